@@ -1,0 +1,120 @@
+# Everything a developer or CI does, on a fresh machine. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CLUSTER := $(BIN)/python -m tests.cluster
+# Stopping needs the standard library only, so it works when making the environment has failed.
+STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.cluster
+# More arguments for pytest: make test ARGS="-k name -x"
+ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: python-check
+python-check:
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) found. Install Python 3.11 or later, or say which: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+
+# Two stamps: the locked packages take long and change rarely, the project itself takes seconds.
+$(LOCKED): requirements.lock | python-check
+	@echo "==> venv: installing the locked packages into $(VENV)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): pyproject.toml $(LOCKED)
+	@echo "==> venv: installing the project (editable)"
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+.PHONY: venv
+venv: $(READY) ## .venv with the locked packages and the project
+
+.PHONY: cluster
+cluster: venv ## start or repair the cluster, without the service
+	@$(CLUSTER) up
+
+.PHONY: image
+image: venv ## build the container image
+	@$(CLUSTER) image
+
+.PHONY: up
+up: cluster ## the service at http://localhost:5001/core4/api/v1, in a cluster
+	@$(CLUSTER) deploy
+
+.PHONY: down
+down: ## stop the cluster and take away all that it made
+	@$(STOPPER) down
+
+.PHONY: status
+status: ## what runs
+	@$(STOPPER) status || true
+
+.PHONY: demo
+demo: up ## start the service and show what it does
+	@$(BIN)/python -m tests.demo
+
+.PHONY: test-unit
+test-unit: venv ## the tests that need no cluster
+	@echo "==> unit tests"
+	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: test
+test: test-unit ## all tests; starts the cluster
+	@$(CLUSTER) up
+	@echo "==> cluster tests"
+	@$(BIN)/pytest tests --ignore=tests/unit $(ARGS)
+
+.PHONY: bench
+bench: up ## measure throughput and latencies
+	@$(BIN)/python -m tests.bench
+
+.PHONY: generate
+generate: venv ## write the files that follow from others: CRDs, chart values, tables of the docs
+	@$(BIN)/python crds/generate.py
+	@$(BIN)/python charts/generate.py
+
+.PHONY: lint
+lint: venv ## format, lint, types, layers, generated files, chart
+	@echo "==> ruff format"
+	@$(BIN)/ruff format --check .
+	@echo "==> ruff check"
+	@$(BIN)/ruff check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@$(BIN)/mypy -p tests.cluster -p tests.support -p tests.demo -p tests.bench
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports
+	@echo "==> generated files"
+	@$(BIN)/python crds/generate.py --check
+	@$(BIN)/python charts/generate.py --check
+	@if [ -f charts/core4/values.yaml ]; then echo "==> helm lint"; "$$($(CLUSTER) binary helm)" lint --strict charts/core4 --values charts/core4/ci/demo-values.yaml; fi
+
+.PHONY: format
+format: venv ## format the sources
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: venv ## write requirements.lock anew from pyproject.toml
+	@echo "==> lock"
+	@[ -x $(VENV)/.uv/bin/uv ] || { $(PYTHON) -m venv $(VENV)/.uv && $(VENV)/.uv/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.8,<1'; }
+	@$(VENV)/.uv/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-package core4 --upgrade --quiet --output-file requirements.lock
+
+.PHONY: clean
+clean: ## delete what was made in this checkout (not the cluster; see down)
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

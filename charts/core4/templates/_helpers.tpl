@@ -1,0 +1,171 @@
+{{/* Prefix of the names of all resources. */}}
+{{- define "core4.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that select the pods of a component. Takes a list: the root, the component's name. */}}
+{{- define "core4.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* All labels of a resource. Takes a list: the root, the component's name. */}}
+{{- define "core4.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "core4.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/part-of: core4
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "core4.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with the users and the key of the tokens. */}}
+{{- define "core4.usersSecret" -}}
+{{- .Values.auth.existingSecret | default (printf "%s-users" (include "core4.fullname" .)) -}}
+{{- end -}}
+
+{{- define "core4.claim" -}}
+{{- .Values.persistence.existingClaim | default (printf "%s-journal" (include "core4.fullname" .)) -}}
+{{- end -}}
+
+{{/*
+Data of the users' Secret, as JSON. What is generated comes from the Secret that is there, else it is
+made once and kept in .Values, so that the Secret, the pod's checksum and the notes agree.
+*/}}
+{{- define "core4.usersData" -}}
+{{- if not (hasKey .Values "usersData") -}}
+  {{- $old := (lookup "v1" "Secret" .Release.Namespace (include "core4.usersSecret" .)).data | default dict -}}
+  {{- $known := dict -}}
+  {{- range (index $old "users.json" | default "W10=" | b64dec | fromJsonArray) -}}
+    {{- if .password -}}{{- $_ := set $known .name .password -}}{{- end -}}
+  {{- end -}}
+  {{- $data := dict -}}
+  {{- $users := list -}}
+  {{- $names := list -}}
+  {{- range .Values.auth.users -}}
+    {{- $user := deepCopy . -}}
+    {{- if not (or .password .passwordHash) -}}
+      {{- $password := get $known .name | default (randAlphaNum 24) -}}
+      {{- $_ := set $user "password" $password -}}
+      {{- $_ := set $data (include "core4.passwordKey" .name) $password -}}
+    {{- end -}}
+    {{- if has .name $names -}}{{- fail (printf "auth.users: %s is there twice" .name) -}}{{- end -}}
+    {{- $names = append $names .name -}}
+    {{- $users = append $users $user -}}
+  {{- end -}}
+  {{- $_ := set $data "users.json" (toJson $users) -}}
+  {{- $secret := .Values.auth.jwtSecret | default (index $old "jwt-secret" | default "" | b64dec) | default (randAlphaNum 64) -}}
+  {{- $_ := set $data "jwt-secret" $secret -}}
+  {{- $_ := set .Values "usersData" $data -}}
+{{- end -}}
+{{- toJson .Values.usersData -}}
+{{- end -}}
+
+{{/* Key of a generated password in the users' Secret. */}}
+{{- define "core4.passwordKey" -}}
+{{- . | replace "@" "_" }}-password
+{{- end -}}
+
+{{- define "core4.podSecurityContext" -}}
+runAsNonRoot: true
+{{- with .Values.podSecurity.runAsUser }}
+runAsUser: {{ int64 . }}
+{{- end }}
+{{- with .Values.podSecurity.runAsGroup }}
+runAsGroup: {{ int64 . }}
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "core4.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Where the pod runs. Takes the values of its component. */}}
+{{- define "core4.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment that every process has. */}}
+{{- define "core4.env" -}}
+- name: CORE4_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: CORE4_LOG_LEVEL
+  value: {{ .Values.logLevel }}
+{{- end -}}
+
+{{- define "core4.storeUrl" -}}
+- name: CORE4_STORE_URL
+{{- if .Values.store.existingSecret }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.store.existingSecret }}
+      key: {{ .Values.store.key }}
+{{- else }}
+  value: sqlite:////var/lib/core4/journal.db
+{{- end }}
+{{- end -}}
+
+{{/* Probes. Takes a dict: port, ready (path of the readiness probe). */}}
+{{- define "core4.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: {{ .port }}}
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: 120
+livenessProbe:
+  httpGet: {path: /healthz, port: {{ .port }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: {{ .ready }}, port: {{ .port }}}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end -}}
+
+{{/* The rules of a role, from files/rbac.yaml. Takes a list: the root, the role's key. */}}
+{{- define "core4.rules" -}}
+{{- $root := index . 0 -}}
+{{- range index ($root.Files.Get "files/rbac.yaml" | fromYaml) (index . 1) }}
+- {{ omit . "why" | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end -}}

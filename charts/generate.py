@@ -1,0 +1,160 @@
+"""Write what follows from the chart's sources; `--check` only tells whether it is fresh.
+
+From values.schema.yaml: values.yaml, values.schema.json and the table of values in
+docs/operations.md. From files/rbac.yaml: the table of rights there. From the `core4` package:
+files/examples.yaml.
+
+Usage: python charts/generate.py [--check]
+"""
+
+import contextlib
+import io
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from core4 import cli
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+CHART: Final = ROOT / "charts" / "core4"
+SCHEMA: Final = CHART / "values.schema.yaml"
+RIGHTS: Final = CHART / "files" / "rbac.yaml"
+GUIDE: Final = ROOT / "docs" / "operations.md"
+EXAMPLES: Final = "core4.queue.helper.job.example"
+_WIDTH: Final = 100
+_NOTE: Final = "Generated from {} by `make generate`. Do not edit."
+
+Schema = Mapping[str, Any]
+
+
+def load(path: Path) -> Any:
+    """A YAML file's content."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def rendered() -> dict[Path, str]:
+    """Each generated file's content."""
+    schema = load(SCHEMA)
+    tables = {"values": values_table(schema), "rbac": rights_table(load(RIGHTS))}
+    return {
+        CHART / "values.yaml": values(schema),
+        CHART / "values.schema.json": json.dumps(schema, indent=2) + "\n",
+        CHART / "files" / "examples.yaml": examples(),
+        GUIDE: with_tables(GUIDE.read_text(encoding="utf-8"), tables),
+    }
+
+
+def values(schema: Schema) -> str:
+    """values.yaml: the defaults, each below its description."""
+    head = f"# {_NOTE.format('values.schema.yaml')}\n"
+    return head + "".join(_value(name, sub, depth=0) for name, sub in _properties(schema))
+
+
+def _value(name: str, schema: Schema, *, depth: int) -> str:
+    margin = "  " * depth
+    text = "\n".join(
+        textwrap.wrap(
+            schema["description"],
+            _WIDTH,
+            initial_indent=f"{margin}# ",
+            subsequent_indent=f"{margin}# ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+    gap = "" if depth else "\n"
+    if "default" in schema:
+        lines = yaml.safe_dump({name: schema["default"]}, sort_keys=False, width=_WIDTH)
+        return f"{gap}{text}\n{textwrap.indent(lines, margin)}"
+    inner = "".join(_value(key, sub, depth=depth + 1) for key, sub in _properties(schema))
+    return f"{gap}{text}\n{margin}{name}:\n{inner}"
+
+
+def _properties(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    yield from schema.get("properties", {}).items()
+
+
+def leaves(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
+    """Each value that can be set, by its dotted path."""
+    for name, sub in _properties(schema):
+        if "default" in sub:
+            yield prefix + name, sub
+        else:
+            yield from leaves(sub, f"{prefix}{name}.")
+
+
+def values_table(schema: Schema) -> str:
+    """The values as a Markdown table."""
+    rows = [("value", "default", "meaning"), ("---", "---", "---")]
+    rows += [
+        (f"`{path}`", f"`{json.dumps(sub['default'])}`", _cell(sub["description"]))
+        for path, sub in leaves(schema)
+    ]
+    return _table(rows)
+
+
+def rights_table(rights: Mapping[str, Any]) -> str:
+    """The rights as a Markdown table."""
+    rows = [("who", "resources", "verbs", "why"), ("---", "---", "---", "---")]
+    for who, rules in rights.items():
+        rows += [
+            (f"`{who}`", _resources(rule), ", ".join(rule["verbs"]), rule["why"]) for rule in rules
+        ]
+    return _table(rows)
+
+
+def _resources(rule: Mapping[str, Any]) -> str:
+    groups = ", ".join(f"`{group}`" if group else "core" for group in rule["apiGroups"])
+    return f"{', '.join(f'`{name}`' for name in rule['resources'])} ({groups})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def examples() -> str:
+    """The CoreJobTemplates of the example jobs, as `core4 templates` prints them."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = cli.main(["templates", EXAMPLES])
+    if code:
+        raise RuntimeError(f"core4 templates {EXAMPLES} failed with {code}")
+    return f"# {_NOTE.format(f'`core4 templates {EXAMPLES}`')}\n{output.getvalue()}"
+
+
+def with_tables(text: str, tables: Mapping[str, str]) -> str:
+    """A document with each table between its markers replaced."""
+    for name, table in tables.items():
+        start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+        before, rest = text.split(start)
+        after = rest.split(end)[1]
+        text = f"{before}{start}\n{table}{end}{after}"
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the files; 1 if a check finds a stale one."""
+    check = "--check" in arguments
+    stale = []
+    for path, content in rendered().items():
+        if path.exists() and path.read_text(encoding="utf-8") == content:
+            continue
+        stale.append(path.relative_to(ROOT))
+        if not check:
+            path.write_text(content, encoding="utf-8")
+    for path in stale:
+        sys.stdout.write(f"{'stale' if check else 'written'}: {path}\n")
+    return 1 if stale and check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

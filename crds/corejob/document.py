@@ -1,0 +1,110 @@
+"""The job document of the REST API (contract section 4), rendered from a CoreJob."""
+
+from datetime import datetime
+from typing import Any
+
+from corejob import clock
+from corejob.model import CoreJob
+from corejob.properties import TABLE
+from corejob.state import FINAL, State, highstate
+
+
+def document(job: CoreJob, now: datetime) -> dict[str, Any]:
+    """One rendering for listings, details, `state` frames and the journal.
+
+    Args:
+        job: The CoreJob.
+        now: The time that `age` and a running trial's `runtime` are counted to.
+
+    Returns:
+        The document without `journal`, which only a detail has. Times are UTC text without offset.
+    """
+    state, status, spec = job.state, job.status, job.spec
+    properties = {prop.rest: spec[prop.field] for prop in TABLE}
+    killed_time = status.killed_time
+    return {
+        "_id": job.id,
+        "name": job.qual_name,
+        "qual_name": job.qual_name,
+        "args": dict(job.args),
+        "state": str(state),
+        "highstate": highstate(state),
+        "flag": {
+            "zombie": status.zombie_time is not None,
+            "killed": job.kill,
+            "removed": job.remove,
+            "nonstop": status.nonstop_time is not None,
+        },
+        "prog": _progress(job),
+        **properties,
+        "attempts_left": status.attempts_left,
+        "trial": status.trial,
+        "chain": [],
+        "dependency": [],
+        "enqueued": _enqueued(job),
+        "locked": _locked(job) if state is State.RUNNING else None,
+        "started_at": clock.iso(status.start_time),
+        "finished_at": clock.iso(status.finish_time),
+        "runtime": _runtime(job, now),
+        "query_at": clock.iso(status.query_time),
+        "inactive_at": clock.iso(status.inactive_time),
+        "killed_at": clock.iso(killed_time),
+        "removed_at": clock.iso(status.removed_time),
+        "wall_at": clock.iso(status.nonstop_time),
+        "zombie_at": clock.iso(status.zombie_time),
+        "last_error": _last_error(job),
+        "sources": list(job.sources),
+        "age": max(0.0, (now - job.enqueued_at).total_seconds()),
+        "reason": status.reason,
+        "message": status.message,
+    }
+
+
+def state_key(document: dict[str, Any]) -> dict[str, Any]:
+    """What of a document makes a new `state` frame when it changes: all but the passing of time."""
+    return {name: value for name, value in document.items() if name not in {"age", "runtime"}}
+
+
+def _progress(job: CoreJob) -> dict[str, Any]:
+    if job.status.state is State.COMPLETE:
+        return {"value": 1.0, "message": ""}
+    return {"value": job.progress.value, "message": job.progress.message}
+
+
+def _enqueued(job: CoreJob) -> dict[str, Any]:
+    enqueued = {
+        "at": clock.iso(job.enqueued_at),
+        "hostname": job.spec.get("hostname"),
+        "username": job.spec.get("username"),
+        "parent_id": job.spec.get("parentId"),
+    }
+    if job.child_id is not None:
+        enqueued["child_id"] = job.child_id
+    return enqueued
+
+
+def _locked(job: CoreJob) -> dict[str, Any]:
+    """The original's worker and process are our node and pod; each pod has one process, PID 1."""
+    beat = max(filter(None, (job.status.start_time, job.progress.time)), default=None)
+    return {
+        "at": clock.iso(job.status.start_time),
+        "heartbeat": clock.iso(beat),
+        "hostname": job.status.node,
+        "worker": job.status.pod,
+        "pid": 1,
+    }
+
+
+def _runtime(job: CoreJob, now: datetime) -> float | None:
+    ended = job.status.runtime_seconds
+    if job.status.state is State.RUNNING and job.status.start_time is not None:
+        return (ended or 0.0) + max(0.0, (now - job.status.start_time).total_seconds())
+    return ended
+
+
+def _last_error(job: CoreJob) -> dict[str, Any] | None:
+    """A job that is marked killed says so before its pod is gone."""
+    error = job.status.last_error
+    if job.state is State.KILLED and job.status.state not in FINAL:
+        return {"exception": "JobKilledByWorker", "timestamp": None, "traceback": None}
+    return dict(error) if error else None

@@ -1,0 +1,49 @@
+"""Making CoreJobs: by enqueue, and as the restart of another (contract section 5)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from corejob.model import CoreJob
+from corejob.names import API_VERSION, FINALIZER, KIND_JOB, LABEL_QUAL_NAME, label_value
+from corejob.properties import TABLE
+
+
+def manifest(job_id: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The CoreJob resource of a new job.
+
+    Args:
+        job_id: Its id, which is its name too.
+        namespace: Where it goes.
+        spec: Its spec; fields that are None are left out.
+    """
+    label = label_value(str(spec["qualName"]))
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND_JOB,
+        "metadata": {
+            "name": job_id,
+            "namespace": namespace,
+            "labels": {LABEL_QUAL_NAME: label} if label else {},
+            "finalizers": [FINALIZER],
+        },
+        "spec": {name: value for name, value in spec.items() if value is not None},
+    }
+
+
+def restart(old: CoreJob, child_id: str) -> dict[str, Any]:
+    """The CoreJob that restarts `old`: name, args, properties, user, host stay; trials count on."""
+    properties = {prop.field: old.spec.get(prop.field) for prop in TABLE}
+    return manifest(
+        child_id,
+        old.namespace,
+        {
+            "qualName": old.qual_name,
+            "args": dict(old.args),
+            **properties,
+            "username": old.spec.get("username"),
+            "hostname": old.spec.get("hostname"),
+            "parentId": old.id,
+            "parentName": old.name,
+            "carriedTrials": old.status.trial,
+        },
+    )

@@ -1,0 +1,150 @@
+"""The moves of the state machine: what each does to the status (contract sections 4 and 5).
+
+Each function takes the job and returns its new `Status`; nothing is written here.
+"""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from corejob.model import CoreJob, Status
+from corejob.names import Reason
+from corejob.state import State
+from corejob.trial import Observation, error
+
+
+def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
+    """A trial's container has started: `running`. The last trial's flags and times are cleared."""
+    started = seen.started_at or now
+    inactive = started + timedelta(seconds=job.spec["deferMaxSeconds"])
+    return replace(
+        job.status,
+        state=State.RUNNING,
+        reason=str(Reason.RUNNING),
+        message=None,
+        trial=trial,
+        start_time=started,
+        query_time=None,
+        inactive_time=job.status.inactive_time or inactive,
+        nonstop_time=None,
+        zombie_time=None,
+        node=seen.node,
+        pod=seen.pod,
+        last_error=job.status.last_error if trial > job.carried_trials + 1 else None,
+    )
+
+
+def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
+    """A running trial has ended. `job.status` is the running one (see `start`)."""
+    status = job.status
+    ended = max(seen.ended_at or now, status.start_time or now)
+    spent = (ended - (status.start_time or ended)).total_seconds()
+    status = replace(
+        status,
+        reason=str(seen.reason),
+        message=seen.message,
+        end_time=ended,
+        runtime_seconds=round((status.runtime_seconds or 0.0) + spent, 6),
+        last_error=seen.last_error,
+        node=seen.node or status.node,
+        pod=seen.pod or status.pod,
+    )
+    if job.stop or seen.outcome is State.KILLED:
+        return killed(job, replace(status, finish_time=job.status.finish_time), now)
+    match seen.outcome:
+        case State.COMPLETE:
+            return replace(status, state=State.COMPLETE, finish_time=ended, last_error=None)
+        case State.DEFERRED:
+            due = ended + timedelta(seconds=job.spec["deferTimeSeconds"])
+            return replace(status, state=State.DEFERRED, finish_time=ended, query_time=due)
+        case State.FAILED:
+            return _failed(job, replace(status, finish_time=ended), ended)
+        case State.PENDING:
+            return replace(status, state=State.PENDING)
+        case _:
+            return replace(status, state=State.ERROR, finish_time=ended)
+
+
+def _failed(job: CoreJob, status: Status, ended: datetime) -> Status:
+    left = max(0, status.attempts_left - 1)
+    if left == 0:
+        return replace(status, state=State.ERROR, attempts_left=0)
+    due = ended + timedelta(seconds=job.spec["errorTimeSeconds"])
+    return replace(status, state=State.FAILED, attempts_left=left, query_time=due)
+
+
+def killed(job: CoreJob, status: Status, now: datetime) -> Status:
+    """The job is stopped: by the user (`killed_time` set), or its pod went by itself."""
+    by_user = job.kill
+    deleted = job.deleting and not by_user
+    reason = Reason.KILLED if by_user or deleted else status.reason
+    message = status.message
+    if by_user:
+        message = "killed by the user"
+    elif deleted:
+        message = "the CoreJob was deleted"
+    return replace(
+        status,
+        state=State.KILLED,
+        reason=str(reason),
+        message=message,
+        killed_time=(status.killed_time or now) if by_user else None,
+        query_time=None,
+        last_error=status.last_error
+        if _is_kill(status)
+        else error("JobKilledByWorker", status.end_time or now),
+    )
+
+
+def _is_kill(status: Status) -> bool:
+    return (
+        bool(status.last_error)
+        and (status.last_error or {}).get("exception") == "JobKilledByWorker"
+    )
+
+
+def inactive(status: Status) -> Status:
+    """A deferring job whose time is over when its next trial falls due."""
+    return replace(
+        status,
+        state=State.INACTIVE,
+        reason=str(Reason.DEFER_MAX),
+        message="it deferred longer than deferMaxSeconds after its first start",
+        query_time=None,
+    )
+
+
+def failed_before_start(status: Status, seen: Observation, now: datetime) -> Status:
+    """A trial that can never start (bad image name): `error`, no attempt used, no trial counted."""
+    return replace(
+        status,
+        state=State.ERROR,
+        reason=str(seen.reason),
+        message=seen.message,
+        last_error=seen.last_error or error(seen.message or str(seen.reason), now),
+        query_time=None,
+        finish_time=now,
+        end_time=now,
+    )
+
+
+def refused(job: CoreJob, twin: str, now: datetime) -> Status:
+    """The same job is in the queue already: `error`, and out of the queue at once.
+
+    Args:
+        job: The younger one, which has not started.
+        twin: Name of the CoreJob that was there before.
+        now: The time.
+    """
+    args = json.dumps(dict(job.args), ensure_ascii=False)
+    message = f"job [{job.qual_name}] exists with args {args}: CoreJob {twin} is in the queue"
+    return replace(
+        job.status,
+        state=State.ERROR,
+        reason=str(Reason.DUPLICATE),
+        message=message,
+        last_error=error(message, now),
+        removed_time=now,
+        finish_time=now,
+        end_time=now,
+    )

@@ -1,0 +1,298 @@
+"""A CoreJob as a value: the resource's JSON, parsed once, and what it says at a glance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from corejob import clock, ids, properties
+from corejob.names import FINALIZER
+from corejob.state import FINAL, State
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`status.progress`, written by the recorder."""
+
+    value: float = 0.0
+    message: str | None = None
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """`status.log`, written by the recorder.
+
+    Attributes:
+        trial: The trial whose log the recorder follows or has followed last.
+        complete: Whether all of that trial's log is in the journal, or is known to be lost.
+        lost: Whether lines are missing; `reason` and `message` say which and why.
+    """
+
+    trial: int = 0
+    complete: bool = False
+    lines: int = 0
+    bytes: int = 0
+    last_seq: int = 0
+    lost: bool = False
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the operator writes into `status`. Times are aware datetimes in UTC.
+
+    Attributes:
+        start_time: Start of the last trial. `first_start_time`: of the first one.
+        finish_time: End of the last trial that completed, failed or deferred.
+        runtime_seconds: Summed over ended trials, waiting excluded.
+        query_time: The next trial not before this.
+        inactive_time: First start + deferMaxSeconds; constant from then on.
+        killed_time: When the user's kill was carried out; None if the pod went by itself.
+        nonstop_time: When `wallTimeSeconds` was passed. `zombie_time`: likewise.
+        last_error: `{exception, timestamp, traceback}` or None.
+        end_time: End of the last trial, whatever its outcome.
+        child_id: Id of the job that restarts this one, if the operator chose it (kubectl).
+    """
+
+    id: str
+    state: State = State.PENDING
+    reason: str | None = None
+    message: str | None = None
+    trial: int = 0
+    attempts_left: int = 1
+    start_time: datetime | None = None
+    finish_time: datetime | None = None
+    end_time: datetime | None = None
+    runtime_seconds: float | None = None
+    query_time: datetime | None = None
+    inactive_time: datetime | None = None
+    killed_time: datetime | None = None
+    removed_time: datetime | None = None
+    nonstop_time: datetime | None = None
+    zombie_time: datetime | None = None
+    node: str | None = None
+    pod: str | None = None
+    last_error: Mapping[str, Any] | None = None
+    child_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoreJob:
+    """One CoreJob resource.
+
+    Attributes:
+        spec: The spec's JSON, with every property of `corejob.properties` filled in.
+        held: Whether our finalizer is on it.
+        status: Parsed, with defaults where the operator has not written yet.
+        observed: Whether the operator has written a status at all.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleted_at: datetime | None
+    held: bool
+    spec: Mapping[str, Any]
+    status: Status
+    observed: bool
+    progress: Progress = field(default=Progress())
+    log: LogStatus = field(default=LogStatus())
+    sources: tuple[str, ...] = ()
+    journaled_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """The job id, 24 hex digits."""
+        return self.status.id
+
+    @property
+    def journaled(self) -> bool:
+        """Whether the journal has taken the job over."""
+        return self.journaled_at is not None
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted the resource; a finalizer holds it until the journal has it."""
+        return self.deleted_at is not None
+
+    @property
+    def qual_name(self) -> str:
+        """Which job it is, and which CoreJobTemplate describes it."""
+        return str(self.spec.get("qualName", ""))
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The job's keyword arguments."""
+        return self.spec.get("args") or {}
+
+    @property
+    def kill(self) -> bool:
+        """Whether the user asked to kill it."""
+        return bool(self.spec.get("kill"))
+
+    @property
+    def remove(self) -> bool:
+        """Whether the user asked to remove it; deleting the resource asks the same."""
+        return bool(self.spec.get("remove")) or self.deleting
+
+    @property
+    def child_id(self) -> str | None:
+        """The id of the job that restarts this one, once that is decided."""
+        return self.spec.get("childId") or self.status.child_id
+
+    @property
+    def stop(self) -> bool:
+        """Whether a running trial has to be stopped."""
+        return self.kill or (self.deleting and self.status.state is State.RUNNING)
+
+    @property
+    def state(self) -> State:
+        """The state to show: a job marked killed counts as killed (contract section 5)."""
+        if self.stop and self.status.state not in FINAL:
+            return State.KILLED
+        return self.status.state
+
+    @property
+    def in_queue(self) -> bool:
+        """Whether the job is in the queue, as clients see it; else it is a past job."""
+        if self.state is State.COMPLETE or self.child_id is not None:
+            return False
+        removed = self.remove or self.status.removed_time is not None
+        return not removed or self.state is State.RUNNING
+
+    @property
+    def carried_trials(self) -> int:
+        """Trials of the jobs that this one restarts; its own count on from there."""
+        return int(self.spec.get("carriedTrials", 0))
+
+    @property
+    def past(self) -> bool:
+        """Whether nothing of the job can change any more, so that the journal may take it over."""
+        ended = self.status.state in FINAL or self.status.removed_time is not None
+        return not self.in_queue and ended and self.status.state is not State.RUNNING
+
+    @property
+    def log_settled(self) -> bool:
+        """Whether the log of the last trial is in the journal or known to be lost."""
+        if self.status.trial <= self.carried_trials:
+            return True
+        return self.log.complete and self.log.trial >= self.status.trial
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When it was enqueued; ids that the API made are finer than `creationTimestamp`."""
+        return ids.created_at(self.name) if ids.is_id(self.name) else self.created
+
+
+def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None = None) -> CoreJob:
+    """The resource's JSON as a value.
+
+    Args:
+        body: A CoreJob as the API server gives it.
+        template_properties: `spec.properties` of its template, for the defaults. Components that
+            have no template at hand leave it out: the operator notes them in the status at first
+            sight, and from then on those count, whatever becomes of the template.
+    """
+    meta = body["metadata"]
+    spec = body.get("spec") or {}
+    raw = body.get("status") or {}
+    created = clock.parse(meta.get("creationTimestamp")) or clock.from_epoch(0)
+    effective = properties.effective(spec, raw.get("properties") or template_properties or {})
+    return CoreJob(
+        name=meta["name"],
+        namespace=meta.get("namespace", ""),
+        uid=meta.get("uid", ""),
+        resource_version=meta.get("resourceVersion", ""),
+        generation=meta.get("generation", 1),
+        created=created,
+        deleted_at=clock.parse(meta.get("deletionTimestamp")),
+        held=FINALIZER in (meta.get("finalizers") or ()),
+        spec={**spec, **effective},
+        status=_status(meta, {**spec, **effective}, raw, created),
+        observed="state" in raw,
+        progress=_progress(raw.get("progress") or {}),
+        log=_log(raw.get("log") or {}),
+        sources=tuple(raw.get("sources") or ()),
+        journaled_at=clock.parse(raw.get("journaledTime")),
+    )
+
+
+def _status(
+    meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, Any], created: datetime
+) -> Status:
+    name = meta["name"]
+    own_id = name if ids.is_id(name) else ids.derived_id(created, meta.get("uid", name))
+    return Status(
+        id=raw.get("id") or own_id,
+        state=State(raw.get("state", State.PENDING)),
+        reason=raw.get("reason"),
+        message=raw.get("message"),
+        trial=raw.get("trial", spec.get("carriedTrials", 0)),
+        attempts_left=raw.get("attemptsLeft", spec["attempts"]),
+        start_time=clock.parse(raw.get("startTime")),
+        finish_time=clock.parse(raw.get("finishTime")),
+        end_time=clock.parse(raw.get("endTime")),
+        runtime_seconds=raw.get("runtimeSeconds"),
+        query_time=clock.parse(raw.get("queryTime")),
+        inactive_time=clock.parse(raw.get("inactiveTime")),
+        killed_time=clock.parse(raw.get("killedTime")),
+        removed_time=clock.parse(raw.get("removedTime")),
+        nonstop_time=clock.parse(raw.get("nonstopTime")),
+        zombie_time=clock.parse(raw.get("zombieTime")),
+        node=raw.get("node"),
+        pod=raw.get("pod"),
+        last_error=raw.get("lastError"),
+        child_id=raw.get("childId"),
+    )
+
+
+def _progress(raw: Mapping[str, Any]) -> Progress:
+    return Progress(
+        value=float(raw.get("value", 0.0)),
+        message=raw.get("message"),
+        time=clock.parse(raw.get("time")),
+    )
+
+
+def _log(raw: Mapping[str, Any]) -> LogStatus:
+    return LogStatus(
+        trial=raw.get("trial", 0),
+        complete=raw.get("complete", False),
+        lines=raw.get("lines", 0),
+        bytes=raw.get("bytes", 0),
+        last_seq=raw.get("lastSeq", 0),
+        lost=raw.get("lost", False),
+        reason=raw.get("reason"),
+        message=raw.get("message"),
+    )
+
+
+def render_status(status: Status) -> dict[str, Any]:
+    """The operator's fields as JSON for a merge patch: None deletes a field."""
+    return {
+        "id": status.id,
+        "state": str(status.state),
+        "reason": status.reason,
+        "message": status.message,
+        "trial": status.trial,
+        "attemptsLeft": status.attempts_left,
+        "startTime": clock.render(status.start_time),
+        "finishTime": clock.render(status.finish_time),
+        "endTime": clock.render(status.end_time),
+        "runtimeSeconds": status.runtime_seconds,
+        "queryTime": clock.render(status.query_time),
+        "inactiveTime": clock.render(status.inactive_time),
+        "killedTime": clock.render(status.killed_time),
+        "removedTime": clock.render(status.removed_time),
+        "nonstopTime": clock.render(status.nonstop_time),
+        "zombieTime": clock.render(status.zombie_time),
+        "node": status.node,
+        "pod": status.pod,
+        "lastError": dict(status.last_error) if status.last_error else None,
+        "childId": status.child_id,
+    }

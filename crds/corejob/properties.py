@@ -1,0 +1,162 @@
+"""The properties of a job: the one source of their names, defaults and rules.
+
+The REST API validates by this table, the CRDs' schema and the docs' table are generated from it
+(contract section 4).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Rule(StrEnum):
+    """What values a property takes."""
+
+    POSITIVE = "int > 0"
+    POSITIVE_OR_NULL = "int > 0 or null"
+    INTEGER = "int"
+    BOOLEAN = "bool"
+    TEXT_OR_NULL = "text or null"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One settable property.
+
+    Attributes:
+        rest: Its name in `args` of an enqueue and in the job document.
+        field: Its name in `spec` of CoreJob and `spec.properties` of CoreJobTemplate.
+        rule: The values that it takes.
+        default: The value where neither the enqueue nor the template sets one.
+        doc: One sentence for the schema and the docs.
+    """
+
+    rest: str
+    field: str
+    rule: Rule
+    default: int | bool | str | None
+    doc: str
+
+
+TABLE: Final = (
+    Property(
+        "attempts", "attempts", Rule.POSITIVE, 1, "Failing trials until state error; 1 = no retry."
+    ),
+    Property(
+        "error_time",
+        "errorTimeSeconds",
+        Rule.POSITIVE,
+        600,
+        "Seconds until the next trial after a failure.",
+    ),
+    Property(
+        "defer_time",
+        "deferTimeSeconds",
+        Rule.POSITIVE,
+        300,
+        "Seconds until the next trial after a deferral.",
+    ),
+    Property(
+        "defer_max",
+        "deferMaxSeconds",
+        Rule.POSITIVE,
+        3600,
+        "Seconds after the first start until a deferring job turns inactive.",
+    ),
+    Property(
+        "wall_time",
+        "wallTimeSeconds",
+        Rule.POSITIVE_OR_NULL,
+        None,
+        "Seconds of the current trial after which a running job is flagged nonstop. It runs on.",
+    ),
+    Property(
+        "zombie_time",
+        "zombieTimeSeconds",
+        Rule.POSITIVE,
+        1800,
+        "Seconds without progress after which a running job is flagged zombie. It runs on.",
+    ),
+    Property("priority", "priority", Rule.INTEGER, 0, "Jobs of higher priority start first."),
+    Property(
+        "force", "force", Rule.BOOLEAN, False, "Start before all others and outside the limits."
+    ),
+    Property(
+        "max_parallel",
+        "maxParallel",
+        Rule.POSITIVE_OR_NULL,
+        None,
+        "How many jobs of this qualName run at once in the namespace; "
+        "null: as the operator is configured (15).",
+    ),
+    Property(
+        "progress_interval",
+        "progressIntervalSeconds",
+        Rule.POSITIVE,
+        5,
+        "Least seconds between two progress updates.",
+    ),
+    Property("worker", "worker", Rule.TEXT_OR_NULL, None, "Name of the node that must run it."),
+)
+
+BY_REST: Final = {prop.rest: prop for prop in TABLE}
+DEFAULTS: Final[dict[str, Any]] = {prop.field: prop.default for prop in TABLE}
+_MAX_INT: Final = 2**31 - 1
+MAX_WORKER_LENGTH: Final = 63
+
+
+def problem(prop: Property, value: object) -> str | None:
+    """Why `value` can't be the value of `prop`, as a sentence for people; None if it can."""
+    if value is None and prop.rule in {Rule.POSITIVE_OR_NULL, Rule.TEXT_OR_NULL}:
+        return None
+    if prop.rule is Rule.BOOLEAN:
+        fits = isinstance(value, bool)
+    elif prop.rule is Rule.TEXT_OR_NULL:
+        fits = isinstance(value, str) and 0 < len(value) <= MAX_WORKER_LENGTH
+    else:
+        least = -_MAX_INT if prop.rule is Rule.INTEGER else 1
+        fits = type(value) is int and least <= value <= _MAX_INT
+    return None if fits else f"property [{prop.rest}] expected [{prop.rule}], got [{value!r}]"
+
+
+def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take the settable properties out of the `args` of an enqueue (contract section 2).
+
+    Args:
+        args: What the client sent.
+
+    Returns:
+        The properties by their field name in `spec`, and the job's keyword arguments. A null for a
+        property that takes none means "not given" (contract section 1).
+
+    Raises:
+        ValueError: A property has a bad value; the message names it.
+    """
+    fields: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, value in args.items():
+        prop = BY_REST.get(name)
+        if prop is None:
+            rest[name] = value
+        elif value is not None:
+            reason = problem(prop, value)
+            if reason is not None:
+                raise ValueError(reason)
+            fields[prop.field] = value
+    return fields, rest
+
+
+def effective(spec: Mapping[str, Any], template_properties: Mapping[str, Any]) -> dict[str, Any]:
+    """All properties by field name: the job beats its template, which beats the default."""
+    return {
+        prop.field: next(
+            (
+                source[prop.field]
+                for source in (spec, template_properties)
+                if source.get(prop.field) is not None
+            ),
+            prop.default,
+        )
+        for prop in TABLE
+    }

@@ -1,0 +1,138 @@
+"""Group commit: one transaction at a time, as many operations in it as arrived meanwhile."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.store import StoreUnavailable, Writer
+from corejob_journal.store.records import Append, Operation, Stored
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MOST_LINES: Final = 20_000
+_MOST_BYTES: Final = 16 * 2**20
+_BACKOFF_FIRST: Final = 0.05
+_BACKOFF_MOST: Final = 2.0
+
+_Entry = tuple[Sequence[Operation], "asyncio.Future[list[Stored]]"]
+
+
+class Commits:
+    """The queue in front of the one writer."""
+
+    def __init__(self, writer: Writer, metrics: Metrics) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._queue: deque[_Entry] = deque()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.trouble: str | None = None
+        """Why the store takes nothing at the moment; None while it does."""
+
+    def start(self) -> None:
+        """Start the task that commits."""
+        self._task = asyncio.create_task(self._run(), name="commits")
+
+    async def close(self, within: float) -> None:
+        """Commit what is queued, if that takes no longer than so many seconds."""
+        self._closing = True
+        self._news.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=within)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def submit(self, operations: Sequence[Operation]) -> "asyncio.Future[list[Stored]]":
+        """Queue operations for one and the same transaction. It never fails for a store away."""
+        future: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
+        self._queue.append((operations, future))
+        self._news.set()
+        return future
+
+    async def call(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """Some other call of the writer, tried until the store answers."""
+        backoff = _BACKOFF_FIRST
+        while True:
+            try:
+                return await work(self._writer)
+            except StoreUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, _BACKOFF_MOST)
+
+    async def _run(self) -> None:
+        while self._queue or not self._closing:
+            if not self._queue:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            await self._commit(self._next())
+            await asyncio.sleep(0)  # who got an answer may have more, also when closing
+
+    def _next(self) -> list[_Entry]:
+        """As much of the queue as fits one transaction."""
+        entries: list[_Entry] = []
+        lines = size = 0
+        while self._queue and lines < _MOST_LINES and size < _MOST_BYTES:
+            entry = self._queue.popleft()
+            entries.append(entry)
+            for operation in entry[0]:
+                if isinstance(operation, Append):
+                    lines += operation.lines
+                    size += operation.bytes
+        return entries
+
+    async def _commit(self, entries: list[_Entry]) -> None:
+        operations = [operation for entry in entries for operation in entry[0]]
+        try:
+            answers = iter(await self._persist(operations))
+        except Exception as error:
+            if len(entries) == 1:
+                log.exception("the store refused %d operations", len(operations))
+                if not entries[0][1].cancelled():
+                    entries[0][1].set_exception(error)
+                return
+            for entry in entries:  # one bad value must not hold up the others
+                await self._commit([entry])
+            return
+        for own, future in entries:
+            stored = [next(answers) for _ in own]
+            if not future.cancelled():
+                future.set_result(stored)
+
+    async def _persist(self, operations: Sequence[Operation]) -> list[Stored]:
+        backoff = _BACKOFF_FIRST
+        while True:
+            began = time.perf_counter()
+            try:
+                answers = await self._writer.commit(operations)
+            except StoreUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, _BACKOFF_MOST)
+                continue
+            self._metrics.commits.observe(time.perf_counter() - began)
+            self._count(operations, answers)
+            if self.trouble is not None:
+                log.info("the store answers again")
+                self.trouble = None
+            return answers
+
+    def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> None:
+        for operation, answer in zip(operations, answers, strict=True):
+            if isinstance(operation, Append) and not answer.stale:
+                self._metrics.lines.inc(operation.lines)
+                self._metrics.bytes.inc(operation.bytes)
+
+    def _note(self, error: StoreUnavailable) -> None:
+        self._metrics.store_failures.inc()
+        if self.trouble is None:
+            log.warning("waiting for the store, nothing is lost meanwhile: %s", error)
+        self.trouble = str(error)

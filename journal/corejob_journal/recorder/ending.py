@@ -1,0 +1,61 @@
+"""The closing record of a trial whose runtime had no time to write one (contract section 6)."""
+
+from datetime import datetime
+
+from corejob.model import CoreJob
+from corejob.state import State
+from corejob.trial import Observation, observe
+from corejob_journal.recorder.pods import JobPod
+from corejob_journal.store.records import NewRecord
+
+_LEVELS = {State.COMPLETE: 20, State.DEFERRED: 20, State.KILLED: 40}
+_CRITICAL = 50
+
+
+def closing_record(pod: JobPod, job: CoreJob | None, *, now: datetime, epoch: float) -> NewRecord:
+    """`done execution with [<state>] after [<n>] sec.`, as the runtime would have said it.
+
+    Args:
+        pod: The pod as it was seen last.
+        job: Its CoreJob, if that still exists.
+        now: For what has no time of its own.
+        epoch: Time of the last record, which this one is not to precede.
+    """
+    seen = observe(None, [pod.child], now=now)
+    state = _state(pod, job, seen)
+    began = pod.child.started_at or now
+    ended = max(pod.child.ended_at or now, began)
+    seconds = int((ended - began).total_seconds())
+    text = f"done execution with [{state}] after [{seconds}] sec."
+    error = seen.last_error or {}
+    exception = error.get("exception") or seen.message or "unknown"
+    if state is State.DEFERRED:
+        text += f" and [{_time_left(job, ended)}] to go: {exception}"
+    elif state in {State.FAILED, State.ERROR}:
+        left = max(0, pod.attempts_left - 1) if seen.outcome is State.FAILED else pod.attempts_left
+        text += f" and [{left}] attempts to go: {exception}"
+        text += "".join(f"\n{line.rstrip()}" for line in error.get("traceback") or ())
+    return NewRecord(None, max(epoch, ended.timestamp()), _LEVELS.get(state, _CRITICAL), text)
+
+
+def _state(pod: JobPod, job: CoreJob | None, seen: Observation) -> State:
+    """What the trial ended as.
+
+    A pod that went away while it ran, and one that was disrupted, was killed: the trial may run
+    again, yet this run of it came to no end of its own.
+    """
+    if seen.outcome is State.COMPLETE:
+        return State.COMPLETE
+    if (job is not None and job.stop) or seen.outcome in {None, State.KILLED, State.PENDING}:
+        return State.KILLED
+    if seen.outcome is State.FAILED:
+        return State.FAILED if pod.attempts_left > 1 else State.ERROR
+    return seen.outcome
+
+
+def _time_left(job: CoreJob | None, ended: datetime) -> str:
+    until = job.status.inactive_time if job is not None else None
+    seconds = max(0, int((until - ended).total_seconds())) if until is not None else 0
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

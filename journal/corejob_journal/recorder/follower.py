@@ -1,0 +1,291 @@
+"""Following one pod's log to its end, whatever breaks in between."""
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from corejob import clock, model
+from corejob_journal.recorder import pods, protocol
+from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.ending import closing_record
+from corejob_journal.recorder.intake import ROTATED, Intake
+from corejob_journal.recorder.lines import Line
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.pods import JobPod
+from corejob_journal.recorder.reading import LogGoneError, LogReader
+from corejob_journal.recorder.status import StatusWriter
+from corejob_journal.store.records import NewGap, Operation, Settle, Stored
+from corejob_kube.client import Kube
+from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
+from corejob_kube.informer import Informer
+from corejob_kube.resources import PODS
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_MOST: Final = 3.0
+_REFUSALS: Final = 8
+"""So often the server may refuse the log of an ended container before it counts as lost."""
+_STILL_FRESH_S: Final = 5.0
+"""A log that ended in good order and is gone this soon after was read to its end."""
+_END_WAIT_S: Final = 15.0
+"""The kubelet ends a followed log within a second of the container's end; not so a dead
+connection."""
+_VAIN_REREADS: Final = 3
+
+
+class StaleError(Exception):
+    """Somebody else stores this stream's lines as well: begin again from the store's position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all followers share."""
+
+    kube: Kube
+    namespace: str
+    jobs: Informer
+    commits: Commits
+    status: StatusWriter
+    metrics: Metrics
+
+
+class Follower:
+    """One pod's log, from the store's position to the end, then settled."""
+
+    def __init__(self, tools: Tools, pod: JobPod) -> None:
+        self.pod = pod
+        self._tools = tools
+        self._name = pod.child.corejob
+        self._trial = pod.child.trial
+        self._reader = LogReader(tools.kube, tools.namespace, pod)
+        self._news = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._inflight: asyncio.Future[list[Stored]] | None = None
+        self._failure: BaseException | None = None
+        self._vain_rereads = 0
+        self._intake: Intake
+
+    def update(self, pod: JobPod) -> None:
+        """The pod changed, or was seen for the last time."""
+        was_over = self.pod.over
+        self.pod = pod
+        self._news.set()
+        if not was_over and pod.over and self._reading is not None:
+            # The runtime's last line is in: no need to wait for the kubelet to close the stream.
+            delay = 0.0 if self._intake.done else _END_WAIT_S
+            asyncio.get_running_loop().call_later(delay, self._reading.cancel)
+
+    async def run(self) -> None:
+        """Follow the log and settle it."""
+        commits, source = self._tools.commits, self.pod.source
+        # First of all: a kill waits for somebody to be reading.
+        self._tools.status.log(self._name, self._trial, None, complete=False)
+        state = await commits.call(lambda writer: writer.open_stream(source))
+        if state.settled:
+            self._tools.status.log(self._name, self._trial, None, complete=True)
+            return
+        self._intake = Intake(state)
+        try:
+            if self.pod.started:
+                await self._read_to_end()
+            await self._settle()
+        except asyncio.CancelledError:
+            if self._inflight is None or self._inflight.done():
+                self._send()  # what was read is committed before the process ends
+            raise
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def _read_to_end(self) -> None:
+        """Read until nothing more can come; what is missing then is named."""
+        backoff, refusals, ended_well = _BACKOFF_FIRST, 0, 0.0
+        while True:
+            was_over, began = self.pod.over, time.monotonic()
+            try:
+                await self._read_once()
+            except (NotFoundError, LogGoneError) as error:
+                self._gone(error, ended_well)
+                return
+            except KubeError as error:
+                log.debug("the log of %s broke off: %s", self.pod.child.name, error)
+                ended_well = 0.0
+                refusals += isinstance(error, InvalidError) and self.pod.over
+                if refusals >= _REFUSALS:
+                    self._intake.lose_tail("LogRefused", error.message)
+                    return
+            else:
+                if was_over or self._intake.done:
+                    await self._at_end()
+                    return
+                ended_well = time.monotonic()
+                # The container has ended, or the connection did; if the former, one more reading
+                # shows that nothing came after.
+                if await self._is_over():
+                    continue
+            self._tools.metrics.reconnects.inc()
+            if time.monotonic() - began > _BACKOFF_MOST:
+                backoff = _BACKOFF_FIRST
+            await self._pause(backoff)
+            backoff = min(backoff * 2, _BACKOFF_MOST)
+
+    async def _read_once(self) -> None:
+        """One connection, in a task of its own so that it can be ended from outside."""
+        self._intake.resume()
+        self._reading = asyncio.create_task(self._pump(), name=f"log {self.pod.child.name}")
+        try:
+            await asyncio.wait({self._reading})
+        finally:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+        if self._reading.cancelled():
+            if self._intake.done:
+                return
+            raise UnavailableError(503, "Silent", "the stream did not end with its container")
+        await self._reading
+
+    async def _pump(self) -> None:
+        intake = self._intake
+        async with aclosing(self._reader.read(since=intake.since, follow=True)) as chunks:
+            async for lines in chunks:
+                await self._take(lines)
+                if intake.done and self.pod.over:
+                    return
+
+    async def _take(self, lines: list[Line]) -> None:
+        intake, start = self._intake, 0
+        while (start := intake.take(lines, start)) < len(lines):
+            await self._reread(lines[start])
+        self._pass_on()
+        self._send()
+        while intake.full and self._inflight is not None:
+            await asyncio.wait({self._inflight})
+            self._send()
+
+    async def _reread(self, line: Line) -> None:
+        """Numbers are missing before this line: look in the whole log, then name them."""
+        number = protocol.parse(line.body).n
+        before = self._intake.last_n
+        if self._vain_rereads < _VAIN_REREADS:
+            reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
+            try:
+                async with aclosing(reader.read(since=None, follow=False)) as chunks:
+                    async for lines in chunks:
+                        self._intake.fill(lines, number)
+            except (KubeError, LogGoneError) as error:
+                log.debug("no second reading of %s: %s", self.pod.child.name, error)
+            self._vain_rereads = 0 if self._intake.last_n > before else self._vain_rereads + 1
+        self._intake.jump(number)
+
+    def _gone(self, error: Exception, ended_well: float) -> None:
+        """There is no log any more."""
+        intake = self._intake
+        if intake.done:
+            return
+        if ended_well and time.monotonic() - ended_well < _STILL_FRESH_S:
+            intake.take(self._reader.splitter.rest())
+        elif intake.position.stamp:
+            intake.lose_tail("PodGone", str(error))
+        else:
+            text = f"the pod was gone before its log could be read ({error})"
+            intake.lose(NewGap(None, None, text, "PodGone"))
+
+    async def _at_end(self) -> None:
+        """The log was read to its end."""
+        await self._take(self._reader.splitter.rest())
+        if self._intake.place_lost and not self._intake.done:
+            self._intake.lose_tail("Rotated", ROTATED)
+
+    async def _is_over(self) -> bool:
+        """Whether the container has ended, by the API server if the watch doesn't know yet."""
+        if self.pod.over:
+            return True
+        try:
+            body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
+        except KubeError:
+            return False
+        pod = pods.parse(body)
+        if pod is not None and pod.uid == self.pod.uid:
+            self.pod = pod
+        return self.pod.over
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the pod changes."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    # --- storing ----------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Hand to the store what was taken; one hand-over at a time, the rest gathers meanwhile."""
+        if self._inflight is not None:
+            if not self._inflight.done():
+                return
+            self._inflight = None
+        appends = self._intake.flush()
+        if appends:
+            self._inflight = self._tools.commits.submit(appends)
+            self._inflight.add_done_callback(self._sent)
+
+    def _sent(self, future: "asyncio.Future[list[Stored]]") -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None and any(stored.stale for stored in future.result()):
+            error = StaleError(self.pod.child.name)
+        if error is None:
+            self._send()
+            return
+        self._failure = error
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _settle(self) -> None:
+        """Store the rest, the closing record and the end in one transaction; then say so."""
+        while self._inflight is not None and not self._inflight.done():
+            await asyncio.wait({self._inflight})
+            await asyncio.sleep(0)  # `_sent` may have handed over more
+        if self._failure is not None:
+            raise self._failure
+        intake = self._intake
+        core4 = self.pod.core4 or intake.numbered
+        if core4 and self.pod.started and not (intake.ended or intake.done):
+            job = self._job()
+            now = datetime.now(UTC)
+            intake.add(closing_record(self.pod, job, now=now, epoch=intake.epoch))
+            intake.ended = True
+        operations: list[Operation] = [*intake.flush(), Settle(intake.stream)]
+        stored = await self._tools.commits.submit(operations)
+        if any(answer.stale for answer in stored):
+            raise StaleError(self.pod.child.name)
+        state = stored[-1].state
+        self._tools.status.log(self._name, self._trial, state, complete=True)
+        if state is not None and state.lost:
+            self._tools.metrics.lost.inc()
+            log.warning("%s trial %d: %s", self._name, self._trial, state.message)
+
+    def _job(self) -> model.CoreJob | None:
+        body = self._tools.jobs.get(self._name)
+        return model.parse(body) if body is not None else None
+
+    def _pass_on(self) -> None:
+        """Progress and sources go to the CoreJob's status."""
+        intake, status = self._intake, self._tools.status
+        progress: Any = intake.progress
+        if progress is not None:
+            intake.progress = None
+            at = clock.from_epoch(progress.time or time.time())
+            status.progress(self._name, self._trial, progress.value, progress.message, at)
+        if intake.sources:
+            status.sources(self._name, intake.sources)
+            intake.sources = []

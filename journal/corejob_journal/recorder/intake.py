@@ -1,0 +1,291 @@
+"""What of a pod's log is new, and what is missing: lines in, appends out. No I/O."""
+
+import bisect
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from corejob import clock
+from corejob_journal.recorder import protocol
+from corejob_journal.recorder.lines import Line
+from corejob_journal.recorder.resume import WINDOW_NS, Resume
+from corejob_journal.store.records import (
+    Append,
+    NewGap,
+    NewOutput,
+    NewRecord,
+    Position,
+    StreamState,
+)
+
+ROTATED: Final = "the log was rotated while nobody was reading it"
+_END: Final = "done execution with ["
+_LATEST: Final = 253_402_300_799.0
+"""The last second of the year 9999: no later time can be written as a date."""
+_LONGEST_KEY: Final = 1_000
+"""Of a cookie: PostgreSQL's indices take no key above 2,704 bytes."""
+_FULL_LINES: Final = 5_000
+_FULL_BYTES: Final = 2**20
+
+
+class Intake:
+    """One stream's lines on their way to the store.
+
+    Attributes:
+        done: Whether the runtime's last line was seen; `ended`: whether a closing record was.
+        numbered: Whether any line carried a number of its own.
+        last_n: Number of the last line taken.
+        epoch: Time of the last record.
+        progress: The latest progress, and `sources`, what was named: not yet passed on.
+        stream: Whose lines they are.
+    """
+
+    def __init__(self, state: StreamState) -> None:
+        self.done = state.done
+        self.ended = state.ended
+        self.last_n = state.position.last_n
+        self.numbered = self.last_n > 0
+        self.epoch = 0.0
+        self.progress: protocol.Progress | None = None
+        self.sources: list[str] = []
+        self.stream = state
+        self._token = state.token
+        self._stamp = state.position.stamp
+        self._pieces = state.position.pieces
+        self._resume = Resume(state.position)
+        # Timestamps of the lines in the window that ends with `_stamp`, sorted.
+        self._recent: list[int] = []
+        self._may_jump = False
+        self._sealed: list[Append] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._records: list[NewRecord] = []
+        self._outputs: list[NewOutput] = []
+        self._cookies: list[tuple[str, object]] = []
+        self._gaps: list[NewGap] = []
+        self._lines = 0
+        self._bytes = 0
+        self._dirty = False
+
+    @property
+    def position(self) -> Position:
+        """Where the stream stands after all that was taken."""
+        if self._resume.active:
+            return Position(self._stamp, self._resume.count, self.last_n, self._pieces)
+        return Position(self._stamp, len(self._recent), self.last_n, self._pieces)
+
+    @property
+    def full(self) -> bool:
+        """Whether the follower should wait for the store before it reads on."""
+        return self._bytes >= _FULL_BYTES or self._lines >= _FULL_LINES
+
+    @property
+    def since(self) -> int | None:
+        """From which second on a new connection has to read; None: from the start."""
+        return max(0, self._stamp - WINDOW_NS) // 10**9 if self._stamp else None
+
+    def resume(self) -> None:
+        """A new connection begins: it repeats lines, from `since` on."""
+        self._resume = Resume(self.position)
+
+    def take(self, lines: Sequence[Line], start: int = 0) -> int:
+        """Take lines from index `start` on, up to one before which numbers are missing.
+
+        Returns:
+            The index of that line, or the count of lines when all are taken.
+        """
+        for index in range(start, len(lines)):
+            line = lines[index]
+            if self._resume.active and self._repeated(line):
+                continue
+            if line.part or not line.last:
+                self._piece(line)
+                continue
+            event = protocol.parse(line.body)
+            n = event.n
+            if n > self.last_n + 1 and not self._may_jump:
+                return index
+            self._may_jump = False
+            if n > self.last_n:
+                self.last_n = n
+                self.numbered = True
+            else:
+                # Two processes that both speak the protocol: what they say counts, not how.
+                n = 0
+            self._store(event, n or None, line)
+            self._advance(line)
+        return len(lines)
+
+    def _repeated(self, line: Line) -> bool:
+        """Whether a line that a new connection brought was taken before it."""
+        if line.part == 0:
+            known = self._resume.knows(line.stamp)
+            if known and _is_numbered(line):
+                # Numbers are surer than times.
+                known = protocol.parse(line.body).n <= self.last_n
+            if known:
+                self._resume.skip(line.stamp)
+                return True
+            if line.last:
+                self._pieces = 0
+        elif self._resume.skipping:
+            return True
+        if line.part < self._pieces:
+            return True
+        if self._resume.nothing_repeated and not _is_numbered(line):
+            self.lose_tail("Rotated", ROTATED)
+        self._recent = self._resume.finish()
+        return False
+
+    def _piece(self, line: Line) -> None:
+        text = protocol.text_of(line.body)
+        if not line.last:
+            text += protocol.CONTINUED
+        self._add(NewRecord(None, line.stamp / 1e9, 20, text), line)
+        if line.last:
+            self._advance(line)
+        else:
+            self._pieces = line.part + 1
+
+    def _store(self, event: protocol.Event, n: int | None, line: Line) -> None:
+        at = line.stamp / 1e9
+        if isinstance(event, protocol.Plain):
+            self._add(NewRecord(n, at, event.levelno, event.message), line)
+            return
+        if 0.0 < event.time < _LATEST:
+            at = event.time
+        match event:
+            case protocol.Log():
+                self._add(protocol.record(event, n, at), line)
+                self.ended = self.ended or event.message.startswith(_END)
+            case protocol.Output():
+                text = protocol.clean(event.text)
+                self._outputs.append(NewOutput(n, at, protocol.clean(event.stream), text))
+                self._count(line)
+            case protocol.Progress():
+                self.progress = event
+            case protocol.Source():
+                self.sources.append(protocol.clean(event.name))
+            case protocol.Cookie():
+                self._cookie(event, line)
+            case protocol.Done():
+                self.done = True
+                if event.state == "complete":
+                    self.progress = protocol.Progress(
+                        core4=1, n=event.n, time=at, value=1.0, message=""
+                    )
+
+    def _cookie(self, event: protocol.Cookie, line: Line) -> None:
+        key = protocol.clean(event.key)
+        if len(key.encode()) <= _LONGEST_KEY:
+            self._cookies.append((key, event.value))
+            return
+        text = f"cookie [{key[:50]}…] is not kept: its key is longer than {_LONGEST_KEY} bytes"
+        self._add(NewRecord(None, line.stamp / 1e9, 30, text), line)
+
+    def _add(self, record: NewRecord, line: Line) -> None:
+        self._records.append(record)
+        self.epoch = max(self.epoch, record.epoch)
+        self._count(line)
+
+    def _count(self, line: Line) -> None:
+        self._lines += 1
+        self._bytes += len(line.body)
+        self._dirty = True
+
+    def _advance(self, line: Line) -> None:
+        """A whole line is taken."""
+        stamp, recent = line.stamp, self._recent
+        self._dirty = True
+        self._pieces = 0
+        if stamp >= self._stamp:
+            self._stamp = stamp
+            recent.append(stamp)
+            if recent[0] < stamp - WINDOW_NS:
+                del recent[: bisect.bisect_left(recent, stamp - WINDOW_NS)]
+        elif stamp >= self._stamp - WINDOW_NS:
+            bisect.insort(recent, stamp)  # two output streams may overtake each other
+
+    # --- what is missing --------------------------------------------------------------------
+
+    def fill(self, lines: Sequence[Line], before: int) -> None:
+        """Take those of `lines` that are missing: numbered, after the last one, up to `before`."""
+        for line in lines:
+            event = protocol.parse(line.body) if line.last and not line.part else None
+            if event is not None and self.last_n < event.n < before:
+                self._may_jump = True
+                self._name_hole(event.n)
+                self.take([line])
+
+    def jump(self, before: int) -> None:
+        """Give up what is missing up to number `before`, and name it."""
+        self._name_hole(before)
+        self._may_jump = True
+
+    def _name_hole(self, before: int) -> None:
+        if before > self.last_n + 1:
+            first, last = self.last_n + 1, before - 1
+            what = f"line {first} is" if first == last else f"lines {first} to {last} are"
+            self.lose(NewGap(first, last, f"{what} gone from the pod's log"))
+
+    def lose(self, gap: NewGap) -> None:
+        """Name lines that are missing at this place."""
+        if self._records or self._outputs or self._gaps:
+            self._seal()
+        self._gaps.append(gap)
+        self._dirty = True
+
+    @property
+    def place_lost(self) -> bool:
+        """Whether the last connection brought nothing, not even what it should have repeated."""
+        return self._resume.active and self._resume.nothing_repeated
+
+    def lose_tail(self, cause: str, words: str) -> None:
+        """Name all that came after the last line taken: nobody knows what, or whether, it was."""
+        if self.numbered:
+            place = f"line {self.last_n}"
+        else:
+            place = f"{clock.iso(clock.from_epoch(self._stamp / 1e9))} UTC"
+        text = f"lines after {place} may be missing: {words}"
+        self.lose(NewGap(self.last_n + 1 if self.numbered else None, None, text, cause))
+
+    # --- appends ----------------------------------------------------------------------------
+
+    def add(self, record: NewRecord) -> None:
+        """Add a record of our own, such as the closing one."""
+        self._records.append(record)
+        self._lines += 1
+        self._dirty = True
+
+    def flush(self) -> list[Append]:
+        """All that was taken since the last call, to be stored in this order."""
+        if self._dirty:
+            self._seal()
+        sealed, self._sealed = self._sealed, []
+        return sealed
+
+    def _seal(self) -> None:
+        token = secrets.randbits(62) + 1
+        self._sealed.append(
+            Append(
+                stream=self.stream,
+                expect=self._token,
+                token=token,
+                position=self.position,
+                records=self._records,
+                outputs=self._outputs,
+                gaps=self._gaps,
+                cookies=self._cookies,
+                lines=self._lines,
+                bytes=self._bytes,
+                done=self.done,
+                ended=self.ended,
+            )
+        )
+        self._token = token
+        self._clear()
+
+
+def _is_numbered(line: Line) -> bool:
+    return line.last and line.part == 0 and protocol.parse(line.body).n > 0

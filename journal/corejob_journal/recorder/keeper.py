@@ -1,0 +1,103 @@
+"""Taking ended jobs into the journal, and giving up logs that nobody can read any more."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from corejob import model, names
+from corejob.document import document
+from corejob.model import CoreJob
+from corejob.state import State
+from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.status import StatusWriter
+from corejob_journal.store.records import Append, NewGap, PutDocument, Settle, Source
+from corejob_kube.client import Kube
+from corejob_kube.informer import Informer
+from corejob_kube.resources import PODS
+
+log = logging.getLogger(__name__)
+
+_GONE = "the pod was gone before its log could be read"
+
+
+class Keeper:
+    """What is to be done for one CoreJob, told by its present state alone."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        namespace: str,
+        jobs: Informer,
+        pods: Informer,
+        commits: Commits,
+        status: StatusWriter,
+        metrics: Metrics,
+        followed: Callable[[str, int], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._jobs = jobs
+        self._pods = pods
+        self._commits = commits
+        self._status = status
+        self._metrics = metrics
+        self._followed = followed
+        self._now = now
+
+    async def look(self, name: str) -> None:
+        """Do what the CoreJob of that name needs; called whenever something about it changed."""
+        body = self._jobs.get(name)
+        if body is None:
+            return
+        job = model.parse(body)
+        if not job.log_settled:
+            await self._settle(job)
+        elif job.past and not job.journaled:
+            await self._journal(job)
+
+    async def _journal(self, job: CoreJob) -> None:
+        now = self._now()
+        put = PutDocument(job.id, document(job, now), now.timestamp())
+        await self._commits.submit([put])
+        self._metrics.journaled.inc()
+        self._status.journaled(job.name, now)
+
+    async def _settle(self, job: CoreJob) -> None:
+        """The status says that the log isn't settled: find out what holds it up."""
+        trial = job.status.trial
+        if job.status.state is State.RUNNING or self._followed(job.name, trial):
+            return
+        state = await self._commits.call(lambda writer: writer.log_state(job.id))
+        if state is not None and state.settled_trial >= trial:
+            self._status.log(job.name, trial, state, complete=True)
+        elif not await self._has_pod(job, trial):
+            await self._give_up(job, trial)
+
+    async def _has_pod(self, job: CoreJob, trial: int) -> bool:
+        """Whether there is something to read after all: the watch of pods may lag behind."""
+        selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={trial}"
+        found, _ = await self._kube.list(PODS, self._namespace, selector=selector)
+        for body in found:
+            self._pods.put(body)
+        return bool(found)
+
+    async def _give_up(self, job: CoreJob, trial: int) -> None:
+        source = Source(
+            job_id=job.id,
+            qual_name=job.qual_name,
+            username=job.spec.get("username"),
+            trial=trial,
+            pod_uid="",
+            pod=job.status.pod,
+            hostname=job.status.node,
+        )
+        stream = await self._commits.call(lambda writer: writer.open_stream(source))
+        gap = NewGap(None, None, f"{_GONE}: nothing is known of trial {trial}", "PodGone")
+        append = Append(stream, expect=0, token=1, position=stream.position, gaps=[gap])
+        stored = await self._commits.submit([append, Settle(stream)])
+        self._metrics.lost.inc()
+        log.warning("%s trial %d: %s", job.name, trial, gap.reason)
+        self._status.log(job.name, trial, stored[-1].state, complete=True)

@@ -1,0 +1,93 @@
+"""The process `core4-recorder`."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Final
+
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.server import Server
+from corejob_journal.recorder.settings import Settings, from_environment
+from corejob_journal.recorder.supervisor import Supervisor
+from corejob_journal.store import StoreUnavailable, Writer
+from corejob_kube import logs
+from corejob_kube.client import Kube
+
+log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 1.0
+
+
+async def open_store(url: str) -> Writer:
+    """The store, as soon as it answers."""
+    while True:
+        try:
+            return await Writer.open(url)
+        except StoreUnavailable as error:
+            log.warning("waiting for the store: %s", error)
+            await asyncio.sleep(_RETRY_S)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Record until `stop` is set."""
+    running: list[Supervisor] = []
+    server = Server(settings.host, settings.port, lambda: running[0] if running else None)
+    await server.start()
+    recording = asyncio.create_task(_record(settings, running, stop), name="record")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({recording, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running:
+            recording.cancel()  # still waiting for the store
+        await asyncio.gather(recording, return_exceptions=not recording.done())
+    finally:
+        stopping.cancel()
+        await server.stop()
+
+
+async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.Event) -> None:
+    writer = await open_store(settings.store_url)
+    try:
+        async with await Kube.load(user_agent="core4-recorder") as kube:
+            supervisor = Supervisor(kube, settings.namespace, writer, Metrics())
+            running.append(supervisor)
+            starting = asyncio.create_task(supervisor.start(), name="start")
+            starting.add_done_callback(_log_failure)
+            await stop.wait()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await supervisor.stop()
+    finally:
+        await writer.close()
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the recorder can't start", exc_info=task.exception())
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+def main() -> int:
+    """Run the recorder; its settings come from the environment."""
+    try:
+        settings = from_environment(os.environ)
+        logs.configure(settings.log_level)
+    except ValueError as error:
+        sys.stderr.write(f"core4-recorder: {error}\n")
+        return 2
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    asyncio.run(_main(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

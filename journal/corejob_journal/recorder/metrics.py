@@ -1,0 +1,41 @@
+"""What the recorder tells Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """The recorder's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.followers = Gauge(
+            "core4_recorder_followers", "Pods whose log is followed.", registry=self.registry
+        )
+        self.lines = Counter(
+            "core4_recorder_lines", "Records and printed lines stored.", registry=self.registry
+        )
+        self.bytes = Counter(
+            "core4_recorder_bytes", "Bytes of the lines stored.", registry=self.registry
+        )
+        self.commits = Histogram(
+            "core4_recorder_commit_seconds",
+            "Time of a transaction.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            registry=self.registry,
+        )
+        self.store_failures = Counter(
+            "core4_recorder_store_failures",
+            "Transactions that the store refused or did not answer.",
+            registry=self.registry,
+        )
+        self.reconnects = Counter(
+            "core4_recorder_reconnects",
+            "Log connections that broke and were opened again.",
+            registry=self.registry,
+        )
+        self.lost = Counter(
+            "core4_recorder_lost_trials", "Trials with lines missing.", registry=self.registry
+        )
+        self.journaled = Counter(
+            "core4_recorder_journaled_jobs", "Past jobs taken over.", registry=self.registry
+        )

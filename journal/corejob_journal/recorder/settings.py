@@ -1,0 +1,48 @@
+"""The recorder's settings, read from the environment once, at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_STORE: Final = "sqlite:////var/lib/core4/journal.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator of the service can set.
+
+    Attributes:
+        namespace: The namespace that is served.
+        store_url: The store; it may hold a password.
+    """
+
+    namespace: str
+    store_url: str = field(default=_STORE, repr=False)
+    host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: probes and scrapes come from outside
+    port: int = 5002
+    log_level: str = "INFO"
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings.
+
+    Raises:
+        ValueError: A variable is missing or bad; the message names it.
+    """
+    namespace = environ.get("CORE4_NAMESPACE", "")
+    if not namespace and _NAMESPACE_FILE.exists():
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    if not namespace:
+        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
+    port = environ.get("CORE4_PORT") or "5002"
+    if not port.isdecimal():
+        raise ValueError(f"CORE4_PORT must be a whole number, got {port!r}")
+    return Settings(
+        namespace=namespace,
+        store_url=environ.get("CORE4_STORE_URL") or _STORE,
+        host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
+        port=int(port),
+        log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),
+    )

@@ -1,0 +1,158 @@
+"""The recorder's part of a CoreJob's status: at most one patch under way, the latest wins."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import clock, model
+from corejob.names import MANAGER_RECORDER
+from corejob_journal.store import LogState
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
+from corejob_kube.informer import Informer
+from corejob_kube.resources import COREJOBS
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 20
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_MOST: Final = 5.0
+_PROGRESS_PAUSE_S: Final = 0.5
+"""Between two patches of one job that bring nothing but progress."""
+_URGENT: Final = frozenset({"log", "journaledTime"})
+
+
+class StatusWriter:
+    """Patches `status.log`, `.progress`, `.sources` and `.journaledTime`."""
+
+    def __init__(self, kube: Kube, namespace: str, jobs: Informer) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._jobs = jobs
+        self._pending: dict[str, dict[str, Any]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._hurry: dict[str, asyncio.Event] = {}
+        self._trials: dict[str, int] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def close(self, within: float) -> None:
+        """Send what is pending, if that takes no longer than so many seconds."""
+        for event in self._hurry.values():
+            event.set()
+        tasks = set(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=within)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def log(self, name: str, trial: int, state: LogState | None, *, complete: bool) -> None:
+        """Say how far a trial's log has come; a `state` of None leaves the counts as they are."""
+        if trial < self._trials.get(name, 0):
+            return
+        self._trials[name] = trial
+        fields: dict[str, Any] = {"trial": trial, "complete": complete}
+        if state is not None:
+            fields |= {
+                "lines": state.lines,
+                "bytes": state.bytes,
+                "lastSeq": state.last_seq,
+                "lost": state.lost,
+                "reason": state.reason,
+                "message": state.message,
+            }
+        self._put(name, {"log": fields})
+
+    def progress(
+        self, name: str, trial: int, value: float, message: str | None, time: datetime
+    ) -> None:
+        """Say a trial's progress, unless a later trial has begun."""
+        if trial < self._newest_trial(name):
+            return
+        value = min(1.0, max(0.0, value))
+        fields = {
+            "value": value,
+            "percent": f"{value:.0%}",
+            "message": message,
+            "time": clock.render(time),
+        }
+        self._put(name, {"progress": fields})
+
+    def sources(self, name: str, names: list[str]) -> None:
+        """Add to the job's sources."""
+        body = self._jobs.get(name)
+        known = list(model.parse(body).sources) if body is not None else []
+        known = self._pending.get(name, {}).get("sources", known)
+        new = [source for source in dict.fromkeys(names) if source not in known]
+        if new:
+            self._put(name, {"sources": [*known, *new]})
+
+    def journaled(self, name: str, time: datetime) -> None:
+        """Say that the journal has taken the job over."""
+        self._put(name, {"journaledTime": clock.render(time)})
+
+    def forget(self, name: str) -> None:
+        """The CoreJob is gone."""
+        self._trials.pop(name, None)
+
+    def _newest_trial(self, name: str) -> int:
+        body = self._jobs.get(name)
+        seen = model.parse(body).status.trial if body is not None else 0
+        return max(seen, self._trials.get(name, 0))
+
+    def _put(self, name: str, fields: dict[str, Any]) -> None:
+        self._pending.setdefault(name, {}).update(fields)
+        if not _URGENT.isdisjoint(fields) and name in self._hurry:
+            self._hurry[name].set()
+        if name not in self._tasks:
+            self._hurry[name] = asyncio.Event()
+            self._tasks[name] = asyncio.create_task(self._send(name), name=f"status {name}")
+
+    async def _send(self, name: str) -> None:
+        hurry = self._hurry[name]
+        try:
+            while fields := self._pending.pop(name, None):
+                async with self._slots:
+                    await self._patch(name, fields)
+                if _URGENT.isdisjoint(fields):
+                    # Not a pause for what others wait for: `hurry` ends it.
+                    await _wait(hurry, _PROGRESS_PAUSE_S)
+                hurry.clear()
+        finally:
+            del self._tasks[name], self._hurry[name]
+
+    async def _patch(self, name: str, fields: Mapping[str, Any]) -> None:
+        backoff = _BACKOFF_FIRST
+        while True:
+            # What came up while this was tried in vain is newer.
+            fields = {**fields, **self._pending.pop(name, {})}
+            try:
+                answer = await self._kube.patch(
+                    COREJOBS,
+                    self._namespace,
+                    name,
+                    {"status": fields},
+                    manager=MANAGER_RECORDER,
+                    sub="status",
+                )
+            except NotFoundError:
+                return
+            except (UnavailableError, ConflictError) as error:
+                await asyncio.sleep(error.retry_after or backoff)
+                backoff = min(backoff * 2, _BACKOFF_MOST)
+            except KubeError:
+                log.exception("the status of %s takes no %s", name, sorted(fields))
+                return
+            else:
+                self._jobs.put(answer)
+                return
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,184 @@
+"""Starts a follower for each pod that has something to say, and keeps them alive."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from corejob.names import LABEL_COREJOB
+from corejob_journal.recorder import pods
+from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.follower import Follower, StaleError, Tools
+from corejob_journal.recorder.keeper import Keeper
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.pods import JobPod
+from corejob_journal.recorder.status import StatusWriter
+from corejob_journal.recorder.workqueue import Workqueue
+from corejob_journal.store import Writer
+from corejob_kube.client import Kube
+from corejob_kube.informer import Informer
+from corejob_kube.resources import COREJOBS, PODS
+
+log = logging.getLogger(__name__)
+
+_WORKERS: Final = 8
+_SWEEP_S: Final = 30.0
+_RESTART_S: Final = 1.0
+_STOP_WITHIN_S: Final = 5.0
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Supervisor:
+    """The recorder without its web server: watches, followers, keeper."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        writer: Writer,
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.metrics = metrics
+        self.jobs = Informer(kube, COREJOBS, namespace)
+        self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
+        self.commits = Commits(writer, metrics)
+        status = StatusWriter(kube, namespace, self.jobs)
+        self._status = status
+        self._tools = Tools(kube, namespace, self.jobs, self.commits, status, metrics)
+        self._followers: dict[str, Follower] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._settled: set[str] = set()
+        self._ready = False
+        keeper = Keeper(
+            kube=kube,
+            namespace=namespace,
+            jobs=self.jobs,
+            pods=self.pods,
+            commits=self.commits,
+            status=status,
+            metrics=metrics,
+            followed=self._is_followed,
+            now=now,
+        )
+        self._queue = Workqueue(keeper.look, workers=_WORKERS)
+        self._sweep: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin; returns when the first lists are in and all their pods have followers."""
+        self.jobs.listen(self._job_changed)
+        self.pods.listen(self._pod_changed)
+        self.commits.start()
+        self.jobs.start()
+        self.pods.start()
+        await self.jobs.synced()
+        await self.pods.synced()
+        uids = [body["metadata"]["uid"] for body in self.pods]
+        known = await self.commits.call(lambda writer: writer.streams(uids))
+        self._settled.update(uid for uid, stream in known.items() if stream.settled)
+        self._ready = True
+        for body in self.pods:
+            self._consider(pods.parse(body))
+        self._queue.start()
+        self._sweep = asyncio.create_task(self._sweep_forever(), name="sweep")
+
+    async def stop(self) -> None:
+        """Stop reading, store what was read, say what is known."""
+        self._ready = False
+        if self._sweep is not None:
+            self._sweep.cancel()
+            await asyncio.gather(self._sweep, return_exceptions=True)
+        await self._queue.stop()
+        await self.pods.stop()
+        await self.jobs.stop()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.commits.close(_STOP_WITHIN_S)
+        await self._status.close(1.0)
+
+    def _is_followed(self, name: str, trial: int) -> bool:
+        return any(
+            follower.pod.child.corejob == name and follower.pod.child.trial == trial
+            for follower in self._followers.values()
+        )
+
+    # --- events -----------------------------------------------------------------------------
+
+    def _job_changed(self, name: str, _old: Any, new: Any) -> None:
+        if new is None:
+            self._status.forget(name)
+        self._queue.add(name)
+
+    def _pod_changed(self, _name: str, old: Any, new: Any) -> None:
+        body = new if new is not None else old
+        pod = pods.parse(body)
+        if pod is None:
+            return
+        follower = self._followers.get(pod.uid)
+        if follower is not None:
+            follower.update(pod)
+        if new is None:
+            self._settled.discard(pod.uid)
+            self._queue.add(pod.child.corejob)
+        else:
+            self._consider(pod)
+
+    def _consider(self, pod: JobPod | None) -> None:
+        """Follow a pod if there is a log to read or an end to note."""
+        if pod is None or not self._ready:
+            return
+        if pod.uid in self._followers or pod.uid in self._settled:
+            return
+        if pod.started or pod.over:
+            follower = self._followers[pod.uid] = Follower(self._tools, pod)
+            task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
+            self._tasks[pod.uid] = task
+            self.metrics.followers.set(len(self._followers))
+        elif self._is_second(pod):
+            # Another pod for a trial whose log was complete: it is not any more.
+            self._status.log(pod.child.corejob, pod.child.trial, None, complete=False)
+
+    def _is_second(self, pod: JobPod) -> bool:
+        body = self.jobs.get(pod.child.corejob) or {}
+        log_status = (body.get("status") or {}).get("log") or {}
+        return bool(log_status.get("complete")) and log_status.get("trial") == pod.child.trial
+
+    async def _follow(self, follower: Follower) -> None:
+        uid, name = follower.pod.uid, follower.pod.child.corejob
+        try:
+            await follower.run()
+            if self.pods.get(follower.pod.child.name) is not None:
+                self._settled.add(uid)
+        except StaleError:
+            log.info("the log of %s is stored by another process too", follower.pod.child.name)
+            self._again(follower.pod)
+        except Exception:
+            log.exception("following %s failed", follower.pod.child.name)
+            self._again(follower.pod)
+        finally:
+            del self._followers[uid], self._tasks[uid]
+            self.metrics.followers.set(len(self._followers))
+        self._queue.add(name)
+
+    def _again(self, pod: JobPod) -> None:
+        """Follow anew, from the store's position; also a pod that is gone: its loss has a name."""
+        asyncio.get_running_loop().call_later(_RESTART_S, self._consider_newest, pod)
+
+    def _consider_newest(self, pod: JobPod) -> None:
+        body = self.pods.get(pod.child.name)
+        newest = pods.parse(body) if body is not None else None
+        self._consider(newest if newest is not None and newest.uid == pod.uid else pod)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            for body in self.jobs:
+                self._queue.add(body["metadata"]["name"])

@@ -1,0 +1,21 @@
+"""The store of log records and past jobs: SQLite, or PostgreSQL 15 and later.
+
+Many processes read (`Store`), one writes (`Writer`). `docs/journal.md` argues the settings.
+"""
+
+from corejob_journal.store.errors import SchemaError, StoreError, StoreUnavailable
+from corejob_journal.store.reader import Store
+from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord
+from corejob_journal.store.writer import Writer
+
+__all__ = [
+    "Gap",
+    "LogRecord",
+    "LogState",
+    "OutputRecord",
+    "SchemaError",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+    "Writer",
+]

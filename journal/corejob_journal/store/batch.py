@@ -1,0 +1,244 @@
+"""One transaction of the writer: operations in, rows out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from corejob_journal.store import schema
+from corejob_journal.store.records import (
+    Append,
+    LogState,
+    Operation,
+    PutDocument,
+    Settle,
+    Stored,
+)
+from corejob_journal.store.upsert import put, touch
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A job's row of `job_log`, changed in memory and written once."""
+
+    no: int
+    job_id: str
+    qual_name: str
+    last_seq: int
+    last_output: int
+    lines: int
+    bytes: int
+    settled_trial: int
+    lost: bool
+    reason: str | None
+    message: str | None
+
+    def state(self) -> LogState:
+        return LogState(
+            self.last_seq,
+            self.settled_trial,
+            self.lines,
+            self.bytes,
+            self.lost,
+            self.reason,
+            self.message,
+        )
+
+    def lose(self, reason: str | None, message: str | None) -> None:
+        """Note that lines are missing; what was missing before stays named."""
+        known = self.message or ""
+        if message and message not in known:
+            self.message = f"{known}; {message}" if known else message
+        self.lost = True
+        self.reason = self.reason or reason
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A row of `stream`, likewise."""
+
+    no: int
+    token: int
+    stamp: int
+    count: int
+    last_n: int
+    pieces: int
+    done: bool
+    ended: bool
+    settled: bool
+    lost: bool
+    reason: str | None
+
+
+_JOB_FIELDS = tuple(_Job.__slots__)
+_STREAM_FIELDS = tuple(_Stream.__slots__)
+
+
+class Batch:
+    """The work of one transaction. Use once."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._jobs: dict[int, _Job] = {}
+        self._streams: dict[int, _Stream] = {}
+        self._log: list[Row] = []
+        self._output: list[Row] = []
+        self._gaps: list[Row] = []
+        self._cookies: dict[tuple[str, str], Any] = {}
+        self._documents: dict[str, Row] = {}
+        self._changed: set[str] = set()
+
+    def run(self, operations: Sequence[Operation]) -> list[Stored]:
+        """Apply the operations in order, then write what came of them."""
+        self._load([each for each in operations if not isinstance(each, PutDocument)])
+        answers = [self._apply(operation) for operation in operations]
+        self._write()
+        return answers
+
+    def _load(self, operations: Sequence[Append | Settle]) -> None:
+        jobs = sorted({operation.stream.job for operation in operations})
+        streams = sorted({operation.stream.no for operation in operations})
+        columns = [schema.job_log.c[name] for name in _JOB_FIELDS]
+        # Locked in one order (SQLite needs none of it): two recorders never wait in a circle.
+        query = sa.select(*columns).where(schema.job_log.c.no.in_(jobs)).order_by(columns[0])
+        for row in self._connection.execute(query.with_for_update()):
+            self._jobs[row.no] = _Job(*row)
+        fields = [schema.stream.c[name] for name in _STREAM_FIELDS]
+        for row in self._connection.execute(sa.select(*fields).where(fields[0].in_(streams))):
+            self._streams[row[0]] = _Stream(*row)
+
+    def _apply(self, operation: Operation) -> Stored:
+        if isinstance(operation, PutDocument):
+            self._document(operation)
+            return Stored(None)
+        job = self._jobs.get(operation.stream.job)
+        stream = self._streams.get(operation.stream.no)
+        if job is None or stream is None:  # retention took the job away under a follower
+            return Stored(None, stale=True)
+        if isinstance(operation, Settle):
+            self._settle(job, stream, operation)
+            return Stored(job.state())
+        if stream.token == operation.token:  # done already, by a commit whose answer was lost
+            return Stored(job.state())
+        if stream.token != operation.expect or stream.settled:
+            return Stored(job.state(), stale=True)
+        self._append(job, stream, operation)
+        return Stored(job.state())
+
+    def _append(self, job: _Job, stream: _Stream, append: Append) -> None:
+        for first, last, reason, cause in append.gaps:
+            stream.lost = True
+            stream.reason = stream.reason or reason
+            job.lose(cause, reason)
+            place = {"job": job.no, "stream": stream.no, "after_seq": job.last_seq}
+            self._gaps.append({**place, "first_n": first, "last_n": last, "reason": reason})
+        seq = job.last_seq
+        for seq, record in enumerate(append.records, job.last_seq + 1):
+            self._log.append(
+                {
+                    "job": job.no,
+                    "seq": seq,
+                    "stream": stream.no,
+                    "n": record[0],
+                    "epoch": record[1],
+                    "levelno": record[2],
+                    "message": record[3],
+                    "exception": record[4],
+                }
+            )
+        job.last_seq = seq
+        for number, (n, epoch, channel, text) in enumerate(append.outputs, job.last_output + 1):
+            key = {"job": job.no, "seq": number, "stream": stream.no}
+            self._output.append({**key, "n": n, "epoch": epoch, "channel": channel, "text": text})
+        job.last_output += len(append.outputs)
+        for key_name, value in append.cookies:
+            self._cookies[job.qual_name, key_name] = value
+        self._advance(job, stream, append)
+
+    def _advance(self, job: _Job, stream: _Stream, append: Append) -> None:
+        job.lines += append.lines
+        job.bytes += append.bytes
+        stream.token = append.token
+        stream.stamp = append.position.stamp
+        stream.count = append.position.count
+        stream.last_n = append.position.last_n
+        stream.pieces = append.position.pieces
+        stream.done = stream.done or append.done
+        stream.ended = stream.ended or append.ended
+        self._changed.add(job.job_id)
+
+    def _settle(self, job: _Job, stream: _Stream, settle: Settle) -> None:
+        if stream.settled:
+            return
+        stream.settled = True
+        if settle.lost:
+            stream.lost = True
+            stream.reason = settle.message or settle.reason
+            job.lose(settle.reason, settle.message)
+        job.settled_trial = max(job.settled_trial, settle.stream.trial)
+        self._changed.add(job.job_id)
+
+    def _document(self, put_document: PutDocument) -> None:
+        document = put_document.document
+        self._documents[put_document.job_id] = {
+            "job_id": put_document.job_id,
+            "qual_name": document["qual_name"],
+            "state": document["state"],
+            "enqueued_at": _epoch((document.get("enqueued") or {}).get("at")),
+            "finished_at": _epoch(document.get("finished_at")),
+            "journaled_at": put_document.journaled_at,
+            "document": dict(document),
+        }
+        self._changed.add(put_document.job_id)
+
+    def _write(self) -> None:
+        self._insert(schema.log, self._log)
+        self._insert(schema.output, self._output)
+        self._insert(schema.gap, self._gaps)
+        self._update(schema.stream, _STREAM_FIELDS, self._streams.values())
+        self._update(schema.job_log, _JOB_FIELDS, self._jobs.values())
+        self._write_cookies()
+        put(self._connection, schema.job, list(self._documents.values()))
+        if self._changed:
+            touch(self._connection, self._changed)
+
+    def _insert(self, table: sa.Table, rows: list[Row]) -> None:
+        if rows:
+            self._connection.execute(sa.insert(table), rows)
+
+    def _update(self, table: sa.Table, fields: Sequence[str], rows: Any) -> None:
+        values = [{f"_{name}": getattr(row, name) for name in fields} for row in rows]
+        if values:
+            statement = _update_statement(table, fields)
+            self._connection.execute(statement, values)
+
+    def _write_cookies(self) -> None:
+        kept = [
+            {"qual_name": qual_name, "key": key, "value": value}
+            for (qual_name, key), value in self._cookies.items()
+            if value is not None
+        ]
+        put(self._connection, schema.cookie, kept)
+        for (qual_name, key), value in self._cookies.items():
+            if value is None:
+                table = schema.cookie
+                self._connection.execute(
+                    sa.delete(table).where(table.c.qual_name == qual_name, table.c.key == key)
+                )
+
+
+def _update_statement(table: sa.Table, fields: Sequence[str]) -> sa.Update:
+    key, *others = fields
+    binds: dict[str, Any] = {name: sa.bindparam(f"_{name}") for name in others}
+    return sa.update(table).where(table.c[key] == sa.bindparam(f"_{key}")).values(binds)
+
+
+def _epoch(text: str | None) -> float | None:
+    """Seconds since the epoch of a time of the job document (UTC without offset)."""
+    if text is None:
+        return None
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

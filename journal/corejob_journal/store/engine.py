@@ -1,0 +1,148 @@
+"""Connections to the two databases, their settings, and the threads that use them.
+
+`docs/journal.md` argues each setting.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from corejob_journal.store.errors import translated
+
+T = TypeVar("T")
+
+_BUSY_S: Final = 5.0
+"""How long SQLite waits for another writer's transaction before it says `locked`."""
+_READERS: Final = 4
+_CACHE_KIB: Final = 16 * 1024
+_WAL_LIMIT_BYTES: Final = 64 * 2**20
+POSTGRES: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
+def is_sqlite(url: sa.URL) -> bool:
+    """Whether the URL names a SQLite file."""
+    return url.get_backend_name() == "sqlite"
+
+
+def parse_url(text: str) -> sa.URL:
+    """The store's URL.
+
+    Raises:
+        ValueError: It is neither a SQLite file nor PostgreSQL by psycopg.
+    """
+    url = sa.make_url(text)
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if backend != "sqlite" or not url.database or url.database == ":memory:":
+        raise ValueError("the store is sqlite:////path/of/file or postgresql+psycopg://…")
+    return url
+
+
+def connect_sqlite(url: sa.URL, *, writer: bool) -> sqlite3.Connection:
+    """A connection to the file; a reader never makes it, nor changes anything in it."""
+    mode = "rwc" if writer else "rw"
+    connection = sqlite3.connect(
+        f"file:{quote(str(url.database))}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        for pragma in _pragmas(writer=writer):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _pragmas(*, writer: bool) -> list[str]:
+    common = [f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"]
+    if not writer:
+        return [*common, "query_only=ON"]
+    return [
+        *common,
+        "auto_vacuum=INCREMENTAL",  # before the first table: retention gives space back by it
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"journal_size_limit={_WAL_LIMIT_BYTES}",
+    ]
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def create(url: sa.URL, *, writer: bool) -> sa.Engine:
+    """An engine: one connection for the writer, a few for readers."""
+    size = 1 if writer else _READERS
+    options: dict[str, Any] = {
+        "poolclass": QueuePool,
+        "pool_size": size,
+        "max_overflow": 0,
+        "pool_timeout": _BUSY_S,
+        "json_serializer": _encode,
+        "json_deserializer": msgspec.json.decode,
+    }
+    if is_sqlite(url):
+        options["creator"] = lambda: connect_sqlite(url, writer=writer)
+    else:
+        name = "core4-journal-writer" if writer else "core4-journal-reader"
+        options["connect_args"] = {**POSTGRES, "application_name": name}
+        options["pool_pre_ping"] = True
+    engine = sa.create_engine(url, **options)
+    if is_sqlite(url):
+        # The driver's own rules for when to begin are off (isolation_level=None): a writer takes
+        # the lock at once, since a transaction that turns into a writing one may fail at that.
+        begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class Database:
+    """An engine and as many threads as it has connections: no call blocks the event loop."""
+
+    def __init__(self, url: sa.URL, *, writer: bool) -> None:
+        self.url = url
+        self.engine = create(url, writer=writer)
+        size = 1 if writer else _READERS
+        name = "journal-writer" if writer else "journal-reader"
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """`work` in a transaction of its own, in a thread.
+
+        Raises:
+            StoreUnavailable: The database is away, locked or full; nothing was changed, unless the
+                connection broke during the commit.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        with translated(), self.engine.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        """Wait for the calls under way, then close the connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self.engine.dispose)

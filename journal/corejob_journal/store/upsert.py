@@ -1,0 +1,52 @@
+"""Inserting what may be there already, and telling readers what changed, in both dialects."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from corejob_journal.store import schema
+from corejob_journal.store.changes import CHANNEL
+
+_IDS_A_NOTE: Final = 300
+"""A notification holds less than 8,000 bytes."""
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless it is there; whether it was inserted."""
+    statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing()
+    inserted = connection.execute(statement.returning(*table.primary_key.columns))
+    return inserted.first() is not None
+
+
+def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or replace those of the same primary key."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def touch(connection: sa.Connection, job_ids: Collection[str]) -> None:
+    """Tell readers, at the commit, that these jobs changed."""
+    ids = sorted(job_ids)
+    if connection.dialect.name == "postgresql":
+        for start in range(0, len(ids), _IDS_A_NOTE):
+            payload = ",".join(ids[start : start + _IDS_A_NOTE])
+            connection.execute(sa.select(sa.func.pg_notify(CHANNEL, payload)))
+        return
+    number = connection.execute(
+        sa.update(schema.counter)
+        .where(schema.counter.c.name == "change")
+        .values(value=schema.counter.c.value + 1)
+        .returning(schema.counter.c.value)
+    ).scalar_one()
+    put(connection, schema.change, [{"job_id": job_id, "at": number} for job_id in ids])

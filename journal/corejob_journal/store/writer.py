@@ -1,0 +1,149 @@
+"""`Writer`: the one that fills the store. One transaction takes operations of many jobs."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Self
+
+import sqlalchemy as sa
+
+from corejob_journal.store import migrate, schema
+from corejob_journal.store.batch import Batch
+from corejob_journal.store.engine import Database, parse_url
+from corejob_journal.store.reader import cookies, log_state
+from corejob_journal.store.records import (
+    LogState,
+    Operation,
+    Position,
+    Source,
+    Stored,
+    StreamState,
+)
+from corejob_journal.store.upsert import insert_new, touch
+
+_STREAM: Final = sa.select(
+    schema.stream.c.no,
+    schema.stream.c.job,
+    schema.job_log.c.job_id,
+    schema.stream.c.trial,
+    schema.stream.c.pod_uid,
+    schema.stream.c.token,
+    schema.stream.c.stamp,
+    schema.stream.c.count,
+    schema.stream.c.last_n,
+    schema.stream.c.pieces,
+    schema.stream.c.done,
+    schema.stream.c.ended,
+    schema.stream.c.settled,
+).join_from(schema.stream, schema.job_log, schema.job_log.c.no == schema.stream.c.job)
+_SOME: Final = 500
+"""Values in one IN list: SQLite takes at most 32,766 parameters, small lists are cached better."""
+
+
+class Writer:
+    """A writer. Made by `open`, which brings the tables up to date."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """A writer to the store at `url`; makes the database's tables, or migrates them.
+
+        Raises:
+            ValueError: The URL names no SQLite file and no PostgreSQL database.
+            StoreUnavailable: The database is away or locked.
+            SchemaError: A later version made the tables.
+        """
+        database = Database(parse_url(url), writer=True)
+        try:
+            await database.run(migrate.upgrade)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database)
+
+    async def close(self) -> None:
+        """Wait for the transaction under way and close the connection."""
+        await self._database.close()
+
+    async def commit(self, operations: Sequence[Operation]) -> list[Stored]:
+        """Do all operations in one transaction; an answer for each, in order.
+
+        Doing it again after a failure, or after a commit of unknown outcome, is safe.
+
+        Raises:
+            StoreUnavailable: Nothing is known to be stored: try again with the same operations.
+        """
+        return await self._database.run(lambda connection: Batch(connection).run(operations))
+
+    async def open_stream(self, source: Source) -> StreamState:
+        """The row of a source, made if there is none. A new pod of a settled trial unsettles it."""
+        return await self._database.run(functools.partial(_open_stream, source=source))
+
+    async def streams(self, pod_uids: Iterable[str]) -> dict[str, StreamState]:
+        """What the store knows of these pods, by uid."""
+        uids = sorted(set(pod_uids))
+        return await self._database.run(functools.partial(_streams, uids=uids))
+
+    async def log_state(self, job_id: str) -> LogState | None:
+        """How far a job's log has come; None if the store knows none."""
+        return await self._database.run(functools.partial(log_state, job_id=job_id))
+
+    async def cookies(self, qual_name: str) -> dict[str, Any]:
+        """The key-value store that all jobs of a qual_name share."""
+        return await self._database.run(functools.partial(cookies, qual_name=qual_name))
+
+    async def ping(self) -> None:
+        """Return if the store takes a transaction."""
+        await self._database.run(lambda connection: connection.execute(sa.select(sa.literal(1))))
+
+
+def _state(row: Any) -> StreamState:
+    no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row
+    position = Position(stamp, count, last_n, pieces)
+    return StreamState(no, job, job_id, trial, uid, token, position, done, ended, settled)
+
+
+def _streams(connection: sa.Connection, uids: Sequence[str]) -> dict[str, StreamState]:
+    found = {}
+    for start in range(0, len(uids), _SOME):
+        query = _STREAM.where(schema.stream.c.pod_uid.in_(uids[start : start + _SOME]))
+        found.update({row[4]: _state(row) for row in connection.execute(query)})
+    return found
+
+
+def _open_stream(connection: sa.Connection, source: Source) -> StreamState:
+    identity = {
+        "job_id": source.job_id,
+        "qual_name": source.qual_name,
+        "username": source.username,
+    }
+    insert_new(connection, schema.job_log, identity)
+    job = connection.execute(
+        sa.select(schema.job_log.c.no).where(schema.job_log.c.job_id == source.job_id)
+    ).scalar_one()
+    row = {
+        "job": job,
+        "trial": source.trial,
+        "pod_uid": source.pod_uid,
+        "pod": source.pod,
+        "hostname": source.hostname,
+    }
+    if insert_new(connection, schema.stream, row):
+        _unsettle(connection, job, source)
+    query = _STREAM.where(
+        schema.stream.c.job == job,
+        schema.stream.c.trial == source.trial,
+        schema.stream.c.pod_uid == source.pod_uid,
+    )
+    return _state(connection.execute(query).one())
+
+
+def _unsettle(connection: sa.Connection, job: int, source: Source) -> None:
+    before = source.trial - 1
+    connection.execute(
+        sa.update(schema.job_log)
+        .where(schema.job_log.c.no == job, schema.job_log.c.settled_trial > before)
+        .values(settled_trial=before)
+    )
+    touch(connection, [source.job_id])

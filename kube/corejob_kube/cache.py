@@ -1,0 +1,94 @@
+"""A cache of objects that only moves forward: whoever brings news, the newest version stays.
+
+Resource versions of one kind are ordered numbers (KEP-5504), so a watch that lags behind our own
+writes can't take them back.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+_TOMBSTONES: Final = 10_000
+"""Deletions remembered: only as many as own writes and watch events can overtake each other by."""
+
+Body = dict[str, Any]
+Listener = Callable[[str, Body | None, Body | None], None]
+"""Called with the object's name, its old and its new JSON; new is None when it was deleted."""
+
+
+class ObjectCache:
+    """The objects of one kind in one namespace, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._objects: dict[str, Body] = {}
+        self._tombstones: dict[str, int] = {}
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` for each change from now on, in order. It must not block."""
+        self._listeners.append(listener)
+
+    def get(self, name: str) -> Body | None:
+        """The object of that name, or None. Never change what you get."""
+        return self._objects.get(name)
+
+    def __iter__(self) -> Iterator[Body]:
+        return iter(list(self._objects.values()))
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def put(self, body: Body) -> None:
+        """Take in an object, unless a newer version is known or it is known to be deleted."""
+        name = body["metadata"]["name"]
+        old = self._objects.get(name)
+        version = int(body["metadata"]["resourceVersion"])
+        if old is not None and int(old["metadata"]["resourceVersion"]) >= version:
+            return
+        if self._tombstones.get(name, 0) >= version:
+            return
+        self._objects[name] = body
+        self._tell(name, old, body)
+
+    def drop(self, body: Body) -> None:
+        """Take out a deleted object; `body` is its last JSON, with the deletion's version."""
+        self._drop(body["metadata"]["name"], int(body["metadata"]["resourceVersion"]), body)
+
+    def forget(self, name: str) -> None:
+        """Take out an object that a read of this moment did not find."""
+        old = self._objects.get(name)
+        if old is not None:
+            self._drop(name, int(old["metadata"]["resourceVersion"]), old)
+
+    def replace(self, items: Sequence[Body], version: str) -> None:
+        """Take in a whole list of that version; what is missing in it was deleted meanwhile."""
+        present = {item["metadata"]["name"] for item in items}
+        for item in items:
+            self.put(item)
+        for name in [name for name in self._objects if name not in present]:
+            self._drop(name, int(version), self._objects[name])
+        horizon = int(version)
+        self._tombstones = {
+            name: deleted for name, deleted in self._tombstones.items() if deleted >= horizon
+        }
+
+    def _drop(self, name: str, version: int, body: Body) -> None:
+        old = self._objects.get(name)
+        if old is not None and int(old["metadata"]["resourceVersion"]) > version:
+            return
+        self._tombstones[name] = max(version, self._tombstones.get(name, 0))
+        if len(self._tombstones) > _TOMBSTONES:
+            del self._tombstones[next(iter(self._tombstones))]
+        if old is not None:
+            del self._objects[name]
+            self._tell(name, body, None)
+
+    def _tell(self, name: str, old: Body | None, new: Body | None) -> None:
+        for listener in self._listeners:
+            try:
+                listener(name, old, new)
+            except Exception:
+                log.exception("a listener of %s failed on %s", self._kind, name)

@@ -1,0 +1,277 @@
+"""A thin asynchronous client: JSON in, JSON out, and two kinds of streams.
+
+Credentials, certificates and the kubeconfig's rules are those of the official `kubernetes` package;
+its generated models are left aside, since turning each object of a watch into classes and back is
+what costs the time.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import load_config
+
+from corejob_kube.errors import KubeError, UnavailableError, for_status
+from corejob_kube.resources import Resource
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+_REQUEST_TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 5.0
+_LINE_LIMIT = 2**22
+"""A watch event is one line: longer than any object that etcd takes (1.5 MiB), quoting included."""
+
+
+class Kube:
+    """One connection pool to one API server. Use as an async context manager."""
+
+    def __init__(self, configuration: Configuration, *, user_agent: str) -> None:
+        self._configuration = configuration
+        self._base = configuration.host.rstrip("/")
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    async def load(cls, *, user_agent: str) -> "Kube":
+        """A client for the cluster of the pod that we run in, else of the user's kubeconfig."""
+        configuration = Configuration()
+        await load_config(client_configuration=configuration)
+        return cls(configuration, user_agent=user_agent)
+
+    async def __aenter__(self) -> Self:
+        configuration = self._configuration
+        tls: ssl.SSLContext | bool = False
+        if self._base.startswith("https"):
+            tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+            # Cluster CAs are made by tools that leave out what VERIFY_X509_STRICT (3.13) wants.
+            tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            if configuration.cert_file:
+                tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+            if not configuration.verify_ssl:
+                tls.check_hostname = False
+                tls.verify_mode = ssl.CERT_NONE
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls, limit=0),
+            headers={"User-Agent": self._user_agent, "Accept": JSON},
+            read_bufsize=_LINE_LIMIT,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _authorization(self) -> dict[str, str]:
+        # Asked anew for each request: service account tokens rotate, and the hook refreshes them.
+        hook = self._configuration.refresh_api_key_hook
+        if hook is not None:
+            result = hook(self._configuration)
+            if asyncio.iscoroutine(result):
+                await result
+        settings = await self._configuration.auth_settings()
+        token = settings.get("BearerToken")
+        return {"Authorization": token["value"]} if token and token.get("value") else {}
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,
+        buffer: int = _LINE_LIMIT,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError("the client is not open: use it in an `async with`")
+        headers = {"Content-Type": content_type} if body is not None else {}
+        headers |= await self._authorization()
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                read_bufsize=buffer,
+            ) as response:
+                if response.status >= 400:
+                    raise await _refusal(response)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            text = str(error) or type(error).__name__
+            raise UnavailableError(
+                503, "Unreachable", f"no answer from Kubernetes: {text}"
+            ) from error
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+    ) -> Any:
+        """One request; the answer's JSON.
+
+        Raises:
+            KubeError: The server refused it (see `corejob_kube.errors`), or did not answer.
+        """
+        data = None if body is None else msgspec.json.encode(body)
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, sock_connect=_CONNECT_TIMEOUT_S)
+        async with self._open(
+            method, path, params=params, body=data, content_type=content_type, timeout=timeout
+        ) as response:
+            try:
+                return msgspec.json.decode(await response.read())
+            except msgspec.DecodeError as error:
+                # A proxy in between, not the API server.
+                text = f"the answer of {path} is no JSON: {error}"
+                raise UnavailableError(503, "NoJson", text) from error
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """One object. Raises NotFoundError."""
+        answer: dict[str, Any] = await self.request("GET", resource.path(namespace, name))
+        return answer
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        selector: str = "",
+        page: int = 500,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """All objects of a collection, fetched in pages, and the resource version of the list."""
+        params = {"limit": str(page)}
+        if selector:
+            params["labelSelector"] = selector
+        items: list[dict[str, Any]] = []
+        while True:
+            answer = await self.request("GET", resource.path(namespace), params=params)
+            items += answer.get("items") or []
+            token = answer["metadata"].get("continue")
+            if not token:
+                return items, answer["metadata"]["resourceVersion"]
+            params["continue"] = token
+
+    async def create(
+        self, resource: Resource, namespace: str, body: Mapping[str, Any], *, manager: str
+    ) -> dict[str, Any]:
+        """Create an object. Raises ConflictError if it exists, InvalidError if it breaks a rule."""
+        answer: dict[str, Any] = await self.request(
+            "POST", resource.path(namespace), params={"fieldManager": manager}, body=body
+        )
+        return answer
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        sub: str = "",
+    ) -> dict[str, Any]:
+        """Merge-patch an object (RFC 7386), or its sub-resource `sub`.
+
+        A `metadata.resourceVersion` in `body` makes it a ConflictError if the object has changed.
+        """
+        answer: dict[str, Any] = await self.request(
+            "PATCH",
+            resource.path(namespace, name, sub),
+            params={"fieldManager": manager},
+            body=body,
+            content_type=MERGE_PATCH,
+        )
+        return answer
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        grace: int | None = None,
+        propagation: str = "Background",
+        uid: str | None = None,
+    ) -> None:
+        """Delete an object; nothing happens if it is gone already.
+
+        Args:
+            resource: Its kind.
+            namespace: Its namespace.
+            name: Its name.
+            grace: Seconds for a pod to end by itself; None: as the pod says.
+            propagation: What becomes of its dependents.
+            uid: Delete only that very object, not a later one of the same name.
+        """
+        options: dict[str, Any] = {"propagationPolicy": propagation}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=options)
+        except KubeError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        idle: float | None,
+        buffer: int = _LINE_LIMIT,
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The raw body of a long-lived GET: a watch, or a followed log.
+
+        Args:
+            path: URL path.
+            params: Query parameters.
+            idle: Seconds without a byte after which the connection counts as dead; None: for ever.
+            buffer: Bytes read ahead (up to twice as many) of a reader that lags; also the longest
+                line, where it is read by lines.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=idle)
+        async with self._open(
+            "GET",
+            path,
+            params=params,
+            body=None,
+            content_type=JSON,
+            timeout=timeout,
+            buffer=buffer,
+        ) as response:
+            yield response.content
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> KubeError:
+    raw = await response.read()
+    try:
+        status = msgspec.json.decode(raw)
+        reason, message = str(status.get("reason")), str(status.get("message"))
+    except (msgspec.DecodeError, AttributeError):
+        reason, message = str(response.reason), raw[:500].decode("utf-8", "replace")
+    after = response.headers.get("Retry-After", "")
+    return for_status(response.status, reason, message, float(after) if after.isdigit() else None)

@@ -1,0 +1,35 @@
+"""Our own log: one JSON object a line, the same in every process of the service."""
+
+import logging
+import sys
+
+import msgspec
+
+from corejob import clock
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        fields = {
+            "time": clock.render(clock.from_epoch(record.created)),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(fields).decode()
+
+
+def configure(level: str) -> None:
+    """Log to standard error from `level` on.
+
+    Raises:
+        ValueError: There is no such level.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler])

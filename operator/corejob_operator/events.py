@@ -1,0 +1,129 @@
+"""Kubernetes Events on CoreJobs: what `kubectl describe corejob` tells, once it is written down.
+
+Best effort by their nature (events.k8s.io/v1): a status says all that matters.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import clock, names
+from corejob.model import CoreJob, Status
+from corejob.names import Reason
+from corejob.state import State
+from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError
+from corejob_kube.resources import EVENTS
+
+log = logging.getLogger(__name__)
+
+_QUEUE: Final = 10_000
+_WORKERS: Final = 4
+_MOST_NOTE: Final = 1024
+"""Bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
+_WARNING_STATES: Final = frozenset({State.ERROR, State.FAILED, State.KILLED, State.INACTIVE})
+_WARNING_REASONS: Final = frozenset(
+    {Reason.UNSCHEDULABLE, Reason.IMAGE_PULL, Reason.TEMPLATE_NOT_FOUND, Reason.DUPLICATE}
+)
+
+
+def transition(job: CoreJob, status: Status, now: datetime, instance: str) -> dict[str, Any] | None:
+    """The Event of a status that was just written; None if nothing worth telling changed."""
+    before = job.status
+    if job.observed and (before.state, before.reason) == (status.state, status.reason):
+        return None
+    reason = status.reason or str(status.state).capitalize()
+    warning = status.state in _WARNING_STATES or reason in _WARNING_REASONS
+    note = f"{status.state}, trial {status.trial}"
+    if status.message:
+        note += f": {status.message}"
+    return event(job, reason, note, now, instance=instance, warning=warning, action="Reconcile")
+
+
+def event(
+    job: CoreJob,
+    reason: str,
+    note: str,
+    now: datetime,
+    *,
+    instance: str,
+    warning: bool,
+    action: str,
+) -> dict[str, Any]:
+    """An Event of events.k8s.io/v1 regarding a CoreJob."""
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{job.name}.{secrets.token_hex(8)}",
+            "namespace": job.namespace,
+        },
+        "eventTime": clock.render(now),
+        "reportingController": "core4.io/operator",
+        "reportingInstance": instance,
+        "action": action,
+        "reason": reason,
+        "regarding": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND_JOB,
+            "name": job.name,
+            "namespace": job.namespace,
+            "uid": job.uid,
+            "resourceVersion": job.resource_version,
+        },
+        "note": note.encode()[:_MOST_NOTE].decode(errors="ignore"),
+        "type": "Warning" if warning else "Normal",
+    }
+
+
+class Poster:
+    """Posts Events behind the reconciler's back; what can't be posted is dropped, and logged."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start posting."""
+        self._tasks = [
+            asyncio.create_task(self._run(), name=f"events {number}") for number in range(_WORKERS)
+        ]
+
+    async def stop(self, within: float) -> None:
+        """Post what is queued, if that takes no longer than so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._queue.join()
+        except TimeoutError:
+            log.warning("%d events were not posted", self._queue.qsize())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def post(self, body: Mapping[str, Any] | None) -> None:
+        """Queue an Event."""
+        if body is None:
+            return
+        try:
+            self._queue.put_nowait(body)
+        except asyncio.QueueFull:
+            log.warning("too many events: dropped %s of %s", body["reason"], body["regarding"])
+
+    async def _run(self) -> None:
+        while True:
+            body = await self._queue.get()
+            try:
+                await self._kube.create(
+                    EVENTS,
+                    body["metadata"]["namespace"],
+                    body,
+                    manager=names.MANAGER_OPERATOR,
+                )
+            except KubeError as error:
+                log.warning("an event of %s was not posted: %s", body["regarding"]["name"], error)
+            finally:
+                self._queue.task_done()

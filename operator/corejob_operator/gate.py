@@ -1,0 +1,95 @@
+"""Why a waiting job may not start its next trial now, in words; or that it may."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from corejob import clock
+from corejob.model import CoreJob, parse
+from corejob.names import Reason
+from corejob.state import FINAL, State
+from corejob.trial import PodChild
+from corejob_kube.cache import Body
+from corejob_operator.admission import Blocked, Entry
+from corejob_operator.decide import Gate, due
+from corejob_operator.settings import Settings
+
+OPEN: Final = Gate()
+_MOST_WORDS: Final = 500
+
+
+def entry(job: CoreJob, settings: Settings) -> Entry:
+    """The job as the choice of the next one sees it."""
+    moment = due(job)
+    return Entry(
+        key=job.name,
+        qual_name=job.qual_name,
+        order=job.id,
+        priority=job.spec["priority"],
+        force=job.spec["force"],
+        max_parallel=job.spec["maxParallel"] or settings.max_parallel,
+        due=moment.timestamp() if moment is not None else 0.0,
+    )
+
+
+def without_template(job: CoreJob) -> Gate:
+    """Nobody says what to run."""
+    text = f"there is no CoreJobTemplate of qualName {job.qual_name} in the namespace"
+    return Gate(Reason.TEMPLATE_NOT_FOUND, text)
+
+
+def parent(body: Body | None, pods: Iterable[PodChild]) -> Gate:
+    """A restarted job starts when the pod of the one before is gone: never two at a time."""
+    if body is not None and parse(body).status.state not in FINAL:
+        return Gate(Reason.PARENT_TERMINATING, "waiting for the job that it restarts to end")
+    if any(not pod.over for pod in pods):
+        return Gate(Reason.PARENT_TERMINATING, "waiting for the pod of the job that it restarts")
+    return OPEN
+
+
+def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
+    """Not before its time, not over a limit, not before those ahead of it."""
+    moment = due(job)
+    if moment is not None and moment > now:
+        deferred = job.status.state is State.DEFERRED
+        reason = Reason.DEFERRED if deferred else Reason.RETRY_LATER
+        words = str((job.status.last_error or {}).get("exception") or "the last trial failed")
+        text = f"next trial not before {clock.iso(moment)} UTC: {words[:_MOST_WORDS]}"
+        return Gate(reason, text)
+    if blocked is None or blocked.limit is None:
+        return Gate(Reason.QUEUED, "waiting for its turn")
+    place = f"{_about(blocked.ahead)} before it"
+    if blocked.limit == "max_parallel":
+        text = f"{blocked.running} of at most {blocked.allowed} {job.qual_name} run; {place}"
+        return Gate(Reason.MAX_PARALLEL, text)
+    text = f"{blocked.running} of at most {blocked.allowed} jobs run in the namespace; {place}"
+    return Gate(Reason.NAMESPACE_LIMIT, text)
+
+
+def _about(ahead: int) -> str:
+    """A place in the queue, the coarser the further back: each change of it costs a write."""
+    for step in (1000, 100, 10):
+        if ahead > step:
+            return f"more than {ahead // step * step}"
+    return str(ahead)
+
+
+def twin_before(body: Body, twins: Sequence[Body], accepted: Callable[[Body], bool]) -> str | None:
+    """Name of an equal CoreJob that has the better right to be in the queue; None if there is none.
+
+    Args:
+        body: A CoreJob that is not accepted yet.
+        twins: The others of the same qual_name and args.
+        accepted: Whether one was let into the queue already; of two that were not, the older goes
+            first.
+    """
+    for other in twins:
+        better = accepted(other) or _age(other) < _age(body)
+        if better and parse(other).in_queue:
+            return str(other["metadata"]["name"])
+    return None
+
+
+def _age(body: Body) -> tuple[str, str]:
+    """Sorts the older first. Times are exact to a second; who is first within one must stay so."""
+    return (body["metadata"]["creationTimestamp"], body["metadata"]["uid"])

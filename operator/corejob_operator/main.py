@@ -1,0 +1,66 @@
+"""The process `core4-operator`, and the command `core4-operator release`."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError
+from corejob_kube.logs import configure
+from corejob_operator.process import Operator
+from corejob_operator.release import release
+from corejob_operator.server import Server
+from corejob_operator.settings import Settings, from_environment
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Operate until the process is told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Until kopf puts its own handlers in their place.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with await Kube.load(user_agent="core4-operator") as kube:
+        operator = Operator(kube, settings, instance=socket.gethostname())
+        server = Server(operator, settings.port, settings.sweep)
+        await server.start()
+        try:
+            await operator.run(stop)
+        finally:
+            await server.stop()
+
+
+async def _release(settings: Settings) -> None:
+    async with await Kube.load(user_agent="core4-operator") as kube:
+        count = await release(kube, settings.namespace)
+    log.info("released %d CoreJobs", count)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the operator; its settings come from the environment."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments not in ([], ["release"]):
+        sys.stderr.write("usage: core4-operator [release]\n")
+        return 2
+    try:
+        settings = from_environment(os.environ)
+        configure(settings.log_level)
+    except ValueError as error:
+        sys.stderr.write(f"core4-operator: {error}\n")
+        return 2
+    try:
+        asyncio.run(_release(settings) if arguments else serve(settings))
+    except KubeError as error:
+        log.error("no use going on: %s", error)  # noqa: TRY400  # the message says all
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The Kubernetes Job of one trial: a pure function of the CoreJob and its template."""
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from corejob import clock, names
+from corejob.model import CoreJob
+from corejob.names import Runtime
+from corejob.trial import job_container
+from corejob_operator.settings import Settings
+
+ENV_LIMIT: Final = 65_536
+"""Bytes that go into one environment variable; Linux takes 131,072 (MAX_ARG_STRLEN)."""
+_FOLDER: Final = "/etc/core4"
+_GRACE: Final = "CORE4_GRACE_SECONDS"
+_LAST_WORDS: Final = 3
+"""Seconds that the runner has between giving up a job that is deaf to SIGTERM and SIGKILL."""
+_ARGUMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HARDENED: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def build(
+    job: CoreJob, template: Mapping[str, Any], trial: int, settings: Settings
+) -> dict[str, Any]:
+    """The batch/v1 Job of a trial.
+
+    Its name is deterministic, it never retries by itself (`backoffLimit: 0`, restartPolicy Never),
+    and a disruption is told apart from a failure (`podFailurePolicy`, KEP-3329).
+
+    Args:
+        job: The CoreJob.
+        template: `spec` of its CoreJobTemplate.
+        trial: The trial's number.
+        settings: For the default image and the grace time.
+    """
+    labels = {names.LABEL_COREJOB: job.name, names.LABEL_TRIAL: str(trial)}
+    label = names.label_value(job.qual_name)
+    if label:
+        labels[names.LABEL_QUAL_NAME] = label
+    annotations = {
+        names.ANNOTATION_ID: job.id,
+        names.ANNOTATION_QUAL_NAME: job.qual_name,
+        names.ANNOTATION_RUNTIME: template.get("runtime", Runtime.CORE4),
+        names.ANNOTATION_ATTEMPTS_LEFT: str(job.status.attempts_left),
+        names.ANNOTATION_USER: job.spec.get("username") or "",
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": names.trial_name(job.name, trial),
+            "namespace": job.namespace,
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": names.KIND_JOB,
+                    "name": job.name,
+                    "uid": job.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    }
+                ]
+            },
+            "template": _pod_template(job, template, trial, settings, labels, annotations),
+        },
+    }
+
+
+def _pod_template(
+    job: CoreJob,
+    template: Mapping[str, Any],
+    trial: int,
+    settings: Settings,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+) -> dict[str, Any]:
+    pod = copy.deepcopy(dict(template.get("template") or {}))
+    meta = pod.setdefault("metadata", {})
+    meta["labels"] = {**(meta.get("labels") or {}), **labels}
+    meta["annotations"] = {**(meta.get("annotations") or {}), **annotations}
+    spec = pod.setdefault("spec", {})
+    spec["restartPolicy"] = "Never"
+    spec.setdefault("terminationGracePeriodSeconds", settings.kill_grace)
+    # A job talks to nobody's API server unless its template says so.
+    spec.setdefault("automountServiceAccountToken", False)
+    spec.setdefault("enableServiceLinks", False)
+    if job.spec.get("worker"):
+        spec["nodeSelector"] = {
+            **(spec.get("nodeSelector") or {}),
+            "kubernetes.io/hostname": job.spec["worker"],
+        }
+    containers = spec.setdefault("containers", [])
+    if not containers:
+        containers.append({"name": names.JOB_CONTAINER})
+    container = dict(job_container(containers))
+    containers[_index(containers, container)] = container
+    core4 = template.get("runtime", Runtime.CORE4) == Runtime.CORE4
+    if core4:
+        _core4_container(container, settings)
+    container["securityContext"] = {**_HARDENED, **(container.get("securityContext") or {})}
+    _give_job(pod, container, describe(job, trial), core4=core4)
+    return pod
+
+
+def _index(containers: list[dict[str, Any]], container: Mapping[str, Any]) -> int:
+    return next(i for i, other in enumerate(containers) if other["name"] == container["name"])
+
+
+def _core4_container(container: dict[str, Any], settings: Settings) -> None:
+    if not container.get("image"):
+        container["image"] = settings.job_image
+        container.setdefault("imagePullPolicy", settings.job_image_pull_policy)
+    if not container.get("command"):
+        container["command"] = ["core4", "run"]
+
+
+def describe(job: CoreJob, trial: int) -> dict[str, Any]:
+    """The job as its pod is told (docs/job-protocol.md)."""
+    return {
+        "id": job.id,
+        "qualName": job.qual_name,
+        "args": dict(job.args),
+        "trial": trial,
+        "attempts": job.spec["attempts"],
+        "attemptsLeft": job.status.attempts_left,
+        "progressIntervalSeconds": job.spec["progressIntervalSeconds"],
+        "deferUntil": clock.iso(job.status.inactive_time),
+        "deferMaxSeconds": job.spec["deferMaxSeconds"],
+        "enqueued": {
+            "at": clock.iso(job.enqueued_at),
+            "username": job.spec.get("username"),
+            "hostname": job.spec.get("hostname"),
+            "parent_id": job.spec.get("parentId"),
+        },
+        "username": job.spec.get("username"),
+        "sources": list(job.sources),
+    }
+
+
+def _give_job(
+    pod: dict[str, Any], container: dict[str, Any], told: Mapping[str, Any], *, core4: bool
+) -> None:
+    """Environment, and where that is too small or not enough, a file from an annotation."""
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+    fits = len(text.encode()) <= ENV_LIMIT
+    env = list(container.get("env") or ())
+    env += [
+        _field("CORE4_NODE", "spec.nodeName"),
+        _field("CORE4_POD", "metadata.name"),
+    ]
+    if core4 and not any(variable["name"] == _GRACE for variable in env):
+        grace = pod["spec"]["terminationGracePeriodSeconds"]
+        env.append(_literal(_GRACE, str(max(1, grace - _LAST_WORDS))))
+    if fits:
+        env.append(_literal("CORE4_JOB", text))
+    if not core4:
+        env += _argument_variables(told["args"])
+    if not fits or not core4:
+        env.append(_literal("CORE4_JOB_FILE", f"{_FOLDER}/job.json"))
+        pod["metadata"]["annotations"][names.ANNOTATION_JOB] = text
+        _mount(pod, container)
+    container["env"] = env
+
+
+def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:
+    whole = json.dumps(args, separators=(",", ":"), ensure_ascii=False)
+    variables = [_literal("CORE4_ARGS", whole)] if len(whole.encode()) <= ENV_LIMIT else []
+    for name, value in args.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if _ARGUMENT_NAME.fullmatch(name) and len(text.encode()) <= ENV_LIMIT:
+            variables.append(_literal(f"CORE4_ARG_{name.upper()}", text))
+    return variables
+
+
+def _literal(name: str, value: str) -> dict[str, Any]:
+    # Kubernetes expands $(NAME) in values, and writes $$ for a dollar sign.
+    return {"name": name, "value": value.replace("$", "$$")}
+
+
+def _field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _mount(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    path = f"metadata.annotations['{names.ANNOTATION_JOB}']"
+    volume = {
+        "name": "core4-job",
+        "downwardAPI": {"items": [{"path": "job.json", "fieldRef": {"fieldPath": path}}]},
+    }
+    pod["spec"]["volumes"] = [*(pod["spec"].get("volumes") or ()), volume]
+    mount = {"name": "core4-job", "mountPath": _FOLDER, "readOnly": True}
+    container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]

@@ -1,0 +1,58 @@
+"""What Prometheus gets to know of the operator."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """One registry a process, so that tests can have several."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.looks = Histogram(
+            "core4_operator_reconcile_seconds",
+            "Time of one look at one CoreJob, writes included.",
+            registry=self.registry,
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self.failures = Counter(
+            "core4_operator_reconcile_failures",
+            "Looks that failed and are tried again.",
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "core4_operator_status_writes", "Status writes.", registry=self.registry
+        )
+        self.transitions = Counter(
+            "core4_operator_transitions",
+            "Changes of state, by the state that was reached.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.trials = Counter(
+            "core4_operator_trials", "Jobs made for trials.", registry=self.registry
+        )
+        self.lost = Counter(
+            "core4_operator_unjournaled",
+            "CoreJobs that were deleted before the journal had them.",
+            registry=self.registry,
+        )
+        self.queued = Gauge(
+            "core4_operator_workqueue", "CoreJobs to be looked at.", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "core4_operator_waiting_jobs", "Jobs that wait for a start.", registry=self.registry
+        )
+        self.active = Gauge(
+            "core4_operator_active_jobs", "Jobs that run or are starting.", registry=self.registry
+        )
+        self.repairs = Counter(
+            "core4_operator_sweep_repairs",
+            "Objects that the sweep knew newer than the watches did.",
+            registry=self.registry,
+        )
+        self.scheduled = Counter(
+            "core4_operator_scheduled_jobs",
+            "Jobs enqueued by a schedule, and times that were skipped.",
+            ["outcome"],
+            registry=self.registry,
+        )

@@ -1,0 +1,164 @@
+"""The operator without its web server: workers, sweep, schedules and kopf's watches."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import kopf
+
+from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError
+from corejob_operator import handlers
+from corejob_operator.events import Poster
+from corejob_operator.metrics import Metrics
+from corejob_operator.reconcile import Reconciler
+from corejob_operator.schedule import Scheduler
+from corejob_operator.settings import Settings
+from corejob_operator.sweep import Sweep
+from corejob_operator.workqueue import WorkQueue
+from corejob_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_WORKERS: Final = 16
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MOST_S: Final = 30.0
+_LIST_AGAIN_S: Final = 1.0
+_POST_WITHIN_S: Final = 2.0
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Operator:
+    """One namespace's operator.
+
+    Attributes:
+        ready: Whether all that there is was listed once.
+        last_contact: `time.monotonic()` of the last sweep that the API server answered.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: Settings,
+        *,
+        instance: str,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.metrics = Metrics()
+        self.ready = False
+        self.last_contact = time.monotonic()
+        self._settings = settings
+        self._world = World()
+        self._queue = WorkQueue()
+        self._failures: dict[str, int] = {}
+        self._poster = Poster(kube)
+        self.sweep = Sweep(kube, self._world, settings.namespace, self.metrics)
+        self._reconciler = Reconciler(
+            kube=kube,
+            world=self._world,
+            settings=settings,
+            queue=self._queue,
+            poster=self._poster,
+            metrics=self.metrics,
+            instance=instance,
+            now=now,
+        )
+        self._scheduler = Scheduler(
+            kube=kube,
+            world=self._world,
+            settings=settings,
+            metrics=self.metrics,
+            now=now,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, or kopf gives up (its error is raised)."""
+        if not await self._list_first(stop):
+            return
+        self._reconciler.restore()
+        self._world.on_change(self._queue.add)
+        self.ready = True
+        self._poster.start()
+        own = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)]
+        own.append(asyncio.create_task(self._sweep_forever(), name="sweep"))
+        own.append(asyncio.create_task(self._scheduler.run(), name="schedules"))
+        try:
+            await self._watch(stop)
+        finally:
+            for task in own:
+                task.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
+            await self._poster.stop(_POST_WITHIN_S)
+
+    async def _list_first(self, stop: asyncio.Event) -> bool:
+        """Know everything before deciding anything; False if stopped before that."""
+        while not stop.is_set():
+            try:
+                await self.sweep.run()
+            except KubeError as error:
+                log.warning("waiting for Kubernetes: %s", error)
+                await _wait(stop, _LIST_AGAIN_S)
+            else:
+                self.last_contact = time.monotonic()
+                return True
+        return False
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        await kopf.operator(
+            registry=handlers.registry(self._world),
+            settings=handlers.settings(),
+            namespaces=[self._settings.namespace],
+            stop_flag=stop,
+        )
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._queue.get()
+            self.metrics.queued.set(len(self._queue))
+            try:
+                with self.metrics.looks.time():
+                    await self._reconciler.look(name)
+            except Exception as error:
+                self._failed(name, error)
+            else:
+                self._failures.pop(name, None)
+            finally:
+                self._queue.done(name)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """Look again, ever later; an API server that is away is no news after the first time."""
+        count = self._failures.get(name, 0)
+        self._failures[name] = count + 1
+        self.metrics.failures.inc()
+        if isinstance(error, KubeError):
+            log.log(logging.INFO if count < 3 else logging.WARNING, "%s: %s", name, error)
+        else:
+            log.error("%s: unexpected", name, exc_info=error)
+        self._queue.add_in(name, min(_BACKOFF_FIRST_S * 2**count, _BACKOFF_MOST_S))
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep)
+            try:
+                await self.sweep.run()
+            except KubeError as error:
+                log.warning("the sweep got no answer: %s", error)
+                continue
+            self.last_contact = time.monotonic()
+            for body in self._world.corejobs:
+                self._queue.add(body["metadata"]["name"])
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,263 @@
+"""One look at one CoreJob: gather what there is, decide, act, write the status at most once."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from corejob import machine, model, names, trial
+from corejob.model import CoreJob, Status
+from corejob.names import Reason
+from corejob.state import FINAL, State
+from corejob.trial import Observation, Phase
+from corejob_kube.cache import Body
+from corejob_kube.client import Kube
+from corejob_kube.errors import InvalidError, NotFoundError
+from corejob_kube.resources import COREJOBS
+from corejob_operator import events, gate
+from corejob_operator.actions import Actions, BadTemplateError, RefusedError
+from corejob_operator.admission import Admission
+from corejob_operator.conditions import conditions
+from corejob_operator.decide import CreateTrial, Decision, Gate, Hold, Release, Situation, decide
+from corejob_operator.events import Poster
+from corejob_operator.metrics import Metrics
+from corejob_operator.settings import Settings
+from corejob_operator.workqueue import WorkQueue
+from corejob_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_REFUSED_AGAIN: Final = timedelta(seconds=5)
+_LATER: Final = frozenset({Reason.RETRY_LATER, Reason.DEFERRED})
+
+
+class Reconciler:
+    """Looks at CoreJobs, one at a time each; any number at once."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        world: World,
+        settings: Settings,
+        queue: WorkQueue,
+        poster: Poster,
+        metrics: Metrics,
+        instance: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._world = world
+        self._settings = settings
+        self._queue = queue
+        self._poster = poster
+        self._metrics = metrics
+        self._instance = instance
+        self._now = now
+        self._actions = Actions(kube, world, settings)
+        self._accepted: set[str] = set()
+        self.admission = Admission(settings.namespace_limit)
+
+    def restore(self) -> None:
+        """Count what runs, before the first choice; then look at everything."""
+        for body in self._world.corejobs:
+            job = self._parse(body)
+            status = job.status
+            begun = any(child.trial == status.trial + 1 for child in self._world.jobs_of(job.name))
+            if status.state is State.RUNNING or (begun and status.state not in FINAL):
+                self.admission.activate(gate.entry(job, self._settings))
+        for body in self._world.corejobs:
+            self._queue.add(body["metadata"]["name"])
+
+    async def look(self, name: str) -> None:
+        """Do what the CoreJob of that name needs.
+
+        Raises:
+            KubeError: The API server did not do its part; look again.
+        """
+        body = self._world.corejobs.get(name)
+        if body is None:
+            self._accepted.discard(name)
+            self._leave(name)
+            return
+        job, now = self._parse(body), self._now()
+        decision = self._decide(job, body, now)
+        decision = await self._act(job, decision, now)
+        if Hold() in decision.actions:
+            return  # the answer brings the next look
+        self._count(job, decision)
+        await self._write(job, body, decision.status, now)
+        if decision.wake is not None:
+            self._queue.add_in(name, (decision.wake - now).total_seconds())
+
+    def _parse(self, body: Body) -> CoreJob:
+        """Until the template's properties are noted in the status, the template's own count."""
+        template = self._world.template(str(body["spec"].get("qualName"))) or {}
+        return model.parse(body, template.get("properties") or {})
+
+    # --- deciding ---------------------------------------------------------------------------
+
+    def _decide(self, job: CoreJob, body: Body, now: datetime) -> Decision:
+        twin = self._twin(job, body)
+        if twin is not None:
+            return Decision(machine.refused(job, twin, now))
+        waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
+        allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
+        situation = Situation(
+            job=job,
+            jobs=tuple(self._world.jobs_of(job.name)),
+            pods=tuple(self._world.pods_of(job.name)),
+            gate=allowed,
+            now=now,
+            settings=self._settings,
+        )
+        decision = decide(situation)
+        if allowed.reason in _LATER and decision.wake is None:
+            return replace(decision, wake=decision.status.query_time)
+        return decision
+
+    def _twin(self, job: CoreJob, body: Body) -> str | None:
+        """Name of the equal job that is in the queue before this one; None: this one is let in.
+
+        A restart is never a duplicate: it takes the place of the job that it restarts.
+        """
+        if not job.held or job.spec.get("parentId") or self._is_accepted(body):
+            return None
+        twin = gate.twin_before(body, tuple(self._world.twins(job.name)), self._is_accepted)
+        if twin is None:
+            # At once, not with the status: a twin may be looked at while that is being written.
+            self._accepted.add(job.name)
+        return twin
+
+    def _is_accepted(self, body: Body) -> bool:
+        return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted
+
+    def _gate(self, job: CoreJob, now: datetime) -> Gate:
+        name = job.name
+        if self._world.template(job.qual_name) is None:
+            self._leave(name)
+            return gate.without_template(job)
+        parent = job.spec.get("parentName")
+        if parent:
+            pods = self._world.pods_of(parent)
+            waiting = gate.parent(self._world.corejobs.get(parent), pods)
+            if waiting.reason is not None:
+                self._leave(name)
+                return waiting
+        if not self.admission.is_active(name):
+            self.admission.wait(gate.entry(job, self._settings))
+            self._admit(now)
+        if self.admission.is_active(name):
+            return gate.OPEN
+        return gate.waiting(job, self.admission.blocked(name), now)
+
+    def _admit(self, now: datetime) -> None:
+        """Whoever may start now is looked at."""
+        for name in self.admission.admit(now.timestamp()):
+            self._queue.add(name)
+
+    def _leave(self, name: str) -> None:
+        """The job takes no place any more; somebody else may have it."""
+        self.admission.forget(name)
+        self._admit(self._now())
+
+    def _count(self, job: CoreJob, decision: Decision) -> None:
+        if decision.queue == "active":
+            self.admission.activate(gate.entry(job, self._settings))
+        elif decision.queue == "absent":
+            self._leave(job.name)
+        self._metrics.waiting.set(self.admission.waiting())
+        self._metrics.active.set(self.admission.active())
+
+    # --- acting -----------------------------------------------------------------------------
+
+    async def _act(self, job: CoreJob, decision: Decision, now: datetime) -> Decision:
+        template = self._world.template(job.qual_name) or {}
+        for action in decision.actions:
+            try:
+                await self._actions.perform(job, template, action)
+            except BadTemplateError as error:
+                return Decision(_never(job, str(error), now))
+            except RefusedError as error:
+                status = replace(job.status, reason=str(Reason.QUEUED), message=str(error))
+                return Decision(status, queue="active", wake=now + _REFUSED_AGAIN)
+            if isinstance(action, CreateTrial):
+                self._metrics.trials.inc()
+            if action == Release(lost=True):
+                self._unjournaled(job, now)
+        return decision
+
+    def _unjournaled(self, job: CoreJob, now: datetime) -> None:
+        """A deleted CoreJob goes though the journal never came for it: say so."""
+        self._metrics.lost.inc()
+        text = (
+            "it was deleted before the journal had it: its record, or the end of its log, is lost"
+        )
+        log.warning("%s: %s", job.name, text)
+        self._poster.post(
+            events.event(
+                job,
+                "NotJournaled",
+                text,
+                now,
+                instance=self._instance,
+                warning=True,
+                action="Release",
+            )
+        )
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def _write(self, job: CoreJob, body: Body, status: Status, now: datetime) -> None:
+        """Patch what differs; nothing if nothing does."""
+        raw = body.get("status") or {}
+        fields = self._fields(job, raw, status, now)
+        changed = {name: value for name, value in fields.items() if raw.get(name) != value}
+        if not changed or self._world.corejobs.get(job.name) is None:
+            return
+        try:
+            answer = await self._kube.patch(
+                COREJOBS,
+                job.namespace,
+                job.name,
+                {"status": changed},
+                manager=names.MANAGER_OPERATOR,
+                sub="status",
+            )
+        except NotFoundError:
+            self._world.corejobs.forget(job.name)
+            return
+        except InvalidError:
+            # What we know is older than what there is (a final state can't be left).
+            self._world.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
+            raise
+        self._world.corejobs.put(answer)
+        self._metrics.writes.inc()
+        if job.status.state is not status.state:
+            self._metrics.transitions.labels(str(status.state)).inc()
+        self._poster.post(events.transition(job, status, now, self._instance))
+
+    def _fields(
+        self, job: CoreJob, raw: Mapping[str, Any], status: Status, now: datetime
+    ) -> dict[str, Any]:
+        fields = model.render_status(status)
+        template = self._world.template(job.qual_name)
+        if "properties" not in raw and template is not None:
+            fields["properties"] = template.get("properties") or {}
+        fields["observedGeneration"] = job.generation
+        known = raw.get("conditions") or ()
+        fields["conditions"] = conditions(status, job.generation, known, now)
+        return fields
+
+
+def _never(job: CoreJob, message: str, now: datetime) -> Status:
+    """A trial that can't even be asked for."""
+    observed = Observation(
+        Phase.ENDED,
+        Reason.BAD_DEFINITION,
+        message,
+        outcome=State.ERROR,
+        last_error=trial.error(message, now),
+    )
+    return machine.failed_before_start(job.status, observed, now)

@@ -1,0 +1,49 @@
+"""`core4-operator release`: takes our finalizer off all CoreJobs, after an uninstall.
+
+Nobody is left then who would do it; without this they, and their namespace, could not be deleted.
+"""
+
+import logging
+
+from corejob.names import FINALIZER, MANAGER_OPERATOR
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, NotFoundError
+from corejob_kube.resources import COREJOBS
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 5
+
+
+async def release(kube: Kube, namespace: str) -> int:
+    """Take the finalizers off; how many were.
+
+    Raises:
+        KubeError: The API server did not do it.
+    """
+    count = 0
+    for _ in range(_ROUNDS):
+        try:
+            items, _version = await kube.list(COREJOBS, namespace)
+        except NotFoundError:
+            return count  # the definitions are gone, and all CoreJobs with them
+        held = [item for item in items if FINALIZER in (item["metadata"].get("finalizers") or ())]
+        if not held:
+            return count
+        for item in held:
+            count += await _one(kube, namespace, item["metadata"])
+    return count
+
+
+async def _one(kube: Kube, namespace: str, meta: dict[str, object]) -> bool:
+    finalizers = meta.get("finalizers")
+    kept = (
+        [name for name in finalizers if name != FINALIZER] if isinstance(finalizers, list) else []
+    )
+    patch = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
+    try:
+        await kube.patch(COREJOBS, namespace, str(meta["name"]), patch, manager=MANAGER_OPERATOR)
+    except (ConflictError, NotFoundError):
+        return False  # it changed or went meanwhile: the next round sees it
+    log.info("released %s", meta["name"])
+    return True

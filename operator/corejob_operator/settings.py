@@ -1,0 +1,79 @@
+"""The operator's settings, read from the environment once, at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All times in seconds.
+
+    Attributes:
+        namespace: The namespace that is served.
+        job_image: Image of core4 jobs whose template names none.
+        max_parallel: Jobs of one qualName at once, where the job sets no maxParallel.
+        namespace_limit: Jobs at once, all together; 0 = no limit.
+        kill_grace: What a killed job gets to end by itself.
+        attach_wait: How long a kill waits for the recorder to be reading the job's log.
+        start_deadline: How long a trial may take to start before it is an error; 0 = for ever.
+        log_deadline: How long an ended trial's Job is kept for a log that isn't in the journal.
+        journal_deadline: How long a deleted CoreJob is held for the journal.
+        ttl: How long a past job's CoreJob is kept after the journal has it.
+        sweep: Interval of the repairing sweep.
+        port: Port of the health and metrics endpoints.
+    """
+
+    namespace: str
+    job_image: str
+    job_image_pull_policy: str = "IfNotPresent"
+    max_parallel: int = 15
+    namespace_limit: int = 0
+    kill_grace: int = 10
+    attach_wait: float = 5.0
+    start_deadline: float = 0.0
+    log_deadline: float = 600.0
+    journal_deadline: float = 300.0
+    ttl: float = 600.0
+    sweep: float = 60.0
+    port: int = 5003
+    log_level: str = "INFO"
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings.
+
+    Raises:
+        ValueError: A variable is missing or is no number; the message names it.
+    """
+
+    def number(name: str, default: float) -> float:
+        text = environ.get(name) or str(default)
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+    namespace = environ.get("CORE4_NAMESPACE", "")
+    if not namespace and _NAMESPACE_FILE.exists():
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    if not namespace:
+        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
+    return Settings(
+        namespace=namespace,
+        job_image=environ.get("CORE4_JOB_IMAGE", ""),
+        job_image_pull_policy=environ.get("CORE4_JOB_IMAGE_PULL_POLICY") or "IfNotPresent",
+        max_parallel=int(number("CORE4_MAX_PARALLEL", 15)),
+        namespace_limit=int(number("CORE4_NAMESPACE_LIMIT", 0)),
+        kill_grace=int(number("CORE4_KILL_GRACE_SECONDS", 10)),
+        attach_wait=number("CORE4_ATTACH_WAIT_SECONDS", 5),
+        start_deadline=number("CORE4_START_DEADLINE_SECONDS", 0),
+        log_deadline=number("CORE4_LOG_DEADLINE_SECONDS", 600),
+        journal_deadline=number("CORE4_JOURNAL_DEADLINE_SECONDS", 300),
+        ttl=number("CORE4_TTL_SECONDS", 600),
+        sweep=number("CORE4_SWEEP_SECONDS", 60),
+        port=int(number("CORE4_PORT", 5003)),
+        log_level=environ.get("CORE4_LOG_LEVEL") or "INFO",
+    )

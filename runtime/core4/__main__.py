@@ -1,0 +1,8 @@
+"""`python -m core4` is the command `core4`."""
+
+import sys
+
+from core4.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

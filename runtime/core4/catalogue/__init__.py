@@ -1,0 +1,1 @@
+"""Finds the jobs of a package and writes them as CoreJobTemplate manifests."""

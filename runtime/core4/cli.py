@@ -1,0 +1,76 @@
+"""The command `core4`.
+
+Nothing is imported before it is needed: `core4 run` is how each pod starts.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args == ["run"]:
+        # argparse alone would cost more than all the rest.
+        from core4.runner.trial import run
+
+        run()
+    if args == ["--version"]:
+        return _print_version()
+    return _dispatch(_parse(args))
+
+
+def _print_version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"core4 {version('core4')}")
+    except PackageNotFoundError:
+        # An image may hold a plain copy of the package.
+        print("core4 unknown")
+    return 0
+
+
+def _dispatch(options: Namespace) -> int:
+    if options.command == "templates":
+        from core4.catalogue import command
+
+        return command.run(options.package, image=options.image, namespace=options.namespace)
+    from core4.runner import local
+
+    return local.run(options.qual_name, options.argument)
+
+
+def _parse(args: list[str]) -> Namespace:
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="core4", description="Run core4 jobs, and list them.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("run", help="run the job that CORE4_JOB describes; this is what a pod does")
+    templates = commands.add_parser(
+        "templates",
+        help="print a CoreJobTemplate for each job of a package",
+        description="Print a CoreJobTemplate for each job of a package, for `kubectl apply -f -`.",
+    )
+    templates.add_argument("package", nargs="+", help="name of a Python package or module")
+    templates.add_argument("--image", help="image of the job's container")
+    templates.add_argument("--namespace", help="namespace of the manifests")
+    execute = commands.add_parser(
+        "execute",
+        help="run a job here and now",
+        description="Run one trial of a job here and now, with a log for people.",
+    )
+    execute.add_argument("qual_name", help="module and class, such as my_package.jobs.MyJob")
+    execute.add_argument(
+        "argument", nargs="*", metavar="name=value", help="argument of the job, in JSON or a text"
+    )
+    return parser.parse_args(args)

@@ -1,0 +1,1 @@
+"""What job authors import."""

@@ -1,0 +1,148 @@
+"""Jobs for tests of an installation: each does one thing that a service must cope with.
+
+They are part of every image that has core4, so a test needs no image of its own.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from core4.queue.job import CoreJob
+
+
+class BurstJob(CoreJob):
+    """Logs `count` lines as fast as it can."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, count: int = 300) -> None:
+        """Log the lines `line 1 of <count>` and so on."""
+        _burst(self, count)
+
+
+class BurstSleepBurstJob(CoreJob):
+    """Logs `count` lines, sleeps in trial 1 only, and logs as many again."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, count: int = 300, sleep: float = 20) -> None:
+        """Log the lines `line 1 of <2 * count>` and so on, with a sleep half-way."""
+        _burst(self, count, of=2 * count)
+        if self.trial == 1:
+            time.sleep(sleep)
+        _burst(self, count, of=2 * count, start=count + 1)
+
+
+class FailingJob(CoreJob):
+    """Always raises."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, message: str = "this job always fails") -> None:
+        """Raise a RuntimeError with this message."""
+        raise RuntimeError(message)
+
+
+class DeferringJob(CoreJob):
+    """Defers in its first `times` trials and then completes; always, when None."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, times: int | None = None) -> None:
+        """Defer, or return."""
+        if times is None or self.trial <= times:
+            self.defer("not yet in trial [%d]", self.trial)
+
+
+class SegmentJob(CoreJob):
+    """Belongs to a segment, sleeps, and completes: for filters over the arguments."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, segment: int = 0, sleep: float = 0) -> None:
+        """Log the segment and sleep."""
+        self.logger.info("segment [%s]", segment)
+        time.sleep(sleep)
+
+
+class SleepyJob(CoreJob):
+    """Sleeps without a word; can be deaf to SIGTERM."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, sleep: float = 60, ignore: bool = False) -> None:
+        """Sleep so many seconds.
+
+        Args:
+            sleep: How long.
+            ignore: Whether to ignore SIGTERM, so that only SIGKILL ends the job.
+        """
+        if ignore:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.logger.info("sleeping [%s] seconds", sleep)
+        time.sleep(sleep)
+
+
+class MemoryHog(CoreJob):
+    """Takes memory, so that it is killed when its limit is lower."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, mb: int = 256, sleep: float = 0) -> None:
+        """Take so many megabytes in steps of 8, touching each page, and hold them."""
+        step = 8
+        held = []
+        for taken in range(step, mb + step, step):
+            held.append(bytearray(b"\1" * (step << 20)))
+            self.logger.info("holding [%d] MB", taken)
+        time.sleep(sleep)
+
+
+class ChattyJob(CoreJob):
+    """Logs at a steady rate."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, rate: float = 100, seconds: float = 10, size: int = 100) -> None:
+        """Log `rate` lines of `size` characters a second; each begins with its number."""
+        start = time.monotonic()
+        total = int(rate * seconds)
+        for number in range(1, total + 1):
+            self.logger.info("%d %s", number, "x" * max(0, size - len(str(number)) - 1))
+            ahead = start + number / rate - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            self.progress(number / total, "line %d", number)
+
+
+class PrintingJob(CoreJob):
+    """Prints to standard output and error, itself and from a subprocess."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, count: int = 10) -> None:
+        """Print so many lines each way, and log one line in between."""
+        import subprocess  # noqa: PLC0415 - the other jobs of this module do not need it
+
+        for number in range(1, count + 1):
+            print(f"stdout {number}")
+            print(f"stderr {number}", file=sys.stderr)
+        self.logger.info("printed [%d] lines", 2 * count)
+        code = f"for i in range(1, {int(count)} + 1): print('subprocess', i)"
+        subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+
+
+def _burst(job: CoreJob, count: int, *, of: int | None = None, start: int = 1) -> None:
+    for number in range(start, start + count):
+        job.logger.info("line %d of %d", number, of or count)

@@ -1,0 +1,123 @@
+"""The class properties of a job: their names in a template, and what values they take."""
+
+from __future__ import annotations
+
+from core4.queue import crontab
+from core4.queue.job import CoreJob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MAX_INT = 2**31 - 1
+MAX_TEXT = 253
+MAX_WORKER = 63
+
+
+def is_int(value: object) -> str | None:
+    """Say what is wrong with a whole number."""
+    fits = type(value) is int and abs(value) <= MAX_INT
+    return None if fits else "expected a whole number"
+
+
+def is_positive(value: object) -> str | None:
+    """Say what is wrong with a whole number above 0."""
+    fits = type(value) is int and 0 < value <= MAX_INT
+    return None if fits else "expected a whole number above 0"
+
+
+def is_positive_or_none(value: object) -> str | None:
+    """Say what is wrong with a whole number above 0 or None."""
+    return None if value is None or not is_positive(value) else f"{is_positive(value)} or None"
+
+
+def is_bool(value: object) -> str | None:
+    """Say what is wrong with a truth value."""
+    return None if isinstance(value, bool) else "expected True or False"
+
+
+def is_worker(value: object) -> str | None:
+    """Say what is wrong with a node's name or None."""
+    fits = value is None or (isinstance(value, str) and 0 < len(value) <= MAX_WORKER)
+    return None if fits else "expected a node's name or None"
+
+
+# The attribute, its name in a CoreJobTemplate's `spec.properties`, its rule.
+TABLE: tuple[tuple[str, str, Callable[[object], str | None]], ...] = (
+    ("attempts", "attempts", is_positive),
+    ("error_time", "errorTimeSeconds", is_positive),
+    ("defer_time", "deferTimeSeconds", is_positive),
+    ("defer_max", "deferMaxSeconds", is_positive),
+    ("wall_time", "wallTimeSeconds", is_positive_or_none),
+    ("zombie_time", "zombieTimeSeconds", is_positive),
+    ("priority", "priority", is_int),
+    ("force", "force", is_bool),
+    ("max_parallel", "maxParallel", is_positive_or_none),
+    ("progress_interval", "progressIntervalSeconds", is_positive),
+    ("worker", "worker", is_worker),
+)
+
+
+def problems(job_class: type[CoreJob]) -> list[str]:
+    """Return what is wrong with a class's properties, a sentence each; empty if nothing is."""
+    found = []
+    author = job_class.__dict__.get("author")
+    if not isinstance(author, str) or not 0 < len(author) <= MAX_TEXT:
+        found.append(f"[author] is {author!r}: expected a text in the class itself")
+    for name, _, rule in TABLE:
+        value = getattr(job_class, name)
+        if wrong := rule(value):
+            found.append(f"[{name}] is {value!r}: {wrong}")
+    for check, name in ((tags, "tag"), (schedule, "schedule")):
+        try:
+            check(job_class)
+        except (TypeError, ValueError) as error:
+            found.append(f"[{name}] is {getattr(job_class, name)!r}: {error}")
+    return found
+
+
+def tags(job_class: type[CoreJob]) -> list[str]:
+    """Return the class's tags; one text is one tag.
+
+    Raises:
+        ValueError: They are no texts.
+    """
+    tag: Any = job_class.tag
+    if tag is None:
+        return []
+    found = [tag] if isinstance(tag, str) else list(tag) if _is_sequence(tag) else [None]
+    if not all(isinstance(item, str) and len(item) <= MAX_TEXT for item in found):
+        raise ValueError("expected a text, a list of texts or None")
+    if len(found) > 64:
+        raise ValueError("expected at most 64 tags")
+    return [item for item in found if item is not None]
+
+
+def schedule(job_class: type[CoreJob]) -> str | None:
+    """Return the schedule of the class itself: a subclass does not run at its parent's times.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no crontab.
+    """
+    text = job_class.__dict__.get("schedule")
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError("expected a crontab text or None")
+    crontab.check(text)
+    return " ".join(text.split())
+
+
+def changed(job_class: type[CoreJob]) -> dict[str, Any]:
+    """Return the properties that are not the default, by their names in a template."""
+    return {
+        field: getattr(job_class, name)
+        for name, field, _ in TABLE
+        if getattr(job_class, name) != getattr(CoreJob, name)
+    }
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset)

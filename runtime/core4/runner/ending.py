@@ -1,0 +1,107 @@
+"""Ends the process, once, whoever decides it: the trial, a deadline or `os._exit`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+
+from core4.runner import outcome
+from core4.runner.capture import Capture, flush
+from core4.runner.outcome import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from core4.queue.job import CoreJob
+    from core4.runner.interrupt import Interrupt
+    from core4.runner.wire import Wire
+
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+# For the last lines when the job did not end in its grace period.
+LAST_LINES_SECONDS = 2.0
+
+_exit_process = os._exit
+
+
+class Ending:
+    """Says how the trial ended, in all three ways, and ends the process."""
+
+    def __init__(self, wire: Wire, capture: Capture, interrupt: Interrupt) -> None:
+        self.job: CoreJob | None = None
+        self._wire = wire
+        self._capture = capture
+        self._interrupt = interrupt
+        self._started = time.monotonic()
+        self._pid = os.getpid()
+        self._once = threading.Lock()
+        self._exit_code = outcome.EXIT_KILLED
+        # A job that ends the process behind our back still gets its output out and its end said.
+        os._exit = self._on_exit
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the trial began."""
+        return time.monotonic() - self._started
+
+    def finish(self, result: Outcome) -> NoReturn:
+        """End the trial with this result."""
+        self._interrupt.disarm()
+        if not self._once.acquire(blocking=False):
+            # Another thread is doing it; this one has nothing left to do.
+            threading.Event().wait()
+        self._exit_code = result.exit_code
+        write_termination_message(result.termination_message())
+        with contextlib.suppress(Exception):
+            self._capture.close()
+        if result.exit_code != outcome.EXIT_UNLOADABLE:
+            if self.job is not None:
+                with contextlib.suppress(Exception):
+                    self.job.flush_progress()
+            message = result.closing_line(self.elapsed)
+            self._wire.send_texts("log", "message", [message], {"level": result.level})
+        self._wire.send("done", result.done(), last=True)
+        # No interpreter shutdown: nothing may change the exit code any more (or hang in a
+        # library's clean-up), and what has to run at exit has run.
+        _exit_process(result.exit_code)
+
+    def give_up(self) -> NoReturn:
+        """End a trial that did not stop when told to, even if nobody takes its last lines."""
+        threading.Thread(target=self.finish, args=(outcome.killed(),), daemon=True).start()
+        time.sleep(LAST_LINES_SECONDS)
+        _exit_process(self._exit_code)
+
+    def leave_child(self, error: BaseException | None) -> None:
+        """End a forked child that came back from the job's code; the parent speaks for all."""
+        if os.getpid() == self._pid:
+            return
+        code = 0 if error is None else 1
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        flush()
+        _exit_process(code)
+
+    def _on_exit(self, status: int) -> NoReturn:
+        if os.getpid() != self._pid:
+            _exit_process(status)
+        attempts_left = 1 if self.job is None else self.job.attempts_left
+        error = SystemExit(status)
+        self.finish(
+            outcome.failed(error, attempts_left=attempts_left) if status else outcome.complete()
+        )
+
+
+def write_termination_message(message: bytes) -> None:
+    """Write the termination message; outside Kubernetes there is no file for it."""
+    path = os.environ.get("CORE4_TERMINATION_LOG")
+    # The kubelet has made the file; a path that somebody chose may need to be made.
+    flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | (os.O_CREAT if path else 0)
+    with contextlib.suppress(OSError):
+        fd = os.open(path or DEFAULT_TERMINATION_LOG, flags, 0o644)
+        os.write(fd, message)
+        os.close(fd)

@@ -1,0 +1,166 @@
+"""SIGTERM: stop the job so that its `finally` blocks run, but not for ever.
+
+The first signal raises `CoreJobKilled` in the main thread. A watching thread ends the process
+when that did not help within the grace period, or at a second signal. The thread hears of a
+signal through Python's wake-up descriptor, thus also while the main thread is in C code that
+never looks (as long as that code releases the interpreter's lock).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+
+from core4.error import CoreJobKilled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Below Kubernetes' default of 30 s, so that the last lines are out before SIGKILL.
+DEFAULT_GRACE = 25.0
+HANDLED = 0xFF
+# Seconds until the main thread is reminded of the signal; then twice as long each time.
+FIRST_POKE = 0.05
+
+
+class Interrupt:
+    """What the process does about SIGTERM."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._main = threading.get_ident()
+        self._armed = False
+        self._raised = False
+        self._pending = False
+        self._depth = 0
+        self._held = _Held(self)
+        self._reader = self._writer = -1
+        self._masks: dict[int, set[signal.Signals | int]] = {}
+
+    def install(self, *, grace: float, give_up: Callable[[], None]) -> None:
+        """Take over SIGTERM, in the main thread.
+
+        Args:
+            grace: Seconds that the job has to end after the signal.
+            give_up: Ends the process; called in another thread.
+        """
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        watcher = threading.Thread(
+            target=self._watch, args=(grace, give_up), name="core4-interrupt", daemon=True
+        )
+        watcher.start()
+        self._armed = True
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork,
+            after_in_child=self._after_fork_in_child,
+        )
+
+    def disarm(self) -> None:
+        """Raise nothing from now on: the outcome is known."""
+        self._armed = False
+
+    def held(self) -> _Held:
+        """Return the context in which the main thread is not interrupted, only a little later."""
+        return self._held
+
+    def _on_signal(self, _signum: int, _frame: object) -> None:
+        self.requested = True
+        # Other code (asyncio) may have taken the wake-up descriptor away: tell the watcher here.
+        with contextlib.suppress(OSError):
+            os.write(self._writer, bytes((HANDLED,)))
+        if self._depth:
+            self._pending = True
+        else:
+            self._raise()
+
+    def _raise(self) -> None:
+        self._pending = False
+        if self._armed and not self._raised:
+            self._raised = True
+            raise CoreJobKilled
+
+    def _watch(self, grace: float, give_up: Callable[[], None]) -> None:
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        heard = {signal.SIGTERM.value: 0, HANDLED: 0}
+        pokes = 0
+        deadline: float | None = None
+        # Our own pokes are no second signal.
+        while max(heard.values()) - pokes < 2:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                break
+            left = None if deadline is None else deadline - now
+            if left is not None and not heard[HANDLED]:
+                left = min(left, FIRST_POKE * 2**pokes)
+            if poll.poll(left and left * 1000):
+                for byte in os.read(self._reader, 64):
+                    if byte in heard:
+                        heard[byte] += 1
+                if deadline is None and any(heard.values()):
+                    deadline = time.monotonic() + grace
+            elif not heard[HANDLED] and self._poke():
+                pokes += 1
+        give_up()
+
+    def _poke(self) -> bool:
+        """Send the main thread the signal again, if it may not have noticed the first.
+
+        A signal between Python's last look and a system call that blocks leaves the thread
+        there; the next one interrupts the call.
+        """
+        # A handler of the job's own is not called more often than somebody sent a signal.
+        if signal.getsignal(signal.SIGTERM) == self._on_signal:
+            signal.pthread_kill(self._main, signal.SIGTERM)
+            return True
+        return False
+
+    # Between fork and its clean-up a child has the parent's handler and descriptor: a signal
+    # that ends the child (a pool being terminated) would be taken for the parent's own.
+
+    def _before_fork(self) -> None:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._masks[threading.get_ident()] = mask
+
+    def _after_fork(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop(threading.get_ident()))
+
+    def _after_fork_in_child(self) -> None:
+        self._armed = False
+        self._main = threading.get_ident()
+        self._depth = 0
+        # The thread that forked is the child's main one; only that one may set signals.
+        with contextlib.suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+            if signal.getsignal(signal.SIGTERM) == self._on_signal:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._after_fork()
+
+
+class _Held:
+    """Puts an interrupt of the main thread off until the block is left."""
+
+    __slots__ = ("_interrupt",)
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._interrupt._main:
+            self._interrupt._depth += 1
+
+    def __exit__(self, *_error: object) -> None:
+        interrupt = self._interrupt
+        if threading.get_ident() == interrupt._main:
+            interrupt._depth -= 1
+            if interrupt._pending and not interrupt._depth:
+                interrupt._raise()

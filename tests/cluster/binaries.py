@@ -1,0 +1,126 @@
+"""Go programs, built once from pinned modules and kept by a hash of all that goes into them."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster.cache import digest, folder, locked
+from tests.cluster.commands import run, run_visibly
+from tests.cluster.errors import ClusterError
+
+HYPERKUBE = Path(__file__).parent / "hyperkube"
+PAUSE = Path(__file__).parent / "pause"
+KUBERNETES = "v1.37.2"
+GO = (1, 26)
+
+# Without a version, helm and kubectl refuse to talk to the API server.
+_VERSIONS = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
+_LDFLAGS = " ".join(["-s -w", *(f"-X {name}={KUBERNETES}" for name in _VERSIONS)])
+_FLAGS = ("-trimpath", "-buildvcs=false", "-v")
+
+# The programs inside hyperkube; each is a link to it.
+COMPONENTS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+)
+INSTALLED = {
+    "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "kind": "sigs.k8s.io/kind@v0.33.0",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
+}
+
+
+def hyperkube() -> Path:
+    """The folder with the Kubernetes programs of the local cluster."""
+    sources = [(HYPERKUBE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
+    return _built("hyperkube", sources, ["-ldflags", _LDFLAGS, "."], HYPERKUBE, COMPONENTS)
+
+
+def kubectl() -> Path:
+    """The kubectl alone, for clusters that bring their own programs (any system)."""
+    sources = [(HYPERKUBE / name).read_bytes() for name in ("go.mod", "go.sum")]
+    flags = ["-ldflags", _LDFLAGS, "k8s.io/kubernetes/cmd/kubectl"]
+    return _built("kubectl", sources, flags, HYPERKUBE) / "kubectl"
+
+
+def pause() -> Path:
+    """The program of the pods' sandbox container."""
+    sources = [(PAUSE / name).read_bytes() for name in ("go.mod", "main.go")]
+    return _built("pause", sources, ["-ldflags", "-s -w", "."], PAUSE) / "pause"
+
+
+def installed(name: str) -> Path:
+    """A program of another project, by `go install` of the version pinned here."""
+    module = INSTALLED[name]
+    target = _target(name, [module])
+    with locked(f"build-{name}"):
+        if not (target / name).exists():
+            work = _fresh(target)
+            argv = ["go", "install", *_FLAGS, "-ldflags", "-s -w", module]
+            run_visibly(f"building {module}", argv, env=_environment(GOBIN=str(work)))
+            _publish(work, target)
+    return target / name
+
+
+def go_version() -> str:
+    """The version of the Go toolchain that builds.
+
+    Raises:
+        ClusterError: there is none, or it is too old and may not fetch a newer one.
+    """
+    advice = f"Install Go {GO[0]}.{GO[1]} or later"
+    if shutil.which("go") is None:
+        raise ClusterError(f"go is missing: it builds the cluster's programs. {advice}.")
+    version = run(["go", "env", "GOVERSION"], cwd=HYPERKUBE, env=_environment()).stdout.strip()
+    numbers = version.removeprefix("go").split(".")
+    if (int(numbers[0]), int(numbers[1].split("rc")[0])) < GO:
+        raise ClusterError(f"{version} is too old. {advice}, or set GOTOOLCHAIN=auto.")
+    return version
+
+
+def _built(
+    name: str,
+    sources: Sequence[bytes],
+    arguments: Sequence[str],
+    module: Path,
+    links: Sequence[str] = (),
+) -> Path:
+    target = _target(name, [*sources, *arguments])
+    with locked(f"build-{name}"):
+        if not (target / name).exists():
+            work = _fresh(target)
+            argv = ["go", "build", *_FLAGS, "-o", str(work / name), *arguments]
+            run_visibly(f"building {name}", argv, cwd=module, env=_environment())
+            for link in links:
+                (work / link).symlink_to(name)
+            _publish(work, target)
+    return target
+
+
+def _target(name: str, parts: Sequence[str | bytes]) -> Path:
+    return folder("bin") / f"{name}-{digest([*parts, *_FLAGS, go_version()])}"
+
+
+def _fresh(target: Path) -> Path:
+    """A sibling to build in: half a build is never taken for a whole one."""
+    work = target.with_suffix(".tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    return work
+
+
+def _publish(work: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    work.rename(target)
+
+
+def _environment(**extra: str) -> dict[str, str]:
+    """The Go compiler works without C, and as the machine's own architecture."""
+    cleared = {name: "" for name in ("GOOS", "GOARCH", "GOFLAGS") if name in os.environ}
+    return {**cleared, "CGO_ENABLED": "0", **extra}

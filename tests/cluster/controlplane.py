@@ -1,0 +1,129 @@
+"""The control plane's processes and their flags."""
+
+from functools import partial
+from pathlib import Path
+
+from tests.cluster import kubeconfig
+from tests.cluster.component import Component, flags
+from tests.cluster.layout import (
+    API_PORT,
+    CLUSTER_CIDR,
+    CONTROLLER_MANAGER_PORT,
+    ETCD_PEER_PORT,
+    ETCD_PORT,
+    NODE_PORTS,
+    SCHEDULER_PORT,
+    SERVICE_CIDR,
+    Layout,
+)
+
+# The defaults (20 calls a second) would be all that a benchmark measures.
+_CLIENT = flags(kube_api_qps=1000, kube_api_burst=2000, leader_elect=False)
+_ETCD = f"http://127.0.0.1:{ETCD_PORT}"
+
+
+def write_config(layout: Layout) -> None:
+    """Write the kubeconfigs."""
+    kubeconfig.write(layout.kubeconfig, layout.pki, "admin")
+    for name in ("controller-manager", "scheduler"):
+        kubeconfig.write(_config(layout, name), layout.pki, name)
+
+
+def etcd(layout: Layout, programs: Path) -> Component:
+    """The store.
+
+    Without fsync: a killed etcd loses nothing by that, only a machine that stops does, and after
+    that the cluster starts from scratch anyway.
+    """
+    peers = f"http://127.0.0.1:{ETCD_PEER_PORT}"
+    arguments = flags(
+        data_dir=layout.data / "etcd",
+        listen_client_urls=_ETCD,
+        advertise_client_urls=_ETCD,
+        listen_peer_urls=peers,
+        initial_advertise_peer_urls=peers,
+        initial_cluster=f"default={peers}",
+        quota_backend_bytes=8 * 1024**3,
+        unsafe_no_fsync=True,
+    )
+    return Component(
+        "etcd",
+        (str(programs / "etcd"), *arguments),
+        partial(kubeconfig.healthy, f"{_ETCD}/health"),
+        ports=(ETCD_PORT, ETCD_PEER_PORT),
+    )
+
+
+def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
+    """The API server. It listens on all addresses: pods reach it at the node's."""
+    pki = layout.pki
+    arguments = flags(
+        advertise_address=node_ip,
+        allow_privileged=True,
+        authorization_mode="Node,RBAC",
+        client_ca_file=pki / "ca.crt",
+        enable_admission_plugins="NodeRestriction",
+        etcd_servers=_ETCD,
+        kubelet_certificate_authority=pki / "ca.crt",
+        kubelet_client_certificate=pki / "admin.crt",
+        kubelet_client_key=pki / "admin.key",
+        # The node is called localhost: logs and exec go over loopback.
+        kubelet_preferred_address_types="Hostname,InternalIP",
+        secure_port=API_PORT,
+        service_account_issuer="https://kubernetes.default.svc",
+        service_account_key_file=pki / "sa.key",
+        service_account_signing_key_file=pki / "sa.key",
+        service_cluster_ip_range=SERVICE_CIDR,
+        service_node_port_range=NODE_PORTS,
+        tls_cert_file=pki / "apiserver.crt",
+        tls_private_key_file=pki / "apiserver.key",
+    )
+    return Component(
+        "kube-apiserver",
+        (str(programs / "kube-apiserver"), *arguments),
+        kubeconfig.Api(layout).ready,
+        files=(pki / "ca.crt", pki / "apiserver.crt"),
+        ports=(API_PORT,),
+    )
+
+
+def controller_manager(layout: Layout, programs: Path) -> Component:
+    """The controllers, each with its own service account."""
+    arguments = flags(
+        bind_address="127.0.0.1",
+        cluster_cidr=CLUSTER_CIDR,
+        flex_volume_plugin_dir=layout.data / "volume-plugins",
+        kubeconfig=_config(layout, "controller-manager"),
+        root_ca_file=layout.pki / "ca.crt",
+        secure_port=CONTROLLER_MANAGER_PORT,
+        service_account_private_key_file=layout.pki / "sa.key",
+        service_cluster_ip_range=SERVICE_CIDR,
+        use_service_account_credentials=True,
+    )
+    return Component(
+        "kube-controller-manager",
+        (str(programs / "kube-controller-manager"), *arguments, *_CLIENT),
+        partial(kubeconfig.healthy, f"https://127.0.0.1:{CONTROLLER_MANAGER_PORT}/healthz"),
+        files=(_config(layout, "controller-manager"),),
+        ports=(CONTROLLER_MANAGER_PORT,),
+    )
+
+
+def scheduler(layout: Layout, programs: Path) -> Component:
+    """The scheduler."""
+    arguments = flags(
+        bind_address="127.0.0.1",
+        kubeconfig=_config(layout, "scheduler"),
+        secure_port=SCHEDULER_PORT,
+    )
+    return Component(
+        "kube-scheduler",
+        (str(programs / "kube-scheduler"), *arguments, *_CLIENT),
+        partial(kubeconfig.healthy, f"https://127.0.0.1:{SCHEDULER_PORT}/healthz"),
+        files=(_config(layout, "scheduler"),),
+        ports=(SCHEDULER_PORT,),
+    )
+
+
+def _config(layout: Layout, name: str) -> Path:
+    return layout.config / f"{name}.conf"

@@ -1,0 +1,184 @@
+"""The service in a cluster: image, chart, and waiting until it answers."""
+
+import json
+import os
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import cache, diagnostics, portforward, processes
+from tests.cluster.commands import run
+from tests.cluster.diagnostics import kubectl
+from tests.cluster.errors import ClusterError
+from tests.cluster.image import project_image
+from tests.cluster.layout import SERVICE_PORT
+from tests.cluster.output import say, tell
+from tests.cluster.provider import Provider
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "core4"
+DEMO_VALUES = CHART / "ci" / "demo-values.yaml"
+RELEASE = "core4"
+NAMESPACE = "core4"
+URL = f"http://localhost:{SERVICE_PORT}"
+# An image that is in a registry already, instead of one that is built here.
+IMAGE_VARIABLE = "CORE4_IMAGE"
+
+_STORAGE_CLASS = "core4-local"
+_TIMEOUT = 180
+# What the image runs as; a hostPath volume does not follow a pod's fsGroup.
+_OWNER = 10001
+
+
+def deploy(provider: Provider) -> None:
+    """Build, load and install this checkout, and wait until it answers.
+
+    Raises:
+        ClusterError: it does not come up; the cluster's state has been printed.
+    """
+    reference = provide_image(provider)
+    try:
+        install(provider, reference, node_port=provider.node_port)
+        if provider.node_port is None:
+            target, ports = f"service/{RELEASE}-api", f"{SERVICE_PORT}:{SERVICE_PORT}"
+            kubectl_path = provider.binary("kubectl")
+            portforward.start(kubectl_path, provider.kubeconfig, NAMESPACE, target, ports)
+        _await_answer()
+    except ClusterError:
+        diagnostics.dump(provider, NAMESPACE)
+        raise
+    tell(f"{URL}/core4/api/v1")
+
+
+def provide_image(provider: Provider) -> str:
+    """Make sure that the cluster knows this checkout's image; returns its name."""
+    if named := os.environ.get(IMAGE_VARIABLE):
+        return named
+    image = project_image(ROOT)
+    provider.load(image.archive, image.reference)
+    return image.reference
+
+
+def install(
+    provider: Provider,
+    image: str,
+    *,
+    namespace: str = NAMESPACE,
+    release: str = RELEASE,
+    node_port: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Install or upgrade the chart, with the demo's values.
+
+    Args:
+        provider: the cluster.
+        image: name and tag.
+        namespace: made if need be.
+        release: name of the Helm release.
+        node_port: the service's node port; without one it has none.
+        extra: more values; they win.
+    """
+    # Helm installs the resource definitions once and never upgrades them.
+    crds = ("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    kubectl(provider, *crds)
+    volume = _volume(provider, namespace)
+    values = chart_values(provider, image, node_port=node_port, volume=volume)
+    say(f"installing {release} into namespace {namespace}")
+    argv = ["upgrade", "--install", release, str(CHART), "--create-namespace"]
+    argv += ["--values", str(DEMO_VALUES), "--values", _written(f"{namespace}-{release}", values)]
+    if extra:
+        argv += ["--values", _written(f"{namespace}-{release}-extra", extra)]
+    helm(provider, namespace, *argv, "--wait", f"--timeout={_TIMEOUT}s")
+
+
+def undeploy(provider: Provider, namespace: str = NAMESPACE, release: str = RELEASE) -> None:
+    """Remove the release; its volume, and so the journal, stays."""
+    portforward.stop()
+    options = ("--ignore-not-found", "--wait", f"--timeout={_TIMEOUT}s")
+    helm(provider, namespace, "uninstall", release, *options)
+    say(f"{release} is uninstalled")
+
+
+def chart_values(
+    provider: Provider, image: str, *, node_port: int | None, volume: str | None
+) -> dict[str, Any]:
+    """What the chart is told about this cluster: the one place that knows both."""
+    repository, _, tag = image.rpartition(":")
+    values: dict[str, Any] = {
+        "image": {
+            "repository": repository,
+            "tag": tag,
+            "pullPolicy": provider.image_pull_policy,
+        },
+        "service": {"type": "ClusterIP"},
+    }
+    if node_port is not None:
+        values["service"] = {"type": "NodePort", "nodePort": node_port}
+    if volume is not None:
+        values["persistence"] = {"storageClass": _STORAGE_CLASS, "volumeName": volume}
+    return values
+
+
+def helm(provider: Provider, namespace: str, *arguments: str) -> str:
+    """Run helm against the provider's cluster, its own files in the cache."""
+    home = cache.folder("helm")
+    names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
+    where = [f"--kubeconfig={provider.kubeconfig}", f"--namespace={namespace}"]
+    argv = [str(provider.binary("helm")), *where, *arguments]
+    env = dict.fromkeys(names, str(home))
+    return run(argv, env=env, timeout=_TIMEOUT + 60).stdout
+
+
+def _volume(provider: Provider, namespace: str) -> str | None:
+    """Make the volume that no storage class makes; returns its name."""
+    folder = provider.volume_host_path(namespace)
+    if folder is None:
+        return None
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        os.chown(folder, _OWNER, _OWNER)
+    name = f"{namespace}-journal"
+    shown = kubectl(provider, "get", "pv", name, "-o", "json", "--ignore-not-found")
+    if shown and json.loads(shown)["status"].get("phase") in ("Released", "Failed"):
+        # Its claim was deleted; without this it would wait for that very claim for ever.
+        removal = '[{"op": "remove", "path": "/spec/claimRef"}]'
+        kubectl(provider, "patch", "pv", name, "--type=json", f"--patch={removal}")
+    if not shown:
+        kubectl(provider, "create", "-f", "-", stdin=json.dumps(_volume_document(name, folder)))
+    return name
+
+
+def _volume_document(name: str, folder: Path) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "10Gi"},
+            "hostPath": {"path": str(folder), "type": "Directory"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": _STORAGE_CLASS,
+        },
+    }
+
+
+def _written(name: str, values: Mapping[str, Any]) -> str:
+    path = cache.folder("values") / f"{name}.json"
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    return str(path)
+
+
+def _await_answer() -> None:
+    say(f"waiting for {URL}/healthz")
+    if not processes.wait(_answers, 60):
+        raise ClusterError(f"{URL}/healthz does not answer")
+
+
+def _answers() -> bool:
+    try:
+        with urllib.request.urlopen(f"{URL}/healthz", timeout=3) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False

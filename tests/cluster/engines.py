@@ -1,0 +1,135 @@
+"""Building container images: by a Docker engine, or by buildah where there is none."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.cluster import docker, packages, remains
+from tests.cluster.cache import cache_dir, digest, folder, locked
+from tests.cluster.commands import run, run_visibly
+
+SUITE = "bookworm"
+BASE = f"localhost/core4-base:{SUITE}"
+_INCLUDED = "python3-venv,python3-pip,ca-certificates"
+# Makes Debian's Python look like the official Python image: `python` exists, pip may install.
+_HOOK = 'rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED; ln -sf python3 "$1"/usr/bin/python'
+_UNREAD = ("doc", "info", "locale", "man")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A built image and the archive that holds it."""
+
+    reference: str
+    archive: Path
+
+
+class Engine(Protocol):
+    """Builds images from Dockerfiles."""
+
+    def build(
+        self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
+    ) -> None:
+        """Build the image and write its archive (a docker archive)."""
+
+    def provide(self, image: Image) -> None:
+        """Make an image known, so that another can be built from it."""
+
+
+def engine() -> Engine:
+    """The one that works here."""
+    return Docker() if docker.unavailable() is None else Buildah()
+
+
+class Docker:
+    """The Docker engine."""
+
+    def build(
+        self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
+    ) -> None:
+        """Build and save."""
+        argv = ["docker", "build", "--file", str(dockerfile), "--tag", image.reference]
+        run_visibly(f"building {image.reference}", [*argv, *_given(arguments), str(context)])
+        run(["docker", "save", "--output", image.archive, image.reference], timeout=600)
+
+    def provide(self, image: Image) -> None:
+        """Load it, unless it is there."""
+        known = run(["docker", "image", "inspect", image.reference], check=False)
+        if known.returncode != 0:
+            run(["docker", "load", "--input", image.archive], timeout=600)
+
+
+class Buildah:
+    """buildah, with a storage of our own, and a base image made from Debian packages."""
+
+    def __init__(self) -> None:
+        store = folder("containers")
+        where = ["--root", str(store / "root"), "--runroot", str(store / "run")]
+        self._command = ["buildah", *where, "--storage-driver", "overlay"]
+
+    def build(
+        self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
+    ) -> None:
+        """Build and save; the official Python image is replaced by the base image."""
+        packages.ensure(["buildah", "mmdebstrap", "gpg"])
+        self._ensure_base()
+        self._bud(context, dockerfile, [image.reference], {"BASE_IMAGE": BASE, **arguments})
+        # Written by its whole name: buildah refuses to write into an archive that exists.
+        image.archive.unlink(missing_ok=True)
+        target = f"docker-archive:{image.archive}:{image.reference}"
+        run([*self._command, "push", "--quiet", image.reference, target], timeout=600)
+
+    @classmethod
+    def tidy(cls) -> None:
+        """Take away what a killed build has left: containers and their mounts."""
+        store = cache_dir() / "containers"
+        if not store.exists():
+            return
+        with locked("image"):
+            if not packages.missing(["buildah"]):
+                run([*cls()._command, "rm", "--all"], check=False)
+            remains.unmount(store)
+
+    def provide(self, image: Image) -> None:
+        """Pull it from its archive, unless it is there."""
+        if not self._knows(image.reference):
+            run([*self._command, "pull", f"docker-archive:{image.archive}"], timeout=600)
+
+    def _knows(self, reference: str) -> bool:
+        argv = [*self._command, "images", "--quiet", reference]
+        return run(argv, check=False).returncode == 0
+
+    def _ensure_base(self) -> None:
+        exclude = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _UNREAD]
+        options = ["--variant=minbase", f"--include={_INCLUDED}", *exclude]
+        options.append(f"--customize-hook={_HOOK}")
+        exact = f"{BASE}-{digest(options)}"
+        if self._knows(exact):
+            return
+        tarball = folder("images") / f"base-{digest(options)}.tar"
+        if not tarball.exists():
+            new = tarball.with_suffix(".new.tar")
+            run_visibly("making the base image", ["mmdebstrap", *options, SUITE, new])
+            new.rename(tarball)
+        with tempfile.TemporaryDirectory(dir=folder("images")) as work:
+            context = Path(work)
+            (context / "base.tar").hardlink_to(tarball)
+            dockerfile = context / "Dockerfile"
+            dockerfile.write_text('FROM scratch\nADD base.tar /\nCMD ["python3"]\n')
+            self._bud(context, dockerfile, [exact, BASE], {})
+
+    def _bud(
+        self, context: Path, dockerfile: Path, tags: Sequence[str], arguments: Mapping[str, str]
+    ) -> None:
+        argv = [*self._command, "bud", "--isolation", "chroot", "--layers", "--force-rm"]
+        argv.append("--pull-never")
+        argv += ["--file", str(dockerfile), *_given(arguments)]
+        argv += [word for tag in tags for word in ("--tag", tag)]
+        run_visibly(f"building {tags[0]}", [*argv, str(context)])
+
+
+def _given(arguments: Mapping[str, str]) -> list[str]:
+    pairs = sorted(arguments.items())
+    return [word for name, value in pairs for word in ("--build-arg", f"{name}={value}")]

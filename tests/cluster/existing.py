@@ -1,0 +1,75 @@
+"""A cluster that the user names. It is used, never started, stopped or changed elsewhere."""
+
+import os
+from pathlib import Path
+
+from tests.cluster import binaries, portforward
+from tests.cluster.commands import run
+from tests.cluster.errors import ClusterError
+from tests.cluster.output import say
+from tests.cluster.provider import Status
+
+# Not KUBECONFIG: an ordinary environment must never lead us into somebody's cluster.
+VARIABLE = "CORE4_KUBECONFIG"
+
+
+class ExistingCluster:
+    """The cluster of the kubeconfig in CORE4_KUBECONFIG."""
+
+    name = "kubeconfig"
+    node_port: int | None = None
+    image_pull_policy = "IfNotPresent"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file that the user named."""
+        return Path(os.environ[VARIABLE]).expanduser().resolve()
+
+    def unavailable(self) -> str | None:
+        """It needs the variable and the file."""
+        if not os.environ.get(VARIABLE):
+            return f"{VARIABLE} names no kubeconfig"
+        return None if self.kubeconfig.is_file() else f"{self.kubeconfig} is no file"
+
+    def binary(self, name: str) -> Path:
+        """A program, built here."""
+        return binaries.kubectl() if name == "kubectl" else binaries.installed(name)
+
+    def volume_host_path(self, namespace: str) -> Path | None:
+        """None: the cluster has a storage class."""
+        del namespace
+        return None
+
+    def up(self) -> None:
+        """Check that it answers."""
+        if not self._answers():
+            raise ClusterError(f"the cluster of {self.kubeconfig} does not answer")
+        say(f"using the cluster of {self.kubeconfig}")
+
+    def down(self) -> None:
+        """Only end what runs on this machine."""
+        portforward.stop()
+        say(f"the cluster of {self.kubeconfig} is left as it is")
+
+    def status(self) -> Status:
+        """Whether it answers."""
+        answers = self._answers()
+        word = "answers" if answers else "does not answer"
+        return Status(answers, [f"{self.kubeconfig} {word}"])
+
+    def load(self, archive: Path, image: str) -> None:
+        """Not possible from here: say what to do instead."""
+        raise ClusterError(
+            f"{image} cannot be loaded into a cluster that is not ours. Push {archive} to a"
+            " registry that the cluster pulls from, and name the image: CORE4_IMAGE=…"
+        )
+
+    def _answers(self) -> bool:
+        argv = [
+            str(self.binary("kubectl")),
+            f"--kubeconfig={self.kubeconfig}",
+            "get",
+            "--raw",
+            "/readyz",
+        ]
+        return run(argv, check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""The project's image, and images for tests. Named by what goes into them: an unchanged tree is
+neither built nor loaded again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.cluster import wheels
+from tests.cluster.cache import digest, digest_files, folder, locked
+from tests.cluster.engines import Image, engine
+from tests.cluster.output import say
+
+# Older archives of the same name are deleted.
+_KEPT = 3
+_IGNORED = {"__pycache__", ".git", ".venv", "build", "node_modules"}
+
+
+def project_image(root: Path) -> Image:
+    """The image of this checkout: the jobs' base, and all of the service."""
+    dockerfile = root / "Dockerfile"
+    ignored = root / ".dockerignore"
+    files = [path for path in (dockerfile, ignored) if path.exists()]
+    with locked("image"):
+        # The wheel itself, not its sources: they may change while it is built.
+        files += wheels.prepare(root)
+        image = _named("core4", digest([digest_files(root, files)]))
+        if not image.archive.exists():
+            _build(root, dockerfile, image, {})
+    return image
+
+
+def build_image(
+    context: Path,
+    *,
+    name: str,
+    dockerfile: Path | None = None,
+    build_args: Mapping[str, str] | None = None,
+    uses: Sequence[Image] = (),
+) -> Image:
+    """Build an image from any folder, for a test or an example.
+
+    Args:
+        context: the folder that the Dockerfile copies from.
+        name: the image's name without a registry; the tag is a hash of the context.
+        dockerfile: default: context/Dockerfile.
+        build_args: build arguments.
+        uses: images of ours that it is built from; name them in the Dockerfile by an argument.
+
+    Returns:
+        The image; give it to a provider's `load(image.archive, image.reference)`.
+    """
+    dockerfile = dockerfile or context / "Dockerfile"
+    arguments = dict(build_args or {})
+    parts = [
+        digest_files(context, _files(context)),
+        dockerfile.read_text(encoding="utf-8"),
+        *(f"{key}={value}" for key, value in sorted(arguments.items())),
+        *(image.reference for image in uses),
+    ]
+    image = _named(name, digest(parts))
+    with locked("image"):
+        if not image.archive.exists():
+            for used in uses:
+                engine().provide(used)
+            _build(context, dockerfile, image, arguments)
+    return image
+
+
+def _named(name: str, tag: str) -> Image:
+    return Image(f"localhost/{name}:{tag}", folder("images") / f"{name}-{tag}.tar")
+
+
+def _build(context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]) -> None:
+    # Half an archive must not be taken for a whole one.
+    unfinished = image.archive.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    engine().build(context, dockerfile, Image(image.reference, unfinished), arguments)
+    unfinished.rename(image.archive)
+    stem = image.archive.name.rpartition("-")[0]
+    archives = sorted(image.archive.parent.glob(f"{stem}-{'?' * 16}.tar"), key=_age)
+    for old in archives[:-_KEPT]:
+        old.unlink()
+    say(f"built {image.reference} ({image.archive.stat().st_size >> 20} MB)")
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _files(context: Path) -> Iterator[Path]:
+    for path in context.rglob("*"):
+        if path.is_file() and not _IGNORED.intersection(path.relative_to(context).parts):
+            yield path

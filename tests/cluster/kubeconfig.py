@@ -1,0 +1,81 @@
+"""Kubeconfig files, and the few requests that need no client library."""
+
+import base64
+import json
+import ssl
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import cache
+from tests.cluster.layout import API_PORT, NODE, Layout
+
+SERVER = f"https://127.0.0.1:{API_PORT}"
+
+
+def document(pki: Path, identity: str) -> dict[str, Any]:
+    """A kubeconfig with everything embedded, so that it can be copied."""
+
+    def embedded(name: str) -> str:
+        return base64.b64encode((pki / name).read_bytes()).decode("ascii")
+
+    cluster = {"server": SERVER, "certificate-authority-data": embedded("ca.crt")}
+    user = {
+        "client-certificate-data": embedded(f"{identity}.crt"),
+        "client-key-data": embedded(f"{identity}.key"),
+    }
+    name = "core4-local"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": identity, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": identity}}],
+        "current-context": name,
+    }
+
+
+def write(path: Path, pki: Path, identity: str) -> None:
+    """Write a kubeconfig (JSON is YAML) that only its owner can read."""
+    cache.write(path, json.dumps(document(pki, identity), indent=1), mode=0o600)
+
+
+def healthy(url: str) -> bool:
+    """Whether a component answers 200 on its health address (loopback, its own certificate)."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=2, context=context) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+class Api:
+    """GET requests to the local cluster's API server, as its administrator."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._pki = layout.pki
+
+    def get(self, path: str) -> bytes | None:
+        """The answer's body; None if there is no good answer."""
+        try:
+            context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
+            context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
+            with urllib.request.urlopen(SERVER + path, timeout=5, context=context) as response:
+                return bytes(response.read())
+        except OSError:
+            return None
+
+    def ready(self) -> bool:
+        """Whether the API server says that it is ready."""
+        return self.get("/readyz") is not None
+
+    def node_ready(self) -> bool:
+        """Whether pods can be run, with a service account."""
+        body = self.get(f"/api/v1/nodes/{NODE}")
+        if body is None or self.get("/api/v1/namespaces/default/serviceaccounts/default") is None:
+            return False
+        conditions = json.loads(body).get("status", {}).get("conditions", [])
+        return any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)

@@ -1,0 +1,214 @@
+"""The local cluster: real Kubernetes processes on this machine, without a container engine."""
+
+import os
+import platform
+from pathlib import Path
+
+from tests.cluster import (
+    binaries,
+    cache,
+    controlplane,
+    engines,
+    image_archive,
+    kubeconfig,
+    network,
+    node,
+    packages,
+    pki,
+    processes,
+    remains,
+)
+from tests.cluster.component import Component
+from tests.cluster.containerd import Containerd
+from tests.cluster.errors import ClusterError
+from tests.cluster.layout import SERVICE_PORT, Layout
+from tests.cluster.output import say, tail
+from tests.cluster.provider import Status
+
+_PROGRAMS = ("openssl", "containerd", "ctr", "runc", "cni", "iptables", "ip", "umount")
+_LOCK = "cluster"
+# The order in which processes are stopped: those first that would repair what goes away.
+_STOP_ORDER = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager")
+# What they would still write is deleted anyway.
+_PATIENCE = 2.0
+
+
+class LocalCluster:
+    """One cluster for the machine, shared by all checkouts."""
+
+    name = "local"
+    node_port: int | None = SERVICE_PORT
+    image_pull_policy = "IfNotPresent"
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        self._layout = layout or Layout.default()
+        self._state = processes.StateFile(self._layout.state)
+        self._containerd = Containerd(self._layout.socket)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self._layout.kubeconfig
+
+    def unavailable(self) -> str | None:
+        """It needs Linux and root."""
+        if platform.system() != "Linux":
+            return f"needs Linux, this is {platform.system()}"
+        return None if os.geteuid() == 0 else "needs root (namespaces, mounts, iptables)"
+
+    def binary(self, name: str) -> Path:
+        """A program; kubectl is part of hyperkube."""
+        return binaries.hyperkube() / name if name == "kubectl" else binaries.installed(name)
+
+    def volume_host_path(self, namespace: str) -> Path | None:
+        """A folder below the data folder."""
+        return self._layout.volumes / namespace
+
+    def up(self) -> None:
+        """Start what does not run; the data of a cluster of which nothing runs is discarded."""
+        layout = self._layout
+        if not layout.socket_fits():
+            raise ClusterError(
+                f"the path {layout.socket} is too long for a socket; set CORE4_CACHE to a shorter"
+                " folder"
+            )
+        packages.ensure(_PROGRAMS)
+        programs, pause = binaries.hyperkube(), binaries.pause()
+        with cache.locked(_LOCK):
+            if not self._alive():
+                self._clean()
+            if foreign := remains.foreign_kubernetes(layout.data):
+                raise ClusterError(
+                    f"this machine is a Kubernetes node already: {foreign}. Name its kubeconfig in"
+                    " CORE4_KUBECONFIG to use it."
+                )
+            node_ip = self._prepare()
+            self._start(
+                node.containerd(layout),
+                controlplane.etcd(layout, programs),
+            )
+            self._start(controlplane.apiserver(layout, programs, node_ip))
+            self._load_pause(pause)
+            self._start(
+                controlplane.controller_manager(layout, programs),
+                controlplane.scheduler(layout, programs),
+                node.kubelet(layout, programs, node_ip),
+                node.proxy(layout, programs),
+            )
+            self._await_node()
+        say(f"the local cluster runs: KUBECONFIG={self.kubeconfig}")
+
+    def down(self) -> None:
+        """Stop everything and delete it; works whatever is left of the cluster."""
+        with cache.locked(_LOCK):
+            self._clean()
+        engines.Buildah.tidy()
+        say("the local cluster is gone")
+
+    def status(self) -> Status:
+        """The processes, and whether the node is ready."""
+        recorded = self._state.read()
+        lines = [
+            f"{name:26}{'running' if item.alive() else 'dead':10}pid {item.pid}"
+            for name, item in recorded.items()
+        ]
+        ready = bool(recorded) and kubeconfig.Api(self._layout).node_ready()
+        lines.append(f"{'node':26}{'ready' if ready else 'not ready'}")
+        lines.append(f"{'logs':26}{self._layout.log}")
+        running = ready and all(item.alive() for item in recorded.values())
+        return Status(running, lines)
+
+    def load(self, archive: Path, image: str) -> None:
+        """Import the archive unless the image is there."""
+        if image in self._containerd.images():
+            return
+        say(f"loading {image}")
+        self._containerd.load(archive)
+        if image not in self._containerd.images():
+            raise ClusterError(f"{archive} holds no image named {image}")
+
+    def _alive(self) -> bool:
+        return any(item.alive() for item in self._state.read().values())
+
+    def _prepare(self) -> str:
+        layout = self._layout
+        layout.make()
+        network.save_sysctls(layout)
+        remains.make_cgroups()
+        node_ip = network.node_ip()
+        pki.make(layout.pki, node_ip)
+        plugins = packages.cni_folder()
+        assert plugins is not None, "checked for among the packages"
+        controlplane.write_config(layout)
+        node.write_config(layout, plugins)
+        return node_ip
+
+    def _start(self, *components: Component) -> None:
+        """Start components together, then wait for each."""
+        started = [component for component in components if self._start_one(component)]
+        for component in started:
+            self._await(component)
+
+    def _start_one(self, component: Component) -> bool:
+        recorded = self._state.read().get(component.name)
+        if recorded and recorded.alive():
+            if recorded.fingerprint == component.fingerprint():
+                return False
+            say(f"restarting {component.name}: its settings have changed")
+            processes.stop([recorded.pid])
+        else:
+            say(f"{'restarting' if recorded else 'starting'} {component.name}")
+        # The kernel may close the sockets of a process a moment after its end.
+        if not processes.wait(lambda: not network.ports_in_use(component.ports), 5):
+            used = network.ports_in_use(component.ports)
+            raise ClusterError(f"{component.name} needs ports that are in use: {used}")
+        log = self._log(component.name)
+        item = processes.spawn(component.name, component.argv, log, component.fingerprint())
+        self._state.add(item)
+        return True
+
+    def _await(self, component: Component) -> None:
+        item = self._state.read()[component.name]
+        if not processes.wait(component.ready, component.seconds, lambda: not item.alive()):
+            how = "is not ready" if item.alive() else "has ended"
+            log = self._log(component.name)
+            raise ClusterError(f"{component.name} {how}; the end of {log}:\n{tail(log)}")
+
+    def _await_node(self) -> None:
+        ready = kubeconfig.Api(self._layout).node_ready
+        if not processes.wait(ready, 90, lambda: not self._all_alive()):
+            dead = [name for name, item in self._state.read().items() if not item.alive()]
+            shown = "\n".join(f"{name}:\n{tail(self._log(name))}" for name in dead or ["kubelet"])
+            raise ClusterError(f"the node does not become ready. {shown}")
+
+    def _all_alive(self) -> bool:
+        return all(item.alive() for item in self._state.read().values())
+
+    def _load_pause(self, program: Path) -> None:
+        if node.PAUSE_IMAGE not in self._containerd.images():
+            target = cache.folder("images") / f"{program.parent.name}.tar"
+            image_archive.write_image(target, program=program, reference=node.PAUSE_IMAGE)
+            self._containerd.load(target)
+
+    def _log(self, name: str) -> Path:
+        return self._layout.log / f"{name}.log"
+
+    def _clean(self) -> None:
+        """Stop what runs, and undo what it did to the machine."""
+        data = self._layout.data
+        if not data.exists() and not remains.find_processes(data):
+            return
+        say("clearing away the local cluster")
+        recorded = {name: item for name, item in self._state.read().items() if item.alive()}
+        processes.stop((recorded[name].pid for name in _STOP_ORDER if name in recorded), _PATIENCE)
+        others = [item.pid for item in recorded.values()]
+        processes.stop({*others, *remains.find_processes(data)}, _PATIENCE)
+        remains.kill_containers(data)
+        remains.unmount(data)
+        network.remove_links()
+        if remains.foreign_kubernetes(data) is None:
+            network.remove_rules()
+        network.restore_sysctls(self._layout)
+        remains.remove_cgroups()
+        remains.remove_files(data)
+        remains.delete(data)

@@ -1,0 +1,141 @@
+"""The node's address, and taking away what pods and services left in the kernel."""
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+from pathlib import Path
+
+from tests.cluster.commands import environment, run
+from tests.cluster.errors import ClusterError
+from tests.cluster.layout import BRIDGE, CNI_NETWORK, Layout
+
+# Set by the CNI bridge and by kube-proxy.
+_SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet")
+# Chains of the portmap plug-in that every network of the machine shares.
+_SHARED_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
+
+
+def node_ip() -> str:
+    """The address of this machine that pods can reach: the one that outgoing traffic has."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with probe, contextlib.suppress(OSError):
+        # A documentation address; connecting a datagram socket sends nothing.
+        probe.connect(("192.0.2.254", 9))
+        return str(probe.getsockname()[0])
+    links = json.loads(run(["ip", "-json", "-4", "address"]).stdout)
+    addresses = [row for link in links for row in link["addr_info"] if row["scope"] == "global"]
+    if not addresses:
+        raise ClusterError(
+            "this machine has no IPv4 address besides loopback; the node needs one. For example:"
+            " ip link add core4-dummy type dummy && ip address add 198.18.0.1/32 dev core4-dummy"
+            " && ip link set core4-dummy up"
+        )
+    return str(addresses[0]["local"])
+
+
+def name_servers(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
+    """The machine's name servers, for the pods; the cluster has none of its own.
+
+    One that listens on loopback can't be reached from a pod. Without any, pods ask their own
+    loopback address, where a look-up fails at once instead of after a time-out.
+    """
+    text = resolv_conf.read_text(encoding="utf-8") if resolv_conf.exists() else ""
+    found = re.findall(r"^nameserver\s+(\d+\.\d+\.\d+\.\d+)", text, re.MULTILINE)
+    return [server for server in found if not server.startswith("127.")][:3] or ["127.0.0.1"]
+
+
+def ports_in_use(ports: tuple[int, ...]) -> list[int]:
+    """Those of the ports on which somebody listens."""
+    used = []
+    for port in ports:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                used.append(port)
+    return used
+
+
+def save_sysctls(layout: Layout) -> None:
+    """Remember kernel settings that the cluster will change; once for its life."""
+    if not layout.sysctls.exists():
+        values = {
+            name: path.read_text().strip()
+            for name in _SYSCTLS
+            if (path := Path("/proc/sys") / name).exists()
+        }
+        layout.sysctls.write_text(json.dumps(values), encoding="utf-8")
+
+
+def restore_sysctls(layout: Layout) -> None:
+    """Set them as they were."""
+    with contextlib.suppress(OSError, ValueError):
+        for name, value in json.loads(layout.sysctls.read_text(encoding="utf-8")).items():
+            if name in _SYSCTLS:
+                (Path("/proc/sys") / name).write_text(value)
+
+
+def remove_links() -> None:
+    """Take the bridge away, and the pods' ends of it."""
+    if shutil.which("ip", path=environment()["PATH"]) is None:
+        return
+    shown = run(["ip", "-json", "link", "show", "master", BRIDGE], check=False)
+    if shown.returncode != 0:
+        return
+    for link in json.loads(shown.stdout or "[]"):
+        # Gone by itself, if its pod's namespace has just ended.
+        run(["ip", "link", "delete", link["ifname"]], check=False)
+    run(["ip", "link", "delete", BRIDGE], check=False)
+
+
+def remove_rules() -> None:
+    """Take our chains out of iptables: a rule left over would swallow the next cluster's ports."""
+    for program in ("iptables", "ip6tables"):
+        if shutil.which(f"{program}-save", path=environment()["PATH"]) is None:
+            continue
+        saved = run([f"{program}-save"], check=False)
+        script = removal_script(saved.stdout) if saved.returncode == 0 else ""
+        if script:
+            run([f"{program}-restore", "--noflush"], stdin=script)
+
+
+def removal_script(saved: str, network: str = CNI_NETWORK) -> str:
+    """The iptables-restore input that takes away what Kubernetes and one CNI network put there.
+
+    Args:
+        saved: output of iptables-save.
+        network: name of the CNI network; the plug-ins write it into their rules' comments.
+
+    Returns:
+        Commands for `iptables-restore --noflush`; empty if there is nothing to take away.
+    """
+    script = []
+    for table, body in re.findall(r"^\*(\S+)\n(.*?)^COMMIT", saved, re.DOTALL | re.MULTILINE):
+        if commands := _removals(body.splitlines(), network):
+            script += [f"*{table}", *commands, "COMMIT"]
+    return "\n".join([*script, ""]) if script else ""
+
+
+def _removals(lines: list[str], network: str) -> list[str]:
+    chains = [line[1:].split()[0] for line in lines if line.startswith(":")]
+    rules = [line for line in lines if line.startswith("-A ")]
+    ours = [rule for rule in rules if f'name: \\"{network}\\"' in rule]
+    doomed = {chain for chain in chains if chain.startswith("KUBE-")}
+    doomed |= {target for rule in ours if (target := _target(rule)).startswith("CNI-")}
+    doomed -= set(_SHARED_CHAINS)
+    left = [rule for rule in rules if rule not in ours and rule.split()[1] not in doomed]
+    if not any(rule.startswith("-A CNI-HOSTPORT-DNAT ") for rule in left):
+        doomed |= set(_SHARED_CHAINS).intersection(chains)
+    deleted = [
+        f"-D{rule.removeprefix('-A')}"
+        for rule in rules
+        if rule.split()[1] not in doomed and (rule in ours or _target(rule) in doomed)
+    ]
+    ordered = [chain for chain in chains if chain in doomed]
+    return [*deleted, *(f"-F {name}" for name in ordered), *(f"-X {name}" for name in ordered)]
+
+
+def _target(rule: str) -> str:
+    found = re.search(r" -[jg] (\S+)", rule)
+    return found[1] if found else ""

@@ -1,0 +1,75 @@
+"""Programs of the operating system: checked for, and installed where we may."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.cluster.commands import environment, run, run_visibly
+from tests.cluster.errors import ClusterError
+from tests.cluster.output import say
+
+# Where distributions put the CNI plug-ins.
+_CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+
+# Debian's package of each program.
+PACKAGES = {
+    "buildah": "buildah",
+    "cni": "containernetworking-plugins",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "gpg": "gpg",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
+    "openssl": "openssl",
+    "runc": "runc",
+    "umount": "mount",
+}
+
+
+def cni_folder() -> Path | None:
+    """The folder of the CNI plug-ins."""
+    candidates = (Path(name) for name in _CNI_FOLDERS)
+    return next((path for path in candidates if (path / "bridge").exists()), None)
+
+
+def missing(programs: Iterable[str]) -> list[str]:
+    """Those of the programs that are not installed."""
+    path = environment()["PATH"]
+    return [
+        name
+        for name in programs
+        if (cni_folder() if name == "cni" else shutil.which(name, path=path)) is None
+    ]
+
+
+def ensure(programs: Iterable[str]) -> None:
+    """Install what is missing with apt-get, or say what to do.
+
+    Raises:
+        ClusterError: something is missing and cannot be installed from here.
+    """
+    wanted = list(programs)
+    lacking = missing(wanted)
+    if not lacking:
+        return
+    names = sorted({PACKAGES[name] for name in lacking})
+    how = f"apt-get install {' '.join(names)}"
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise ClusterError(
+            f"missing: {', '.join(lacking)}. Install (names of Debian's packages): {how}"
+        )
+    say(f"installing packages: {' '.join(names)}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *names]
+    if run([*install[:2], "--dry-run", *names], check=False, env=quiet).returncode != 0:
+        run_visibly("apt-get update", ["apt-get", "update"], env=quiet)
+    try:
+        run_visibly("apt-get install", install, env=quiet)
+    except ClusterError:
+        # Old lists name versions that the mirror no longer has.
+        run_visibly("apt-get update", ["apt-get", "update"], env=quiet)
+        run_visibly("apt-get install", install, env=quiet)
+    if still := missing(wanted):
+        raise ClusterError(f"{how} did not bring: {', '.join(still)}")

@@ -1,0 +1,3 @@
+module core4.io/tests/cluster/pause
+
+go 1.26.0

@@ -1,0 +1,192 @@
+"""Processes that outlive this one: started, recorded, found again, stopped."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.cluster.commands import environment
+from tests.cluster.errors import ClusterError
+from tests.cluster.output import tail
+
+_PROC = Path("/proc")
+_TICK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that we started.
+
+    A pid alone is no name: the kernel gives it to another process later. Together with the start
+    time (ticks since boot) and the boot it is one.
+    """
+
+    name: str
+    pid: int
+    start: int
+    boot: str
+    argv: tuple[str, ...]
+    fingerprint: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return self.boot == boot_id() and start_time(self.pid) == self.start
+
+
+class StateFile:
+    """The record of started processes; written after each start, so a killed run leaves it true."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Started]:
+        """The record; empty when there is none or it cannot be read."""
+        try:
+            rows = json.loads(self._path.read_text(encoding="utf-8"))["processes"]
+            found = [Started(**{**row, "argv": tuple(row["argv"])}) for row in rows]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return {process.name: process for process in found}
+
+    def add(self, process: Started) -> None:
+        """Record a process, in the place of its namesake."""
+        self._write({**self.read(), process.name: process})
+
+    def remove(self, name: str) -> None:
+        """Forget a process."""
+        self._write({key: value for key, value in self.read().items() if key != name})
+
+    def _write(self, processes: dict[str, Started]) -> None:
+        new = self._path.with_suffix(".new")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [asdict(process) for process in processes.values()]
+        new.write_text(json.dumps({"processes": rows}, indent=1), encoding="utf-8")
+        new.replace(self._path)
+
+
+def boot_id() -> str:
+    """A name for the time since the machine was started."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None if it is gone or only a zombie."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name, in brackets, may itself hold blanks and brackets.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> Started:
+    """Start a process in a session of its own, its output in a log file."""
+    with log.open("ab") as output:
+        output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S')} {' '.join(argv)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(
+            argv,
+            cwd="/",
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    # It is to outlive us; without this its object would warn that it still runs.
+    process.returncode = 0
+    started = start_time(process.pid)
+    if started is None:
+        raise ClusterError(f"{name} ended at once:\n{tail(log)}")
+    return Started(name, process.pid, started, boot_id(), tuple(argv), fingerprint)
+
+
+def wait(
+    ready: Callable[[], bool], seconds: float, gone: Callable[[], bool] = lambda: False
+) -> bool:
+    """Wait until it is ready, until the time is over, or until there is nothing to wait for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if ready():
+            return True
+        if gone() or time.monotonic() > deadline:
+            return False
+        time.sleep(_TICK)
+
+
+def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
+    """End processes: asked first, made to after that time."""
+    starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        for pid in _still(starts):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if wait(lambda: not list(_still(starts)), patience):
+            return
+
+
+def kill(pids: Iterable[int]) -> None:
+    """End processes at once."""
+    starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
+    for pid in _still(starts):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait(lambda: not list(_still(starts)), 5.0)
+
+
+def _still(starts: dict[int, int]) -> Iterator[int]:
+    for pid, begun in starts.items():
+        _reap(pid)
+        if start_time(pid) == begun:
+            yield pid
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def all_processes() -> Iterator[tuple[int, list[str]]]:
+    """The machine's processes with their arguments."""
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                raw = (entry / "cmdline").read_bytes()
+                if raw:
+                    yield int(entry.name), raw.decode(errors="replace").rstrip("\0").split("\0")
+
+
+def using(folder: Path, programs: Iterable[str]) -> list[int]:
+    """Processes of the named programs that were given a path below the folder."""
+    names = set(programs)
+    mark = f"{folder}/"
+    return [
+        pid
+        for pid, argv in all_processes()
+        if Path(argv[0]).name in names and any(mark in argument for argument in argv[1:])
+    ]
+
+
+def descendants(roots: Iterable[int]) -> list[int]:
+    """The processes below these, children before grandchildren."""
+    children: dict[int, list[int]] = {}
+    for pid, _ in all_processes():
+        with contextlib.suppress(OSError):
+            text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(pid)
+    found: list[int] = []
+    queue = list(roots)
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found

@@ -1,0 +1,170 @@
+"""What a killed cluster leaves behind: processes, mounts, cgroups, files. Found and taken away.
+
+Nothing here needs the record of what was started: everything is recognised by the data folder's
+path or by a name of ours.
+"""
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from tests.cluster import processes
+from tests.cluster.binaries import COMPONENTS
+from tests.cluster.commands import run
+from tests.cluster.errors import ClusterError
+from tests.cluster.layout import CGROUP, CNI_NETWORK
+
+_CGROUPS = Path("/sys/fs/cgroup")
+# Not kubectl: that one is somebody's.
+_SERVERS = tuple(name for name in COMPONENTS if name != "kubectl")
+_SHIMS = ("containerd-shim-runc-v2", "containerd-shim")
+# Paths that the kubelet and the CNI library use whatever they are told.
+_LOG_LINKS = Path("/var/log/containers")
+_CNI_RESULTS = Path("/var/lib/cni/results")
+_DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+
+
+def find_processes(data: Path) -> list[int]:
+    """Processes of ours: named like a component, with a path below the data folder."""
+    return processes.using(data, [*_SERVERS, "containerd"])
+
+
+def kill_containers(data: Path) -> None:
+    """End the shims of our containerd, and the containers that they hold.
+
+    Not one by one through containerd: nothing of them is to be kept, and this way it works, and
+    takes a moment, whether containerd lives or not.
+    """
+    shims = processes.using(data, _SHIMS)
+    children = processes.descendants(shims)
+    processes.kill(shims)
+    processes.kill(children)
+    deadline = time.monotonic() + 5
+    # A container may fork while it is being killed.
+    while (left := _cgroup_processes()) and time.monotonic() < deadline:
+        processes.kill(left)
+
+
+def foreign_kubernetes(data: Path) -> str | None:
+    """The name of a Kubernetes node agent that runs here and is not ours."""
+    own = set(find_processes(data))
+    for pid, argv in processes.all_processes():
+        name = Path(argv[0]).name
+        if name in ("kubelet", "k3s", "k0s", "rke2", "microk8s") and pid not in own:
+            # A node inside a container (kind) has network and cgroups of its own.
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
+                    return f"{name} (process {pid})"
+    return None
+
+
+def mounts_below(folder: Path) -> list[Path]:
+    """Mount points at or below a folder, the latest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        # Blanks and the like are written in octal.
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point == str(folder) or point.startswith(f"{folder}/"):
+            found.append(Path(point))
+    return found[::-1]
+
+
+def unmount(folder: Path) -> None:
+    """Unmount everything below a folder."""
+    for lazily in ([], ["-l"]):
+        for point in mounts_below(folder):
+            run(["umount", *lazily, point], check=False)
+    if left := mounts_below(folder):
+        raise ClusterError(f"cannot unmount: {', '.join(map(str, left))}")
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder, never through a mount.
+
+    It is only moved away here, and deleted in the background: unpacked images are many thousands
+    of files, for which a busy disk takes half a minute.
+    """
+    if mounts_below(folder):
+        raise ClusterError(f"something is mounted below {folder}: not deleted")
+    if not folder.exists():
+        return
+    folder.rename(folder.with_name(f"{folder.name}.trash-{time.time_ns()}"))
+    trash = folder.parent.glob(f"{folder.name}.trash-*")
+    subprocess.Popen(
+        ["rm", "-rf", *map(str, trash)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ).returncode = 0
+
+
+def make_cgroups() -> None:
+    """Make the cgroup below which the kubelet puts the pods, with all controllers."""
+    if (_CGROUPS / "cgroup.controllers").exists():
+        names = (_CGROUPS / "cgroup.controllers").read_text().split()
+        (_CGROUPS / CGROUP).mkdir(exist_ok=True)
+        for parent in (_CGROUPS, _CGROUPS / CGROUP):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    (parent / "cgroup.subtree_control").write_text(f"+{name}")
+        return
+    for parent in _hierarchies():
+        (parent / CGROUP).mkdir(exist_ok=True)
+        # A cpuset cgroup begins without processors and memory, and then takes no process.
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if (parent / name).exists():
+                (parent / CGROUP / name).write_text((parent / name).read_text())
+
+
+def remove_cgroups() -> None:
+    """Remove it; the kernel may take a moment to see that it is empty."""
+    deadline = time.monotonic() + 5
+    while left := [path for parent in _hierarchies() if (path := parent / CGROUP).exists()]:
+        for top in left:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+
+
+def remove_files(data: Path) -> None:
+    """Remove links and records outside the data folder."""
+    for link in _LOG_LINKS.glob("*") if _LOG_LINKS.is_dir() else ():
+        if link.is_symlink() and str(link.readlink()).startswith(f"{data}/"):
+            link.unlink()
+    for address in data.glob("containerd/state/io.containerd.runtime.v2.task/*/*/address"):
+        # The socket of a shim that had no time to remove it.
+        socket = Path(address.read_text().removeprefix("unix://"))
+        if socket.is_relative_to("/run/containerd/s"):
+            socket.unlink(missing_ok=True)
+    for result in _CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
+        (_CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
+        result.unlink(missing_ok=True)
+    if foreign_kubernetes(data) is None:
+        for name in ("kubelet.sock", "kubelet_internal_checkpoint"):
+            (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
+        for folder in (_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent, _CNI_RESULTS, _CNI_RESULTS.parent):
+            # Only if it is empty.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _hierarchies() -> list[Path]:
+    if (_CGROUPS / "cgroup.controllers").exists() or not _CGROUPS.is_dir():
+        return [_CGROUPS]
+    return [path for path in _CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _cgroup_processes() -> list[int]:
+    found: set[int] = set()
+    for parent in _hierarchies():
+        for path in (parent / CGROUP).glob("**/cgroup.procs"):
+            with contextlib.suppress(OSError):
+                found.update(int(line) for line in path.read_text().split())
+    return sorted(found)

@@ -1,0 +1,310 @@
+"""What helm makes of the chart. Needs helm: CORE4_HELM, or the one that `make test` builds."""
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from charts import generate
+from tests.cluster import binaries
+
+pytestmark = pytest.mark.cluster
+
+CHART = generate.CHART
+CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+MAXIMAL = generate.load(CHART / "ci" / "maximal-values.yaml")
+
+
+class Helm:
+    """The program, with a home of its own and no cluster."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        self._program = program
+        self._home = home
+        names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
+        self._env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(home / "no-cluster")}
+        self._env |= dict.fromkeys(names, str(home))
+
+    def run(self, *arguments: str) -> str:
+        result = subprocess.run(  # noqa: PLW1510  # the caller sees the code in the error
+            [self._program, *arguments], env=self._env, capture_output=True, text=True, timeout=60
+        )
+        if result.returncode:
+            raise RuntimeError(result.stderr + result.stdout)
+        return result.stdout
+
+    def render(
+        self, values: dict[str, Any] | None = None, *options: str, release: str = "core4"
+    ) -> "Manifests":
+        path = self._home / "values.yaml"
+        path.write_text(yaml.safe_dump(values or {}), encoding="utf-8")
+        arguments = ("template", release, str(CHART), "--namespace=jobs", f"--values={path}")
+        return Manifests(self.run(*arguments, *options))
+
+
+class Manifests:
+    """Rendered resources."""
+
+    def __init__(self, text: str) -> None:
+        self.all = [document for document in yaml.safe_load_all(text) if document]
+
+    def kind(self, kind: str) -> list[dict[str, Any]]:
+        return [document for document in self.all if document["kind"] == kind]
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        found = [one for one in self.kind(kind) if one["metadata"]["name"] == name]
+        assert len(found) == 1, f"{kind} {name}: {[one['metadata'] for one in self.kind(kind)]}"
+        return found[0]
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The spec of each pod and pod template."""
+        pods = [document["spec"] for document in self.kind("Pod")]
+        workloads = self.kind("Deployment") + self.kind("Job")
+        return pods + [document["spec"]["template"]["spec"] for document in workloads]
+
+    def environment(self, deployment: str, container: str) -> dict[str, Any]:
+        spec = self.one("Deployment", deployment)["spec"]["template"]["spec"]
+        (found,) = [one for one in spec["containers"] if one["name"] == container]
+        return {env["name"]: env.get("value", env.get("valueFrom")) for env in found["env"]}
+
+    def secret(self) -> dict[str, str]:
+        data = self.one("Secret", "core4-users")["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def users(self) -> list[dict[str, Any]]:
+        return json.loads(self.secret()["users.json"])
+
+    def checksum(self) -> str:
+        template = self.one("Deployment", "core4-api")["spec"]["template"]
+        return template["metadata"]["annotations"]["checksum/users"]
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    named = os.environ.get("CORE4_HELM")
+    return Path(named) if named else binaries.installed("helm")
+
+
+@pytest.fixture
+def helm(program: Path, tmp_path: Path) -> Helm:
+    return Helm(program, tmp_path)
+
+
+@pytest.mark.parametrize("path", [CHART / "values.yaml", *CI_FILES], ids=lambda path: path.stem)
+def test_lint(helm, path):
+    helm.run("lint", "--strict", str(CHART), f"--values={path}")
+
+
+@pytest.mark.parametrize("values", [{}, MAXIMAL], ids=["default", "maximal"])
+def test_every_pod_is_hardened(helm, values):
+    pods = helm.render(values).pods()
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"}.intersection(pod)
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+            assert container["resources"]["requests"]
+
+
+def test_service_containers_are_probed_on_their_ports(helm):
+    ports = {}
+    for deployment in helm.render().kind("Deployment"):
+        assert deployment["spec"]["replicas"] == 1
+        assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            (port,) = container["ports"]
+            ports[container["name"]] = port["containerPort"]
+            env = {entry["name"]: entry.get("value") for entry in container["env"]}
+            assert env["CORE4_PORT"] == str(port["containerPort"])
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert container[probe]["httpGet"]["port"] == port["name"]
+    assert ports == {"api": 5001, "recorder": 5002, "operator": 5003}
+
+
+def test_roles_hold_the_listed_rights_and_no_more(helm):
+    rights = generate.load(generate.RIGHTS)
+    bare = {
+        who: [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for rule in rules]
+        for who, rules in rights.items()
+    }
+    manifests = helm.render()
+    roles = {role["metadata"]["name"]: role["rules"] for role in manifests.kind("Role")}
+    assert roles == {f"core4-{who}": bare[who] for who in ("api", "operator", "release")}
+    cluster = {role["metadata"]["name"]: role["rules"] for role in manifests.kind("ClusterRole")}
+    assert cluster == {f"jobs-core4-{who}": bare[who] for who in ("view", "edit")}
+    assert manifests.kind("ClusterRoleBinding") == []
+    assert helm.render({"rbac": {"aggregate": False}}).kind("ClusterRole") == []
+
+
+def test_journal_volume(helm):
+    def volume(values: dict[str, Any]) -> tuple[Any, int]:
+        manifests = helm.render(values)
+        spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
+        found = [one for one in spec["volumes"] if one["name"] == "journal"]
+        return found, len(manifests.kind("PersistentVolumeClaim"))
+
+    claim = {"name": "journal", "persistentVolumeClaim": {"claimName": "core4-journal"}}
+    own = {"name": "journal", "persistentVolumeClaim": {"claimName": "mine"}}
+    assert volume({}) == ([claim], 1)
+    assert volume({"persistence": {"existingClaim": "mine"}}) == ([own], 0)
+    assert volume({"persistence": {"enabled": False}}) == ([{"name": "journal", "emptyDir": {}}], 0)
+    assert volume({"store": {"existingSecret": "pg"}}) == ([], 0)
+
+
+def test_claim(helm):
+    def claim(**persistence: Any) -> dict[str, Any]:
+        manifests = helm.render({"persistence": persistence})
+        return manifests.one("PersistentVolumeClaim", "core4-journal")
+
+    kept = {"helm.sh/resource-policy": "keep"}
+    assert claim()["metadata"]["annotations"] == kept
+    assert "annotations" not in claim(keep=False)["metadata"]
+    assert "storageClassName" not in claim()["spec"]
+    assert claim(storageClass="-")["spec"]["storageClassName"] == ""
+    assert claim(storageClass="fast", volumeName="pv")["spec"]["storageClassName"] == "fast"
+    assert claim(volumeName="pv")["spec"]["volumeName"] == "pv"
+
+
+def test_external_store_comes_from_its_secret(helm):
+    manifests = helm.render({"store": {"existingSecret": "pg", "key": "dsn"}})
+    for container in ("api", "recorder"):
+        env = manifests.environment("core4-api", container)
+        assert env["CORE4_STORE_URL"] == {"secretKeyRef": {"name": "pg", "key": "dsn"}}
+
+
+def test_admin_gets_a_generated_password(helm):
+    secret = helm.render().secret()
+    (admin,) = json.loads(secret["users.json"])
+    assert admin["name"] == "admin"
+    assert admin["role"] == ["admin"]
+    assert len(admin["password"]) == 24
+    assert admin["password"] == secret["admin-password"]
+    assert len(secret["jwt-secret"]) == 64
+
+
+def test_given_passwords_and_hashes_are_kept(helm):
+    users = [{"name": "hans", "password": "x"}, {"name": "jim", "passwordHash": "$argon2id$h"}]
+    manifests = helm.render({"auth": {"users": users}})
+    assert manifests.users() == users
+    assert set(manifests.secret()) == {"users.json", "jwt-secret"}
+
+
+def test_a_user_may_not_be_there_twice(helm):
+    with pytest.raises(RuntimeError, match="hans is there twice"):
+        helm.render({"auth": {"users": [{"name": "hans"}, {"name": "hans"}]}})
+
+
+def test_changed_users_roll_the_api(helm):
+    def checksum(password: str) -> str:
+        auth = {"jwtSecret": "0" * 32, "users": [{"name": "hans", "password": password}]}
+        return helm.render({"auth": auth}).checksum()
+
+    assert checksum("a") == checksum("a") != checksum("b")
+
+
+def test_own_users_secret(helm):
+    manifests = helm.render({"auth": {"existingSecret": "mine"}})
+    assert manifests.kind("Secret") == []
+    spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
+    assert spec["volumes"][0]["secret"]["secretName"] == "mine"
+
+
+def test_only_the_api_sees_the_users(helm):
+    spec = helm.render().one("Deployment", "core4-api")["spec"]["template"]["spec"]
+    mounts = {one["name"]: {m["name"] for m in one["volumeMounts"]} for one in spec["containers"]}
+    assert mounts == {"api": {"users", "journal", "tmp"}, "recorder": {"journal", "tmp"}}
+
+
+def test_operator_settings(helm):
+    env = helm.render().environment("core4-operator", "operator")
+    assert env.pop("CORE4_NAMESPACE") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert env == {
+        "CORE4_JOB_IMAGE": "core4:2.0.0",
+        "CORE4_JOB_IMAGE_PULL_POLICY": "IfNotPresent",
+        "CORE4_JOURNAL_DEADLINE_SECONDS": "300",
+        "CORE4_KILL_GRACE_SECONDS": "10",
+        "CORE4_LOG_DEADLINE_SECONDS": "600",
+        "CORE4_LOG_LEVEL": "INFO",
+        "CORE4_MAX_PARALLEL": "15",
+        "CORE4_NAMESPACE_LIMIT": "0",
+        "CORE4_PORT": "5003",
+        "CORE4_START_DEADLINE_SECONDS": "0",
+        "CORE4_TTL_SECONDS": "600",
+    }
+
+
+def test_large_numbers_stay_numbers(helm):
+    env = helm.render(MAXIMAL).environment("everything-api", "api")
+    assert env["CORE4_QUEUE_LIMIT"] == "1000000"
+
+
+def test_hook_runs_after_the_service_is_gone(helm):
+    manifests = helm.render()
+    job = manifests.one("Job", "core4-release")
+    weights = {}
+    for document in manifests.all:
+        annotations = document["metadata"].get("annotations") or {}
+        if annotations.get("helm.sh/hook") == "post-delete":
+            weights[document["kind"]] = int(annotations["helm.sh/hook-weight"])
+    assert set(weights) == {"ServiceAccount", "Role", "RoleBinding", "Job"}
+    assert max(weights, key=weights.__getitem__) == "Job"
+    assert job["spec"]["activeDeadlineSeconds"] == 120
+    assert helm.render({"hooks": {"enabled": False}}).kind("Job") == []
+
+
+def test_test_pod_finds_the_service_by_its_variables(helm):
+    pod = helm.render(None, "--show-only=templates/tests/ready.yaml", release="my-core4").all[0]
+    assert "MY_CORE4_API_SERVICE_" in pod["spec"]["containers"][0]["command"][-1]
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "prefix"),
+    [
+        ("core4", {}, "core4"),
+        ("my-core4", {}, "my-core4"),
+        ("jobs", {}, "jobs-core4"),
+        ("jobs", {"fullnameOverride": "x"}, "x"),
+    ],
+)
+def test_names(helm, release, values, prefix):
+    names = {
+        one["metadata"]["name"] for one in helm.render(values, release=release).kind("Service")
+    }
+    assert names == {f"{prefix}-api"}
+
+
+def test_optional_resources(helm):
+    kinds = {"Ingress", "NetworkPolicy", "ServiceMonitor"}
+    assert kinds.isdisjoint(document["kind"] for document in helm.render().all)
+    manifests = helm.render(MAXIMAL)
+    assert kinds <= {document["kind"] for document in manifests.all}
+    rules = manifests.one("Ingress", "everything-api")["spec"]["rules"]
+    assert [rule["host"] for rule in rules] == ["a.example", "b.example"]
+    selector = manifests.one("Service", "everything-metrics")["spec"]["selector"]
+    assert "app.kubernetes.io/component" not in selector
+
+
+def test_ids_can_be_left_to_the_cluster(helm):
+    ids = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"))
+    for pod in helm.render({"podSecurity": ids}).pods():
+        assert set(pod["securityContext"]) == {"runAsNonRoot", "seccompProfile"}
+
+
+def test_notes_warn_of_a_journal_that_dies_with_its_pod(helm):
+    def notes(*options: str) -> str:
+        return helm.run("install", "core4", str(CHART), "--dry-run=client", *options)
+
+    assert "WARNING" not in notes()
+    assert "WARNING: persistence.enabled is false" in notes("--set=persistence.enabled=false")
+    assert "generated password" in notes()

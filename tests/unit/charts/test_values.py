@@ -1,0 +1,147 @@
+"""The chart's values, rights and examples against their sources. No helm needed."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from charts import generate
+
+CHART = generate.CHART
+SCHEMA = generate.load(generate.SCHEMA)
+VALUES = generate.load(CHART / "values.yaml")
+RIGHTS = generate.load(generate.RIGHTS)
+PROJECT = tomllib.loads((generate.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+TEMPLATES = "".join(
+    path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").rglob("*.*"))
+)
+
+
+def objects(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object schema with named properties, by its path."""
+    if "properties" in schema:
+        yield path, schema
+    for name, sub in schema.get("properties", {}).items():
+        yield from objects(sub, f"{path}.{name}")
+    if isinstance(schema.get("items"), dict):
+        yield from objects(schema["items"], f"{path}[]")
+    for name, sub in schema.get("definitions", {}).items():
+        yield from objects(sub, f"#{name}")
+
+
+def merged(base: Any, over: Any) -> Any:
+    """As Helm merges values: maps into maps, all else replaces."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+    return over
+
+
+def problems(values: Any) -> list[str]:
+    validator = jsonschema.Draft7Validator(SCHEMA)
+    return [error.message for error in validator.iter_errors(values)]
+
+
+@pytest.mark.parametrize("path", list(generate.rendered()), ids=lambda path: path.name)
+def test_generated_file_is_fresh(path):
+    assert path.read_text(encoding="utf-8") == generate.rendered()[path], (
+        "stale: run `make generate`"
+    )
+
+
+def test_schema_is_a_schema():
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+def test_defaults_fit():
+    assert problems(VALUES) == []
+
+
+@pytest.mark.parametrize("path", CI_FILES, ids=lambda path: path.stem)
+def test_ci_values_fit(path):
+    assert problems(merged(VALUES, generate.load(path))) == []
+
+
+def test_maximal_values_set_everything():
+    def paths(values: Any, prefix: str = "") -> Iterator[str]:
+        for name, value in values.items():
+            yield prefix + name
+            if isinstance(value, dict):
+                yield from paths(value, f"{prefix}{name}.")
+
+    given = set(paths(generate.load(CHART / "ci" / "maximal-values.yaml")))
+    assert {path for path, _ in generate.leaves(SCHEMA)} <= given
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), list(objects(SCHEMA)), ids=lambda value: str(value)[:40]
+)
+def test_unknown_values_are_refused_and_known_ones_described(path, schema):
+    assert schema["additionalProperties"] is False, path
+    for name, sub in schema["properties"].items():
+        assert sub.get("description"), f"{path}.{name} has no description"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"unknown": 1},
+        {"image": {"tga": "1"}},
+        {"jobs": {"maxParallel": 0}},
+        {"jobs": {"maxParallel": "15"}},
+        {"service": {"type": "ExternalName"}},
+        {"auth": {"jwtSecret": "short"}},
+        {"auth": {"users": [{"password": "nameless"}]}},
+        {"auth": {"users": [{"name": "two", "password": "x", "passwordHash": "$argon2id$x"}]}},
+        {"auth": {"users": [{"name": "md5", "passwordHash": "$1$x"}]}},
+        {"persistence": {"size": "ten"}},
+    ],
+    ids=str,
+)
+def test_bad_values_are_refused(values):
+    assert problems(merged(VALUES, values)) != []
+
+
+def test_versions_agree():
+    chart = generate.load(CHART / "Chart.yaml")
+    assert chart["version"] == chart["appVersion"] == PROJECT["version"]
+
+
+def test_processes_read_what_the_chart_sets():
+    named = set(re.findall(r"CORE4_[A-Z_]+[A-Z]", re.sub(r"CORE4_API_SERVICE\w*", "", TEMPLATES)))
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("api", "journal", "operator", "kube")
+        for path in sorted((generate.ROOT / folder).rglob("*.py"))
+    )
+    assert {name for name in named if f'"{name}"' not in sources} == set()
+
+
+def test_commands_exist():
+    commands = re.findall(r"command: \[([a-z0-9-]+)", TEMPLATES)
+    assert len(commands) == 4
+    assert set(commands) <= set(PROJECT["scripts"])
+
+
+@pytest.mark.parametrize(
+    ("who", "rule"),
+    [(who, rule) for who, rules in RIGHTS.items() for rule in rules],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value["resources"]),
+)
+def test_rights_are_narrow(who, rule):
+    assert set(rule) == {"apiGroups", "resources", "verbs", "why"}
+    assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
+    assert not {"secrets", "nodes", "namespaces", "pods/exec"}.intersection(rule["resources"])
+    assert rule["why"]
+
+
+def test_examples_are_named_after_their_jobs():
+    documents = list(yaml.safe_load_all(generate.examples()))
+    assert documents
+    for document in documents:
+        assert document["kind"] == "CoreJobTemplate"
+        qual_name = document["spec"]["qualName"]
+        assert document["metadata"]["name"] == qual_name.lower().replace("_", "-")

@@ -1,0 +1,96 @@
+"""What the chart is told about a cluster, and the command line around it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.cluster import binaries, cli, packages
+from tests.cluster.commands import run, run_visibly
+from tests.cluster.deploy import chart_values
+from tests.cluster.errors import ClusterError
+
+
+@dataclass
+class FakeProvider:
+    image_pull_policy: str = "IfNotPresent"
+
+
+def test_a_local_cluster_gets_a_node_port_and_a_volume():
+    values = chart_values(
+        FakeProvider(), "localhost/core4:abc", node_port=5001, volume="core4-journal"
+    )
+    assert values["image"] == {
+        "repository": "localhost/core4",
+        "tag": "abc",
+        "pullPolicy": "IfNotPresent",
+    }
+    assert values["service"] == {"type": "NodePort", "nodePort": 5001}
+    assert values["persistence"] == {
+        "storageClass": "core4-local",
+        "volumeName": "core4-journal",
+    }
+
+
+def test_a_named_cluster_gets_neither():
+    values = chart_values(FakeProvider(), "host:5000/core4:1", node_port=None, volume=None)
+    assert values["image"]["repository"] == "host:5000/core4"
+    assert values["service"] == {"type": "ClusterIP"}
+    assert "persistence" not in values
+
+
+def test_an_error_is_one_message(capsys):
+    assert cli.main(["--provider", "kind", "status"]) in (1, 3)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_failed_command_shows_its_output():
+    with pytest.raises(ClusterError, match=r"(?s)exit code 3.*words"):
+        run(["sh", "-c", "echo words; exit 3"])
+    with pytest.raises(ClusterError, match=r"(?s)exit code 4.*words"):
+        run_visibly("task", ["sh", "-c", "echo words; exit 4"])
+
+
+def test_a_missing_program_is_named():
+    for call in (run, lambda argv: run_visibly("task", argv)):
+        with pytest.raises(ClusterError, match="no-such-program is not installed"):
+            call(["no-such-program"])
+
+
+def test_a_command_that_hangs_is_ended():
+    with pytest.raises(ClusterError, match="no end after"):
+        run(["sleep", "60"], timeout=0.1)
+
+
+def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
+    monkeypatch.setattr(packages, "missing", list)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ClusterError, match="apt-get install containerd iproute2"):
+        packages.ensure(["ip", "ctr", "containerd"])
+
+
+def test_a_missing_go_is_explained(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(ClusterError, match="go is missing"):
+        binaries.go_version()
+
+
+@pytest.mark.parametrize("version", ["go1.26.0", "go1.27rc1", "go1.30.2"])
+def test_go_is_new_enough(monkeypatch, version):
+    _pretend(monkeypatch, version)
+    assert binaries.go_version() == version
+
+
+@pytest.mark.parametrize("version", ["go1.25.9", "go1.9"])
+def test_an_old_go_is_refused(monkeypatch, version):
+    _pretend(monkeypatch, version)
+    with pytest.raises(ClusterError, match="is too old"):
+        binaries.go_version()
+
+
+def _pretend(monkeypatch, version):
+    @dataclass
+    class Result:
+        stdout: str
+
+    monkeypatch.setattr("shutil.which", lambda *_, **__: str(Path("/usr/bin/go")))
+    monkeypatch.setattr(binaries, "run", lambda *_, **__: Result(f"{version}\n"))

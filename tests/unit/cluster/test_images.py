@@ -1,0 +1,166 @@
+"""Images: the archive written by Python, the wheels that go in, and their names."""
+
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+from tests.cluster import image, image_archive, wheels
+from tests.cluster.errors import ClusterError
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "pause"
+    path.write_bytes(b"\x7fELF program")
+    return path
+
+
+def test_an_archive_holds_one_layer_with_the_program(program, tmp_path):
+    target = tmp_path / "image.tar"
+    image_archive.write_image(target, program=program, reference="localhost/pause:1")
+    with tarfile.open(target) as archive:
+        (row,) = json.load(archive.extractfile("manifest.json"))
+        config = json.load(archive.extractfile(row["Config"]))
+        layer = archive.extractfile(row["Layers"][0]).read()
+    assert row["RepoTags"] == ["localhost/pause:1"]
+    assert config["config"]["Entrypoint"] == ["/pause"]
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as files:
+        (entry,) = files.getmembers()
+        assert (entry.name, entry.mode, entry.mtime) == ("pause", 0o755, 0)
+        assert files.extractfile(entry).read() == program.read_bytes()
+
+
+def test_the_same_program_gives_the_same_archive(program, tmp_path):
+    targets = [tmp_path / "a.tar", tmp_path / "b.tar"]
+    for target in targets:
+        image_archive.write_image(target, program=program, reference="localhost/pause:1")
+    assert targets[0].read_bytes() == targets[1].read_bytes()
+
+
+def test_an_archive_says_its_name(program, tmp_path):
+    target = tmp_path / "image.tar"
+    image_archive.write_image(target, program=program, reference="localhost/pause:1")
+    assert image_archive.reference(target) == "localhost/pause:1"
+
+
+def test_what_is_no_archive_is_an_error(program, tmp_path):
+    empty = tmp_path / "empty.tar"
+    with tarfile.open(empty, "w"):
+        pass
+    for path in (program, empty, tmp_path / "missing"):
+        with pytest.raises(ClusterError, match="is no docker archive"):
+            image_archive.reference(path)
+
+
+LOCK = """\
+aio-thing==1.0 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+colorama==0.4.6 ; sys_platform == 'win32' \\
+    --hash=sha256:cc
+Zope.Interface==2 \\
+    --hash=sha256:dd
+"""
+
+
+def test_the_lock_file_is_cut_into_entries():
+    entries = wheels.locked_requirements(LOCK)
+    assert list(entries) == ["aio-thing", "colorama", "zope-interface"]
+    assert entries["aio-thing"].endswith("--hash=sha256:bb")
+    assert "\n".join(entries.values()) == LOCK.rstrip()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("A.b_c--d", "a-b-c-d"), ("kopf", "kopf")])
+def test_names_have_one_form(name, expected):
+    assert wheels.canonical(name) == expected
+
+
+def test_the_images_part_of_the_lock_follows_extras_and_markers(tmp_path, monkeypatch):
+    (tmp_path / "requirements.lock").write_text(
+        "".join(f"{name}==1 \\\n    --hash=sha256:0\n" for name in ("a", "b", "c", "tool", "win"))
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname = 'core4'\n[project.optional-dependencies]\n"
+        "part = ['a[fast]>=1']\nall = ['core4[part]']\n"
+    )
+    requires = {"a": ["b ; extra == 'fast'", "win ; sys_platform == 'win32'"], "b": ["c", "a"]}
+    monkeypatch.setattr("importlib.metadata.requires", requires.get)
+    listed = wheels.locked_requirements(wheels.image_requirements(tmp_path))
+    assert list(listed) == ["a", "b", "c"]
+    assert "--hash=sha256:0" in listed["a"]
+
+
+def test_the_wheels_fit_this_machine():
+    names = wheels.platforms()
+    assert len(names) == len(set(names))
+    assert any(name.startswith("manylinux_2_28_") for name in names)
+
+
+@pytest.fixture
+def engine(monkeypatch, tmp_path):
+    class FakeEngine:
+        def __init__(self):
+            self.built, self.provided = [], []
+
+        def build(self, context, dockerfile, built, arguments):
+            del context, dockerfile
+            self.built.append((built.reference, dict(arguments)))
+            built.archive.write_text("archive")
+
+        def provide(self, used):
+            self.provided.append(used.reference)
+
+    fake = FakeEngine()
+    monkeypatch.setattr(image, "engine", lambda: fake)
+    monkeypatch.setenv("CORE4_CACHE", str(tmp_path / "cache"))
+    return fake
+
+
+@pytest.fixture
+def context(tmp_path):
+    place = tmp_path / "example"
+    place.mkdir()
+    (place / "Dockerfile").write_text("FROM scratch\n")
+    (place / "job.py").write_text("1")
+    return place
+
+
+def test_an_unchanged_folder_is_built_once(engine, context):
+    first = image.build_image(context, name="example")
+    assert image.build_image(context, name="example") == first
+    assert len(engine.built) == 1
+    assert first.reference.startswith("localhost/example:")
+    assert first.archive.read_text() == "archive"
+
+
+def test_a_change_of_file_argument_or_base_gives_another_image(engine, context):
+    references = {image.build_image(context, name="example").reference}
+    base = image.Image("localhost/core4:1", context / "no")
+    references.add(image.build_image(context, name="example", build_args={"A": "1"}).reference)
+    references.add(image.build_image(context, name="example", uses=[base]).reference)
+    (context / "job.py").write_text("2")
+    references.add(image.build_image(context, name="example").reference)
+    assert len(references) == len(engine.built) == 4
+    assert engine.provided == ["localhost/core4:1"]
+
+
+def test_a_failed_build_leaves_no_archive(engine, context, monkeypatch):
+    def fail(*_):
+        raise ClusterError("no")
+
+    monkeypatch.setattr(engine, "build", fail)
+    with pytest.raises(ClusterError):
+        image.build_image(context, name="example")
+    assert not list((context.parent / "cache" / "images").iterdir())
+
+
+def test_old_archives_are_deleted(engine, context):
+    for number in range(5):
+        (context / "job.py").write_text(str(number))
+        last = image.build_image(context, name="example")
+    left = list(last.archive.parent.iterdir())
+    assert len(left) == 3
+    assert last.archive in left

@@ -1,0 +1,158 @@
+"""Stores of both kinds, a fake cluster, and a recorder between them."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from kubernetes.aio.client import Configuration
+from tests.unit.journal import postgres
+from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.supervisor import Supervisor
+from corejob_journal.store import Store, Writer
+from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
+from corejob_kube.client import Kube
+
+JOB = "6743aaaaaaaaaaaaaaaaaaaa"
+OTHER = "6743bbbbbbbbbbbbbbbbbbbb"
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    folder = postgres.programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with postgres.server(folder) as place:
+        yield place
+
+
+def _postgres_url(place: str) -> str:
+    name = f"journal{next(_databases)}"
+    with psycopg.connect(f"postgresql://core4@/postgres?{place}", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://core4@/{name}?{place}"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/journal.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One suite over both stores."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.db"
+    return _postgres_url(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+async def writer(store_url: str) -> AsyncIterator[Writer]:
+    opened = await Writer.open(store_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def store(store_url: str, writer: Writer) -> AsyncIterator[Store]:
+    opened = await Store.open(store_url)
+    yield opened
+    await opened.close()
+
+
+def source(job_id: str = JOB, trial: int = 1, uid: str = "uid-1") -> Source:
+    return Source(job_id, "a.Job", "hans", trial, uid, "pod-1", "node-1")
+
+
+class Feeder:
+    """Appends to one stream, keeping its token."""
+
+    def __init__(self, writer: Writer, stream: StreamState) -> None:
+        self.writer = writer
+        self.stream = stream
+        self.token = stream.token
+
+    def append(self, *texts: str, **more: Any) -> Append:
+        records = [NewRecord(None, 1.5, 20, text) for text in texts]
+        expect, self.token = self.token, self.token + 1
+        fields: dict[str, Any] = {"records": records, "lines": len(texts), "position": Position()}
+        return Append(self.stream, expect, self.token, **{**fields, **more})
+
+    async def feed(self, *texts: str, **more: Any) -> Any:
+        return (await self.writer.commit([self.append(*texts, **more)]))[0]
+
+
+@pytest.fixture
+async def feeder(writer: Writer) -> Feeder:
+    return Feeder(writer, await writer.open_stream(source()))
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeCluster]:
+    fake = FakeCluster()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+class Recorder:
+    """A recorder in this process, and a reader of its store."""
+
+    def __init__(self, supervisor: Supervisor, store: Store) -> None:
+        self.supervisor = supervisor
+        self.store = store
+
+    async def messages(self, job_id: str = JOB) -> list[str]:
+        found: list[str] = []
+        while page := await self.store.log_after(job_id, len(found)):
+            assert [record.seq for record in page] == list(
+                range(len(found) + 1, len(found) + len(page) + 1)
+            )
+            found += [record.message for record in page]
+        return found
+
+    async def until(self, condition: Callable[[], Awaitable[Any]]) -> None:
+        """Wait until something about the store is so."""
+        async with asyncio.timeout(DEADLINE):
+            changes = self.store.changes()
+            async for _ in changes:
+                if await condition():
+                    break
+            await changes.aclose()  # type: ignore[attr-defined]
+
+    async def until_count(self, count: int, job_id: str = JOB) -> None:
+        async def enough() -> bool:
+            return await self.store.log_count(job_id) >= count
+
+        await self.until(enough)
+
+
+@asynccontextmanager
+async def recorder_on(cluster: FakeCluster, url: str) -> AsyncIterator[Recorder]:
+    """A recorder that is stopped in good order at the end."""
+    configuration = Configuration()
+    configuration.host = cluster.url
+    writer = await Writer.open(url)
+    store = await Store.open(url)
+    async with Kube(configuration, user_agent="test") as kube:
+        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics())
+        try:
+            await supervisor.start()
+            yield Recorder(supervisor, store)
+        finally:
+            await supervisor.stop()
+            await store.close()
+            await writer.close()
+
+
+@pytest.fixture
+async def recorder(cluster: FakeCluster, sqlite_url: str) -> AsyncIterator[Recorder]:
+    async with recorder_on(cluster, sqlite_url) as running:
+        yield running

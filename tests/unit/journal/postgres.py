@@ -1,0 +1,47 @@
+"""A PostgreSQL server of Debian's package, in a folder of its own, reached by a socket."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PORT = "54555"
+
+
+def programs() -> Path | None:
+    """The folder of the newest installed server's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+def _run(*words: str) -> None:
+    """PostgreSQL refuses to run as root."""
+    command = ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
+    null = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdout=null, stderr=null)
+
+
+@contextmanager
+def server(bin_folder: Path) -> Iterator[str]:
+    """A running server; yields what makes a URL: user and socket folder."""
+    folder = Path(tempfile.mkdtemp(prefix="core4-pg-"))
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+    data, control = folder / "data", str(bin_folder / "pg_ctl")
+    try:
+        initdb = str(bin_folder / "initdb")
+        _run(initdb, "-D", str(data), "-A", "trust", "-U", "core4", "-N")
+        options = f"-k {folder} -p {_PORT} -c listen_addresses=''"
+        start = (control, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+        _run(*start)
+        try:
+            yield f"host={folder}&port={_PORT}"
+        finally:
+            stop = (control, "-D", str(data), "-m", "immediate", "stop")
+            _run(*stop)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

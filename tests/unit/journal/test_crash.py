@@ -1,0 +1,47 @@
+"""A writer that is killed in the middle leaves whole transactions, and a store that goes on."""
+
+import asyncio
+import sys
+
+from tests.unit.journal.conftest import JOB, source
+from tests.unit.journal.fake_cluster import DEADLINE
+from tests.unit.journal.test_changes import CHILD
+
+from corejob_journal.store import Store, Writer
+
+
+async def test_killed_writer(store_url: str) -> None:
+    for round_ in range(3):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(CHILD), "flood", store_url, stdout=asyncio.subprocess.PIPE
+        )
+        assert child.stdout is not None
+        async with asyncio.timeout(DEADLINE):
+            commits = 0
+            await child.stdout.readline()
+            while commits < 5 + round_:
+                assert await child.stdout.readline()
+                commits += 1
+        child.kill()
+        rest = await child.stdout.read()
+        await child.wait()
+        commits += rest.count(b"\n")
+        writer = await Writer.open(store_url)
+        store = await Store.open(store_url)
+        try:
+            position = (await writer.open_stream(source())).position
+            count = await store.log_count(JOB)
+            found = []
+            while page := await store.log_after(JOB, len(found), limit=10_000):
+                found += page
+            # What was acknowledged is there, whole transactions only, position and lines agree.
+            assert count >= commits * 50
+            assert count % 50 == 0
+            assert position.last_n == count
+            assert [record.seq for record in found] == list(range(1, count + 1))
+            assert [record.message for record in found] == [
+                f"line {n}" for n in range(1, count + 1)
+            ]
+        finally:
+            await store.close()
+            await writer.close()

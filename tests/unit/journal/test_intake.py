@@ -1,0 +1,150 @@
+"""What is new in a stream that breaks off and begins again: no line twice, none lost."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corejob_journal.recorder.intake import Intake
+from corejob_journal.recorder.lines import Line
+from corejob_journal.store.records import Append, NewRecord, Position, StreamState
+
+NS = 10**9
+START = 1_795_500_000 * NS
+
+
+BEGIN = Position()
+
+
+def state(position: Position = BEGIN, token: int = 0) -> StreamState:
+    return StreamState(1, 1, "a" * 24, 1, "uid", token, position, False, False, False)
+
+
+def numbered(n: int, **fields: Any) -> bytes:
+    event = {"core4": 1, "n": n, "type": "log", "time": 1.0, "message": f"line {n}", **fields}
+    return json.dumps(event).encode()
+
+
+def line(index: int, body: bytes, at: int | None = None) -> Line:
+    return Line(START + (index if at is None else at), body)
+
+
+class Server:
+    """Serves a log as the kubelet does, from a whole second on."""
+
+    def __init__(self, log: list[Line]) -> None:
+        self.log = log
+
+    def connect(self, since: int | None) -> list[Line]:
+        return [each for each in self.log if since is None or each.stamp >= since * NS]
+
+
+def records(appends: list[Append]) -> list[NewRecord]:
+    return [record for append in appends for record in append.records]
+
+
+@given(
+    gaps=st.lists(st.sampled_from([0, 1, 1000, NS // 3, NS]), min_size=1, max_size=40),
+    jitter=st.lists(st.integers(0, NS // 4), min_size=40, max_size=40),
+    cuts=st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=8),
+    speaks=st.sampled_from(["numbers", "text", "both"]),
+)
+def test_every_line_once_in_order(
+    gaps: list[int], jitter: list[int], cuts: list[tuple[int, bool]], speaks: str
+) -> None:
+    """Whatever the timestamps (equal ones, two threads overtaking) and wherever it breaks off."""
+    at, log, n = 0, [], 0
+    for index, gap in enumerate(gaps):
+        at += gap
+        if speaks == "numbers" or (speaks == "both" and index % 2):
+            n += 1
+            body = numbered(n, message=str(index))
+        else:
+            body = str(index).encode()
+        log.append(Line(START + max(0, at - jitter[index]), body))
+    server, stored, intake = Server(log), [], Intake(state())
+    for length, restart in [*cuts, (len(log), False)]:
+        served = server.connect(intake.since)
+        intake.resume()
+        # A longer and longer part of the log exists; the connection breaks off within it.
+        part = served[:length]
+        assert intake.take(part) == len(part)
+        appends = intake.flush()
+        stored += records(appends)
+        if restart and appends:
+            intake = Intake(state(appends[-1].position, appends[-1].token))
+    served = server.connect(intake.since)
+    intake.resume()
+    intake.take(served)
+    stored += records(intake.flush())
+    assert [record.message for record in stored] == [str(index) for index in range(len(log))]
+
+
+def test_tokens_make_a_chain() -> None:
+    intake = Intake(state(token=7))
+    intake.take([line(1, b"a")])
+    (first,) = intake.flush()
+    intake.take([line(2, b"b")])
+    (second,) = intake.flush()
+    assert first.expect == 7
+    assert second.expect == first.token
+    assert intake.flush() == []
+
+
+def test_gap_stops_until_it_is_filled() -> None:
+    intake = Intake(state())
+    log = [line(n, numbered(n)) for n in range(1, 7)]
+    assert intake.take([log[0], log[4], log[5]]) == 1
+    intake.fill(log, 5)
+    intake.jump(5)
+    assert intake.take([log[0], log[4], log[5]], 1) == 3
+    (append,) = intake.flush()
+    assert [record.n for record in append.records] == [1, 2, 3, 4, 5, 6]
+    assert not append.gaps
+
+
+def test_what_is_still_missing_is_named_at_its_place() -> None:
+    intake = Intake(state())
+    log = {n: line(n, numbered(n)) for n in (1, 3, 6)}
+    assert intake.take([log[1], log[6]]) == 1
+    intake.fill([log[1], log[3]], 6)
+    intake.jump(6)
+    assert intake.take([log[1], log[6]], 1) == 2
+    appends = intake.flush()
+    assert [[record.n for record in append.records] for append in appends] == [[1], [3], [6]]
+    named = [(gap.first_n, gap.last_n) for append in appends for gap in append.gaps]
+    assert named == [(2, 2), (4, 5)]
+
+
+def test_two_speakers_lose_nothing() -> None:
+    """A container whose processes both count from 1."""
+    intake = Intake(state())
+    assert intake.take([line(i, numbered(n)) for i, n in enumerate([1, 2, 1, 3, 2])]) == 5
+    (append,) = intake.flush()
+    assert [record.message for record in append.records] == [f"line {n}" for n in (1, 2, 1, 3, 2)]
+    assert [record.n for record in append.records] == [1, 2, None, 3, None]
+
+
+def test_impossible_times_are_the_kubelets() -> None:
+    intake = Intake(state())
+    intake.take([line(0, numbered(1, time=1e300)), line(0, numbered(2, time=0))])
+    (append,) = intake.flush()
+    assert [record.epoch for record in append.records] == [START / 1e9] * 2
+
+
+def test_cookie_with_a_monstrous_key() -> None:
+    intake = Intake(state())
+    intake.take([line(0, numbered(1, type="cookie", key="k" * 5000, value=1))])
+    (append,) = intake.flush()
+    assert not append.cookies
+    assert "is not kept" in append.records[0].message
+
+
+def test_position_counts_the_window() -> None:
+    intake = Intake(state())
+    intake.take([line(0, b"a"), line(0, b"b"), line(1, b"c"), line(0, b"d", at=2 * NS)])
+    assert intake.position == Position(START + 2 * NS, 1, 0, 0)
+    intake.take([line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
+    assert intake.position == Position(START + 2 * NS, 3, 0, 0)
+    assert intake.since == START // NS + 1

@@ -1,0 +1,74 @@
+"""The tables' history: up, down, and the same as what the code says."""
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from corejob_journal.store import SchemaError, Store, Writer, migrate, schema
+from corejob_journal.store.engine import Database, parse_url
+from corejob_journal.store.records import PutDocument
+
+
+async def test_migrations_make_what_the_code_says(store_url: str, writer: Writer) -> None:
+    def differences(connection: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), schema.metadata))
+
+    database = Database(parse_url(store_url), writer=True)
+    assert await database.run(differences) == []
+    await database.close()
+
+
+async def test_down_and_up_again(store_url: str) -> None:
+    writer = await Writer.open(store_url)
+    await writer.close()
+    database = Database(parse_url(store_url), writer=True)
+    await database.run(lambda connection: migrate.downgrade(connection, "base"))
+    tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
+    assert tables == ["alembic_version"]
+    await database.run(migrate.upgrade)
+    assert await database.run(migrate.current) == "0001"
+    await database.close()
+
+
+async def test_opening_again_changes_nothing(store_url: str) -> None:
+    put = PutDocument("a" * 24, {"qual_name": "a", "state": "complete"}, 1.0)
+    for _ in range(2):
+        writer = await Writer.open(store_url)
+        await writer.commit([put])
+        await writer.close()
+    store = await Store.open(store_url)
+    assert await store.document("a" * 24) is not None
+    await store.close()
+
+
+async def test_later_version_is_refused(store_url: str) -> None:
+    writer = await Writer.open(store_url)
+    await writer.close()
+    database = Database(parse_url(store_url), writer=True)
+    text = sa.text("UPDATE alembic_version SET version_num = '9999'")
+    await database.run(lambda connection: connection.execute(text))
+    await database.close()
+    with pytest.raises(SchemaError, match="9999"):
+        await Writer.open(store_url)
+
+
+async def test_settings_of_sqlite(sqlite_url: str) -> None:
+    writer = await Writer.open(sqlite_url)
+    await writer.close()
+    database = Database(parse_url(sqlite_url), writer=True)
+
+    def pragmas(connection: sa.Connection) -> list[object]:
+        names = ["journal_mode", "synchronous", "foreign_keys", "busy_timeout", "auto_vacuum"]
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert await database.run(pragmas) == ["wal", 2, 1, 5000, 2]
+    await database.close()
+
+
+async def test_two_writers_open_at_once(store_url: str) -> None:
+    import asyncio
+
+    writers = await asyncio.gather(*(Writer.open(store_url) for _ in range(3)))
+    for writer in writers:
+        await writer.close()

@@ -1,0 +1,69 @@
+"""What lines say."""
+
+import pytest
+
+from corejob_journal.recorder import protocol
+from corejob_journal.recorder.protocol import Done, Log, Plain, parse
+
+
+def test_events() -> None:
+    log = parse(
+        b'{"core4": 1, "n": 3, "type": "log", "time": 1.5, "level": "ERROR", "message": "x"}'
+    )
+    assert isinstance(log, Log)
+    record = protocol.record(log, log.n, log.time)
+    assert (record.n, record.epoch, record.levelno, record.message) == (3, 1.5, 40, "x")
+    assert isinstance(parse(b'{"core4":1,"n":4,"type":"done","time":1,"state":"complete"}'), Done)
+
+
+def test_key_order_is_of_no_matter() -> None:
+    assert isinstance(parse(b'{"n": 4, "type": "done", "core4": 1}'), Done)
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "levelno"),
+    [
+        (b"plain", "plain", 20),
+        (b'{"message": "m", "level": "error", "x": 1}', "m", 40),
+        (b'{"msg": "m", "severity": "FATAL"}', "m", 50),
+        (b'{"msg": "m", "levelname": "Warn"}', "m", 30),
+        (b'{"msg": "m", "level": 17}', "m", 20),
+        (b'{"msg": 1}', '{"msg": 1}', 20),
+        (b'{"msg": "lone \\ud800 nul \\u0000"}', "lone \\ud800 nul \\x00", 20),
+        (b'{"core4": 2, "n": 1, "type": "log"}', '{"core4": 2, "n": 1, "type": "log"}', 20),
+        (b'{"core4": 1, "n": -1, "type": "done"}', '{"core4": 1, "n": -1, "type": "done"}', 20),
+        (b"[1]", "[1]", 20),
+        (b'{"torn', '{"torn', 20),
+        (b"a\xff\x00b\r", "a\\xff\\x00b\r", 20),
+        (b"{" * 100_000, "{" * 100_000, 20),
+    ],
+)
+def test_other_lines(body: bytes, message: str, levelno: int) -> None:
+    assert parse(body) == Plain(message, levelno)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"core4": 1, "n": 5, "type": "later"}',
+        b'{"core4": 1, "n": 5, "type": "log", "message": 7}',
+    ],
+)
+def test_strange_events_keep_number_and_text(body: bytes) -> None:
+    assert parse(body) == Plain(body.decode(), 10, 5)
+
+
+def test_surrogates_and_bad_numbers_in_events() -> None:
+    event = parse(b'{"core4":1,"n":1,"type":"log","message":"\\ud83d \xc3\xa4 \\ud83d\\ude00"}')
+    assert isinstance(event, Log)
+    assert event.message == "\\ud83d ä 😀"
+    progress = parse(b'{"core4":1,"n":1,"type":"progress","value":NaN}')
+    assert isinstance(progress, protocol.Progress)
+    assert progress.value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("level", "levelno"), [("WARNING", 30), ("odd", 20), (37, 37), (10**9, 100)]
+)
+def test_levels(level: str | int, levelno: int) -> None:
+    assert protocol.record(Log(core4=1, n=1, message="x", level=level), 1, 0.0).levelno == levelno

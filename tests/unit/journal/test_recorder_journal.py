@@ -1,0 +1,180 @@
+"""Progress, sources, cookies, and past jobs."""
+
+import asyncio
+from typing import Any
+
+from tests.unit.journal.conftest import JOB, OTHER, Recorder, recorder_on
+from tests.unit.journal.fake_cluster import FakeCluster
+from tests.unit.journal.test_recorder_following import CLOSING, done, event
+
+
+def progress(n: int, value: float) -> str:
+    return event(n, "progress", value=value, message=f"at {value}")
+
+
+def status(cluster: FakeCluster, job_id: str = JOB) -> dict[str, Any]:
+    return dict(cluster.objects["corejobs"][job_id]["status"])
+
+
+async def test_progress_reaches_the_status(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(progress(1, 0.25))
+    await cluster.until(lambda: status(cluster).get("progress"))
+    told = status(cluster)["progress"]
+    assert (told["value"], told["percent"], told["message"]) == (0.25, "25%", "at 0.25")
+
+
+async def test_progress_is_conflated_and_the_latest_wins(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+    cluster.patch_gate.clear()
+    await log.write(*[progress(n, n / 100) for n in range(1, 51)], event(51))
+    await recorder.until_count(1)
+    await log.write(*[progress(n, n / 100) for n in range(52, 100)], event(100), *done(101))
+    await recorder.until_count(3)
+    cluster.patch_gate.set()
+    await cluster.end_pod(f"{JOB}-1", 0)
+    await cluster.settled(JOB)
+    # The trial completed, so its last report of 0.99 is not the last word.
+    assert status(cluster)["progress"]["value"] == 1.0
+    sent = [fields for _, fields in cluster.patches if "progress" in fields]
+    assert len(sent) <= 3
+
+
+async def test_patch_is_tried_again(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    cluster.patch_failures = [503, 429, 409]
+    await cluster.add_pod(JOB)
+    await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+
+
+async def test_progress_of_an_older_trial_is_dropped(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB, trial=2)
+    old = await cluster.add_pod(JOB, trial=1)
+    new = await cluster.add_pod(JOB, trial=2)
+    await new.write(progress(1, 0.5))
+    await cluster.until(lambda: status(cluster).get("progress"))
+    await old.write(progress(1, 0.9), event(2))
+    await recorder.until_count(1)
+    await new.write(event(2, "source", name="file.csv"))
+    await cluster.until(lambda: status(cluster).get("sources"))
+    assert status(cluster)["progress"]["value"] == 0.5
+
+
+async def test_sources_are_gathered(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB, sources=["old.csv"])
+    log = await cluster.add_pod(JOB)
+    lines = [event(n, "source", name=f"{n % 2}.csv") for n in range(1, 5)]
+    await log.write(*lines)
+    await cluster.until(lambda: len(status(cluster)["sources"]) == 3)
+    assert status(cluster)["sources"] == ["old.csv", "1.csv", "0.csv"]
+
+
+async def test_cookies_are_kept(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(
+        event(1, "cookie", key="a", value={"deep": [1, None]}),
+        event(2, "cookie", key="b", value=1),
+        event(3, "cookie", key="b", value=None),
+        event(4),
+    )
+    await recorder.until_count(1)
+    assert await recorder.store.cookies("a.Job") == {"a": {"deep": [1, None]}}
+
+
+async def test_past_job_is_journaled(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), progress(2, 0.5), *done(3))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    await cluster.settled(JOB)
+    assert await recorder.store.document(JOB) is None
+    await cluster.set_job(JOB, state="complete", finishTime="2026-11-24T01:00:07Z")
+    await cluster.until(lambda: "journaledTime" in status(cluster))
+    document = await recorder.store.document(JOB)
+    assert document is not None
+    assert (document["_id"], document["state"]) == (JOB, "complete")
+    assert document["finished_at"] == "2026-11-24T01:00:07"
+
+
+async def test_journal_waits_for_the_log(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    await recorder.until_count(1)
+    await cluster.set_job(JOB, state="complete")
+    # A job that needs nothing of the pods overtakes it.
+    await cluster.add_job(OTHER, state="killed", trial=0, removedTime="2026-11-24T01:00:00Z")
+    await cluster.set_job(OTHER)
+    body = cluster.objects["corejobs"][OTHER]
+    await cluster.put("corejobs", {**body, "spec": {**body["spec"], "remove": True}})
+    await cluster.until(lambda: "journaledTime" in status(cluster, OTHER))
+    assert "journaledTime" not in status(cluster)
+    await log.write(*done(2))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    await cluster.until(lambda: "journaledTime" in status(cluster))
+    assert await recorder.messages() == ["line 1", CLOSING]
+
+
+async def test_recorder_was_down_at_the_end(cluster: FakeCluster, sqlite_url: str) -> None:
+    """A finished pod that still exists is read completely, then the job is journaled."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), *done(2))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    await cluster.set_job(JOB, state="complete")
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await cluster.until(lambda: "journaledTime" in status(cluster))
+        assert await recorder.messages() == ["line 1", CLOSING]
+
+
+async def test_crash_between_the_store_and_the_status(
+    cluster: FakeCluster, sqlite_url: str
+) -> None:
+    """The store has it settled, the CoreJob was never told: the next recorder tells it."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+        cluster.patch_gate.clear()
+        await log.write(event(1), *done(2))
+        await cluster.end_pod(f"{JOB}-1", 0)
+
+        async def settled() -> bool:
+            state = await recorder.store.log_state(JOB)
+            return state is not None and state.settled_trial == 1
+
+        await recorder.until(settled)
+        cluster.objects["corejobs"][JOB]["status"]["state"] = "complete"
+    cluster.patches.clear()
+    cluster.patch_gate.set()
+    body = cluster.objects["corejobs"][JOB]
+    body["status"]["log"] = {"trial": 1, "complete": False}
+    await cluster.put("corejobs", body)
+    async with recorder_on(cluster, sqlite_url):
+        await cluster.until(lambda: "journaledTime" in status(cluster))
+    assert cluster.log_status(JOB)["lastSeq"] == 2
+
+
+async def test_many_jobs_at_a_time(cluster: FakeCluster, recorder: Recorder) -> None:
+    ids = [f"6743{number:020x}" for number in range(50)]
+    logs = []
+    for job_id in ids:
+        await cluster.add_job(job_id)
+        logs.append(await cluster.add_pod(job_id))
+    for n in range(1, 21):
+        await asyncio.gather(*(log.write(event(n)) for log in logs))
+    for job_id, log in zip(ids, logs, strict=True):
+        await log.write(*done(21))
+        await cluster.end_pod(f"{job_id}-1", 0)
+        await cluster.settled(job_id)
+    expected = [f"line {n}" for n in range(1, 21)] + [CLOSING]
+    for job_id in ids:
+        assert await recorder.messages(job_id) == expected

@@ -1,0 +1,171 @@
+"""What can't be read is named, in the store and in the CoreJob's status."""
+
+from tests.unit.journal.conftest import JOB, Recorder, recorder_on
+from tests.unit.journal.fake_cluster import FakeCluster
+from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
+
+KILLED = "done execution with [killed] after [7] sec."
+
+
+async def test_gap_is_read_again(cluster: FakeCluster, recorder: Recorder) -> None:
+    """A connection that left lines out: a second reading without a start time has them."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    log.hidden = {1, 2}
+    await log.write(*[event(n) for n in range(1, 5)], *done(5))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == [*texts(1, 4), CLOSING]
+    assert status["lost"] is False
+
+
+async def test_numbers_that_are_gone_are_named(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), event(5), event(6), event(8), *done(9))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == ["line 1", "line 5", "line 6", "line 8", CLOSING]
+    assert (status["lost"], status["reason"]) == (True, "LinesMissing")
+    assert status["message"] == (
+        "lines 2 to 4 are gone from the pod's log; line 7 is gone from the pod's log"
+    )
+    gaps = await recorder.store.gaps(JOB)
+    assert [(gap.after_seq, gap.first_n, gap.last_n) for gap in gaps] == [(1, 2, 4), (3, 7, 7)]
+    # One second reading for each gap, without a start time.
+    rereads = [query for query in log.requests if "follow" not in query]
+    assert len(rereads) == 2
+    assert not any("sinceTime" in query for query in rereads)
+
+
+async def test_pod_gone_before_its_log_was_read(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB, state="killed")
+    status = await cluster.settled(JOB)
+    assert (status["lost"], status["reason"]) == (True, "PodGone")
+    assert "the pod was gone before its log could be read" in status["message"]
+    state = await recorder.store.log_state(JOB)
+    assert state is not None
+    assert (state.settled_trial, state.lost) == (1, True)
+
+
+async def test_pod_deleted_while_the_connection_was_down(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), event(2))
+    await recorder.until_count(2)
+    log.refusal = (503, "away")
+    await log.drop()
+    await cluster.delete("pods", f"{JOB}-1")
+    status = await cluster.settled(JOB)
+    *lines, end = await recorder.messages()
+    assert lines == texts(1, 2)
+    assert end.startswith("done execution with [killed] after [")
+    assert (status["lost"], status["reason"]) == (True, "PodGone")
+    assert status["message"].startswith("lines after line 2 may be missing")
+
+
+async def test_kubelet_has_no_log_any_more(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    log.words = "unable to retrieve container logs for containerd://abc"
+    await log.drop()
+    await cluster.end_pod(f"{JOB}-1", 137)
+    status = await cluster.settled(JOB)
+    assert (status["lost"], status["reason"]) == (True, "PodGone")
+    assert "unable to retrieve container logs" in status["message"]
+
+
+async def test_pod_deleted_after_its_log_ended_in_good_order(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    """A kill: the stream ends with the container, and at once the pod is gone."""
+    await cluster.add_job(JOB, spec={"kill": True})
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    await recorder.until_count(1)
+    await log.write(event(2))
+    del cluster.logs[f"{JOB}-1"]
+    await log.end()
+    await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
+    *lines, end = await recorder.messages()
+    assert lines == texts(1, 2)
+    assert end.startswith("done execution with [killed] after [")
+    assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_rotation_while_the_recorder_was_down(cluster: FakeCluster, sqlite_url: str) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.write(*texts(1, 5))
+        await recorder.until_count(5)
+    await log.write(*texts(6, 20))
+    log.first = 10
+    await cluster.end_pod(f"{JOB}-1", 0)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        status = await cluster.settled(JOB)
+        assert await recorder.messages() == [*texts(1, 5), *texts(11, 20)]
+        assert (status["lost"], status["reason"]) == (True, "Rotated")
+        assert "may be missing: the log was rotated" in status["message"]
+
+
+async def test_words_of_the_kubelet_are_no_lines(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    log.words = "failed to create fsnotify watcher: too many open files"
+    await log.drop()
+    await log.until_asked(2)
+    log.words = ""
+    await log.write("a line")
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == ["a line"]
+    assert status["lost"] is False
+
+
+async def test_sigkill_gets_a_closing_record(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, attempts_left=3)
+    await log.write(event(1, message="start execution"))
+    await cluster.end_pod(f"{JOB}-1", 137, reason="OOMKilled")
+    await cluster.settled(JOB)
+    start, end = await recorder.store.log_after(JOB, 0)
+    assert start.message == "start execution"
+    assert end.message == (
+        "done execution with [failed] after [7] sec. and [2] attempts to go: "
+        "OOMKilled: the container used more memory than its limit"
+    )
+    assert end.levelno == 50
+
+
+async def test_kill_without_a_last_word(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB, spec={"kill": True})
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    await cluster.end_pod(f"{JOB}-1", 137)
+    await cluster.settled(JOB)
+    *_, end = await recorder.store.log_after(JOB, 0)
+    assert (end.message, end.levelno) == (KILLED, 40)
+
+
+async def test_class_that_can_not_be_loaded_has_no_closing_record(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1, level="CRITICAL"), event(2, "done", state="error", lastError=None))
+    await cluster.end_pod(f"{JOB}-1", 78)
+    await cluster.settled(JOB)
+    assert await recorder.messages() == ["line 1"]
+
+
+async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> None:
+    await cluster.add_job(JOB)
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    await cluster.add_pod(JOB, state=waiting)
+    body = cluster.objects["pods"][f"{JOB}-1"]
+    await cluster.put("pods", {**body, "status": {"phase": "Failed", "reason": "OutOfcpu"}})
+    status = await cluster.settled(JOB)
+    assert (status["lines"], status["lost"]) == (0, False)

@@ -1,0 +1,238 @@
+"""The store: one suite over both databases."""
+
+from typing import Any
+
+import pytest
+from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
+
+from corejob_journal.store import LogState, Store, StoreUnavailable, Writer
+from corejob_journal.store.records import (
+    NewGap,
+    NewOutput,
+    NewRecord,
+    Position,
+    PutDocument,
+    Settle,
+)
+
+
+def document(job_id: str = JOB, **more: Any) -> PutDocument:
+    fields = {
+        "_id": job_id,
+        "qual_name": "a.Job",
+        "state": "complete",
+        "enqueued": {"at": "2026-11-24T01:00:00"},
+        "finished_at": None,
+        **more,
+    }
+    return PutDocument(job_id, fields, 7.0)
+
+
+async def test_records_come_back_as_they_went(store: Store, feeder: Feeder) -> None:
+    exception = {"info": "ValueError('ä')", "text": ["a\n", "nul \x00"]}
+    text = "umlaut ä 😀 \r \x1b[31mred 'quote' %s :name"
+    record = NewRecord(3, 1.25, 40, text, exception)
+    await feeder.feed(records=[record])
+    (found,) = await store.log_after(JOB, 0)
+    assert (found.job_id, found.seq, found.trial, found.epoch) == (JOB, 1, 1, 1.25)
+    assert (found.levelno, found.message, found.exception) == (40, text, exception)
+    assert (found.hostname, found.username, found.qual_name) == ("node-1", "hans", "a.Job")
+
+
+async def test_numbers_have_no_gaps_over_trials_and_jobs(
+    store: Store, writer: Writer, feeder: Feeder
+) -> None:
+    second = Feeder(writer, await writer.open_stream(source(trial=2, uid="uid-2")))
+    other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-3")))
+    await writer.commit([feeder.append("a", "b"), other.append("x"), second.append("c")])
+    await writer.commit([second.append("d"), other.append("y")])
+    found = await store.log_after(JOB, 0)
+    assert [(record.seq, record.trial, record.message) for record in found] == [
+        (1, 1, "a"),
+        (2, 1, "b"),
+        (3, 2, "c"),
+        (4, 2, "d"),
+    ]
+    assert [record.seq for record in await store.log_after(OTHER, 0)] == [1, 2]
+
+
+async def test_pages(store: Store, feeder: Feeder) -> None:
+    await feeder.feed(*[str(number) for number in range(1, 26)])
+    assert await store.log_count(JOB) == 25
+    assert [r.seq for r in await store.log_after(JOB, 23)] == [24, 25]
+    assert [r.seq for r in await store.log_after(JOB, 0, limit=3)] == [1, 2, 3]
+    assert [r.seq for r in await store.log_page(JOB, offset=20, limit=10)] == [21, 22, 23, 24, 25]
+    page = await store.log_page(JOB, offset=20, limit=10, descending=True)
+    assert [r.seq for r in page] == [5, 4, 3, 2, 1]
+    assert await store.log_page(JOB, offset=25, limit=10) == []
+    assert await store.log_page(OTHER, offset=0, limit=10) == []
+
+
+async def test_what_is_not_there(store: Store) -> None:
+    assert await store.log_after(OTHER, 0) == []
+    assert await store.log_state(OTHER) is None
+    assert await store.log_count(OTHER) == 0
+    assert await store.document(OTHER) is None
+    await store.ping()
+
+
+async def test_append_twice_is_done_once(store: Store, writer: Writer, feeder: Feeder) -> None:
+    append = feeder.append("a", cookies=[("k", 1)])
+    (first,) = await writer.commit([append])
+    (again,) = await writer.commit([append])
+    assert not again.stale
+    assert again.state == first.state
+    assert await store.log_count(JOB) == 1
+
+
+async def test_append_of_another_process_is_refused(store: Store, feeder: Feeder) -> None:
+    rival = Feeder(feeder.writer, feeder.stream)
+    rival.token = 1000
+    rival_append = rival.append("rival")
+    await feeder.feed("a")
+    (answer,) = await feeder.writer.commit([rival_append])
+    assert answer.stale
+    assert [record.message for record in await store.log_after(JOB, 0)] == ["a"]
+
+
+async def test_append_after_the_end_is_refused(feeder: Feeder) -> None:
+    await feeder.writer.commit([Settle(feeder.stream)])
+    assert (await feeder.feed("late")).stale
+
+
+async def test_position_is_stored_with_the_lines(writer: Writer, feeder: Feeder) -> None:
+    position = Position(stamp=2**60, count=3, last_n=17, pieces=2)
+    await feeder.feed("a", position=position, done=True, ended=True)
+    state = await writer.open_stream(source())
+    assert (state.position, state.token) == (position, feeder.token)
+    assert (state.done, state.ended, state.settled) == (True, True, False)
+    assert await writer.streams(["uid-1", "no such"]) == {"uid-1": state}
+
+
+async def test_all_or_nothing(store: Store, writer: Writer, feeder: Feeder) -> None:
+    """A bad value in one operation leaves nothing of the transaction behind."""
+    bad = feeder.append(records=[NewRecord(None, 1.0, 20, None)])  # type: ignore[arg-type]
+    other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-2")))
+    with pytest.raises(Exception, match=r"(?i)not.null"):
+        await writer.commit([other.append("x"), bad])
+    assert await store.log_count(OTHER) == 0
+    stream = await writer.open_stream(source(OTHER, uid="uid-2"))
+    assert stream.token == 0
+
+
+async def test_settle(store: Store, writer: Writer, feeder: Feeder) -> None:
+    await feeder.feed("a", bytes=10)
+    await writer.commit([Settle(feeder.stream), Settle(feeder.stream)])
+    state = await store.log_state(JOB)
+    assert state == LogState(1, 1, 1, 10, lost=False, reason=None, message=None)
+
+
+async def test_new_pod_of_a_settled_trial(store: Store, writer: Writer, feeder: Feeder) -> None:
+    await writer.commit([Settle(feeder.stream)])
+    second = await writer.open_stream(source(uid="uid-2"))
+    state = await store.log_state(JOB)
+    assert state is not None
+    assert state.settled_trial == 0
+    assert (await writer.open_stream(source())).settled
+    await writer.commit([Settle(second)])
+    state = await store.log_state(JOB)
+    assert state is not None
+    assert state.settled_trial == 1
+
+
+async def test_losses_add_up(store: Store, writer: Writer, feeder: Feeder) -> None:
+    await feeder.feed("a")
+    await feeder.feed("b", gaps=[NewGap(2, 4, "lines 2 to 4 are gone")])
+    await feeder.feed(gaps=[NewGap(6, None, "the rest is gone", "PodGone")])
+    await writer.commit([Settle(feeder.stream, lost=True, reason="X", message="the rest is gone")])
+    state = await store.log_state(JOB)
+    assert state is not None
+    assert (state.lost, state.reason) == (True, "LinesMissing")
+    assert state.message == "lines 2 to 4 are gone; the rest is gone"
+    gaps = await store.gaps(JOB)
+    assert [(gap.trial, gap.after_seq, gap.first_n, gap.last_n) for gap in gaps] == [
+        (1, 1, 2, 4),
+        (1, 2, 6, None),
+    ]
+
+
+async def test_output_is_numbered_apart(store: Store, feeder: Feeder) -> None:
+    await feeder.feed("a", outputs=[NewOutput(2, 1.0, "stdout", "p")])
+    await feeder.feed("b", outputs=[NewOutput(4, 2.0, "stderr", "q")])
+    found = await store.output_after(JOB, 0)
+    assert [(line.seq, line.channel, line.text) for line in found] == [
+        (1, "stdout", "p"),
+        (2, "stderr", "q"),
+    ]
+    assert await store.log_count(JOB) == 2
+    assert [line.seq for line in await store.output_after(JOB, 1)] == [2]
+
+
+async def test_documents(store: Store, writer: Writer) -> None:
+    await writer.commit([document(args={"deep": {"a": [1, None, "\x00"]}})])
+    found = await store.document(JOB)
+    assert found is not None
+    assert found["args"] == {"deep": {"a": [1, None, "\x00"]}}
+    await writer.commit([document(state="killed"), document(OTHER)])
+    found = await store.document(JOB)
+    assert found is not None
+    assert found["state"] == "killed"
+
+
+async def test_cookies(store: Store, writer: Writer, feeder: Feeder) -> None:
+    await feeder.feed(cookies=[("a", 1), ("b", {"x": [1]}), ("a", "two")])
+    assert await store.cookies("a.Job") == {"a": "two", "b": {"x": [1]}}
+    await feeder.feed(cookies=[("b", None), ("never", None)])
+    assert await writer.cookies("a.Job") == {"a": "two"}
+    assert await store.cookies("another.Job") == {}
+
+
+async def test_large_batch(store: Store, feeder: Feeder) -> None:
+    await feeder.feed(*["x" * 100] * 20_000)
+    assert await store.log_count(JOB) == 20_000
+    (last,) = await store.log_after(JOB, 19_999)
+    assert last.seq == 20_000
+
+
+async def test_long_message(store: Store, feeder: Feeder) -> None:
+    await feeder.feed("short", "x" * 2**20, "after")
+    assert [len(record.message) for record in await store.log_after(JOB, 0)] == [5, 2**20, 5]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////nowhere/at/all/journal.db",
+        "postgresql+psycopg://core4@127.0.0.1:1/journal",
+    ],
+)
+async def test_store_that_is_away(url: str) -> None:
+    store = await Store.open(url)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.ping()
+        with pytest.raises(StoreUnavailable):
+            await store.log_after(JOB, 0)
+        with pytest.raises(StoreUnavailable):
+            await Writer.open(url)
+    finally:
+        await store.close()
+
+
+async def test_store_without_tables(store_url: str) -> None:
+    """The API may be there before the recorder."""
+    store = await Store.open(store_url)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.log_state(JOB)
+        writer = await Writer.open(store_url)
+        await store.ping()
+        await writer.close()
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+async def test_bad_urls(url: str) -> None:
+    with pytest.raises(ValueError, match="store"):
+        await Store.open(url)
