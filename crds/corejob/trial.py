@@ -235,7 +235,13 @@ def _without_pod(job: JobChild | None, now: datetime) -> Observation:
     if not job.failed:
         # A complete Job whose pod is gone: somebody cleaned up behind us, it did end well.
         if job.complete:
-            return Observation(Phase.ENDED, Reason.COMPLETED, outcome=State.COMPLETE, ended_at=now)
+            return Observation(
+                Phase.ENDED,
+                Reason.COMPLETED,
+                outcome=State.COMPLETE,
+                started_at=job.created,
+                ended_at=now,
+            )
         text = "the Job is suspended" if job.suspended else "waiting for the Job's pod"
         return Observation(Phase.STARTING, Reason.STARTING, text)
     if job.reason == "DeadlineExceeded":

@@ -5,7 +5,6 @@ its generated models are left aside, since turning each object of a watch into c
 what costs the time.
 """
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,8 +14,8 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_config
 
+from corejob_kube import credentials
 from corejob_kube.errors import KubeError, UnavailableError, for_status
 from corejob_kube.resources import Resource
 
@@ -41,9 +40,7 @@ class Kube:
     @classmethod
     async def load(cls, *, user_agent: str) -> "Kube":
         """A client for the cluster of the pod that we run in, else of the user's kubeconfig."""
-        configuration = Configuration()
-        await load_config(client_configuration=configuration)
-        return cls(configuration, user_agent=user_agent)
+        return cls(await credentials.load(), user_agent=user_agent)
 
     async def __aenter__(self) -> Self:
         configuration = self._configuration
@@ -74,17 +71,6 @@ class Kube:
             await self._session.close()
             self._session = None
 
-    async def _authorization(self) -> dict[str, str]:
-        # Asked anew for each request: service account tokens rotate, and the hook refreshes them.
-        hook = self._configuration.refresh_api_key_hook
-        if hook is not None:
-            result = hook(self._configuration)
-            if asyncio.iscoroutine(result):
-                await result
-        settings = await self._configuration.auth_settings()
-        token = settings.get("BearerToken")
-        return {"Authorization": token["value"]} if token and token.get("value") else {}
-
     @asynccontextmanager
     async def _open(
         self,
@@ -100,7 +86,9 @@ class Kube:
         if self._session is None:
             raise RuntimeError("the client is not open: use it in an `async with`")
         headers = {"Content-Type": content_type} if body is not None else {}
-        headers |= await self._authorization()
+        value = await credentials.authorization(self._configuration)
+        if value is not None:
+            headers["Authorization"] = value
         try:
             async with self._session.request(
                 method,

@@ -72,7 +72,6 @@ class Admission:
         self._heads: SortedList = SortedList()
         self._running: Counter[str] = Counter()
         self._total = 0
-        self._lanes_of: dict[str, set[tuple[str, int]]] = {}
 
     def wait(self, entry: Entry) -> None:
         """Put a job among the waiting ones, or renew what is known of it there."""
@@ -146,7 +145,6 @@ class Admission:
             lane = self._lanes.get(entry.lane)
             if lane is None:
                 lane = self._lanes[entry.lane] = SortedList()
-                self._lanes_of.setdefault(entry.lane[0], set()).add(entry.lane)
             old = lane[0] if lane else None
             lane.add(entry.rank)
             self._renew_head(entry.lane, old)
@@ -160,10 +158,6 @@ class Admission:
         self._renew_head(entry.lane, old)
         if not lane:
             del self._lanes[entry.lane]
-            lanes = self._lanes_of[entry.lane[0]]
-            lanes.discard(entry.lane)
-            if not lanes:
-                del self._lanes_of[entry.lane[0]]
 
     def _renew_head(self, lane_key: tuple[str, int], old: Hashable) -> None:
         """Only heads of lanes with room stand in `_heads`."""
@@ -179,11 +173,14 @@ class Admission:
     def _count(self, entry: Entry, step: int) -> None:
         if entry.force:
             return
+        before = self._running[entry.qual_name]
         self._total += step
         self._running[entry.qual_name] += step
         if not self._running[entry.qual_name]:
             del self._running[entry.qual_name]
-        for lane in self._lanes_of.get(entry.qual_name, ()):
+        # Of all lanes of the qual_name only that of this very limit gains or loses its room.
+        lane = (entry.qual_name, max(before, before + step))
+        if lane in self._lanes:
             self._renew_head(lane, self._lanes[lane][0])
 
     def _next(self) -> Entry | None:

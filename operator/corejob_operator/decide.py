@@ -250,7 +250,7 @@ def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
             failed = machine.failed_before_start(
                 job.status, replace(observed, reason=observed.reason, message=late), now
             )
-            return Decision(failed, _stop(seen, number))
+            return Decision(failed)
     status = replace(
         job.status,
         reason=str(observed.reason),
@@ -272,17 +272,19 @@ def _ended_before_start(seen: Situation, number: int, observed: Observation) -> 
     """Its container never ran: no attempt is used and no trial is counted."""
     job, now = seen.job, seen.now
     if observed.outcome is State.PENDING:
-        # A disruption: clear the dead Job away, then the same trial is made anew.
+        # A disruption: clear the dead Job away, then the same trial is made anew. Written down
+        # first, or a crash in between would leave what looks like a Job deleted by hand.
         status = replace(
             job.status, reason=str(observed.reason), message=observed.message, last_error=None
         )
-        return Decision(status, _stop(seen, number), queue="active")
+        noted = job.status.reason == status.reason
+        return Decision(status, _stop(seen, number) if noted else (), queue="active")
     if observed.outcome is State.KILLED:
         status = replace(
             job.status, reason=str(observed.reason), message=observed.message, end_time=now
         )
         return Decision(machine.killed(job, status, now))
-    return Decision(machine.failed_before_start(job.status, observed, now), _stop(seen, number))
+    return Decision(machine.failed_before_start(job.status, observed, now))
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -365,7 +367,7 @@ def _final(seen: Situation) -> Decision:
     job = seen.job
     status = _removed(job, job.status, seen.now)
     child_id = wanted_child(job)
-    if child_id is not None and status.child_id != child_id:
+    if child_id is not None and status.child_id is None:
         return Decision(replace(status, child_id=child_id), (CreateChild(child_id),))
     return Decision(status)
 
@@ -394,7 +396,7 @@ def _tidy(seen: Situation, decision: Decision) -> Decision:
     actions, wake = list(decision.actions), decision.wake
     stopping = {action.name for action in actions if isinstance(action, DeleteJob)}
     for job in seen.jobs:
-        if job.name in stopping or job.deleting or not _is_spent(seen, decision, job):
+        if job.name in stopping or job.deleting or not _is_spent(seen, job):
             continue
         deadline = _log_deadline(seen, decision, job)
         if deadline is None or deadline <= seen.now:
@@ -406,11 +408,11 @@ def _tidy(seen: Situation, decision: Decision) -> Decision:
     return replace(decision, actions=tuple(actions), wake=_at_most(wake, leave_at))
 
 
-def _is_spent(seen: Situation, decision: Decision, job: JobChild) -> bool:
+def _is_spent(seen: Situation, job: JobChild) -> bool:
     """Whether a Job's trial is over, and its outcome written down."""
     status = seen.job.status
     over = status.state is not State.RUNNING or job.trial < status.trial
-    return over and (job.trial <= status.trial or decision.status.state in FINAL)
+    return over and (job.trial <= status.trial or status.state in FINAL)
 
 
 def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetime | None:

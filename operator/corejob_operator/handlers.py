@@ -8,9 +8,8 @@ import logging
 from typing import Any, Final
 
 import kopf
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_config
 
+from corejob_kube import credentials
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 from corejob_operator.world import CHILD_SELECTOR, World
 
@@ -43,12 +42,9 @@ def _names(resource: Resource) -> tuple[str, str, str]:
 
 async def login(**_: Any) -> kopf.ConnectionInfo:
     """The credentials that our own client has too; kopf asks again when they are refused."""
-    found = Configuration()
-    await load_config(client_configuration=found)
-    if found.refresh_api_key_hook is not None:
-        await found.refresh_api_key_hook(found)
-    settings = await found.auth_settings()
-    scheme, _, token = settings.get("BearerToken", {}).get("value", "").partition(" ")
+    found = await credentials.load()
+    header = await credentials.authorization(found) or ""
+    scheme, _separator, token = header.partition(" ")
     return kopf.ConnectionInfo(
         server=found.host,
         ca_path=found.ssl_ca_cert,

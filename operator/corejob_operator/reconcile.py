@@ -14,7 +14,7 @@ from corejob.trial import Observation, Phase
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
-from corejob_kube.resources import COREJOBS
+from corejob_kube.resources import COREJOBS, PODS
 from corejob_operator import events, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
@@ -82,6 +82,7 @@ class Reconciler:
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
+        await self._make_sure(job)
         decision = self._decide(job, body, now)
         decision = await self._act(job, decision, now)
         if Hold() in decision.actions:
@@ -95,6 +96,22 @@ class Reconciler:
         """Until the template's properties are noted in the status, the template's own count."""
         template = self._world.template(str(body["spec"].get("qualName"))) or {}
         return model.parse(body, template.get("properties") or {})
+
+    async def _make_sure(self, job: CoreJob) -> None:
+        """A Job that has ended without a pod: gone, or is the watch of pods behind that of Jobs?"""
+        if job.status.state in FINAL:
+            return
+        number = job.status.trial + (job.status.state is not State.RUNNING)
+        ended = any(
+            child.trial == number and (child.complete or child.failed)
+            for child in self._world.jobs_of(job.name)
+        )
+        if not ended or any(pod.trial == number for pod in self._world.pods_of(job.name)):
+            return
+        selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
+        found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
+        for pod in found:
+            self._world.pods.put(pod)
 
     # --- deciding ---------------------------------------------------------------------------
 
