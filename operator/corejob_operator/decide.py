@@ -403,7 +403,7 @@ def _tidy(seen: Situation, decision: Decision) -> Decision:
             actions.append(DeleteJob(job.name, job.uid))
         else:
             wake = _at_most(wake, deadline)
-    leave, leave_at = _leave(seen)
+    leave, leave_at = _leave(seen, decision.status)
     actions += leave
     return replace(decision, actions=tuple(actions), wake=_at_most(wake, leave_at))
 
@@ -425,7 +425,7 @@ def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetim
     return ended + timedelta(seconds=seen.settings.log_deadline)
 
 
-def _leave(seen: Situation) -> tuple[list[Action], datetime | None]:
+def _leave(seen: Situation, status: Status) -> tuple[list[Action], datetime | None]:
     job, now, settings = seen.job, seen.now, seen.settings
     if not job.past:
         return [], None
@@ -434,7 +434,10 @@ def _leave(seen: Situation) -> tuple[list[Action], datetime | None]:
             return [], None
         if job.journaled:
             return [Release(lost=False)], None
-        deadline = (job.deleted_at or now) + timedelta(seconds=settings.journal_deadline)
+        # Before it was past, the journal could not take it: slow ends don't count against that.
+        times = (job.deleted_at, status.removed_time, status.end_time)
+        since = max((time for time in times if time is not None), default=now)
+        deadline = since + timedelta(seconds=settings.journal_deadline)
         return ([Release(lost=True)], None) if deadline <= now else ([], deadline)
     if job.journaled_at is None:
         return [], None

@@ -1,5 +1,6 @@
 """The operator's settings, read from the environment once, at start."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +47,18 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """The settings.
 
     Raises:
-        ValueError: A variable is missing or is no number; the message names it.
+        ValueError: A variable is missing or has a bad value; the message names it.
     """
 
     def number(name: str, default: float) -> float:
         text = environ.get(name) or str(default)
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            raise ValueError(f"{name} must be a number, got {text!r}") from None
+            value = math.nan
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a number from 0 up, got {text!r}")
+        return value
 
     namespace = environ.get("CORE4_NAMESPACE", "")
     if not namespace and _NAMESPACE_FILE.exists():

@@ -1,0 +1,176 @@
+"""`create_app`: puts the service together. Nothing is global, nothing is read at import."""
+
+import asyncio
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from falcon.asgi import App, Request, Response
+
+from corejob_api import openapi
+from corejob_api.call import ApiRequest
+from corejob_api.catalogue import Catalogue
+from corejob_api.claims import Claims
+from corejob_api.enqueue import Enqueue
+from corejob_api.envelope import JSON, Envelope
+from corejob_api.failures import Failures
+from corejob_api.jobs import Jobs
+from corejob_api.locks import Locks
+from corejob_api.metrics import Metrics
+from corejob_api.middleware import Calls, Cors, Inputs
+from corejob_api.passwords import Passwords
+from corejob_api.queue import Queue
+from corejob_api.resources.actions import Actions
+from corejob_api.resources.health import Health
+from corejob_api.resources.log import Log
+from corejob_api.resources.queue import Listings
+from corejob_api.resources.session import Login, Logout, Profile
+from corejob_api.routes import table
+from corejob_api.routing import Endpoint, Gate, Route, add_routes
+from corejob_api.settings import Settings
+from corejob_api.signin import SignIn
+from corejob_api.steer import Steer
+from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
+from corejob_api.timing import Clock, system_clock
+from corejob_api.tokens import Tokens
+from corejob_api.users import UserBase
+from corejob_journal.store import Store
+from corejob_kube.client import Kube
+from corejob_kube.informer import Informer
+from corejob_kube.resources import COREJOBS, TEMPLATES
+
+
+class Service:
+    """The parts of one running service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kube: Kube,
+        store: Store,
+        *,
+        now: Clock,
+        keep_alive: float,
+    ) -> None:
+        namespace = settings.namespace
+        self.version = version("core4")
+        self.metrics = Metrics()
+        self.envelope = Envelope(self.version, now)
+        self.corejobs = Informer(kube, COREJOBS, namespace)
+        self.templates = Informer(kube, TEMPLATES, namespace)
+        self.queue = Queue(self.corejobs)
+        self.catalogue = Catalogue(self.templates)
+        self.jobs = Jobs(self.queue, store, kube, namespace, now)
+        self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
+        self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
+        self.health = Health((self.corejobs, self.templates), store, self.queue, self.metrics)
+        self.sign_in = SignIn(
+            UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
+        )
+        locks = Locks()
+        enqueue = Enqueue(
+            kube=kube,
+            namespace=namespace,
+            catalogue=self.catalogue,
+            queue=self.queue,
+            jobs=self.jobs,
+            claims=self.claims,
+            locks=locks,
+            queue_limit=settings.queue_limit,
+            now=now,
+        )
+        steer = Steer(
+            kube=kube,
+            namespace=namespace,
+            queue=self.queue,
+            jobs=self.jobs,
+            claims=self.claims,
+            locks=locks,
+            now=now,
+        )
+        self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
+        self.log = Log(self.jobs, store, self.hub, self.envelope)
+        self.actions = Actions(
+            enqueue=enqueue,
+            steer=steer,
+            jobs=self.jobs,
+            hub=self.hub,
+            envelope=self.envelope,
+            metrics=self.metrics,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        self.login = Login(self.sign_in, self.envelope)
+        self.logout = Logout(self.envelope)
+        self.profile = Profile(self.envelope)
+        self.routes = table(self)
+        self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
+
+    async def openapi(self, _req: Request, resp: Response) -> None:
+        """The OpenAPI document."""
+        resp.content_type = JSON
+        resp.data = self._document
+
+    def is_ready(self) -> bool:
+        """Whether the caches are filled."""
+        return self.corejobs.is_synced and self.templates.is_synced
+
+    # Falcon calls these two as those of a middleware, by the ASGI server's lifespan.
+
+    async def process_startup(self, _scope: Any, _event: Any) -> None:
+        """Begin to watch and to listen; it does not wait for Kubernetes nor for the store."""
+        self.corejobs.start()
+        self.templates.start()
+        self.claims.start()
+        self.hub.start()
+
+    async def process_shutdown(self, _scope: Any, _event: Any) -> None:
+        """End it all in good order."""
+        await self.hub.stop()
+        await self.claims.stop()
+        await asyncio.gather(self.corejobs.stop(), self.templates.stop())
+
+
+class Api(App[Any, Any]):
+    """The ASGI application, and the service behind it."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service = service
+        calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
+        super().__init__(request_type=ApiRequest, middleware=[calls, cors, Inputs(), service])
+        self.req_options.strip_url_path_trailing_slash = True
+        Failures(service.envelope).register(self)
+        gate = Gate(service.sign_in, service.is_ready)
+        add_routes(self, gate, service.routes)
+        health = service.health
+        for path, handle in (
+            ("/healthz", health.alive),
+            ("/readyz", health.ready),
+            ("/metrics", health.metrics),
+        ):
+            route = Route("GET", path, handle, "For the cluster.", public=True)
+            self.add_route(path, Endpoint(gate, [route]))
+
+
+def create_app(
+    settings: Settings,
+    kube: Kube,
+    store: Store,
+    *,
+    now: Clock = system_clock,
+    keep_alive: float = KEEP_ALIVE_S,
+) -> Api:
+    """The application.
+
+    Args:
+        settings: What can be set.
+        kube: An open client; whoever made it closes it, after the application's shutdown.
+        store: An open reader; likewise.
+        now: The clock.
+        keep_alive: Seconds after which a silent stream says that it lives.
+
+    Raises:
+        ValueError: The users' file is bad.
+        OSError: It can't be read.
+    """
+    service = Service(settings, kube, store, now=now, keep_alive=keep_alive)
+    return Api(service, settings)

@@ -1,0 +1,124 @@
+"""The arguments of a request: where they come from, and their types (contract section 1)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from corejob_api.errors import ApiError, bad_request
+
+_TRUE: Final = frozenset({"yes", "y", "on", "true", "t", "1"})
+_FALSE: Final = frozenset({"no", "n", "off", "false", "f", "0"})
+_INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,100}\s*")
+
+
+def decode_json(raw: bytes | str) -> Any:
+    """JSON as a value.
+
+    Raises:
+        ValueError: It is none (or not UTF-8, or nested too deep to be meant).
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def from_query(text: str) -> dict[str, Any]:
+    """The arguments of a query string or of a form in that encoding; the last of a name counts."""
+    return dict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+
+
+def from_json(body: bytes) -> dict[str, Any] | None:
+    """The arguments of a JSON body; None if it is no JSON object."""
+    try:
+        value = decode_json(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class Arguments:
+    """Arguments by name. A JSON null counts as not given."""
+
+    def __init__(self, *sources: Mapping[str, Any]) -> None:
+        self._values: dict[str, Any] = {}
+        for source in sources:
+            self._values.update((k, v) for k, v in source.items() if v is not None)
+
+    def take(self, name: str) -> Any:
+        """Take an argument out; None if it is not given."""
+        return self._values.pop(name, None)
+
+    def raw(self, name: str) -> Any:
+        """An argument as it came; None if it is not given."""
+        return self._values.get(name)
+
+    def text(self, name: str) -> str:
+        """A text that has to be given."""
+        value = self.optional_text(name)
+        if value is None:
+            raise bad_request(f"Missing argument {name}")
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """A text; numbers count as such. None if it is not given."""
+        value = self._values.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, int | float):
+            return str(value)
+        raise mismatch(name, "str")
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A truth value: a JSON boolean, or one of the words for it."""
+        value = self._values.get(name, default)
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise mismatch(name, "bool")
+
+    def integer(self, name: str, default: int) -> int:
+        """A whole number: text of digits, or a JSON number, of which a fraction is cut off."""
+        value = self._values.get(name, default)
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            return int(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+        raise mismatch(name, "int")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """A JSON object, or the text of one; empty if it is not given."""
+        value = self._structure(name, "dict")
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return value
+        raise mismatch(name, "dict")
+
+    def sequence(self, name: str) -> list[Any] | None:
+        """A JSON list, or the text of one; None if it is not given."""
+        value = self._structure(name, "list")
+        if value is None or isinstance(value, list):
+            return value
+        raise mismatch(name, "list")
+
+    def _structure(self, name: str, kind: str) -> Any:
+        value = self._values.get(name)
+        if isinstance(value, str):
+            try:
+                return decode_json(value)
+            except ValueError:
+                raise mismatch(name, kind) from None
+        return value
+
+
+def mismatch(name: str, kind: str) -> ApiError:
+    """400: an argument that can't be converted."""
+    return bad_request(f"parameter [{name}] expected as_type [{kind}]")

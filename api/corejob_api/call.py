@@ -1,0 +1,63 @@
+"""What belongs to one request: its id, its user and its arguments."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from falcon.asgi import Request
+
+from corejob_api.arguments import Arguments
+from corejob_api.users import User
+
+
+class ApiRequest(Request):
+    """A request that lets a stream see when its client is gone."""
+
+    @property
+    def receive(self) -> Callable[[], Awaitable[Any]]:
+        """The next event of the connection (ASGI); to be used once the body is read."""
+        return self._receive
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through the service.
+
+    Attributes:
+        id: Request id, the `_id` of its answer.
+        started: When it came, by the monotonic clock.
+        user: Who is signed in; None on public resources.
+        token_expires: When the user's token ends, if they signed in by one.
+        route: The path of its route, for the metrics.
+    """
+
+    id: str
+    started: float
+    user: User | None = None
+    token_expires: datetime | None = None
+    arguments: Arguments = field(default_factory=Arguments)
+    route: str = ""
+
+
+def of(req: Request) -> Call:
+    """The call that a request is."""
+    found: Call = req.context.call
+    return found
+
+
+def user_of(req: Request) -> User:
+    """Who is signed in; only for resources that are not public."""
+    user = of(req).user
+    if user is None:
+        raise RuntimeError("a public resource has no user")
+    return user
+
+
+def client_host(req: Request, trusted_proxies: int) -> str:
+    """Where a request comes from, as the outermost of the trusted proxies says."""
+    header = req.get_header("X-Forwarded-For")
+    if trusted_proxies and header:
+        hosts = [host.strip() for host in header.split(",")]
+        return hosts[-min(trusted_proxies, len(hosts))][:253]
+    return str(req.remote_addr)

@@ -1,0 +1,258 @@
+"""Claims: what makes one of two racing enqueues win, across all replicas of the API.
+
+A claim is a Lease of a name that follows from what is claimed, so that creating it is the race. Its
+holder is the id of a job:
+
+- `core4-job-…` claims a qual_name with its args (contract section 2: no two of them in the queue).
+  It belongs to the CoreJob, and the cluster's garbage collector takes it along.
+- `core4-key-…` claims an `Idempotency-Key` of a user for a day, however soon the job is over.
+
+Which jobs are in the queue only the CoreJobs say: a claim decides nothing but the moments in which
+they can't yet.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from corejob import clock
+from corejob.model import CoreJob
+from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
+from corejob_api.tasks import log_failure
+from corejob_api.timing import Clock
+from corejob_journal.store import StoreError
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, KubeError, NotFoundError
+from corejob_kube.resources import LEASES
+
+log = logging.getLogger(__name__)
+
+YOUNG: Final = timedelta(seconds=10)
+"""Within this time whoever made a claim may still be making its job."""
+KEY_LIFE: Final = timedelta(days=1)
+_GRACE: Final = timedelta(minutes=2)
+_SWEEP_S: Final = 600.0
+_LABEL: Final = "core4.io/claim"
+_JOB: Final = "job"
+_KEY: Final = "key"
+_FINGERPRINT: Final = "core4.io/fingerprint"
+_DIGITS: Final = 40
+_TRIES: Final = 4
+
+InQueue = Callable[[str], Awaitable[bool | None]]
+"""Whether the job of an id is in the queue; None if nobody knows the job."""
+
+
+class TakenError(Exception):
+    """Another job holds the claim, or is just about to."""
+
+
+class KeyMisusedError(Exception):
+    """The same Idempotency-Key came with another job before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A Lease that we hold.
+
+    Attributes:
+        version: Its resource version: whoever takes it over changes that.
+        made: Whether we made or took it just now; else it was ours before.
+    """
+
+    name: str
+    uid: str
+    version: str
+    made: bool
+
+
+class Claims:
+    """The Leases of one namespace."""
+
+    def __init__(self, kube: Kube, namespace: str, in_queue: InQueue, now: Clock) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._in_queue = in_queue
+        self._now = now
+        self._sweeping: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to sweep up claims that nobody needs any more."""
+        self._sweeping = asyncio.create_task(self._sweep_for_ever(), name="sweep claims")
+        self._sweeping.add_done_callback(log_failure)
+
+    async def stop(self) -> None:
+        """Stop that, and what goes on in the background."""
+        tasks = {*self._background, *([self._sweeping] if self._sweeping else [])}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
+        """Claim a qual_name and args for a job.
+
+        Args:
+            fingerprint: Their identity.
+            job_id: The job's id.
+            heir_of: The job that it restarts, whose claim it inherits.
+
+        Raises:
+            TakenError: A job in the queue has it, or somebody is just enqueuing one.
+        """
+        name = _name(_JOB, fingerprint)
+        for _ in range(_TRIES):
+            try:
+                lease = await self._create(name, _JOB, job_id, fingerprint)
+                return _claim(lease, made=True)
+            except ConflictError:
+                pass
+            try:
+                return await self._take_over(name, job_id, fingerprint, heir_of)
+            except NotFoundError:
+                continue  # it went just now
+            except ConflictError:
+                raise TakenError from None  # somebody else took it over
+        raise TakenError
+
+    async def _take_over(
+        self, name: str, job_id: str, fingerprint: str, heir_of: str | None
+    ) -> Claim:
+        lease = await self._kube.get(LEASES, self._namespace, name)
+        holder = lease["spec"].get("holderIdentity", "")
+        if holder == job_id:
+            return _claim(lease, made=False)
+        if holder != heir_of:
+            there = await self._in_queue(holder)
+            if there or (there is None and self._now() - _renewed(lease) < YOUNG):
+                raise TakenError
+        body = self._body(name, _JOB, job_id, fingerprint)
+        body["metadata"]["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        path = LEASES.path(self._namespace, name)
+        params = {"fieldManager": MANAGER_API}
+        answer = await self._kube.request("PUT", path, params=params, body=body)
+        return _claim(answer, made=True)
+
+    async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> str:
+        """Claim an Idempotency-Key; the id of the job that it stands for, ours or an earlier one.
+
+        Raises:
+            KeyMisusedError: It stands for a job of another qual_name or other args.
+        """
+        name = _name(_KEY, hashlib.sha256(f"{user}\0{key}".encode()).hexdigest())
+        for _ in range(_TRIES):
+            try:
+                await self._create(name, _KEY, job_id, fingerprint)
+            except ConflictError:
+                pass
+            else:
+                return job_id
+            try:
+                lease = await self._kube.get(LEASES, self._namespace, name)
+            except NotFoundError:
+                continue
+            if _expired(lease, self._now()):
+                await self._delete(_claim(lease, made=False))
+                continue
+            if (lease["metadata"].get("annotations") or {}).get(_FINGERPRINT) != fingerprint:
+                raise KeyMisusedError
+            return str(lease["spec"]["holderIdentity"])
+        raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
+
+    async def release(self, claim: Claim) -> None:
+        """Give a claim back: its job was not made."""
+        try:
+            await self._delete(claim)
+        except KubeError as error:
+            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+
+    def bequeath(self, claim: Claim, job: CoreJob) -> None:
+        """Make the CoreJob the claim's owner, in the background: they go together."""
+        task = asyncio.create_task(self._own(claim, job), name=f"own {claim.name}")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _own(self, claim: Claim, job: CoreJob) -> None:
+        owner = {"apiVersion": API_VERSION, "kind": KIND_JOB, "name": job.name, "uid": job.uid}
+        body = {"metadata": {"resourceVersion": claim.version, "ownerReferences": [owner]}}
+        try:
+            await self._kube.patch(LEASES, self._namespace, claim.name, body, manager=MANAGER_API)
+        except KubeError as error:
+            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+
+    async def _create(self, name: str, kind: str, job_id: str, fingerprint: str) -> dict[str, Any]:
+        body = self._body(name, kind, job_id, fingerprint)
+        return await self._kube.create(LEASES, self._namespace, body, manager=MANAGER_API)
+
+    def _body(self, name: str, kind: str, job_id: str, fingerprint: str) -> dict[str, Any]:
+        life = KEY_LIFE if kind == _KEY else YOUNG
+        return {
+            "apiVersion": LEASES.group_version,
+            "kind": "Lease",
+            "metadata": {
+                "name": name,
+                "namespace": self._namespace,
+                "labels": {_LABEL: kind},
+                "annotations": {_FINGERPRINT: fingerprint},
+            },
+            "spec": {
+                "holderIdentity": job_id,
+                "renewTime": clock.render(self._now()),
+                "leaseDurationSeconds": int(life.total_seconds()),
+            },
+        }
+
+    # --- the sweep: claims whose process died before their job was made, and old keys -------------
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            try:
+                await self.sweep()
+            except (KubeError, StoreError) as error:
+                log.warning("claims could not be swept up: %s", error)
+
+    async def sweep(self) -> None:
+        """Delete the claims that nobody needs any more."""
+        leases, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
+        for lease in leases:
+            if await self._needless(lease):
+                await self._delete(_claim(lease, made=False))
+
+    async def _needless(self, lease: Mapping[str, Any]) -> bool:
+        if lease["metadata"]["labels"][_LABEL] == _KEY:
+            return _expired(lease, self._now())
+        if self._now() - _renewed(lease) < _GRACE:
+            return False
+        return not await self._in_queue(lease["spec"].get("holderIdentity", ""))
+
+    async def _delete(self, claim: Claim) -> None:
+        """Delete just this version: another replica may be taking it over."""
+        only = {"uid": claim.uid, "resourceVersion": claim.version}
+        path = LEASES.path(self._namespace, claim.name)
+        try:
+            await self._kube.request("DELETE", path, body={"preconditions": only})
+        except (NotFoundError, ConflictError):
+            log.debug("the claim %s is another's now", claim.name)
+
+
+def _name(kind: str, digest: str) -> str:
+    return f"core4-{kind}-{digest[:_DIGITS]}"
+
+
+def _claim(lease: Mapping[str, Any], *, made: bool) -> Claim:
+    meta = lease["metadata"]
+    return Claim(meta["name"], meta["uid"], meta["resourceVersion"], made)
+
+
+def _renewed(lease: Mapping[str, Any]) -> datetime:
+    moment = clock.parse(lease["spec"].get("renewTime"))
+    return moment if moment is not None else clock.from_epoch(0)
+
+
+def _expired(lease: Mapping[str, Any], now: datetime) -> bool:
+    return now - _renewed(lease) > KEY_LIFE

@@ -1,0 +1,237 @@
+"""Enqueuing a job (contract section 2): checked as a whole before anything is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from corejob import ids, lineage
+from corejob.identity import identity
+from corejob.names import MANAGER_API
+from corejob.properties import split_args
+from corejob.schema import MAX_ARGS
+from corejob_api.arguments import Arguments
+from corejob_api.catalogue import Catalogue, Template
+from corejob_api.claims import Claim, Claims, KeyMisusedError, TakenError
+from corejob_api.errors import ApiError, bad_request, forbidden
+from corejob_api.jobs import Jobs
+from corejob_api.locks import Locks
+from corejob_api.queue import Queue
+from corejob_api.schema import BadSchemaError
+from corejob_api.timing import Clock
+from corejob_api.users import User
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
+from corejob_kube.resources import COREJOBS
+
+MAX_ARGS_BYTES: Final = 200 * 1024
+"""As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""
+MAX_DEPTH: Final = 64
+_MAX_KEY: Final = 255
+_RETRY_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client wants enqueued, checked.
+
+    Attributes:
+        args: The job's keyword arguments, without the settable properties.
+        properties: Those, by their field in the spec.
+        fingerprint: Identity of qual_name and args.
+    """
+
+    user: str
+    hostname: str
+    qual_name: str
+    args: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    fingerprint: str
+
+    def spec(self) -> dict[str, Any]:
+        """The spec of its CoreJob."""
+        return {
+            "qualName": self.qual_name,
+            "args": dict(self.args),
+            **self.properties,
+            "username": self.user,
+            "hostname": self.hostname,
+        }
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The header `Idempotency-Key`; None if there is none.
+
+    Raises:
+        ApiError: 400, it is none that we take.
+    """
+    if header is None:
+        return None
+    if not 0 < len(header) <= _MAX_KEY or not header.isprintable():
+        raise bad_request(f"header [Idempotency-Key] expects 1 to {_MAX_KEY} printable characters")
+    return header
+
+
+class Enqueue:
+    """Makes CoreJobs."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        namespace: str,
+        catalogue: Catalogue,
+        queue: Queue,
+        jobs: Jobs,
+        claims: Claims,
+        locks: Locks,
+        queue_limit: int,
+        now: Clock,
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._catalogue = catalogue
+        self._queue = queue
+        self._jobs = jobs
+        self._claims = claims
+        self._locks = locks
+        self._limit = queue_limit
+        self._now = now
+
+    async def order(self, arguments: Arguments, user: User, hostname: str) -> Order:
+        """What the arguments ask for.
+
+        Raises:
+            ApiError: 400, 403 or 404.
+        """
+        qual_name = arguments.text("qual_name")
+        args = arguments.mapping("args")
+        template = self._catalogue.get(qual_name)
+        if template is None:
+            raise ApiError(404, f"job [{qual_name[:300]}] not found")
+        if not user.may_execute(qual_name):
+            raise forbidden(f"no permission to execute job [{qual_name}]")
+        try:
+            properties, rest = split_args(args)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+        _check_size(rest)
+        await _check_schema(template, rest)
+        return Order(user.name, hostname, qual_name, rest, properties, identity(qual_name, rest))
+
+    async def place(self, order: Order, key: str | None) -> str:
+        """Make the job; its id.
+
+        Args:
+            order: What to make.
+            key: Idempotency-Key: a request that came with it before decides.
+
+        Raises:
+            ApiError: 400, a job of this qual_name and args is in the queue; 409, the key stands for
+                another job; 429, the queue is full.
+        """
+        if key is None:
+            async with self._locks.hold(order.fingerprint):
+                return await self._place(order, ids.new_id(self._now()))
+        async with self._locks.hold(f"{order.user}\0{key}"):
+            own = ids.new_id(self._now())
+            job_id = await self._key_id(order, key, own)
+            if job_id != own and await self._jobs.find(job_id):
+                return job_id
+            async with self._locks.hold(order.fingerprint):
+                return await self._place(order, job_id)
+
+    async def _key_id(self, order: Order, key: str, own: str) -> str:
+        try:
+            return await self._claims.take_key(order.user, key, _key_fingerprint(order), own)
+        except KeyMisusedError:
+            raise ApiError(
+                409, "this Idempotency-Key came with another qual_name or other args before"
+            ) from None
+
+    async def _place(self, order: Order, job_id: str) -> str:
+        twin = self._queue.twin(order.fingerprint)
+        if twin is not None and twin != job_id:
+            raise _exists(order)
+        if len(self._queue) >= self._limit:
+            raise ApiError(
+                429,
+                f"the queue is full: {len(self._queue)} jobs, the limit is {self._limit}",
+                {"Retry-After": str(_RETRY_S)},
+            )
+        try:
+            claim = await self._claims.take(order.fingerprint, job_id)
+        except TakenError:
+            raise _exists(order) from None
+        await self._create(order, job_id, claim)
+        return job_id
+
+    async def _create(self, order: Order, job_id: str, claim: Claim) -> None:
+        body = lineage.manifest(job_id, self._namespace, order.spec())
+        try:
+            made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
+        except ConflictError:
+            # Ours all the same: an earlier request with this Idempotency-Key, in another replica.
+            job = await self._jobs.fetch(job_id)
+        except UnavailableError:
+            raise  # it may have been made: the claim stays until the sweep knows
+        except KubeError as error:
+            await self._claims.release(claim)
+            if isinstance(error, InvalidError):
+                raise bad_request(error.message) from None
+            raise
+        else:
+            job = self._queue.put(made)
+        if job is not None:
+            self._claims.bequeath(claim, job)
+
+
+def _exists(order: Order) -> ApiError:
+    args = msgspec.json.encode(order.args).decode()
+    return bad_request(f"job [{order.qual_name}] exists with args {args}")
+
+
+def _key_fingerprint(order: Order) -> str:
+    """The properties too: a retry asks for the very same."""
+    return identity(order.qual_name, {"args": order.args, "properties": order.properties})
+
+
+def _check_size(args: Mapping[str, Any]) -> None:
+    if len(args) > MAX_ARGS:
+        raise bad_request(f"parameter [args] has {len(args)} names, at most {MAX_ARGS} are taken")
+    if _depth(args) > MAX_DEPTH:
+        raise bad_request(f"parameter [args] is nested deeper than {MAX_DEPTH} levels")
+    size = len(msgspec.json.encode(args))
+    if size > MAX_ARGS_BYTES:
+        raise bad_request(
+            f"parameter [args] has {size} bytes as JSON, at most {MAX_ARGS_BYTES} are taken"
+        )
+
+
+def _depth(value: Any) -> int:
+    """How deep a value is nested, counted by levels, without recursion."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = [item for item in inner if isinstance(item, Mapping | list)]
+    return depth
+
+
+async def _check_schema(template: Template, args: Mapping[str, Any]) -> None:
+    if template.args_schema is None:
+        return
+    try:
+        problem = await template.args_schema.problem(args)
+    except BadSchemaError as error:
+        raise bad_request(
+            f"the argsSchema of CoreJobTemplate [{template.name}] can't be used: {error}"
+        ) from None
+    if problem is not None:
+        raise bad_request(f"args of job [{template.qual_name}]: {problem}")

@@ -1,0 +1,77 @@
+"""The frame of every answer, and errors in the form that the client accepts."""
+
+import html
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from corejob import clock
+from corejob_api import call
+from corejob_api.errors import ApiError
+from corejob_api.paging import Window
+from corejob_api.timing import Clock
+
+JSON: Final = "application/json; charset=UTF-8"
+_FORMS: Final = ("application/json", "text/html", "text/plain", "text/csv")
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{code} {message}</title></head>
+<body><h1>{code} {message}</h1><p>{error}</p>
+<p><small>{version}, request {_id}, {timestamp}</small></p></body></html>
+"""
+
+
+class Envelope:
+    """Writes answers. `version` is `core4/<x.y.z>`."""
+
+    def __init__(self, version: str, now: Clock) -> None:
+        self._version = f"core4/{version}"
+        self._now = now
+
+    def answer(self, req: Request, resp: Response, data: Any) -> None:
+        """A normal answer."""
+        self._write(resp, {**self._frame(req, 200), "data": data})
+
+    def page(self, req: Request, resp: Response, rows: Sequence[Any], window: Window) -> None:
+        """A page of a listing."""
+        paging = {
+            "page": window.page,
+            "page_count": window.page_count,
+            "per_page": window.per_page,
+            "count": len(rows),
+            "total_count": window.total,
+        }
+        self._write(resp, {**self._frame(req, 200), **paging, "data": rows})
+
+    def error(self, req: Request, resp: Response, error: ApiError) -> None:
+        """An error: JSON, or what else the client would rather have."""
+        body = {**self._frame(req, error.status), "error": error.text}
+        resp.status = error.status
+        resp.set_headers(error.headers)
+        resp.stream = None
+        form = req.client_prefers(_FORMS) or "application/json"
+        if form == "application/json":
+            self._write(resp, body)
+            return
+        resp.content_type = f"{form}; charset=UTF-8"
+        if form == "text/html":
+            page = _PAGE.format_map({name: html.escape(str(body[name])) for name in body})
+            resp.data = page.encode()
+        else:
+            resp.data = f"{body['code']} {body['message']}: {error.text}\n".encode()
+
+    def _frame(self, req: Request, code: int) -> dict[str, Any]:
+        return {
+            "_id": call.of(req).id,
+            "version": self._version,
+            "timestamp": clock.iso(self._now()),
+            "message": HTTPStatus(code).phrase,
+            "code": code,
+        }
+
+    @staticmethod
+    def _write(resp: Response, body: dict[str, Any]) -> None:
+        resp.content_type = JSON
+        resp.data = msgspec.json.encode(body)

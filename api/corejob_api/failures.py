@@ -1,0 +1,81 @@
+"""Every exception as an answer in the envelope, and none with a trace in it."""
+
+import logging
+from typing import Any, Final
+
+import falcon
+from falcon.asgi import App, Request, Response
+
+from corejob_api import call
+from corejob_api.envelope import Envelope
+from corejob_api.errors import ApiError, bad_request, unavailable
+from corejob_api.routing import unknown_action
+from corejob_journal.store import StoreError
+from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+_QUOTA: Final = "exceeded quota"
+
+
+def of_kubernetes(error: KubeError) -> ApiError:
+    """What a client gets to know of a refusal of the API server's."""
+    if isinstance(error, UnavailableError):
+        return unavailable(error.message, error.retry_after or 2)
+    if isinstance(error, InvalidError):
+        return bad_request(error.message)
+    if isinstance(error, ConflictError):
+        return ApiError(409, error.message)
+    if error.status == 403 and _QUOTA in error.message:
+        return ApiError(429, error.message, {"Retry-After": "10"})
+    log.error("Kubernetes refused a request: %s", error)
+    return unavailable(f"Kubernetes refused: {error.message}", 10)
+
+
+def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
+    """What Falcon itself refuses: URLs and methods that there are not, and bad requests."""
+    if error.status_code == 404:
+        return ApiError(404, f"URL [{req.path[:300]}] not found")
+    if error.status_code == 405:
+        return unknown_action(req.method, req.path.rsplit("/", 1)[-1])
+    return ApiError(error.status_code, error.description or error.title or "bad request")
+
+
+class Failures:
+    """Falcon's error handlers."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+
+    def register(self, app: App[Any, Any]) -> None:
+        """Handle all exceptions of an application."""
+        app.add_error_handler(Exception, self._unexpected)
+        app.add_error_handler(falcon.HTTPError, self._falcon)
+        app.add_error_handler(StoreError, self._store)
+        app.add_error_handler(KubeError, self._kubernetes)
+        app.add_error_handler(ApiError, self._ours)
+
+    async def _ours(self, req: Request, resp: Response, error: ApiError, _params: Any) -> None:
+        self._envelope.error(req, resp, error)
+
+    async def _kubernetes(
+        self, req: Request, resp: Response, error: KubeError, _params: Any
+    ) -> None:
+        self._envelope.error(req, resp, of_kubernetes(error))
+
+    async def _store(self, req: Request, resp: Response, error: StoreError, _params: Any) -> None:
+        log.warning("request %s: %s", call.of(req).id, error)
+        self._envelope.error(req, resp, unavailable("the journal's store does not answer"))
+
+    async def _falcon(
+        self, req: Request, resp: Response, error: falcon.HTTPError, _params: Any
+    ) -> None:
+        self._envelope.error(req, resp, of_falcon(error, req))
+
+    async def _unexpected(
+        self, req: Request, resp: Response, error: Exception, _params: Any
+    ) -> None:
+        current = call.of(req)
+        log.error("request %s to %s failed", current.id, req.path, exc_info=error)
+        text = f"internal error, see the service's log for request {current.id}"
+        self._envelope.error(req, resp, ApiError(500, text))

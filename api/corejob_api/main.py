@@ -1,0 +1,118 @@
+"""The process `core4-api`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from typing import Final
+
+import uvicorn
+import uvloop
+from kubernetes.aio.config import ConfigException
+
+from corejob_api.app import Api, create_app
+from corejob_api.settings import Settings, from_environment
+from corejob_journal.store import Store
+from corejob_kube import logs
+from corejob_kube.client import Kube
+
+log = logging.getLogger(__name__)
+
+_GRACE_S: Final = 5
+_IDLE_S: Final = 75
+"""Longer than clients and proxies keep an idle connection: it is they who close it, not we."""
+_BACKLOG: Final = 2048
+_PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 5, 3, 3
+"""A client that vanished without a word is noticed by TCP, before the next keep-alive is sent."""
+
+
+class Server(uvicorn.Server):
+    """Ends the streams before it waits for the open requests."""
+
+    def __init__(self, config: uvicorn.Config, app: Api) -> None:
+        super().__init__(config)
+        self._api = app
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Ours are handled by the event loop, so that everything is closed before we end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Begin to end; streams end at once and their clients connect anew."""
+        self._api.service.hub.end_streams()
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections notice that the other end is gone."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    sock.bind((host, port))
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def server(app: Api) -> Server:
+    """The HTTP server of an application; `serve(sockets=…)` runs it."""
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    return Server(config, app)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        ValueError: A setting is bad.
+        OSError: The port is taken, or a file can't be read.
+        ConfigException: There is no cluster to be found.
+    """
+    store = await Store.open(settings.store_url)
+    try:
+        async with await Kube.load(user_agent="core4-api") as kube:
+            app = create_app(settings, kube, store)
+            with listen(settings.host, settings.port) as sock:
+                log.info("serving on port %d", settings.port)
+                await server(app).serve(sockets=[sock])
+    finally:
+        await store.close()
+
+
+def main() -> int:
+    """Run the API; its settings come from the environment."""
+    try:
+        settings = from_environment(os.environ)
+        logs.configure(settings.log_level)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        uvloop.run(serve(settings))
+    except (ValueError, OSError, ConfigException) as error:
+        sys.stderr.write(f"core4-api: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""What the API tells Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """The API's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "core4_api_request_seconds",
+            "Time until an answer, or a stream, begins.",
+            ("method", "route", "status"),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+            registry=self.registry,
+        )
+        self.streams = Gauge(
+            "core4_api_streams", "Event streams that are open.", registry=self.registry
+        )
+        self.frames = Counter(
+            "core4_api_frames", "Frames sent, by type.", ("event",), registry=self.registry
+        )
+        self.queued = Gauge("core4_api_queue", "Jobs in the queue.", registry=self.registry)
+        self.enqueued = Counter("core4_api_enqueued", "Jobs enqueued.", registry=self.registry)

@@ -1,0 +1,90 @@
+"""What happens around every request: its id, its arguments, CORS, and a look at the clock."""
+
+import logging
+import time
+from typing import Any, Final
+
+from falcon.asgi import Request, Response
+
+from corejob import ids
+from corejob_api import arguments, body
+from corejob_api.arguments import Arguments
+from corejob_api.call import Call
+from corejob_api.metrics import Metrics
+from corejob_api.timing import Clock
+
+log = logging.getLogger(__name__)
+
+_METHODS: Final = "GET, POST, PUT, OPTIONS"
+_HEADERS: Final = "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_DAY: Final = "86400"
+_NO_ROUTE: Final = "none"
+
+
+class Calls:
+    """Gives each request its `Call`, and notes how it went. The first of all."""
+
+    def __init__(self, now: Clock, metrics: Metrics) -> None:
+        self._now = now
+        self._metrics = metrics
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """Before all else."""
+        req.context.call = Call(ids.new_id(self._now()), time.monotonic())
+
+    async def process_response(
+        self, req: Request, resp: Response, _resource: Any, _succeeded: bool
+    ) -> None:
+        """After the answer was made; a stream begins now."""
+        current: Call = req.context.call
+        seconds = time.monotonic() - current.started
+        route = current.route or _NO_ROUTE
+        self._metrics.requests.labels(req.method, route, str(resp.status_code)).observe(seconds)
+        log.debug(
+            "%s %s %s: %s in %.1f ms",
+            current.id,
+            req.method,
+            req.path,
+            resp.status_code,
+            seconds * 1000,
+        )
+
+
+class Inputs:
+    """Reads the arguments, also from the body of a GET (contract section 1)."""
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        """Before the route is known."""
+        content = await body.read(req)
+        sources = [arguments.from_query(req.query_string), *body.sources(req, content)]
+        req.context.call.arguments = Arguments(*sources)
+
+
+class Cors:
+    """Lets browsers call from the allowed origins."""
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._any = "*" in origins
+        self._origins = frozenset(origins)
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """OPTIONS is answered for any URL, without sign-in."""
+        self._allow_origin(req, resp)
+        if req.method == "OPTIONS":
+            resp.set_header("Allow", _METHODS)
+            resp.set_header("Access-Control-Allow-Methods", _METHODS)
+            resp.set_header("Access-Control-Allow-Headers", _HEADERS)
+            resp.set_header("Access-Control-Max-Age", _DAY)
+            resp.complete = True
+
+    def _allow_origin(self, req: Request, resp: Response) -> None:
+        origin = req.get_header("Origin")
+        if self._any:
+            resp.set_header("Access-Control-Allow-Origin", "*")
+        else:
+            resp.append_header("Vary", "Origin")
+            if origin not in self._origins:
+                return
+            resp.set_header("Access-Control-Allow-Origin", origin)
+            resp.set_header("Access-Control-Allow-Credentials", "true")
+        resp.set_header("Access-Control-Expose-Headers", "Token, Retry-After")

@@ -1,0 +1,124 @@
+"""core4's permissions: what a user may call, and which jobs they may see (contract section 7).
+
+`api://<regex>` or `api://<regex>/<letters>` lets call the API: c = create (POST), r = read (GET),
+u = update (PUT), d = delete; without letters all of them. The regex is held against `API`, the name
+that the original's handler of jobs has, so `api://core4.api.v1.request.queue.*`, `api://core4/crud`
+and `api://.*/r` all mean this API. Who has no such permission may call nothing of it.
+
+`job://<regex>/<x|r>` lets execute or read jobs by their qual_name; executing includes reading.
+`cop` is all permissions at once, as is the role `admin`.
+
+A regex has to match from the start of the name, not up to its end. RE2 runs it: none is slow.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final
+
+from corejob_api.query import patterns
+
+log = logging.getLogger(__name__)
+
+API: Final = "core4.api.v1.request.queue.job.JobHandler"
+"""What the regex of an `api://` permission is held against."""
+
+EVERYTHING: Final = "cop"
+"""The permission that the original gives to its administrators."""
+
+_LETTERS: Final = {
+    "GET": "r",
+    "HEAD": "r",
+    "OPTIONS": "r",
+    "POST": "c",
+    "PUT": "u",
+    "PATCH": "u",
+    "DELETE": "d",
+}
+_ALL_LETTERS: Final = "crud"
+_PROTOCOL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_API: Final = re.compile(r"api://(?P<name>[^\s/]+)(?:/(?P<letters>[crud]+))?")
+_JOB: Final = re.compile(r"job://(?P<name>[^\s/]+)/(?P<letters>[xr]+)")
+_REMEMBERED_NAMES: Final = 4096
+
+
+class Access(IntEnum):
+    """How far a user gets with a job."""
+
+    NONE = 0
+    READ = 1
+    EXECUTE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _JobRule:
+    matches: patterns.Search
+    access: Access
+
+
+class Permissions:
+    """The permissions of one user.
+
+    The answer for a qual_name is remembered: a listing asks for each of its rows.
+
+    Args:
+        permissions: Permissions in core4's form.
+        everything: The user may do all.
+
+    Raises:
+        ValueError: A permission is malformed; the message has it in it.
+    """
+
+    def __init__(self, permissions: Iterable[str] = (), *, everything: bool = False) -> None:
+        self._letters: set[str] = set()
+        self._rules: list[_JobRule] = []
+        self._everything = everything
+        for text in permissions:
+            self._add(text)
+        self._access = lru_cache(_REMEMBERED_NAMES)(self._find_access)
+
+    def may_call(self, method: str) -> bool:
+        """Whether the user may call the API with an HTTP method."""
+        return self._everything or _LETTERS.get(method, "none") in self._letters
+
+    def access(self, qual_name: str) -> Access:
+        """How far the user gets with the jobs of a name."""
+        return self._access(qual_name)
+
+    def _find_access(self, qual_name: str) -> Access:
+        if self._everything:
+            return Access.EXECUTE
+        found = (rule.access for rule in self._rules if rule.matches(qual_name))
+        return max(found, default=Access.NONE)
+
+    def _add(self, text: str) -> None:
+        if text == EVERYTHING:
+            self._everything = True
+        elif parts := _API.fullmatch(text):
+            if _anchored(text, parts["name"])(API):
+                self._letters.update(parts["letters"] or _ALL_LETTERS)
+        elif parts := _JOB.fullmatch(text):
+            access = Access.EXECUTE if "x" in parts["letters"] else Access.READ
+            self._rules.append(_JobRule(_anchored(text, parts["name"]), access))
+        else:
+            _refuse_malformed(text)
+
+
+def _anchored(text: str, pattern: str) -> patterns.Search:
+    try:
+        patterns.regex(pattern)  # by itself: the group around it must not complete a broken one
+        return patterns.regex(rf"\A(?:{pattern})")
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+
+
+def _refuse_malformed(text: str) -> None:
+    """Of the other protocols of core4 (`app://`, `mongodb://`) this service has no use."""
+    protocol = _PROTOCOL.match(text)
+    if protocol is None or protocol[1] in {"api", "job"}:
+        forms = "`api://<regex>[/<letters of crud>]`, `job://<regex>/<x or r>` or `cop`"
+        raise ValueError(f"{text!r} is no permission: it must be {forms}")
+    log.warning("permission %r is ignored: nothing here is called %s://", text, protocol[1])

@@ -1,0 +1,1 @@
+"""Filters, sort orders and searches over documents, with MongoDB's semantics."""

@@ -1,0 +1,93 @@
+"""JSON values in MongoDB's order, and where a dotted path leads in a document.
+
+MongoDB manual: "Comparison/Sort Order", "Query on Embedded Documents", "Query an Array".
+"""
+
+from enum import Enum, auto
+from typing import Any, Final, Literal
+
+Key = tuple[Any, ...]
+"""Comparable and hashable. Values are equal if their keys are; the first item is the bracket."""
+
+
+class _Missing(Enum):
+    MISSING = auto()
+
+
+MISSING: Final = _Missing.MISSING
+"""What a path leads to where there is nothing."""
+Missing = Literal[_Missing.MISSING]
+
+_NULL: Final = (0,)
+_NUMBER, _TEXT, _OBJECT, _ARRAY, _BOOLEAN = 1, 2, 3, 4, 5
+_EMPTY_ARRAY: Final = (-1,)
+_MAX_INDEX_DIGITS: Final = 6
+
+
+def key(value: Any) -> Key:
+    """Where a value stands: nulls, numbers, texts, objects, arrays, booleans.
+
+    Kinds never mix: `1` and `"1"` and true all differ; a missing value is as null.
+    """
+    if isinstance(value, str):
+        return (_TEXT, value)
+    if isinstance(value, bool):
+        return (_BOOLEAN, value)
+    if isinstance(value, int | float):
+        return (_NUMBER, value)
+    if isinstance(value, dict):
+        return (_OBJECT, *((name, key(value[name])) for name in sorted(value)))
+    if isinstance(value, list):
+        return (_ARRAY, *(key(item) for item in value))
+    return _NULL
+
+
+def leaves(document: Any, path: tuple[str, ...]) -> list[Any]:
+    """The values that a path leads to; an array on the way stands for each of its objects."""
+    found: list[Any] = []
+    _descend(document, path, 0, found)
+    return found
+
+
+def _descend(value: Any, path: tuple[str, ...], at: int, found: list[Any]) -> None:
+    if at == len(path):
+        found.append(value)
+    elif isinstance(value, dict):
+        if path[at] in value:
+            _descend(value[path[at]], path, at + 1, found)
+        else:
+            found.append(MISSING)
+    elif isinstance(value, list):
+        _descend_array(value, path, at, found)
+    else:
+        found.append(MISSING)
+
+
+def _descend_array(array: list[Any], path: tuple[str, ...], at: int, found: list[Any]) -> None:
+    index = array_index(path[at])
+    if index is not None and index < len(array):
+        _descend(array[index], path, at + 1, found)
+    for item in array:
+        # What has no such field only counts where the number can't have meant a place in the array.
+        if isinstance(item, dict) and (index is None or path[at] in item):
+            _descend(item, path, at, found)
+
+
+def array_index(name: str) -> int | None:
+    """The place in an array that a part of a path names, or None."""
+    if name.isascii() and name.isdecimal() and len(name) <= _MAX_INDEX_DIGITS:
+        return int(name)
+    return None
+
+
+def sort_key(document: Any, path: tuple[str, ...], *, descending: bool) -> Key:
+    """What a document is sorted by: of an array its least item, or its greatest when descending."""
+    keys: list[Key] = []
+    for leaf in leaves(document, path):
+        if isinstance(leaf, list):
+            keys += [key(item) for item in leaf] or [_EMPTY_ARRAY]
+        else:
+            keys.append(key(leaf))
+    if not keys:
+        return _NULL
+    return max(keys) if descending else min(keys)

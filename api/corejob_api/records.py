@@ -1,0 +1,38 @@
+"""A log record as clients see it (contract section 6)."""
+
+from typing import Any, Final
+
+from corejob import clock
+from corejob_journal.store import LogRecord
+
+_LEVELS: Final = ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO"))
+DIGITS: Final = 12
+
+
+def number(seq: int) -> str:
+    """`_id` of a record, and the id of a frame: of fixed width, so that they sort as text."""
+    return f"{seq:0{DIGITS}d}"
+
+
+def level(levelno: int) -> str:
+    """The level's name; a number between two levels has the name of the lower."""
+    return next((name for least, name in _LEVELS if levelno >= least), "DEBUG")
+
+
+def row(record: LogRecord) -> dict[str, Any]:
+    """The record."""
+    fields: dict[str, Any] = {
+        "_id": number(record.seq),
+        "created": clock.iso(clock.from_epoch(record.epoch)),
+        "epoch": record.epoch,
+        "level": level(record.levelno),
+        "levelno": record.levelno,
+        "message": record.message,
+        "identifier": record.job_id,
+        "qual_name": record.qual_name,
+        "hostname": record.hostname,
+        "username": record.username,
+    }
+    if record.exception is not None:
+        fields["exception"] = record.exception
+    return fields

@@ -1,0 +1,1 @@
+"""Falcon resources: what each URL answers."""

@@ -1,0 +1,76 @@
+"""Enqueue, follow, kill, restart, remove."""
+
+from falcon.asgi import Request, Response
+
+from corejob_api import call
+from corejob_api.call import ApiRequest
+from corejob_api.enqueue import Enqueue, idempotency_key
+from corejob_api.envelope import Envelope
+from corejob_api.jobs import Jobs, job_id_argument
+from corejob_api.metrics import Metrics
+from corejob_api.resources import sse
+from corejob_api.steer import Steer
+from corejob_api.streams.hub import Hub
+
+
+class Actions:
+    """Each answers as ordinary JSON until it has succeeded; only then a stream begins."""
+
+    def __init__(
+        self,
+        *,
+        enqueue: Enqueue,
+        steer: Steer,
+        jobs: Jobs,
+        hub: Hub,
+        envelope: Envelope,
+        metrics: Metrics,
+        trusted_proxies: int,
+    ) -> None:
+        self._enqueue = enqueue
+        self._steer = steer
+        self._jobs = jobs
+        self._hub = hub
+        self._envelope = envelope
+        self._metrics = metrics
+        self._trusted_proxies = trusted_proxies
+
+    async def enqueue(self, req: ApiRequest, resp: Response) -> None:
+        """Enqueue a job."""
+        arguments = call.of(req).arguments
+        follow = arguments.flag("follow", default=True)
+        key = idempotency_key(req.get_header("Idempotency-Key"))
+        host = call.client_host(req, self._trusted_proxies)
+        order = await self._enqueue.order(arguments, call.user_of(req), host)
+        job_id = await self._enqueue.place(order, key)
+        self._metrics.enqueued.inc()
+        self._answer(req, resp, job_id, follow=follow)
+
+    async def restart(self, req: ApiRequest, resp: Response, job_id: str) -> None:
+        """Restart a job."""
+        follow = call.of(req).arguments.flag("follow", default=True)
+        found = await self._steer.restart(job_id_argument(job_id), call.user_of(req))
+        self._answer(req, resp, found, follow=follow)
+
+    async def kill(self, req: Request, resp: Response, job_id: str) -> None:
+        """Kill a job."""
+        done = await self._steer.kill(job_id_argument(job_id), call.user_of(req))
+        self._envelope.answer(req, resp, done)
+
+    async def remove(self, req: Request, resp: Response, job_id: str) -> None:
+        """Take a job out of the queue."""
+        done = await self._steer.remove(job_id_argument(job_id), call.user_of(req))
+        self._envelope.answer(req, resp, done)
+
+    async def follow(self, req: ApiRequest, resp: Response, job_id: str) -> None:
+        """Follow a job, current or past."""
+        job_id = job_id_argument(job_id)
+        resume = sse.resume(req, call.of(req).arguments)
+        await self._jobs.readable(job_id, call.user_of(req))
+        sse.respond(resp, self._hub.follow(job_id, req.receive, resume=resume))
+
+    def _answer(self, req: ApiRequest, resp: Response, job_id: str, *, follow: bool) -> None:
+        if follow:
+            sse.respond(resp, self._hub.follow(job_id, req.receive))
+        else:
+            self._envelope.answer(req, resp, job_id)

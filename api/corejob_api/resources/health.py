@@ -1,0 +1,66 @@
+"""/healthz, /readyz and /metrics: for the cluster, not for clients."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from falcon.asgi import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from corejob_api.metrics import Metrics
+from corejob_api.queue import Queue
+from corejob_journal.store import Store, StoreError
+from corejob_kube.informer import Informer
+
+_DEAF_S: Final = 300.0
+"""The API server sends each watch a bookmark about once a minute."""
+_RECENT_S: Final = 120.0
+
+
+class Health:
+    """Whether the process lives, and whether it can serve."""
+
+    def __init__(
+        self, informers: Sequence[Informer], store: Store, queue: Queue, metrics: Metrics
+    ) -> None:
+        self._informers = informers
+        self._store = store
+        self._queue = queue
+        self._metrics = metrics
+        self._began = time.monotonic()
+
+    async def alive(self, _req: Request, resp: Response) -> None:
+        """A watch that hears nothing for long is dead, whatever the process thinks."""
+        _say(resp, "a watch is silent" if self._silence() > _DEAF_S else None)
+
+    async def ready(self, _req: Request, resp: Response) -> None:
+        """Whether requests can be answered."""
+        _say(resp, await self._trouble())
+
+    async def metrics(self, _req: Request, resp: Response) -> None:
+        """For Prometheus."""
+        self._metrics.queued.set(len(self._queue))
+        resp.content_type = CONTENT_TYPE_LATEST
+        resp.data = generate_latest(self._metrics.registry)
+
+    def _silence(self) -> float:
+        """Seconds since the watch that was silent longest gave a sign of life."""
+        now = time.monotonic()
+        return max(now - max(informer.last_seen, self._began) for informer in self._informers)
+
+    async def _trouble(self) -> str | None:
+        if not all(informer.is_synced for informer in self._informers):
+            return "waiting for Kubernetes"
+        if self._silence() > _RECENT_S:
+            return "Kubernetes does not answer"
+        try:
+            await self._store.ping()
+        except StoreError as error:
+            return str(error)
+        return None
+
+
+def _say(resp: Response, trouble: str | None) -> None:
+    resp.status = 200 if trouble is None else 503
+    resp.content_type = "text/plain; charset=utf-8"
+    resp.data = f"{trouble or 'ok'}\n".encode()

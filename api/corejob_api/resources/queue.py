@@ -1,0 +1,84 @@
+"""The queue, one job, and the catalogue."""
+
+from typing import Any
+
+from falcon.asgi import Request, Response
+
+from corejob_api import call
+from corejob_api.arguments import Arguments
+from corejob_api.catalogue import Catalogue
+from corejob_api.envelope import Envelope
+from corejob_api.jobs import Jobs, job_id_argument
+from corejob_api.paging import page_request
+from corejob_api.query.filters import Predicate
+from corejob_api.query.patterns import Search
+from corejob_api.query.selection import BY_ID, Selection, search_argument
+from corejob_api.queue import Masking, Queue
+from corejob_api.timing import Clock
+
+
+class Listings:
+    """Answers from the caches; nothing here asks Kubernetes."""
+
+    def __init__(
+        self, queue: Queue, catalogue: Catalogue, jobs: Jobs, envelope: Envelope, now: Clock
+    ) -> None:
+        self._queue = queue
+        self._catalogue = catalogue
+        self._jobs = jobs
+        self._envelope = envelope
+        self._now = now
+
+    async def queue(self, req: Request, resp: Response) -> None:
+        """The jobs in the queue."""
+        arguments = call.of(req).arguments
+        selection = _searched(Selection.of(arguments), search_argument(arguments))
+        page = page_request(arguments)
+        masking, now = Masking(call.user_of(req).may_read), self._now()
+        if selection == Selection(None, BY_ID):
+            # By far the most frequent question, and one that needs no more than its page.
+            entries = list(self._queue.queued())
+            window = page.window(len(entries))
+            rows = list(masking.rows(window.cut(entries), now))
+        else:
+            # Masked first: a filter must not find out what its user may not read.
+            found = await selection.apply(masking.rows(self._queue.queued(), now))
+            window = page.window(len(found))
+            rows = list(window.cut(found))
+        self._envelope.page(req, resp, rows, window)
+
+    async def catalogue(self, req: Request, resp: Response) -> None:
+        """The jobs that the user may execute."""
+        arguments = call.of(req).arguments
+        selection = Selection.of(arguments)
+        search = search_argument(arguments)
+        if not _names_job(arguments):
+            selection = _searched(selection, search)
+        page = page_request(arguments)
+        user = call.user_of(req)
+        found = await selection.apply(
+            template.row for template in self._catalogue if user.may_execute(template.qual_name)
+        )
+        window = page.window(len(found))
+        self._envelope.page(req, resp, window.cut(found), window)
+
+    async def detail(self, req: Request, resp: Response, job_id: str) -> None:
+        """One job, current or past."""
+        found = await self._jobs.readable(job_id_argument(job_id), call.user_of(req))
+        self._envelope.answer(req, resp, found.detail())
+
+
+def _names_job(arguments: Arguments) -> bool:
+    return "qual_name" in arguments.mapping("filter")
+
+
+def _searched(selection: Selection, search: Search | None) -> Selection:
+    """A selection that also looks for a text in the qual_name."""
+    if search is None:
+        return selection
+    inner: Predicate | None = selection.predicate
+
+    def fits(row: Any) -> bool:
+        return search(row["qual_name"]) and (inner is None or inner(row))
+
+    return Selection(fits, selection.sort)

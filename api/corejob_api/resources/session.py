@@ -1,0 +1,73 @@
+"""`/login`, `/logout` and `/profile`."""
+
+from typing import Final
+
+from falcon.asgi import Request, Response
+
+from corejob import clock
+from corejob_api import call
+from corejob_api.envelope import Envelope
+from corejob_api.signin import COOKIE, HEADER, SignIn, set_cookie
+
+
+class Login:
+    """Gives a token to who signs in. Public: it looks itself who that is."""
+
+    public: Final = True
+
+    def __init__(self, sign_in: SignIn, envelope: Envelope) -> None:
+        self._sign_in = sign_in
+        self._envelope = envelope
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Sign in."""
+        identity = await self._sign_in.identify(req, call.of(req).arguments)
+        token = self._sign_in.issue(identity.user)
+        resp.set_header(HEADER, token)
+        set_cookie(req, resp, token)
+        self._envelope.answer(req, resp, {"token": token})
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Sign in."""
+        await self.on_get(req, resp)
+
+
+class Logout:
+    """Clears the cookie. Public: who is not signed in is signed out."""
+
+    public: Final = True
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Sign out."""
+        resp.unset_cookie(COOKIE, path="/")
+        self._envelope.answer(req, resp, None)
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Sign out."""
+        await self.on_get(req, resp)
+
+
+class Profile:
+    """Tells who is signed in. It needs no permission."""
+
+    unrestricted: Final = True
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Tell it."""
+        user = call.user_of(req)
+        data = {
+            "_id": user.name,
+            "name": user.name,
+            "realname": user.realname,
+            "email": user.email,
+            "perm": user.perms,
+            "role": user.roles,
+            "token_expires": clock.iso(call.of(req).token_expires),
+        }
+        self._envelope.answer(req, resp, data)

@@ -1,0 +1,71 @@
+"""The table of all routes."""
+
+from typing import Protocol
+
+from corejob_api.resources.actions import Actions
+from corejob_api.resources.log import Log
+from corejob_api.resources.queue import Listings
+from corejob_api.resources.session import Login, Logout, Profile
+from corejob_api.routing import Handler, Route
+
+_PAGE = ("page", "per_page", "sort", "order", "filter")
+_LISTING = (*_PAGE, "search")
+_ENQUEUE = ("qual_name", "args", "follow", "idempotency_key")
+
+
+class Handlers(Protocol):
+    """What answers."""
+
+    listings: Listings
+    log: Log
+    actions: Actions
+    login: Login
+    logout: Logout
+    profile: Profile
+
+    @property
+    def openapi(self) -> Handler:
+        """Gives the OpenAPI document."""
+
+
+def table(to: Handlers) -> tuple[Route, ...]:
+    """All routes below `routing.BASE`."""
+    return (
+        Route("GET", "/job", to.listings.queue, "List the queue.", _LISTING, "page"),
+        Route("POST", "/job", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
+              "id or stream", (404, 409, 429)),
+        Route("POST", "/job/enqueue", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
+              "id or stream", (404, 409, 429)),
+        Route("GET", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
+        Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
+        Route("GET", "/job/list", to.listings.catalogue,
+              "List the catalogue: the jobs that you may execute.", _LISTING, "page"),
+        Route("GET", "/job/{job_id}", to.listings.detail, "Show a job, current or past.", (),
+              "job", (404,)),
+        Route("GET", "/job/detail/{job_id}", to.listings.detail, "Show a job, current or past.",
+              (), "job", (404,)),
+        Route("GET", "/job/follow/{job_id}", to.actions.follow,
+              "Follow the states and the log of a job.", ("last_event_id",), "stream", (404,)),
+        Route("GET", "/job/log/{job_id}", to.log.get, "Show or follow the log of a job.",
+              (*_PAGE, "follow_log", "last_event_id"), "page or stream", (404,)),
+        Route("PUT", "/job/kill/{job_id}", to.actions.kill, "Kill a job.", (), "done",
+              (404, 409)),
+        Route("PUT", "/job/restart/{job_id}", to.actions.restart, "Restart a job.", ("follow",),
+              "id or stream", (404, 409)),
+        Route("PUT", "/job/remove/{job_id}", to.actions.remove, "Take a job out of the queue.",
+              (), "done", (404, 409)),
+        *_session(to),
+        Route("GET", "/openapi.json", to.openapi, "This document.", (), "document", public=True),
+    )  # fmt: skip
+
+
+def _session(to: Handlers) -> tuple[Route, ...]:
+    sign_in = "Sign in; the token is in the answer, in header Token and in a cookie."
+    names = ("username", "password")
+    return (
+        Route("GET", "/login", to.login.on_get, sign_in, names, "token", public=True),
+        Route("POST", "/login", to.login.on_post, sign_in, names, "token", public=True),
+        Route("GET", "/logout", to.logout.on_get, "Sign out.", public=True),
+        Route("POST", "/logout", to.logout.on_post, "Sign out.", public=True),
+        Route("GET", "/profile", to.profile.on_get, "Show who you are.", unrestricted=True),
+    )

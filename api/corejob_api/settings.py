@@ -1,0 +1,94 @@
+"""The API's settings, read from the environment once, at start."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_SECRET_BYTES: Final = 32
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator of the service can set.
+
+    Attributes:
+        namespace: The namespace that is served.
+        jwt_secret: Key of the tokens' signatures, at least 32 bytes.
+        store_url: The journal's store.
+        users_file: JSON list of the users; None: nobody can sign in.
+        cors_origins: Origins that browsers may call from; `*` is any, empty is none.
+        queue_limit: Jobs in the queue from which on an enqueue answers 429.
+        trusted_proxies: How many proxies in front add to `X-Forwarded-For`; 0: it is ignored.
+    """
+
+    namespace: str
+    jwt_secret: bytes = field(repr=False)
+    store_url: str = field(default="sqlite:////var/lib/core4/journal.db", repr=False)
+    users_file: Path | None = None
+    host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: the Service in front decides
+    port: int = 5001
+    cors_origins: tuple[str, ...] = ("*",)
+    queue_limit: int = 20_000
+    trusted_proxies: int = 0
+    log_level: str = "INFO"
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings.
+
+    Raises:
+        ValueError: A variable is missing or bad; the message names it.
+        OSError: A file that a variable names can't be read.
+    """
+
+    def number(name: str, default: int) -> int:
+        text = environ.get(name) or str(default)
+        if not text.isdecimal():
+            raise ValueError(f"{name} must be a whole number, got {text!r}")
+        return int(text)
+
+    users = environ.get("CORE4_USERS_FILE")
+    origins = environ.get("CORE4_CORS_ORIGINS", "*")
+    return Settings(
+        namespace=_namespace(environ),
+        jwt_secret=_jwt_secret(environ),
+        store_url=environ.get("CORE4_STORE_URL") or "sqlite:////var/lib/core4/journal.db",
+        users_file=Path(users) if users else None,
+        host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
+        port=number("CORE4_PORT", 5001),
+        cors_origins=tuple(text.strip() for text in origins.split(",") if text.strip()),
+        queue_limit=number("CORE4_QUEUE_LIMIT", 20_000),
+        trusted_proxies=number("CORE4_TRUSTED_PROXIES", 0),
+        log_level=_log_level(environ),
+    )
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = (environ.get("CORE4_LOG_LEVEL") or "INFO").upper()
+    if level not in _LEVELS:
+        raise ValueError(f"CORE4_LOG_LEVEL must be one of {', '.join(_LEVELS)}, got {level!r}")
+    return level
+
+
+def _namespace(environ: Mapping[str, str]) -> str:
+    namespace = environ.get("CORE4_NAMESPACE", "")
+    if not namespace and _NAMESPACE_FILE.exists():
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    if not namespace:
+        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
+    return namespace
+
+
+def _jwt_secret(environ: Mapping[str, str]) -> bytes:
+    """Without a file the key is random: tokens end with the process, replicas share none."""
+    path = environ.get("CORE4_JWT_SECRET_FILE")
+    if not path:
+        return secrets.token_bytes(_SECRET_BYTES)
+    secret = Path(path).read_bytes().strip()
+    if len(secret) < _SECRET_BYTES:
+        raise ValueError(f"CORE4_JWT_SECRET_FILE must hold at least {_SECRET_BYTES} characters")
+    return secret

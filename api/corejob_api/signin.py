@@ -1,0 +1,137 @@
+"""Who sends a request: Basic, a token, or arguments that say it (contract section 1)."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from falcon.asgi import Request, Response
+
+from corejob_api.arguments import Arguments
+from corejob_api.errors import unauthorized
+from corejob_api.passwords import Passwords
+from corejob_api.tokens import LIFE, Tokens
+from corejob_api.users import User, UserBase
+
+COOKIE: Final = "token"
+HEADER: Final = "Token"
+_ARGUMENTS: Final = ("token", "username", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is signed in, and how.
+
+    Attributes:
+        token_expires: When the token ends that the client sent; None if it sent none.
+        fresh_token: The successor of a token that is getting old.
+        by_cookie: The token came as a cookie.
+    """
+
+    user: User
+    token_expires: datetime | None = None
+    fresh_token: str | None = field(default=None, repr=False)
+    by_cookie: bool = False
+
+
+class SignIn:
+    """Finds out who sends a request."""
+
+    def __init__(self, users: UserBase, passwords: Passwords, tokens: Tokens) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._tokens = tokens
+
+    async def identify(self, req: Request, arguments: Arguments) -> Identity:
+        """Who sends this request. What signs in is taken out of the arguments.
+
+        Of several ways the first one counts, even if it fails: the header `Authorization`, the
+        arguments `token`, then `username` and `password`, the cookie.
+
+        Raises:
+            ApiError: Nobody, or not who they say they are (401), or too many at once (429).
+        """
+        given = Arguments({name: arguments.take(name) for name in _ARGUMENTS})
+        header = req.get_header("Authorization")
+        if header is not None:
+            return await self._by_header(header)
+        token = given.optional_text("token")
+        if token is not None:
+            return self._by_token(token)
+        username = given.optional_text("username")
+        if username is not None:
+            return await self._by_password(username, given.optional_text("password") or "")
+        cookie = req.cookies.get(COOKIE)
+        if cookie:
+            return self._by_token(cookie, by_cookie=True)
+        raise unauthorized("not signed in")
+
+    def issue(self, user: User) -> str:
+        """A new token for a user."""
+        return self._tokens.issue(user.name)
+
+    async def _by_header(self, header: str) -> Identity:
+        scheme, _, value = header.strip().partition(" ")
+        if scheme.lower() == "basic":
+            name, password = _basic(value.strip())
+            return await self._by_password(name, password)
+        if scheme.lower() == "bearer":
+            return self._by_token(value.strip())
+        raise unauthorized("the header Authorization must be Basic or Bearer")
+
+    async def _by_password(self, name: str, password: str) -> Identity:
+        user = self._users.find(name)
+        credential = self._users.credential(name)
+        if not await self._passwords.check(name, credential, password) or user is None:
+            raise unauthorized("wrong username or password")
+        return Identity(user)
+
+    def _by_token(self, token: str, *, by_cookie: bool = False) -> Identity:
+        try:
+            claims = self._tokens.read(token)
+        except ValueError as error:
+            raise unauthorized(str(error)) from None
+        user = self._users.find(claims.name)
+        if user is None:
+            raise unauthorized("the token is not valid")
+        fresh = self._tokens.issue(user.name) if claims.is_old else None
+        return Identity(user, claims.expires_at, fresh, by_cookie)
+
+
+def renew(req: Request, resp: Response, identity: Identity) -> None:
+    """Hand out the successor of an old token, in the header and, if it came as one, the cookie."""
+    if identity.fresh_token is None:
+        return
+    resp.set_header(HEADER, identity.fresh_token)
+    if identity.by_cookie:
+        set_cookie(req, resp, identity.fresh_token)
+
+
+def set_cookie(req: Request, resp: Response, token: str) -> None:
+    """Set the cookie `token`; over HTTP it can't be marked for HTTPS only."""
+    resp.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(LIFE.total_seconds()),
+        path="/",
+        secure=req.forwarded_scheme == "https",
+        http_only=True,
+        same_site="Lax",
+    )
+
+
+def _basic(value: str) -> tuple[str, str]:
+    """Name and password. Clients that are no browsers (requests) encode them in Latin-1."""
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise unauthorized("the header Authorization is malformed") from None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise unauthorized("the header Authorization is malformed")
+    return name, password

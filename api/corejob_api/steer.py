@@ -1,0 +1,202 @@
+"""Kill, restart and remove (contract section 5): patches of the CoreJob, decided on its state."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import clock, ids, lineage
+from corejob.identity import identity
+from corejob.model import CoreJob
+from corejob.names import MANAGER_API
+from corejob.state import FINAL, STOPPED, State
+from corejob_api.claims import Claim, Claims, TakenError
+from corejob_api.errors import ApiError, forbidden, job_not_found, unavailable
+from corejob_api.jobs import Jobs
+from corejob_api.locks import Locks
+from corejob_api.queue import Queue
+from corejob_api.timing import Clock
+from corejob_api.users import User
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
+from corejob_kube.resources import COREJOBS
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to write, and what the answer is then.
+
+    Attributes:
+        spec: Fields of the spec to set; empty: nothing is to be written.
+        answer: What the client gets.
+    """
+
+    spec: dict[str, Any]
+    answer: Any = True
+
+
+def kill(job: CoreJob) -> Change:
+    """Kill a job; one that has ended already stays as it is."""
+    return Change({} if job.state in FINAL else {"kill": True})
+
+
+def remove(job: CoreJob) -> Change:
+    """Take a job out of the queue, a running one when its trial ends."""
+    return Change({} if job.remove else {"remove": True})
+
+
+def restart_waiting(job: CoreJob, now: datetime) -> Change:
+    """Start the next trial of a failed or deferred job at once."""
+    return Change({"restartAt": clock.render(now)}, job.id)
+
+
+class Steer:
+    """Steers jobs in the queue."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        namespace: str,
+        queue: Queue,
+        jobs: Jobs,
+        claims: Claims,
+        locks: Locks,
+        now: Clock,
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._queue = queue
+        self._jobs = jobs
+        self._claims = claims
+        self._locks = locks
+        self._now = now
+
+    async def kill(self, job_id: str, user: User) -> bool:
+        """Kill a job."""
+        return bool(await self._change(job_id, user, kill))
+
+    async def remove(self, job_id: str, user: User) -> bool:
+        """Take a job out of the queue."""
+        return bool(await self._change(job_id, user, remove))
+
+    async def restart(self, job_id: str, user: User) -> str:
+        """Restart a job; the id of the one that runs then: the same, or of its child.
+
+        Raises:
+            ApiError: 404, 403, or 409: it is pending or running.
+        """
+        job = await self._steerable(job_id, user)
+        async with self._locks.hold(identity(job.qual_name, job.args)):
+            job = await self._steerable(job_id, user)
+            if job.state in STOPPED:
+                return await self._replace(job, user)
+
+            def wake(seen: CoreJob) -> Change:
+                if seen.state in {State.FAILED, State.DEFERRED}:
+                    return restart_waiting(seen, self._now())
+                raise ApiError(
+                    409, f"job [{seen.id}] is {seen.state}: only a job that waits for another "
+                    "trial or has stopped can be restarted"
+                )  # fmt: skip
+
+            return str(await self._change(job_id, user, wake))
+
+    async def _steerable(self, job_id: str, user: User) -> CoreJob:
+        entry = self._queue.get(job_id)
+        job = entry.job if entry is not None else await self._jobs.fetch(job_id)
+        return self._allowed(job_id, job, user)
+
+    @staticmethod
+    def _allowed(job_id: str, job: CoreJob | None, user: User) -> CoreJob:
+        if job is None or not job.in_queue:
+            raise job_not_found(job_id)
+        if not user.may_execute(job.qual_name):
+            raise forbidden(f"no permission to execute job [{job.qual_name}]")
+        return job
+
+    async def _change(self, job_id: str, user: User, decide: Callable[[CoreJob], Change]) -> Any:
+        """Decide on the job as it is, and write that if it is still so; else look again."""
+        job = await self._steerable(job_id, user)
+        for _ in range(_TRIES):
+            change = decide(job)
+            if not change.spec:
+                return change.answer
+            try:
+                await self._patch(job, change.spec)
+            except ConflictError:
+                job = self._allowed(job_id, await self._again(job), user)
+            else:
+                return change.answer
+        raise unavailable(f"job [{job_id}] changes too fast, try again")
+
+    async def _again(self, job: CoreJob) -> CoreJob | None:
+        """The job as the API server has it now."""
+        fresh = await self._jobs.fetch(job.name)
+        if fresh is None:
+            self._queue.forget(job)
+        return fresh
+
+    async def _patch(self, job: CoreJob, spec: dict[str, Any]) -> None:
+        body = {"metadata": {"resourceVersion": job.resource_version}, "spec": spec}
+        try:
+            answer = await self._kube.patch(
+                COREJOBS, self._namespace, job.name, body, manager=MANAGER_API
+            )
+        except NotFoundError:
+            self._queue.forget(job)
+            raise job_not_found(job.id) from None
+        except InvalidError as error:
+            raise ApiError(409, error.message) from None
+        self._queue.put(answer)
+
+    # --- restart of a job that has stopped: another one takes its place ---------------------------
+
+    async def _replace(self, job: CoreJob, user: User) -> str:
+        """First the claim, so that no enqueue gets in between; then the old one goes, then the new.
+
+        If we die after the second step, the operator makes the child.
+        """
+        child_id = ids.new_id(self._now())
+
+        def go(seen: CoreJob) -> Change:
+            return Change({"childId": child_id}, seen)
+
+        claim = await self._inherit(job, child_id)
+        try:
+            old: CoreJob = await self._change(job.id, user, go)
+        except ApiError:
+            if claim is not None:
+                await self._claims.release(claim)
+            raise
+        await self._create_child(old, child_id, claim)
+        return child_id
+
+    async def _inherit(self, job: CoreJob, child_id: str) -> Claim | None:
+        """The claim on name and args; None if another job has it, which kubectl can bring about."""
+        fingerprint = identity(job.qual_name, job.args)
+        try:
+            return await self._claims.take(fingerprint, child_id, heir_of=job.id)
+        except TakenError:
+            return None
+
+    async def _create_child(self, old: CoreJob, child_id: str, claim: Claim | None) -> None:
+        body = lineage.restart(old, child_id)
+        child: CoreJob | None
+        try:
+            made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
+        except ConflictError:
+            child = await self._jobs.fetch(child_id)  # the operator was faster
+        except KubeError as error:
+            # The old job names its child by now: the operator makes it as soon as it can.
+            log.warning("the operator has to make job %s: %s", child_id, error)
+            raise
+        else:
+            child = self._queue.put(made)
+        if claim is not None and child is not None:
+            self._claims.bequeath(claim, child)

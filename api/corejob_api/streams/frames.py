@@ -1,0 +1,61 @@
+"""The frames of a stream, as bytes (contract section 3)."""
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from corejob_api import records
+from corejob_journal.store import Gap, LogRecord
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+class Event(StrEnum):
+    """The types of frames."""
+
+    STATE = "state"
+    LOG = "log"
+    GAP = "gap"
+    LAGGED = "lagged"
+    CLOSE = "close"
+
+
+class Mode(StrEnum):
+    """When a record was written, as its follower sees it."""
+
+    BEFORE = "prelog"
+    LIVE = "watchlog"
+    AFTER = "postlog"
+
+
+def frame(event: Event, data: bytes, seq: int) -> bytes:
+    """A frame. `seq` is the number of the last log record sent; data is JSON, so one line."""
+    head = f"id: {records.number(seq)}\nevent: {event}\ndata: "
+    return head.encode() + data + b"\n\n"
+
+
+def encode(data: Any) -> bytes:
+    """JSON."""
+    return msgspec.json.encode(data)
+
+
+def encode_record(record: LogRecord) -> bytes:
+    """A record as JSON without its end: `log_frame` adds the mode, which differs by follower."""
+    return msgspec.json.encode(records.row(record))[:-1]
+
+
+def log_frame(seq: int, record: bytes, mode: Mode) -> bytes:
+    """The frame of a record."""
+    return frame(Event.LOG, record + f',"mode":"{mode}"}}'.encode(), seq)
+
+
+def gap_frame(gap: Gap) -> bytes:
+    """The frame that says that records are missing after `gap.after_seq`."""
+    data = {
+        "after": records.number(gap.after_seq),
+        "from": gap.first_n,
+        "to": gap.last_n,
+        "reason": gap.reason,
+    }
+    return frame(Event.GAP, encode(data), gap.after_seq)

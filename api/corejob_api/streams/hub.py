@@ -1,0 +1,106 @@
+"""The hub: one ear for all followers, at the store and at the queue."""
+
+import asyncio
+from typing import Final
+
+from corejob_api.metrics import Metrics
+from corejob_api.queue import Queue
+from corejob_api.streams.feed import Feed
+from corejob_api.streams.follower import Follower, Receive
+from corejob_api.tasks import log_failure
+from corejob_api.timing import Clock
+from corejob_journal.store import Store
+
+KEEP_ALIVE_S: Final = 15.0
+
+
+class Hub:
+    """Opens a feed for each job that somebody follows, and closes it after the last one."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: Store,
+        now: Clock,
+        metrics: Metrics,
+        *,
+        keep_alive: float = KEEP_ALIVE_S,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._now = now
+        self._metrics = metrics
+        self._keep_alive = keep_alive
+        self._feeds: dict[str, Feed] = {}
+        self._followers: set[Follower] = set()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._listen(), name="journal changes")
+        self._task.add_done_callback(log_failure)
+
+    def end_streams(self) -> None:
+        """End all streams, so that their clients connect anew elsewhere, and begin no more."""
+        self._stopping = True
+        for follower in list(self._followers):
+            follower.end()
+
+    async def stop(self) -> None:
+        """End all streams and stop listening."""
+        self.end_streams()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._followers)
+
+    @property
+    def feeds(self) -> int:
+        """How many jobs are followed."""
+        return len(self._feeds)
+
+    def follow(
+        self, job_id: str, receive: Receive, *, states: bool = True, resume: int = 0
+    ) -> Follower:
+        """A stream of a job for a client."""
+        return Follower(
+            self,
+            job_id,
+            receive,
+            metrics=self._metrics,
+            keep_alive=self._keep_alive,
+            states=states,
+            resume=resume,
+        )
+
+    def join(self, job_id: str, follower: Follower) -> Feed | None:
+        """Let a follower take part; None if the server stops."""
+        if self._stopping:
+            return None
+        feed = self._feeds.get(job_id)
+        if feed is None:
+            feed = self._feeds[job_id] = Feed(job_id, self._queue, self._store, self._now)
+        feed.readers.add(follower)
+        self._followers.add(follower)
+        self._metrics.streams.set(len(self._followers))
+        return feed
+
+    async def leave(self, feed: Feed, follower: Follower) -> None:
+        """Let a follower go, and its feed if it was the last."""
+        feed.readers.discard(follower)
+        self._followers.discard(follower)
+        self._metrics.streams.set(len(self._followers))
+        if not feed.readers and self._feeds.get(feed.job_id) is feed:
+            del self._feeds[feed.job_id]
+            await feed.close()
+
+    async def _listen(self) -> None:
+        async for ids in self._store.changes():
+            for job_id in ids or list(self._feeds):
+                feed = self._feeds.get(job_id)
+                if feed is not None:
+                    feed.poke()

@@ -1,0 +1,38 @@
+"""Percentiles, and what one series adds to another."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of all does not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def summary(name: str, seconds: Sequence[float], shares: Sequence[float]) -> dict[str, Any]:
+    """One series in milliseconds: its percentiles, and the series itself."""
+    points = {_label(share): round(percentile(seconds, share) * 1000, 2) for share in shares}
+    return {"name": name, "count": len(seconds), **points, "ms": [_ms(value) for value in seconds]}
+
+
+def comparison(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Difference (ms) and ratio of each percentile of two summaries."""
+    labels = [name for name in ours if name.startswith("p") and name in base]
+    return {
+        "of": ours["name"],
+        "to": base["name"],
+        "difference": {name: round(ours[name] - base[name], 2) for name in labels},
+        "ratio": {
+            name: round(ours[name] / base[name], 3) if base[name] else None for name in labels
+        },
+    }
+
+
+def _label(share: float) -> str:
+    return f"p{share * 100:g}"
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,138 @@
+"""Plain Kubernetes by its REST API: a Job made, its pod watched, its log followed.
+
+The requests are those of `kubectl create` and `kubectl logs -f`, without the start of kubectl.
+"""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
+from tests.support.jobs import DUMMY
+from tests.support.kubectl import Kubectl
+
+_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A connection to the API server, for one namespace.
+
+    Attributes:
+        image: the service's image, which jobs run in.
+        pull_policy: its pull policy.
+    """
+
+    host: str
+    namespace: str
+    image: str
+    pull_policy: str
+    session: requests.Session
+
+    @classmethod
+    @contextlib.contextmanager
+    def connect(cls, kubectl: Kubectl, deployment: str) -> Iterator["Cluster"]:
+        """Connect as kubectl does; the image is that of the deployment."""
+        settings = Configuration()
+        load_kube_config(
+            config_file=str(kubectl.provider.kubeconfig), client_configuration=settings
+        )
+        container = kubectl.json("get", deployment)["spec"]["template"]["spec"]["containers"][0]
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = settings.ssl_ca_cert if settings.verify_ssl else False
+            if settings.cert_file:
+                session.cert = (settings.cert_file, settings.key_file)
+            session.headers.update(
+                {item["key"]: item["value"] for item in settings.auth_settings().values()}
+            )
+            host = settings.host.rstrip("/")
+            image, policy = container["image"], container["imagePullPolicy"]
+            yield cls(host, kubectl.namespace, image, policy, session)
+
+    def create_job(self, args: dict[str, Any]) -> str:
+        """Make a Job that runs the example job once, as the operator would; returns its name."""
+        name = f"bench-{uuid.uuid4().hex[:12]}"
+        url = f"{self.host}/apis/batch/v1/namespaces/{self.namespace}/jobs"
+        self._checked(self.session.post(url, json=self._job(name, args), timeout=_SECONDS))
+        return name
+
+    def delete_job(self, name: str) -> None:
+        """Delete a Job and its pod."""
+        url = f"{self.host}/apis/batch/v1/namespaces/{self.namespace}/jobs/{name}"
+        body = {"propagationPolicy": "Background"}
+        self._checked(self.session.delete(url, json=body, timeout=_SECONDS))
+
+    def started_pod(self, job: str) -> str:
+        """Watch until the container of the Job's pod has started; returns the pod's name."""
+        url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods"
+        params = {"watch": "true", "labelSelector": f"batch.kubernetes.io/job-name={job}"}
+        with self.session.get(url, params=params, stream=True, timeout=_SECONDS) as response:
+            self._checked(response)
+            for line in whole_lines(response):
+                pod = json.loads(line)["object"]
+                if _has_started(pod):
+                    name: str = pod["metadata"]["name"]
+                    return name
+        raise AssertionError(f"the watch ended before the pod of the Job {job} started")
+
+    def first_line(self, pod: str) -> str:
+        """Follow the log of a pod; returns its first line when that comes."""
+        url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        params = {"follow": "true"}
+        with self.session.get(url, params=params, stream=True, timeout=_SECONDS) as response:
+            self._checked(response)
+            for line in whole_lines(response):
+                return line.decode()
+        raise AssertionError(f"the pod {pod} wrote nothing")
+
+    @staticmethod
+    def _checked(response: requests.Response) -> None:
+        assert response.ok, f"{response.url}: {response.status_code} {response.text}"
+
+    def _job(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        told = {"id": "0" * 24, "qualName": DUMMY, "args": args, "trial": 1}
+        told |= {"attempts": 1, "attemptsLeft": 1, "progressIntervalSeconds": 5}
+        container = {
+            "name": "job",
+            "image": self.image,
+            "imagePullPolicy": self.pull_policy,
+            "command": ["core4", "run"],
+            "env": [{"name": "CORE4_JOB", "value": json.dumps(told)}],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }
+        pod = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [container],
+        }
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "core4-bench"}},
+            "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        }
+
+
+def whole_lines(response: requests.Response) -> Iterator[bytes]:
+    """Lines as soon as they are whole (`iter_lines` waits for a block to fill)."""
+    buffer = b""
+    for chunk in response.iter_content(chunk_size=None):
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        yield from lines
+
+
+def _has_started(pod: dict[str, Any]) -> bool:
+    statuses = pod["status"].get("containerStatuses") or [{}]
+    state = statuses[0].get("state") or {}
+    return "running" in state or "terminated" in state

@@ -1,0 +1,30 @@
+"""The figures as a table for people."""
+
+from typing import Any
+
+
+def table(part: dict[str, Any]) -> str:
+    """The series of a measurement, and their comparisons, as aligned text."""
+    labels = [name for name in part["series"][0] if name.startswith("p")]
+    rows = [["ms", "n", *labels]]
+    rows += [
+        [series["name"], str(series["count"]), *(f"{series[x]:.1f}" for x in labels)]
+        for series in part["series"]
+    ]
+    for compared in part["comparisons"]:
+        pair = f"{compared['of']} - {compared['to']}"
+        rows.append([pair, "", *(f"{compared['difference'][x]:+.1f}" for x in labels)])
+        pair = f"{compared['of']} / {compared['to']}"
+        rows.append([pair, "", *(_ratio(compared["ratio"][x]) for x in labels)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join([part["title"], *(_line(row, widths) for row in rows)])
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"x{value:.2f}"
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    name = row[0].ljust(widths[0])
+    cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join(["", name, *cells])

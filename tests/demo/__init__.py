@@ -1,0 +1,1 @@
+"""``python -m tests.demo``: shows what the running service does, with the example job."""

@@ -1,0 +1,99 @@
+"""The suite on the real cluster: the cluster, the image, the service, and a clean queue.
+
+A namespace and a release for each test would cost some ten seconds each. So the tests share one
+release in a namespace of its own, each with its own jobs, and whatever a test leaves in the queue
+is killed and removed after it. Tests that kill, reconfigure or uninstall the service itself, or
+need an empty world, use `own_release`: another release, for one module, gone afterwards.
+
+All waits are for conditions, with deadlines (`tests.support.waiting`).
+"""
+
+from collections.abc import Generator, Iterator
+
+import pytest
+from tests.cluster import deploy, diagnostics
+from tests.cluster.provider import Provider
+from tests.cluster.providers import choose
+from tests.e2e.values import CLERK, VALUES
+from tests.support.kubectl import Kubectl
+from tests.support.release import Release, released
+from tests.support.rest import Rest
+
+# The first test of a session also pays for the image and the release.
+_TIMEOUT = 900
+_dumped = pytest.StashKey[set[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/e2e/" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the state of the namespace in which a test has failed; once for each namespace."""
+    del call
+    report = yield
+    if report.failed:
+        shown = item.config.stash.setdefault(_dumped, set())
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Release) and value.namespace not in shown:
+                shown.add(value.namespace)
+                diagnostics.dump(value.provider, value.namespace)
+    return report
+
+
+@pytest.fixture(scope="session")
+def provider() -> Provider:
+    chosen = choose()
+    chosen.up()
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def image(provider: Provider) -> str:
+    return deploy.provide_image(provider)
+
+
+@pytest.fixture(scope="session")
+def release(provider: Provider, image: str) -> Iterator[Release]:
+    """The service that the tests share."""
+    with released(provider, image, VALUES) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="module")
+def own_release(provider: Provider, image: str) -> Iterator[Release]:
+    """A service for one module, that its tests may do anything to."""
+    with released(provider, image, VALUES) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="session")
+def rest(release: Release) -> Iterator[Rest]:
+    """The administrator's client."""
+    with release.rest() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def clerk(release: Release) -> Iterator[Rest]:
+    """The client of a user who may execute the example job, and nothing else."""
+    with release.rest(CLERK, CLERK) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def kubectl(release: Release) -> Kubectl:
+    return release.kubectl
+
+
+@pytest.fixture(autouse=True)
+def emptied(rest: Rest) -> Iterator[None]:
+    """Leaves the queue empty. A module with a release of its own has its own of this name."""
+    yield
+    rest.empty_queue()

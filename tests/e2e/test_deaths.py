@@ -1,0 +1,367 @@
+"""Every cause of death, told apart by making it happen with real pods.
+
+After each, REST, kubectl and the Event on the CoreJob have to tell the same story.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.e2e.manifests import template
+from tests.support import corejobs
+from tests.support.jobs import FAILING, MEMORY, SLEEPY
+from tests.support.kubectl import Kubectl
+from tests.support.rest import Rest
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.cluster
+
+START = "start execution"
+KILLED_LINE = "done execution with [killed] after ["
+NO_ATTEMPT_USED = 3
+SHELL = "e2e.deaths.Shell"
+
+
+def shell(qual_name: str, script: str, image: str, **pod: Any) -> dict[str, Any]:
+    """The template of a job that is a shell script."""
+    container = {"name": "job", "image": image, "command": ["sh", "-c", script]}
+    return template(qual_name, runtime="container", pod={"containers": [container], **pod})
+
+
+def provide(rest: Rest, kubectl: Kubectl, document: dict[str, Any]) -> str:
+    """Apply a template and wait until the service knows it; returns the job's name."""
+    kubectl.apply(document)
+    qual_name: str = document["spec"]["qualName"]
+    rest.wait_listed(qual_name)
+    return qual_name
+
+
+def sleeping(rest: Rest, **args: Any) -> str:
+    """The id of a job that sleeps, and whose log is being read."""
+    job_id = rest.enqueue(SLEEPY, sleep=600, attempts=NO_ATTEMPT_USED, **args)
+    with rest.follow(job_id) as stream:
+        stream.line("sleeping [600] seconds")
+    return job_id
+
+
+def verdict(rest: Rest, kubectl: Kubectl, job_id: str, reason: str) -> dict[str, Any]:
+    """The document of a job that stands still, checked against kubectl and the Event."""
+    document = rest.wait(job_id, lambda row: row["reason"] == reason, what=f"says {reason}")
+    assert corejobs.differences(corejobs.status(kubectl, job_id), document) == {}
+    event = corejobs.wait_event(kubectl, job_id, reason)
+    assert event["type"] == ("Normal" if document["state"] == "complete" else "Warning")
+    assert event["note" if "note" in event else "message"].startswith(f"{document['state']}, trial")
+    return document
+
+
+def check_killed(document: dict[str, Any], *, by_user: bool) -> None:
+    """It was killed, with all its attempts left."""
+    assert document["state"] == "killed"
+    assert document["attempts_left"] == NO_ATTEMPT_USED
+    assert (document["killed_at"] is not None) is by_user
+    assert document["flag"]["killed"] is by_user
+    assert document["last_error"]["exception"] == "JobKilledByWorker"
+    assert document["locked"] is None
+
+
+# --- killed ------------------------------------------------------------------------------------
+
+
+def test_killed_by_the_user(rest: Rest, kubectl: Kubectl):
+    job_id = sleeping(rest)
+    rest.kill(job_id)
+    document = verdict(rest, kubectl, job_id, "Killed")
+    check_killed(document, by_user=True)
+    assert document["message"] == "killed by the user"
+    assert rest.messages(job_id)[-1].startswith(KILLED_LINE)
+
+
+def test_the_pod_is_deleted_by_hand(rest: Rest, kubectl: Kubectl):
+    job_id = sleeping(rest)
+    kubectl("delete", "pod", corejobs.pod_name(kubectl, job_id))
+    document = verdict(rest, kubectl, job_id, "PodDeleted")
+    check_killed(document, by_user=False)
+    assert "the pod was deleted by somebody else" in document["message"]
+    assert rest.messages(job_id)[-1].startswith(KILLED_LINE)
+
+
+def test_the_pod_is_deleted_by_force(rest: Rest, kubectl: Kubectl):
+    job_id = sleeping(rest)
+    pod = corejobs.pod_name(kubectl, job_id)
+    kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    document = verdict(rest, kubectl, job_id, "PodDeleted")
+    check_killed(document, by_user=False)
+    assert rest.messages(job_id)[-1].startswith(KILLED_LINE)
+
+
+def test_the_job_is_deleted_by_hand(rest: Rest, kubectl: Kubectl):
+    job_id = sleeping(rest)
+    kubectl("delete", "job", f"{job_id}-1")
+    document = verdict(rest, kubectl, job_id, "JobDeleted")
+    check_killed(document, by_user=False)
+    assert "the Job was deleted by somebody else" in document["message"]
+    assert rest.messages(job_id)[-1].startswith(KILLED_LINE)
+
+
+# --- memory, time, code ------------------------------------------------------------------------
+
+
+def test_out_of_memory(rest: Rest, kubectl: Kubectl):
+    limits = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
+    name = provide(
+        rest, kubectl, template(MEMORY, pod={"containers": [{"name": "job", "resources": limits}]})
+    )
+    job_id = rest.enqueue(name, mb=512, attempts=2, error_time=600)
+    document = verdict(rest, kubectl, job_id, "RetryLater")
+    assert (document["state"], document["attempts_left"]) == ("failed", 1)
+    assert document["last_error"]["exception"].startswith("OOMKilled")
+    assert document["killed_at"] is None
+    rest.restart(job_id)
+    rest.wait_state(job_id, "error")
+    document = verdict(rest, kubectl, job_id, "OOMKilled")
+    assert document["message"].startswith("OOMKilled: the container used more memory")
+    assert document["last_error"]["exception"] == document["message"]
+    assert (document["trial"], document["attempts_left"]) == (2, 0)
+    messages = rest.messages(job_id)
+    assert messages.count(START) == 2
+    assert messages.count("holding [8] MB") == 2
+    assert messages[-1].startswith("done execution with [error] after [")
+
+
+def test_longer_than_the_deadline_of_its_pod(rest: Rest, kubectl: Kubectl, image: str):
+    script = "trap 'exit 1' TERM; echo begun; sleep 600 & wait"
+    document = shell("e2e.deaths.Deadline", script, image, activeDeadlineSeconds=4)
+    job_id = rest.enqueue(provide(rest, kubectl, document))
+    document = verdict(rest, kubectl, job_id, "DeadlineExceeded")
+    assert (document["state"], document["attempts_left"]) == ("error", 0)
+    assert document["message"].startswith("DeadlineExceeded: ")
+    assert document["last_error"]["exception"].startswith("DeadlineExceeded: ")
+    assert document["killed_at"] is None
+    assert rest.messages(job_id)[0] == "begun"
+
+
+def test_the_code_fails(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(FAILING, message="by design")
+    document = verdict(rest, kubectl, job_id, "CodeError")
+    assert (document["state"], document["attempts_left"]) == ("error", 0)
+    assert "by design" in document["message"]
+    assert document["last_error"]["exception"] == "RuntimeError('by design')"
+    assert any("acceptance.py" in line for line in document["last_error"]["traceback"])
+    assert document["killed_at"] is None
+
+
+def test_the_class_can_not_be_imported(rest: Rest, kubectl: Kubectl):
+    name = provide(rest, kubectl, template("e2e.deaths.missing.Module"))
+    job_id = rest.enqueue(name, attempts=NO_ATTEMPT_USED)
+    document = verdict(rest, kubectl, job_id, "BadDefinition")
+    assert (document["state"], document["attempts_left"]) == ("error", NO_ATTEMPT_USED)
+    assert "ModuleNotFoundError" in document["last_error"]["exception"]
+    assert START not in rest.messages(job_id)
+
+
+@pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (137, "exit code 137 (SIGKILL)")])
+def test_the_exit_code_of_a_container(rest: Rest, kubectl: Kubectl, image: str, code, words):
+    document = shell(f"{SHELL}{code}", f"echo going; exit {code}", image)
+    job_id = rest.enqueue(provide(rest, kubectl, document))
+    document = verdict(rest, kubectl, job_id, "CodeError")
+    assert (document["state"], document["attempts_left"]) == ("error", 0)
+    assert document["message"] == f"the container ended with {words}"
+    assert document["last_error"]["exception"] == document["message"]
+    assert document["last_error"]["traceback"] is None
+    assert rest.messages(job_id)[0] == "going"
+
+
+# --- never started -----------------------------------------------------------------------------
+
+
+def test_an_image_that_can_not_be_pulled(rest: Rest, kubectl: Kubectl):
+    reference = "localhost/e2e-absent:1"
+    document = shell("e2e.deaths.Absent", "true", reference)
+    job_id = rest.enqueue(provide(rest, kubectl, document), attempts=NO_ATTEMPT_USED)
+    document = verdict(rest, kubectl, job_id, "ImagePull")
+    assert (document["state"], document["trial"]) == ("pending", 0)
+    assert reference in document["message"]
+    rest.kill(job_id)
+    rest.wait(job_id, lambda row: row["killed_at"], what="is killed")
+    document = verdict(rest, kubectl, job_id, "Killed")
+    check_killed(document, by_user=True)
+    assert (document["trial"], document["started_at"]) == (0, None)
+    corejobs.wait_no_pod(kubectl, job_id)
+
+
+def test_an_image_whose_name_is_none(rest: Rest, kubectl: Kubectl):
+    document = shell("e2e.deaths.BadImage", "true", "No Image!")
+    job_id = rest.enqueue(provide(rest, kubectl, document), attempts=NO_ATTEMPT_USED)
+    document = verdict(rest, kubectl, job_id, "BadImage")
+    assert (document["state"], document["attempts_left"]) == ("error", NO_ATTEMPT_USED)
+    assert document["message"].startswith("InvalidImageName")
+    assert document["last_error"]["exception"] == document["message"]
+    assert (document["trial"], document["killed_at"]) == (0, None)
+    corejobs.wait_no_pod(kubectl, job_id)
+
+
+def test_no_node_has_room(rest: Rest, kubectl: Kubectl, image: str):
+    document = shell("e2e.deaths.Huge", "true", image)
+    container = document["spec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"requests": {"cpu": "4000"}}
+    job_id = rest.enqueue(provide(rest, kubectl, document), attempts=NO_ATTEMPT_USED)
+    document = verdict(rest, kubectl, job_id, "Unschedulable")
+    assert (document["state"], document["trial"]) == ("pending", 0)
+    # The scheduler's own words.
+    assert "Insufficient cpu" in document["message"]
+    rest.kill(job_id)
+    rest.wait(job_id, lambda row: row["killed_at"], what="is killed")
+    check_killed(verdict(rest, kubectl, job_id, "Killed"), by_user=True)
+    corejobs.wait_no_pod(kubectl, job_id)
+
+
+@pytest.mark.parametrize("kind", ["pod", "job"])
+def test_what_waits_for_its_start_is_deleted_by_hand(
+    rest: Rest, kubectl: Kubectl, image: str, kind
+):
+    document = shell("e2e.deaths.Stuck", "true", image, nodeSelector={"e2e": "nowhere"})
+    job_id = rest.enqueue(provide(rest, kubectl, document), attempts=NO_ATTEMPT_USED)
+    rest.wait(job_id, lambda row: row["reason"] == "Unschedulable", what="is stuck")
+    name = corejobs.pod_name(kubectl, job_id) if kind == "pod" else f"{job_id}-1"
+    kubectl("delete", kind, name)
+    reason = "PodDeleted" if kind == "pod" else "JobDeleted"
+    rest.wait_state(job_id, "killed")
+    document = verdict(rest, kubectl, job_id, reason)
+    check_killed(document, by_user=False)
+    assert (document["trial"], document["started_at"]) == (0, None)
+
+
+# --- disruptions: they cost no attempt, and the trial runs again ---------------------------------
+
+
+def evict(kubectl: Kubectl, pod: str) -> None:
+    """Ask for an eviction, as `kubectl drain` does."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": kubectl.namespace},
+    }
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
+    kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+
+
+def test_an_eviction(rest: Rest, kubectl: Kubectl):
+    job_id = sleeping(rest)
+    with rest.follow(job_id) as stream:
+        evict(kubectl, corejobs.pod_name(kubectl, job_id))
+        pending = stream.state("pending")
+        again = stream.wait(
+            lambda frame: (
+                frame.event == "state"
+                and (frame.data["state"], frame.data["trial"]) == ("running", 2)
+            ),
+            what="the trial runs again",
+        ).data
+        stream.wait(
+            lambda frame: frame.event == "log" and stream.messages.count(START) == 2,
+            what="it starts again",
+        )
+    assert pending["reason"] == "Evicted"
+    assert pending["message"].startswith("EvictionByEvictionAPI: ")
+    assert pending["killed_at"] is None
+    assert again["attempts_left"] == pending["attempts_left"] == NO_ATTEMPT_USED
+    assert not any(again["flag"].values())
+    event = corejobs.wait_event(kubectl, job_id, "Evicted")
+    assert "EvictionByEvictionAPI" in event["message"]
+    # What the log says of the trial that was cut short.
+    (line,) = [text for text in stream.messages if text.startswith("done execution")]
+    assert line.startswith(KILLED_LINE)
+    assert stream.messages.index(line) < len(stream.messages) - 1
+    rest.kill(job_id)
+    check_killed(verdict(rest, kubectl, job_id, "Killed"), by_user=True)
+
+
+GHOST = "e2e-ghost"
+TAINT = {"key": "e2e", "value": "ghost", "effect": "NoSchedule"}
+
+
+@pytest.fixture
+def ghost(kubectl: Kubectl) -> Iterator[str]:
+    """A node that no kubelet serves. Its taint keeps everybody else's pods away."""
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": GHOST, "labels": {"kubernetes.io/hostname": GHOST}},
+        "spec": {"taints": [TAINT]},
+    }
+    kubectl("delete", "node", GHOST, "--ignore-not-found")
+    kubectl("create", "-f", "-", stdin=json.dumps(node))
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+    patch_status(
+        kubectl, "node", GHOST, {"capacity": room, "allocatable": room, "conditions": [ready]}
+    )
+    yield GHOST
+    kubectl("delete", "node", GHOST, "--ignore-not-found")
+
+
+def patch_status(kubectl: Kubectl, kind: str, name: str, fields: dict[str, Any]) -> None:
+    """Write a status, as a kubelet does."""
+    patch = json.dumps({"status": fields})
+    kubectl("patch", kind, name, "--subresource=status", "--type=merge", "--patch", patch)
+
+
+def test_the_node_is_gone(rest: Rest, kubectl: Kubectl, image: str, ghost: str):
+    """A pod runs on a node that is then taken out of the cluster, with all that it ran.
+
+    The node is an object without a machine, and the test does what its kubelet would: it says that
+    the pod runs. All else is real: the scheduler binds the pod to it, and when the node is deleted,
+    the garbage collector of pods ends and deletes its pods, which is what becomes of the pods of
+    a machine that died.
+    """
+    place = {"nodeSelector": {"kubernetes.io/hostname": ghost}}
+    tolerations = [{"operator": "Exists", "key": TAINT["key"]}]
+    name = "e2e.deaths.Ghost"
+    script = "echo here; exec sleep 600"
+    provide(rest, kubectl, shell(name, script, image, tolerations=tolerations, **place))
+    job_id = rest.enqueue(name, attempts=NO_ATTEMPT_USED)
+    bound = until(
+        lambda: corejobs.pods(kubectl, job_id),
+        lambda found: bool(found and found[0]["spec"].get("nodeName")),
+        what="the pod is bound to the node",
+    )[0]
+    assert bound["spec"]["nodeName"] == ghost
+    started = bound["metadata"]["creationTimestamp"]
+    running = {
+        "name": "job",
+        "image": image,
+        "imageID": "",
+        "ready": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": started}},
+    }
+    patch_status(
+        kubectl,
+        "pod",
+        bound["metadata"]["name"],
+        {"phase": "Running", "startTime": started, "containerStatuses": [running]},
+    )
+    document = rest.wait_state(job_id, "running")
+    assert document["locked"]["worker"] == ghost
+    # The next trial may run on any node.
+    kubectl.apply(shell(name, script, image))
+    with rest.follow(job_id) as stream:
+        kubectl("delete", "node", ghost)
+        # The collector looks every 20 s, and gives a node 40 s to come back.
+        pending = stream.state("pending", seconds=150)
+        stream.line("here")
+        again = stream.wait(
+            lambda frame: (
+                frame.event == "state"
+                and (frame.data["state"], frame.data["trial"]) == ("running", 2)
+            ),
+            what="the trial runs again",
+        ).data
+    assert pending["reason"] == "NodeLost"
+    assert "DeletionByPodGC" in pending["message"]
+    assert pending["killed_at"] is None
+    assert again["locked"]["worker"] != ghost
+    assert again["attempts_left"] == NO_ATTEMPT_USED
+    event = corejobs.wait_event(kubectl, job_id, "NodeLost")
+    assert event["message"].startswith("pending, trial 1: ")

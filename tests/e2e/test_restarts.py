@@ -1,0 +1,180 @@
+"""The service's own processes die while jobs run: nothing is lost, nothing happens twice.
+
+Deleting a pod by force is as near to a crash as every cluster offers: it is gone from Kubernetes at
+once, and its processes get no time. A container alone is ended by a signal to its first process.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from tests.support.jobs import CHATTY, FAILING, SEGMENT, SLEEPY
+from tests.support.release import Release
+from tests.support.rest import Rest
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.cluster
+
+START = "start execution"
+# Kills one after another, each as soon as the pod after the last one is there.
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def service(own_release: Release) -> Iterator[Rest]:
+    with own_release.rest() as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def emptied(service: Rest) -> Iterator[None]:
+    """As in conftest, for this module's own release."""
+    yield
+    service.empty_queue()
+
+
+def crash(release: Release, component: str) -> None:
+    """Delete the pod of a component by force, and wait until there is another."""
+    old = release.pod(component)
+    release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
+    until(
+        lambda: release.pod(component),
+        lambda name: name != old,
+        what=f"there is a new pod of {component}",
+        seconds=90,
+        ignoring=(AssertionError,),
+    )
+
+
+def end_container(release: Release, container: str) -> None:
+    """Tell a container's first process to end, and wait until the kubelet has started another."""
+    pod = release.pod("api")
+
+    def restarts() -> int:
+        statuses = release.kubectl.json("get", "pod", pod)["status"]["containerStatuses"]
+        found = next(item for item in statuses if item["name"] == container)
+        return int(found["restartCount"]) if "running" in found["state"] else -1
+
+    before = restarts()
+    script = "import os, signal; os.kill(1, signal.SIGTERM)"
+    release.kubectl("exec", pod, "-c", container, "--", "python3", "-c", script)
+    until(restarts, lambda count: count > before, what=f"{container} is restarted", seconds=90)
+
+
+def ready(release: Release, service: Rest) -> None:
+    """Wait until the API answers, with a queue."""
+    release.wait_ready()
+    until(
+        lambda: service.call("GET", "job").status_code,
+        lambda code: code == 200,
+        what="the API answers",
+        ignoring=(requests.ConnectionError,),
+    )
+
+
+def numbers(messages: list[str]) -> list[int]:
+    """The numbers of the lines that a ChattyJob has written."""
+    firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
+    return [int(first) for first in firsts if first.isdecimal()]
+
+
+def test_an_operator_that_is_killed_again_and_again(own_release: Release, service: Rest):
+    long = service.enqueue(SLEEPY, sleep=25)
+    service.wait_state(long, "running")
+    retrying = service.enqueue(FAILING, message="again", attempts=3, error_time=4)
+    queued = [service.enqueue(SEGMENT, segment=n, sleep=1, max_parallel=1) for n in range(5)]
+    for _ in range(KILLS):
+        crash(own_release, "operator")
+    killed = service.enqueue(SLEEPY, sleep=600)
+    service.kill(killed)
+
+    for job_id in (long, *queued):
+        assert service.wait_state(job_id, "complete", seconds=120)["trial"] == 1
+    assert service.wait_state(retrying, "error", seconds=120)["trial"] == 3
+    assert service.wait(killed, lambda row: row["killed_at"], what="is killed")["state"] == "killed"
+    for job_id in (long, *queued):
+        assert service.messages(job_id).count(START) == 1
+    assert service.messages(retrying).count(START) == 3
+    assert len(own_release.kubectl.items("corejobs")) <= len(queued) + 3
+
+
+def test_a_job_that_ends_while_no_operator_is_there(own_release: Release, service: Rest):
+    job_id = service.enqueue(SLEEPY, sleep=3)
+    service.wait_state(job_id, "running")
+    deployment = "deployment/core4-operator"
+    own_release.kubectl("scale", deployment, "--replicas=0")
+    try:
+        until(
+            lambda: _exit_codes(own_release, job_id),
+            lambda codes: codes == [0],
+            what="the job's container has ended",
+        )
+        waiting = service.enqueue(SEGMENT, segment=99)
+        assert service.detail(waiting)["state"] == "pending"
+    finally:
+        own_release.kubectl("scale", deployment, "--replicas=1")
+    assert service.wait_state(job_id, "complete")["trial"] == 1
+    assert service.wait_state(waiting, "complete")["trial"] == 1
+    assert service.messages(job_id).count(START) == 1
+
+
+def _exit_codes(release: Release, job_id: str) -> list[int | None]:
+    pods = release.kubectl.items("pods", "-l", f"core4.io/corejob={job_id}")
+    states: list[dict[str, Any]] = [pod["status"]["containerStatuses"][0]["state"] for pod in pods]
+    return [state.get("terminated", {}).get("exitCode") for state in states]
+
+
+def test_a_recorder_that_ends_while_jobs_log(own_release: Release, service: Rest):
+    rate, seconds = 50, 10
+    job_id = service.enqueue(CHATTY, rate=rate, seconds=seconds, size=60)
+    with service.follow(job_id) as stream:
+        stream.line("100 ")
+        end_container(own_release, "recorder")
+        stream.to_close()
+    whole = list(range(1, rate * seconds + 1))
+    assert stream.states[-1] == "complete"
+    assert numbers(stream.messages) == whole
+    assert numbers(service.messages(job_id)) == whole
+    ids = [row["_id"] for row in service.log(job_id)]
+    assert ids == sorted(set(ids))
+    assert service.messages(job_id).count(START) == 1
+
+
+@pytest.mark.parametrize("how", ["container", "pod"])
+def test_an_api_that_ends_while_jobs_log(own_release: Release, service: Rest, how):
+    rate, seconds = 50, 10
+    # The size tells the two jobs apart.
+    job_id = service.enqueue(CHATTY, rate=rate, seconds=seconds, size=70 + len(how))
+    with service.follow(job_id) as first:
+        first.line("100 ")
+        if how == "container":
+            end_container(own_release, "api")
+        else:
+            crash(own_release, "api")
+        # What the server had sent, or the connection had, before it broke.
+        with pytest.raises(AssertionError):
+            first.to_close()
+    ready(own_release, service)
+    last = next(frame for frame in reversed(first.frames) if frame.event == "log")
+    with service.follow(job_id, last_event_id=last.id) as second:
+        second.to_close()
+    whole = list(range(1, rate * seconds + 1))
+    assert second.states[-1] == "complete"
+    assert numbers(first.messages + second.messages) == whole
+    assert numbers(service.messages(job_id)) == whole
+    assert service.messages(job_id).count(START) == 1
+
+
+def test_past_jobs_survive_a_crash_of_the_api(own_release: Release, service: Rest):
+    job_id = service.enqueue(SEGMENT, segment=123)
+    service.wait_state(job_id, "complete")
+    log = service.whole_log(job_id)
+    # From now on only the journal knows it.
+    own_release.kubectl("delete", "corejob", job_id, "--timeout=60s")
+    before = service.detail(job_id)
+    assert (before["state"], before["journal"]) == ("complete", True)
+    crash(own_release, "api")
+    ready(own_release, service)
+    assert {**service.detail(job_id), "age": None} == {**before, "age": None}
+    assert service.log(job_id) == log

@@ -1,0 +1,113 @@
+"""The user manual of the job API, call by call, with plain `requests` and without any pause."""
+
+from functools import partial
+
+import pytest
+import requests
+from tests.support.jobs import DUMMY
+from tests.support.rest import Rest
+from tests.support.sse import TIMEOUT, Stream
+
+pytestmark = pytest.mark.cluster
+
+AUTH = ("admin", "hans")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Plain requests ask the environment for a proxy, which knows nothing of the cluster."""
+    monkeypatch.setenv("no_proxy", "*")
+
+
+def test_the_manual(release):
+    url = f"{release.url}/job"
+    get = partial(requests.get, auth=AUTH, timeout=TIMEOUT)
+    post = partial(requests.post, auth=AUTH, timeout=TIMEOUT)
+    put = partial(requests.put, auth=AUTH, timeout=TIMEOUT)
+
+    catalogue = get(f"{url}/list").json()
+    assert catalogue["code"] == 200
+    assert catalogue["message"] == "OK"
+    assert DUMMY in [row["_id"] for row in catalogue["data"]]
+
+    found = get(f"{url}/list?page=0&search=dummy").json()
+    assert [row["_id"] for row in found["data"]] == [DUMMY]
+    assert found["total_count"] == 1
+
+    body = {"qual_name": DUMMY, "args": {"sleep": 60}}
+    with Stream(post(url, json=body, stream=True)) as stream:
+        stream.to_close(150)
+    assert "running" in stream.states
+    assert stream.states[-1] == "complete"
+    assert stream.messages.count("start execution") == 1
+    past = stream.of("state")[-1]["_id"]
+
+    detail = get(f"{url}/{past}").json()["data"]
+    assert detail["journal"] is True
+    assert detail["state"] == "complete"
+    assert detail["prog"] == {"value": 1.0, "message": ""}
+    assert detail["runtime"] >= 60
+
+    first = post(url, json={**body, "follow": False}).json()["data"]
+    listed = post(f"{url}/queue", json={"search": "dummy"}).json()
+    queue = get(url).json()
+    for answer in (listed, queue):
+        assert [row["_id"] for row in answer["data"]] == [first]
+        assert answer["total_count"] == 1
+
+    assert put(f"{url}/kill/{first}").json()["data"] is True
+    second = put(f"{url}/restart/{first}", json={"follow": False}).json()["data"]
+    assert second != first
+
+    old = get(f"{url}/{first}").json()["data"]
+    assert (old["state"], old["journal"]) == ("killed", True)
+    assert old["enqueued"]["child_id"] == second
+    new = get(f"{url}/{second}").json()["data"]
+    assert new["journal"] is False
+    assert new["enqueued"]["parent_id"] == first
+    assert new["args"] == {"sleep": 60}
+
+    with Stream(get(f"{url}/follow/{second}", json={"follow": True}, stream=True)) as stream:
+        stream.state("running")
+        stream.line("just sleeping [60] seconds")
+    with Stream(get(f"{url}/log/{second}", json={"follow": True}, stream=True)) as stream:
+        stream.line("just sleeping [60] seconds")
+    assert stream.of("state") == []
+
+    assert put(f"{url}/kill/{second}").json()["data"] is True
+    assert put(f"{url}/remove/{second}").json()["data"] is True
+    empty = get(url).json()
+    assert (empty["total_count"], empty["data"]) == (0, [])
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
+def test_kill_and_restart_without_a_pause(rest: Rest, running):
+    old = rest.enqueue(DUMMY, sleep=61)
+    if running:
+        rest.wait_state(old, "running")
+    rest.kill(old)
+    new = rest.restart(old)
+    assert new != old
+    assert rest.detail(old)["state"] == "killed"
+    assert [row["_id"] for row in rest.queue()] == [new]
+    rest.wait_state(new, "running")
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
+def test_kill_and_remove_and_list_without_a_pause(rest: Rest, running):
+    job_id = rest.enqueue(DUMMY, sleep=62)
+    if running:
+        rest.wait_state(job_id, "running")
+    rest.kill(job_id)
+    rest.remove(job_id)
+    assert rest.queue() == []
+    detail = rest.detail(job_id)
+    assert (detail["state"], detail["journal"]) == ("killed", True)
+
+
+def test_kill_and_remove_and_enqueue_again_without_a_pause(rest: Rest):
+    old = rest.enqueue(DUMMY, sleep=63)
+    rest.kill(old)
+    rest.remove(old)
+    new = rest.enqueue(DUMMY, sleep=63)
+    assert [row["_id"] for row in rest.queue()] == [new]

@@ -1,0 +1,15 @@
+"""The jobs that every image has, by their names in the catalogue."""
+
+EXAMPLES = "core4.queue.helper.job.example"
+ACCEPTANCE = "core4.queue.helper.job.acceptance"
+
+DUMMY = f"{EXAMPLES}.DummyJob"
+BURST = f"{ACCEPTANCE}.BurstJob"
+BURST_SLEEP_BURST = f"{ACCEPTANCE}.BurstSleepBurstJob"
+FAILING = f"{ACCEPTANCE}.FailingJob"
+DEFERRING = f"{ACCEPTANCE}.DeferringJob"
+SEGMENT = f"{ACCEPTANCE}.SegmentJob"
+SLEEPY = f"{ACCEPTANCE}.SleepyJob"
+MEMORY = f"{ACCEPTANCE}.MemoryHog"
+CHATTY = f"{ACCEPTANCE}.ChattyJob"
+PRINTING = f"{ACCEPTANCE}.PrintingJob"

@@ -1,0 +1,108 @@
+"""A release of the chart in a namespace of its own, made and taken away by the real helm."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster import deploy, diagnostics
+from tests.cluster.errors import ClusterError
+from tests.cluster.provider import Provider
+from tests.support.jobs import ACCEPTANCE
+from tests.support.kubectl import Kubectl
+from tests.support.reach import reached
+from tests.support.rest import BASE, Rest
+
+PORT = 5001
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An installed service.
+
+    Attributes:
+        url: its address with the base path.
+        root: its address.
+        kubectl: kubectl in its namespace.
+    """
+
+    provider: Provider
+    image: str
+    namespace: str
+    root: str
+    kubectl: Kubectl
+
+    @property
+    def url(self) -> str:
+        """The address of the REST API."""
+        return f"{self.root}{BASE}"
+
+    def rest(self, user: str | None = "admin", password: str = "hans") -> Rest:
+        """A client for a user."""
+        return Rest(self.url, user, password)
+
+    def upgrade(self, values: Mapping[str, Any]) -> None:
+        """Install it again, with these values besides those of the demo."""
+        deploy.install(self.provider, self.image, namespace=self.namespace, extra=values)
+
+    def uninstall(self) -> None:
+        """Uninstall it; the namespace and what is kept on purpose stays."""
+        deploy.helm(
+            self.provider, self.namespace, "uninstall", deploy.RELEASE, "--wait", "--timeout=120s"
+        )
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm in its namespace."""
+        return deploy.helm(self.provider, self.namespace, *arguments)
+
+    def pod(self, component: str) -> str:
+        """The name of the running pod of a component, `api` or `operator`."""
+        pods = self.kubectl.items("pods", "-l", f"app.kubernetes.io/component={component}")
+        names = [pod["metadata"]["name"] for pod in pods if _runs(pod)]
+        assert len(names) == 1, f"not one pod of {component}: {names}"
+        name: str = names[0]
+        return name
+
+    def wait_ready(self) -> None:
+        """Wait until both deployments are rolled out."""
+        for component in ("api", "operator"):
+            name = f"deployment/{deploy.RELEASE}-{component}"
+            self.kubectl("rollout", "status", name, "--timeout=120s", timeout=150)
+
+
+@contextlib.contextmanager
+def released(provider: Provider, image: str, values: Mapping[str, Any]) -> Iterator[Release]:
+    """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
+
+    A release that does not come up has its state printed.
+    """
+    namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
+    kubectl = Kubectl(provider, namespace)
+    try:
+        try:
+            deploy.install(provider, image, namespace=namespace, extra=values)
+            kubectl.apply_templates(ACCEPTANCE)
+        except ClusterError:
+            diagnostics.dump(provider, namespace)
+            raise
+        with reached(kubectl, f"{deploy.RELEASE}-api", PORT) as address:
+            yield Release(provider, image, namespace, f"http://{address}", kubectl)
+    finally:
+        _take_away(provider, namespace)
+
+
+def _take_away(provider: Provider, namespace: str) -> None:
+    # Not `undeploy`: that also ends the port forwarding of `make up`.
+    deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
+    kubectl = Kubectl(provider, namespace)
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=180)
+    kubectl("delete", "persistentvolume", f"{namespace}-journal", "--ignore-not-found")
+    folder = provider.volume_host_path(namespace)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pod: Mapping[str, Any]) -> bool:
+    return pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]

@@ -1,0 +1,301 @@
+"""The whole API on a loopback port, between a fake API server and a real SQLite store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import argon2
+import httpx
+import pytest
+from httpx_sse import EventSource, ServerSentEvent
+from kubernetes.aio.client import Configuration
+from tests.unit.api.fake_kube import NAMESPACE, FakeKube
+
+from corejob import clock, document, model
+from corejob_api import main
+from corejob_api.app import Api, create_app
+from corejob_api.settings import Settings
+from corejob_api.streams.hub import KEEP_ALIVE_S
+from corejob_journal.store import Store, Writer
+from corejob_journal.store.records import (
+    Append,
+    NewGap,
+    NewRecord,
+    Position,
+    PutDocument,
+    Settle,
+    Source,
+    StreamState,
+)
+from corejob_kube.client import Kube
+
+DEADLINE = 15.0
+DUMMY = "core4.queue.helper.job.example.DummyJob"
+SECRET = "other.team.SecretJob"
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+USERS = [
+    {"name": "admin", "passwordHash": CHEAP.hash("hans"), "role": ["admin"]},
+    {
+        "name": "dev",
+        "passwordHash": CHEAP.hash("dev"),
+        "perm": ["api://core4", "job://core4.queue/x"],
+    },
+    {
+        "name": "reader",
+        "passwordHash": CHEAP.hash("reader"),
+        "perm": ["api://core4/r", "job://core4.queue/r"],
+    },
+]
+
+
+class RunningApi:
+    """A running API, its surroundings, and shorthands."""
+
+    def __init__(self, app: Api, kube: FakeKube, url: str | None) -> None:
+        self.app = app
+        self.kube = kube
+        self.url = url
+
+    @property
+    def service(self) -> Any:
+        return self.app.service
+
+    @asynccontextmanager
+    async def client(self, user: str | None = "admin") -> AsyncIterator[httpx.AsyncClient]:
+        """A client; with no user it starts at the root and does not sign in."""
+        transport = None
+        if self.url is None:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            base_url=(self.url or "http://test") + ("/core4/api/v1/" if user else ""),
+            auth=(user, "hans" if user == "admin" else user) if user else None,
+            transport=transport,
+            trust_env=False,
+            timeout=DEADLINE,
+        ) as made:
+            yield made
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until the API has seen something."""
+        async with asyncio.timeout(DEADLINE):
+            while not condition():  # noqa: ASYNC110  # nothing tells when
+                await asyncio.sleep(0.002)
+
+    async def status(self, job_id: str, **status: Any) -> None:
+        """What the operator does; returns when the API has seen it."""
+        body = await self.kube.patch("corejobs", job_id, {"status": status})
+        version = body["metadata"]["resourceVersion"]
+        await self.until(lambda: self.seen(job_id) == version)
+
+    def seen(self, job_id: str) -> str | None:
+        entry = self.service.queue.get(job_id)
+        return entry.job.resource_version if entry else None
+
+    async def log_complete(self, job_id: str, trial: int = 1) -> None:
+        """What the recorder reports."""
+        await self.status(job_id, log={"trial": trial, "complete": True})
+
+
+class Recorder:
+    """Writes log records as the recorder does."""
+
+    def __init__(self, writer: Writer, job_id: str, stream: StreamState) -> None:
+        self.writer = writer
+        self.job_id = job_id
+        self.stream = stream
+        self.token = stream.token
+
+    async def log(self, *messages: str, level: int = 20, gap: NewGap | None = None) -> None:
+        records = [NewRecord(None, 1.5, level, message) for message in messages]
+        expect, self.token = self.token, self.token + 1
+        append = Append(
+            self.stream,
+            expect,
+            self.token,
+            Position(),
+            records=records,
+            gaps=[gap] if gap else [],
+            lines=len(messages),
+        )
+        (stored,) = await self.writer.commit([append])
+        assert not stored.stale
+
+    async def settle(self) -> None:
+        await self.writer.commit([Settle(self.stream)])
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[FakeKube]:
+    fake = FakeKube()
+    await fake.start()
+    await fake.template(DUMMY, doc="just sleeps", tag=["demo"])
+    await fake.template(SECRET)
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/journal.db"
+
+
+@pytest.fixture
+async def writer(store_url: str) -> AsyncIterator[Writer]:
+    opened = await Writer.open(store_url)
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def running(
+    kube: FakeKube,
+    store_url: str,
+    folder: Path,
+    *,
+    loopback: bool = False,
+    keep_alive: float = KEEP_ALIVE_S,
+    **more: Any,
+) -> AsyncIterator[RunningApi]:
+    """The API, synced with its API server; on a port of its own if streams are to be seen."""
+    users = folder / "users.json"
+    users.write_text(json.dumps(USERS))
+    settings = Settings(
+        namespace=NAMESPACE,
+        jwt_secret=b"s" * 32,
+        store_url=store_url,
+        users_file=users,
+        **more,
+    )
+    configuration = Configuration()
+    configuration.host = kube.url
+    async with AsyncExitStack() as stack:
+        store = await Store.open(store_url)
+        stack.push_async_callback(store.close)
+        client = await stack.enter_async_context(Kube(configuration, user_agent="test"))
+        app = create_app(settings, client, store, keep_alive=keep_alive)
+        serving = _on_a_port(app) if loopback else _in_process(app)
+        url = await stack.enter_async_context(serving)
+        async with asyncio.timeout(DEADLINE):
+            await app.service.corejobs.synced()
+            await app.service.templates.synced()
+        yield RunningApi(app, kube, url)
+
+
+@asynccontextmanager
+async def _in_process(app: Api) -> AsyncIterator[None]:
+    await app.service.process_startup({}, {})
+    yield
+    await app.service.process_shutdown({}, {})
+
+
+@asynccontextmanager
+async def _on_a_port(app: Api) -> AsyncIterator[str]:
+    with main.listen("127.0.0.1", 0) as sock:
+        server = main.server(app)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        try:
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.stop()
+            await serving
+
+
+@pytest.fixture
+async def api(
+    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+) -> AsyncIterator[RunningApi]:
+    async with running(kube, store_url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def served(
+    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+) -> AsyncIterator[RunningApi]:
+    """The API on a port."""
+    async with running(kube, store_url, tmp_path, loopback=True) as made:
+        yield made
+
+
+@pytest.fixture
+async def caller(served: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API on a port."""
+    async with served.client() as made:
+        yield made
+
+
+@pytest.fixture
+async def client(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
+    async with api.client() as made:
+        yield made
+
+
+@pytest.fixture
+def record(writer: Writer) -> Callable[..., Awaitable[Recorder]]:
+    async def make(job_id: str, trial: int = 1) -> Recorder:
+        source = Source(job_id, DUMMY, "admin", trial, f"uid-{trial}", "pod-1", "node-1")
+        return Recorder(writer, job_id, await writer.open_stream(source))
+
+    return make
+
+
+@pytest.fixture
+def journal(writer: Writer, kube: FakeKube) -> Callable[[str], Awaitable[None]]:
+    """Take a CoreJob over, and delete the resource."""
+
+    async def take(job_id: str) -> None:
+        job = model.parse(kube.objects["corejobs"][job_id])
+        row = document.document(job, clock.from_epoch(1_800_000_000))
+        await writer.commit([PutDocument(job_id, row)])
+        await kube.delete("corejobs", job_id)
+
+    return take
+
+
+async def enqueue(client: httpx.AsyncClient, args: Any = None, **more: Any) -> str:
+    """Enqueue a DummyJob; its id."""
+    body = {"qual_name": DUMMY, "args": args or {}, "follow": False, **more}
+    answer = await client.post("job", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"])
+
+
+class Frames:
+    """An open stream, read frame by frame."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._frames = EventSource(response).aiter_sse()
+        self.last_id = ""
+
+    async def next(self) -> tuple[str, Any]:
+        async with asyncio.timeout(DEADLINE):
+            frame: ServerSentEvent = await anext(self._frames)
+        self.last_id = frame.id
+        return frame.event, frame.json()
+
+    async def take(self, count: int) -> list[tuple[str, Any]]:
+        return [await self.next() for _ in range(count)]
+
+    async def rest(self) -> list[tuple[str, Any]]:
+        """All up to the end."""
+        found = []
+        async with asyncio.timeout(DEADLINE):
+            async for frame in self._frames:
+                self.last_id = frame.id
+                found.append((frame.event, frame.json()))
+        return found
+
+
+@asynccontextmanager
+async def stream(
+    client: httpx.AsyncClient, method: str, path: str, **more: Any
+) -> AsyncIterator[Frames]:
+    async with client.stream(method, path, **more) as response:
+        if response.status_code != 200:
+            await response.aread()
+        assert response.status_code == 200, response.text
+        yield Frames(response)

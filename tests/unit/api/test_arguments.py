@@ -1,0 +1,74 @@
+"""Arguments: where they come from and what they are taken for (contract section 1)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corejob_api.arguments import Arguments, from_json, from_query
+from corejob_api.errors import ApiError
+
+
+def refusal(call: Any, *args: Any) -> str:
+    with pytest.raises(ApiError) as caught:
+        call(*args)
+    assert caught.value.status == 400
+    return caught.value.text
+
+
+@pytest.mark.parametrize("word", ["yes", "Y", "on", "TRUE", "t", "1", True])
+def test_words_for_true(word: Any) -> None:
+    assert Arguments({"x": word}).flag("x", default=False) is True
+
+
+@pytest.mark.parametrize("word", ["no", "N", "off", "False", "f", "0", False])
+def test_words_for_false(word: Any) -> None:
+    assert Arguments({"x": word}).flag("x", default=True) is False
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0, "maybe", "", [], {}])
+def test_what_is_no_truth_value(value: Any) -> None:
+    arguments = Arguments({"x": value})
+    assert refusal(arguments.flag, "x", True) == "parameter [x] expected as_type [bool]"
+
+
+@pytest.mark.parametrize(("value", "number"), [("12", 12), (" -3 ", -3), (1.5, 1), (-1.5, -1)])
+def test_whole_numbers(value: Any, number: int) -> None:
+    assert Arguments({"x": value}).integer("x", 0) == number
+
+
+@pytest.mark.parametrize("value", ["1.5", "", "x", "1e3", True, [], "9" * 101])
+def test_what_is_no_whole_number(value: Any) -> None:
+    arguments = Arguments({"x": value})
+    assert refusal(arguments.integer, "x", 0) == "parameter [x] expected as_type [int]"
+
+
+def test_structures_are_values_or_their_json() -> None:
+    assert Arguments({"x": '{"a": 1}'}).mapping("x") == {"a": 1}
+    assert Arguments({"x": [1]}).sequence("x") == [1]
+    assert Arguments().mapping("x") == {}
+    assert Arguments().sequence("x") is None
+    wrong = "parameter [x] expected as_type [dict]"
+    for value in ("[]", "{", 1, "1", [1]):
+        assert refusal(Arguments({"x": value}).mapping, "x") == wrong
+    assert refusal(Arguments({"x": "{}"}).sequence, "x") == "parameter [x] expected as_type [list]"
+
+
+def test_null_is_not_given_and_the_later_wins() -> None:
+    arguments = Arguments({"a": "1", "b": "1"}, {"a": 2, "b": None})
+    assert (arguments.raw("a"), arguments.raw("b")) == (2, "1")
+    assert refusal(arguments.text, "c") == "Missing argument c"
+
+
+def test_queries_take_the_last_of_a_name() -> None:
+    assert from_query("a=1&a=2&b=&c=%C3%A4+x") == {"a": "2", "b": "", "c": "ä x"}
+
+
+@given(st.binary(max_size=64))
+def test_no_body_is_an_error(body: bytes) -> None:
+    assert from_json(body) is None or isinstance(from_json(body), dict)
+
+
+def test_a_body_that_is_nested_without_end() -> None:
+    assert from_json(b'{"a":' + b"[" * 100_000) is None

@@ -1,0 +1,268 @@
+"""Enqueuing: what is refused, the duplicate guard, Idempotency-Key, and what becomes of a claim."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.api.conftest import DUMMY, RunningApi, enqueue, running
+from tests.unit.api.fake_kube import FakeKube
+
+from corejob import clock, ids
+from corejob.identity import identity
+
+
+async def post(client: httpx.AsyncClient, args: Any = None, **more: Any) -> httpx.Response:
+    body = {"qual_name": DUMMY, "args": args or {}, "follow": False}
+    return await client.post("job", json=body, **more)
+
+
+async def test_what_is_made(client: httpx.AsyncClient, kube: FakeKube) -> None:
+    args = {"sleep": 5, "priority": 3, "error_time": 7, "worker": None, "text": "ä"}
+    job_id = await enqueue(client, args)
+    body = kube.objects["corejobs"][job_id]
+    assert body["spec"] == {
+        "qualName": DUMMY,
+        "args": {"sleep": 5, "text": "ä"},
+        "priority": 3,
+        "errorTimeSeconds": 7,
+        "username": "admin",
+        "hostname": "127.0.0.1",
+    }
+    row = (await client.get(f"job/{job_id}")).json()["data"]
+    assert (row["priority"], row["args"]) == (3, {"sleep": 5, "text": "ä"})
+    assert row["enqueued"]["username"] == "admin"
+
+
+async def test_the_client_behind_a_proxy(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    async with (
+        running(kube, store_url, tmp_path, trusted_proxies=1) as api,
+        api.client() as client,
+    ):
+        body = {"qual_name": DUMMY, "follow": False}
+        header = {"X-Forwarded-For": "6.6.6.6, 10.1.2.3"}
+        job_id = (await client.post("job", json=body, headers=header)).json()["data"]
+    assert kube.objects["corejobs"][job_id]["spec"]["hostname"] == "10.1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"attempts": 0}, "property [attempts] expected [int > 0]"),
+        ({"force": 1}, "property [force] expected [bool]"),
+        ({"priority": "high"}, "property [priority]"),
+        ({str(i): i for i in range(257)}, "257 names"),
+        ({"text": "x" * 300_000}, "at most 204800"),
+    ],
+)
+async def test_bad_args(
+    client: httpx.AsyncClient, kube: FakeKube, args: dict[str, Any], words: str
+) -> None:
+    answer = await post(client, args)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+    assert kube.objects["corejobs"] == {}
+    assert kube.objects["leases"] == {}
+
+
+async def test_args_that_are_nested_too_deep(client: httpx.AsyncClient) -> None:
+    deep: Any = 1
+    for _ in range(70):
+        deep = [deep]
+    answer = await post(client, {"deep": deep})
+    assert "nested deeper than 64 levels" in answer.json()["error"]
+
+
+async def test_args_must_fit_the_schema(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    schema = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    await kube.template("a.Strict", argsSchema=schema)
+    await kube.template("a.Broken", argsSchema={"type": "nonsense"})
+    await api.until(lambda: api.service.catalogue.get("a.Broken"))
+
+    async def answer(name: str, args: dict[str, Any]) -> httpx.Response:
+        return await client.post("job", json={"qual_name": name, "args": args, "follow": False})
+
+    assert (await answer("a.Strict", {"n": 1, "priority": 5})).status_code == 200
+    bad = await answer("a.Strict", {"n": "x"})
+    assert (bad.status_code, bad.json()["error"]) == (
+        400,
+        "args of job [a.Strict]: [n] 'x' is not of type 'integer'",
+    )
+    broken = await answer("a.Broken", {})
+    assert broken.status_code == 400
+    assert "argsSchema of CoreJobTemplate [a.broken] can't be used" in broken.json()["error"]
+
+
+async def test_the_words_of_the_api_server(client: httpx.AsyncClient, kube: FakeKube) -> None:
+    def refuse(method: str, plural: str, _name: str) -> int | None:
+        return 422 if (method, plural) == ("POST", "corejobs") else None
+
+    kube.hook = refuse
+    answer = await post(client)
+    assert (answer.status_code, answer.json()["error"]) == (400, "hook says 422")
+    assert kube.objects["leases"] == {}  # the claim is given back
+    kube.hook = None
+    assert (await post(client)).status_code == 200
+
+
+async def test_the_queue_is_full(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    async with running(kube, store_url, tmp_path, queue_limit=1) as api, api.client() as client:
+        await enqueue(client, {"n": 1})
+        answer = await post(client, {"n": 2})
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_duplicates(client: httpx.AsyncClient) -> None:
+    first = await enqueue(client, {"a": 1, "b": [2]})
+    again = await post(client, {"b": [2], "a": 1, "priority": 3})
+    assert again.status_code == 400
+    assert again.json()["error"] == f'job [{DUMMY}] exists with args {{"b":[2],"a":1}}'
+    assert (await post(client, {"a": "1", "b": [2]})).status_code == 200
+    assert (await post(client)).status_code == 200
+    assert (await post(client)).status_code == 400
+    # One that waits there killed counts, one that was removed does not.
+    await client.put(f"job/kill/{first}")
+    assert (await post(client, {"a": 1, "b": [2]})).status_code == 400
+    await client.put(f"job/remove/{first}")
+    assert (await post(client, {"a": 1, "b": [2]})).status_code == 200
+
+
+async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: FakeKube) -> None:
+    answers = await asyncio.gather(*(post(client, {"n": 1}) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
+    assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_of_racing_enqueues_at_two_replicas_one_wins(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    async with (
+        running(kube, store_url, tmp_path) as one,
+        running(kube, store_url, tmp_path) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        # Neither replica can see the other's job by its watch while both decide.
+        gate = kube.hold("POST", "corejobs")
+        tasks = [asyncio.create_task(post(client, {"n": 1})) for client in (first, second)]
+        await kube.until_held()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        assert [task.result().status_code for task in done] == [400]
+        gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+    assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_a_claim_belongs_to_its_job(client: httpx.AsyncClient, kube: FakeKube) -> None:
+    job_id = await enqueue(client, {"n": 1})
+    name = f"core4-job-{identity(DUMMY, {'n': 1})[:40]}"
+    await kube.until(lambda: kube.objects["leases"][name]["metadata"].get("ownerReferences"))
+    lease = kube.objects["leases"][name]
+    assert lease["spec"]["holderIdentity"] == job_id
+    (owner,) = lease["metadata"]["ownerReferences"]
+    assert owner["uid"] == kube.objects["corejobs"][job_id]["metadata"]["uid"]
+
+
+def claim(kube: FakeKube, holder: str, age: float) -> dict[str, Any]:
+    renewed = clock.from_epoch(clock_now() - age)
+    return {
+        "metadata": {
+            "name": f"core4-job-{identity(DUMMY, {'n': 1})[:40]}",
+            "labels": {"core4.io/claim": "job"},
+        },
+        "spec": {"holderIdentity": holder, "renewTime": clock.render(renewed)},
+    }
+
+
+def clock_now() -> float:
+    from time import time
+
+    return time()
+
+
+async def test_a_claim_of_nobodys_job_holds_for_seconds(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    other = ids.new_id(clock.from_epoch(1_700_000_000))
+    await kube.put("leases", claim(kube, other, age=1))
+    assert (await post(client, {"n": 1})).status_code == 400
+    await kube.put("leases", claim(kube, other, age=11))
+    assert (await post(client, {"n": 1})).status_code == 200
+
+
+async def test_the_sweep_deletes_what_nobody_needs(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
+    kept = set(kube.objects["leases"])
+    await kube.put("leases", claim(kube, "0" * 24, age=300))
+    await api.service.claims.sweep()
+    assert set(kube.objects["leases"]) == kept
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
+async def test_a_bad_idempotency_key(client: httpx.AsyncClient, key: str) -> None:
+    answer = await post(client, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400
+    assert "Idempotency-Key" in answer.json()["error"]
+
+
+async def test_the_same_key_gets_the_same_job(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, journal: Any
+) -> None:
+    header = {"Idempotency-Key": "key 1"}
+    answers = await asyncio.gather(*(post(client, {"n": 1}, headers=header) for _ in range(4)))
+    (job_id,) = {answer.json()["data"] for answer in answers}
+    assert len(kube.objects["corejobs"]) == 1
+    other = await post(client, {"n": 2}, headers=header)
+    assert other.status_code == 409
+    assert "Idempotency-Key" in other.json()["error"]
+    async with api.client("dev") as dev:  # each user has keys of their own
+        assert (await post(dev, {"n": 3}, headers=header)).json()["data"] != job_id
+    await api.status(job_id, state="complete")
+    await journal(job_id)
+    await api.until(lambda: not api.service.queue.get(job_id))
+    assert (await post(client, {"n": 1}, headers=header)).json()["data"] == job_id
+    assert (await post(client, {"n": 1})).json()["data"] != job_id
+
+
+async def test_a_retry_at_another_replica_while_the_first_is_under_way(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    header = {"Idempotency-Key": "k"}
+    async with (
+        running(kube, store_url, tmp_path) as one,
+        running(kube, store_url, tmp_path) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        gate = kube.hold("POST", "corejobs")
+        tasks = [asyncio.create_task(post(c, {"n": 1}, headers=header)) for c in (first, second)]
+        await kube.until_held(2)
+        gate.set()
+        answers = await asyncio.gather(*tasks)
+    assert len({answer.json()["data"] for answer in answers}) == 1
+    assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_a_retry_after_a_failure_with_the_same_key(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    def away(method: str, plural: str, _name: str) -> int | None:
+        return 503 if (method, plural) == ("POST", "corejobs") else None
+
+    kube.hook = away
+    header = {"Idempotency-Key": "k"}
+    assert (await post(client, {"n": 1}, headers=header)).status_code == 503
+    kube.hook = None
+    assert (await post(client, {"n": 1}, headers=header)).status_code == 200
+    assert len(kube.objects["corejobs"]) == 1

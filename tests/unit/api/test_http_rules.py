@@ -1,0 +1,208 @@
+"""Contract section 1 through the whole service: envelope, errors, arguments, CORS, methods."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, enqueue
+from tests.unit.api.fake_kube import FakeKube
+
+UNKNOWN = "0123456789abcdef01234567"
+LOGIN = ("admin", "hans")
+
+
+@pytest.fixture
+async def anonymous(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
+    async with api.client(user=None) as made:
+        yield made
+
+
+async def test_the_envelope(client: httpx.AsyncClient) -> None:
+    body = (await client.get("profile")).json()
+    assert set(body) == {"_id", "version", "timestamp", "message", "code", "data"}
+    assert len(body["_id"]) == 24
+    assert (body["message"], body["code"]) == ("OK", 200)
+    assert body["version"].startswith("core4/")
+    assert "+" not in body["timestamp"]
+    assert "Z" not in body["timestamp"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nowhere", 404, "URL [/nowhere] not found"),
+        ("GET", "/core4/api/v1/job/list/x", 404, "not found"),
+        ("GET", "/core4/api/v1/job/a/b/c", 404, "not found"),
+        ("GET", "/core4/api/v1/job/foo", 405, "unknown action GET [foo]"),
+        ("GET", f"/core4/api/v1/job/kill/{UNKNOWN}", 405, "unknown action GET [kill]"),
+        ("POST", "/core4/api/v1/job/list", 405, "unknown action POST [list]"),
+        ("POST", f"/core4/api/v1/job/{UNKNOWN}", 405, f"unknown action POST [{UNKNOWN}]"),
+        ("PUT", "/core4/api/v1/job", 405, "unknown action PUT []"),
+        ("DELETE", "/core4/api/v1/job", 405, "unknown action DELETE []"),
+        ("DELETE", f"/core4/api/v1/job/{UNKNOWN}", 405, "unknown action DELETE"),
+        ("PATCH", "/core4/api/v1/job/queue", 405, "unknown action PATCH [queue]"),
+        ("GET", "/core4/api/v1/job/{job_id}", 405, "unknown action GET [{job_id}]"),
+        ("DELETE", "/core4/api/v1/profile", 405, "unknown action DELETE [profile]"),
+        ("GET", "/core4/api/v1/job/detail", 400, "Missing argument _id"),
+        ("PUT", "/core4/api/v1/job/kill/", 400, "Missing argument _id"),
+        ("GET", "/core4/api/v1/job/detail/abc", 400, "job id [abc] is malformed"),
+        ("PUT", "/core4/api/v1/job/kill/abc", 400, "job id [abc] is malformed"),
+        ("GET", f"/core4/api/v1/job/{UNKNOWN}", 404, f"job [{UNKNOWN}] not found"),
+        ("GET", f"/core4/api/v1/job/{UNKNOWN.upper()}", 404, f"job [{UNKNOWN}] not found"),
+        ("GET", f"/core4/api/v1/job/follow/{UNKNOWN}", 404, f"job [{UNKNOWN}] not found"),
+        ("GET", f"/core4/api/v1/job/log/{UNKNOWN}", 404, f"job [{UNKNOWN}] not found"),
+        ("PUT", f"/core4/api/v1/job/remove/{UNKNOWN}", 404, f"job [{UNKNOWN}] not found"),
+        ("GET", "/core4/api/v1/job?per_page=0", 400, "parameter [per_page]"),
+        ("GET", "/core4/api/v1/job?page=x", 400, "parameter [page] expected as_type [int]"),
+        ("GET", "/core4/api/v1/job?filter=[]", 400, "parameter [filter] expected as_type [dict]"),
+        ("GET", '/core4/api/v1/job?filter={"a":{"$foo":1}}', 400, "unknown operator [$foo]"),
+        ("GET", '/core4/api/v1/job?filter={"a":{"$regex":"("}}', 400, "regex"),
+        ("GET", "/core4/api/v1/job?sort=[1]", 400, "parameter [sort] expected as_type [list]"),
+        ("GET", f"/core4/api/v1/job/follow/{UNKNOWN}?last_event_id=x", 400, "Last-Event-ID"),
+        ("POST", "/core4/api/v1/job", 400, "Missing argument qual_name"),
+        ("POST", f"/core4/api/v1/job?qual_name={DUMMY}&args=1", 400, "parameter [args]"),
+        ("POST", f"/core4/api/v1/job?qual_name={DUMMY}&follow=maybe", 400, "parameter [follow]"),
+        ("POST", "/core4/api/v1/job?qual_name=nodot", 404, "job [nodot] not found"),
+    ],
+)
+async def test_errors(
+    anonymous: httpx.AsyncClient, method: str, path: str, status: int, words: str
+) -> None:
+    answer = await anonymous.request(method, path, auth=LOGIN)
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (status, status)
+    assert words in body["error"]
+    assert "data" not in body
+    assert "Traceback" not in answer.text
+
+
+async def test_sign_in_comes_before_everything_but_unknown_urls(
+    anonymous: httpx.AsyncClient,
+) -> None:
+    for method, path in (
+        ("GET", "job"),
+        ("DELETE", "job"),
+        ("GET", "job/foo"),
+        ("GET", f"job/{UNKNOWN}"),
+        ("GET", "profile"),
+    ):
+        answer = await anonymous.request(method, f"/core4/api/v1/{path}")
+        assert answer.status_code == 401, path
+        assert answer.headers["WWW-Authenticate"] == 'Basic realm="core4"'
+    assert (await anonymous.get("/core4/api/v1/nowhere")).status_code == 404
+
+
+async def test_errors_take_the_form_that_the_client_accepts(client: httpx.AsyncClient) -> None:
+    page = await client.get("job/foo", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<h1>405" in page.text
+    text = await client.get("job/<b>", headers={"Accept": "text/html"})
+    assert "<b>" not in text.text
+    plain = await client.get("job/foo", headers={"Accept": "text/plain"})
+    assert plain.text == "405 Method Not Allowed: unknown action GET [foo]\n"
+
+
+async def test_arguments_come_from_anywhere_and_the_later_wins(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await enqueue(client, {"n": number})
+    answer = await client.request("GET", "job?per_page=1&per_page=3", json={"page": 1})
+    assert (answer.json()["per_page"], answer.json()["count"]) == (3, 0)
+    answer = await client.request("GET", "job?per_page=1", json={"per_page": 2, "page": -1})
+    assert (answer.json()["page"], answer.json()["count"]) == (1, 1)
+    answer = await client.post("job/queue?per_page=1", data={"per_page": "2"})
+    assert answer.json()["per_page"] == 2
+    answer = await client.post("job/queue", content=b"{not json")
+    assert answer.json()["per_page"] == 10
+    answer = await client.post("job/queue", content=b"\xff", headers={"Content-Type": "text/csv"})
+    assert answer.json()["per_page"] == 10
+
+
+async def test_trailing_slashes_are_tolerated(client: httpx.AsyncClient) -> None:
+    for path in ("job/", "job/list/", "job/queue/", "profile/"):
+        assert (await client.get(path)).status_code == 200, path
+
+
+async def test_options_needs_no_sign_in(anonymous: httpx.AsyncClient) -> None:
+    for path in ("/core4/api/v1/job", "/core4/api/v1/job/kill/1", "/nowhere"):
+        answer = await anonymous.options(path, headers={"Origin": "https://app.example.com"})
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+    assert (await anonymous.get("/core4/api/v1/job")).headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_a_body_that_is_too_long(client: httpx.AsyncClient) -> None:
+    answer = await client.post("job", content=b"x" * (2**20 + 1))
+    assert answer.status_code == 413
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_kubernetes_away(client: httpx.AsyncClient, kube: FakeKube) -> None:
+    job_id = await enqueue(client)
+    kube.hook = lambda *_: 503
+    answer = await client.put(f"job/kill/{job_id}")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    body = {"qual_name": DUMMY, "args": {"n": 1}}
+    assert (await client.post("job", json=body)).status_code == 503
+    # What the cache knows is answered all the same.
+    assert (await client.get(f"job/{job_id}")).json()["data"]["_id"] == job_id
+    assert (await client.get("job")).json()["total_count"] == 1
+
+
+async def test_an_unexpected_error_tells_nothing(
+    api: RunningApi, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_job_id: str) -> None:
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr(api.service.queue, "get", broken)
+    answer = await client.get(f"job/{UNKNOWN}")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["_id"] in answer.json()["error"]
+
+
+async def test_permissions(api: RunningApi, client: httpx.AsyncClient) -> None:
+    mine = await enqueue(client)
+    secret = (await client.post("job", json={"qual_name": SECRET, "follow": False})).json()["data"]
+    async with api.client("reader") as reader:
+        assert (await reader.post("job/queue")).status_code == 403
+        assert (await reader.put(f"job/kill/{mine}")).status_code == 403
+        assert (await reader.get(f"job/{mine}")).status_code == 200
+        assert (await reader.get(f"job/{secret}")).status_code == 403
+        assert (await reader.get(f"job/log/{secret}")).status_code == 403
+        assert (await reader.get(f"job/follow/{secret}")).status_code == 403
+        assert (await reader.get("job/list")).json()["data"] == []
+    async with api.client("dev") as dev:
+        assert [row["_id"] for row in (await dev.get("job/list")).json()["data"]] == [DUMMY]
+        assert (await dev.put(f"job/kill/{secret}")).status_code == 403
+        assert (await dev.put(f"job/kill/{UNKNOWN}")).status_code == 404
+        assert (await dev.post("job", json={"qual_name": SECRET})).status_code == 403
+        assert (await dev.put(f"job/kill/{mine}")).status_code == 200
+
+
+async def test_rows_that_one_may_not_read_are_masked_and_can_not_be_probed(
+    api: RunningApi, client: httpx.AsyncClient
+) -> None:
+    await enqueue(client, {"pin": 1})
+    await client.post("job", json={"qual_name": SECRET, "args": {"pin": 1}, "follow": False})
+    async with api.client("reader") as reader:
+        rows = (await reader.get("job")).json()["data"]
+        assert [(row["qual_name"], row["args"]) for row in rows] == [
+            (DUMMY, {"pin": 1}),
+            ("UnauthorizedJob", None),
+        ]
+        assert rows[1]["name"] == "UnauthorizedJob"
+        found = await reader.request("GET", "job", json={"filter": {"args.pin": 1}})
+        assert found.json()["total_count"] == 1
+        found = await reader.get("job", params={"search": "secret"})
+        assert found.json()["total_count"] == 0
+
+
+async def test_health(anonymous: httpx.AsyncClient) -> None:
+    assert (await anonymous.get("/healthz")).text == "ok\n"
+    assert (await anonymous.get("/readyz")).text == "ok\n"
+    text = (await anonymous.get("/metrics")).text
+    assert "core4_api_queue 0.0" in text
+    assert 'route="/healthz",status="200"' in text

@@ -1,0 +1,145 @@
+"""Listings: the queue with filter, sort and pages, the catalogue, and the pages of a log."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
+from tests.unit.api.fake_kube import FakeKube
+
+from corejob import clock, ids
+from corejob_api.paging import PageRequest
+from corejob_api.query.selection import Selection
+from corejob_api.queue import Masking, Queue
+from corejob_kube.cache import ObjectCache
+
+
+async def test_twenty_five_jobs(client: httpx.AsyncClient) -> None:
+    made = [await enqueue(client, {"segment": i % 3, "i": i}) for i in range(25)]
+    body = (await client.get("job")).json()
+    paging = {key: body[key] for key in ("page", "page_count", "per_page", "count", "total_count")}
+    assert paging == {
+        "page": 0,
+        "page_count": 3,
+        "per_page": 10,
+        "count": 10,
+        "total_count": 25,
+    }
+    assert [row["_id"] for row in body["data"]] == made[:10]
+    found = (await client.post("job/queue", json={"filter": {"args.segment": 0}})).json()
+    assert (found["total_count"], found["page_count"]) == (9, 1)
+    last = (await client.get("job", params={"page": -1})).json()
+    assert (last["page"], [row["_id"] for row in last["data"]]) == (2, made[20:])
+    down = (await client.get("job", params={"sort": '[["_id", -1]]', "per_page": 3})).json()
+    assert [row["_id"] for row in down["data"]] == made[:-4:-1]
+    down = (await client.get("job", params={"sort": "args.i", "order": -1, "per_page": 1})).json()
+    assert down["data"][0]["_id"] == made[-1]
+    assert (await client.get("job", params={"page": 99})).json()["data"] == []
+
+
+async def test_the_catalogue(client: httpx.AsyncClient, kube: FakeKube, api: RunningApi) -> None:
+    rows = (await client.get("job/list")).json()["data"]
+    assert [row["_id"] for row in rows] == [DUMMY, SECRET]
+    assert rows[0]["doc"] == "just sleeps"
+    assert set(rows[0]) >= {"author", "created_at", "schedule", "tag", "updated_at"}
+    both = {"filter": {"qual_name": SECRET}, "search": "dummy"}
+    found = (await client.request("GET", "job/list", json=both)).json()["data"]
+    assert [row["_id"] for row in found] == [SECRET]
+    await kube.delete("corejobtemplates", SECRET.lower())
+    await api.until(lambda: api.service.catalogue.get(SECRET) is None)
+    assert (await client.get("job/list")).json()["total_count"] == 1
+
+
+async def test_a_job_made_by_kubectl_is_found_by_its_id(
+    client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
+) -> None:
+    body = await kube.put("corejobs", {"metadata": {"name": "mine"}, "spec": {"qualName": DUMMY}})
+    created = clock.parse(body["metadata"]["creationTimestamp"])
+    assert created is not None
+    job_id = ids.derived_id(created, body["metadata"]["uid"])
+    await api.until(lambda: api.service.queue.get(job_id))
+    assert (await client.get(f"job/{job_id}")).json()["data"]["_id"] == job_id
+    assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
+    assert kube.objects["corejobs"]["mine"]["spec"]["kill"] is True
+    await kube.delete("corejobs", "mine")
+    await api.until(lambda: not api.service.queue.get(job_id))
+    assert (await client.get("job")).json()["total_count"] == 0
+
+
+async def test_pages_of_a_log(
+    client: httpx.AsyncClient, record: Callable[..., Awaitable[Recorder]]
+) -> None:
+    job_id = await enqueue(client)
+    recorder = await record(job_id)
+    await recorder.log(*(f"line {i}" for i in range(25)))
+    await recorder.log("bad", level=40)
+    seen: list[str] = []
+    for page in range(3):
+        body = (await client.get(f"job/log/{job_id}", params={"page": page})).json()
+        assert (body["page_count"], body["total_count"]) == (3, 26)
+        seen += [row["message"] for row in body["data"]]
+    assert seen == [f"line {i}" for i in range(25)] + ["bad"]
+    row = body["data"][-1]
+    assert (row["_id"], row["level"], row["levelno"]) == ("000000000026", "ERROR", 40)
+    assert (row["identifier"], row["qual_name"], row["created"]) == (
+        job_id,
+        DUMMY,
+        "1970-01-01T00:00:01.500000",
+    )
+    assert "exception" not in row
+
+    async def messages(**more: Any) -> list[str]:
+        answer = await client.request("GET", f"job/log/{job_id}", json={"per_page": 2, **more})
+        return [row["message"] for row in answer.json()["data"]]
+
+    assert await messages(sort=[["_id", -1]]) == ["bad", "line 24"]
+    assert await messages(sort=[["levelno", -1], ["_id", 1]]) == ["bad", "line 0"]
+    assert await messages(filter={"level": "ERROR"}) == ["bad"]
+    assert await messages(filter={"message": {"$regex": "1$"}}, page=-1) == ["line 21"]
+
+
+async def test_the_log_of_a_past_job(
+    client: httpx.AsyncClient,
+    record: Callable[..., Awaitable[Recorder]],
+    journal: Callable[[str], Awaitable[None]],
+    api: RunningApi,
+) -> None:
+    job_id = await enqueue(client)
+    await (await record(job_id)).log("a", "b")
+    await api.status(job_id, state="complete")
+    await journal(job_id)
+    await api.until(lambda: not api.service.queue.get(job_id))
+    body = (await client.get(f"job/log/{job_id}")).json()
+    assert [row["message"] for row in body["data"]] == ["a", "b"]
+    assert (await client.get(f"job/{job_id}")).json()["data"]["journal"] is True
+
+
+async def test_twenty_thousand_jobs_stay_quick() -> None:
+    cache = ObjectCache("corejobs")
+    queue = Queue(cache)
+    now = clock.from_epoch(1_800_000_000)
+    for number in range(20_000):
+        name = ids.new_id(now)
+        meta = {
+            "name": name,
+            "uid": name,
+            "resourceVersion": str(number + 1),
+            "creationTimestamp": "2026-11-24T00:00:00Z",
+        }
+        args = {"segment": number % 100, "n": number}
+        cache.put({"metadata": meta, "spec": {"qualName": DUMMY, "args": args}})
+    masking = Masking(lambda _name: True)
+    # The first look renders each document once; after that only the time of day is renewed.
+    list(masking.rows(queue.queued(), now))
+    started = time.process_time()
+    entries = list(queue.queued())
+    page = PageRequest(0, 10).window(len(entries))
+    assert len(list(masking.rows(page.cut(entries), now))) == 10
+    first = time.process_time() - started
+    selection = Selection(lambda row: row["args"]["segment"] == 7, (("priority", -1),))
+    started = time.process_time()
+    assert len(await selection.apply(masking.rows(queue.queued(), now))) == 200
+    filtered = time.process_time() - started
+    assert first < 0.2
+    assert filtered < 2.0

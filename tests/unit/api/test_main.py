@@ -1,0 +1,118 @@
+"""The process: bad settings, and an end in good order."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.api.conftest import DEADLINE, DUMMY, USERS, stream
+from tests.unit.api.fake_kube import NAMESPACE, FakeKube
+
+from corejob_api import main
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "CORE4_NAMESPACE is not set"),
+        ({"CORE4_NAMESPACE": "jobs", "CORE4_PORT": "x"}, "CORE4_PORT must be a whole number"),
+        ({"CORE4_NAMESPACE": "jobs", "CORE4_STORE_URL": "mysql://x"}, "the store is"),
+        ({"CORE4_NAMESPACE": "jobs", "CORE4_JWT_SECRET_FILE": "/nowhere"}, "/nowhere"),
+        ({"CORE4_NAMESPACE": "jobs", "CORE4_LOG_LEVEL": "loud"}, "CORE4_LOG_LEVEL must be one of"),
+        ({"CORE4_NAMESPACE": "jobs", "KUBECONFIG": "/nowhere"}, "kube-config"),
+    ],
+)
+def test_bad_settings(
+    variables: dict[str, str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in os.environ if name.startswith("CORE4_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main.main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("core4-api: ")
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def kubeconfig(folder: Path, url: str) -> Path:
+    path = folder / "kubeconfig"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": url}}],
+        "users": [{"name": "x", "user": {}}],
+    }
+    path.write_text(json.dumps(config))
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def until_ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            assert process.returncode is None
+            try:
+                if (await client.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_signal_ends_streams_and_the_process(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps(USERS))
+    port = free_port()
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig(tmp_path, kube.url)),
+        "CORE4_NAMESPACE": NAMESPACE,
+        "CORE4_STORE_URL": store_url,
+        "CORE4_USERS_FILE": str(users),
+        "CORE4_HOST": "127.0.0.1",
+        "CORE4_PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "corejob_api.main",
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, auth=("admin", "hans")) as made:
+            await until_ready(made, process)
+            body = {"qual_name": DUMMY}
+            async with stream(made, "POST", "/core4/api/v1/job", json=body) as frames:
+                assert (await frames.next())[0] == "state"
+                process.send_signal(signal.SIGTERM)
+                assert await frames.rest() == []
+        async with asyncio.timeout(DEADLINE):
+            _, said = await process.communicate()
+        assert process.returncode == 0
+        for line in said.decode().splitlines():
+            assert json.loads(line)["level"] == "INFO", line
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

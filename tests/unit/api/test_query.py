@@ -1,0 +1,153 @@
+"""Filters, sorts, searches and pages, against plain models of them."""
+
+import asyncio
+import fnmatch
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corejob_api.arguments import Arguments
+from corejob_api.errors import ApiError
+from corejob_api.paging import PageRequest, page_request
+from corejob_api.query import patterns
+from corejob_api.query.filters import compile_filter
+from corejob_api.query.selection import Selection, sorted_rows
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "a", "b", "1"])
+)
+ROW: dict[str, Any] = {
+    "_id": "1",
+    "args": {"sleep": 5, "tags": ["a", "b"], "parts": [{"n": 1}, {"n": 2}], "none": None},
+    "name": "a.b.Dummy",
+    "force": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ({"args.sleep": 5}, True),
+        ({"args.sleep": 5.0}, True),
+        ({"args.sleep": "5"}, False),
+        ({"force": 0}, False),
+        ({"args.sleep": {"$lte": 5, "$gt": 4}}, True),
+        ({"args.sleep": {"$lt": 5}}, False),
+        ({"args.sleep": {"$gte": "4"}}, False),
+        ({"args.sleep": {"$in": [1, 5]}}, True),
+        ({"args.sleep": {"$nin": [1, 5]}}, False),
+        ({"args.sleep": {"$ne": 4}}, True),
+        ({"args.missing": None}, True),
+        ({"args.none": None}, True),
+        ({"args.missing": {"$exists": False}}, True),
+        ({"args.none": {"$exists": True}}, True),
+        ({"args.tags": "a"}, True),
+        ({"args.tags": ["a", "b"]}, True),
+        ({"args.tags": {"$all": ["b", "a"]}}, True),
+        ({"args.tags": {"$size": 2}}, True),
+        ({"args.tags.1": "b"}, True),
+        ({"args.parts.n": 2}, True),
+        ({"args.parts": {"$elemMatch": {"n": {"$gt": 1}}}}, True),
+        ({"name": {"$regex": "dummy", "$options": "i"}}, True),
+        ({"name": {"$not": {"$regex": "^a"}}}, False),
+        ({"$or": [{"args.sleep": 1}, {"name": "a.b.Dummy"}]}, True),
+        ({"$and": [{"args.sleep": 5}, {"name": "x"}]}, False),
+        ({"$nor": [{"args.sleep": 1}, {"name": "x"}]}, True),
+        ({"args.sleep": {"$mod": [2, 1]}}, True),
+        ({"args.sleep": {"$type": "number"}}, True),
+    ],
+)
+def test_operators(query: dict[str, Any], fits: bool) -> None:
+    assert compile_filter(query)(ROW) is fits
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"a": {"$foo": 1}}, r"\[\$foo\]"),
+        ({"$foo": 1}, r"\[\$foo\]"),
+        ({"a": {"$in": 1}}, r"\[\$in\]"),
+        ({"a": {"$regex": "("}}, "regex"),
+        ({"a": {"$regex": 1}}, r"\[\$regex\]"),
+        ({"a": {"$not": 1}}, r"\[\$not\]"),
+        ({"$or": []}, r"\[\$or\]"),
+        ({"a": {"$size": "2"}}, r"\[\$size\]"),
+        ({"$and": [{"a": i} for i in range(300)]}, "more than"),
+    ],
+)
+def test_what_is_no_filter(query: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        compile_filter(query)
+
+
+@given(st.lists(st.fixed_dictionaries({"a": SCALARS}), max_size=20), SCALARS)
+def test_comparisons_against_a_model(rows: list[dict[str, Any]], operand: Any) -> None:
+    def same_kind(value: Any) -> bool:
+        return type(value) is type(operand)
+
+    def fitting(query: Any) -> list[Any]:
+        return [row["a"] for row in rows if compile_filter({"a": query})(row)]
+
+    values = [row["a"] for row in rows]
+    assert fitting({"$eq": operand}) == [v for v in values if same_kind(v) and v == operand]
+    assert fitting({"$ne": operand}) == [v for v in values if not (same_kind(v) and v == operand)]
+    if operand is not None:
+        assert fitting({"$gt": operand}) == [v for v in values if same_kind(v) and v > operand]
+        assert fitting({"$lte": operand}) == [v for v in values if same_kind(v) and v <= operand]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
+def test_sorting_is_stable_and_takes_several_fields(pairs: list[tuple[int, int]]) -> None:
+    rows = [{"a": a, "b": b, "at": at} for at, (a, b) in enumerate(pairs)]
+    found = sorted_rows(rows, (("a", 1), ("b", -1)))
+    expected = sorted(rows, key=lambda row: (row["a"], -row["b"], row["at"]))
+    assert found == expected
+
+
+@given(st.text("ab.*?[", max_size=6), st.text("abAB.[", max_size=8))
+def test_search_is_a_wildcard_anywhere(search: str, text: str) -> None:
+    plain = search.replace("[", "[[]")
+    expected = fnmatch.fnmatchcase(text.lower(), f"*{plain.lower()}*")
+    assert patterns.wildcard(search)(text) is expected
+
+
+def test_a_regex_that_would_take_for_ever_does_not() -> None:
+    search = patterns.regex("(a+)+$")
+    assert search("a" * 5000 + "b") is False
+    with pytest.raises(ValueError, match="regex"):
+        patterns.regex("(a{1000}){1000}")
+
+
+@given(st.integers(-8, 8), st.integers(1, 7), st.integers(0, 30))
+def test_pages_against_a_model(page: int, per_page: int, total: int) -> None:
+    rows = list(range(total))
+    pages = [rows[at : at + per_page] for at in range(0, total, per_page)]
+    window = PageRequest(page, per_page).window(total)
+    assert window.page_count == len(pages)
+    real = page if page >= 0 else max(0, len(pages) + page)
+    assert window.page == real
+    assert window.cut(rows) == (pages[real] if real < len(pages) else [])
+
+
+def test_pages_of_no_rows_are_refused() -> None:
+    with pytest.raises(ApiError, match="per_page"):
+        page_request(Arguments({"per_page": 0}))
+
+
+async def test_a_long_selection_gives_way() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(count())
+    rows = [{"_id": str(i), "text": "x" * 200} for i in range(20_000)]
+    found = await Selection(compile_filter({"text": {"$regex": "y"}}), ()).apply(rows)
+    task.cancel()
+    assert found == []
+    assert turns > 1

@@ -1,0 +1,127 @@
+"""`/login`, `/logout` and `/profile`."""
+
+from collections.abc import AsyncIterator, Iterator
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.api.signin_app import SigninApp, signin_app
+
+PAIR = {"username": "admin", "password": "hans"}
+WAYS: dict[str, dict[str, Any]] = {
+    "basic": {"auth": ("admin", "hans")},
+    "query": {"params": PAIR},
+    "form": {"data": PAIR},
+    "multipart": {"files": {name: (None, text) for name, text in PAIR.items()}},
+    "json": {"json": PAIR},
+}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[SigninApp]:
+    with signin_app(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(service: SigninApp) -> AsyncIterator[httpx.AsyncClient]:
+    async with service.client() as made:
+        yield made
+
+
+def the_cookie(answer: httpx.Response) -> Any:
+    return SimpleCookie(answer.headers["Set-Cookie"])["token"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_login(client: httpx.AsyncClient, method: str, way: str) -> None:
+    answer = await client.request(method, "/login", **WAYS[way])
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
+    assert list(data) == ["token"]
+    assert answer.headers["Token"] == data["token"]
+    made = the_cookie(answer)
+    assert made.value == data["token"]
+    assert (made["path"], made["samesite"], made["max-age"]) == ("/", "Lax", "28800")
+    assert made["httponly"]
+    client.cookies.clear()
+    headers = {"Authorization": f"Bearer {data['token']}"}
+    assert (await client.get("/profile", headers=headers)).json()["data"]["name"] == "admin"
+
+
+async def test_cookie_of_login_signs_in(client: httpx.AsyncClient) -> None:
+    await client.post("/login", json=PAIR)
+    assert (await client.get("/profile")).json()["data"]["name"] == "admin"
+
+
+async def test_login_with_a_token_gives_one_that_lives_longer(
+    service: SigninApp, client: httpx.AsyncClient
+) -> None:
+    old = service.tokens.issue("jane")
+    service.clock.move(minutes=30)
+    new = (await client.get("/login", params={"token": old})).json()["data"]["token"]
+    assert service.tokens.read(new).name == "jane"
+    assert service.tokens.read(new).expires_at > service.tokens.read(old).expires_at
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_cookie_is_kept_to_https_where_that_is_spoken(
+    service: SigninApp, scheme: str
+) -> None:
+    async with service.client(scheme=scheme) as client:
+        made = the_cookie(await client.post("/login", json=PAIR))
+    assert bool(made["secure"]) == (scheme == "https")
+
+
+@pytest.mark.parametrize("body", [{}, {"username": "admin"}, {**PAIR, "password": "x"}])
+async def test_login_refused(client: httpx.AsyncClient, body: dict[str, str]) -> None:
+    answer = await client.post("/login", json=body)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="core4"'
+    assert "Token" not in answer.headers
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_logout_clears_the_cookie(client: httpx.AsyncClient, method: str) -> None:
+    await client.post("/login", json=PAIR)
+    answer = await client.request(method, "/logout")
+    assert answer.status_code == 200
+    assert answer.json()["data"] is None
+    assert the_cookie(answer).value == ""
+    assert the_cookie(answer)["path"] == "/"
+    assert not client.cookies
+    assert (await client.get("/profile")).status_code == 401
+
+
+async def test_logout_of_who_is_not_signed_in(client: httpx.AsyncClient) -> None:
+    headers = {"Authorization": "Bearer garbage"}
+    assert (await client.post("/logout", headers=headers)).status_code == 200
+
+
+async def test_profile_by_password(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/profile", auth=("admin", "hans"))
+    assert answer.json()["data"] == {
+        "_id": "admin",
+        "name": "admin",
+        "realname": "Administrator",
+        "email": "admin@example.com",
+        "perm": [],
+        "role": ["admin"],
+        "token_expires": None,
+    }
+
+
+async def test_profile_by_token(service: SigninApp, client: httpx.AsyncClient) -> None:
+    params = {"token": service.tokens.issue("jane")}
+    data = (await client.get("/profile", params=params)).json()["data"]
+    assert data["token_expires"] == "2026-03-01T20:00:00"
+    assert data["perm"] == ["api://core4/r", "job://example/r"]
+    assert (data["realname"], data["email"], data["role"]) == ("", "", [])
+
+
+async def test_profile_of_nobody(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/profile")).status_code == 401

@@ -1,0 +1,395 @@
+"""Streams over real connections: order, modes, resuming, slow and vanished clients, trouble."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.api.conftest import (
+    DEADLINE,
+    DUMMY,
+    Recorder,
+    RunningApi,
+    enqueue,
+    running,
+    stream,
+)
+from tests.unit.api.fake_kube import FakeKube
+
+from corejob_api.streams import follower
+from corejob_journal.store import StoreUnavailable, Writer
+from corejob_journal.store.records import NewGap
+
+Record = Callable[..., Awaitable[Recorder]]
+STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
+
+
+async def test_modes_and_order(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await recorder.log("a", "b")
+    await served.status(job_id, **STARTED)
+    async with stream(caller, "GET", f"job/follow/{job_id}?follow=false") as frames:
+        found = await frames.take(3)
+        await recorder.log("c")
+        found += await frames.take(1)
+        await served.status(job_id, state="error")
+        found += await frames.take(1)
+        await recorder.log("d")
+        await served.log_complete(job_id)
+        found += await frames.rest()
+    assert [data.get("message") for event, data in found if event == "log"] == list("abcd")
+    assert [data["mode"] for event, data in found if event == "log"] == [
+        "prelog",
+        "prelog",
+        "watchlog",
+        "postlog",
+    ]
+    assert found[-1] == ("close", {"state": 2, "log": 4})
+
+
+async def test_a_burst_of_lines_to_many_followers(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+
+    async def follow(path: str) -> list[str]:
+        async with stream(caller, "GET", path) as frames:
+            return [data["message"] for event, data in await frames.rest() if event == "log"]
+
+    paths = [f"job/follow/{job_id}", f"job/log/{job_id}?follow=true"] * 3
+    followers = [asyncio.create_task(follow(path)) for path in paths]
+    lines = [f"line {i}" for i in range(3000)]
+    for start in range(0, 3000, 100):
+        await recorder.log(*lines[start : start + 100])
+    await served.status(job_id, state="complete")
+    await served.log_complete(job_id)
+    for found in await asyncio.gather(*followers):
+        assert found == lines
+    await served.until(lambda: served.service.hub.feeds == 0)
+
+
+async def test_the_log_alone(served: RunningApi, caller: httpx.AsyncClient, record: Record) -> None:
+    job_id = await enqueue(caller)
+    await (await record(job_id)).log("a")
+    await served.status(job_id, **STARTED)
+    async with stream(caller, "GET", f"job/log/{job_id}", params={"follow": "true"}) as frames:
+        assert (await frames.next())[0] == "log"
+        await served.status(job_id, progress={"value": 0.5})
+        await served.status(job_id, state="complete")
+        await served.log_complete(job_id)
+        assert await frames.rest() == [("close", {"log": 1})]
+
+
+async def test_a_past_job_streams_at_once(
+    served: RunningApi,
+    caller: httpx.AsyncClient,
+    record: Record,
+    journal: Callable[[str], Awaitable[None]],
+) -> None:
+    job_id = await enqueue(caller)
+    await (await record(job_id)).log(*(f"line {i}" for i in range(1200)))
+    await served.status(job_id, state="complete")
+    await journal(job_id)
+    await served.until(lambda: not served.service.queue.get(job_id))
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        found = await frames.rest()
+    assert [event for event, _ in found] == ["state"] + ["log"] * 1200 + ["close"]
+    assert {data["mode"] for event, data in found if event == "log"} == {"prelog"}
+    assert found[-1][1] == {"state": 1, "log": 1200}
+
+
+async def test_a_job_whose_resource_vanishes_goes_on_from_the_store(
+    served: RunningApi,
+    caller: httpx.AsyncClient,
+    record: Record,
+    journal: Callable[[str], Awaitable[None]],
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        await recorder.log("last words")
+        await journal(job_id)
+        assert [event for event, _ in await frames.rest()] == ["log", "close"]
+
+
+async def test_resuming_after_the_last_event(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    await (await record(job_id)).log("a", "b", "c", "d")
+    await served.status(job_id, state="error")
+    await served.log_complete(job_id)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.take(3)
+        last = frames.last_id
+    for more in (
+        {"headers": {"Last-Event-ID": last}},
+        {"params": {"last_event_id": last}},
+    ):
+        async with stream(caller, "GET", f"job/follow/{job_id}", **more) as frames:
+            found = await frames.rest()
+        assert [data["message"] for event, data in found if event == "log"] == ["c", "d"]
+    beyond = {"last_event_id": "000000009999"}
+    async with stream(caller, "GET", f"job/follow/{job_id}", params=beyond) as frames:
+        assert [event for event, _ in await frames.rest()] == ["state", "close"]
+
+
+async def test_gaps_are_told_where_they_are(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await recorder.log("a")
+    await recorder.log("b", gap=NewGap(2, 5, "the node lost them"))
+    await served.status(job_id, **STARTED)
+    told = {
+        "after": "000000000001",
+        "from": 2,
+        "to": 5,
+        "reason": "the node lost them",
+    }
+    async with stream(caller, "GET", f"job/log/{job_id}?follow=true") as frames:
+        found = await frames.take(3)
+        assert [event for event, _ in found] == ["log", "gap", "log"]
+        assert found[1][1] == told
+        await recorder.log("c", gap=NewGap(7, None, "gone"))
+        assert [event for event, _ in await frames.take(2)] == ["gap", "log"]
+        await recorder.log(gap=NewGap(9, 9, "the end is missing"))
+        await served.status(job_id, state="error")
+        await served.log_complete(job_id)
+        (gap, close) = await frames.rest()
+    assert gap[1]["reason"] == "the end is missing"
+    assert close == ("close", {"log": 3, "gap": 3})
+
+
+@pytest.mark.parametrize("state", ["failed", "deferred"])
+async def test_a_waiting_job_keeps_the_stream_open_until_it_is_removed(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, state: str
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, state=state, trial=1)
+    await served.log_complete(job_id)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        assert (await frames.next())[1]["state"] == state
+        await recorder.log("still there")
+        assert (await frames.next())[0] == "log"
+        await caller.put(f"job/remove/{job_id}")
+        assert (await frames.next())[1]["flag"]["removed"] is True
+        await served.status(job_id, removedTime="2026-11-24T00:00:09Z")
+        found = await frames.rest()
+    assert [event for event, _ in found] == ["state", "close"]
+
+
+async def test_kill_and_restart_are_streamed(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    await served.status(job_id, **STARTED)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        await caller.put(f"job/kill/{job_id}")
+        assert (await frames.next())[1]["state"] == "killed"
+        async with stream(caller, "PUT", f"job/restart/{job_id}") as restarted:
+            _, child = await restarted.next()
+            assert child["enqueued"]["parent_id"] == job_id
+            assert (await frames.next())[1]["enqueued"]["child_id"] == child["_id"]
+            # The old one's pod is still going: what it says now is still streamed.
+            await (await record(job_id)).log("terminated")
+            assert (await frames.next())[1]["message"] == "terminated"
+            await served.status(job_id, state="killed")
+            await served.log_complete(job_id)
+            assert (await frames.rest())[-1][0] == "close"
+
+
+async def test_a_client_that_hangs_up_is_let_go_and_the_job_goes_on(
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    body = {"qual_name": DUMMY}
+    async with stream(caller, "POST", "job", json=body) as frames:
+        _, document = await frames.next()
+        assert len(served.service.hub) == 1
+    await served.until(lambda: len(served.service.hub) == 0)
+    assert served.service.hub.feeds == 0
+    assert "kill" not in kube.objects["corejobs"][document["_id"]]["spec"]
+
+
+@asynccontextmanager
+async def raw_stream(url: str, path: str) -> AsyncIterator[asyncio.StreamReader]:
+    """A stream whose client reads only when it wants to."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    writer.write(request.encode())
+    yield reader
+    writer.close()
+
+
+async def test_a_slow_client_delays_nobody_and_loses_no_line(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(follower, "_STATES", 4)
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+    path = f"/core4/api/v1/job/follow/{job_id}?username=admin&password=hans"
+    assert served.url is not None
+    async with raw_stream(served.url, path) as slow:
+        await served.until(lambda: len(served.service.hub) == 1)
+        async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+            await frames.next()
+            text = "x" * 20_000
+            for number in range(30):
+                await recorder.log(*(f"{number} {text}" for _ in range(100)))
+                assert len(await frames.take(100)) == 100
+            for number in range(1, 9):
+                await served.status(job_id, progress={"value": number / 10})
+                await frames.next()
+            await served.status(job_id, state="complete")
+            await served.log_complete(job_id)
+            assert (await frames.rest())[-1] == ("close", {"state": 10, "log": 3000})
+        assert len(served.service.hub) == 1
+        async with asyncio.timeout(60):
+            whole = await slow.read()
+    events = [line[7:] for line in whole.split(b"\n") if line.startswith(b"event: ")]
+    assert events.count(b"log") == 3000
+    assert events.count(b"lagged") == 1
+    assert whole.count(b'data: {"dropped":') == 1
+    assert events[-1] == b"close"
+    assert events.count(b"state") < 10
+
+
+async def test_no_state_is_lost_though_the_loop_was_busy(
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await enqueue(caller)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        for state in ("running", "failed", "running", "complete"):
+            await kube.patch("corejobs", job_id, {"status": {"state": state}})
+        found = await frames.rest()
+    states = [data["state"] for event, data in found if event == "state"]
+    assert states == ["running", "failed", "running", "complete"]
+
+
+async def test_the_store_away_for_a_while(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+    store = served.service.log._store
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        away = asyncio.Event()
+
+        async def fail(*_: Any, **__: Any) -> Any:
+            away.set()
+            raise StoreUnavailable("away")
+
+        monkeypatch.setattr(store, "log_after", fail)
+        await recorder.log("a")
+        await away.wait()
+        assert (await caller.get(f"job/log/{job_id}", params={"filter": '{"a": 1}'})).headers[
+            "Retry-After"
+        ]
+        # States go on meanwhile.
+        await served.status(job_id, progress={"value": 0.5})
+        assert (await frames.next())[0] == "state"
+        monkeypatch.undo()
+        assert (await frames.next())[1]["message"] == "a"
+
+
+async def test_a_stream_begins_though_the_store_is_away(
+    kube: FakeKube, store_url: str, tmp_path: Path
+) -> None:
+    """There is no file yet: the recorder makes it."""
+    async with (
+        running(kube, store_url, tmp_path, loopback=True, keep_alive=0.05) as api,
+        api.client() as client,
+    ):
+        body = {"qual_name": DUMMY}
+        async with client.stream("POST", "job", json=body) as response:
+            lines = response.aiter_lines()
+            assert (await anext(lines)).startswith("id: ")
+            while await anext(lines) != ": keep-alive":
+                pass
+            job_id = next(iter(kube.objects["corejobs"]))
+            writer = await Writer.open(store_url)
+            try:
+                await api.status(job_id, state="error")
+                async with asyncio.timeout(DEADLINE):
+                    rest = [line async for line in lines if not line.startswith(":")]
+            finally:
+                await writer.close()
+    assert rest[-2] == 'data: {"state":2,"log":0}'
+
+
+async def test_a_silent_stream_says_that_it_lives(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    async with (
+        running(kube, store_url, tmp_path, loopback=True, keep_alive=0.05) as api,
+        api.client() as client,
+        client.stream("POST", "job", json={"qual_name": DUMMY}) as response,
+    ):
+        found = []
+        async with asyncio.timeout(DEADLINE):
+            async for line in response.aiter_lines():
+                found.append(line)
+                if found.count(": keep-alive") == 3:
+                    break
+    assert [line.partition(":")[0] for line in found[:3]] == ["id", "event", "data"]
+    assert json.loads(found[2].removeprefix("data: "))["state"] == "pending"
+
+
+async def test_the_end_of_the_server_ends_streams_without_close(
+    served: RunningApi, caller: httpx.AsyncClient
+) -> None:
+    job_id = await enqueue(caller)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        served.service.hub.end_streams()
+        assert await frames.rest() == []
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        assert await frames.rest() == []
+
+
+async def test_kubernetes_away_for_a_while(
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await enqueue(caller)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        kube.hook = lambda *_: 503
+        kube.cut_watches()
+        await kube.patch("corejobs", job_id, {"status": {"state": "running"}})
+        kube.hook = None
+        assert (await frames.next())[1]["state"] == "running"
+
+
+async def test_a_stream_that_breaks_ends_without_close(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+) -> None:
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+
+        async def fail(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("a mistake of ours")
+
+        monkeypatch.setattr(served.service.log._store, "log_after", fail)
+        await recorder.log("a")
+        assert await frames.rest() == []
+    await served.until(lambda: served.service.hub.feeds == 0)

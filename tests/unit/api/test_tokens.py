@@ -1,0 +1,126 @@
+"""Tokens: what they say, and that nothing but ours is taken."""
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from tests.unit.api.signin_app import SECRET, FakeClock
+
+from corejob_api.tokens import Tokens
+
+OTHER = b"another-key-another-key-another-key"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def tokens(clock: FakeClock) -> Tokens:
+    return Tokens(SECRET, clock)
+
+
+def claims(clock: FakeClock, **changes: Any) -> dict[str, Any]:
+    issued = int(clock().timestamp())
+    made = {"sub": "admin", "iat": issued, "exp": issued + 3600, **changes}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_what_is_issued_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
+    found = tokens.read(tokens.issue("jane@example.com"))
+    assert found.name == "jane@example.com"
+    assert found.issued_at == clock()
+    assert found.expires_at - found.issued_at == timedelta(hours=8)
+    assert not found.is_old
+
+
+def test_claims_by_their_registered_names(tokens: Tokens, clock: FakeClock) -> None:
+    raw = jwt.decode(tokens.issue("jane"), options={"verify_signature": False})
+    issued = int(clock().timestamp())
+    assert raw == {"sub": "jane", "iat": issued, "exp": issued + 8 * 3600}
+
+
+def test_age(tokens: Tokens, clock: FakeClock) -> None:
+    token = tokens.issue("jane")
+    clock.move(hours=1)
+    assert not tokens.read(token).is_old
+    clock.move(seconds=1)
+    assert tokens.read(token).is_old
+    clock.move(hours=7)
+    with pytest.raises(ValueError, match="the token has expired"):
+        tokens.read(token)
+
+
+def test_known_good_claims_pass(tokens: Tokens, clock: FakeClock) -> None:
+    """What the cases below are changes of."""
+    assert tokens.read(jwt.encode(claims(clock), SECRET, algorithm="HS256")).name == "admin"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sub": None},
+        {"sub": 1},
+        {"sub": ["admin"]},
+        {"iat": None},
+        {"exp": None},
+        {"exp": "tomorrow"},
+        {"exp": 10**30},
+        {"iat": {}},
+    ],
+)
+def test_bad_claims(tokens: Tokens, clock: FakeClock, changes: dict[str, Any]) -> None:
+    body = claims(clock)
+    for name, value in changes.items():
+        if value is None:
+            del body[name]
+        else:
+            body[name] = value
+    signer = jwt.PyJWS()
+    token = signer.encode(json.dumps(body).encode(), SECRET, algorithm="HS256")
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(token)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256"])
+def test_unsigned(tokens: Tokens, clock: FakeClock, algorithm: str) -> None:
+    token = f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part(claims(clock))}."
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(token)
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_other_algorithm_with_our_key(tokens: Tokens, clock: FakeClock, algorithm: str) -> None:
+    signer = jwt.PyJWS()
+    body = json.dumps(claims(clock)).encode()
+    with pytest.warns(jwt.InsecureKeyLengthWarning):
+        token = signer.encode(body, SECRET, algorithm=algorithm)
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(token)
+
+
+def test_other_key(tokens: Tokens, clock: FakeClock) -> None:
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(Tokens(OTHER, clock).issue("admin"))
+
+
+def test_exchanged_name(tokens: Tokens, clock: FakeClock) -> None:
+    header, _, signature = tokens.issue("jane").split(".")
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(f"{header}.{part(claims(clock))}.{signature}")
+
+
+@pytest.mark.parametrize(
+    "token", ["", ".", "..", "a.b.c", "garbage", "ä.ö.ü", "x" * 10_000, "\x00"]
+)
+def test_garbage(tokens: Tokens, token: str) -> None:
+    with pytest.raises(ValueError, match="the token is not valid"):
+        tokens.read(token)

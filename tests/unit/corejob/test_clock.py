@@ -1,0 +1,47 @@
+"""Times as text, both ways."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corejob import clock
+
+MOMENT = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
+TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1))  # noqa: DTZ001
+
+
+@given(TIMES)
+def test_what_is_rendered_is_parsed_back(moment: datetime) -> None:
+    assert clock.parse(clock.render(moment)) == moment
+    assert clock.parse(clock.iso(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-24T01:02:03.456789Z",
+        "2026-11-24T02:02:03.456789+01:00",
+        "2026-11-24T01:02:03.456789",
+    ],
+)
+def test_all_forms_of_one_time(text: str) -> None:
+    assert clock.parse(text) == MOMENT
+
+
+def test_forms() -> None:
+    east = MOMENT.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
+
+    assert clock.render(east) == "2026-11-24T01:02:03.456789Z"
+    assert clock.iso(east) == "2026-11-24T01:02:03.456789"
+    assert clock.from_epoch(MOMENT.timestamp()) - MOMENT < timedelta(microseconds=2)
+
+
+def test_no_time_is_none() -> None:
+    assert [clock.parse(None), clock.parse(""), clock.render(None), clock.iso(None)] == [None] * 4
+
+
+def test_a_text_that_is_no_time() -> None:
+    with pytest.raises(ValueError, match="yesterday"):
+        clock.parse("yesterday")

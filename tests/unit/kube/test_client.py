@@ -1,0 +1,295 @@
+"""Requests, pages, errors and streams over real HTTP."""
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.unit.kube.server import DEADLINE, PATH, Server, client, item, refusal
+
+from corejob_kube import client as module
+from corejob_kube import resources
+from corejob_kube.client import Kube
+from corejob_kube.errors import (
+    ConflictError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    UnavailableError,
+)
+from corejob_kube.resources import COREJOBS, EVENTS, PODS
+
+
+def always(response: dict[str, Any]) -> Any:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(response)
+
+    return answer
+
+
+def refusing(*refusals: web.Response) -> Any:
+    left = list(refusals)
+
+    async def answer(request: web.Request) -> web.Response:
+        return left.pop(0)
+
+    return answer
+
+
+# --- paths ----------------------------------------------------------------------------------
+
+
+def test_paths() -> None:
+    assert PODS.path("jobs", "a", "log") == "/api/v1/namespaces/jobs/pods/a/log"
+    assert COREJOBS.path("jobs") == PATH
+    assert EVENTS.path() == "/apis/events.k8s.io/v1/events"
+    assert resources.JOBS.path(None, "a") == "/apis/batch/v1/jobs/a"
+
+
+# --- requests -------------------------------------------------------------------------------
+
+
+async def test_get(server: Server, kube: Kube) -> None:
+    server.answer = always(item("a", 1))
+
+    assert await kube.get(COREJOBS, "jobs", "a") == item("a", 1)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", f"{PATH}/a")
+    assert request.headers["User-Agent"] == "test"
+    assert "Authorization" not in request.headers
+
+
+async def test_create_says_who_writes(server: Server, kube: Kube) -> None:
+    server.answer = always(item("a", 1))
+    await kube.create(COREJOBS, "jobs", {"kind": "CoreJob"}, manager="core4-api")
+
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", PATH)
+    assert dict(request.query) == {"fieldManager": "core4-api"}
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(await request.read()) == {"kind": "CoreJob"}
+
+
+async def test_patch_merges_a_subresource(server: Server, kube: Kube) -> None:
+    server.answer = always(item("a", 2))
+    body = {"status": {"state": "running", "queryTime": None}}
+    answer = await kube.patch(COREJOBS, "jobs", "a", body, manager="m", sub="status")
+
+    assert answer == item("a", 2)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", f"{PATH}/a/status")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert json.loads(await request.read()) == body
+
+
+async def test_delete_only_that_very_object(server: Server, kube: Kube) -> None:
+    server.answer = always({})
+    await kube.delete(PODS, "jobs", "a", grace=0, uid="u")
+
+    (request,) = server.requests
+    assert request.method == "DELETE"
+    assert json.loads(await request.read()) == {
+        "propagationPolicy": "Background",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u"},
+    }
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_deleting_what_is_gone_or_another_is_done(
+    server: Server, kube: Kube, status: int
+) -> None:
+    server.answer = refusing(refusal(status))
+    await kube.delete(PODS, "jobs", "a", uid="u")
+
+    assert len(server.requests) == 1
+
+
+async def test_other_refusals_of_a_deletion_are_errors(server: Server, kube: Kube) -> None:
+    server.answer = refusing(refusal(403))
+    with pytest.raises(KubeError, match="403"):
+        await kube.delete(PODS, "jobs", "a")
+
+
+async def test_the_token_is_asked_for_with_each_request(server: Server) -> None:
+    server.answer = always({})
+    kube = client(server.url)
+    tokens = ["first"]
+
+    async def refresh(configuration: Any) -> None:
+        configuration.api_key["BearerToken"] = f"Bearer {tokens[-1]}"
+
+    kube._configuration.refresh_api_key_hook = refresh
+    async with kube:
+        await kube.request("GET", "/version")
+        tokens.append("second")
+        await kube.request("GET", "/version")
+
+    sent = [request.headers["Authorization"] for request in server.requests]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+async def test_a_client_that_is_not_open(server: Server) -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await client(server.url).request("GET", "/version")
+
+
+# --- pages ----------------------------------------------------------------------------------
+
+
+async def test_a_list_is_fetched_in_pages(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 1), item("b", 2), more="token")
+    server.listing(7, item("c", 3))
+    items, version = await kube.list(COREJOBS, "jobs", selector="core4.io/trial=1", page=2)
+
+    assert [body["metadata"]["name"] for body in items] == ["a", "b", "c"]
+    assert version == "7"
+    first = {"limit": "2", "labelSelector": "core4.io/trial=1"}
+    assert server.listed == [first, {**first, "continue": "token"}]
+
+
+async def test_a_list_without_items(server: Server, kube: Kube) -> None:
+    server.lists.append({"items": None, "metadata": {"resourceVersion": "3"}})
+
+    assert await kube.list(COREJOBS, "jobs") == ([], "3")
+
+
+async def test_a_page_that_came_too_late(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 1), more="token")
+    server.lists.append(refusal(410, "Expired"))
+    with pytest.raises(GoneError):
+        await kube.list(COREJOBS, "jobs")
+
+
+# --- errors ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidError),
+        (401, KubeError),
+        (403, KubeError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (410, GoneError),
+        (422, InvalidError),
+        (429, UnavailableError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+        (504, UnavailableError),
+    ],
+)
+async def test_errors_by_status(
+    server: Server, kube: Kube, status: int, kind: type[KubeError]
+) -> None:
+    server.answer = refusing(refusal(status, "Because"))
+    with pytest.raises(KubeError) as caught:
+        await kube.get(COREJOBS, "jobs", "a")
+
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.reason) == (status, "Because")
+    assert caught.value.message == "no: Because"
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("tomorrow", None)])
+async def test_the_time_to_wait(
+    server: Server, kube: Kube, header: str, seconds: float | None
+) -> None:
+    server.answer = refusing(refusal(429, **{"Retry-After": header}))
+    with pytest.raises(UnavailableError) as caught:
+        await kube.get(COREJOBS, "jobs", "a")
+
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("body", [b"upstream is away", b'["a"]', b"\xff\xfe", b""])
+async def test_an_error_that_is_no_status_object(server: Server, kube: Kube, body: bytes) -> None:
+    server.answer = refusing(web.Response(status=502, body=body))
+    with pytest.raises(UnavailableError) as caught:
+        await kube.get(COREJOBS, "jobs", "a")
+
+    assert caught.value.reason == "Bad Gateway"
+
+
+async def test_an_answer_that_is_no_json_is_no_answer(server: Server, kube: Kube) -> None:
+    server.answer = refusing(web.Response(text="<html>sign in</html>"))
+    with pytest.raises(UnavailableError, match="no JSON"):
+        await kube.get(COREJOBS, "jobs", "a")
+
+
+async def test_a_server_that_is_away() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        async with client(f"http://127.0.0.1:{free.getsockname()[1]}") as kube:
+            with pytest.raises(UnavailableError, match="no answer from Kubernetes"):
+                await kube.get(COREJOBS, "jobs", "a")
+
+
+async def test_a_server_that_hangs(
+    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REQUEST_TIMEOUT_S", 0.1)
+    released = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        await released.wait()
+        return web.json_response({})
+
+    server.answer = hang
+    # Time-outs have no text of their own.
+    with pytest.raises(UnavailableError, match=r"no answer from Kubernetes: [A-Za-z]"):
+        await kube.get(COREJOBS, "jobs", "a")
+    released.set()
+
+
+async def test_a_server_that_breaks_off(server: Server, kube: Kube) -> None:
+    async def abort(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.answer = abort
+    with pytest.raises(UnavailableError):
+        await kube.get(COREJOBS, "jobs", "a")
+
+
+# --- streams --------------------------------------------------------------------------------
+
+
+async def test_a_stream_is_read_by_lines_however_long(server: Server, kube: Kube) -> None:
+    server.lists.append({})
+    long = b"x" * (2**21)
+    async with kube.stream(PATH, params={"watch": "true"}, idle=DEADLINE) as lines:
+        watch = await server.next_watch()
+        watch.raw(b"first\n" + long + b"\n")
+        watch.end()
+        read = [line async for line in lines]
+
+    assert read == [b"first\n", long + b"\n"]
+
+
+async def test_a_silent_stream_counts_as_dead(server: Server, kube: Kube) -> None:
+    read = []
+
+    async def follow() -> None:
+        async with kube.stream(PATH, params={"watch": "true"}, idle=0.1) as lines:
+            (await server.next_watch()).raw(b"first\n")
+            read.append(await lines.readline())
+            await lines.readline()
+
+    with pytest.raises(UnavailableError):
+        await follow()
+
+    assert read == [b"first\n"]
+
+
+async def test_a_stream_that_is_refused(server: Server, kube: Kube) -> None:
+    server.watch_refusals.append(refusal(410, "Expired"))
+    with pytest.raises(GoneError):
+        async with kube.stream(PATH, params={"watch": "true"}, idle=1):
+            pass

@@ -1,0 +1,236 @@
+"""One list, one watch, kept up for ever: whatever the server does, the cache follows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.unit.kube.server import DEADLINE, Server, bookmark, event, item, refusal
+
+from corejob_kube import informer as module
+from corejob_kube.client import Kube
+from corejob_kube.informer import Informer
+from corejob_kube.resources import COREJOBS
+
+
+class Watched:
+    """An informer, and what its listeners were told."""
+
+    def __init__(self, kube: Kube, selector: str = "") -> None:
+        self.informer = Informer(kube, COREJOBS, "jobs", selector=selector)
+        self.told: list[tuple[str, bool]] = []
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.informer.listen(self._listen)
+
+    def _listen(self, name: str, _old: Any, new: Any) -> None:
+        self.told.append((name, new is not None))
+        task = asyncio.create_task(self._notify())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the cache is so."""
+        async with asyncio.timeout(DEADLINE), self._news:
+            await self._news.wait_for(condition)
+
+    def versions(self) -> dict[str, int]:
+        """The cache's objects by name."""
+        return {
+            body["metadata"]["name"]: int(body["metadata"]["resourceVersion"])
+            for body in self.informer
+        }
+
+    async def has(self, **versions: int) -> None:
+        """Wait until the cache has just these objects."""
+        await self.until(lambda: self.versions() == versions)
+
+
+@asynccontextmanager
+async def watching(kube: Kube, selector: str = "") -> AsyncIterator[Watched]:
+    watched = Watched(kube, selector)
+    watched.informer.start()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await watched.informer.synced()
+        yield watched
+    finally:
+        await watched.informer.stop()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BACKOFF_FIRST", 0.001)
+
+
+async def test_a_list_then_a_watch_from_its_version(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 3), item("b", 5))
+    async with watching(kube, "core4.io/corejob") as watched:
+        assert watched.informer.is_synced
+        assert watched.versions() == {"a": 3, "b": 5}
+        assert watched.informer.last_seen > 0
+        watch = await server.next_watch()
+
+    assert server.listed == [{"limit": "500", "labelSelector": "core4.io/corejob"}]
+    assert watch.query == {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": "7",
+        "timeoutSeconds": "300",
+        "labelSelector": "core4.io/corejob",
+    }
+
+
+async def test_events_change_the_cache(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 3), item("b", 5))
+    async with watching(kube) as watched:
+        watch = await server.next_watch()
+        watch.send(
+            event("ADDED", item("c", 8)),
+            event("MODIFIED", item("a", 9)),
+            event("DELETED", item("b", 10)),
+        )
+        await watched.has(a=9, c=8)
+
+    assert watched.told == [("a", True), ("b", True), ("c", True), ("a", True), ("b", False)]
+
+
+async def test_a_watch_that_ends_goes_on_from_the_last_version(server: Server, kube: Kube) -> None:
+    server.listing(7)
+    async with watching(kube) as watched:
+        first = await server.next_watch()
+        first.send(event("ADDED", item("a", 8)))
+        await watched.has(a=8)
+        first.end()
+        second = await server.next_watch()
+        second.send(event("MODIFIED", item("a", 9)))
+        await watched.has(a=9)
+
+    assert second.query["resourceVersion"] == "8"
+    assert len(server.listed) == 1
+
+
+async def test_a_bookmark_moves_the_version_and_shows_life(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 3))
+    async with watching(kube) as watched:
+        first = await server.next_watch()
+        before = watched.informer.last_seen
+        first.send(bookmark(50))
+        first.end()
+        second = await server.next_watch()
+        assert watched.informer.last_seen > before
+
+    assert second.query["resourceVersion"] == "50"
+    assert watched.versions() == {"a": 3}
+
+
+@pytest.mark.parametrize("how", ["event", "answer"])
+async def test_too_old_a_version_lists_anew(server: Server, kube: Kube, how: str) -> None:
+    server.listing(7, item("a", 3), item("gone", 4))
+    server.listing(20, item("a", 15), item("new", 16))
+    if how == "answer":
+        server.watch_refusals.append(refusal(410, "Expired"))
+    async with watching(kube) as watched:
+        if how == "event":
+            expired = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+            (await server.next_watch()).send(event("ERROR", expired))
+        await watched.has(a=15, new=16)
+        watch = await server.next_watch()
+
+    assert watch.query["resourceVersion"] == "20"
+    assert ("gone", False) in watched.told
+
+
+async def test_another_error_of_the_watch_goes_on(server: Server, kube: Kube) -> None:
+    server.listing(7)
+    async with watching(kube) as watched:
+        broken = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}
+        (await server.next_watch()).send(event("ERROR", broken))
+        (await server.next_watch()).send(event("ADDED", item("a", 8)))
+        await watched.has(a=8)
+
+    assert len(server.listed) == 1
+
+
+async def test_a_connection_that_breaks_goes_on(server: Server, kube: Kube) -> None:
+    server.listing(7)
+    async with watching(kube) as watched:
+        first = await server.next_watch()
+        first.send(event("ADDED", item("a", 8)))
+        await watched.has(a=8)
+        first.cut()
+        second = await server.next_watch()
+        second.send(event("ADDED", item("b", 9)))
+        await watched.has(a=8, b=9)
+
+    assert second.query["resourceVersion"] == "8"
+
+
+async def test_a_silent_connection_is_opened_anew(
+    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.1)
+    server.listing(7)
+    async with watching(kube):
+        await server.next_watch()
+        second = await server.next_watch()
+
+    assert second.query["resourceVersion"] == "7"
+
+
+@pytest.mark.parametrize("data", [b'{"type": "ADDED", "obj', b"<html>\n", b'{"type": "ADDED"}\n'])
+async def test_an_event_that_can_not_be_read_breaks_the_watch_only(
+    server: Server, kube: Kube, data: bytes
+) -> None:
+    server.listing(7)
+    async with watching(kube) as watched:
+        first = await server.next_watch()
+        first.raw(data)
+        first.end()
+        second = await server.next_watch()
+        second.send(event("ADDED", item("a", 8)))
+        await watched.has(a=8)
+
+
+async def test_a_list_that_fails_is_tried_again(server: Server, kube: Kube) -> None:
+    server.lists += [refusal(503), refusal(403), refusal(410, "Expired")]
+    server.listing(7, item("a", 3))
+    async with watching(kube) as watched:
+        assert watched.versions() == {"a": 3}
+
+    assert len(server.listed) == 4
+
+
+async def test_a_list_whose_second_page_is_too_late_begins_again(
+    server: Server, kube: Kube
+) -> None:
+    server.listing(7, item("a", 3), more="token")
+    server.lists.append(refusal(410, "Expired"))
+    server.listing(9, item("a", 8), item("b", 5))
+    async with watching(kube) as watched:
+        assert watched.versions() == {"a": 8, "b": 5}
+
+
+async def test_own_writes_are_not_taken_back_by_a_watch_that_lags(
+    server: Server, kube: Kube
+) -> None:
+    server.listing(7, item("a", 3))
+    async with watching(kube) as watched:
+        watched.informer.put(item("a", 12))
+        (await server.next_watch()).send(
+            event("MODIFIED", item("a", 9)), event("ADDED", item("b", 13))
+        )
+        await watched.has(a=12, b=13)
+
+    assert [name for name, _ in watched.told] == ["a", "a", "b"]
+
+
+async def test_stopping_twice_or_before_the_start(kube: Kube) -> None:
+    informer = Informer(kube, COREJOBS, "jobs")
+    await informer.stop()
+    assert not informer.is_synced

@@ -1,0 +1,58 @@
+"""Situations to decide on, and decisions carried out on a CoreJob's JSON."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from tests.unit.corejob.builders import ID, NOW, at_text, batch_job, condition, ended, pod, started
+
+from corejob.model import CoreJob
+from corejob.names import Reason
+from corejob.trial import JobChild, PodChild
+from corejob_operator.decide import Decision, Gate, Situation, decide
+from corejob_operator.settings import Settings
+
+SETTINGS = Settings(namespace="jobs", job_image="core4:test")
+BUSY = Gate(Reason.MAX_PARALLEL, "15 of at most 15 a.Job run; 3 before it")
+DELETED = {"deletionTimestamp": at_text(-1)}
+FAILED = [condition("Failed", "BackoffLimitExceeded", "too many")]
+
+
+def look(
+    job: CoreJob,
+    *,
+    jobs: Sequence[JobChild] = (),
+    pods: Sequence[PodChild] = (),
+    gate: Gate = Gate(),  # noqa: B008  # frozen
+    now: datetime = NOW,
+    **settings: Any,
+) -> Decision:
+    """What `decide` says."""
+    return decide(Situation(job, jobs, pods, gate, now, replace(SETTINGS, **settings)))
+
+
+def child(number: int = 1, **more: Any) -> JobChild:
+    """The Job of a trial."""
+    return batch_job(number=number, **more)
+
+
+def its_pod(number: int = 1, **more: Any) -> PodChild:
+    """The pod of a trial."""
+    return replace(pod(name=f"{ID}-{number}-x7k2p", **more), trial=number)
+
+
+def runs(number: int = 1, **more: Any) -> dict[str, list[Any]]:
+    """A trial whose container runs."""
+    return {"jobs": [child(number)], "pods": [its_pod(number, state=started(), **more)]}
+
+
+def starts(number: int = 1, **more: Any) -> dict[str, list[Any]]:
+    """A trial whose container has not started."""
+    return {"jobs": [child(number)], "pods": [its_pod(number, phase="Pending", **more)]}
+
+
+def has_ended(number: int = 1, code: int = 0, **more: Any) -> dict[str, list[Any]]:
+    """A trial whose container has ended."""
+    phase = "Succeeded" if code == 0 else "Failed"
+    return {"jobs": [child(number)], "pods": [its_pod(number, state=ended(code, **more), phase=phase)]}

@@ -1,0 +1,234 @@
+"""A cluster in memory, as far as one CoreJob can tell: what others do to it, and to its children.
+
+What lives here is all that survives a crash of the operator. Each change is one request, as a real
+API server would take it.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.unit.corejob.builders import ID, NOW
+
+from corejob import clock, model, names, trial
+from corejob.model import CoreJob, Status, render_status
+from corejob.state import TRANSITIONS, State
+from corejob_operator.decide import (
+    Action,
+    CreateChild,
+    CreateTrial,
+    DeleteCoreJob,
+    DeleteJob,
+    DeletePod,
+    Hold,
+    Release,
+)
+
+Body = dict[str, Any]
+
+
+class SmallCluster:
+    """One CoreJob, its Jobs and pods, by name; `created` and `began` count what each trial did."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.now = NOW
+        self.uid = 0
+        self.corejob: Body | None = {
+            "metadata": {
+                "name": ID,
+                "namespace": "jobs",
+                "uid": "uid-corejob",
+                "resourceVersion": "1",
+                "creationTimestamp": clock.render(NOW),
+                "finalizers": [],
+            },
+            "spec": {"qualName": "a.Job", **spec},
+        }
+        self.jobs: dict[str, Body] = {}
+        self.pods: dict[str, Body] = {}
+        self.children: list[str] = []
+        self.began: list[int] = []
+        self.exits: dict[int, int] = {}
+        self.ends: dict[int, datetime] = {}
+        self.disrupted = 0
+        self.states: list[State] = [State.PENDING]
+        self.lost = False
+
+    def text(self) -> str:
+        return str(clock.render(self.now))
+
+    def job(self) -> CoreJob | None:
+        return None if self.corejob is None else model.parse(self.corejob)
+
+    def passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # --- what the operator does -------------------------------------------------------------
+
+    def write(self, status: Status) -> None:
+        """The status as a merge patch of the fields that differ."""
+        assert self.corejob is not None
+        raw = self.corejob.setdefault("status", {})
+        old = State(raw.get("state", State.PENDING))
+        if status.state is not old:
+            assert status.state in TRANSITIONS[old], f"{old} -> {status.state}"
+            self.states.append(status.state)
+        for name, value in render_status(status).items():
+            raw.pop(name, None)
+            if value is not None:
+                raw[name] = value
+
+    def perform(self, action: Action) -> None:
+        match action:
+            case CreateTrial(number):
+                self._create(number)
+            case DeleteJob(name, uid):
+                if name in self.jobs and self.jobs[name]["metadata"]["uid"] == uid:
+                    self._check_log(self.jobs[name])
+                    self.delete_job(name)
+            case DeletePod(name, uid):
+                if name in self.pods and self.pods[name]["metadata"]["uid"] == uid:
+                    self._terminate(self.pods[name])
+            case CreateChild(child_id):
+                if child_id not in self.children:
+                    self.children.append(child_id)
+            case DeleteCoreJob():
+                self.delete_corejob()
+            case Hold():
+                self._meta()["finalizers"] = [names.FINALIZER]
+            case Release(lost):
+                self.lost = lost
+                self._meta()["finalizers"] = []
+                assert "deletionTimestamp" in self._meta()
+                self.corejob = None
+
+    def _check_log(self, job: Body) -> None:
+        """A Job whose pod is there goes when its log is kept, or after the deadline (600 s)."""
+        number = int(job["metadata"]["labels"][names.LABEL_TRIAL])
+        pod = any(pod["job"] == job["metadata"]["name"] for pod in self.pods.values())
+        if number not in self.began or not pod or self.corejob is None:
+            return
+        log = self.corejob["status"].get("log") or {"trial": 0}
+        kept = log["trial"] > number or (log["trial"] == number and log["complete"])
+        assert kept or self.now >= self.ends[number] + timedelta(seconds=600)
+
+    def _meta(self) -> Body:
+        assert self.corejob is not None
+        meta: Body = self.corejob["metadata"]
+        return meta
+
+    def _child(self, name: str, number: int) -> Body:
+        self.uid += 1
+        labels = {names.LABEL_COREJOB: ID, names.LABEL_TRIAL: str(number)}
+        return {
+            "name": name,
+            "uid": f"uid-{self.uid}",
+            "creationTimestamp": self.text(),
+            "labels": labels,
+        }
+
+    def _create(self, number: int) -> None:
+        name = names.trial_name(ID, number)
+        if name in self.jobs:
+            return  # 409, and ours
+        assert number not in self.began, f"trial {number} a second time"
+        self.jobs[name] = {"metadata": self._child(name, number), "spec": {}, "status": {}}
+        pod = f"{name}-{self.uid}"
+        self.pods[pod] = {
+            "metadata": self._child(pod, number),
+            "spec": {"nodeName": "node-1"},
+            "status": {"phase": "Pending"},
+            "job": name,
+        }
+
+    # --- what others do ---------------------------------------------------------------------
+
+    def delete_corejob(self) -> None:
+        meta = self._meta()
+        if not meta["finalizers"]:
+            self.corejob = None
+        else:
+            meta.setdefault("deletionTimestamp", self.text())
+
+    def delete_job(self, name: str) -> None:
+        """The garbage collector deletes its pods."""
+        del self.jobs[name]
+        for pod in list(self.pods.values()):
+            if pod["job"] == name:
+                self._terminate(pod)
+
+    def _terminate(self, pod: Body) -> None:
+        pod["metadata"].setdefault("deletionTimestamp", self.text())
+
+    def running(self, pod: Body) -> bool:
+        return pod["status"]["phase"] == "Running"
+
+    def start(self, pod: Body) -> None:
+        """The kubelet starts the container."""
+        number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
+        assert number not in self.began, f"trial {number} ran twice"
+        others = [other for other in self.pods.values() if self.running(other)]
+        assert not others, "two trials at a time"
+        self.began.append(number)
+        state = {"running": {"startedAt": self.text()}}
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "job", "state": state}]}
+
+    def end(self, pod: Body, code: int, *, conditions: Any = ()) -> None:
+        """The container ends; the Job controller notes it."""
+        number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
+        self.exits[number] = code
+        self.ends[number] = self.now
+        was = pod["status"]["containerStatuses"][0]["state"]["running"]
+        ended = {"exitCode": code, "reason": "Error", **was, "finishedAt": self.text()}
+        pod["status"] = {
+            "phase": "Failed" if code else "Succeeded",
+            "conditions": list(conditions),
+            "containerStatuses": [{"name": "job", "state": {"terminated": ended}}],
+        }
+        self._conclude(pod, failed=bool(code), disrupted=bool(conditions))
+
+    def evict(self, pod: Body) -> None:
+        """The node is drained."""
+        self.disrupted += 1
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        self._terminate(pod)
+        if self.running(pod):
+            self.end(pod, 137, conditions=[condition])
+        else:
+            pod["status"] = {"phase": "Failed", "conditions": [condition]}
+            self._conclude(pod, failed=True, disrupted=True)
+
+    def vanish(self, pod: Body) -> None:
+        """A pod that is being deleted is gone; one that still ran is stopped before."""
+        if self.running(pod):
+            self.end(pod, 143)
+        if pod["status"]["phase"] == "Pending":
+            self._conclude(pod, failed=True, disrupted=False)
+        del self.pods[pod["metadata"]["name"]]
+
+    def _conclude(self, pod: Body, *, failed: bool, disrupted: bool) -> None:
+        job = self.jobs.get(pod["job"])
+        if job is None or job["status"]:
+            return
+        reason = "PodFailurePolicy" if disrupted else "BackoffLimitExceeded"
+        condition = {"type": "Failed" if failed else "Complete", "status": "True", "reason": reason}
+        job["status"] = {"conditions": [condition]}
+
+    def follow(self) -> None:
+        """The recorder reads the log of the pod that runs, or has read it all."""
+        assert self.corejob is not None
+        if self.began:
+            last = self.began[-1]
+            raw = self.corejob.setdefault("status", {})
+            raw["log"] = {"trial": last, "complete": last in self.exits}
+
+    def journal(self) -> None:
+        """The recorder takes a past job into the journal."""
+        job = self.job()
+        if job is not None and job.past and job.log_settled and self.corejob is not None:
+            self.corejob["status"].setdefault("journaledTime", self.text())
+
+    def seen_jobs(self) -> list[trial.JobChild]:
+        return [trial.parse_job(body) for body in self.jobs.values()]
+
+    def seen_pods(self) -> list[trial.PodChild]:
+        return [trial.parse_pod(body) for body in self.pods.values()]

@@ -1,0 +1,91 @@
+"""Ten thousand waiting jobs cost a decision no more than a few: comparisons counted, not time."""
+
+from collections.abc import Callable
+
+import pytest
+
+from corejob_operator.admission import Admission, Entry
+
+FEW, MANY = 100, 10_000
+MOST = 250
+"""Comparisons of one decision at `MANY`: some twenty steps (two to the power of 14 are 16,384) in
+each of a handful of sorted lists. Looking at each job would be 10,000 and more."""
+
+
+class Counted(str):
+    """Text that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __lt__(self, other: str) -> bool:
+        Counted.comparisons += 1
+        return str.__lt__(self, other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def job(number: int, qual_name: str, max_parallel: int, due: float = 0.0) -> Entry:
+    key = Counted(f"{number:05}")
+    return Entry(key, qual_name, key, 0, False, max_parallel, due)
+
+
+SHAPES: dict[str, Callable[[int], Entry]] = {
+    "one qual_name": lambda n: job(n, "a.Job", 3),
+    "each its own qual_name": lambda n: job(n, f"a.J{n:05}", 3),
+    "one qual_name, each its own limit": lambda n: job(n, "a.Job", n + 1),
+    "not due yet": lambda n: job(n, "a.Job", 3, due=float(n)),
+}
+
+
+def full(shape: Callable[[int], Entry], count: int) -> tuple[Admission, list[str]]:
+    """So many jobs wait; the keys of those that run."""
+    admission = Admission(limit=5)
+    for n in range(count):
+        admission.wait(shape(n))
+    running = admission.admit(10.0)
+    assert running
+    assert admission.waiting() > count // 2
+    return admission, running
+
+
+def cost(work: Callable[[], object]) -> int:
+    before = Counted.comparisons
+    work()
+    return Counted.comparisons - before
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_one_ends_and_the_next_starts(name: str) -> None:
+    shape = SHAPES[name]
+
+    def worst(count: int) -> int:
+        admission, running = full(shape, count)
+        found = 0
+        for n in range(50):
+
+            def decision(key: str, now: float) -> None:
+                admission.forget(key)
+                running.extend(admission.admit(now))
+
+            found = max(found, cost(lambda: decision(running.pop(0), 20.0 + n)))  # noqa: B023
+            assert running
+        return found
+
+    few, many = worst(FEW), worst(MANY)
+    assert many <= MOST
+    assert many <= 4 * few + 50
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_look_at_one_that_waits(name: str) -> None:
+    admission, _ = full(SHAPES[name], MANY)
+
+    assert cost(lambda: admission.blocked(f"{MANY // 2:05}")) <= MOST
+    assert cost(lambda: admission.wait(SHAPES[name](MANY + 1))) <= MOST
+    assert cost(lambda: admission.forget(f"{MANY // 2 + 1:05}")) <= MOST
+    assert cost(lambda: admission.admit(20.0)) <= MOST

@@ -1,0 +1,65 @@
+"""The conditions that `kubectl wait` waits for, and when their times change."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import ID, NOW, at, at_text
+
+from corejob.model import Status
+from corejob.state import FINAL, State
+from corejob_operator.conditions import conditions
+
+
+def truth(state: State) -> dict[str, str]:
+    found = conditions(Status(ID, state=state), 1, [], NOW)
+    return {condition["type"]: condition["status"] for condition in found}
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_what_each_state_means(state: State) -> None:
+    assert truth(state) == {
+        "Complete": str(state is State.COMPLETE),
+        "Failed": str(state in {State.ERROR, State.INACTIVE}),
+        "Finished": str(state in FINAL),
+    }
+
+
+def test_all_that_the_definition_requires_is_there() -> None:
+    for state in State:
+        for condition in conditions(Status(ID, state=state), 3, [], NOW):
+            assert condition["reason"]
+            assert isinstance(condition["message"], str)
+            assert condition["lastTransitionTime"] == at_text(0)
+            assert condition["observedGeneration"] == 3
+
+
+def test_a_change_has_its_time_and_its_reason() -> None:
+    before = conditions(Status(ID, state=State.RUNNING), 1, [], NOW)
+    error = Status(ID, state=State.ERROR, reason="CodeError", message="no")
+    after = {c["type"]: c for c in conditions(error, 2, before, at(60))}
+
+    changed: dict[str, Any] = {
+        "lastTransitionTime": at_text(60),
+        "reason": "CodeError",
+        "message": "no",
+        "observedGeneration": 2,
+    }
+    assert after["Failed"].items() >= changed.items()
+    assert after["Finished"].items() >= changed.items()
+    assert after["Complete"] == before[0]
+
+
+def test_no_write_for_each_new_word_of_a_waiting_job() -> None:
+    status = Status(ID, reason="MaxParallel", message="7 before it")
+    before = conditions(status, 1, [], NOW)
+
+    assert conditions(replace(status, message="6 before it"), 2, before, at(60)) == before
+
+
+def test_the_known_ones_are_not_changed_in_place() -> None:
+    before = conditions(Status(ID), 1, [], NOW)
+    kept = [dict(condition) for condition in before]
+    conditions(Status(ID, state=State.COMPLETE), 2, before, at(60))[0]["status"] = "?"
+
+    assert before == kept

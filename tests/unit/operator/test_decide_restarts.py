@@ -1,0 +1,214 @@
+"""An operator that may crash after any single request, in a cluster where anything may happen.
+
+Nothing but the cluster is kept from one look to the next. Whatever comes between: no trial runs
+twice, no two at a time, only moves of the table are made, attempts are counted right, and the job
+comes to its end.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from tests.unit.operator.builders import SETTINGS
+from tests.unit.operator.small_cluster import SmallCluster
+
+from corejob.names import Reason
+from corejob.state import FINAL, State
+from corejob_operator.decide import Gate, Situation, decide, due
+
+LATER = Gate(Reason.RETRY_LATER, "later")
+NO_CRASH = 99
+PATIENT = replace(SETTINGS, journal_deadline=10_000)
+"""The recorder is never away for so long here."""
+
+
+class Life(RuleBasedStateMachine):
+    """One CoreJob."""
+
+    cluster: SmallCluster
+
+    @initialize(attempts=st.integers(1, 3), defer=st.sampled_from([1, 100_000]))
+    def begin(self, attempts: int, defer: int) -> None:
+        self.cluster = SmallCluster(
+            attempts=attempts, deferMaxSeconds=defer, errorTimeSeconds=20, deferTimeSeconds=20
+        )
+        self.attempts = attempts
+        self.asked = False
+        self.meddled = False
+
+    # --- the operator -----------------------------------------------------------------------
+
+    def look(self, requests: int = NO_CRASH) -> bool:
+        """One look, cut short after so many requests; whether anything was to be done."""
+        cluster = self.cluster
+        job = cluster.job()
+        if job is None:
+            return False
+        moment = due(job)
+        free = moment is None or moment <= cluster.now
+        gate = Gate() if free else LATER
+        seen = Situation(
+            job, cluster.seen_jobs(), cluster.seen_pods(), gate, cluster.now, PATIENT
+        )
+        decision = decide(seen)
+        for action in decision.actions:
+            if not requests:
+                return True
+            requests -= 1
+            cluster.perform(action)
+        if decision.status == job.status or cluster.corejob is None or not requests:
+            return bool(decision.actions)
+        cluster.write(decision.status)
+        return True
+
+    @rule()
+    def looks(self) -> None:
+        self.look()
+
+    @rule(requests=st.integers(0, 3))
+    def crashes(self, requests: int) -> None:
+        self.look(requests)
+
+    # --- time, kubelet, Job controller, recorder ---------------------------------------------
+
+    @rule(seconds=st.sampled_from([1, 10, 100]))
+    def time_passes(self, seconds: float) -> None:
+        self.cluster.passes(seconds)
+
+    def pending(self) -> list[Any]:
+        return [
+            pod
+            for pod in self.cluster.pods.values()
+            if pod["status"]["phase"] == "Pending" and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def running(self) -> list[Any]:
+        return [pod for pod in self.cluster.pods.values() if self.cluster.running(pod)]
+
+    @precondition(lambda self: self.pending())
+    @rule()
+    def container_starts(self) -> None:
+        self.cluster.start(self.pending()[0])
+
+    @precondition(lambda self: self.running())
+    @rule(code=st.sampled_from([0, 1, 1, 75, 78]), seconds=st.integers(0, 5))
+    def container_ends(self, code: int, seconds: int) -> None:
+        self.cluster.passes(seconds)
+        self.cluster.end(self.running()[0], code)
+
+    @rule()
+    def deleted_pods_vanish(self) -> None:
+        for pod in list(self.cluster.pods.values()):
+            if "deletionTimestamp" in pod["metadata"]:
+                self.cluster.vanish(pod)
+
+    @precondition(lambda self: self.cluster.corejob is not None)
+    @rule()
+    def recorder_works(self) -> None:
+        self.cluster.follow()
+        self.cluster.journal()
+
+    @precondition(lambda self: self.pending() or self.running())
+    @rule()
+    def node_is_drained(self) -> None:
+        self.cluster.evict((self.pending() or self.running())[0])
+
+    # --- people -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.cluster.corejob is not None)
+    @rule(asked=st.sampled_from(["kill", "remove"]))
+    def user_asks(self, asked: str) -> None:
+        assert self.cluster.corejob is not None
+        self.asked = True
+        self.cluster.corejob["spec"][asked] = True
+
+    @precondition(lambda self: self.cluster.corejob is not None)
+    @rule()
+    def user_restarts(self) -> None:
+        assert self.cluster.corejob is not None
+        noted = "childId" in self.cluster.corejob.get("status", {})
+        if self.cluster.children and not noted:
+            return  # a crash between a child and its note, and another restart just then
+        self.cluster.corejob["spec"]["restartAt"] = self.cluster.text()
+
+    @precondition(lambda self: self.cluster.corejob is not None)
+    @rule()
+    def user_deletes_corejob(self) -> None:
+        self.asked = True
+        self.cluster.delete_corejob()
+
+    @precondition(lambda self: self.pending() or self.running())
+    @rule()
+    def somebody_deletes_pod(self) -> None:
+        self.meddled = True
+        self.cluster.vanish((self.pending() or self.running())[0])
+
+    @precondition(lambda self: self.cluster.jobs)
+    @rule()
+    def somebody_deletes_job(self) -> None:
+        self.meddled = True
+        self.cluster.delete_job(next(iter(self.cluster.jobs)))
+
+    # --- what must be so --------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Look until nothing is to be done: it must come to rest."""
+        for _ in range(12):
+            if not self.look():
+                return
+        raise AssertionError("it never comes to rest")
+
+    def teardown(self) -> None:
+        if not hasattr(self, "cluster"):
+            return
+        cluster = self.cluster
+        for _ in range(40):
+            self.settle()
+            if self.at_rest():
+                break
+            cluster.passes(30)
+            for pod in self.pending()[:1]:
+                cluster.start(pod)
+            for pod in self.running()[:1]:
+                cluster.end(pod, 0)
+            self.deleted_pods_vanish()
+            if cluster.corejob is not None:
+                cluster.follow()
+                cluster.journal()
+        assert self.at_rest(), f"no end: {cluster.corejob}"
+        self.check_outcome()
+
+    def at_rest(self) -> bool:
+        """Gone, or stopped and waiting in the queue, with no Job left behind."""
+        job = self.cluster.job()
+        if job is None:
+            return True
+        return job.in_queue and job.status.state in FINAL and not self.cluster.jobs
+
+    def check_outcome(self) -> None:
+        cluster = self.cluster
+        assert cluster.began == sorted(set(cluster.began))
+        assert len(cluster.children) <= 1
+        assert not cluster.lost
+        final = [state for state in cluster.states if state in FINAL]
+        assert len(final) <= 1
+        if not self.asked and not self.meddled and final:
+            self.check_exit(final[0])
+
+    def check_exit(self, state: State) -> None:
+        """Nobody asked for an end and nobody interfered: the last exit code is the outcome."""
+        cluster = self.cluster
+        code = cluster.exits[cluster.began[-1]]
+        failures = sum(one == 1 for one in cluster.exits.values())
+        if state is State.COMPLETE:
+            assert code == 0
+        elif state is State.ERROR:
+            assert code == 78 or (code == 1 and failures == self.attempts)
+        else:
+            assert (state, code) == (State.INACTIVE, 75)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=250, stateful_step_count=25, deadline=None)

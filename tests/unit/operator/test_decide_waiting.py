@@ -1,0 +1,349 @@
+"""What a waiting job calls for: pending, failed and deferred ones, and trials that don't start."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.corejob.builders import (
+    CREATED,
+    ID,
+    NOW,
+    at,
+    at_text,
+    condition,
+    corejob,
+    waiting,
+)
+from tests.unit.operator.builders import (
+    BUSY,
+    DELETED,
+    FAILED,
+    child,
+    has_ended,
+    its_pod,
+    look,
+    runs,
+    starts,
+)
+
+from corejob import clock
+from corejob.model import CoreJob
+from corejob.names import Reason
+from corejob.state import WAITING, State
+from corejob_operator.decide import CreateTrial, DeleteJob, DeletePod, Gate, Hold
+
+DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
+
+
+def waits(state: State = State.PENDING, **more: object) -> CoreJob:
+    status = {"state": str(state), "trial": 0 if state is State.PENDING else 1, "reason": "Queued"}
+    status |= more.pop("status", {})  # type: ignore[operator]
+    return corejob(status=status, **more)
+
+
+# --- before the first trial -----------------------------------------------------------------
+
+
+def test_it_is_held_before_anything_else() -> None:
+    decision = look(corejob(metadata={"finalizers": ["other"]}))
+
+    assert decision.actions == (Hold(),)
+    assert decision.queue == "waits"
+
+
+def test_one_that_is_being_deleted_can_not_be_held_any_more() -> None:
+    decision = look(corejob(metadata={"finalizers": ["other"], **DELETED}))
+
+    assert decision.actions == ()
+    assert decision.status.state is State.KILLED or decision.status.removed_time == NOW
+
+
+def test_a_free_job_gets_its_first_trial() -> None:
+    decision = look(corejob())
+
+    assert decision.actions == (CreateTrial(1),)
+    assert decision.status.reason == "Starting"
+    assert decision.status.state is State.PENDING
+    assert decision.queue == "active"
+
+
+def test_a_blocked_job_is_told_why() -> None:
+    decision = look(corejob(), gate=BUSY)
+
+    assert decision.actions == ()
+    assert (decision.status.reason, decision.status.message) == ("MaxParallel", BUSY.message)
+    assert decision.queue == "waits"
+
+
+def test_one_without_a_template_takes_no_place() -> None:
+    decision = look(corejob(), gate=Gate(Reason.TEMPLATE_NOT_FOUND, "none"))
+
+    assert (decision.actions, decision.queue) == ((), "absent")
+
+
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_the_next_trial_has_the_next_number(state: State) -> None:
+    decision = look(waits(state, status={"trial": 4, "queryTime": at_text(-1)}))
+
+    assert decision.actions == (CreateTrial(5),)
+    assert decision.status.state is state
+    assert decision.status.trial == 4
+
+
+def test_a_restarted_job_counts_on() -> None:
+    assert look(corejob(carriedTrials=3)).actions == (CreateTrial(4),)
+
+
+# --- a trial is starting --------------------------------------------------------------------
+
+
+def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
+    for seen in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
+        decision = look(waits(status={"reason": "Starting"}), **seen)  # type: ignore[arg-type]
+
+        assert decision.actions == ()
+        assert (decision.status.state, decision.queue) == (State.PENDING, "active")
+
+
+def test_the_words_of_the_scheduler_are_passed_on() -> None:
+    unschedulable = condition("PodScheduled", "Unschedulable", "0/1 nodes", status="False")
+    decision = look(waits(), **starts(conditions=[unschedulable]))
+
+    assert (decision.status.reason, decision.status.message) == ("Unschedulable", "0/1 nodes")
+
+
+def test_an_image_that_is_not_there_is_told_and_waited_for() -> None:
+    decision = look(waits(), **starts(state=waiting("ErrImagePull", "no such image")))
+
+    assert decision.status.state is State.PENDING
+    assert decision.status.reason == "ImagePull"
+    assert decision.status.last_error is not None
+    assert "no such image" in decision.status.last_error["exception"]
+
+
+def test_the_same_trouble_keeps_its_first_time() -> None:
+    seen = starts(state=waiting("ErrImagePull", "no such image"))
+    first = look(waits(), **seen).status
+    again = look(replace(waits(), status=first), now=at(60), **seen).status
+
+    assert again == first
+
+
+def test_a_container_that_runs_makes_the_job_running() -> None:
+    status = look(waits(status={"reason": "Starting"}), **runs()).status
+
+    assert (status.state, status.trial, status.start_time) == (State.RUNNING, 1, at(-10))
+
+
+@pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
+def test_one_that_is_over_already_passes_running_first(code: int) -> None:
+    decision = look(waits(status={"reason": "Starting"}), **has_ended(code=code))
+
+    assert (decision.status.state, decision.status.trial) == (State.RUNNING, 1)
+    assert decision.actions == ()
+
+
+def test_one_that_completed_and_whose_pod_is_gone_has_run_all_the_same() -> None:
+    done = child(conditions=[condition("Complete")])
+    status = look(waits(status={"reason": "Starting"}), jobs=[done]).status
+    assert (status.state, status.trial) == (State.RUNNING, 1)
+
+    status = look(replace(waits(), status=status), jobs=[done]).status
+    assert status.state is State.COMPLETE
+
+
+def test_a_bad_image_name_is_an_error_at_once() -> None:
+    decision = look(
+        waits(status={"attemptsLeft": 3, "reason": "Starting"}),
+        **starts(state=waiting("InvalidImageName", "what?")),
+    )
+
+    assert (decision.status.state, decision.status.reason) == (State.ERROR, "BadImage")
+    assert (decision.status.attempts_left, decision.status.trial) == (3, 0)
+    assert decision.queue == "absent"
+
+
+def test_what_has_not_started_in_time_is_an_error() -> None:
+    job = waits(status={"reason": "ImagePull"})
+    seen = starts(state=waiting("ErrImagePull", "no such image"))
+    created = clock.parse(CREATED)
+    assert created is not None
+    deadline = (NOW - created).total_seconds()
+
+    early = look(job, start_deadline=deadline + 1, **seen)
+    late = look(job, start_deadline=deadline, **seen)
+    assert (early.status.state, early.wake) == (State.PENDING, at(1))
+    assert (late.status.state, late.status.reason) == (State.ERROR, "ImagePull")
+    assert late.status.message is not None
+    assert "not started within" in late.status.message
+    assert "no such image" in late.status.message
+
+
+def test_the_start_deadline_is_for_trouble_only() -> None:
+    assert look(waits(), start_deadline=1, **starts()).status.state is State.PENDING
+    assert look(waits(), **starts(state=waiting("ErrImagePull"))).wake is None
+
+
+# --- a trial that goes before it starts -------------------------------------------------------
+
+
+def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
+    status = look(waits(status={"reason": "Starting"})).status
+
+    assert (status.state, status.reason, status.killed_time) == (State.KILLED, "JobDeleted", None)
+    assert status.message is not None
+    assert f"{ID}-1" in status.message
+    assert status.last_error is not None
+    assert status.last_error["exception"] == "JobKilledByWorker"
+
+
+def test_a_pod_deleted_by_hand_before_its_start_kills_it() -> None:
+    status = look(waits(status={"reason": "Starting"}), jobs=[child(conditions=FAILED)]).status
+
+    assert (status.state, status.reason, status.killed_time) == (State.KILLED, "PodDeleted", None)
+
+
+def test_a_disruption_before_the_start_makes_the_same_trial_anew() -> None:
+    job = waits(status={"reason": "Starting", "attemptsLeft": 2})
+    seen = starts(conditions=DISRUPTED, deleting=True)
+    noted = look(job, **seen)
+    assert noted.status.reason == "Evicted"
+    assert noted.queue == "active"
+
+    job = replace(job, status=noted.status)
+    cleared = look(job, **seen)
+    assert DeleteJob(f"{ID}-1", f"uid-{ID}-1") in cleared.actions
+
+    again = look(job)
+    assert again.actions == (CreateTrial(1),)
+    assert (again.status.attempts_left, again.status.trial) == (2, 0)
+
+
+def test_the_disruption_is_written_down_before_its_job_goes() -> None:
+    """Else a crash in between would look like a Job deleted by hand."""
+    decision = look(
+        waits(status={"reason": "Starting"}), **starts(conditions=DISRUPTED, deleting=True)
+    )
+
+    assert decision.actions == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "settings"),
+    [(waiting("InvalidImageName"), {}), (waiting("ErrImagePull"), {"start_deadline": 1})],
+)
+def test_an_error_is_written_down_before_its_job_goes(
+    state: dict[str, object], settings: dict[str, float]
+) -> None:
+    job, seen = waits(status={"reason": "Starting"}), starts(state=state)
+    decision = look(job, **seen, **settings)
+    assert decision.status.state is State.ERROR
+    assert decision.actions == ()
+
+    after = look(replace(job, status=decision.status), **seen, **settings)
+    assert after.status == decision.status
+    assert after.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
+
+
+# --- kill and remove ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
+    decision = look(waits(state, kill=True), gate=BUSY)
+
+    assert (decision.status.state, decision.status.killed_time) == (State.KILLED, NOW)
+    assert decision.status.reason == "Killed"
+    assert (decision.actions, decision.queue) == ((), "absent")
+
+
+@pytest.mark.parametrize("state", sorted(WAITING))
+@pytest.mark.parametrize("how", [{"remove": True}, {"metadata": DELETED}])
+def test_a_waiting_job_that_is_removed_keeps_its_state(
+    state: State, how: dict[str, object]
+) -> None:
+    job = waits(state, **how)
+    decision = look(job, gate=BUSY)
+
+    assert decision.status.removed_time == NOW
+    assert decision.queue == "absent"
+    assert decision.status.state is state
+    assert replace(job, status=decision.status).past
+    assert look(replace(job, status=decision.status), now=at(9)).status == decision.status
+
+
+@pytest.mark.parametrize("how", [{"kill": True}, {"remove": True}])
+def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None:
+    job = waits(status={"reason": "Starting"}, **how)
+    decision = look(job, **starts())
+
+    assert decision.actions == (
+        DeleteJob(f"{ID}-1", f"uid-{ID}-1"),
+        DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),
+    )
+    assert (decision.status.state, decision.queue) == (State.PENDING, "active")
+    going = {"jobs": [], "pods": [its_pod(phase="Pending", deleting=True)]}
+    decision = look(replace(job, status=decision.status), now=at(1), **going)
+    assert (decision.actions, decision.queue) == ((), "active")
+
+    gone = look(replace(job, status=decision.status), now=at(2)).status
+    if "kill" in how:
+        assert (gone.state, gone.killed_time) == (State.KILLED, NOW)
+    else:
+        assert (gone.state, gone.removed_time) == (State.PENDING, at(2))
+
+
+def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
+    status = look(waits(kill=True, status={"reason": "Starting"}), **runs()).status
+
+    assert (status.state, status.trial) == (State.RUNNING, 1)
+
+
+# --- due times ------------------------------------------------------------------------------
+
+
+def test_a_failed_job_keeps_its_time_while_it_waits() -> None:
+    job = waits(State.FAILED, status={"queryTime": at_text(50)})
+    decision = look(job, gate=Gate(Reason.RETRY_LATER, "later"))
+
+    assert decision.actions == ()
+    assert decision.status.query_time == at(50)
+    assert decision.status.state is State.FAILED
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.DEFERRED])
+def test_a_restart_clears_the_time(state: State) -> None:
+    times = {"queryTime": at_text(50), "endTime": at_text(-5), "inactiveTime": at_text(90)}
+    decision = look(waits(state, restartAt=at_text(-5), status=times))
+
+    assert decision.actions == (CreateTrial(2),)
+    assert decision.status.query_time is None
+
+
+def test_a_restart_of_long_ago_counts_no_more() -> None:
+    times = {"queryTime": at_text(50), "endTime": at_text(-5)}
+    job = waits(State.FAILED, restartAt=at_text(-6), status=times)
+
+    assert look(job, gate=BUSY).status.query_time == at(50)
+
+
+def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -> None:
+    times = {"queryTime": at_text(10), "inactiveTime": at_text(5)}
+    job = waits(State.DEFERRED, status=times)
+
+    waited = look(job, now=at(7), gate=Gate(Reason.DEFERRED, "later"))
+    assert waited.status.state is State.DEFERRED
+    over = look(job, now=at(10))
+    assert (over.status.state, over.status.reason) == (State.INACTIVE, "DeferMaxExceeded")
+    assert (over.actions, over.status.query_time) == ((), None)
+
+
+def test_a_deferring_job_with_time_left_goes_on() -> None:
+    times = {"queryTime": at_text(10), "inactiveTime": at_text(11)}
+
+    assert look(waits(State.DEFERRED, status=times), now=at(10)).actions == (CreateTrial(2),)
+
+
+def test_a_failed_job_never_turns_inactive() -> None:
+    times = {"queryTime": at_text(-10), "inactiveTime": at_text(-5)}
+
+    assert look(waits(State.FAILED, status=times)).actions == (CreateTrial(2),)

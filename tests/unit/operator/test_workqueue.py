@@ -1,0 +1,200 @@
+"""Keys to look at: each at most once at a time, none forgotten, and some only later."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from corejob_operator.workqueue import WorkQueue
+
+DEADLINE = 5.0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose time is set: it jumps to the next timer instead of waiting for it."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self.now = max(self.now, self._scheduled[0].when())  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+@pytest.fixture
+def queue() -> WorkQueue:
+    return WorkQueue()
+
+
+def run(coroutine: Any) -> Any:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(coroutine)
+
+
+async def next_of(queue: WorkQueue) -> str:
+    async with asyncio.timeout(DEADLINE):
+        return await queue.get()
+
+
+async def nothing(queue: WorkQueue) -> None:
+    """Nobody is up within a minute of the loop's time."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await queue.get()
+
+
+@pytest.fixture(autouse=True)
+def _no_default_loop() -> Iterator[None]:
+    yield
+    asyncio.set_event_loop(None)
+
+
+def test_in_order_and_without_doubles(queue: WorkQueue) -> None:
+    async def check() -> None:
+        for key in ("b", "a", "b", "c", "a"):
+            queue.add(key)
+        assert [await next_of(queue) for _ in range(3)] == ["b", "a", "c"]
+        await nothing(queue)
+
+    run(check())
+
+
+def test_what_is_being_worked_on_comes_again_only_afterwards(queue: WorkQueue) -> None:
+    async def check() -> None:
+        queue.add("a")
+        assert await next_of(queue) == "a"
+        queue.add("a")
+        queue.add("a")
+        await nothing(queue)
+        queue.done("a")
+        assert await next_of(queue) == "a"
+        queue.done("a")
+        await nothing(queue)
+        assert len(queue) == 0
+
+    run(check())
+
+
+def test_a_waiting_worker_is_woken(queue: WorkQueue) -> None:
+    async def check() -> None:
+        workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for key in "abc":
+            queue.add(key)
+        async with asyncio.timeout(DEADLINE):
+            assert sorted(await asyncio.gather(*workers)) == ["a", "b", "c"]
+        assert len(queue) == 3
+
+    run(check())
+
+
+def test_later_is_not_now_and_not_much_later(queue: WorkQueue) -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        queue.add_in("a", 30)
+        queue.add_in("b", 20)
+        assert await queue.get() == "b"
+        assert loop.time() == pytest.approx(start + 20)
+        assert await queue.get() == "a"
+        assert loop.time() == pytest.approx(start + 30)
+
+    run(check())
+
+
+def test_the_earlier_time_wins(queue: WorkQueue) -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for seconds in (30, 10, 20):
+            queue.add_in("a", seconds)
+        assert await queue.get() == "a"
+        assert loop.time() == pytest.approx(start + 10)
+        queue.done("a")
+        await nothing(queue)
+
+    run(check())
+
+
+def test_a_worker_that_waits_for_a_late_key_is_woken_by_an_earlier_one(queue: WorkQueue) -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        queue.add_in("late", 1000)
+        worker = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.add_in("early", 5)
+        assert await worker == "early"
+        assert loop.time() == pytest.approx(start + 5)
+
+    run(check())
+
+
+def test_news_do_not_take_back_a_due_time(queue: WorkQueue) -> None:
+    async def check() -> None:
+        queue.add_in("a", 10)
+        queue.add("a")
+        assert await next_of(queue) == "a"
+        queue.done("a")
+        assert await queue.get() == "a"
+
+    run(check())
+
+
+def test_a_time_that_is_past_is_now(queue: WorkQueue) -> None:
+    async def check() -> None:
+        queue.add_in("a", -5)
+        assert await next_of(queue) == "a"
+
+    run(check())
+
+
+def test_what_falls_due_while_it_is_worked_on_comes_again(queue: WorkQueue) -> None:
+    async def check() -> None:
+        queue.add("a")
+        assert await next_of(queue) == "a"
+        queue.add_in("a", 10)
+        queue.add_in("b", 20)
+        assert await queue.get() == "b"
+        queue.done("a")
+        assert await next_of(queue) == "a"
+
+    run(check())
+
+
+def test_many_workers_lose_and_double_nothing(queue: WorkQueue) -> None:
+    async def check() -> None:
+        busy: set[str] = set()
+        seen: dict[str, int] = {}
+        newest: dict[str, int] = {}
+
+        async def work() -> None:
+            while True:
+                key = await queue.get()
+                assert key not in busy
+                busy.add(key)
+                seen[key] = newest[key]
+                await asyncio.sleep(0.01)
+                busy.discard(key)
+                queue.done(key)
+
+        workers = [asyncio.create_task(work()) for _ in range(4)]
+        for version in range(200):
+            key = f"k{version % 7}"
+            newest[key] = version
+            queue.add(key)
+            if version % 5 == 0:
+                await asyncio.sleep(0.004)
+        while len(queue):
+            await asyncio.sleep(0.01)
+        assert seen == newest
+        for worker in workers:
+            worker.cancel()
+        found = await asyncio.gather(*workers, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in found)
+
+    run(check())
