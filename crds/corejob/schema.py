@@ -379,8 +379,13 @@ def _template_spec() -> Schema:
 def _template_status() -> Schema:
     return {
         "type": "object",
-        "description": "What became of the schedule; written by the service only.",
+        "description": "Last time of the schedule, and the cookie; written by the service only.",
         "properties": {
+            "cookie": {
+                "type": "object",
+                "description": "The key-value store that all jobs of this class share; JSON texts.",
+                "additionalProperties": {"type": "string"},
+            },
             "schedule": text("The schedule that the times below are of."),
             "lastScheduleTime": time(
                 "The last time of the schedule that was dealt with; at first sight, that moment."

@@ -67,7 +67,11 @@ class Actions:
                 await self._set_finalizers(job, held=False)
 
     async def _create_trial(self, job: CoreJob, template: Mapping[str, Any], trial: int) -> None:
-        body = manifest.build(job, template, trial, self._settings)
+        cookie = self._world.cookie(job.qual_name)
+        left_out = sorted(cookie.keys() - manifest.fitting(cookie).keys())
+        if left_out:
+            log.warning("%s: its cookie is too large, left out: %s", job.name, ", ".join(left_out))
+        body = manifest.build(job, template, trial, self._settings, cookie)
         name = body["metadata"]["name"]
         try:
             made = await self._kube.create(

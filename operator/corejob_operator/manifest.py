@@ -14,6 +14,8 @@ from corejob_operator.settings import Settings
 
 ENV_LIMIT: Final = 65_536
 """Bytes that go into one environment variable; Linux takes 131,072 (MAX_ARG_STRLEN)."""
+COOKIE_LIMIT: Final = 65_536
+"""Bytes of a cookie, as JSON, that a pod is given."""
 _FOLDER: Final = "/etc/core4"
 _GRACE: Final = "CORE4_GRACE_SECONDS"
 _LAST_WORDS: Final = 3
@@ -27,7 +29,11 @@ _HARDENED: Final = {
 
 
 def build(
-    job: CoreJob, template: Mapping[str, Any], trial: int, settings: Settings
+    job: CoreJob,
+    template: Mapping[str, Any],
+    trial: int,
+    settings: Settings,
+    cookie: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The batch/v1 Job of a trial.
 
@@ -39,6 +45,7 @@ def build(
         template: `spec` of its CoreJobTemplate.
         trial: The trial's number.
         settings: For the default image and the grace time.
+        cookie: The key-value store of the qual_name.
     """
     labels = {names.LABEL_COREJOB: job.name, names.LABEL_TRIAL: str(trial)}
     label = names.label_value(job.qual_name)
@@ -82,18 +89,26 @@ def build(
                     }
                 ]
             },
-            "template": _pod_template(job, template, trial, settings, labels, annotations),
+            "template": _pod_template(
+                template,
+                describe(job, trial, cookie or {}),
+                settings,
+                labels,
+                annotations,
+                worker=job.spec["worker"],
+            ),
         },
     }
 
 
 def _pod_template(
-    job: CoreJob,
     template: Mapping[str, Any],
-    trial: int,
+    told: Mapping[str, Any],
     settings: Settings,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
+    *,
+    worker: str | None,
 ) -> dict[str, Any]:
     pod = copy.deepcopy(dict(template.get("template") or {}))
     meta = pod.setdefault("metadata", {})
@@ -105,11 +120,9 @@ def _pod_template(
     # A job talks to nobody's API server unless its template says so.
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
-    if job.spec.get("worker"):
-        spec["nodeSelector"] = {
-            **(spec.get("nodeSelector") or {}),
-            "kubernetes.io/hostname": job.spec["worker"],
-        }
+    if worker:
+        nodes = spec.get("nodeSelector") or {}
+        spec["nodeSelector"] = {**nodes, "kubernetes.io/hostname": worker}
     containers = spec.setdefault("containers", [])
     if not containers:
         containers.append({"name": names.JOB_CONTAINER})
@@ -119,7 +132,7 @@ def _pod_template(
     if core4:
         _core4_container(container, settings)
     container["securityContext"] = {**_HARDENED, **(container.get("securityContext") or {})}
-    _give_job(pod, container, describe(job, trial), core4=core4)
+    _give_job(pod, container, told, core4=core4)
     return pod
 
 
@@ -135,7 +148,19 @@ def _core4_container(container: dict[str, Any], settings: Settings) -> None:
         container["command"] = ["core4", "run"]
 
 
-def describe(job: CoreJob, trial: int) -> dict[str, Any]:
+def fitting(cookie: Mapping[str, Any]) -> dict[str, Any]:
+    """As much of a cookie as a pod can be given: the smaller values first."""
+    kept, room = {}, COOKIE_LIMIT
+    sizes = {key: len(json.dumps([key, value]).encode()) for key, value in cookie.items()}
+    for key in sorted(cookie, key=lambda name: (sizes[name], name)):
+        room -= sizes[key]
+        if room < 0:
+            break
+        kept[key] = cookie[key]
+    return kept
+
+
+def describe(job: CoreJob, trial: int, cookie: Mapping[str, Any]) -> dict[str, Any]:
     """The job as its pod is told (docs/job-protocol.md)."""
     return {
         "id": job.id,
@@ -154,6 +179,7 @@ def describe(job: CoreJob, trial: int) -> dict[str, Any]:
             "parent_id": job.spec.get("parentId"),
         },
         "username": job.spec.get("username"),
+        "cookie": fitting(cookie),
         "sources": list(job.sources),
     }
 

@@ -13,6 +13,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_operator import handlers
 from corejob_operator.events import Poster
+from corejob_operator.leadership import Leadership
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.schedule import Scheduler
@@ -70,6 +71,7 @@ class Operator:
             instance=instance,
             now=now,
         )
+        self._leadership = Leadership(kube, settings.namespace, instance, now)
         self._scheduler = Scheduler(
             kube=kube,
             world=self._world,
@@ -82,20 +84,39 @@ class Operator:
         """Work until `stop` is set, or kopf gives up (its error is raised)."""
         if not await self._list_first(stop):
             return
-        self._reconciler.restore()
         self._world.on_change(self._queue.add)
         self.ready = True
         self._poster.start()
-        own = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)]
-        own.append(asyncio.create_task(self._sweep_forever(), name="sweep"))
-        own.append(asyncio.create_task(self._scheduler.run(), name="schedules"))
+        self._leadership.start()
+        own = [
+            asyncio.create_task(self._lead_forever(), name="lead"),
+            asyncio.create_task(self._sweep_forever(), name="sweep"),
+        ]
         try:
             await self._watch(stop)
         finally:
             for task in own:
                 task.cancel()
             await asyncio.gather(*own, return_exceptions=True)
+            await self._leadership.stop()
             await self._poster.stop(_POST_WITHIN_S)
+
+    async def _lead_forever(self) -> None:
+        """Act while the Lease is ours, and begin afresh each time that it becomes so."""
+        while True:
+            await self._leadership.held.wait()
+            self._failures.clear()
+            self._reconciler.restore()
+            acting = [
+                asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)
+            ]
+            acting.append(asyncio.create_task(self._scheduler.run(), name="schedules"))
+            try:
+                await self._leadership.lost.wait()
+            finally:
+                for task in acting:
+                    task.cancel()
+                await asyncio.gather(*acting, return_exceptions=True)
 
     async def _list_first(self, stop: asyncio.Event) -> bool:
         """Know everything before deciding anything; False if stopped before that."""

@@ -60,7 +60,9 @@ class Reconciler:
         self.admission = Admission(settings.namespace_limit)
 
     def restore(self) -> None:
-        """Count what runs, before the first choice; then look at everything."""
+        """Begin afresh: count what runs, before the first choice; then look at everything."""
+        self._accepted.clear()
+        self.admission = Admission(self._settings.namespace_limit)
         for body in self._world.corejobs:
             job = self._parse(body)
             status = job.status
@@ -261,10 +263,12 @@ class Reconciler:
         fields = model.render_status(status)
         template = self._world.template(job.qual_name)
         if "properties" not in raw and template is not None:
-            fields["properties"] = template.get("properties") or {}
+            # The installation's default too: it stays what it was, however that changes.
+            known = template.get("properties") or {}
+            most = known.get("maxParallel") or self._settings.max_parallel
+            fields["properties"] = {**known, "maxParallel": most}
         fields["observedGeneration"] = job.generation
-        known = raw.get("conditions") or ()
-        fields["conditions"] = conditions(status, job.generation, known, now)
+        fields["conditions"] = conditions(status, job.generation, raw.get("conditions") or (), now)
         return fields
 
 

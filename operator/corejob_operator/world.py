@@ -4,6 +4,7 @@ Whatever brings news (kopf's watches, the answers to our own writes, the sweep's
 the caches, which only move forward; each change names the CoreJobs to look at.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -79,6 +80,12 @@ class World:
         body = self._template_of.get(qual_name)
         return body["spec"] if body is not None else None
 
+    def cookie(self, qual_name: str) -> dict[str, Any]:
+        """The key-value store that all jobs of a qual_name share."""
+        body = self._template_of.get(qual_name) or {}
+        told: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
+        return {key: json.loads(text) for key, text in told.items()}
+
     def twins(self, corejob: str) -> Iterable[Body]:
         """Other CoreJobs of the same qual_name and args, whether in the queue or not."""
         key = self._identity_of.get(corejob, "")
@@ -97,17 +104,18 @@ class World:
             look(corejob)
 
     def _index_corejob(self, name: str, old: Body | None, new: Body | None) -> None:
-        if old is None and new is not None:
-            spec = new["spec"]
-            # Both are immutable, so they are read once.
-            key = identity(spec["qualName"], spec.get("args") or {})
-            self._identity_of[name] = key
-            self._twins.setdefault(key, set()).add(name)
-            self._named.setdefault(spec["qualName"], set()).add(name)
-        elif new is None and old is not None:
-            key = self._identity_of.pop(name, "")
-            _remove(self._twins, key, name)
-            _remove(self._named, old["spec"]["qualName"], name)
+        # Name and args are immutable, so they are read once; but a deletion may go unheard while a
+        # watch is away, and the same name be another CoreJob.
+        if _uid(old) != _uid(new):
+            if old is not None:
+                _remove(self._twins, self._identity_of.pop(name, ""), name)
+                _remove(self._named, old["spec"]["qualName"], name)
+            if new is not None:
+                spec = new["spec"]
+                key = identity(spec["qualName"], spec.get("args") or {})
+                self._identity_of[name] = key
+                self._twins.setdefault(key, set()).add(name)
+                self._named.setdefault(spec["qualName"], set()).add(name)
         self._changed(name)
         # The job that restarts this one may be waiting for its pod to be gone.
         child = _child(new or old)
@@ -149,6 +157,10 @@ def _child(body: Body | None) -> str | None:
     body = body or {}
     found = (body.get("spec") or {}).get("childId") or (body.get("status") or {}).get("childId")
     return str(found) if found else None
+
+
+def _uid(body: Body | None) -> str | None:
+    return body["metadata"]["uid"] if body is not None else None
 
 
 def _owner(body: Body | None) -> str:

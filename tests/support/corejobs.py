@@ -67,18 +67,26 @@ def events(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda event: str(event["eventTime"]))
 
 
-def wait_event(kubectl: Kubectl, name: str, reason: str) -> dict[str, Any]:
-    """Wait for an Event with that reason; they come after the status."""
+def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str, Any]:
+    """Wait for the Event of a state with that reason; it comes after the status."""
+
+    def fits(event: dict[str, Any]) -> bool:
+        told: str = event["message"]
+        return event["reason"] == reason and told.startswith(f"{state}, trial ")
+
     found = until(
         lambda: events(kubectl, name),
-        lambda seen: any(event["reason"] == reason for event in seen),
-        what=f"an Event {reason} on {name}",
+        lambda seen: any(fits(event) for event in seen),
+        what=f"an Event {reason} of state {state} on {name}",
     )
-    return next(event for event in found if event["reason"] == reason)
+    return next(event for event in found if fits(event))
 
 
 def differences(resource_status: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     """Where a CoreJob's status and its job document say different things."""
+    # A merge patch can't write a null, so there is none in the resource.
+    error = resource_status.get("lastError")
+    resource_status = resource_status | {"lastError": error and {"traceback": None, **error}}
     pairs = {
         name: (resource_status.get(field), document[name])
         for field, name in _SAME

@@ -2,5 +2,6 @@
 
 One pod's way: `supervisor` sees it and starts a `follower`, which reads chunks, `lines` splits
 them, `protocol` parses them, `intake` decides what is new, `commits` stores it, `status` tells the
-CoreJob. `keeper` takes ended jobs into the journal. `docs/journal.md` argues why nothing is lost.
+CoreJob. `keeper` takes ended jobs into the journal, `census` counts those in the queue.
+`docs/journal.md` argues why nothing is lost.
 """

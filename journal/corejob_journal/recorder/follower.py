@@ -6,11 +6,13 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from corejob import clock, model
 from corejob_journal.recorder import pods, protocol
 from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record
 from corejob_journal.recorder.intake import ROTATED, Intake
 from corejob_journal.recorder.lines import Line
@@ -18,7 +20,7 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.reading import LogGoneError, LogReader
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import NewGap, Operation, Settle, Stored
+from corejob_journal.store.records import Append, NewGap, Operation, Settle, Stored
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.informer import Informer
@@ -36,6 +38,7 @@ _END_WAIT_S: Final = 15.0
 """The kubelet ends a followed log within a second of the container's end; not so a dead
 connection."""
 _VAIN_REREADS: Final = 3
+_COOKIE_WAIT_S: Final = 5.0
 
 
 class StaleError(Exception):
@@ -51,6 +54,7 @@ class Tools:
     jobs: Informer
     commits: Commits
     status: StatusWriter
+    cookies: CookieWriter
     metrics: Metrics
 
 
@@ -235,15 +239,16 @@ class Follower:
         appends = self._intake.flush()
         if appends:
             self._inflight = self._tools.commits.submit(appends)
-            self._inflight.add_done_callback(self._sent)
+            self._inflight.add_done_callback(partial(self._sent, appends))
 
-    def _sent(self, future: "asyncio.Future[list[Stored]]") -> None:
+    def _sent(self, appends: list[Append], future: "asyncio.Future[list[Stored]]") -> None:
         if future.cancelled():
             return
         error = future.exception()
         if error is None and any(stored.stale for stored in future.result()):
             error = StaleError(self.pod.child.name)
         if error is None:
+            self._tell_cookie(appends)
             self._send()
             return
         self._failure = error
@@ -264,15 +269,23 @@ class Follower:
             now = datetime.now(UTC)
             intake.add(closing_record(self.pod, job, now=now, epoch=intake.epoch))
             intake.ended = True
-        operations: list[Operation] = [*intake.flush(), Settle(intake.stream)]
+        appends = intake.flush()
+        operations: list[Operation] = [*appends, Settle(intake.stream)]
         stored = await self._tools.commits.submit(operations)
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
+        self._tell_cookie(appends)
+        # Before the job counts as over: who starts the next one then finds its cookie.
+        await self._tools.cookies.flushed(self.pod.source.qual_name, _COOKIE_WAIT_S)
         state = stored[-1].state
         self._tools.status.log(self._name, self._trial, state, complete=True)
         if state is not None and state.lost:
             self._tools.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)
+
+    def _tell_cookie(self, appends: list[Append]) -> None:
+        changes = [change for append in appends for change in append.cookies]
+        self._tools.cookies.put(self.pod.source.qual_name, changes)
 
     def _job(self) -> model.CoreJob | None:
         body = self._tools.jobs.get(self._name)

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from corejob.names import LABEL_COREJOB
 from corejob_journal.recorder import pods
+from corejob_journal.recorder.census import Census
 from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.follower import Follower, StaleError, Tools
 from corejob_journal.recorder.keeper import Keeper
 from corejob_journal.recorder.metrics import Metrics
@@ -34,7 +36,7 @@ def utc_now() -> datetime:
 
 
 class Supervisor:
-    """The recorder without its web server: watches, followers, keeper."""
+    """The recorder without its web server: watches, followers, keeper, census."""
 
     def __init__(
         self,
@@ -49,9 +51,13 @@ class Supervisor:
         self.jobs = Informer(kube, COREJOBS, namespace)
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = Commits(writer, metrics)
+        self._census = Census(self.jobs, self.commits, now)
         status = StatusWriter(kube, namespace, self.jobs)
         self._status = status
-        self._tools = Tools(kube, namespace, self.jobs, self.commits, status, metrics)
+        self._cookies = CookieWriter(kube, namespace)
+        self._tools = Tools(
+            kube, namespace, self.jobs, self.commits, status, self._cookies, metrics
+        )
         self._followers: dict[str, Follower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._settled: set[str] = set()
@@ -78,6 +84,7 @@ class Supervisor:
         self.jobs.start()
         self.pods.start()
         await self.jobs.synced()
+        self._census.start()
         await self.pods.synced()
         uids = [body["metadata"]["uid"] for body in self.pods]
         known = await self.commits.call(lambda writer: writer.streams(uids))
@@ -101,7 +108,9 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._census.stop()
         await self.commits.close(_STOP_WITHIN_S)
+        await self._cookies.close(1.0)
         await self._status.close(1.0)
 
     def _is_followed(self, name: str, trial: int) -> bool:

@@ -4,8 +4,9 @@ Many processes read (`Store`), one writes (`Writer`). `docs/journal.md` argues t
 """
 
 from corejob_journal.store.errors import SchemaError, StoreError, StoreUnavailable
+from corejob_journal.store.history import Steps
 from corejob_journal.store.reader import Store
-from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord
+from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
 from corejob_journal.store.writer import Writer
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "LogRecord",
     "LogState",
     "OutputRecord",
+    "QueueCount",
     "SchemaError",
+    "Steps",
     "Store",
     "StoreError",
     "StoreUnavailable",

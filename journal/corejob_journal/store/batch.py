@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from corejob_journal.store import schema
+from corejob_journal.store import history, schema
 from corejob_journal.store.records import (
+    AddCount,
     Append,
     LogState,
     Operation,
@@ -94,7 +95,7 @@ class Batch:
 
     def run(self, operations: Sequence[Operation]) -> list[Stored]:
         """Apply the operations in order, then write what came of them."""
-        self._load([each for each in operations if not isinstance(each, PutDocument)])
+        self._load([each for each in operations if isinstance(each, Append | Settle)])
         answers = [self._apply(operation) for operation in operations]
         self._write()
         return answers
@@ -114,6 +115,9 @@ class Batch:
     def _apply(self, operation: Operation) -> Stored:
         if isinstance(operation, PutDocument):
             self._document(operation)
+            return Stored(None)
+        if isinstance(operation, AddCount):
+            history.add(self._connection, operation)
             return Stored(None)
         job = self._jobs.get(operation.stream.job)
         stream = self._streams.get(operation.stream.no)

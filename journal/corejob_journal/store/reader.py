@@ -6,10 +6,11 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import schema
+from corejob_journal.store import history, schema
 from corejob_journal.store.changes import Changes
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord
+from corejob_journal.store.history import Steps
+from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
 
 _LOG = (
     sa.select(
@@ -152,6 +153,38 @@ class Store:
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
+
+    async def history_count(self) -> int:
+        """How many rows the history of the queue has."""
+        return await self._database.run(history.count_rows)
+
+    async def history_page(
+        self, *, offset: int, limit: int, descending: bool = False
+    ) -> list[QueueCount]:
+        """A page of the history of the queue."""
+        work = functools.partial(history.page, offset=offset, limit=limit, descending=descending)
+        return await self._database.run(work)
+
+    async def history_after(self, no: int, limit: int = 1000) -> list[QueueCount]:
+        """Rows of the history after number `no`, oldest first: for who has to look at each."""
+        return await self._database.run(functools.partial(history.after, no=no, limit=limit))
+
+    async def history_rows(self, numbers: Sequence[int]) -> list[QueueCount]:
+        """The rows of the history that have these numbers, in their order."""
+        return await self._database.run(functools.partial(history.pick, numbers=numbers))
+
+    async def history_step_count(self, steps: Steps) -> int:
+        """How many steps of a span of time have a row."""
+        return await self._database.run(functools.partial(history.count_steps, steps=steps))
+
+    async def history_steps(
+        self, steps: Steps, *, offset: int, limit: int, descending: bool = False
+    ) -> list[QueueCount]:
+        """A page of the last rows of the steps of a span of time."""
+        work = functools.partial(
+            history.page_steps, steps=steps, offset=offset, limit=limit, descending=descending
+        )
+        return await self._database.run(work)
 
     async def ping(self) -> None:
         """Return if the store answers and has its tables."""

@@ -80,6 +80,22 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCount:
+    """How many jobs were in the queue from a moment on.
+
+    Attributes:
+        no: Ascends from row to row, maybe with holes.
+        created: The moment, in seconds since the epoch.
+        states: How many of each state that there was one of; `total` is their sum.
+    """
+
+    no: int
+    created: float
+    total: int
+    states: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where lines come from: one pod of one trial of a job.
 
@@ -213,7 +229,20 @@ class PutDocument:
     journaled_at: float = field(default=0.0)
 
 
-Operation = Append | Settle | PutDocument
+@dataclass(frozen=True, slots=True)
+class AddCount:
+    """A count of the jobs in the queue: stored unless the one before it is the same.
+
+    Attributes:
+        created: When it was, in seconds since the epoch.
+        states: How many of each state that there is one of.
+    """
+
+    created: float
+    states: Mapping[str, int]
+
+
+Operation = Append | Settle | PutDocument | AddCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +250,7 @@ class Stored:
     """What became of one operation.
 
     Attributes:
-        state: The job's log state after it; None for a document of a job without a log.
+        state: The job's log state after it; None for a document, and for a count.
         stale: Whether an append was refused, since another process got lines in before.
     """
 

@@ -130,6 +130,17 @@ cookie: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
+queue_history: Final = sa.Table(
+    "queue_history",
+    metadata,
+    sa.Column("no", _NUMBER, primary_key=True),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("states", _JSON, nullable=False),
+    sa.Index(None, "created"),
+)
+"""One row a change of how many jobs are in the queue; `states` has only those that there are."""
+
 change: Final = sa.Table(
     "change",
     metadata,

@@ -5,9 +5,16 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from corejob_journal.store import SchemaError, Store, Writer, migrate, schema
+from corejob_journal.store import (
+    SchemaError,
+    Store,
+    StoreUnavailable,
+    Writer,
+    migrate,
+    schema,
+)
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.records import PutDocument
+from corejob_journal.store.records import AddCount, PutDocument
 
 
 async def test_migrations_make_what_the_code_says(store_url: str, writer: Writer) -> None:
@@ -27,8 +34,29 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(migrate.current) == "0001"
+    assert await database.run(migrate.current) == "0002"
     await database.close()
+
+
+async def test_the_history_of_the_queue_comes_and_goes_without_touching_the_rest(
+    store_url: str,
+) -> None:
+    put = PutDocument("a" * 24, {"qual_name": "a", "state": "complete"}, 1.0)
+    count = AddCount(1.0, {"pending": 1})
+    for _ in range(2):
+        writer = await Writer.open(store_url)
+        await writer.commit([put, count])
+        await writer.close()
+        store = await Store.open(store_url)
+        assert await store.history_count() == 1
+        database = Database(parse_url(store_url), writer=True)
+        await database.run(lambda connection: migrate.downgrade(connection, "0001"))
+        assert await database.run(migrate.current) == "0001"
+        assert await store.document("a" * 24) is not None
+        with pytest.raises(StoreUnavailable):
+            await store.history_count()
+        await store.close()
+        await database.close()
 
 
 async def test_opening_again_changes_nothing(store_url: str) -> None:

@@ -204,6 +204,15 @@ class SmallCluster:
         if pod["status"]["phase"] == "Pending":
             self._conclude(pod, failed=True, disrupted=False)
         del self.pods[pod["metadata"]["name"]]
+        self._forget_unseen(pod)
+
+    def _forget_unseen(self, pod: Body) -> None:
+        """Nobody can tell any more that a container ran that the operator never saw."""
+        number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
+        job = self.job()
+        if job is not None and job.status.trial < number and number in self.began:
+            self.began.remove(number)
+            self.exits.pop(number)
 
     def _conclude(self, pod: Body, *, failed: bool, disrupted: bool) -> None:
         job = self.jobs.get(pod["job"])

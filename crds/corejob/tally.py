@@ -1,0 +1,52 @@
+"""How many jobs are in the queue, by state: kept up one job at a time, never counted anew."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from corejob.model import CoreJob
+from corejob.state import State
+
+Listener = Callable[[], None]
+
+
+class Tally:
+    """The counts. A change costs the same however many jobs there are."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+        self._counts: Counter[State] = Counter()
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` after each change of the counts, from now on. It must not block."""
+        self._listeners.append(listener)
+
+    def put(self, key: str, job: CoreJob) -> None:
+        """Take in the newest version of the job of that key."""
+        self._move(key, job.state if job.in_queue else None)
+
+    def drop(self, key: str) -> None:
+        """The job of that key is gone."""
+        self._move(key, None)
+
+    @property
+    def total(self) -> int:
+        """How many jobs are in the queue."""
+        return len(self._states)
+
+    def by_state(self) -> dict[str, int]:
+        """How many of each state that there is one of, always in the same order."""
+        return {str(state): self._counts[state] for state in State if self._counts[state]}
+
+    def _move(self, key: str, state: State | None) -> None:
+        old = self._states.pop(key, None)
+        if state is not None:
+            self._states[key] = state
+        if state is old:
+            return
+        if old is not None:
+            self._counts[old] -= 1
+        if state is not None:
+            self._counts[state] += 1
+        for listener in self._listeners:
+            listener()

@@ -1,0 +1,148 @@
+"""One active operator: whoever holds the Lease works, all others wait, warm, to take it over.
+
+As client-go's leader election: the holder renews; who sees no renewal for the Lease's duration, by
+its own clock, may take it. Nobody compares clocks of two machines (coordination.k8s.io/v1 Lease).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import clock
+from corejob.names import MANAGER_OPERATOR
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, KubeError, NotFoundError
+from corejob_kube.resources import LEASES, PODS
+
+log = logging.getLogger(__name__)
+
+LEASE: Final = "core4-operator"
+DURATION_S: Final = 5.0
+RENEW_S: Final = 1.5
+
+
+class Leadership:
+    """The Lease of one namespace's operator, as one process sees it.
+
+    Attributes:
+        held: Set while this process may act. `lost`: set while it may not.
+    """
+
+    def __init__(
+        self, kube: Kube, namespace: str, identity: str, now: Callable[[], datetime]
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._identity = identity
+        self._now = now
+        self._lease: dict[str, Any] | None = None
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._renewed = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self.held = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.lost.set()
+
+    def start(self) -> None:
+        """Begin to try."""
+        self._task = asyncio.create_task(self._run(), name="leadership")
+
+    async def stop(self) -> None:
+        """Give the Lease up, so that the next one need not wait."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.held.is_set():
+            self._lose()
+            try:
+                await self._write("")
+            except KubeError as error:
+                log.warning("the Lease runs out by itself: %s", error)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._turn()
+            except KubeError as error:
+                log.warning("no answer about the Lease: %s", error)
+            self._doubt()
+            await asyncio.sleep(RENEW_S)
+
+    async def _turn(self) -> None:
+        """Renew the Lease, or take it if it is free or has run out."""
+        began = self._time()
+        try:
+            self._lease = await self._kube.get(LEASES, self._namespace, LEASE)
+        except NotFoundError:
+            self._lease = None
+        if self._lease is not None and not await self._is_free(self._lease):
+            self._lose()
+            return
+        try:
+            await self._write(self._identity)
+        except ConflictError:
+            return  # somebody else was faster
+        self._renewed = began
+        if not self.held.is_set():
+            log.info("%s is the active operator", self._identity)
+            self.held.set()
+            self.lost.clear()
+
+    def _lose(self) -> None:
+        self.held.clear()
+        self.lost.set()
+
+    async def _is_free(self, lease: dict[str, Any]) -> bool:
+        holder = lease["spec"].get("holderIdentity") or ""
+        if holder in {"", self._identity} or await self._is_gone(holder):
+            return True
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen[0]:
+            self._seen = (version, self._time())
+            if self.held.is_set():
+                log.warning("%s has taken over", holder)
+            return False
+        return self._time() - self._seen[1] > DURATION_S
+
+    async def _is_gone(self, holder: str) -> bool:
+        """A holder whose pod is no more renews nothing: the Lease need not run out first."""
+        try:
+            await self._kube.get(PODS, self._namespace, holder)
+        except NotFoundError:
+            return True
+        return False
+
+    def _doubt(self) -> None:
+        """Who could not renew in time must not act: somebody else may."""
+        if self.held.is_set() and self._time() - self._renewed > DURATION_S:
+            log.warning("the Lease could not be renewed in time")
+            self._lose()
+
+    async def _write(self, holder: str) -> None:
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": int(DURATION_S),
+            "renewTime": clock.render(self._now()),
+        }
+        if self._lease is None:
+            body = {
+                "apiVersion": LEASES.group_version,
+                "kind": "Lease",
+                "metadata": {"name": LEASE, "namespace": self._namespace},
+                "spec": spec,
+            }
+            self._lease = await self._kube.create(
+                LEASES, self._namespace, body, manager=MANAGER_OPERATOR
+            )
+            return
+        version = self._lease["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
+        self._lease = await self._kube.patch(
+            LEASES, self._namespace, LEASE, patch, manager=MANAGER_OPERATOR
+        )
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,80 @@
+"""The example of a user's own project: its image, its templates, its two jobs."""
+
+import sys
+
+import pytest
+from tests.cluster.commands import run
+from tests.cluster.deploy import ROOT
+from tests.cluster.engines import Image
+from tests.cluster.image import build_image, project_image
+from tests.cluster.provider import Provider
+from tests.support.kubectl import Kubectl
+from tests.support.rest import Rest
+
+pytestmark = pytest.mark.cluster
+
+PROJECT = ROOT / "examples" / "python-jobs"
+SALES = "shop.sales.DailySales"
+ORDERS = "shop.orders.ImportOrders"
+
+
+@pytest.fixture(scope="module")
+def built(provider: Provider, image: str) -> str:
+    """The name of the project's image, built from the service's own."""
+    base = project_image(ROOT)
+    # Another one (CORE4_IMAGE) is in a registry, and the engine pulls it.
+    uses: tuple[Image, ...] = (base,) if base.reference == image else ()
+    shop = build_image(PROJECT, name="shop", build_args={"CORE4_IMAGE": image}, uses=uses)
+    provider.load(shop.archive, shop.reference)
+    return shop.reference
+
+
+@pytest.fixture(scope="module")
+def _applied(built: str, rest: Rest, kubectl: Kubectl) -> None:
+    """The templates of its jobs, as the README has it."""
+    argv = [sys.executable, "-m", "core4", "templates", "shop", "--image", built]
+    kubectl("apply", "-f", "-", stdin=run(argv, cwd=PROJECT).stdout)
+    patch = str(PROJECT / "orders-volume.json")
+    name = ORDERS.lower()
+    kubectl("patch", "corejobtemplate", name, "--type=json", f"--patch-file={patch}")
+    for qual_name in (SALES, ORDERS):
+        rest.wait_listed(qual_name)
+
+
+@pytest.mark.usefixtures("_applied")
+def test_the_catalogue_has_both_jobs(rest: Rest):
+    rows = {row["_id"]: row for row in rest.data("GET", "job/list", search="shop.*")}
+    assert list(rows) == [ORDERS, SALES]
+    assert rows[SALES]["schedule"] == "0 6 * * *"
+    assert rows[ORDERS]["schedule"] is None
+    assert rows[SALES]["author"] == "Ada"
+    assert rows[SALES]["doc"] == "Sums up yesterday's sales, shop by shop."
+
+
+@pytest.mark.usefixtures("_applied")
+def test_the_report_runs_with_progress(rest: Rest):
+    with rest.run(SALES, shops=4, pause=0.6) as stream:
+        stream.to_close()
+    assert stream.states[-1] == "complete"
+    last = stream.of("state")[-1]
+    assert (last["attempts"], last["error_time"]) == (3, 60)
+    assert [text for text in stream.messages if text.startswith("shop ")][3].startswith("shop 4")
+    assert stream.messages[-2].startswith("4 shops sold for ")
+    seen = {frame["prog"]["message"] for frame in stream.of("state")}
+    assert seen & {"shop 1 of 4", "shop 2 of 4", "shop 3 of 4"}
+
+
+@pytest.mark.usefixtures("_applied")
+def test_the_import_defers_until_its_file_is_there(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(ORDERS)
+    document = rest.wait_state(job_id, "deferred")
+    assert document["last_error"]["exception"] == "no file [/data/orders.csv] yet"
+    assert (document["defer_time"], document["defer_max"]) == (5, 600)
+    orders = "--from-literal=orders.csv=item,count\napples,3\npears,4\n"
+    kubectl("create", "configmap", "orders", orders)
+    document = rest.wait_state(job_id, "complete")
+    assert document["sources"] == ["orders.csv"]
+    assert document["attempts_left"] == 1
+    messages = rest.messages(job_id)
+    assert "imported [2] orders" in messages
+    assert messages.count("start execution") == document["trial"] > 1
