@@ -51,6 +51,13 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "per_page": ({**_WHOLE, "minimum": 1, "default": 10}, "Rows of a page."),
     "sort": (_PAIRS, "Pairs of a field and 1 or -1; or a field's name, with `order`."),
     "order": ({**_WHOLE, "enum": [1, -1]}, "The direction, where `sort` is a field's name."),
+    "direction": (
+        {**_WHOLE, "enum": [1, -1], "default": -1},
+        "1 is oldest first, -1 newest first.",
+    ),
+    "perPage": ({**_WHOLE, "minimum": 1, "default": 10}, "Rows of a page."),
+    "startDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
+    "endDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else now."),
     "filter": (_OBJECT, "A MongoDB-style query over the rows."),
     "search": (_TEXT, "Part of the qual_name; ? is one character, * any run."),
     "qual_name": (_TEXT, "Which job."),
@@ -64,7 +71,9 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
     "password": (_TEXT, "Their password."),
 }
-_NAMES: Final = {"follow_log": "follow"}
+_NAMES: Final = {"follow_log": "follow", "direction": "sort"}
+_STREAMS: Final = {"stream": "Stream", "summary": "Summary"}
+_PAGES: Final = ("page", "counts")
 _REQUIRED: Final = frozenset({"qual_name"})
 _IN_HEADER: Final = "idempotency_key"
 
@@ -158,8 +167,9 @@ def _answer(form: str) -> Schema:
     """What a route's answer looks like; see `Route.answer` for the forms."""
     content: Schema = {}
     for name in form.split(" or "):
-        if name == "stream":
-            content["text/event-stream"] = {"schema": {"$ref": "#/components/schemas/Stream"}}
+        if name in _STREAMS:
+            schema = {"$ref": f"#/components/schemas/{_STREAMS[name]}"}
+            content["text/event-stream"] = {"schema": schema}
         elif name == "document":
             content["application/json"] = {"schema": _OBJECT}
         else:
@@ -171,12 +181,13 @@ def _envelope(form: str) -> Schema:
     data: dict[str, Schema] = {
         "data": {},
         "page": {"type": "array", "items": _OBJECT},
+        "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
         "job": {"$ref": "#/components/schemas/Job"},
         "done": {"const": True},
         "token": {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]},
     }
-    frame = "Page" if form == "page" else "Answer"
+    frame = "Page" if form in _PAGES else "Answer"
     inner = {"type": "object", "properties": {"data": data[form]}, "required": ["data"]}
     return {"allOf": [{"$ref": f"#/components/schemas/{frame}"}, inner]}
 
@@ -214,6 +225,19 @@ def _schemas() -> dict[str, Schema]:
                 **{prop.rest: _property(prop) for prop in TABLE},
             },
             "required": ["_id", "qual_name", "args", "state"],
+        },
+        "Counts": {
+            "type": "object",
+            "properties": {
+                "created": _TEXT,
+                "total": {**_WHOLE, "minimum": 0},
+                **{str(state): {**_WHOLE, "minimum": 1} for state in State},
+            },
+            "required": ["created", "total"],
+        },
+        "Summary": {
+            "type": "string",
+            "description": "Server-sent events: summary, with Counts as data.",
         },
         "Stream": {
             "type": "string",

@@ -44,9 +44,9 @@ class PageRequest:
         return Window(page, self.per_page, page_count, total, start, stop)
 
 
-def page_request(arguments: Arguments) -> PageRequest:
-    """The arguments `page` and `per_page`."""
-    per_page = arguments.integer("per_page", DEFAULT_PER_PAGE)
+def page_request(arguments: Arguments, size: str = "per_page") -> PageRequest:
+    """The arguments `page` and `per_page`; `size` is what the latter is called."""
+    per_page = arguments.integer(size, DEFAULT_PER_PAGE)
     if per_page < 1:
-        raise bad_request(f"parameter [per_page] must be at least 1, got [{per_page}]")
+        raise bad_request(f"parameter [{size}] must be at least 1, got [{per_page}]")
     return PageRequest(arguments.integer("page", 0), per_page)

@@ -9,6 +9,7 @@ from corejob import document, model
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.state import State
+from corejob.tally import Tally
 from corejob_api.query.selection import Row
 from corejob_kube.cache import Body, ObjectCache
 
@@ -40,9 +41,14 @@ class Entry:
 
 
 class Queue:
-    """Kept up by the cache's listener, so that it is never older than the cache."""
+    """Kept up by the cache's listener, so that it is never older than the cache.
+
+    Attributes:
+        tally: How many jobs are in the queue, by state.
+    """
 
     def __init__(self, cache: ObjectCache) -> None:
+        self.tally = Tally()
         self._cache = cache
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}
@@ -109,11 +115,13 @@ class Queue:
             self._queued[job.id] = entry
         else:
             self._queued.pop(job.id, None)
+        self.tally.put(job.id, job)
         self._tell(job)
 
     def _drop(self, name: str, job_id: str) -> None:
         del self._names[name]
         self._queued.pop(job_id, None)
+        self.tally.drop(job_id)
         entry = self._entries.pop(job_id, None)
         if entry is None:
             return

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from corejob_api.resources.actions import Actions
+from corejob_api.resources.history import History
 from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
@@ -10,6 +11,7 @@ from corejob_api.routing import Handler, Route
 
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")
+_SPAN = ("page", "perPage", "startDate", "endDate", "direction")
 _ENQUEUE = ("qual_name", "args", "follow", "idempotency_key")
 
 
@@ -18,6 +20,7 @@ class Handlers(Protocol):
 
     listings: Listings
     log: Log
+    history: History
     actions: Actions
     login: Login
     logout: Logout
@@ -54,6 +57,14 @@ def table(to: Handlers) -> tuple[Route, ...]:
               "id or stream", (404, 409)),
         Route("PUT", "/job/remove/{job_id}", to.actions.remove, "Take a job out of the queue.",
               (), "done", (404, 409)),
+        Route("GET", "/jobs/history", to.history.changes,
+              "List how many jobs were in the queue, a row for each change.",
+              ("page", "per_page", "direction", "filter"), "counts"),
+        Route("GET", "/queue/history", to.history.steps,
+              "List how many jobs were in the queue, a row for each step of a span of time.",
+              _SPAN, "counts"),
+        Route("GET", "/event", to.history.live, "Follow how many jobs are in the queue.", (),
+              "summary"),
         *_session(to),
         Route("GET", "/openapi.json", to.openapi, "This document.", (), "document", public=True),
     )  # fmt: skip

@@ -21,6 +21,10 @@ class Tally:
         """Call `listener` after each change of the counts, from now on. It must not block."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Listener) -> None:
+        """Call it no more."""
+        self._listeners.remove(listener)
+
     def put(self, key: str, job: CoreJob) -> None:
         """Take in the newest version of the job of that key."""
         self._move(key, job.state if job.in_queue else None)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from corejob import clock
 from corejob.names import (
+    ANNOTATION_ID,
     EXIT_BAD_DEFINITION,
     EXIT_DEFERRED,
     EXIT_SIGKILL,
@@ -37,7 +38,11 @@ CREATE_TROUBLE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class JobChild:
-    """What matters of a batch/v1 Job. `failed`/`complete`: its conditions, reason and message."""
+    """What matters of a batch/v1 Job. `failed`/`complete`: its conditions, reason and message.
+
+    Attributes:
+        job_id: The id of the job that it is of: a CoreJob of the same name may be another.
+    """
 
     name: str
     corejob: str
@@ -50,6 +55,7 @@ class JobChild:
     reason: str | None
     message: str | None
     suspended: bool = False
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class PodChild:
         termination_message: What the container left there.
         waiting_reason: Why the container hasn't started, with `waiting_message`.
         disruption: Reason of the `DisruptionTarget` condition.
+        job_id: The id of the job that it is of: a CoreJob of the same name may be another.
     """
 
     name: str
@@ -85,6 +92,7 @@ class PodChild:
     unschedulable: str | None = None
     disruption: str | None = None
     disruption_message: str | None = None
+    job_id: str | None = None
 
     @property
     def over(self) -> bool:
@@ -114,6 +122,7 @@ def parse_job(body: Mapping[str, Any]) -> JobChild:
         reason=failed.get("reason") or (conditions.get("FailureTarget") or {}).get("reason"),
         message=failed.get("message") or (conditions.get("FailureTarget") or {}).get("message"),
         suspended=bool(body.get("spec", {}).get("suspend")),
+        job_id=_job_id(meta),
     )
 
 
@@ -159,7 +168,13 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
         unschedulable=scheduled.get("message") if scheduled.get("status") == "False" else None,
         disruption=disruption.get("reason") if disrupted else None,
         disruption_message=disruption.get("message") if disrupted else None,
+        job_id=_job_id(meta),
     )
+
+
+def _job_id(meta: Mapping[str, Any]) -> str | None:
+    found = (meta.get("annotations") or {}).get(ANNOTATION_ID)
+    return str(found) if found else None
 
 
 def _init_trouble(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -242,7 +257,7 @@ def _without_pod(job: JobChild | None, now: datetime) -> Observation:
                 started_at=job.created,
                 ended_at=now,
             )
-        text = "the Job is suspended" if job.suspended else "waiting for the Job's pod"
+        text = "the Job is suspended" if job.suspended else "waiting for the pod"
         return Observation(Phase.STARTING, Reason.STARTING, text)
     if job.reason == "DeadlineExceeded":
         return _deadline(job, None, now)

@@ -31,7 +31,7 @@ class BadTemplateError(Exception):
 
 
 class RefusedError(Exception):
-    """Kubernetes refuses the trial's Job as things are (a quota, a policy); it may pass."""
+    """The trial's Job can't be made as things are (a quota, a policy, its name); it may pass."""
 
 
 class Actions:
@@ -71,7 +71,11 @@ class Actions:
         left_out = sorted(cookie.keys() - manifest.fitting(cookie).keys())
         if left_out:
             log.warning("%s: its cookie is too large, left out: %s", job.name, ", ".join(left_out))
-        body = manifest.build(job, template, trial, self._settings, cookie)
+        try:
+            body = manifest.build(job, template, trial, self._settings, cookie)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # Any JSON may stand where the template's pod should.
+            raise BadTemplateError(f"the template's pod is malformed: {error!r}") from error
         name = body["metadata"]["name"]
         try:
             made = await self._kube.create(
@@ -80,6 +84,9 @@ class Actions:
         except ConflictError:
             made = await self._kube.get(JOBS, job.namespace, name)
             owners = made["metadata"].get("ownerReferences") or ()
+            if any(_is_namesake(job, owner) for owner in owners):
+                text = "the Job of an earlier CoreJob of this name is not gone yet"
+                raise RefusedError(text) from None
             if not any(owner["uid"] == job.uid for owner in owners):
                 raise BadTemplateError(f"another Job is named {name} already") from None
         except InvalidError as error:
@@ -127,3 +134,9 @@ class Actions:
             self._world.corejobs.drop(answer)
         else:
             self._world.corejobs.put(answer)
+
+
+def _is_namesake(job: CoreJob, owner: Mapping[str, Any]) -> bool:
+    """Whether a Job's owner is another CoreJob that had the same name."""
+    same = (owner["kind"], owner["name"]) == (names.KIND_JOB, job.name)
+    return same and owner["uid"] != job.uid

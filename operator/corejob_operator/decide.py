@@ -17,7 +17,15 @@ from corejob.trial import JobChild, Observation, Phase, PodChild
 from corejob_operator.settings import Settings
 
 STARTED: Final = frozenset(
-    {Reason.STARTING, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL, Reason.TERMINATING}
+    {
+        Reason.STARTING,
+        Reason.UNSCHEDULABLE,
+        Reason.IMAGE_PULL,
+        Reason.TERMINATING,
+        # Its pod is being deleted, and is not gone yet.
+        Reason.POD_DELETED,
+        Reason.JOB_DELETED,
+    }
 )
 """Reasons that are only written once the trial's Job exists: gone then means deleted by hand."""
 
@@ -133,7 +141,7 @@ def decide(seen: Situation) -> Decision:
         decision = _running(seen)
     else:
         decision = _waiting(seen)
-    return _tidy(seen, decision)
+    return _tidy(seen, _replaced(seen, decision))
 
 
 def _queue(seen: Situation) -> str:
@@ -365,11 +373,16 @@ def _overdue(seen: Situation, status: Status) -> Decision:
 
 def _final(seen: Situation) -> Decision:
     job = seen.job
-    status = _removed(job, job.status, seen.now)
-    child_id = wanted_child(job)
-    if child_id is not None and status.child_id is None:
-        return Decision(replace(status, child_id=child_id), (CreateChild(child_id),))
-    return Decision(status)
+    return Decision(_removed(job, job.status, seen.now))
+
+
+def _replaced(seen: Situation, decision: Decision) -> Decision:
+    """The job that restarts this one is made, and noted."""
+    child_id = wanted_child(seen.job)
+    if child_id is None or decision.status.child_id is not None:
+        return decision
+    status = replace(decision.status, child_id=child_id)
+    return replace(decision, status=status, actions=(*decision.actions, CreateChild(child_id)))
 
 
 def wanted_child(job: CoreJob) -> str | None:
@@ -377,10 +390,13 @@ def wanted_child(job: CoreJob) -> str | None:
 
     Ours is derived, not drawn, so that a crash between creating it and noting it makes no second.
     """
-    if job.status.state not in STOPPED:
-        return None
-    if job.spec.get("childId"):
+    stopped = job.status.state in STOPPED
+    if stopped and job.spec.get("childId"):
         return str(job.spec["childId"])
+    # One that is marked killed counts as killed. Its container may start all the same, until its
+    # pod is gone: later than the restart was asked, which then would look like one of before.
+    if not stopped and (not job.kill or job.spec.get("childId")):
+        return None
     asked = restart_asked(job)
     since = job.status.start_time if job.kill else job.status.end_time
     if asked is None or (since is not None and asked < since):

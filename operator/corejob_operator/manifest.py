@@ -111,10 +111,10 @@ def _pod_template(
     worker: str | None,
 ) -> dict[str, Any]:
     pod = copy.deepcopy(dict(template.get("template") or {}))
-    meta = pod.setdefault("metadata", {})
+    meta = pod["metadata"] = pod.get("metadata") or {}
     meta["labels"] = {**(meta.get("labels") or {}), **labels}
     meta["annotations"] = {**(meta.get("annotations") or {}), **annotations}
-    spec = pod.setdefault("spec", {})
+    spec = pod["spec"] = pod.get("spec") or {}
     spec["restartPolicy"] = "Never"
     spec.setdefault("terminationGracePeriodSeconds", settings.kill_grace)
     # A job talks to nobody's API server unless its template says so.
@@ -123,9 +123,7 @@ def _pod_template(
     if worker:
         nodes = spec.get("nodeSelector") or {}
         spec["nodeSelector"] = {**nodes, "kubernetes.io/hostname": worker}
-    containers = spec.setdefault("containers", [])
-    if not containers:
-        containers.append({"name": names.JOB_CONTAINER})
+    containers = spec["containers"] = spec.get("containers") or [{"name": names.JOB_CONTAINER}]
     container = dict(job_container(containers))
     containers[_index(containers, container)] = container
     core4 = template.get("runtime", Runtime.CORE4) == Runtime.CORE4
@@ -137,7 +135,8 @@ def _pod_template(
 
 
 def _index(containers: list[dict[str, Any]], container: Mapping[str, Any]) -> int:
-    return next(i for i, other in enumerate(containers) if other["name"] == container["name"])
+    name = container.get("name")
+    return next(i for i, other in enumerate(containers) if other.get("name") == name)
 
 
 def _core4_container(container: dict[str, Any], settings: Settings) -> None:

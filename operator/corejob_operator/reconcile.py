@@ -10,7 +10,7 @@ from corejob import machine, model, names, trial
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import FINAL, State
-from corejob.trial import Observation, Phase
+from corejob.trial import JobChild, Observation, Phase, PodChild
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
@@ -65,9 +65,8 @@ class Reconciler:
         self.admission = Admission(self._settings.namespace_limit)
         for body in self._world.corejobs:
             job = self._parse(body)
-            status = job.status
-            begun = any(child.trial == status.trial + 1 for child in self._world.jobs_of(job.name))
-            if status.state is State.RUNNING or (begun and status.state not in FINAL):
+            state = job.status.state
+            if state is State.RUNNING or (state not in FINAL and self._has_begun(job)):
                 self.admission.activate(gate.entry(job, self._settings))
         for body in self._world.corejobs:
             self._queue.add(body["metadata"]["name"])
@@ -97,7 +96,20 @@ class Reconciler:
     def _parse(self, body: Body) -> CoreJob:
         """Until the template's properties are noted in the status, the template's own count."""
         template = self._world.template(str(body["spec"].get("qualName"))) or {}
-        return model.parse(body, template.get("properties") or {})
+        job = model.parse(body, template.get("properties") or {})
+        known = "properties" in (body.get("status") or {})
+        if known or job.status.trial > job.carried_trials:
+            return job
+        return replace(job, status=replace(job.status, attempts_left=job.spec["attempts"]))
+
+    def _jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
+        """Its Jobs, without those that an earlier CoreJob of the same name has left."""
+        found = self._world.jobs_of(job.name)
+        return tuple(child for child in found if child.job_id in {None, job.id})
+
+    def _pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
+        found = self._world.pods_of(job.name)
+        return tuple(pod for pod in found if pod.job_id in {None, job.id})
 
     async def _make_sure(self, job: CoreJob) -> None:
         """A Job that has ended without a pod: gone, or is the watch of pods behind that of Jobs?"""
@@ -106,9 +118,9 @@ class Reconciler:
         number = job.status.trial + (job.status.state is not State.RUNNING)
         ended = any(
             child.trial == number and (child.complete or child.failed)
-            for child in self._world.jobs_of(job.name)
+            for child in self._jobs_of(job)
         )
-        if not ended or any(pod.trial == number for pod in self._world.pods_of(job.name)):
+        if not ended or any(pod.trial == number for pod in self._pods_of(job)):
             return
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
         found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
@@ -125,8 +137,8 @@ class Reconciler:
         allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
         situation = Situation(
             job=job,
-            jobs=tuple(self._world.jobs_of(job.name)),
-            pods=tuple(self._world.pods_of(job.name)),
+            jobs=self._jobs_of(job),
+            pods=self._pods_of(job),
             gate=allowed,
             now=now,
             settings=self._settings,
@@ -152,8 +164,16 @@ class Reconciler:
     def _is_accepted(self, body: Body) -> bool:
         return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted
 
+    def _has_begun(self, job: CoreJob) -> bool:
+        """Whether there is something of the next trial already."""
+        trials = {child.trial for child in self._jobs_of(job)}
+        trials |= {pod.trial for pod in self._pods_of(job)}
+        return job.status.trial + 1 in trials
+
     def _gate(self, job: CoreJob, now: datetime) -> Gate:
         name = job.name
+        if self._has_begun(job):
+            return gate.OPEN  # it has its place, and keeps it whatever becomes of the template
         if self._world.template(job.qual_name) is None:
             self._leave(name)
             return gate.without_template(job)

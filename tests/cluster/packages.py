@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.cluster.commands import environment, run, run_visibly
@@ -23,6 +23,7 @@ PACKAGES = {
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
+    "postgres": "postgresql",
     "runc": "runc",
     "umount": "mount",
 }
@@ -34,14 +35,25 @@ def cni_folder() -> Path | None:
     return next((path for path in candidates if (path / "bridge").exists()), None)
 
 
+def postgres_folder() -> Path | None:
+    """The folder of the newest PostgreSQL server's programs, which Debian keeps out of PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+# Programs that are looked for elsewhere than in PATH.
+_FINDERS: dict[str, Callable[[], Path | None]] = {"cni": cni_folder, "postgres": postgres_folder}
+
+
 def missing(programs: Iterable[str]) -> list[str]:
     """Those of the programs that are not installed."""
     path = environment()["PATH"]
-    return [
-        name
-        for name in programs
-        if (cni_folder() if name == "cni" else shutil.which(name, path=path)) is None
-    ]
+
+    def is_there(name: str) -> bool:
+        finder = _FINDERS.get(name)
+        return (finder() if finder else shutil.which(name, path=path)) is not None
+
+    return [name for name in programs if not is_there(name)]
 
 
 def ensure(programs: Iterable[str]) -> None:

@@ -124,17 +124,16 @@ def ready_since(release: Release, old: str) -> datetime:
     return datetime.fromisoformat(found)
 
 
-def trial_made_at(release: Release, job_id: str) -> datetime:
-    """Wait until the Job of a job's first trial is there; returns when it was made."""
+def trial_made_at(job_watch: Watch, job_id: str) -> datetime:
+    """Wait until the Job of a job's first trial was made; returns when. It may be gone already."""
 
     def look() -> str:
-        jobs = release.kubectl.items("jobs", "-l", f"core4.io/corejob={job_id}")
-        return str(jobs[0]["metadata"]["creationTimestamp"]) if jobs else ""
+        return next((row[2] for row in job_watch.rows() if row[0] == f"{job_id}-1"), "")
 
-    return datetime.fromisoformat(until(look, what=f"the Job of {job_id} is there"))
+    return datetime.fromisoformat(until(look, what=f"the Job of {job_id} was made"))
 
 
-def storm(release: Release, chaos: Chaos) -> list[float]:
+def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
     """All operations and all crashes; returns how long each new operator took to catch up."""
     delays = []
     share = OPERATIONS // CRASHES
@@ -148,5 +147,121 @@ def storm(release: Release, chaos: Chaos) -> list[float]:
         for _ in range(share - moment):
             chaos.once()
         since = ready_since(release, old)
-        delays.append((trial_made_at(release, probe) - since).total_seconds())
+        delays.append((trial_made_at(job_watch, probe) - since).total_seconds())
     return delays
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """What became of the CoreJobs, seen from outside.
+
+    Attributes:
+        states: the states of each, in their order, each change once.
+        carried: the trials of the jobs that each restarts.
+        starts: the names of the batch/v1 Jobs that there were, with the ids of the objects.
+    """
+
+    states: dict[str, list[State]]
+    carried: dict[str, int]
+    starts: dict[str, set[str]]
+
+
+def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
+    """Read the watches."""
+    states: dict[str, list[State]] = defaultdict(list)
+    carried: dict[str, int] = {}
+    for name, state, before in corejob_watch.rows():
+        carried[name] = int(before or 0)
+        if state and (not states[name] or states[name][-1] != state):
+            states[name].append(State(state))
+    starts: dict[str, set[str]] = defaultdict(set)
+    for name, uid, _ in job_watch.rows():
+        starts[name].add(uid)
+    return Lives(dict(states), carried, dict(starts))
+
+
+@pytest.mark.timeout(600)
+def test_chaos(own_release: Release, service: Rest):
+    kubectl = own_release.kubectl
+    chaos = Chaos(service, random.Random(SEED))
+    fields = (".metadata.name", ".status.state", ".spec.carriedTrials")
+    job_fields = (".metadata.name", ".metadata.uid", ".metadata.creationTimestamp")
+    with (
+        watched(kubectl, "corejobs", *fields) as corejob_watch,
+        watched(kubectl, "jobs", *job_fields) as job_watch,
+    ):
+        chaos.fill()
+        delays = storm(own_release, chaos, job_watch)
+        until(
+            service.queue,
+            lambda rows: all(row["state"] in FINAL for row in rows),
+            what="nothing waits or runs any more",
+            seconds=120,
+            every=1,
+        )
+        documents = settled(own_release, service, chaos)
+        seen = lives(corejob_watch, job_watch)
+    assert sum(chaos.done.values()) == OPERATIONS
+    assert len(delays) == CRASHES
+    assert max(delays) <= CATCH_UP_SECONDS, delays
+    # The dice met all cases.
+    assert {operation for operation, status in chaos.done if status == 200} == {*ANSWERS, "enqueue"}
+    check_moves(documents, seen)
+    check_starts(service, documents, seen)
+    check_journal(own_release, service, documents)
+
+
+def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, Any]]:
+    """Wait until kubectl and REST say the same of each job; returns the documents."""
+
+    def disagreements() -> dict[str, Any]:
+        found = {}
+        for resource in release.kubectl.items("corejobs"):
+            name = resource["metadata"]["name"]
+            differences = corejobs.differences(resource.get("status", {}), rest.detail(name))
+            if differences:
+                found[name] = differences
+        return found
+
+    # A job that is marked killed counts as killed before its pod is gone.
+    until(disagreements, lambda found: not found, what="REST and kubectl agree", every=1)
+    return {job_id: rest.detail(job_id) for job_id in chaos.ids}
+
+
+def check_moves(documents: dict[str, dict[str, Any]], seen: Lives) -> None:
+    """Each job came to its state by moves that there are, and stands where it may stand."""
+    for job_id, document in documents.items():
+        states = seen.states[job_id]
+        for earlier, later in pairwise(states):
+            assert later in TRANSITIONS[earlier], f"{job_id}: {states}"
+        assert document["state"] == states[-1], f"{job_id}: {states}"
+        removed = document["flag"]["removed"]
+        # What has not ended was removed while it waited.
+        assert document["state"] in FINAL or (removed and document["journal"]), document
+
+
+def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) -> None:
+    """No trial was started twice, and none that ended by itself was not started."""
+    for name, uids in seen.starts.items():
+        assert len(uids) == 1, f"the Job {name} was made {len(uids)} times"
+    for job_id, document in documents.items():
+        own = document["trial"] - seen.carried[job_id]
+        started = rest.messages(job_id).count(START)
+        # A pod can be killed before the first word of its job.
+        least = own - (document["state"] == "killed")
+        assert least <= started <= own, f"{job_id}: {started} starts in {own} trials"
+        if document["state"] in {"complete", "error"}:
+            assert own >= 1, document
+
+
+def check_journal(release: Release, rest: Rest, documents: dict[str, dict[str, Any]]) -> None:
+    """When no CoreJob is left the journal alone says the same of each."""
+    rest.empty_queue()
+    release.kubectl("delete", "corejobs", "--all", "--timeout=60s", timeout=90)
+    assert release.kubectl.items("corejobs") == []
+    # What removing the stopped ones has changed since.
+    changed = dict.fromkeys(("age", "journal", "removed_at", "flag"))
+    for job_id, document in documents.items():
+        past = rest.detail(job_id)
+        assert past["journal"] is True
+        assert past | changed == document | changed

@@ -84,9 +84,8 @@ def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str
 
 def differences(resource_status: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     """Where a CoreJob's status and its job document say different things."""
-    # A merge patch can't write a null, so there is none in the resource.
-    error = resource_status.get("lastError")
-    resource_status = resource_status | {"lastError": error and {"traceback": None, **error}}
+    resource_status = resource_status | {"lastError": _whole(resource_status.get("lastError"))}
+    document = document | {"last_error": _whole(document["last_error"])}
     pairs = {
         name: (resource_status.get(field), document[name])
         for field, name in _SAME
@@ -97,3 +96,8 @@ def differences(resource_status: dict[str, Any], document: dict[str, Any]) -> di
         if (one and one[:_SECONDS]) != (other and other[:_SECONDS]):
             pairs[name] = (one, other)
     return pairs
+
+
+def _whole(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A merge patch can't write a null, so the resource has no traceback where there is none."""
+    return error and {"traceback": None, **error}

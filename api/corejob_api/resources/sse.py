@@ -4,12 +4,12 @@ from falcon.asgi import Request, Response
 
 from corejob_api.arguments import Arguments
 from corejob_api.errors import bad_request
-from corejob_api.streams.follower import Follower
+from corejob_api.streams.stream import Stream
 
 _MAX_DIGITS = 18
 
 
-def respond(resp: Response, follower: Follower) -> None:
+def respond(resp: Response, stream: Stream) -> None:
     """Answer with a stream.
 
     As `Response.stream`, not `Response.sse`: that one neither notices that an idle client has gone,
@@ -18,7 +18,7 @@ def respond(resp: Response, follower: Follower) -> None:
     resp.content_type = "text/event-stream"
     resp.set_header("Cache-Control", "no-cache")
     resp.set_header("X-Accel-Buffering", "no")
-    resp.stream = follower
+    resp.stream = stream
 
 
 def resume(req: Request, arguments: Arguments) -> int:

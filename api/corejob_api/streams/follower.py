@@ -1,41 +1,30 @@
-"""A follower: the stream of one client, from its first frame to its last.
-
-It is what Falcon iterates over as a response's body. A task of its own makes the frames, so that
-whatever that waits for, the client is told that the server lives, and is let go of when it is gone.
-"""
+"""A follower: the stream of a job for one client (contract section 3)."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from corejob.document import state_key
 from corejob.state import FINAL, State
-from corejob_api.metrics import Metrics
 from corejob_api.query.selection import Row
 from corejob_api.streams import feed, frames
 from corejob_api.streams.feed import Feed, Line
-from corejob_api.streams.frames import KEEP_ALIVE, Event, Mode
-from corejob_api.tasks import log_failure
+from corejob_api.streams.frames import Event, Mode
+from corejob_api.streams.stream import Receive, Stream, Streams
 
 if TYPE_CHECKING:
     from corejob_api.streams.hub import Hub
 
-Receive = Callable[[], Awaitable[Any]]
-"""The next event of the client's connection (ASGI)."""
-
 _BATCH: Final = 500
-_CHUNK: Final = 2**16
-_AHEAD: Final = 2
-"""Chunks made ahead of the client."""
 _STATES: Final = 64
 
 
-class Follower:
-    """An asynchronous iterator of bytes. It takes nothing before its first item is asked for.
+class Follower(Stream):
+    """The states and the log of a job, up to its end.
 
     Args:
         hub: Who knows the feeds.
+        streams: Those that it is one of.
         job_id: The job to follow.
         receive: The client's connection, read to its end.
         states: Whether the client wants them; else the log only.
@@ -45,19 +34,16 @@ class Follower:
     def __init__(
         self,
         hub: "Hub",
+        streams: Streams,
         job_id: str,
         receive: Receive,
         *,
-        metrics: Metrics,
-        keep_alive: float,
         states: bool,
         resume: int,
     ) -> None:
+        super().__init__(f"job {job_id}", streams, receive)
         self._hub = hub
         self._job_id = job_id
-        self._receive = receive
-        self._metrics = metrics
-        self._keep_alive = keep_alive
         self._with_states = states
         self._seq = resume
         self._before = 0
@@ -68,38 +54,8 @@ class Follower:
         self._shown: Row | None = None
         self._counts: Counter[str] = Counter()
         self._news = asyncio.Event()
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._over = False
 
-    # --- what Falcon does -------------------------------------------------------------------------
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._tasks and not self._over:
-            self._start()
-        if self._over and self._chunks.empty():
-            raise StopAsyncIteration
-        try:
-            async with asyncio.timeout(self._keep_alive):
-                chunk = await self._chunks.get()
-        except TimeoutError:
-            return KEEP_ALIVE
-        if chunk is None:
-            self._over = True
-            raise StopAsyncIteration
-        return chunk
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        self._over = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    # --- what the hub and the feed do -------------------------------------------------------------
+    # --- what the feed does -----------------------------------------------------------------------
 
     def state(self, state: feed.State) -> None:
         """The job has changed."""
@@ -115,43 +71,15 @@ class Follower:
         """There is something new."""
         self._news.set()
 
-    def end(self) -> None:
-        """End the stream here and now, without a `close` frame: a client may resume it."""
-        self._over = True
-        for task in self._tasks:
-            task.cancel()
-        while not self._chunks.empty():
-            self._chunks.get_nowait()
-        self._chunks.put_nowait(None)
-
     # --- making frames ----------------------------------------------------------------------------
-
-    def _start(self) -> None:
-        made = asyncio.create_task(self._make(), name=f"follow {self._job_id}")
-        made.add_done_callback(self._made)
-        watch = asyncio.create_task(self._watch_client(), name=f"client of {self._job_id}")
-        self._tasks = [made, watch]
-
-    def _made(self, task: "asyncio.Task[None]") -> None:
-        if log_failure(task):
-            self.end()
-
-    async def _watch_client(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.end()
 
     async def _make(self) -> None:
         source = self._hub.join(self._job_id, self)
-        if source is None:
-            self.end()
-            return
         try:
             await self._first(source)
             while not await self._round(source):
                 pass
             await self._put([self._close_frame()])
-            await self._chunks.put(None)
         finally:
             await self._hub.leave(source, self)
 
@@ -259,20 +187,7 @@ class Follower:
 
     def _count(self, event: Event, number: int) -> None:
         self._counts[str(event)] += number
-        self._metrics.frames.labels(str(event)).inc(number)
-
-    async def _put(self, found: list[bytes]) -> None:
-        """Hand frames over, in chunks of a sensible size."""
-        chunk: list[bytes] = []
-        size = 0
-        for one in found:
-            chunk.append(one)
-            size += len(one)
-            if size >= _CHUNK:
-                await self._chunks.put(b"".join(chunk))
-                chunk, size = [], 0
-        if chunk:
-            await self._chunks.put(b"".join(chunk))
+        self._streams.metrics.frames.labels(str(event)).inc(number)
 
 
 def _ended(source: Feed) -> bool:

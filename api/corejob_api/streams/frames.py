@@ -19,6 +19,7 @@ class Event(StrEnum):
     GAP = "gap"
     LAGGED = "lagged"
     CLOSE = "close"
+    SUMMARY = "summary"
 
 
 class Mode(StrEnum):
@@ -29,10 +30,16 @@ class Mode(StrEnum):
     AFTER = "postlog"
 
 
-def frame(event: Event, data: bytes, seq: int) -> bytes:
-    """A frame. `seq` is the number of the last log record sent; data is JSON, so one line."""
-    head = f"id: {records.number(seq)}\nevent: {event}\ndata: "
-    return head.encode() + data + b"\n\n"
+def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
+    """A frame; data is JSON, so one line.
+
+    Args:
+        event: Its type.
+        data: Its data.
+        seq: Number of the last log record sent; None in a stream that can't be resumed.
+    """
+    head = "" if seq is None else f"id: {records.number(seq)}\n"
+    return f"{head}event: {event}\ndata: ".encode() + data + b"\n\n"
 
 
 def encode(data: Any) -> bytes:

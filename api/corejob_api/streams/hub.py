@@ -6,7 +6,9 @@ from typing import Final
 from corejob_api.metrics import Metrics
 from corejob_api.queue import Queue
 from corejob_api.streams.feed import Feed
-from corejob_api.streams.follower import Follower, Receive
+from corejob_api.streams.follower import Follower
+from corejob_api.streams.stream import Receive, Streams
+from corejob_api.streams.summary import Summary
 from corejob_api.tasks import log_failure
 from corejob_api.timing import Clock
 from corejob_journal.store import Store
@@ -29,11 +31,8 @@ class Hub:
         self._queue = queue
         self._store = store
         self._now = now
-        self._metrics = metrics
-        self._keep_alive = keep_alive
+        self._streams = Streams(metrics, keep_alive)
         self._feeds: dict[str, Feed] = {}
-        self._followers: set[Follower] = set()
-        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -43,9 +42,7 @@ class Hub:
 
     def end_streams(self) -> None:
         """End all streams, so that their clients connect anew elsewhere, and begin no more."""
-        self._stopping = True
-        for follower in list(self._followers):
-            follower.end()
+        self._streams.end()
 
     async def stop(self) -> None:
         """End all streams and stop listening."""
@@ -56,7 +53,7 @@ class Hub:
 
     def __len__(self) -> int:
         """How many streams are open."""
-        return len(self._followers)
+        return len(self._streams)
 
     @property
     def feeds(self) -> int:
@@ -67,33 +64,23 @@ class Hub:
         self, job_id: str, receive: Receive, *, states: bool = True, resume: int = 0
     ) -> Follower:
         """A stream of a job for a client."""
-        return Follower(
-            self,
-            job_id,
-            receive,
-            metrics=self._metrics,
-            keep_alive=self._keep_alive,
-            states=states,
-            resume=resume,
-        )
+        return Follower(self, self._streams, job_id, receive, states=states, resume=resume)
 
-    def join(self, job_id: str, follower: Follower) -> Feed | None:
-        """Let a follower take part; None if the server stops."""
-        if self._stopping:
-            return None
+    def summary(self, receive: Receive) -> Summary:
+        """A stream of the queue's counts for a client."""
+        return Summary(self._streams, self._queue.tally, receive, self._now)
+
+    def join(self, job_id: str, follower: Follower) -> Feed:
+        """Let a follower take part."""
         feed = self._feeds.get(job_id)
         if feed is None:
             feed = self._feeds[job_id] = Feed(job_id, self._queue, self._store, self._now)
         feed.readers.add(follower)
-        self._followers.add(follower)
-        self._metrics.streams.set(len(self._followers))
         return feed
 
     async def leave(self, feed: Feed, follower: Follower) -> None:
         """Let a follower go, and its feed if it was the last."""
         feed.readers.discard(follower)
-        self._followers.discard(follower)
-        self._metrics.streams.set(len(self._followers))
         if not feed.readers and self._feeds.get(feed.job_id) is feed:
             del self._feeds[feed.job_id]
             await feed.close()

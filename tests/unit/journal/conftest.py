@@ -26,10 +26,7 @@ _databases = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    folder = postgres.programs()
-    if folder is None:
-        pytest.skip("no PostgreSQL server is installed")
-    with postgres.server(folder) as place:
+    with postgres.server(postgres.programs()) as place:
         yield place
 
 

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.cluster import packages
+
 _PORT = "54555"
 
 
-def programs() -> Path | None:
-    """The folder of the newest installed server's programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
+def programs() -> Path:
+    """The folder of the newest server's programs; installed if need be, or said what to do."""
+    packages.ensure(["postgres"])
+    found = packages.postgres_folder()
+    assert found is not None, "ensured above"
+    return found
 
 
 def _run(*words: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -168,9 +169,7 @@ async def test_there_is_a_pause_between_two_rows(jobs: Jobs, commits: FakeCommit
         for number in range(4):
             await commits.next()
             jobs.set(str(number), "pending")
-    pauses = [
-        after - before for before, after in zip(commits.times, commits.times[1:4], strict=False)
-    ]
+    pauses = [after - before for before, after in pairwise(commits.times[:4])]
     assert len(pauses) == 3
     assert min(pauses) > 0.095
 

@@ -42,17 +42,20 @@ def its_pod(number: int = 1, **more: Any) -> PodChild:
     return replace(pod(name=f"{ID}-{number}-x7k2p", **more), trial=number)
 
 
-def runs(number: int = 1, **more: Any) -> dict[str, list[Any]]:
+def runs(number: int = 1, **more: Any) -> dict[str, Any]:
     """A trial whose container runs."""
     return {"jobs": [child(number)], "pods": [its_pod(number, state=started(), **more)]}
 
 
-def starts(number: int = 1, **more: Any) -> dict[str, list[Any]]:
+def starts(number: int = 1, **more: Any) -> dict[str, Any]:
     """A trial whose container has not started."""
     return {"jobs": [child(number)], "pods": [its_pod(number, phase="Pending", **more)]}
 
 
-def has_ended(number: int = 1, code: int = 0, **more: Any) -> dict[str, list[Any]]:
+def has_ended(number: int = 1, code: int = 0, **more: Any) -> dict[str, Any]:
     """A trial whose container has ended."""
     phase = "Succeeded" if code == 0 else "Failed"
-    return {"jobs": [child(number)], "pods": [its_pod(number, state=ended(code, **more), phase=phase)]}
+    return {
+        "jobs": [child(number)],
+        "pods": [its_pod(number, state=ended(code, **more), phase=phase)],
+    }

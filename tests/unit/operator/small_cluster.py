@@ -82,15 +82,11 @@ class SmallCluster:
             case CreateTrial(number):
                 self._create(number)
             case DeleteJob(name, uid):
-                if name in self.jobs and self.jobs[name]["metadata"]["uid"] == uid:
-                    self._check_log(self.jobs[name])
-                    self.delete_job(name)
+                self._delete_job(name, uid)
             case DeletePod(name, uid):
-                if name in self.pods and self.pods[name]["metadata"]["uid"] == uid:
-                    self._terminate(self.pods[name])
+                self._delete_pod(name, uid)
             case CreateChild(child_id):
-                if child_id not in self.children:
-                    self.children.append(child_id)
+                self.children += [child_id] if child_id not in self.children else []
             case DeleteCoreJob():
                 self.delete_corejob()
             case Hold():
@@ -100,6 +96,15 @@ class SmallCluster:
                 self._meta()["finalizers"] = []
                 assert "deletionTimestamp" in self._meta()
                 self.corejob = None
+
+    def _delete_job(self, name: str, uid: str) -> None:
+        if name in self.jobs and self.jobs[name]["metadata"]["uid"] == uid:
+            self._check_log(self.jobs[name])
+            self.delete_job(name)
+
+    def _delete_pod(self, name: str, uid: str) -> None:
+        if name in self.pods and self.pods[name]["metadata"]["uid"] == uid:
+            self._terminate(self.pods[name])
 
     def _check_log(self, job: Body) -> None:
         """A Job whose pod is there goes when its log is kept, or after the deadline (600 s)."""
@@ -160,7 +165,7 @@ class SmallCluster:
         pod["metadata"].setdefault("deletionTimestamp", self.text())
 
     def running(self, pod: Body) -> bool:
-        return pod["status"]["phase"] == "Running"
+        return bool(pod["status"]["phase"] == "Running")
 
     def start(self, pod: Body) -> None:
         """The kubelet starts the container."""
@@ -189,7 +194,11 @@ class SmallCluster:
     def evict(self, pod: Body) -> None:
         """The node is drained."""
         self.disrupted += 1
-        condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+        }
         self._terminate(pod)
         if self.running(pod):
             self.end(pod, 137, conditions=[condition])

@@ -52,7 +52,7 @@ class Slow:
         self.standing.discard(key)
 
     def admit(self, now: float) -> list[str]:
-        admitted = []
+        admitted: list[str] = []
         self.standing = {one.key for one in self.waiting.values() if one.due <= now}
         while True:
             due = [one for one in self.waiting.values() if one.due <= now and self.has_room(one)]

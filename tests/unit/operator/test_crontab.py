@@ -110,7 +110,8 @@ def test_a_clock_that_was_set_back_repeats_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["", "x", "@never", "* * * *", "60 * * * *", "0 0 30 2 *", "*/0 * * * *", "H * * * *"]
+    "schedule",
+    ["", "x", "@never", "* * * *", "60 * * * *", "0 0 30 2 *", "*/0 * * * *", "H * * * *"],
 )
 def test_a_schedule_that_is_none_is_named(schedule: str) -> None:
     with pytest.raises(ValueError, match="can't be used") as refusal:

@@ -49,9 +49,7 @@ class Life(RuleBasedStateMachine):
         moment = due(job)
         free = moment is None or moment <= cluster.now
         gate = Gate() if free else LATER
-        seen = Situation(
-            job, cluster.seen_jobs(), cluster.seen_pods(), gate, cluster.now, PATIENT
-        )
+        seen = Situation(job, cluster.seen_jobs(), cluster.seen_pods(), gate, cluster.now, PATIENT)
         decision = decide(seen)
         for action in decision.actions:
             if not requests:

@@ -61,7 +61,9 @@ def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     ],
 )
 def test_the_exit_code_decides(code: int, attempts: int, state: State, left: int) -> None:
-    decision = look(running(attempts=attempts, status={"attemptsLeft": attempts}), **has_ended(code=code))
+    decision = look(
+        running(attempts=attempts, status={"attemptsLeft": attempts}), **has_ended(code=code)
+    )
 
     assert (decision.status.state, decision.status.attempts_left) == (state, left)
     assert decision.queue == "absent"

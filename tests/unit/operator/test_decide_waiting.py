@@ -1,6 +1,7 @@
 """What a waiting job calls for: pending, failed and deferred ones, and trials that don't start."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.corejob.builders import (
@@ -34,9 +35,13 @@ from corejob_operator.decide import CreateTrial, DeleteJob, DeletePod, Gate, Hol
 DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
 
-def waits(state: State = State.PENDING, **more: object) -> CoreJob:
-    status = {"state": str(state), "trial": 0 if state is State.PENDING else 1, "reason": "Queued"}
-    status |= more.pop("status", {})  # type: ignore[operator]
+def waits(state: State = State.PENDING, **more: Any) -> CoreJob:
+    status: dict[str, Any] = {
+        "state": str(state),
+        "trial": 0 if state is State.PENDING else 1,
+        "reason": "Queued",
+    }
+    status |= more.pop("status", {})
     return corejob(status=status, **more)
 
 
@@ -98,7 +103,7 @@ def test_a_restarted_job_counts_on() -> None:
 
 def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
     for seen in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
-        decision = look(waits(status={"reason": "Starting"}), **seen)  # type: ignore[arg-type]
+        decision = look(waits(status={"reason": "Starting"}), **seen)
 
         assert decision.actions == ()
         assert (decision.status.state, decision.queue) == (State.PENDING, "active")
@@ -232,7 +237,7 @@ def test_the_disruption_is_written_down_before_its_job_goes() -> None:
     [(waiting("InvalidImageName"), {}), (waiting("ErrImagePull"), {"start_deadline": 1})],
 )
 def test_an_error_is_written_down_before_its_job_goes(
-    state: dict[str, object], settings: dict[str, float]
+    state: dict[str, Any], settings: dict[str, float]
 ) -> None:
     job, seen = waits(status={"reason": "Starting"}), starts(state=state)
     decision = look(job, **seen, **settings)
@@ -258,9 +263,7 @@ def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
 
 @pytest.mark.parametrize("state", sorted(WAITING))
 @pytest.mark.parametrize("how", [{"remove": True}, {"metadata": DELETED}])
-def test_a_waiting_job_that_is_removed_keeps_its_state(
-    state: State, how: dict[str, object]
-) -> None:
+def test_a_waiting_job_that_is_removed_keeps_its_state(state: State, how: dict[str, Any]) -> None:
     job = waits(state, **how)
     decision = look(job, gate=BUSY)
 

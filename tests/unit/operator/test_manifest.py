@@ -77,13 +77,16 @@ def test_labels_and_annotations_are_on_both() -> None:
             names.LABEL_TRIAL: "2",
             names.LABEL_QUAL_NAME: "a.Job",
         }
-        assert meta["annotations"].items() >= {
-            names.ANNOTATION_ID: ID,
-            names.ANNOTATION_QUAL_NAME: "a.Job",
-            names.ANNOTATION_RUNTIME: "container",
-            names.ANNOTATION_ATTEMPTS_LEFT: "2",
-            names.ANNOTATION_USER: "hans",
-        }.items()
+        assert (
+            meta["annotations"].items()
+            >= {
+                names.ANNOTATION_ID: ID,
+                names.ANNOTATION_QUAL_NAME: "a.Job",
+                names.ANNOTATION_RUNTIME: "container",
+                names.ANNOTATION_ATTEMPTS_LEFT: "2",
+                names.ANNOTATION_USER: "hans",
+            }.items()
+        )
 
 
 def test_a_name_too_long_for_a_label_is_in_the_annotation_only() -> None:
@@ -116,7 +119,7 @@ def test_a_core4_class_needs_no_template() -> None:
 
 
 def test_what_the_template_says_stays() -> None:
-    template = {
+    template: dict[str, Any] = {
         "template": {
             "metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}},
             "spec": {
@@ -336,3 +339,41 @@ def test_dollar_signs_reach_the_job_as_they_are(text: str) -> None:
     assert expanded(values["CORE4_ARG_X"], known) == text
     assert json.loads(expanded(values["CORE4_JOB"], known))["args"] == {"x": text}
     assert json.loads(expanded(values["CORE4_ARGS"], known)) == {"x": text}
+
+
+# --- the cookie and the grace time ----------------------------------------------------------
+
+
+def test_a_job_is_given_the_cookie_of_its_name() -> None:
+    body = manifest.build(corejob(), {}, 1, SETTINGS, {"last": [1, None]})
+
+    assert json.loads(env_of(body)["CORE4_JOB"])["cookie"] == {"last": [1, None]}
+    assert json.loads(env_of(build())["CORE4_JOB"])["cookie"] == {}
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 40_000).map(lambda n: "x" * n)))
+def test_of_a_cookie_too_large_the_smaller_values_stay(cookie: dict[str, str]) -> None:
+    kept = manifest.fitting(cookie)
+    left_out = [len(value) for key, value in cookie.items() if key not in kept]
+
+    assert kept.items() <= cookie.items()
+    assert sum(len(value) for value in kept.values()) <= manifest.COOKIE_LIMIT
+    if left_out:
+        assert sum(len(value) for value in cookie.values()) > manifest.COOKIE_LIMIT - 1000
+        # A few bytes apart: the key and its quoting count too.
+        assert max(map(len, kept.values()), default=0) <= min(left_out) + 50
+
+
+@pytest.mark.parametrize(("grace", "told"), [(90, "87"), (2, "1")])
+def test_a_core4_class_knows_its_grace_time(grace: int, told: str) -> None:
+    template = {"template": {"spec": {"terminationGracePeriodSeconds": grace}}}
+
+    assert env_of(build(template))["CORE4_GRACE_SECONDS"] == told
+    assert "CORE4_GRACE_SECONDS" not in env_of(build(container()))
+
+
+def test_a_grace_time_that_the_template_sets_stays() -> None:
+    fields = {"name": "job", "env": [{"name": "CORE4_GRACE_SECONDS", "value": "1"}]}
+    env = container_of(build({"template": {"spec": {"containers": [fields]}}}))["env"]
+
+    assert [one["value"] for one in env if one["name"] == "CORE4_GRACE_SECONDS"] == ["1"]

@@ -1,0 +1,74 @@
+"""The queue's counts over time: what a client may ask for, and what a row looks like."""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from typing import Final
+
+from corejob import clock
+from corejob_api.arguments import Arguments, mismatch
+from corejob_api.errors import bad_request
+from corejob_api.query.selection import Row
+from corejob_api.timing import Clock
+from corejob_journal.store import QueueCount, Steps
+
+_DAYS: Final = 7
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_STEPS: Final = (10, _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 4 * _HOUR, _DAY)
+"""Seconds. Each is a divisor of a day, so that steps begin at midnight UTC."""
+_MOST_STEPS: Final = 400
+
+
+def row(created: datetime, total: int, states: Mapping[str, int]) -> Row:
+    """The counts of a moment."""
+    return {"created": clock.iso(created), "total": total, **states}
+
+
+def row_of(count: QueueCount) -> Row:
+    """The counts of a row of the store."""
+    return row(clock.from_epoch(count.created), count.total, count.states)
+
+
+def is_descending(arguments: Arguments) -> bool:
+    """The argument `sort`: -1 is newest first.
+
+    Raises:
+        ApiError: 400, it is neither 1 nor -1.
+    """
+    direction = arguments.integer("sort", -1)
+    if direction not in {1, -1}:
+        raise bad_request(f"parameter [sort] must be 1 or -1, got [{direction}]")
+    return direction < 0
+
+
+def steps(arguments: Arguments, now: Clock) -> Steps:
+    """The arguments `startDate` and `endDate`, cut into steps that fit the span.
+
+    Raises:
+        ApiError: 400, one is no time, or the start is after the end.
+    """
+    present = now()
+    end = _time(arguments, "endDate", present)
+    midnight = datetime.combine(present.date() - timedelta(days=_DAYS), time(), present.tzinfo)
+    start = _time(arguments, "startDate", midnight)
+    if start > end:
+        words = f"[{clock.iso(start)}] is after [{clock.iso(end)}]"
+        raise bad_request(f"parameter [startDate] must not be after [endDate]: {words}")
+    return Steps(start.timestamp(), end.timestamp(), step_seconds((end - start).total_seconds()))
+
+
+def step_seconds(span: float) -> int:
+    """The shortest step of which few enough make up a span of so many seconds; else a day."""
+    return next((step for step in _STEPS if span <= step * _MOST_STEPS), _DAY)
+
+
+def _time(arguments: Arguments, name: str, default: datetime) -> datetime:
+    text = arguments.optional_text(name)
+    if text is None:
+        return default
+    try:
+        moment = clock.parse(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise mismatch(name, "datetime")
+    return moment

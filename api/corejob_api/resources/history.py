@@ -1,0 +1,74 @@
+"""The queue's counts: over time from the store, live as a stream. They are no secret."""
+
+from falcon.asgi import Request, Response
+
+from corejob_api import call, history
+from corejob_api.call import ApiRequest
+from corejob_api.envelope import Envelope
+from corejob_api.paging import page_request
+from corejob_api.query.filters import Predicate
+from corejob_api.query.selection import Turns, filter_argument, fits
+from corejob_api.resources import sse
+from corejob_api.streams.hub import Hub
+from corejob_api.timing import Clock
+from corejob_journal.store import Store
+
+_SLICE = 1000
+
+
+class History:
+    """Answers for who may call the API."""
+
+    def __init__(self, store: Store, hub: Hub, envelope: Envelope, now: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._envelope = envelope
+        self._now = now
+
+    async def changes(self, req: Request, resp: Response) -> None:
+        """A row for each change of the counts."""
+        arguments = call.of(req).arguments
+        descending = history.is_descending(arguments)
+        page, predicate = page_request(arguments), filter_argument(arguments)
+        if predicate is None:
+            window = page.window(await self._store.history_count())
+            limit = window.stop - window.start
+            counts = await self._store.history_page(
+                offset=window.start, limit=limit, descending=descending
+            )
+        else:
+            numbers = await self._select(predicate)
+            if descending:
+                numbers.reverse()
+            window = page.window(len(numbers))
+            counts = await self._store.history_rows(window.cut(numbers))
+        self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
+
+    async def steps(self, req: Request, resp: Response) -> None:
+        """The last row of each step of a span of time."""
+        arguments = call.of(req).arguments
+        descending = history.is_descending(arguments)
+        page, steps = page_request(arguments, "perPage"), history.steps(arguments, self._now)
+        window = page.window(await self._store.history_step_count(steps))
+        limit = window.stop - window.start
+        counts = await self._store.history_steps(
+            steps, offset=window.start, limit=limit, descending=descending
+        )
+        self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
+
+    async def live(self, req: ApiRequest, resp: Response) -> None:
+        """The counts of now, and whenever they change."""
+        sse.respond(resp, self._hub.summary(req.receive))
+
+    async def _select(self, predicate: Predicate) -> list[int]:
+        """Numbers of the rows that fit, oldest first; of the others nothing is kept."""
+        turns = Turns()
+        found: list[int] = []
+        no = 0
+        while part := await self._store.history_after(no, _SLICE):
+            for count in part:
+                if fits(predicate, history.row_of(count)):
+                    found.append(count.no)
+                await turns.give_way()
+            no = part[-1].no
+        return found

@@ -1,0 +1,156 @@
+"""A stream: what one client is sent, from the first frame to the last.
+
+It is what Falcon iterates over as a response's body. A task of its own makes the frames, so that
+whatever that waits for, the client is told that the server lives, and is let go of when it is gone.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Self
+
+from corejob_api.metrics import Metrics
+from corejob_api.streams.frames import KEEP_ALIVE
+from corejob_api.tasks import log_failure
+
+Receive = Callable[[], Awaitable[Any]]
+"""The next event of the client's connection (ASGI)."""
+
+_CHUNK: Final = 2**16
+_AHEAD: Final = 2
+"""Chunks made ahead of the client."""
+
+
+class Streams:
+    """All that are open, so that they can be ended at once.
+
+    Args:
+        metrics: Told how many there are.
+        keep_alive: Seconds after which a silent one says that it lives.
+    """
+
+    def __init__(self, metrics: Metrics, keep_alive: float) -> None:
+        self.metrics = metrics
+        self.keep_alive = keep_alive
+        self._open: set[Stream] = set()
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, stream: "Stream") -> bool:
+        """Let a stream begin; whether it may."""
+        if self._ended:
+            return False
+        self._open.add(stream)
+        self.metrics.streams.set(len(self._open))
+        return True
+
+    def release(self, stream: "Stream") -> None:
+        """Let a stream go."""
+        self._open.discard(stream)
+        self.metrics.streams.set(len(self._open))
+
+    def end(self) -> None:
+        """End all, and let none begin any more."""
+        self._ended = True
+        for stream in list(self._open):
+            stream.end()
+
+
+class Stream(ABC):
+    """An asynchronous iterator of bytes. It takes nothing before its first item is asked for.
+
+    Args:
+        name: What it is of, for the names of its tasks.
+        streams: Those that it is one of.
+        receive: The client's connection, read to its end.
+    """
+
+    def __init__(self, name: str, streams: Streams, receive: Receive) -> None:
+        self._name = name
+        self._streams = streams
+        self._receive = receive
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._over = False
+
+    @abstractmethod
+    async def _make(self) -> None:
+        """Make all frames, and hand them over by `_put`; the stream ends with it."""
+
+    # --- what Falcon does -------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._tasks and not self._over:
+            self._start()
+        if self._over and self._chunks.empty():
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout(self._streams.keep_alive):
+                chunk = await self._chunks.get()
+        except TimeoutError:
+            return KEEP_ALIVE
+        if chunk is None:
+            self._over = True
+            raise StopAsyncIteration
+        return chunk
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- from its first frame to its last ---------------------------------------------------------
+
+    def end(self) -> None:
+        """End it here and now, whatever is still to come: a client may begin anew."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        while not self._chunks.empty():
+            self._chunks.get_nowait()
+        self._chunks.put_nowait(None)
+
+    def _start(self) -> None:
+        made = asyncio.create_task(self._run(), name=f"stream of {self._name}")
+        made.add_done_callback(self._made)
+        watch = asyncio.create_task(self._watch_client(), name=f"client of {self._name}")
+        self._tasks = [made, watch]
+
+    def _made(self, task: "asyncio.Task[None]") -> None:
+        if log_failure(task):
+            self.end()
+
+    async def _watch_client(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.end()
+
+    async def _run(self) -> None:
+        if not self._streams.admit(self):
+            self.end()
+            return
+        try:
+            await self._make()
+            await self._chunks.put(None)
+        finally:
+            self._streams.release(self)
+
+    async def _put(self, found: list[bytes]) -> None:
+        """Hand frames over, in chunks of a sensible size."""
+        chunk: list[bytes] = []
+        size = 0
+        for one in found:
+            chunk.append(one)
+            size += len(one)
+            if size >= _CHUNK:
+                await self._chunks.put(b"".join(chunk))
+                chunk, size = [], 0
+        if chunk:
+            await self._chunks.put(b"".join(chunk))

@@ -1,0 +1,48 @@
+"""The live counts of the queue, as a stream (`GET /event`)."""
+
+import asyncio
+from typing import Final
+
+from corejob.tally import Tally
+from corejob_api import history
+from corejob_api.streams import frames
+from corejob_api.streams.frames import Event
+from corejob_api.streams.stream import Receive, Stream, Streams
+from corejob_api.timing import Clock
+
+_PAUSE_S: Final = 3.0
+
+
+class Summary(Stream):
+    """The counts at once, then whenever they are not those that were sent last.
+
+    Args:
+        streams: Those that it is one of.
+        tally: The counts.
+        receive: The client's connection.
+        now: The clock.
+    """
+
+    def __init__(self, streams: Streams, tally: Tally, receive: Receive, now: Clock) -> None:
+        super().__init__("the queue's counts", streams, receive)
+        self._tally = tally
+        self._now = now
+        self._news = asyncio.Event()
+
+    async def _make(self) -> None:
+        sent: dict[str, int] | None = None
+        self._tally.listen(self._news.set)
+        try:
+            while True:
+                self._news.clear()
+                counts = self._tally.by_state()
+                if counts == sent:
+                    await self._news.wait()
+                    continue
+                sent = counts
+                row = history.row(self._now(), self._tally.total, counts)
+                await self._put([frames.frame(Event.SUMMARY, frames.encode(row))])
+                self._streams.metrics.frames.labels(str(Event.SUMMARY)).inc()
+                await asyncio.sleep(_PAUSE_S)
+        finally:
+            self._tally.unlisten(self._news.set)

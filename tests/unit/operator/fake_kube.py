@@ -1,0 +1,249 @@
+"""A small API server over real HTTP: versions, finalizers, owners and sub-resources."""
+
+import copy
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+NAMESPACE = "jobs"
+FINAL = {"complete", "error", "inactive", "killed"}
+Body = dict[str, Any]
+
+
+@dataclass
+class Request:
+    """What was asked: `PATCH corejobs/a/status`, and with which body."""
+
+    method: str
+    plural: str
+    name: str | None
+    sub: str | None
+    body: Any
+
+    @property
+    def line(self) -> str:
+        return " ".join([self.method, "/".join(filter(None, (self.plural, self.name, self.sub)))])
+
+
+@dataclass
+class Refusal:
+    """Requests of this method and kind are refused, so many times."""
+
+    method: str
+    plural: str
+    code: int
+    message: str
+    times: int
+    after: Callable[[], None] | None = field(default=None)
+
+
+class FakeKube:
+    """Objects by kind and name; all that was asked of it; and refusals in store."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Body]] = {
+            name: {} for name in ("corejobs", "corejobtemplates", "jobs", "pods", "events")
+        }
+        self.requests: list[Request] = []
+        self.refusals: list[Refusal] = []
+        self.watchers: list[Callable[[str, str, Body], None]] = []
+        self.page = 0
+        self.url = ""
+        self._version = 1000
+        self._runner: web.AppRunner | None = None
+
+    # --- what tests do ----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        app = web.Application()
+        for root in ("/api/{version}", "/apis/{group}/{version}"):
+            one = root + f"/namespaces/{NAMESPACE}" + "/{plural}"
+            for path in (one, one + "/{name}", one + "/{name}/{sub}"):
+                app.router.add_route("*", path, self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    def put(self, plural: str, body: Body) -> Body:
+        """Create or replace an object as somebody else; the watch tells of it."""
+        self._version += 1
+        meta = {
+            "namespace": NAMESPACE,
+            "uid": f"uid-{self._version}",
+            "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "generation": 1,
+            **body["metadata"],
+            "resourceVersion": str(self._version),
+        }
+        kind = "MODIFIED" if meta["name"] in self.objects[plural] else "ADDED"
+        stored = {**body, "metadata": meta}
+        self.objects[plural][meta["name"]] = stored
+        self._tell(plural, kind, stored)
+        return stored
+
+    def change(self, plural: str, name: str, patch: Body) -> Body:
+        """Merge-patch an object as somebody else."""
+        return self.put(plural, merged(self.objects[plural][name], patch))
+
+    def remove(self, plural: str, name: str) -> None:
+        """An object is gone, and what it owns with it."""
+        self._version += 1
+        body = self.objects[plural].pop(name)
+        meta = {**body["metadata"], "resourceVersion": str(self._version)}
+        self._tell(plural, "DELETED", {**body, "metadata": meta})
+        for kind, objects in self.objects.items():
+            for other in list(objects.values()):
+                owners = other["metadata"].get("ownerReferences") or ()
+                if any(owner["uid"] == meta["uid"] for owner in owners):
+                    self.remove(kind, other["metadata"]["name"])
+
+    def delete(self, plural: str, name: str) -> None:
+        """Somebody deletes an object; a finalizer holds it."""
+        body = self.objects[plural][name]
+        if body["metadata"].get("finalizers"):
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            meta = {"deletionTimestamp": body["metadata"].get("deletionTimestamp", now)}
+            self.change(plural, name, {"metadata": meta})
+        else:
+            self.remove(plural, name)
+
+    def refuse(
+        self,
+        method: str,
+        plural: str,
+        code: int,
+        message: str = "no",
+        *,
+        times: int = 1,
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        """Refuse the next requests; with `after`, first let it happen (the answer is lost)."""
+        self.refusals.append(Refusal(method, plural, code, message, times, after))
+
+    def asked(self, method: str, plural: str) -> list[Request]:
+        """Requests of this method and kind, in order."""
+        return [one for one in self.requests if (one.method, one.plural) == (method, plural)]
+
+    def writes(self) -> list[str]:
+        """All that was asked but reads and Events."""
+        return [r.line for r in self.requests if r.method != "GET" and r.plural != "events"]
+
+    def _tell(self, plural: str, kind: str, body: Body) -> None:
+        for watcher in self.watchers:
+            watcher(plural, kind, body)
+
+    # --- the server -------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        at = request.match_info
+        plural, name, sub = at["plural"], at.get("name"), at.get("sub")
+        body = await request.json() if request.can_read_body else None
+        self.requests.append(Request(request.method, plural, name, sub, body))
+        refusal = self._refusal(request.method, plural)
+        if refusal is not None and refusal.after is None:
+            return _refuse(refusal.code, refusal.message)
+        match request.method:
+            case "GET" if name is None:
+                answer = self._list(plural, request)
+            case "POST":
+                answer = self._create(plural, body or {})
+            case _:
+                answer = self._one(request.method, plural, str(name), sub, body)
+        if refusal is not None and refusal.after is not None:
+            refusal.after()
+            return _refuse(refusal.code, refusal.message)
+        return answer
+
+    def _refusal(self, method: str, plural: str) -> Refusal | None:
+        for refusal in self.refusals:
+            if (refusal.method, refusal.plural) == (method, plural) and refusal.times:
+                refusal.times -= 1
+                return refusal
+        return None
+
+    def _list(self, plural: str, request: web.Request) -> web.Response:
+        selector = request.query.get("labelSelector", "")
+        items = [one for one in self.objects[plural].values() if _matches(one, selector)]
+        meta = {"resourceVersion": str(self._version)}
+        size = self.page or int(request.query["limit"])
+        start = int(request.query.get("continue", "0"))
+        if start + size < len(items):
+            meta["continue"] = str(start + size)
+        return web.json_response({"items": items[start : start + size], "metadata": meta})
+
+    def _create(self, plural: str, body: Body) -> web.Response:
+        name = body["metadata"]["name"]
+        if name in self.objects[plural]:
+            return _refuse(409, f'{plural} "{name}" already exists')
+        meta = {**body["metadata"], "uid": f"uid-{secrets.token_hex(4)}"}
+        return web.json_response(self.put(plural, {**body, "metadata": meta}), status=201)
+
+    def _one(self, method: str, plural: str, name: str, sub: str | None, body: Any) -> web.Response:
+        known = self.objects[plural].get(name)
+        if known is None:
+            return _refuse(404, f'{plural} "{name}" not found')
+        if method == "GET":
+            return web.json_response(known)
+        if method == "PATCH":
+            return self._patch(plural, known, sub, body)
+        wanted = (body or {}).get("preconditions", {}).get("uid")
+        if wanted not in {None, known["metadata"]["uid"]}:
+            return _refuse(409, "the UID in the precondition does not match")
+        self.delete(plural, name)
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+    def _patch(self, plural: str, known: Body, sub: str | None, patch: Body) -> web.Response:
+        name = known["metadata"]["name"]
+        version = patch.get("metadata", {}).get("resourceVersion")
+        if version not in {None, known["metadata"]["resourceVersion"]}:
+            return _refuse(409, "the object has been modified")
+        allowed = {"status"} if sub == "status" else set(patch) - {"status"}
+        new = copy.deepcopy(merged(known, {key: patch[key] for key in allowed & set(patch)}))
+        old_state = (known.get("status") or {}).get("state")
+        if old_state in FINAL and (new.get("status") or {}).get("state") != old_state:
+            return _refuse(422, "a final state can not be left")
+        meta = new["metadata"]
+        if "deletionTimestamp" in meta and not meta.get("finalizers"):
+            self.remove(plural, name)
+            return web.json_response(new)
+        if new == known:
+            return web.json_response(known)
+        if new.get("spec") != known.get("spec"):
+            meta["generation"] = meta.get("generation", 1) + 1
+        return web.json_response(self.put(plural, new))
+
+
+def merged(body: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(body) if isinstance(body, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def _matches(body: Body, selector: str) -> bool:
+    labels = body["metadata"].get("labels") or {}
+    for part in filter(None, selector.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _refuse(code: int, message: str) -> web.Response:
+    body = {"kind": "Status", "reason": "Refused", "message": message, "code": code}
+    return web.json_response(body, status=code)

@@ -1,0 +1,137 @@
+"""Events on CoreJobs: what is told, in which form, and what happens when too much is."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import ID, NOW, UID, at_text, corejob, running
+from tests.unit.operator.fake_kube import FakeKube
+
+from corejob.model import Status
+from corejob.state import State
+from corejob_kube.client import Kube
+from corejob_operator import events
+from corejob_operator.events import Poster, transition
+
+
+def told(before: Any, status: Status) -> dict[str, Any] | None:
+    return transition(before, status, NOW, "pod-1")
+
+
+def test_what_an_event_says() -> None:
+    job = running()
+    body = told(job, replace(job.status, state=State.ERROR, reason="CodeError", message="no"))
+
+    assert body is not None
+    assert body["regarding"] == {
+        "apiVersion": "core4.io/v1",
+        "kind": "CoreJob",
+        "name": ID,
+        "namespace": "jobs",
+        "uid": UID,
+        "resourceVersion": "7",
+    }
+    assert (body["reason"], body["note"]) == ("CodeError", "error, trial 1: no")
+    assert (body["type"], body["eventTime"]) == ("Warning", at_text(0))
+    assert (body["reportingController"], body["reportingInstance"]) == (
+        "core4.io/operator",
+        "pod-1",
+    )
+
+
+def test_no_news_is_no_event() -> None:
+    job = running()
+
+    assert told(job, job.status) is None
+    assert told(job, replace(job.status, message="other words", node="n2")) is None
+
+
+def test_the_first_status_is_news() -> None:
+    job = corejob()
+    body = told(job, job.status)
+
+    assert body is not None
+    assert (body["reason"], body["note"]) == ("Pending", "pending, trial 0")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "kind"),
+    [
+        (State.COMPLETE, "Completed", "Normal"),
+        (State.RUNNING, "Terminating", "Normal"),
+        (State.DEFERRED, "Deferred", "Normal"),
+        (State.PENDING, "MaxParallel", "Normal"),
+        (State.PENDING, "Unschedulable", "Warning"),
+        (State.PENDING, "ImagePull", "Warning"),
+        (State.PENDING, "TemplateNotFound", "Warning"),
+        (State.FAILED, "CodeError", "Warning"),
+        (State.KILLED, "Killed", "Warning"),
+        (State.INACTIVE, "DeferMaxExceeded", "Warning"),
+    ],
+)
+def test_what_is_a_warning(state: State, reason: str, kind: str) -> None:
+    body = told(running(), Status(ID, state=state, reason=reason))
+
+    assert body is not None
+    assert body["type"] == kind
+
+
+def test_a_note_has_at_most_a_kilobyte_and_no_half_character() -> None:
+    body = told(running(), Status(ID, state=State.ERROR, reason="CodeError", message="ü" * 2000))
+
+    assert body is not None
+    assert 1000 < len(body["note"].encode()) <= 1024
+    assert body["note"].endswith("ü")
+
+
+def test_two_events_have_two_names() -> None:
+    job = corejob()
+    bodies = [told(job, job.status) for _ in range(2)]
+
+    assert len({str(body["metadata"]["name"]) for body in bodies if body}) == 2
+
+
+# --- posting --------------------------------------------------------------------------------
+
+
+async def test_all_are_posted_before_it_stops(fake: FakeKube, kube: Kube) -> None:
+    poster = Poster(kube)
+    poster.start()
+    job = corejob()
+    for _ in range(20):
+        poster.post(told(job, job.status))
+    poster.post(None)
+    await poster.stop(5)
+
+    assert len(fake.objects["events"]) == 20
+
+
+async def test_a_refused_one_is_dropped_and_the_next_is_posted(
+    fake: FakeKube, kube: Kube, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.refuse("POST", "events", 403, "forbidden")
+    poster = Poster(kube)
+    poster.start()
+    job = corejob()
+    poster.post(told(job, job.status))
+    poster.post(told(job, job.status))
+    await poster.stop(5)
+
+    assert len(fake.objects["events"]) == 1
+    assert "was not posted: 403" in caplog.text
+
+
+async def test_too_many_are_dropped_not_kept(
+    kube: Kube, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_QUEUE", 3)
+    poster = Poster(kube)
+    job = corejob()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            poster.post(told(job, job.status))
+
+    assert caplog.text.count("too many events") == 2
+    await poster.stop(0)
+    assert "3 events were not posted" in caplog.text

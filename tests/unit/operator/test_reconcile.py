@@ -1,0 +1,456 @@
+"""The reconciler and its actions against an API server over real HTTP."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import ended, started
+from tests.unit.operator.rig import Rig
+
+from corejob import names
+from corejob_kube.errors import InvalidError, UnavailableError
+
+COMPLETE_LOG = {"log": {"trial": 1, "complete": True}}
+
+
+async def to_running(rig: Rig, name: str = "a", **spec: Any) -> None:
+    rig.corejob(name, **spec)
+    await rig.settle()
+    rig.pod(f"{name}-1", started())
+    await rig.settle()
+    assert rig.status(name)["state"] == "running"
+
+
+# --- a life ---------------------------------------------------------------------------------
+
+
+async def test_a_life(rig: Rig) -> None:
+    rig.corejob("a")
+    await rig.settle()
+    assert rig.jobs() == ["a-1"]
+    assert (rig.status("a")["state"], rig.status("a")["reason"]) == ("pending", "Starting")
+
+    rig.pod("a-1", started())
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["trial"]) == ("running", 1)
+
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    assert rig.status("a")["state"] == "complete"
+    assert rig.jobs() == ["a-1"]
+
+    rig.fake.change("corejobs", "a", {"status": COMPLETE_LOG})
+    await rig.settle()
+    assert rig.jobs() == []
+
+    rig.fake.change("corejobs", "a", {"status": {"journaledTime": "2026-11-24T12:00:00Z"}})
+    await rig.settle()
+    assert "a" in rig.fake.objects["corejobs"]
+    await rig.passes(rig.settings.ttl)
+    assert rig.fake.objects["corejobs"] == {}
+    assert rig.errors == []
+
+
+async def test_one_status_write_for_each_change_and_none_without(rig: Rig) -> None:
+    await to_running(rig)
+    assert rig.fake.writes() == [
+        "POST jobs",
+        "PATCH corejobs/a/status",
+        "PATCH corejobs/a/status",
+    ]
+
+    for _ in range(3):
+        rig.queue.add("a")
+        await rig.settle()
+    rig.begin()
+    await rig.settle()
+    assert len(rig.fake.writes()) == 3
+    assert rig.metrics.writes._value.get() == 0
+
+
+async def test_a_write_tells_only_what_changed(rig: Rig) -> None:
+    await to_running(rig)
+    body = rig.fake.asked("PATCH", "corejobs")[-1].body
+
+    assert "id" not in body["status"]
+    assert body["status"]["state"] == "running"
+    assert set(body) == {"status"}
+
+
+@pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
+async def test_an_outcome_without_a_traceback_is_written_once(rig: Rig, code: int) -> None:
+    """A null in a merge patch is no field at all afterwards: that is no difference."""
+    await to_running(rig)
+    rig.pod("a-1", ended(code), "Failed" if code else "Succeeded")
+    await rig.settle()
+    count = len(rig.fake.writes())
+    rig.queue.add("a")
+    await rig.settle()
+
+    assert len(rig.fake.writes()) == count
+
+
+async def test_what_others_wrote_stays(rig: Rig) -> None:
+    await to_running(rig)
+    rig.fake.change("corejobs", "a", {"status": {"progress": {"value": 0.5}, **COMPLETE_LOG}})
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+
+    assert rig.status("a")["progress"] == {"value": 0.5}
+    assert rig.status("a")["log"] == COMPLETE_LOG["log"]
+
+
+async def test_the_conditions_and_the_generation_are_written(rig: Rig) -> None:
+    await to_running(rig)
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    found = {c["type"]: c["status"] for c in rig.status("a")["conditions"]}
+
+    assert found == {"Complete": "True", "Failed": "False", "Finished": "True"}
+    assert rig.status("a")["observedGeneration"] == 1
+
+
+# --- retries and times ------------------------------------------------------------------------
+
+
+async def test_a_failure_is_tried_again_at_its_time(rig: Rig) -> None:
+    await to_running(rig, attempts=2, errorTimeSeconds=60)
+    rig.pod("a-1", ended(1), "Failed")
+    rig.fake.change("corejobs", "a", {"status": COMPLETE_LOG})
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["reason"]) == ("failed", "RetryLater")
+    assert rig.jobs() == []
+
+    await rig.passes(56)
+    assert rig.jobs() == []
+    await rig.passes(2)
+    assert rig.jobs() == ["a-2"]
+    assert rig.status("a")["attemptsLeft"] == 1
+
+
+async def test_the_next_one_starts_when_one_has_ended(rig: Rig) -> None:
+    await to_running(rig, maxParallel=1)
+    rig.corejob("b", maxParallel=1)
+    await rig.settle()
+    assert (rig.status("b")["reason"], rig.jobs()) == ("MaxParallel", ["a-1"])
+
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    assert "b-1" in rig.jobs()
+
+
+async def test_what_runs_is_counted_by_an_operator_that_starts(rig: Rig) -> None:
+    await to_running(rig, maxParallel=1)
+    rig.corejob("b", maxParallel=1)
+    rig.begin()
+    await rig.settle()
+
+    assert rig.jobs() == ["a-1"]
+
+
+async def test_a_starting_job_keeps_its_place_when_its_template_goes(rig: Rig) -> None:
+    rig.settings = replace(rig.settings, namespace_limit=1)
+    rig.begin()
+    rig.template("b.Job")
+    rig.corejob("a")
+    await rig.settle()
+    rig.corejob("b", qualName="b.Job")
+    await rig.settle()
+    rig.fake.remove("corejobtemplates", "a.job")
+    for _ in range(2):
+        rig.queue.add("a")
+        await rig.settle()
+
+    assert rig.jobs() == ["a-1"]
+    assert rig.status("a")["reason"] == "Starting"
+
+
+# --- templates ------------------------------------------------------------------------------
+
+
+async def test_a_job_waits_for_its_template_and_takes_its_properties(rig: Rig) -> None:
+    rig.corejob("b", qualName="b.Job")
+    await rig.settle()
+    assert rig.status("b")["reason"] == "TemplateNotFound"
+
+    rig.template("b.Job", properties={"attempts": 3})
+    await rig.settle()
+    assert rig.jobs() == ["b-1"]
+    assert rig.status("b")["properties"]["attempts"] == 3
+    assert rig.status("b")["attemptsLeft"] == 3
+
+
+async def test_the_properties_of_first_sight_stay(rig: Rig) -> None:
+    rig.template("b.Job", properties={"attempts": 3})
+    rig.corejob("b", qualName="b.Job")
+    await rig.settle()
+    rig.template("b.Job", properties={"attempts": 9})
+    rig.queue.add("b")
+    await rig.settle()
+
+    assert rig.status("b")["properties"]["attempts"] == 3
+
+
+# --- kubectl --------------------------------------------------------------------------------
+
+
+async def test_one_that_kubectl_made_is_held_first(rig: Rig) -> None:
+    rig.corejob("a", held=False, metadata={"finalizers": ["other"]})
+    await rig.settle()
+
+    assert rig.fake.writes()[:2] == ["PATCH corejobs/a", "POST jobs"]
+    meta = rig.fake.objects["corejobs"]["a"]["metadata"]
+    assert sorted(meta["finalizers"]) == sorted(["other", names.FINALIZER])
+
+
+async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
+    old = {"creationTimestamp": "2026-11-24T11:00:00Z"}
+    new = {"creationTimestamp": "2026-11-24T11:00:01Z"}
+    rig.corejob("b", held=False, args={}, metadata=old)
+    rig.corejob("a", held=False, args={}, metadata=new)
+    await rig.settle()
+
+    assert rig.jobs() == ["b-1"]
+    refused = rig.status("a")
+    assert (refused["state"], refused["reason"]) == ("error", "Duplicate")
+    assert "job [a.Job] exists with args {}" in refused["message"]
+    assert refused["removedTime"]
+    assert rig.reconciler.admission.active() == 1
+
+
+async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
+    await to_running(rig, args={})
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    rig.corejob("b", args={})
+    await rig.settle()
+
+    assert "b-1" in rig.jobs()
+
+
+async def test_a_kill_and_a_restart(rig: Rig) -> None:
+    child = "6743cccccccccccccccccccc"
+    await to_running(rig, username="hans")
+    rig.fake.change("corejobs", "a", {"status": {"log": {"trial": 1}}})
+    rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": child}})
+    await rig.settle()
+    assert "DELETE pods/a-1-x" in rig.fake.writes()
+    assert rig.fake.asked("DELETE", "pods")[0].body["preconditions"]["uid"]
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+    rig.fake.change("jobs", "a-1", {"status": {"conditions": [failed]}})
+    await rig.settle()
+    assert rig.status("a")["state"] == "killed"
+
+    made = rig.fake.objects["corejobs"][child]
+    assert made["spec"]["parentName"] == "a"
+    assert (made["spec"]["carriedTrials"], made["spec"]["username"]) == (1, "hans")
+    assert made["spec"]["args"] == {"n": "a"}
+    assert rig.status("a")["childId"] == child
+    assert f"{child}-2" in rig.jobs()
+
+
+async def test_a_child_that_the_api_made_before_is_no_error(rig: Rig) -> None:
+    child = "6743cccccccccccccccccccc"
+    rig.corejob(child, parentName="a", parentId="e" * 24)
+    rig.corejob("a", childId=child, status={"state": "error", "trial": 1, "id": "e" * 24})
+    await rig.settle()
+
+    assert rig.status("a")["childId"] == child
+    assert rig.errors == []
+
+
+async def test_a_deleted_one_goes_when_the_journal_has_it(rig: Rig) -> None:
+    await to_running(rig)
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    rig.fake.change("corejobs", "a", {"status": COMPLETE_LOG})
+    rig.fake.delete("corejobs", "a")
+    await rig.settle()
+    assert "a" in rig.fake.objects["corejobs"]
+
+    rig.fake.change("corejobs", "a", {"status": {"journaledTime": "2026-11-24T12:00:00Z"}})
+    await rig.settle()
+    assert "a" not in rig.fake.objects["corejobs"]
+    assert rig.reconciler.admission.active() == 0
+
+
+# --- refusals -------------------------------------------------------------------------------
+
+
+async def test_a_job_that_exists_and_is_ours_is_fine(rig: Rig) -> None:
+    rig.fake.refuse("POST", "jobs", 503, after=lambda: None)
+    rig.corejob("a")
+    rig.fake.watchers.clear()  # the watch tells nothing of it yet, either
+    await rig.settle()
+    assert (len(rig.errors), rig.jobs()) == (1, ["a-1"])
+    await rig.passes(1)
+
+    assert rig.jobs() == ["a-1"]
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_a_job_of_that_name_that_is_not_ours_is_an_error(rig: Rig) -> None:
+    rig.fake.objects["jobs"]["a-1"] = {"metadata": {"name": "a-1", "uid": "other", "labels": {}}}
+    rig.corejob("a")
+    await rig.settle()
+
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("error", "BadDefinition")
+    assert "another Job is named a-1 already" in status["message"]
+    assert "DELETE jobs/a-1" not in rig.fake.writes()
+
+
+async def test_what_an_earlier_one_of_the_same_name_left_is_not_its_own(rig: Rig) -> None:
+    """`kubectl delete` and `kubectl apply` without a pause: its Job and pod are still there."""
+    await to_running(rig)
+    rig.pod("a-1", ended(0), "Succeeded")
+    left = {kind: dict(rig.fake.objects[kind]) for kind in ("jobs", "pods")}
+    await rig.settle()
+    rig.fake.remove("corejobs", "a")
+    for kind, bodies in left.items():
+        for body in bodies.values():
+            rig.fake.put(kind, body)
+    rig.corejob("a")
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["trial"]) == ("pending", 0)
+    assert rig.status("a")["reason"] == "Queued"
+    assert "an earlier CoreJob of this name" in rig.status("a")["message"]
+
+    rig.fake.remove("jobs", "a-1")
+    await rig.passes(5)
+    made = rig.fake.objects["jobs"]["a-1"]["metadata"]
+    uid = rig.fake.objects["corejobs"]["a"]["metadata"]["uid"]
+    assert made["ownerReferences"][0]["uid"] == uid
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(rig: Rig) -> None:
+    rig.fake.refuse("POST", "jobs", 422, "spec.template.spec.volumes[0].name: Required value")
+    rig.corejob("a", attempts=3)
+    await rig.settle()
+
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("error", "BadDefinition")
+    assert "volumes[0].name: Required value" in status["message"]
+    assert (status["attemptsLeft"], status["trial"]) == (3, 0)
+    assert rig.reconciler.admission.active() == 0
+
+
+@pytest.mark.parametrize("pod", ["text", {"spec": "text"}, {"spec": {"containers": ["x"]}}, [1]])
+async def test_a_template_that_is_no_pod_is_a_bad_definition(rig: Rig, pod: Any) -> None:
+    rig.template("b.Job", template=pod)
+    rig.corejob("b", qualName="b.Job")
+    await rig.settle()
+
+    assert (rig.status("b")["state"], rig.status("b")["reason"]) == ("error", "BadDefinition")
+
+
+async def test_a_job_that_is_forbidden_waits_with_the_server_s_words(rig: Rig) -> None:
+    rig.fake.refuse("POST", "jobs", 403, "exceeded quota: pods=10", times=3)
+    rig.corejob("a")
+    await rig.settle()
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("pending", "Queued")
+    assert "exceeded quota: pods=10" in status["message"]
+    count = len(rig.fake.asked("PATCH", "corejobs"))
+
+    await rig.passes(5)
+    assert len(rig.fake.asked("PATCH", "corejobs")) == count
+    await rig.passes(5)
+    assert rig.jobs() == ["a-1"]
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:
+    rig.corejob("a")
+    rig.fake.watchers.clear()
+    rig.fake.remove("corejobs", "a")
+    await rig.settle()
+
+    assert rig.world.corejobs.get("a") is None
+    assert rig.errors == []
+    assert rig.reconciler.admission.active() == 0
+
+
+async def test_an_unheld_one_that_is_gone_is_forgotten(rig: Rig) -> None:
+    rig.corejob("a", held=False)
+    rig.fake.watchers.clear()
+    rig.fake.remove("corejobs", "a")
+    await rig.settle()
+
+    assert rig.world.corejobs.get("a") is None
+    assert rig.errors == []
+
+
+async def test_a_write_that_is_behind_the_times_is_made_good(rig: Rig) -> None:
+    """What we know is older than what there is: a final state can't be left."""
+    await to_running(rig)
+    rig.fake.watchers.clear()
+    rig.fake.change("corejobs", "a", {"status": {"state": "complete"}})
+    rig.pod("a-1", ended(1), "Failed")
+    rig.begin()
+    rig.fake.watchers.clear()
+    rig.world.corejobs.put(rig.fake.objects["corejobs"]["a"])
+    await rig.settle()
+    assert rig.status("a")["state"] == "complete"
+
+
+async def test_an_old_view_is_renewed_after_a_refusal(rig: Rig) -> None:
+    await to_running(rig)
+    rig.fake.watchers.clear()
+    rig.fake.change("corejobs", "a", {"status": {"state": "killed"}})
+    rig.pod("a-1", ended(0), "Succeeded")
+    rig.world.pods.put(rig.fake.objects["pods"]["a-1-x"])
+    await rig.settle()
+
+    assert [type(error) for error in rig.errors] == [InvalidError]
+    assert rig.status("a")["state"] == "killed"
+
+
+async def test_a_server_that_is_away_is_asked_again(rig: Rig) -> None:
+    rig.fake.refuse("PATCH", "corejobs", 503, times=2)
+    rig.corejob("a")
+    await rig.settle()
+    await rig.passes(1)
+    await rig.passes(1)
+
+    assert [type(error) for error in rig.errors] == [UnavailableError] * 2
+    assert rig.status("a")["reason"] == "Starting"
+    assert rig.jobs() == ["a-1"]
+
+
+# --- Events ---------------------------------------------------------------------------------
+
+
+async def test_events_tell_each_change_after_it_was_written(rig: Rig) -> None:
+    await to_running(rig)
+    rig.queue.add("a")
+    await rig.settle()
+    told = await rig.events()
+
+    assert [event["reason"] for event in told] == ["Starting", "Running"]
+    assert told[0]["regarding"]["name"] == "a"
+    assert all(event["type"] == "Normal" for event in told)
+
+
+async def test_what_was_not_written_is_not_told(rig: Rig) -> None:
+    rig.fake.refuse("PATCH", "corejobs", 503, times=9)
+    rig.corejob("a")
+    await rig.settle()
+
+    assert await rig.events() == []
+
+
+async def test_a_job_that_the_journal_never_got_is_told(rig: Rig) -> None:
+    rig.settings = replace(rig.settings, journal_deadline=30)
+    rig.begin()
+    rig.corejob(
+        "a", status={"state": "complete", "trial": 0, "removedTime": "2026-11-24T11:00:00Z"}
+    )
+    rig.fake.delete("corejobs", "a")
+    rig.fake.change("corejobs", "a", {"metadata": {"deletionTimestamp": "2026-11-24T11:00:00Z"}})
+    await rig.settle()
+
+    assert "a" not in rig.fake.objects["corejobs"]
+    assert [event["reason"] for event in await rig.events()] == ["NotJournaled"]
+    assert rig.metrics.lost._value.get() == 1
