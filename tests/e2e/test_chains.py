@@ -105,7 +105,12 @@ def test_a_chain_of_restarts_of_what_runs(rest: Rest, kubectl: Kubectl):
 
 def child_of(kubectl: Kubectl, name: str) -> str:
     """Wait until the operator has made the CoreJob that restarts this one; returns its name."""
-    child = until(lambda: corejobs.status(kubectl, name).get("childId", ""), what="it has a child")
+    noted = until(
+        lambda: corejobs.status(kubectl, name),
+        lambda seen: "childId" in seen,
+        what=f"{name} has a child",
+    )
+    child: str = noted["childId"]
     until(
         lambda: kubectl.attempt("get", "corejob", child).returncode,
         lambda code: code == 0,
@@ -123,6 +128,20 @@ def test_a_chain_by_kubectl(rest: Rest, kubectl: Kubectl):
         chain.append(child_of(kubectl, chain[-1]))
     check_one_runs(rest, kubectl, chain)
     check_chain(rest, chain)
+
+
+def test_a_restart_that_was_followed_by_a_kill_makes_no_other_job(rest: Rest, kubectl: Kubectl):
+    """The restart asked for the next trial; the kill ended that, and nothing was asked since."""
+    job_id = rest.enqueue(FAILING, message="restarted, then killed", attempts=2, error_time=600)
+    rest.wait_state(job_id, "failed")
+    assert rest.restart(job_id) == job_id
+    rest.kill(job_id)
+    status = corejobs.wait_state(kubectl, job_id, "killed")
+    # The operator has had its time for more when it has run another job.
+    rest.wait_state(rest.enqueue(SEGMENT, segment=1), "complete")
+    assert "childId" not in corejobs.status(kubectl, job_id)
+    assert [row["_id"] for row in rest.queue()] == [job_id]
+    assert rest.detail(job_id)["trial"] == status["trial"]
 
 
 # --- removing ----------------------------------------------------------------------------------
@@ -368,7 +387,7 @@ BAD: dict[str, list[Any]] = {
     "worker": ["", "x" * 64, 7, True, ["a"]],
 }
 FIELD = {prop.rest: prop.field for prop in TABLE}
-# The installation says how many run at once where the job does not.
+# The operator notes how many run at once where the job does not say it.
 DEFAULTS = {prop.rest: prop.default for prop in TABLE} | {"max_parallel": 15}
 
 
@@ -391,7 +410,7 @@ def test_good_values_of_a_property_are_taken(rest: Rest, kubectl: Kubectl, parke
         assert rest.detail(status["id"])[name] == value
     # Null is as good as nothing.
     job_id = rest.enqueue(parked, **{name: None, "case": "null"})
-    assert rest.detail(job_id)[name] == DEFAULTS[name]
+    rest.wait(job_id, lambda row: row[name] == DEFAULTS[name], what=f"has the default of {name}")
 
 
 @pytest.mark.parametrize("name", sorted(FIELD))

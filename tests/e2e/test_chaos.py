@@ -90,8 +90,7 @@ class Chaos:
             answer = self.rest.call("POST", "job", json=body)
             allowed = {200, 400}
         else:
-            # Mostly one of those that there is something to do for.
-            job_id = self.dice.choice(self.ids[-JOBS:])
+            job_id = self.victim()
             answer = self.rest.call("PUT", f"job/{operation}/{job_id}", json={"follow": False})
             allowed = ANSWERS[operation]
         assert answer.status_code in allowed, f"{operation}: {answer.text}"
@@ -99,6 +98,13 @@ class Chaos:
         made = answer.json().get("data")
         if isinstance(made, str) and made not in self.ids:
             self.ids.append(made)
+
+    def victim(self) -> str:
+        """A job of the queue; now and then any that there was."""
+        # All but those that measure how fast an operator catches up.
+        queue = [row["_id"] for row in self.rest.queue() if row["_id"] in self.ids]
+        chosen: str = self.dice.choice(queue if queue and self.dice.random() < 0.9 else self.ids)
+        return chosen
 
 
 def crash(release: Release) -> str:
@@ -143,7 +149,7 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
             chaos.once()
         old = crash(release)
         # Outside the limits: it starts as soon as anything does, and ends at once.
-        probe = chaos.rest.enqueue(BURST, count=1, probe_number=number, force=True)
+        probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
         for _ in range(share - moment):
             chaos.once()
         since = ready_since(release, old)

@@ -99,5 +99,5 @@ def test_the_api_server_is_certified_for_every_way_to_it():
 
 
 def test_a_socket_path_that_the_kernel_refuses_is_noticed():
-    assert Layout(Path("/root/.cache/core4-kubernetes/cluster")).socket_fits()
+    assert Layout(Path("/var/cache/core4-kubernetes/cluster")).socket_fits()
     assert not Layout(Path("/") / ("x" * 90)).socket_fits()
