@@ -133,6 +133,9 @@ class Reconciler:
         twin = self._twin(job, body)
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
+        inherited = self._inherited(job)
+        if inherited is not None:
+            return Decision(inherited, queue="waits")
         waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
         allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
         situation = Situation(
@@ -160,6 +163,20 @@ class Reconciler:
             # At once, not with the status: a twin may be looked at while that is being written.
             self._accepted.add(job.name)
         return twin
+
+    def _inherited(self, job: CoreJob) -> Status | None:
+        """The status of a restarted job whose parent came to more trials than it was told.
+
+        A killed parent's pod may have started after the restart. None: nothing is new. It is
+        written before anything else is decided, for the next trial's number depends on it.
+        """
+        body = self._world.corejobs.get(job.spec.get("parentName") or "")
+        if body is None or job.status.trial > job.carried_trials or self._has_begun(job):
+            return None
+        trials = model.parse(body).status.trial
+        if trials <= job.carried_trials:
+            return None
+        return replace(job.status, trial=trials, carried_trials=trials)
 
     def _is_accepted(self, body: Body) -> bool:
         return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted

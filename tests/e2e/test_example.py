@@ -59,9 +59,14 @@ def test_the_report_runs_with_progress(rest: Rest):
     last = stream.of("state")[-1]
     assert (last["attempts"], last["error_time"]) == (3, 60)
     assert [text for text in stream.messages if text.startswith("shop ")][3].startswith("shop 4")
-    assert stream.messages[-2].startswith("4 shops sold for ")
+    assert stream.messages[-3].startswith("4 shops sold for ")
+    assert stream.messages[-2] == "this was report no. 1"
     seen = {frame["prog"]["message"] for frame in stream.of("state")}
     assert seen & {"shop 1 of 4", "shop 2 of 4", "shop 3 of 4"}
+    # The cookie is the class's, not the job's.
+    with rest.run(SALES, shops=1, pause=0) as stream:
+        stream.to_close()
+    assert stream.messages[-2] == "this was report no. 2"
 
 
 @pytest.mark.usefixtures("_applied")

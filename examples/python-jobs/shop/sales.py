@@ -26,6 +26,5 @@ class DailySales(CoreJob):
             self.logger.info("shop %d sold for %d", shop, sales)
             self.progress(shop / shops, "shop %d of %d", shop, shops)
             time.sleep(pause)
-        self.cookie.inc("reports")
-        self.cookie.set(last_total=total)
         self.logger.info("%d shops sold for %d", shops, total)
+        self.logger.info("this was report no. %d", self.cookie.inc("reports"))

@@ -38,6 +38,14 @@ def test_nothing_to_do_while_it_runs() -> None:
     assert decision.status.node == "node-1"
 
 
+def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
+    """As by REST, which answers 409; unless it is marked killed: then it counts."""
+    noted = look(running(restartAt=at_text(-1)), **runs()).status
+    assert noted.restart_time == at(-1)
+    killed = look(running(restartAt=at_text(-1), kill=True), **runs()).status
+    assert killed.restart_time is None
+
+
 def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     job = running()
     decision = look(job, jobs=[child()])

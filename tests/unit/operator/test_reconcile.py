@@ -259,6 +259,22 @@ async def test_a_child_that_the_api_made_before_is_no_error(rig: Rig) -> None:
     assert rig.errors == []
 
 
+async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
+    """The parent's pod started after the restart was asked, and so was one trial more."""
+    child = "6743cccccccccccccccccccc"
+    parent = {"state": "killed", "trial": 3, "id": "e" * 24}
+    rig.corejob("a", childId=child, kill=True, status=parent)
+    rig.corejob(child, parentName="a", parentId="e" * 24, carriedTrials=2)
+    await rig.settle()
+
+    assert rig.jobs() == [f"{child}-4"]
+    status = rig.status(child)
+    assert (status["trial"], status["carriedTrials"]) == (3, 3)
+    rig.begin()
+    await rig.settle()
+    assert rig.jobs() == [f"{child}-4"]
+
+
 async def test_a_deleted_one_goes_when_the_journal_has_it(rig: Rig) -> None:
     await to_running(rig)
     rig.pod("a-1", ended(0), "Succeeded")
