@@ -176,8 +176,8 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
     """Read the watches."""
     states: dict[str, list[State]] = defaultdict(list)
     carried: dict[str, int] = {}
-    for name, state, before in corejob_watch.rows():
-        carried[name] = int(before or 0)
+    for name, state, told, found in corejob_watch.rows():
+        carried[name] = max(int(told or 0), int(found or 0))
         if state and (not states[name] or states[name][-1] != state):
             states[name].append(State(state))
     starts: dict[str, set[str]] = defaultdict(set)
@@ -190,7 +190,7 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
 def test_chaos(own_release: Release, service: Rest):
     kubectl = own_release.kubectl
     chaos = Chaos(service, random.Random(SEED))
-    fields = (".metadata.name", ".status.state", ".spec.carriedTrials")
+    fields = (".metadata.name", ".status.state", ".spec.carriedTrials", ".status.carriedTrials")
     job_fields = (".metadata.name", ".metadata.uid", ".metadata.creationTimestamp")
     with (
         watched(kubectl, "corejobs", *fields) as corejob_watch,
