@@ -431,7 +431,8 @@ def _is_spent(seen: Situation, job: JobChild) -> bool:
 def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetime | None:
     """Until when its log is waited for; None: it is in the journal, or it never had one."""
     log, status = seen.job.log, seen.job.status
-    settled = log.trial > job.trial or (log.trial == job.trial and log.complete)
+    # A later trial's log that is being read says nothing about this one's.
+    settled = log.trial >= job.trial and log.complete
     if settled or job.trial > status.trial or job.trial <= seen.job.carried_trials:
         return None
     ended = decision.status.end_time or seen.now

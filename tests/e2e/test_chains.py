@@ -221,6 +221,7 @@ def test_what_runs_is_removed_when_its_trial_ends(
     job_id = rest.enqueue(name, attempts=3, error_time=1, defer_time=1)
     with rest.follow(job_id) as stream:
         stream.line("begun")
+        stream.state("running")
         remover(rest, kubectl, job_id)
         marked = stream.wait(
             lambda frame: frame.event == "state" and frame.data["flag"]["removed"],

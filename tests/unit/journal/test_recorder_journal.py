@@ -178,3 +178,22 @@ async def test_many_jobs_at_a_time(cluster: FakeCluster, recorder: Recorder) -> 
     expected = [f"line {n}" for n in range(1, 21)] + [CLOSING]
     for job_id in ids:
         assert await recorder.messages(job_id) == expected
+
+
+async def test_a_later_trial_counts_as_complete_once_those_before_it_are_settled(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    """The pod of a trial whose log is still being read must not be deleted."""
+    await cluster.add_job(JOB, trial=2)
+    old = await cluster.add_pod(JOB, trial=1)
+    await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+    new = await cluster.add_pod(JOB, trial=2)
+    await new.write(event(1), *done(2))
+    await cluster.end_pod(f"{JOB}-2", 0)
+    await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 2)
+    await recorder.until_count(2)
+    assert cluster.log_status(JOB)["complete"] is False
+    await old.write(event(1), *done(2))
+    await cluster.end_pod(f"{JOB}-1", 1)
+    await cluster.until(lambda: cluster.log_status(JOB)["complete"])
+    assert cluster.log_status(JOB)["trial"] == 2
