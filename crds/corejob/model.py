@@ -178,7 +178,11 @@ class CoreJob:
     @property
     def past(self) -> bool:
         """Whether nothing of the job can change any more, so that the journal may take it over."""
-        ended = self.status.state in FINAL or self.status.removed_time is not None
+        noted = self.status.removed_time is not None
+        gone_before = self.state is State.COMPLETE or self.child_id is not None
+        if self.remove and not noted and not gone_before:
+            return False  # when it was removed belongs into its document
+        ended = self.status.state in FINAL or noted
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 
     @property

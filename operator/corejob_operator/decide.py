@@ -183,9 +183,15 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=_asked(job, job.status.killed_time, now))
         return Decision(status, _stop(seen, number), queue="active")
+    counted = _counted(job, number)
     if job.kill:
-        return Decision(machine.killed(job, job.status, now))
-    return Decision(replace(job.status, removed_time=job.status.removed_time or now))
+        return Decision(machine.killed(job, counted, now))
+    return Decision(replace(counted, removed_time=counted.removed_time or now))
+
+
+def _counted(job: CoreJob, number: int) -> Status:
+    """The status, with a trial that started and ended unseen, as the recorder tells who read it."""
+    return replace(job.status, trial=number) if job.log.trial == number else job.status
 
 
 def _asked(job: CoreJob, known: datetime | None, now: datetime) -> datetime | None:
@@ -207,7 +213,7 @@ def _not_started(seen: Situation, number: int) -> Decision:
     job, status, now = seen.job, seen.job.status, seen.now
     if status.reason in STARTED:
         lost = replace(
-            status,
+            _counted(job, number),
             reason=str(Reason.JOB_DELETED),
             message=f"the Job {names.trial_name(job.name, number)} was deleted by somebody else",
             end_time=now,

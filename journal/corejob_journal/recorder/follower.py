@@ -87,8 +87,9 @@ class Follower:
     async def run(self) -> None:
         """Follow the log and settle it."""
         commits, source = self._tools.commits, self.pod.source
-        # First of all: a kill waits for somebody to be reading.
-        self._tools.status.log(self._name, self._trial, None, complete=False)
+        if self.pod.started:
+            # First of all: a kill waits for somebody to be reading.
+            self._tools.status.log(self._name, self._trial, None, complete=False)
         state = await commits.call(lambda writer: writer.open_stream(source))
         if state.settled:
             self._tools.status.log(self._name, self._trial, None, complete=True)
@@ -278,7 +279,9 @@ class Follower:
         # Before the job counts as over: who starts the next one then finds its cookie.
         await self._tools.cookies.flushed(self.pod.source.qual_name, _COOKIE_WAIT_S)
         state = stored[-1].state
-        self._tools.status.log(self._name, self._trial, state, complete=True)
+        if self.pod.started:
+            # One that never started is no trial: the operator must not take it for one.
+            self._tools.status.log(self._name, self._trial, state, complete=True)
         if state is not None and state.lost:
             self._tools.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)

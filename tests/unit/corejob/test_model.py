@@ -177,8 +177,12 @@ def test_a_waiting_job_that_is_removed_leaves_at_once_and_is_past_when_that_is_n
 
 @pytest.mark.parametrize("state", sorted(STOPPED))
 def test_a_stopped_job_stays_until_it_is_removed(state: State) -> None:
+    marked = in_state(state, remove=True)
+    noted = in_state(state, remove=True, status={"removedTime": at_text(0)})
+
     assert in_state(state).in_queue
-    assert in_state(state, remove=True).past
+    assert (marked.in_queue, marked.past) == (False, False)
+    assert (noted.in_queue, noted.past) == (False, True)
 
 
 def test_a_complete_job_leaves_by_itself() -> None:
@@ -189,9 +193,11 @@ def test_a_complete_job_leaves_by_itself() -> None:
 
 def test_a_killed_and_removed_job_is_past_only_when_it_has_ended() -> None:
     asked = running(kill=True, remove=True)
-    ended = in_state(State.KILLED, kill=True, remove=True)
+    unnoted = in_state(State.KILLED, kill=True, remove=True)
+    ended = in_state(State.KILLED, kill=True, remove=True, status={"removedTime": at_text(0)})
 
     assert (asked.in_queue, asked.past) == (False, False)
+    assert (unnoted.in_queue, unnoted.past) == (False, False)
     assert (ended.in_queue, ended.past) == (False, True)
 
 
@@ -223,7 +229,7 @@ def test_a_past_job_is_never_in_the_queue_and_never_runs() -> None:
 
         assert not (job.past and job.in_queue)
         assert not (job.past and state is State.RUNNING)
-        if state in FINAL:
+        if state in FINAL and (removed or not remove):
             assert job.past != job.in_queue
 
 

@@ -200,4 +200,7 @@ def test_a_job_that_was_deleted_in_the_queue_leaves_it_first() -> None:
     first = look(job, journal_deadline=30)
 
     assert first.status.removed_time == NOW
-    assert first.wake == at(30)
+    assert (first.actions, first.wake) == ((), None)
+    noted = {**LOGGED, "removedTime": at_text(0)}
+    again = final(metadata={"deletionTimestamp": at_text(-1)}, status=noted)
+    assert look(again, journal_deadline=30).wake == at(30)
