@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from corejob.properties import TABLE, Property, Rule
 from corejob.state import State
+from corejob_api.records import LEVELS
 from corejob_api.routing import BASE, Route
 
 Schema = dict[str, Any]
@@ -67,6 +68,19 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "follow": ({**_FLAG, "default": True}, "Whether to stream the job, or just to give its id."),
     "follow_log": ({**_FLAG, "default": False}, "Whether to stream the log."),
+    "level": (
+        {"anyOf": [{"enum": [*LEVELS]}, {**_WHOLE, "minimum": 0}]},
+        "The least level of a record.",
+    ),
+    "grep": (_TEXT, "A regular expression (RE2) that the message or the exception matches."),
+    "since": (
+        {"anyOf": [_TEXT, {"type": "number"}]},
+        "The earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
+    ),
+    "tail": (
+        {**_WHOLE, "minimum": 0},
+        "Only the last so many records that pass; in a stream, those that are there already.",
+    ),
     "last_event_id": (_TEXT, "As header Last-Event-ID: go on after that frame."),
     "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
     "password": (_TEXT, "Their password."),
@@ -145,7 +159,7 @@ def _parameters(route: Route) -> list[Schema]:
 def _in_query(name: str) -> Schema:
     schema, text = _ARGUMENTS[name]
     parameter = {"name": _NAMES.get(name, name), "in": "query", "description": text}
-    if schema["type"] in {"object", "array"}:
+    if schema.get("type") in {"object", "array"}:
         return {**parameter, "content": {"application/json": {"schema": schema}}}
     return {**parameter, "schema": schema}
 
@@ -242,7 +256,7 @@ def _schemas() -> dict[str, Schema]:
         "Stream": {
             "type": "string",
             "description": "Server-sent events: state, log, gap, lagged, and close as the last. "
-            "The id of each is that of the last log record sent.",
+            "The id of each is that of the last log record before it or in it.",
         },
     }
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
@@ -55,6 +55,10 @@ _GAPS = (
     .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
     .order_by(schema.gap.c.after_seq, schema.gap.c.no)
 )
+_FULL_CHARACTERS: Final = 2**21
+"""Messages of a read, though each may have a million: who reads on and on needs no more at once."""
+_MOST_NUMBERS: Final = 500
+_LAZILY: Final = {"stream_results": True, "max_row_buffer": 250}
 _STATE = sa.select(
     schema.job_log.c.last_seq,
     schema.job_log.c.settled_trial,
@@ -73,6 +77,18 @@ def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
     )
     rows: Any = connection.execute(query)
     return dict(rows.all())
+
+
+def _passing(
+    after: int, last: int, level: int, since: float | None
+) -> list[sa.ColumnElement[bool]]:
+    """A range of a log, and what its records must be to count."""
+    found = [schema.log.c.seq > after, schema.log.c.seq <= last]
+    if level > 0:
+        found.append(schema.log.c.levelno >= level)
+    if since is not None:
+        found.append(schema.log.c.epoch >= since)
+    return found
 
 
 def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
@@ -108,10 +124,87 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
+    async def _some(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
+        """The first rows, as many as have messages of a sensible length together."""
+
+        def read(connection: sa.Connection) -> list[Any]:
+            found, size = [], 0
+            lazily = connection.execution_options(**_LAZILY)
+            with lazily.execute(query, {"job_id": job_id}) as rows:
+                for row in rows:
+                    found.append(row)
+                    size += len(row.message)
+                    if size >= _FULL_CHARACTERS:
+                        break
+            return found
+
+        return await self._database.run(read)
+
     async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> list[LogRecord]:
-        """Records after number `seq`, oldest first."""
+        """Records after number `seq`, oldest first; fewer, but one at least, if they are long."""
         query = _LOG.where(schema.log.c.seq > seq).order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._rows(query, job_id=job_id)]
+        return [LogRecord(*row) for row in await self._some(query, job_id)]
+
+    async def log_scan(
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        limit: int = 1000,
+    ) -> list[LogRecord]:
+        """Records above number `after` up to `last` that are of a level and a time, oldest first.
+
+        Fewer than `limit`, but one at least, if they are long: only an empty answer is the end.
+        Each row of the range may be looked at: who has a long one asks for it slice by slice.
+        """
+        query = _LOG.where(*_passing(after, last, level, since))
+        query = query.order_by(schema.log.c.seq).limit(limit)
+        return [LogRecord(*row) for row in await self._some(query, job_id)]
+
+    async def log_texts(
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[int, str, dict[str, Any] | None]]:
+        """Number, message and exception of the records that `log_scan` would give."""
+        query = (
+            sa.select(schema.log.c.seq, schema.log.c.message, schema.log.c.exception)
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
+            .where(*_passing(after, last, level, since))
+            .order_by(schema.log.c.seq)
+            .limit(limit)
+        )
+        return await self._some(query, job_id)
+
+    async def log_numbers(
+        self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
+    ) -> list[int]:
+        """Numbers of the records that `log_scan` would give, all of the range."""
+        query = (
+            sa.select(schema.log.c.seq)
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
+            .order_by(schema.log.c.seq)
+        )
+        return [row[0] for row in await self._rows(query)]
+
+    async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
+        """The records that have these numbers, in their order."""
+        found: dict[int, LogRecord] = {}
+        for start in range(0, len(numbers), _MOST_NUMBERS):
+            some = list(numbers[start : start + _MOST_NUMBERS])
+            rows = await self._rows(_LOG.where(schema.log.c.seq.in_(some)), job_id=job_id)
+            found.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
+        return [found[number] for number in numbers if number in found]
 
     async def log_page(
         self, job_id: str, *, offset: int, limit: int, descending: bool = False

@@ -15,7 +15,7 @@ from kubernetes.aio.client import Configuration
 from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
 from corejob import clock, document, model
-from corejob_api import main
+from corejob_api import connections, main
 from corejob_api.app import Api, create_app
 from corejob_api.settings import Settings
 from corejob_api.streams.hub import KEEP_ALIVE_S
@@ -193,7 +193,7 @@ async def _in_process(app: Api) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _on_a_port(app: Api) -> AsyncIterator[str]:
-    with main.listen("127.0.0.1", 0) as sock:
+    with connections.listen("127.0.0.1", 0) as sock:
         server = main.server(app)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         try:

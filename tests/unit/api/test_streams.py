@@ -298,6 +298,7 @@ async def test_the_store_away_for_a_while(
             raise StoreUnavailable("away")
 
         monkeypatch.setattr(store, "log_after", fail)
+        monkeypatch.setattr(store, "log_scan", fail)
         await recorder.log("a")
         await away.wait()
         assert (await caller.get(f"job/log/{job_id}", params={"filter": '{"a": 1}'})).headers[
