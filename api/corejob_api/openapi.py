@@ -60,6 +60,10 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "startDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
     "endDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else now."),
     "filter": (_OBJECT, "A MongoDB-style query over the rows."),
+    "cursor": (
+        _TEXT,
+        "The next_cursor of the page before; empty begins without counting. Not with `page`.",
+    ),
     "search": (_TEXT, "Part of the qual_name; ? is one character, * any run."),
     "qual_name": (_TEXT, "Which job."),
     "args": (
@@ -87,7 +91,7 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
 }
 _NAMES: Final = {"follow_log": "follow", "direction": "sort"}
 _STREAMS: Final = {"stream": "Stream", "summary": "Summary"}
-_PAGES: Final = ("page", "counts")
+_PAGES: Final = {"page": "Page", "counts": "Page", "past": "Section"}
 _REQUIRED: Final = frozenset({"qual_name"})
 _IN_HEADER: Final = "idempotency_key"
 
@@ -195,13 +199,14 @@ def _envelope(form: str) -> Schema:
     data: dict[str, Schema] = {
         "data": {},
         "page": {"type": "array", "items": _OBJECT},
+        "past": {"type": "array", "items": _OBJECT},
         "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
         "job": {"$ref": "#/components/schemas/Job"},
         "done": {"const": True},
         "token": {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]},
     }
-    frame = "Page" if form in _PAGES else "Answer"
+    frame = _PAGES.get(form, "Answer")
     inner = {"type": "object", "properties": {"data": data[form]}, "required": ["data"]}
     return {"allOf": [{"$ref": f"#/components/schemas/{frame}"}, inner]}
 
@@ -222,6 +227,17 @@ def _schemas() -> dict[str, Schema]:
             "type": "object",
             "properties": {**frame, **counts},
             "required": [*frame, *counts],
+        },
+        "Section": {
+            "type": "object",
+            "description": "A page; by a cursor nothing is counted, and page, page_count and "
+            "total_count are null.",
+            "properties": {
+                **frame,
+                **{name: _nullable(_WHOLE) for name in counts},
+                "next_cursor": _nullable(_TEXT),
+            },
+            "required": [*frame, *counts, "next_cursor"],
         },
         "Error": {
             "type": "object",

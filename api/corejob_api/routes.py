@@ -4,6 +4,7 @@ from typing import Protocol
 
 from corejob_api.resources.actions import Actions
 from corejob_api.resources.history import History
+from corejob_api.resources.journal import Journal
 from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
@@ -22,6 +23,7 @@ class Handlers(Protocol):
     """What answers."""
 
     listings: Listings
+    journal: Journal
     log: Log
     history: History
     actions: Actions
@@ -46,6 +48,8 @@ def table(to: Handlers) -> tuple[Route, ...]:
         Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
         Route("GET", "/job/list", to.listings.catalogue,
               "List the catalogue: the jobs that you may execute.", _LISTING, "page"),
+        Route("GET", "/job/journal", to.journal.list, "List the past jobs.",
+              (*_LISTING, "cursor"), "past"),
         Route("GET", "/job/{job_id}", to.listings.detail, "Show a job, current or past.", (),
               "job", (404,)),
         Route("GET", "/job/detail/{job_id}", to.listings.detail, "Show a job, current or past.",

@@ -1,16 +1,19 @@
 """`Store`: what the API asks. Each call is a few indexed rows; none blocks the event loop."""
 
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import history, schema
+from corejob_journal.store import history, past, retention, schema, tally
 from corejob_journal.store.changes import Changes
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
+from corejob_journal.store.past import Order, PastJob, Place, Wanted
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
+from corejob_journal.store.retention import Candidate
+from corejob_journal.store.tally import Kind
 
 _LOG = (
     sa.select(
@@ -243,6 +246,34 @@ class Store:
         rows = await self._rows(query)
         return dict(rows[0][0]) if rows else None
 
+    async def past_kinds(self) -> Mapping[Kind, int]:
+        """How many past jobs there are of each kind that there is one of."""
+        return await self._database.run(tally.read)
+
+    async def past_page(
+        self, wanted: Wanted, order: Order, window: Callable[[int], tuple[int, int]]
+    ) -> list[PastJob]:
+        """A page of past jobs.
+
+        Args:
+            wanted: Which jobs.
+            order: In which order.
+            window: Called, in a thread, with how many jobs fit; gives offset and limit.
+        """
+        work = functools.partial(past.page, wanted=wanted, order=order, window=window)
+        return await self._database.run(work)
+
+    async def past_after(
+        self, wanted: Wanted, order: Order, place: Place | None, limit: int
+    ) -> list[PastJob]:
+        """The first past jobs behind a place of the order; None is its beginning."""
+        work = functools.partial(past.after, wanted=wanted, order=order, place=place, limit=limit)
+        return await self._database.run(work)
+
+    async def past_documents(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The documents of these past jobs, in their order; without those that are gone."""
+        return await self._database.run(functools.partial(past.pick, job_ids=job_ids))
+
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
@@ -278,6 +309,24 @@ class Store:
             history.page_steps, steps=steps, offset=offset, limit=limit, descending=descending
         )
         return await self._database.run(work)
+
+    async def stored_bytes(self) -> int:
+        """About what all jobs take in the store."""
+        return await self._database.run(retention.stored_bytes)
+
+    async def oldest(self, behind: Candidate | None, limit: int) -> list[Candidate]:
+        """Past jobs in the order in which the journal took them over, behind one of them."""
+        work = functools.partial(retention.oldest, behind=behind, limit=limit)
+        return await self._database.run(work)
+
+    async def orphans(self, behind: str, before: str, limit: int) -> list[str]:
+        """Ids between two others of jobs that have a log and no document."""
+        work = functools.partial(retention.orphans, behind=behind, before=before, limit=limit)
+        return await self._database.run(work)
+
+    async def history_older(self, before: float) -> int:
+        """How many rows of the queue's history say nothing of the time since then."""
+        return await self._database.run(functools.partial(retention.count_history, before=before))
 
     async def ping(self) -> None:
         """Return if the store answers and has its tables."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import migrate, schema
+from corejob_journal.store import migrate, retention, schema
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.reader import cookies, log_state
@@ -97,6 +97,23 @@ class Writer:
         """Return if the store takes a transaction."""
         await self._database.run(lambda connection: connection.execute(sa.select(sa.literal(1))))
 
+
+    async def drop(self, job_ids: Sequence[str]) -> int:
+        """Take past jobs away, and note their logs for `sweep`; how many there were."""
+        return await self._database.run(functools.partial(retention.drop, job_ids=job_ids))
+
+    async def sweep(self, rows: int) -> bool:
+        """Delete so many rows of logs whose jobs were dropped; whether there may be more."""
+        return await self._database.run(functools.partial(retention.sweep, rows=rows))
+
+    async def drop_history(self, before: float, rows: int) -> int:
+        """Delete so many old rows of the queue's history at most; how many it were."""
+        work = functools.partial(retention.drop_history, before=before, rows=rows)
+        return await self._database.run(work)
+
+    async def give_back(self, pages: int) -> bool:
+        """Give so many free pages back to the file system; whether there are more."""
+        return await self._database.run(functools.partial(retention.give_back, pages=pages))
 
 def _state(row: Any) -> StreamState:
     no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row

@@ -68,7 +68,8 @@ class RunningApi:
         """A client; with no user it starts at the root and does not sign in."""
         transport = None
         if self.url is None:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            app: Any = self.app
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             base_url=(self.url or "http://test") + ("/core4/api/v1/" if user else ""),
             auth=(user, "hans" if user == "admin" else user) if user else None,
