@@ -73,6 +73,7 @@ class Service:
         enqueue = Enqueue(
             kube=kube,
             namespace=namespace,
+            store=store,
             catalogue=self.catalogue,
             queue=self.queue,
             jobs=self.jobs,
@@ -91,8 +92,8 @@ class Service:
             now=now,
         )
         self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
-        self.log = Log(self.jobs, store, self.hub, self.envelope)
         self.journal = Journal(store, self.envelope)
+        self.log = Log(self.jobs, store, self.hub, self.envelope)
         self.history = History(store, self.hub, self.envelope, now)
         self.actions = Actions(
             enqueue=enqueue,

@@ -41,8 +41,11 @@ class Change:
 
 
 def kill(job: CoreJob) -> Change:
-    """Kill a job; one that has ended already stays as it is."""
-    return Change({} if job.state in FINAL else {"kill": True})
+    """Kill a job; one that has ended already stays as it is.
+
+    A restart that was asked before, and not followed yet, is taken back: the last word counts.
+    """
+    return Change({} if job.state in FINAL else {"kill": True, "restartAt": None})
 
 
 def remove(job: CoreJob) -> Change:

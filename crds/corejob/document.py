@@ -107,4 +107,5 @@ def _last_error(job: CoreJob) -> dict[str, Any] | None:
     error = job.status.last_error
     if job.state is State.KILLED and job.status.state not in FINAL:
         return {"exception": "JobKilledByWorker", "timestamp": None, "traceback": None}
-    return dict(error) if error else None
+    # Nulls inside a status are dropped on their way to it.
+    return {"traceback": None, **error} if error else None

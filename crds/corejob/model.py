@@ -54,6 +54,9 @@ class Status:
         last_error: `{exception, timestamp, traceback}` or None.
         end_time: End of the last trial, whatever its outcome.
         child_id: Id of the job that restarts this one, if the operator chose it (kubectl).
+        restart_time: The `spec.restartAt` that was followed last.
+        carried_trials: Trials of the jobs that this one restarts, once the last of them has ended;
+            until then `spec.carriedTrials` is what the one who restarted it knew.
     """
 
     id: str
@@ -76,6 +79,8 @@ class Status:
     pod: str | None = None
     last_error: Mapping[str, Any] | None = None
     child_id: str | None = None
+    restart_time: datetime | None = None
+    carried_trials: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +173,16 @@ class CoreJob:
     @property
     def carried_trials(self) -> int:
         """Trials of the jobs that this one restarts; its own count on from there."""
-        return int(self.spec.get("carriedTrials", 0))
+        return max(int(self.spec.get("carriedTrials", 0)), self.status.carried_trials or 0)
 
     @property
     def past(self) -> bool:
         """Whether nothing of the job can change any more, so that the journal may take it over."""
-        ended = self.status.state in FINAL or self.status.removed_time is not None
+        noted = self.status.removed_time is not None
+        gone_before = self.state is State.COMPLETE or self.child_id is not None
+        if self.remove and not noted and not gone_before:
+            return False  # when it was removed belongs into its document
+        ended = self.status.state in FINAL or noted
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 
     @property
@@ -248,6 +257,8 @@ def _status(
         pod=raw.get("pod"),
         last_error=raw.get("lastError"),
         child_id=raw.get("childId"),
+        restart_time=clock.parse(raw.get("restartTime")),
+        carried_trials=raw.get("carriedTrials"),
     )
 
 
@@ -295,4 +306,6 @@ def render_status(status: Status) -> dict[str, Any]:
         "pod": status.pod,
         "lastError": dict(status.last_error) if status.last_error else None,
         "childId": status.child_id,
+        "restartTime": clock.render(status.restart_time),
+        "carriedTrials": status.carried_trials,
     }

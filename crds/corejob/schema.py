@@ -278,6 +278,12 @@ def _job_status() -> Schema:
             "pod": text("The last trial's pod."),
             "lastError": _last_error(),
             "childId": text("Id of the CoreJob that restarts this one.", pattern=ID_PATTERN),
+            "restartTime": time(
+                "The spec.restartAt that was followed last, or that came too early."
+            ),
+            "carriedTrials": whole(
+                "Trials of the jobs that this one restarts, as they ended.", minimum=0
+            ),
             "properties": anything("The template's properties when the job was first seen."),
             "observedGeneration": whole("The generation of the spec that this status is of."),
             "conditions": _conditions(),

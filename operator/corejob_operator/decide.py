@@ -168,7 +168,8 @@ def _waiting(seen: Situation) -> Decision:
     if observed.phase is Phase.ABSENT:
         return _not_started(seen, number)
     if observed.phase is Phase.RUNNING or observed.started_at is not None:
-        return Decision(machine.start(job, number, observed, seen.now), queue="active")
+        running = machine.start(job, number, observed, seen.now)
+        return Decision(_followed(job, running), queue="active")
     if observed.phase is Phase.ENDED:
         return _ended_before_start(seen, number, observed)
     return _starting(seen, number, observed)
@@ -182,9 +183,15 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=_asked(job, job.status.killed_time, now))
         return Decision(status, _stop(seen, number), queue="active")
+    counted = _counted(job, number)
     if job.kill:
-        return Decision(machine.killed(job, job.status, now))
-    return Decision(replace(job.status, removed_time=job.status.removed_time or now))
+        return Decision(machine.killed(job, counted, now))
+    return Decision(replace(counted, removed_time=counted.removed_time or now))
+
+
+def _counted(job: CoreJob, number: int) -> Status:
+    """The status, with a trial that started and ended unseen, as the recorder tells who read it."""
+    return replace(job.status, trial=number) if job.log.trial == number else job.status
 
 
 def _asked(job: CoreJob, known: datetime | None, now: datetime) -> datetime | None:
@@ -206,7 +213,7 @@ def _not_started(seen: Situation, number: int) -> Decision:
     job, status, now = seen.job, seen.job.status, seen.now
     if status.reason in STARTED:
         lost = replace(
-            status,
+            _counted(job, number),
             reason=str(Reason.JOB_DELETED),
             message=f"the Job {names.trial_name(job.name, number)} was deleted by somebody else",
             end_time=now,
@@ -220,7 +227,7 @@ def _not_started(seen: Situation, number: int) -> Decision:
         starting = replace(
             status, reason=str(Reason.STARTING), message="waiting for the pod", query_time=moment
         )
-        return Decision(starting, (CreateTrial(number),), queue="active")
+        return Decision(_followed(job, starting), (CreateTrial(number),), queue="active")
     waiting = replace(
         status, reason=str(seen.gate.reason), message=seen.gate.message, query_time=moment
     )
@@ -229,17 +236,19 @@ def _not_started(seen: Situation, number: int) -> Decision:
 
 
 def due(job: CoreJob) -> datetime | None:
-    """When the next trial is due; a restart that was asked since the last one's end: at once."""
-    asked = restart_asked(job)
-    ended = job.status.end_time
-    if asked is not None and ended is not None and asked >= ended:
-        return None
-    return job.status.query_time
+    """When the next trial is due; None: at once, as also when a restart was asked."""
+    return None if restart_asked(job) is not None else job.status.query_time
 
 
 def restart_asked(job: CoreJob) -> datetime | None:
-    """`spec.restartAt` as a time."""
-    return clock.parse(job.spec.get("restartAt"))
+    """`spec.restartAt`, unless it was followed already; no clocks are compared."""
+    asked = clock.parse(job.spec.get("restartAt"))
+    return None if asked == job.status.restart_time else asked
+
+
+def _followed(job: CoreJob, status: Status) -> Status:
+    """Note that a restart was followed, or is none: a job that runs can't be restarted."""
+    return replace(status, restart_time=clock.parse(job.spec.get("restartAt")))
 
 
 def _is_inactive(job: CoreJob, now: datetime) -> bool:
@@ -319,7 +328,7 @@ def _running(seen: Situation) -> Decision:
         status = job.status
     if job.stop:
         return _stopping(seen, status)
-    return _overdue(seen, _removed(job, status, now))
+    return _overdue(seen, _followed(job, _removed(job, status, now)))
 
 
 def _removed(job: CoreJob, status: Status, now: datetime) -> Status:
@@ -391,17 +400,11 @@ def wanted_child(job: CoreJob) -> str | None:
     Ours is derived, not drawn, so that a crash between creating it and noting it makes no second.
     """
     stopped = job.status.state in STOPPED
-    if stopped and job.spec.get("childId"):
-        return str(job.spec["childId"])
-    # One that is marked killed counts as killed. Its container may start all the same, until its
-    # pod is gone: later than the restart was asked, which then would look like one of before.
-    if not stopped and (not job.kill or job.spec.get("childId")):
-        return None
-    asked = restart_asked(job)
-    since = job.status.start_time if job.kill else job.status.end_time
-    if asked is None or (since is not None and asked < since):
-        return None
-    return ids.derived_id(asked, f"{job.uid}/restart")
+    if job.spec.get("childId"):
+        return str(job.spec["childId"]) if stopped else None
+    # One that is marked killed counts as killed.
+    asked = restart_asked(job) if stopped or job.kill else None
+    return ids.derived_id(asked, f"{job.uid}/restart") if asked is not None else None
 
 
 # --- whatever the state -------------------------------------------------------------------------
@@ -434,7 +437,8 @@ def _is_spent(seen: Situation, job: JobChild) -> bool:
 def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetime | None:
     """Until when its log is waited for; None: it is in the journal, or it never had one."""
     log, status = seen.job.log, seen.job.status
-    settled = log.trial > job.trial or (log.trial == job.trial and log.complete)
+    # A later trial's log that is being read says nothing about this one's.
+    settled = log.trial >= job.trial and log.complete
     if settled or job.trial > status.trial or job.trial <= seen.job.carried_trials:
         return None
     ended = decision.status.end_time or seen.now

@@ -6,6 +6,7 @@ its own clock, may take it. Nobody compares clocks of two machines (coordination
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -31,12 +32,19 @@ class Leadership:
     """
 
     def __init__(
-        self, kube: Kube, namespace: str, identity: str, now: Callable[[], datetime]
+        self,
+        kube: Kube,
+        namespace: str,
+        identity: str,
+        now: Callable[[], datetime],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._identity = identity
         self._now = now
+        self._time = monotonic
         self._lease: dict[str, Any] | None = None
         self._seen: tuple[str, float] = ("", 0.0)
         self._renewed = 0.0
@@ -63,15 +71,21 @@ class Leadership:
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self._turn()
-            except KubeError as error:
-                log.warning("no answer about the Lease: %s", error)
-            self._doubt()
+            await self.turn()
             await asyncio.sleep(RENEW_S)
 
-    async def _turn(self) -> None:
-        """Renew the Lease, or take it if it is free or has run out."""
+    async def turn(self) -> None:
+        """Renew the Lease, or take it if it is free or has run out; doubt it if nobody answers."""
+        try:
+            await self._try()
+        except KubeError as error:
+            log.warning("no answer about the Lease: %s", error)
+        if self.held.is_set() and self._time() - self._renewed > DURATION_S:
+            # Who could not renew in time must not act: somebody else may.
+            log.warning("the Lease could not be renewed in time")
+            self._lose()
+
+    async def _try(self) -> None:
         began = self._time()
         try:
             self._lease = await self._kube.get(LEASES, self._namespace, LEASE)
@@ -114,12 +128,6 @@ class Leadership:
             return True
         return False
 
-    def _doubt(self) -> None:
-        """Who could not renew in time must not act: somebody else may."""
-        if self.held.is_set() and self._time() - self._renewed > DURATION_S:
-            log.warning("the Lease could not be renewed in time")
-            self._lose()
-
     async def _write(self, holder: str) -> None:
         spec = {
             "holderIdentity": holder,
@@ -142,7 +150,3 @@ class Leadership:
         self._lease = await self._kube.patch(
             LEASES, self._namespace, LEASE, patch, manager=MANAGER_OPERATOR
         )
-
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()

@@ -134,6 +134,10 @@ class Reconciler:
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
         waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
+        if waits and job.held and not self._has_begun(job):
+            held_back = self._behind_parent(job)
+            if held_back is not None:
+                return held_back
         allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
         situation = Situation(
             job=job,
@@ -161,6 +165,27 @@ class Reconciler:
             self._accepted.add(job.name)
         return twin
 
+    def _behind_parent(self, job: CoreJob) -> Decision | None:
+        """What holds for a restarted job as long as its parent has not ended; None: nothing does.
+
+        Killed and removed ones wait as well: so in a chain of restarts all before one have ended,
+        if the one right before it has. Then it counts on from the trial that its parent came to,
+        which may be more than was known at the restart: its pod may have started after that. This
+        is written before anything else is decided, for the number of the next trial follows.
+        """
+        name = job.spec.get("parentName")
+        if not name or job.status.trial > job.carried_trials:
+            return None
+        body = self._world.corejobs.get(name)
+        waiting = gate.parent(body, self._world.pods_of(name))
+        if waiting.reason is not None:
+            status = replace(job.status, reason=str(waiting.reason), message=waiting.message)
+            return Decision(status)
+        trials = model.parse(body).status.trial if body is not None else 0
+        if trials <= job.carried_trials:
+            return None
+        return Decision(replace(job.status, trial=trials, carried_trials=trials))
+
     def _is_accepted(self, body: Body) -> bool:
         return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted
 
@@ -177,13 +202,6 @@ class Reconciler:
         if self._world.template(job.qual_name) is None:
             self._leave(name)
             return gate.without_template(job)
-        parent = job.spec.get("parentName")
-        if parent:
-            pods = self._world.pods_of(parent)
-            waiting = gate.parent(self._world.corejobs.get(parent), pods)
-            if waiting.reason is not None:
-                self._leave(name)
-                return waiting
         if not self.admission.is_active(name):
             self.admission.wait(gate.entry(job, self._settings))
             self._admit(now)

@@ -133,6 +133,12 @@ class Rest:
             stream.to_close()
         return self.log(job_id)
 
+    def has_gap(self, job_id: str) -> bool:
+        """Whether the stream of a job that has ended names lines as missing."""
+        with self.follow(job_id) as stream:
+            stream.to_close()
+        return bool(stream.of("gap"))
+
     def messages(self, job_id: str) -> list[str]:
         """The messages of the log of a job that has ended."""
         return [record["message"] for record in self.whole_log(job_id)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.cluster.commands import environment
 from tests.support.kubectl import Kubectl
 
-# One line a change: `-` where there is no value, so that the columns stay.
-_SEPARATOR = "\t"
+# Not a tab, of which kubectl makes columns.
+_SEPARATOR = "|"
 
 
 class Watch:

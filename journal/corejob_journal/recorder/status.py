@@ -34,7 +34,8 @@ class StatusWriter:
         self._pending: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hurry: dict[str, asyncio.Event] = {}
-        self._trials: dict[str, int] = {}
+        # Of each job: the trials whose logs this process follows, and whether they are settled.
+        self._trials: dict[str, dict[int, bool]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self, within: float) -> None:
@@ -49,11 +50,18 @@ class StatusWriter:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def log(self, name: str, trial: int, state: LogState | None, *, complete: bool) -> None:
-        """Say how far a trial's log has come; a `state` of None leaves the counts as they are."""
-        if trial < self._trials.get(name, 0):
-            return
-        self._trials[name] = trial
-        fields: dict[str, Any] = {"trial": trial, "complete": complete}
+        """Say how far a trial's log has come; a `state` of None leaves the counts as they are.
+
+        The newest trial's log counts as complete once those of all before it are settled too: the
+        operator then deletes their pods.
+        """
+        trials = self._trials.setdefault(name, {})
+        trials[trial] = complete
+        newest = self._newest_log(name)
+        fields: dict[str, Any] = {
+            "trial": newest,
+            "complete": trials.get(newest, False) and all(trials.values()),
+        }
         if state is not None:
             fields |= {
                 "lines": state.lines,
@@ -100,7 +108,13 @@ class StatusWriter:
     def _newest_trial(self, name: str) -> int:
         body = self._jobs.get(name)
         seen = model.parse(body).status.trial if body is not None else 0
-        return max(seen, self._trials.get(name, 0))
+        return max(seen, *self._trials.get(name, {0: True}))
+
+    def _newest_log(self, name: str) -> int:
+        """The newest trial whose log was begun, by this process or by one before it."""
+        body = self._jobs.get(name)
+        told = model.parse(body).log.trial if body is not None else 0
+        return max(told, *self._trials[name])
 
     def _put(self, name: str, fields: dict[str, Any]) -> None:
         self._pending.setdefault(name, {}).update(fields)

@@ -161,3 +161,13 @@ async def test_a_job_that_is_gone(
     del kube.objects["corejobs"][job_id]
     assert (await client.put(f"job/kill/{job_id}")).status_code == 404
     assert (await client.get("job")).json()["total_count"] == 0
+
+
+async def test_a_kill_takes_back_a_restart_that_was_not_followed_yet(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await in_state(api, client, "failed")
+    assert (await restart(client, job_id)).json()["data"] == job_id
+    assert kube.objects["corejobs"][job_id]["spec"]["restartAt"]
+    assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
+    assert "restartAt" not in kube.objects["corejobs"][job_id]["spec"]

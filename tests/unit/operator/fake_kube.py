@@ -46,7 +46,8 @@ class FakeKube:
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Body]] = {
-            name: {} for name in ("corejobs", "corejobtemplates", "jobs", "pods", "events")
+            name: {}
+            for name in ("corejobs", "corejobtemplates", "jobs", "pods", "events", "leases")
         }
         self.requests: list[Request] = []
         self.refusals: list[Refusal] = []

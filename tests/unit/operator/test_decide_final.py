@@ -79,17 +79,20 @@ def test_one_that_was_restarted_is_not_restarted_again() -> None:
     assert look(final(restartAt=at_text(-1), status={"childId": CHILD})).actions == ()
 
 
-def test_a_restart_that_was_asked_before_the_end_is_over() -> None:
-    assert look(final(restartAt=at_text(-11))).actions == ()
+def test_a_restart_that_was_followed_already_is_over() -> None:
+    """As of a failed job whose next trial, started by that restart, failed for good."""
+    followed = {"restartTime": at_text(-11)}
+
+    assert look(final(restartAt=at_text(-11), status=followed)).actions == ()
+    assert look(final(restartAt=at_text(-1), status=followed)).actions != ()
 
 
-def test_a_kill_and_restart_without_a_pause_restarts() -> None:
-    """The restart may be asked while the pod is still being stopped."""
-    during = final(State.KILLED, kill=True, restartAt=at_text(-15))
-    before = final(State.KILLED, kill=True, restartAt=at_text(-21))
+def test_a_restart_that_was_followed_by_a_kill_makes_no_other_job() -> None:
+    followed = {"restartTime": at_text(-15)}
 
-    assert wanted_child(during) is not None
-    assert wanted_child(before) is None
+    assert wanted_child(final(State.KILLED, kill=True, restartAt=at_text(-15))) is not None
+    killed = final(State.KILLED, kill=True, restartAt=at_text(-15), status=followed)
+    assert wanted_child(killed) is None
 
 
 def test_one_that_was_killed_before_it_ever_started_restarts() -> None:

@@ -38,6 +38,14 @@ def test_nothing_to_do_while_it_runs() -> None:
     assert decision.status.node == "node-1"
 
 
+def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
+    """As by REST, which answers 409; unless it is marked killed: then it counts."""
+    noted = look(running(restartAt=at_text(-1)), **runs()).status
+    assert noted.restart_time == at(-1)
+    killed = look(running(restartAt=at_text(-1), kill=True), **runs()).status
+    assert killed.restart_time is None
+
+
 def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     job = running()
     decision = look(job, jobs=[child()])
@@ -292,7 +300,9 @@ def test_the_job_of_the_trial_before_goes_once_its_log_is_kept() -> None:
     assert kept.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
     followed = look(running(status={**times, "log": {"trial": 1}}), log_deadline=600, **both)
     assert followed.actions == ()
-    overtaken = look(running(status={**times, "log": {"trial": 2}}), **both)
-    assert overtaken.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
+    overtaken = look(running(status={**times, "log": {"trial": 2}}), log_deadline=600, **both)
+    assert overtaken.actions == ()  # a later log that is being read says nothing about this one
+    settled = look(running(status={**times, "log": {"trial": 2, "complete": True}}), **both)
+    assert settled.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
     too_late = look(running(status={**times, "log": {"trial": 1}}), log_deadline=20, **both)
     assert too_late.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)

@@ -322,11 +322,15 @@ def test_a_restart_clears_the_time(state: State) -> None:
     assert decision.status.query_time is None
 
 
-def test_a_restart_of_long_ago_counts_no_more() -> None:
+def test_a_restart_counts_once() -> None:
     times = {"queryTime": at_text(50), "endTime": at_text(-5)}
     job = waits(State.FAILED, restartAt=at_text(-6), status=times)
 
-    assert look(job, gate=BUSY).status.query_time == at(50)
+    started = look(job).status
+    assert started.restart_time == at(-6)
+    again = waits(State.FAILED, restartAt=at_text(-6), status={**times, "restartTime": at_text(-6)})
+    assert look(again, gate=BUSY).status.query_time == at(50)
+    assert look(job, gate=BUSY).status.query_time is None
 
 
 def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -> None:

@@ -259,6 +259,42 @@ async def test_a_child_that_the_api_made_before_is_no_error(rig: Rig) -> None:
     assert rig.errors == []
 
 
+async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
+    """The parent's pod started after the restart was asked, and so was one trial more."""
+    child = "6743cccccccccccccccccccc"
+    parent = {"state": "killed", "trial": 3, "id": "e" * 24}
+    rig.corejob("a", childId=child, kill=True, status=parent)
+    rig.corejob(child, parentName="a", parentId="e" * 24, carriedTrials=2)
+    await rig.settle()
+
+    assert rig.jobs() == [f"{child}-4"]
+    status = rig.status(child)
+    assert (status["trial"], status["carriedTrials"]) == (3, 3)
+    rig.begin()
+    await rig.settle()
+    assert rig.jobs() == [f"{child}-4"]
+
+
+async def test_in_a_chain_nothing_starts_before_all_before_it_have_ended(rig: Rig) -> None:
+    """The middle one is killed while the first one's pod is still being stopped."""
+    middle, last = "6743cccccccccccccccccccc", "6743dddddddddddddddddddd"
+    await to_running(rig)
+    rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": middle}})
+    parent = {"parentName": "a", "parentId": "e" * 24, "carriedTrials": 0}
+    rig.corejob(middle, kill=True, childId=last, **parent)
+    rig.corejob(last, parentName=middle, parentId=middle, carriedTrials=0)
+    await rig.settle()
+    for name in (middle, last):
+        assert rig.status(name)["reason"] == "ParentTerminating"
+        assert rig.status(name)["state"] == "pending"
+
+    rig.pod("a-1", ended(143), "Failed")
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status(middle)["state"]) == ("killed", "killed")
+    assert rig.status(middle)["trial"] == 1
+    assert f"{last}-2" in rig.jobs()
+
+
 async def test_a_deleted_one_goes_when_the_journal_has_it(rig: Rig) -> None:
     await to_running(rig)
     rig.pod("a-1", ended(0), "Succeeded")
