@@ -84,6 +84,11 @@ test: test-unit ## all tests; starts the cluster
 bench: up ## measure throughput and latencies
 	@$(BIN)/python -m tests.bench
 
+# Smaller, or on PostgreSQL: make bench-journal ARGS="--jobs 100000 --records 2000000 --store postgresql"
+.PHONY: bench-journal
+bench-journal: venv ## measure finding past jobs and logs among a million jobs (6 GB, minutes)
+	@$(BIN)/python -m tests.bench.journal $(ARGS)
+
 .PHONY: generate
 generate: venv ## write the files that follow from others: CRDs, chart values, tables of the docs
 	@$(BIN)/python crds/generate.py

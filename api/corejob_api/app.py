@@ -23,6 +23,7 @@ from corejob_api.queue import Queue
 from corejob_api.resources.actions import Actions
 from corejob_api.resources.health import Health
 from corejob_api.resources.history import History
+from corejob_api.resources.journal import Journal
 from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
@@ -72,6 +73,7 @@ class Service:
         enqueue = Enqueue(
             kube=kube,
             namespace=namespace,
+            store=store,
             catalogue=self.catalogue,
             queue=self.queue,
             jobs=self.jobs,
@@ -90,6 +92,7 @@ class Service:
             now=now,
         )
         self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
+        self.journal = Journal(store, self.envelope)
         self.log = Log(self.jobs, store, self.hub, self.envelope)
         self.history = History(store, self.hub, self.envelope, now)
         self.actions = Actions(

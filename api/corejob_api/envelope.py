@@ -34,8 +34,10 @@ class Envelope:
         """A normal answer."""
         self._write(resp, {**self._frame(req, 200), "data": data})
 
-    def page(self, req: Request, resp: Response, rows: Sequence[Any], window: Window) -> None:
-        """A page of a listing."""
+    def page(
+        self, req: Request, resp: Response, rows: Sequence[Any], window: Window, **more: Any
+    ) -> None:
+        """A page of a listing. `more` is said of it too."""
         paging = {
             "page": window.page,
             "page_count": window.page_count,
@@ -43,6 +45,20 @@ class Envelope:
             "count": len(rows),
             "total_count": window.total,
         }
+        self._write(resp, {**self._frame(req, 200), **paging, **more, "data": rows})
+
+    def section(
+        self,
+        req: Request,
+        resp: Response,
+        rows: Sequence[Any],
+        *,
+        per_page: int,
+        next_cursor: str | None,
+    ) -> None:
+        """A part of a listing of which nobody counted where it is."""
+        unknown = dict.fromkeys(("page", "page_count", "total_count"))
+        paging = {**unknown, "per_page": per_page, "count": len(rows), "next_cursor": next_cursor}
         self._write(resp, {**self._frame(req, 200), **paging, "data": rows})
 
     def error(self, req: Request, resp: Response, error: ApiError) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Generator
 from typing import Final
@@ -14,6 +13,7 @@ import uvicorn
 import uvloop
 from kubernetes.aio.config import ConfigException
 
+from corejob_api import connections
 from corejob_api.app import Api, create_app
 from corejob_api.settings import Settings, from_environment
 from corejob_journal.store import Store
@@ -25,13 +25,10 @@ log = logging.getLogger(__name__)
 _GRACE_S: Final = 5
 _IDLE_S: Final = 75
 """Longer than clients and proxies keep an idle connection: it is they who close it, not we."""
-_BACKLOG: Final = 2048
-_PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 5, 3, 3
-"""A client that vanished without a word is noticed by TCP, before the next keep-alive is sent."""
 
 
 class Server(uvicorn.Server):
-    """Ends the streams before it waits for the open requests."""
+    """Ends the streams before it waits for the open requests, and drops vanished clients."""
 
     def __init__(self, config: uvicorn.Config, app: Api) -> None:
         super().__init__(config)
@@ -45,24 +42,15 @@ class Server(uvicorn.Server):
             loop.add_signal_handler(number, self.stop)
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        """Every 0.1 s."""
+        connections.drop_vanished(self.server_state.connections, counter)
+        return await super().on_tick(counter)
+
     def stop(self) -> None:
         """Begin to end; streams end at once and their clients connect anew."""
         self._api.service.hub.end_streams()
         self.should_exit = True
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose connections notice that the other end is gone."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
-    sock.bind((host, port))
-    sock.listen(_BACKLOG)
-    return sock
 
 
 def server(app: Api) -> Server:
@@ -94,7 +82,7 @@ async def serve(settings: Settings) -> None:
     try:
         async with await Kube.load(user_agent="core4-api") as kube:
             app = create_app(settings, kube, store)
-            with listen(settings.host, settings.port) as sock:
+            with connections.listen(settings.host, settings.port) as sock:
                 log.info("serving on port %d", settings.port)
                 await server(app).serve(sockets=[sock])
     finally:

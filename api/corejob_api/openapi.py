@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from corejob.properties import TABLE, Property, Rule
 from corejob.state import State
+from corejob_api.records import LEVELS
 from corejob_api.routing import BASE, Route
 
 Schema = dict[str, Any]
@@ -59,6 +60,10 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "startDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
     "endDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else now."),
     "filter": (_OBJECT, "A MongoDB-style query over the rows."),
+    "cursor": (
+        _TEXT,
+        "The next_cursor of the page before; empty begins without counting. Not with `page`.",
+    ),
     "search": (_TEXT, "Part of the qual_name; ? is one character, * any run."),
     "qual_name": (_TEXT, "Which job."),
     "args": (
@@ -67,13 +72,26 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "follow": ({**_FLAG, "default": True}, "Whether to stream the job, or just to give its id."),
     "follow_log": ({**_FLAG, "default": False}, "Whether to stream the log."),
+    "level": (
+        {"anyOf": [{"enum": [*LEVELS]}, {**_WHOLE, "minimum": 0}]},
+        "The least level of a record.",
+    ),
+    "grep": (_TEXT, "A regular expression (RE2) that the message or the exception matches."),
+    "since": (
+        {"anyOf": [_TEXT, {"type": "number"}]},
+        "The earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
+    ),
+    "tail": (
+        {**_WHOLE, "minimum": 0},
+        "Only the last so many records that pass; in a stream, those that are there already.",
+    ),
     "last_event_id": (_TEXT, "As header Last-Event-ID: go on after that frame."),
     "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
     "password": (_TEXT, "Their password."),
 }
 _NAMES: Final = {"follow_log": "follow", "direction": "sort"}
 _STREAMS: Final = {"stream": "Stream", "summary": "Summary"}
-_PAGES: Final = ("page", "counts")
+_PAGES: Final = {"page": "Page", "counts": "Page", "past": "Section"}
 _REQUIRED: Final = frozenset({"qual_name"})
 _IN_HEADER: Final = "idempotency_key"
 
@@ -145,7 +163,7 @@ def _parameters(route: Route) -> list[Schema]:
 def _in_query(name: str) -> Schema:
     schema, text = _ARGUMENTS[name]
     parameter = {"name": _NAMES.get(name, name), "in": "query", "description": text}
-    if schema["type"] in {"object", "array"}:
+    if schema.get("type") in {"object", "array"}:
         return {**parameter, "content": {"application/json": {"schema": schema}}}
     return {**parameter, "schema": schema}
 
@@ -181,13 +199,14 @@ def _envelope(form: str) -> Schema:
     data: dict[str, Schema] = {
         "data": {},
         "page": {"type": "array", "items": _OBJECT},
+        "past": {"type": "array", "items": _OBJECT},
         "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
         "job": {"$ref": "#/components/schemas/Job"},
         "done": {"const": True},
         "token": {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]},
     }
-    frame = "Page" if form in _PAGES else "Answer"
+    frame = _PAGES.get(form, "Answer")
     inner = {"type": "object", "properties": {"data": data[form]}, "required": ["data"]}
     return {"allOf": [{"$ref": f"#/components/schemas/{frame}"}, inner]}
 
@@ -208,6 +227,17 @@ def _schemas() -> dict[str, Schema]:
             "type": "object",
             "properties": {**frame, **counts},
             "required": [*frame, *counts],
+        },
+        "Section": {
+            "type": "object",
+            "description": "A page; by a cursor nothing is counted, and page, page_count and "
+            "total_count are null.",
+            "properties": {
+                **frame,
+                **{name: _nullable(_WHOLE) for name in counts},
+                "next_cursor": _nullable(_TEXT),
+            },
+            "required": [*frame, *counts, "next_cursor"],
         },
         "Error": {
             "type": "object",
@@ -242,7 +272,7 @@ def _schemas() -> dict[str, Schema]:
         "Stream": {
             "type": "string",
             "description": "Server-sent events: state, log, gap, lagged, and close as the last. "
-            "The id of each is that of the last log record sent.",
+            "The id of each is that of the last log record before it or in it.",
         },
     }
 

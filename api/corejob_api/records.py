@@ -5,7 +5,7 @@ from typing import Any, Final
 from corejob import clock
 from corejob_journal.store import LogRecord
 
-_LEVELS: Final = ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO"))
+LEVELS: Final = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10}
 DIGITS: Final = 12
 
 
@@ -16,7 +16,7 @@ def number(seq: int) -> str:
 
 def level(levelno: int) -> str:
     """The level's name; a number between two levels has the name of the lower."""
-    return next((name for least, name in _LEVELS if levelno >= least), "DEBUG")
+    return next((name for name, least in LEVELS.items() if levelno >= least), "DEBUG")
 
 
 def row(record: LogRecord) -> dict[str, Any]:

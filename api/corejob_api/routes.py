@@ -4,6 +4,7 @@ from typing import Protocol
 
 from corejob_api.resources.actions import Actions
 from corejob_api.resources.history import History
+from corejob_api.resources.journal import Journal
 from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
@@ -12,13 +13,17 @@ from corejob_api.routing import Handler, Route
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")
 _SPAN = ("page", "perPage", "startDate", "endDate", "direction")
-_ENQUEUE = ("qual_name", "args", "follow", "idempotency_key")
+_RECORDS = ("level", "grep", "since", "tail")
+_VIEW = (*_RECORDS, "last_event_id")
+_RESTART = ("follow", *_VIEW)
+_ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *_VIEW)
 
 
 class Handlers(Protocol):
     """What answers."""
 
     listings: Listings
+    journal: Journal
     log: Log
     history: History
     actions: Actions
@@ -43,17 +48,19 @@ def table(to: Handlers) -> tuple[Route, ...]:
         Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
         Route("GET", "/job/list", to.listings.catalogue,
               "List the catalogue: the jobs that you may execute.", _LISTING, "page"),
+        Route("GET", "/job/journal", to.journal.list, "List the past jobs.",
+              (*_LISTING, "cursor"), "past"),
         Route("GET", "/job/{job_id}", to.listings.detail, "Show a job, current or past.", (),
               "job", (404,)),
         Route("GET", "/job/detail/{job_id}", to.listings.detail, "Show a job, current or past.",
               (), "job", (404,)),
         Route("GET", "/job/follow/{job_id}", to.actions.follow,
-              "Follow the states and the log of a job.", ("last_event_id",), "stream", (404,)),
+              "Follow the states and the log of a job.", _VIEW, "stream", (404,)),
         Route("GET", "/job/log/{job_id}", to.log.get, "Show or follow the log of a job.",
-              (*_PAGE, "follow_log", "last_event_id"), "page or stream", (404,)),
+              (*_PAGE, "follow_log", *_VIEW), "page or stream", (404,)),
         Route("PUT", "/job/kill/{job_id}", to.actions.kill, "Kill a job.", (), "done",
               (404, 409)),
-        Route("PUT", "/job/restart/{job_id}", to.actions.restart, "Restart a job.", ("follow",),
+        Route("PUT", "/job/restart/{job_id}", to.actions.restart, "Restart a job.", _RESTART,
               "id or stream", (404, 409)),
         Route("PUT", "/job/remove/{job_id}", to.actions.remove, "Take a job out of the queue.",
               (), "done", (404, 409)),

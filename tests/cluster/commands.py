@@ -38,6 +38,8 @@ def run(
             check=False,
             cwd=cwd,
             env=environment(env),
+            # A job's log, shown when a test has failed, may hold any bytes.
+            errors="backslashreplace",
             input="" if stdin is None else stdin,
             text=True,
             timeout=timeout,

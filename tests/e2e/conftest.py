@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from tests.cluster import deploy, diagnostics
+from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
 from tests.cluster.providers import choose
 from tests.e2e.values import CLERK, VALUES
@@ -25,10 +26,14 @@ _dumped = pytest.StashKey[set[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
+    local = [item for item in items if item.get_closest_marker("local")]
+    if local and choose().name != LocalCluster.name:
+        config.hook.pytest_deselected(items=local)
+        items[:] = [item for item in items if item not in local]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +73,29 @@ class Release:
 
 
 @contextlib.contextmanager
-def released(provider: Provider, image: str, values: Mapping[str, Any]) -> Iterator[Release]:
+def released(
+    provider: Provider,
+    image: str,
+    values: Mapping[str, Any],
+    *,
+    prepare: Callable[[Kubectl], None] | None = None,
+) -> Iterator[Release]:
     """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
 
     A release that does not come up has its state printed.
+
+    Args:
+        provider: the cluster.
+        image: the image.
+        values: more values of the chart.
+        prepare: makes what the release needs in its namespace, which is there already then.
     """
     namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
     kubectl = Kubectl(provider, namespace)
     try:
+        if prepare is not None:
+            kubectl("create", "namespace", namespace)
+            prepare(kubectl)
         try:
             deploy.install(provider, image, namespace=namespace, extra=values)
             kubectl.apply_templates(ACCEPTANCE)

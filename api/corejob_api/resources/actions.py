@@ -39,18 +39,23 @@ class Actions:
         """Enqueue a job."""
         arguments = call.of(req).arguments
         follow = arguments.flag("follow", default=True)
+        view = sse.View.of(req, arguments) if follow else None
         key = idempotency_key(req.get_header("Idempotency-Key"))
         host = call.client_host(req, self._trusted_proxies)
         order = await self._enqueue.order(arguments, call.user_of(req), host)
         job_id = await self._enqueue.place(order, key)
         self._metrics.enqueued.inc()
-        self._answer(req, resp, job_id, follow=follow)
+        # Without a key the job is new, and an id that the client has is of another one.
+        self._answer(req, resp, job_id, view if view is None or key else view.anew())
 
     async def restart(self, req: ApiRequest, resp: Response, job_id: str) -> None:
         """Restart a job."""
-        follow = call.of(req).arguments.flag("follow", default=True)
-        found = await self._steer.restart(job_id_argument(job_id), call.user_of(req))
-        self._answer(req, resp, found, follow=follow)
+        arguments = call.of(req).arguments
+        follow = arguments.flag("follow", default=True)
+        view = sse.View.of(req, arguments) if follow else None
+        job_id = job_id_argument(job_id)
+        found = await self._steer.restart(job_id, call.user_of(req))
+        self._answer(req, resp, found, view if view is None or found == job_id else view.anew())
 
     async def kill(self, req: Request, resp: Response, job_id: str) -> None:
         """Kill a job."""
@@ -65,12 +70,14 @@ class Actions:
     async def follow(self, req: ApiRequest, resp: Response, job_id: str) -> None:
         """Follow a job, current or past."""
         job_id = job_id_argument(job_id)
-        resume = sse.resume(req, call.of(req).arguments)
+        view = sse.View.of(req, call.of(req).arguments)
         await self._jobs.readable(job_id, call.user_of(req))
-        sse.respond(resp, self._hub.follow(job_id, req.receive, resume=resume))
+        self._answer(req, resp, job_id, view)
 
-    def _answer(self, req: ApiRequest, resp: Response, job_id: str, *, follow: bool) -> None:
-        if follow:
-            sse.respond(resp, self._hub.follow(job_id, req.receive))
-        else:
+    def _answer(self, req: ApiRequest, resp: Response, job_id: str, view: sse.View | None) -> None:
+        """A stream, or if nothing is to be seen of it the id."""
+        if view is None:
             self._envelope.answer(req, resp, job_id)
+        else:
+            follower = self._hub.follow(job_id, req.receive, where=view.where, resume=view.resume)
+            sse.respond(resp, follower)

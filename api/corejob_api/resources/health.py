@@ -33,9 +33,16 @@ class Health:
         """A watch that hears nothing for long is dead, whatever the process thinks."""
         _say(resp, "a watch is silent" if self._silence() > _DEAF_S else None)
 
-    async def ready(self, _req: Request, resp: Response) -> None:
-        """Whether requests can be answered."""
-        _say(resp, await self._trouble())
+    async def ready(self, req: Request, resp: Response) -> None:
+        """Whether requests can be answered.
+
+        `?without=store` leaves out the store that all pods share: when it is away, there is no
+        other pod to turn to, and a 503 from this one says more than a refused connection.
+        """
+        trouble = self._trouble_of_kubernetes()
+        if trouble is None and req.get_param("without") != "store":
+            trouble = await self._trouble_of_store()
+        _say(resp, trouble)
 
     async def metrics(self, _req: Request, resp: Response) -> None:
         """For Prometheus."""
@@ -48,11 +55,14 @@ class Health:
         now = time.monotonic()
         return max(now - max(informer.last_seen, self._began) for informer in self._informers)
 
-    async def _trouble(self) -> str | None:
+    def _trouble_of_kubernetes(self) -> str | None:
         if not all(informer.is_synced for informer in self._informers):
             return "waiting for Kubernetes"
         if self._silence() > _RECENT_S:
             return "Kubernetes does not answer"
+        return None
+
+    async def _trouble_of_store(self) -> str | None:
         try:
             await self._store.ping()
         except StoreError as error:

@@ -1,8 +1,7 @@
 """The log of a job, by pages or as a stream."""
 
 from collections.abc import Sequence
-from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from falcon.asgi import Response
 
@@ -11,14 +10,16 @@ from corejob_api.call import ApiRequest
 from corejob_api.envelope import Envelope
 from corejob_api.jobs import Jobs, job_id_argument
 from corejob_api.paging import Window, page_request
+from corejob_api.query import logscan
+from corejob_api.query.logfilter import EVERYTHING, LogFilter
 from corejob_api.query.selection import BY_ID, Row, Selection, Sort, Turns, fits
 from corejob_api.query.values import Key, sort_key
 from corejob_api.resources import sse
 from corejob_api.streams.hub import Hub
 from corejob_journal.store import Store
 
-_SLICE = 1000
-_NEWEST_FIRST: Sort = (("_id", -1),)
+_NEWEST_FIRST: Final[Sort] = (("_id", -1),)
+_BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 
 class Log:
@@ -35,19 +36,23 @@ class Log:
         arguments = call.of(req).arguments
         follow = arguments.flag("follow", default=False)
         job_id = job_id_argument(job_id)
+        view = sse.View.of(req, arguments)
         if follow:
-            resume = sse.resume(req, arguments)
             await self._jobs.readable(job_id, call.user_of(req))
-            sse.respond(resp, self._hub.follow(job_id, req.receive, states=False, resume=resume))
+            follower = self._hub.follow(
+                job_id, req.receive, states=False, where=view.where, resume=view.resume
+            )
+            sse.respond(resp, follower)
             return
         page = page_request(arguments)
         selection = Selection.of(arguments)
         await self._jobs.readable(job_id, call.user_of(req))
-        if selection.predicate is None and selection.sort in {BY_ID, _NEWEST_FIRST}:
+        by_number = selection.predicate is None and selection.sort in _BY_NUMBER
+        if by_number and view.where == EVERYTHING:
             window = page.window(await self._store.log_count(job_id))
             rows = await self._page(job_id, window, descending=selection.sort == _NEWEST_FIRST)
         else:
-            numbers = await self._select(job_id, selection)
+            numbers = await self._numbers(job_id, selection, view.where, by_number=by_number)
             window = page.window(len(numbers))
             rows = await self._rows(job_id, window.cut(numbers))
         self._envelope.page(req, resp, rows, window)
@@ -59,31 +64,35 @@ class Log:
         )
         return [records.row(record) for record in found]
 
-    async def _select(self, job_id: str, selection: Selection) -> list[int]:
-        """Numbers of the records that fit, in order; of the others nothing is kept."""
+    async def _numbers(
+        self, job_id: str, selection: Selection, where: LogFilter, *, by_number: bool
+    ) -> Sequence[int]:
+        """Numbers of the records that pass and fit, in order."""
+        if not by_number:
+            return await self._select(job_id, selection, where)
+        numbers = await logscan.all_numbers(self._store, job_id, where)
+        if selection.sort == _NEWEST_FIRST:
+            numbers.reverse()
+        return numbers
+
+    async def _select(self, job_id: str, selection: Selection, where: LogFilter) -> list[int]:
+        """Numbers of the records that pass and fit, in order; of the others nothing is kept."""
         turns = Turns()
         found: list[tuple[int, tuple[Key, ...]]] = []
-        seq = 0
-        while part := await self._store.log_after(job_id, seq, _SLICE):
-            for record in part:
-                row = records.row(record)
-                if selection.predicate is None or fits(selection.predicate, row):
-                    found.append((record.seq, _keys(row, selection.sort)))
-                await turns.give_way()
-            seq = part[-1].seq
+        async for record in logscan.passing(self._store, job_id, where):
+            row = records.row(record)
+            if selection.predicate is None or fits(selection.predicate, row):
+                found.append((record.seq, _keys(row, selection.sort)))
+            await turns.give_way()
+        found = where.newest(found)
         for at in reversed(range(len(selection.sort))):
             down = selection.sort[at][1] < 0
             found.sort(key=lambda item, at=at: item[1][at], reverse=down)  # type: ignore[misc]
         return [number for number, _ in found]
 
     async def _rows(self, job_id: str, numbers: Sequence[int]) -> list[Row]:
-        """These records; neighbours are read together."""
-        rows: list[Row] = []
-        for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
-            wanted = [number for _, number in run]
-            found = await self._store.log_after(job_id, wanted[0] - 1, len(wanted))
-            rows += [records.row(record) for record in found]
-        return rows
+        found = await self._store.log_rows(job_id, numbers)
+        return [records.row(record) for record in found]
 
 
 def _keys(row: dict[str, Any], sort: Sort) -> tuple[Key, ...]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -10,9 +10,12 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from corejob.document import state_key
 from corejob.model import CoreJob
 from corejob.state import FINAL
+from corejob_api.query import logscan
+from corejob_api.query.logfilter import LogFilter
 from corejob_api.query.selection import Row
 from corejob_api.queue import Queue
 from corejob_api.streams import frames
+from corejob_api.streams.frames import Mode
 from corejob_api.tasks import log_failure
 from corejob_api.timing import Clock
 from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
@@ -23,15 +26,41 @@ T = TypeVar("T")
 _PAGE: Final = 1000
 _KEPT: Final = 2000
 _KEPT_BYTES: Final = 8 * 2**20
+_CHUNK_LINES: Final = 500
+_CHUNK_BYTES: Final = 2**16
+_CHUNKS_KEPT_BYTES: Final = 2**20
 _RETRY_FIRST: Final = 0.1
 _RETRY_MOST: Final = 2.0
 
 
 class Line(NamedTuple):
-    """A record: its number, and its JSON for `frames.log_frame`."""
+    """A record, and its JSON for `frames.log_frame`."""
 
-    seq: int
+    record: LogRecord
     text: bytes
+
+    @classmethod
+    def of(cls, record: LogRecord) -> "Line":
+        """A record."""
+        return cls(record, frames.encode_record(record))
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+        return self.record.seq
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return len(self.text) + len(self.record.message)
+
+
+class Chunk(NamedTuple):
+    """Frames of successive records, made once for all followers that have come as far."""
+
+    data: bytes
+    last: int
+    lines: int
 
 
 class State(NamedTuple):
@@ -72,6 +101,8 @@ class Feed:
         self._store = store
         self._now = now
         self._lines: deque[Line] = deque()
+        self._chunks: OrderedDict[tuple[int, Mode], Chunk] = OrderedDict()
+        self._chunk_bytes = 0
         self._bytes = 0
         self._seen: Row | None = None
         self._news = asyncio.Event()
@@ -107,14 +138,37 @@ class Feed:
         entry = self._queue.get(self.job_id)
         return None if entry is None else _state(entry.job, entry.row(self._now()))
 
-    def lines_after(self, seq: int, limit: int) -> list[Line] | None:
-        """Records after number `seq`, the oldest first; None if it has not kept them all."""
+    def has(self, seq: int) -> bool:
+        """Whether it has kept all records after number `seq` that it knows of."""
+        return seq >= self.tail or bool(self._lines and self._lines[0].seq <= seq + 1)
+
+    def lines_after(self, seq: int) -> list[Line]:
+        """Some of the records after number `seq`, the oldest first, if it `has` them."""
         if seq >= self.tail:
             return []
-        if not self._lines or self._lines[0].seq > seq + 1:
-            return None
         skipped = seq + 1 - self._lines[0].seq
-        return list(islice(self._lines, skipped, skipped + limit))
+        found, size = [], 0
+        for line in islice(self._lines, skipped, skipped + _CHUNK_LINES):
+            found.append(line)
+            size += len(line.text)
+            if size >= _CHUNK_BYTES:
+                break
+        return found
+
+    def chunk_after(self, seq: int, mode: Mode) -> Chunk | None:
+        """The frames of `lines_after`; None if there are no such lines."""
+        key = (seq, mode)
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            lines = self.lines_after(seq)
+            if not lines:
+                return None
+            data = b"".join(frames.log_frame(line.seq, line.text, mode) for line in lines)
+            chunk = self._chunks[key] = Chunk(data, lines[-1].seq, len(lines))
+            self._chunk_bytes += len(data)
+            while self._chunk_bytes > _CHUNKS_KEPT_BYTES and len(self._chunks) > 1:
+                self._chunk_bytes -= len(self._chunks.popitem(last=False)[1].data)
+        return chunk
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """An answer of the store, waiting for it as long as it is away."""
@@ -127,9 +181,23 @@ class Feed:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RETRY_MOST)
 
-    async def records_after(self, seq: int, limit: int) -> list[LogRecord]:
-        """Records of the store after number `seq`."""
-        return await self.ask(lambda: self._store.log_after(self.job_id, seq, limit))
+    async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
+        """Records of the store in a range of numbers, of the level and the time that is wanted."""
+        return await self.ask(
+            lambda: self._store.log_scan(
+                self.job_id,
+                after=after,
+                last=last,
+                level=where.level,
+                since=where.since,
+                limit=limit,
+            )
+        )
+
+    async def tail_numbers(self, where: LogFilter) -> list[int]:
+        """Numbers of the last `where.tail` records so far that pass."""
+        last = self.tail
+        return await self.ask(lambda: logscan.last_numbers(self._store, self.job_id, where, last))
 
     async def last_seq(self) -> int:
         """Number of the last record in the store, as it is now."""
@@ -176,15 +244,15 @@ class Feed:
 
     async def _read(self) -> bool:
         """Read what is new; whether there may be more."""
-        found = await self.records_after(self.tail, _PAGE)
+        found = await self.ask(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
         if found:
             # After the records: the gaps before them are then known for certain.
             await self.read_gaps()
             for record in found:
-                self._keep(Line(record.seq, frames.encode_record(record)))
+                self._keep(Line.of(record))
             self.tail = found[-1].seq
         self._wake()
-        return len(found) == _PAGE
+        return bool(found)
 
     async def read_gaps(self) -> None:
         """Look for gaps; those of the records that it knows of are always known already."""
@@ -192,9 +260,9 @@ class Feed:
 
     def _keep(self, line: Line) -> None:
         self._lines.append(line)
-        self._bytes += len(line.text)
+        self._bytes += line.size
         while len(self._lines) > _KEPT or (self._bytes > _KEPT_BYTES and len(self._lines) > 1):
-            self._bytes -= len(self._lines.popleft().text)
+            self._bytes -= self._lines.popleft().size
 
 
 def _state(job: CoreJob, row: Row) -> State:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter, deque
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from corejob.document import state_key
 from corejob.state import FINAL, State
-from corejob_api.query.selection import Row
+from corejob_api.query.logfilter import LogFilter
+from corejob_api.query.logscan import SLICE
+from corejob_api.query.selection import Row, Turns
 from corejob_api.streams import feed, frames
 from corejob_api.streams.feed import Feed, Line
 from corejob_api.streams.frames import Event, Mode
@@ -15,7 +18,7 @@ from corejob_api.streams.stream import Receive, Stream, Streams
 if TYPE_CHECKING:
     from corejob_api.streams.hub import Hub
 
-_BATCH: Final = 500
+_BATCH: Final = 250
 _STATES: Final = 64
 
 
@@ -28,7 +31,8 @@ class Follower(Stream):
         job_id: The job to follow.
         receive: The client's connection, read to its end.
         states: Whether the client wants them; else the log only.
-        resume: Number of the last record that the client has.
+        where: Which records it wants.
+        resume: Number of the last record that it has; None for one that comes for the first time.
     """
 
     def __init__(
@@ -39,13 +43,18 @@ class Follower(Stream):
         receive: Receive,
         *,
         states: bool,
-        resume: int,
+        where: LogFilter,
+        resume: int | None,
     ) -> None:
         super().__init__(f"job {job_id}", streams, receive)
         self._hub = hub
         self._job_id = job_id
         self._with_states = states
-        self._seq = resume
+        self._where = where
+        self._resume = resume
+        self._seq = resume or 0
+        self._told: int | None = None
+        self._behind = False
         self._before = 0
         self._gap = 0
         self._final = False
@@ -92,8 +101,19 @@ class Follower(Stream):
             await self._put(self._state_frames([state]))
         await source.opened()
         self._before = source.tail
-        self._seq = min(self._seq, source.tail)
-        self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
+        if self._resume is None and self._where.tail is not None:
+            await self._skip(source, self._where.tail)
+        else:
+            self._seq = min(self._seq, source.tail)
+            self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
+        self._told = self._seq
+
+    async def _skip(self, source: Feed, tail: int) -> None:
+        """Go to the last records that pass. A gap among those that are skipped is not told."""
+        numbers = await source.tail_numbers(self._where)
+        self._seq = numbers[0] - 1 if numbers else self._before
+        if len(numbers) == tail:
+            self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
 
     async def _round(self, source: Feed) -> bool:
         """Send what is there, and wait for more if that was nothing; whether all is sent."""
@@ -107,18 +127,18 @@ class Follower(Stream):
         if ended and source.current() is None:
             past = await self._past(source)
             states += [past] if past is not None else []
-        found = self._lagged_frames() + self._state_frames(states)
-        lines = await self._lines(source)
-        found += self._line_frames(source, lines)
-        if found:
-            await self._put(found)
-        elif not ended:
-            await self._news.wait()
-        elif source.tail >= last:
+        begin = self._seq
+        found = self._lagged_frames(source) + self._state_frames(states)
+        found += await self._log_frames(source)
+        await self._put(found)
+        self._told = self._seq
+        if found or self._seq > begin:
+            return False
+        if ended and source.tail >= last:
             return True
-        else:
+        if ended:
             source.poke()
-            await self._news.wait()
+        await self._news.wait()
         return False
 
     async def _past(self, source: Feed) -> feed.State | None:
@@ -128,24 +148,66 @@ class Follower(Stream):
             return None
         return feed.State(frames.encode(document), state_key(document), final=True)
 
-    async def _lines(self, source: Feed) -> list[Line]:
-        """The next records, from the feed, or if they are too old for it from the store."""
-        lines = source.lines_after(self._seq, _BATCH)
-        if lines is None:
-            # Not beyond the feed: which records are missing is known up to there.
-            most = min(_BATCH, source.tail - self._seq)
-            records = await source.records_after(self._seq, most)
-            lines = [Line(record.seq, frames.encode_record(record)) for record in records]
-        return lines
+    async def _log_frames(self, source: Feed) -> list[bytes]:
+        """The next records and gaps."""
+        if not source.has(self._seq):
+            lines, reached = await self._from_store(source)
+            return self._line_frames(source, lines, reached)
+        if not self._where.chooses:
+            return self._shared_frames(source)
+        lines = source.lines_after(self._seq)
+        reached = lines[-1].seq if lines else self._seq
+        return self._line_frames(source, await self._passing(lines), reached)
 
-    def _line_frames(self, source: Feed, lines: list[Line]) -> list[bytes]:
+    def _shared_frames(self, source: Feed) -> list[bytes]:
+        """Those that all followers get who have come as far."""
         found = self._gap_frames(source)
+        chunk = source.chunk_after(self._seq, self._mode(self._seq + 1))
+        if chunk is None:
+            return found
+        within = self._seq < self._before < chunk.last
+        if within or self._next_gap(source) < chunk.last:
+            lines = source.lines_after(self._seq)
+            return found + self._line_frames(source, lines, lines[-1].seq)
+        self._seq = chunk.last
+        self._count(Event.LOG, chunk.lines)
+        return [*found, chunk.data, *self._gap_frames(source)]
+
+    async def _from_store(self, source: Feed) -> tuple[list[Line], int]:
+        """Records that are too old for the feed, and how far they go.
+
+        Not beyond the feed: which records are missing is known up to there.
+        """
+        last = min(source.tail, self._seq + (SLICE if self._where.chooses else _BATCH))
+        records = await source.scan(self._where, self._seq, last, _BATCH)
+        reached = records[-1].seq if records else last
+        return await self._passing([Line.of(record) for record in records]), reached
+
+    async def _passing(self, lines: list[Line]) -> list[Line]:
+        if not self._where.chooses:
+            return lines
+        turns = Turns()
+        found = []
         for line in lines:
-            found.append(frames.log_frame(line.seq, line.text, self._mode(line.seq)))
-            self._seq = line.seq
-            found += self._gap_frames(source)
-        self._count(Event.LOG, len(lines))
+            if self._where.passes(line.record):
+                found.append(line)
+            await turns.give_way()
         return found
+
+    def _line_frames(self, source: Feed, lines: list[Line], reached: int) -> list[bytes]:
+        """Frames of records and of the gaps between them, up to number `reached`."""
+        found = []
+        for line in lines:
+            self._seq = line.seq - 1
+            found += self._gap_frames(source)
+            found.append(frames.log_frame(line.seq, line.text, self._mode(line.seq)))
+        self._seq = reached
+        self._count(Event.LOG, len(lines))
+        return found + self._gap_frames(source)
+
+    def _next_gap(self, source: Feed) -> float:
+        """After which record the next gap is."""
+        return source.gaps[self._gap].after_seq if self._gap < len(source.gaps) else inf
 
     def _mode(self, seq: int) -> Mode:
         if seq <= self._before:
@@ -154,17 +216,20 @@ class Follower(Stream):
 
     def _gap_frames(self, source: Feed) -> list[bytes]:
         found = []
-        while self._gap < len(source.gaps) and source.gaps[self._gap].after_seq <= self._seq:
+        while self._next_gap(source) <= self._seq:
             found.append(frames.gap_frame(source.gaps[self._gap]))
             self._gap += 1
         if found:
             self._count(Event.GAP, len(found))
         return found
 
-    def _lagged_frames(self) -> list[bytes]:
-        if not self._dropped:
+    def _lagged_frames(self, source: Feed) -> list[bytes]:
+        """Said once whenever it falls behind: the feed has gone on, the store has the rest."""
+        was, self._behind = self._behind, self._seq >= self._before and not source.has(self._seq)
+        if not self._dropped and (was or not self._behind):
             return []
-        data, self._dropped = frames.encode({"dropped": self._dropped}), 0
+        behind = source.tail - self._seq
+        data, self._dropped = frames.encode({"dropped": self._dropped, "behind": behind}), 0
         self._count(Event.LAGGED, 1)
         return [frames.frame(Event.LAGGED, data, self._seq)]
 
@@ -174,9 +239,17 @@ class Follower(Stream):
             self._final = self._final or state.final
             if self._with_states and state.key != self._shown:
                 self._shown = state.key
-                found.append(frames.frame(Event.STATE, state.document, self._seq))
+                found.append(frames.frame(Event.STATE, state.document, self._place()))
         self._count(Event.STATE, len(found))
         return found
+
+    def _place(self) -> int | None:
+        """What a frame says as id; nothing before it is known where the tail begins."""
+        unknown = self._told is None and self._resume is None and self._where.tail is not None
+        return None if unknown else self._seq
+
+    def _passed(self) -> int | None:
+        return self._told if self._where.chooses else None
 
     def _close_frame(self) -> bytes:
         expected = [Event.STATE, Event.LOG] if self._with_states else [Event.LOG]

@@ -30,6 +30,14 @@ class Mode(StrEnum):
     AFTER = "postlog"
 
 
+def alive(seq: int | None) -> bytes:
+    """What a silent stream says: a comment, and how far it has come, if that is news.
+
+    An `id` without data is no event, but clients remember it (HTML standard, 9.2.6).
+    """
+    return KEEP_ALIVE if seq is None else f": keep-alive\nid: {records.number(seq)}\n\n".encode()
+
+
 def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
     """A frame; data is JSON, so one line.
 

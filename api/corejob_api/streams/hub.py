@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from corejob_api.metrics import Metrics
+from corejob_api.query.logfilter import EVERYTHING, LogFilter
 from corejob_api.queue import Queue
 from corejob_api.streams.feed import Feed
 from corejob_api.streams.follower import Follower
@@ -61,10 +62,18 @@ class Hub:
         return len(self._feeds)
 
     def follow(
-        self, job_id: str, receive: Receive, *, states: bool = True, resume: int = 0
+        self,
+        job_id: str,
+        receive: Receive,
+        *,
+        states: bool = True,
+        where: LogFilter = EVERYTHING,
+        resume: int | None = None,
     ) -> Follower:
         """A stream of a job for a client."""
-        return Follower(self, self._streams, job_id, receive, states=states, resume=resume)
+        return Follower(
+            self, self._streams, job_id, receive, states=states, where=where, resume=resume
+        )
 
     def summary(self, receive: Receive) -> Summary:
         """A stream of the queue's counts for a client."""

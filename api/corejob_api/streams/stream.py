@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self
 
 from corejob_api.metrics import Metrics
-from corejob_api.streams.frames import KEEP_ALIVE
+from corejob_api.streams import frames
 from corejob_api.tasks import log_failure
 
 Receive = Callable[[], Awaitable[Any]]
@@ -79,6 +79,10 @@ class Stream(ABC):
     async def _make(self) -> None:
         """Make all frames, and hand them over by `_put`; the stream ends with it."""
 
+    def _passed(self) -> int | None:
+        """Number of the record that it has come to, if its client can't know that from frames."""
+        return None
+
     # --- what Falcon does -------------------------------------------------------------------------
 
     def __aiter__(self) -> Self:
@@ -93,7 +97,7 @@ class Stream(ABC):
             async with asyncio.timeout(self._streams.keep_alive):
                 chunk = await self._chunks.get()
         except TimeoutError:
-            return KEEP_ALIVE
+            return frames.alive(self._passed())
         if chunk is None:
             self._over = True
             raise StopAsyncIteration

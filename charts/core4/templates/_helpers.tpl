@@ -156,7 +156,7 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: {{ .ready }}, port: {{ .port }}}
+  httpGet: {path: {{ .ready | quote }}, port: {{ .port }}}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 3
@@ -168,4 +168,46 @@ readinessProbe:
 {{- range index ($root.Files.Get "files/rbac.yaml" | fromYaml) (index . 1) }}
 - {{ omit . "why" | toYaml | nindent 2 | trim }}
 {{- end }}
+{{- end -}}
+
+{{/* The recorder's container. */}}
+{{- define "core4.recorder" -}}
+- name: recorder
+  image: {{ include "core4.image" . | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [core4-recorder]
+  env:
+    {{- include "core4.env" . | nindent 4 }}
+    {{- include "core4.storeUrl" . | nindent 4 }}
+    - name: CORE4_PORT
+      value: "5002"
+    {{- if .Values.store.existingSecret }}
+    # There may be others, now or during an update; by this name they know each other.
+    - name: CORE4_RECORDER_IDENTITY
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    {{- end }}
+    - name: CORE4_RETENTION_MAX_AGE_DAYS
+      value: {{ .Values.retention.maxAgeDays | quote }}
+    - name: CORE4_RETENTION_MAX_SIZE
+      value: {{ .Values.retention.maxSize | quote }}
+    - name: CORE4_RETENTION_DRY_RUN
+      value: {{ .Values.retention.dryRun | quote }}
+    {{- with .Values.recorder.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  ports:
+    - name: recorder
+      containerPort: 5002
+  {{- include "core4.probes" (dict "port" "recorder" "ready" "/readyz") | nindent 2 }}
+  resources: {{- toYaml .Values.recorder.resources | nindent 4 }}
+  securityContext: {{- include "core4.securityContext" . | nindent 4 }}
+  volumeMounts:
+    {{- if not .Values.store.existingSecret }}
+    - name: journal
+      mountPath: /var/lib/core4
+    {{- end }}
+    - name: tmp
+      mountPath: /tmp
 {{- end -}}

@@ -20,7 +20,7 @@ _PAUSE_S: Final = 1.0
 class Census:
     """Counts the jobs as they change, and stores at most one count a second, the latest.
 
-    A count that is stored already, by the recorder before this one, is not stored again.
+    A count that is stored already, by another recorder or the one before, is not stored again.
 
     Args:
         jobs: The CoreJobs; nothing may be in it yet.
@@ -42,6 +42,8 @@ class Census:
         self._pause = pause
         self._tally = Tally()
         self._news = asyncio.Event()
+        self._mine = asyncio.Event()
+        self._mine.set()
         self._task: asyncio.Task[None] | None = None
         self._tally.listen(self._news.set)
         jobs.listen(self._changed)
@@ -51,13 +53,21 @@ class Census:
         self._news.set()  # an empty queue is a count too
         self._task = asyncio.create_task(self._run(), name="census")
 
+    def assign(self, *, mine: bool) -> None:
+        """Say whether it is this recorder that stores the counts; counting goes on in any case."""
+        if mine and not self._mine.is_set():
+            self._news.set()  # the one before may have missed the latest
+            self._mine.set()
+        elif not mine:
+            self._mine.clear()
+
     async def stop(self) -> None:
         """Stop, and hand over the last count without a pause before it."""
         if self._task is None:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._news.is_set():
+        if self._news.is_set() and self._mine.is_set():
             self._submit()
 
     def _changed(self, name: str, _old: Any, new: Any) -> None:
@@ -68,7 +78,10 @@ class Census:
 
     async def _run(self) -> None:
         while True:
+            await self._mine.wait()
             await self._news.wait()
+            if not self._mine.is_set():
+                continue
             try:
                 await self._submit()
             except Exception:

@@ -9,9 +9,10 @@ from corejob.document import document
 from corejob.model import CoreJob
 from corejob.state import State
 from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.intake import Intake
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import Append, NewGap, PutDocument, Settle, Source
+from corejob_journal.store.records import NewGap, PutDocument, Settle, Source, StreamState
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
@@ -19,6 +20,7 @@ from corejob_kube.resources import PODS
 log = logging.getLogger(__name__)
 
 _GONE = "the pod was gone before its log could be read"
+_GONE_SINCE = "the pod was gone before the rest of its log could be read"
 
 
 class Keeper:
@@ -85,6 +87,26 @@ class Keeper:
         return bool(found)
 
     async def _give_up(self, job: CoreJob, trial: int) -> None:
+        """Settle a log that nobody can read any more, and name what is missing of it."""
+        stream = await self._commits.call(lambda writer: writer.trial_stream(job.id, trial))
+        if stream is None or stream.settled:
+            stream = await self._open(job, trial)
+        intake = Intake(stream)
+        if stream.position.stamp and not stream.done:
+            intake.lose_tail("PodGone", _GONE_SINCE)
+        elif not stream.done:
+            text = f"{_GONE}: nothing is known of trial {trial}"
+            intake.lose(NewGap(None, None, text, "PodGone"))
+        stored = await self._commits.submit([*intake.flush(), Settle(stream)])
+        if any(answer.stale for answer in stored):
+            raise RuntimeError("somebody else stores this log as well")  # and is looked at again
+        state = stored[-1].state
+        if state is not None and state.lost:
+            self._metrics.lost.inc()
+            log.warning("%s trial %d: %s", job.name, trial, state.message)
+        self._status.log(job.name, trial, state, complete=True)
+
+    async def _open(self, job: CoreJob, trial: int) -> StreamState:
         source = Source(
             job_id=job.id,
             qual_name=job.qual_name,
@@ -94,10 +116,4 @@ class Keeper:
             pod=job.status.pod,
             hostname=job.status.node,
         )
-        stream = await self._commits.call(lambda writer: writer.open_stream(source))
-        gap = NewGap(None, None, f"{_GONE}: nothing is known of trial {trial}", "PodGone")
-        append = Append(stream, expect=0, token=1, position=stream.position, gaps=[gap])
-        stored = await self._commits.submit([append, Settle(stream)])
-        self._metrics.lost.inc()
-        log.warning("%s trial %d: %s", job.name, trial, gap.reason)
-        self._status.log(job.name, trial, stored[-1].state, complete=True)
+        return await self._commits.call(lambda writer: writer.open_stream(source))

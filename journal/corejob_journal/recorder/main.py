@@ -5,13 +5,19 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from corejob import model
+from corejob_journal.recorder import retain
 from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.retention import Retention
 from corejob_journal.recorder.server import Server
 from corejob_journal.recorder.settings import Settings, from_environment
-from corejob_journal.recorder.supervisor import Supervisor
-from corejob_journal.store import StoreUnavailable, Writer
+from corejob_journal.recorder.shares import SHARED_DUTIES
+from corejob_journal.recorder.supervisor import Supervisor, utc_now
+from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube import logs
 from corejob_kube.client import Kube
 
@@ -51,16 +57,51 @@ async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.E
     writer = await open_store(settings.store_url)
     try:
         async with await Kube.load(user_agent="core4-recorder") as kube:
-            supervisor = Supervisor(kube, settings.namespace, writer, Metrics())
+            supervisor = Supervisor(
+                kube, settings.namespace, writer, Metrics(), identity=settings.identity
+            )
             running.append(supervisor)
             starting = asyncio.create_task(supervisor.start(), name="start")
             starting.add_done_callback(_log_failure)
-            await stop.wait()
+            async with retaining(settings, supervisor, starting):
+                await stop.wait()
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await supervisor.stop()
     finally:
         await writer.close()
+
+
+@asynccontextmanager
+async def retaining(
+    settings: Settings, supervisor: Supervisor, started: "asyncio.Future[None]"
+) -> AsyncIterator[None]:
+    """Retention beside the recording, once all CoreJobs are known."""
+    if not settings.retention.is_set:
+        yield
+        return
+    store = await Store.open(settings.store_url)
+    retention = Retention(
+        store=store,
+        commits=supervisor.commits,
+        policy=settings.retention,
+        kept=lambda: {model.parse(body).id for body in supervisor.jobs},
+        mine=lambda: supervisor.membership.owns(SHARED_DUTIES),
+        metrics=supervisor.metrics,
+        now=utc_now,
+    )
+
+    async def run() -> None:
+        await started
+        await retention.run_forever()
+
+    task = asyncio.create_task(run(), name="retention")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await store.close()
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:
@@ -77,13 +118,15 @@ async def _main(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Run the recorder; its settings come from the environment."""
+    """Run the recorder, or its command `retention`; settings come from the environment."""
     try:
         settings = from_environment(os.environ)
         logs.configure(settings.log_level)
     except ValueError as error:
         sys.stderr.write(f"core4-recorder: {error}\n")
         return 2
+    if len(sys.argv) > 1 and sys.argv[1] == "retention":
+        return retain.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     asyncio.run(_main(settings))
     return 0

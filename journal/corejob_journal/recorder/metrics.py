@@ -39,3 +39,18 @@ class Metrics:
         self.journaled = Counter(
             "core4_recorder_journaled_jobs", "Past jobs taken over.", registry=self.registry
         )
+        self.deleted_jobs = Counter(
+            "core4_recorder_retention_jobs",
+            "Past jobs that retention deleted.",
+            registry=self.registry,
+        )
+        self.deleted_bytes = Counter(
+            "core4_recorder_retention_bytes",
+            "About what they took in the store.",
+            registry=self.registry,
+        )
+        self.stored_bytes = Gauge(
+            "core4_recorder_stored_bytes",
+            "About what all jobs take in the store, as of the last look of retention.",
+            registry=self.registry,
+        )

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from corejob_journal.recorder import policy
+from corejob_journal.recorder.policy import Policy
+
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STORE: Final = "sqlite:////var/lib/core4/journal.db"
 
@@ -16,13 +19,17 @@ class Settings:
     Attributes:
         namespace: The namespace that is served.
         store_url: The store; it may hold a password.
+        retention: How long past jobs are kept.
+        identity: Name of this recorder's pod if there may be others; None: it is the only one.
     """
 
     namespace: str
     store_url: str = field(default=_STORE, repr=False)
+    identity: str | None = None
     host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: probes and scrapes come from outside
     port: int = 5002
     log_level: str = "INFO"
+    retention: Policy = field(default_factory=Policy)
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -42,7 +49,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     return Settings(
         namespace=namespace,
         store_url=environ.get("CORE4_STORE_URL") or _STORE,
+        identity=environ.get("CORE4_RECORDER_IDENTITY") or None,
         host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
         port=int(port),
         log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),
+        retention=policy.from_environment(environ),
     )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from corejob.names import LABEL_COREJOB
@@ -13,8 +14,10 @@ from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.follower import Follower, StaleError, Tools
 from corejob_journal.recorder.keeper import Keeper
+from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
+from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.recorder.workqueue import Workqueue
 from corejob_journal.store import Writer
@@ -36,7 +39,16 @@ def utc_now() -> datetime:
 
 
 class Supervisor:
-    """The recorder without its web server: watches, followers, keeper, census."""
+    """The recorder without its web server: watches, followers, keeper, census.
+
+    Args:
+        kube: The API server.
+        namespace: The namespace that is served.
+        writer: The store.
+        metrics: What is counted.
+        identity: Name of this recorder's pod if there may be others; they share the work.
+        now: The clock.
+    """
 
     def __init__(
         self,
@@ -45,9 +57,11 @@ class Supervisor:
         writer: Writer,
         metrics: Metrics,
         *,
+        identity: str | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.metrics = metrics
+        self.membership = Membership(kube, namespace, identity, now)
         self.jobs = Informer(kube, COREJOBS, namespace)
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = Commits(writer, metrics)
@@ -62,7 +76,7 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._settled: set[str] = set()
         self._ready = False
-        keeper = Keeper(
+        self._keeper = Keeper(
             kube=kube,
             namespace=namespace,
             jobs=self.jobs,
@@ -73,8 +87,9 @@ class Supervisor:
             followed=self._is_followed,
             now=now,
         )
-        self._queue = Workqueue(keeper.look, workers=_WORKERS)
+        self._queue = Workqueue(self._look, workers=_WORKERS)
         self._sweep: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin; returns when the first lists are in and all their pods have followers."""
@@ -84,23 +99,22 @@ class Supervisor:
         self.jobs.start()
         self.pods.start()
         await self.jobs.synced()
-        self._census.start()
         await self.pods.synced()
-        uids = [body["metadata"]["uid"] for body in self.pods]
-        known = await self.commits.call(lambda writer: writer.streams(uids))
-        self._settled.update(uid for uid, stream in known.items() if stream.settled)
-        self._ready = True
-        for body in self.pods:
-            self._consider(pods.parse(body))
+        await self.membership.join()
+        self._census.assign(mine=self.membership.owns(SHARED_DUTIES))
+        self._census.start()
+        self.membership.listen(self._share)
+        await self._take()
         self._queue.start()
         self._sweep = asyncio.create_task(self._sweep_forever(), name="sweep")
 
     async def stop(self) -> None:
         """Stop reading, store what was read, say what is known."""
         self._ready = False
-        if self._sweep is not None:
-            self._sweep.cancel()
-            await asyncio.gather(self._sweep, return_exceptions=True)
+        helpers = [task for task in (self._sweep, self._taking) if task is not None]
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
         await self._queue.stop()
         await self.pods.stop()
         await self.jobs.stop()
@@ -112,12 +126,44 @@ class Supervisor:
         await self.commits.close(_STOP_WITHIN_S)
         await self._cookies.close(1.0)
         await self._status.close(1.0)
+        await self.membership.leave()
 
     def _is_followed(self, name: str, trial: int) -> bool:
         return any(
             follower.pod.child.corejob == name and follower.pod.child.trial == trial
             for follower in self._followers.values()
         )
+
+    async def _look(self, name: str) -> None:
+        if self.membership.owns(name):
+            await self._keeper.look(name)
+
+    def _share(self) -> None:
+        """Recorders came or went: let go of what is another's now, take what is this one's.
+
+        A follower that is let go of hands over to the store what it has read. Who takes the log on
+        begins from the store's position, and anew if that moves under its hands.
+        """
+        if not self._ready:
+            return
+        self._census.assign(mine=self.membership.owns(SHARED_DUTIES))
+        for uid, follower in self._followers.items():
+            if not self.membership.owns(follower.pod.child.corejob):
+                self._tasks[uid].cancel()
+        if self._taking is not None:
+            self._taking.cancel()
+        self._taking = asyncio.create_task(self._take(), name="take")
+
+    async def _take(self) -> None:
+        """Follow the pods that are this recorder's, but those whose log is in the store already."""
+        uids = [body["metadata"]["uid"] for body in self.pods]
+        known = await self.commits.call(lambda writer: writer.streams(uids))
+        self._settled.update(uid for uid, stream in known.items() if stream.settled)
+        self._ready = True
+        for body in self.pods:
+            self._consider(pods.parse(body))
+        for body in self.jobs:
+            self._queue.add(body["metadata"]["name"])
 
     # --- events -----------------------------------------------------------------------------
 
@@ -146,9 +192,12 @@ class Supervisor:
             return
         if pod.uid in self._followers or pod.uid in self._settled:
             return
+        if not self.membership.owns(pod.child.corejob):
+            return
         if pod.started or pod.over:
             follower = self._followers[pod.uid] = Follower(self._tools, pod)
             task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
+            task.add_done_callback(partial(self._ended, follower))
             self._tasks[pod.uid] = task
             self.metrics.followers.set(len(self._followers))
         elif self._is_second(pod):
@@ -161,21 +210,25 @@ class Supervisor:
         return bool(log_status.get("complete")) and log_status.get("trial") == pod.child.trial
 
     async def _follow(self, follower: Follower) -> None:
-        uid, name = follower.pod.uid, follower.pod.child.corejob
         try:
             await follower.run()
             if self.pods.get(follower.pod.child.name) is not None:
-                self._settled.add(uid)
+                self._settled.add(follower.pod.uid)
         except StaleError:
             log.info("the log of %s is stored by another process too", follower.pod.child.name)
             self._again(follower.pod)
         except Exception:
             log.exception("following %s failed", follower.pod.child.name)
             self._again(follower.pod)
-        finally:
-            del self._followers[uid], self._tasks[uid]
-            self.metrics.followers.set(len(self._followers))
-        self._queue.add(name)
+
+    def _ended(self, follower: Follower, task: "asyncio.Task[None]") -> None:
+        """A task that is cancelled before its first step does not get to say so itself."""
+        del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
+        self.metrics.followers.set(len(self._followers))
+        if task.cancelled():
+            self._again(follower.pod)  # it may have become this recorder's again meanwhile
+        else:
+            self._queue.add(follower.pod.child.corejob)
 
     def _again(self, pod: JobPod) -> None:
         """Follow anew, from the store's position; also a pod that is gone: its loss has a name."""

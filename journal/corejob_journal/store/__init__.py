@@ -5,20 +5,29 @@ Many processes read (`Store`), one writes (`Writer`). `docs/journal.md` argues t
 
 from corejob_journal.store.errors import SchemaError, StoreError, StoreUnavailable
 from corejob_journal.store.history import Steps
+from corejob_journal.store.past import Order, PastJob, Place, Wanted
 from corejob_journal.store.reader import Store
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
+from corejob_journal.store.retention import Candidate
+from corejob_journal.store.tally import Kind
 from corejob_journal.store.writer import Writer
 
 __all__ = [
+    "Candidate",
     "Gap",
+    "Kind",
     "LogRecord",
     "LogState",
+    "Order",
     "OutputRecord",
+    "PastJob",
+    "Place",
     "QueueCount",
     "SchemaError",
     "Steps",
     "Store",
     "StoreError",
     "StoreUnavailable",
+    "Wanted",
     "Writer",
 ]

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from corejob_journal.store import history, schema
+from corejob_journal.store import history, schema, tally
 from corejob_journal.store.records import (
     AddCount,
     Append,
@@ -188,13 +188,16 @@ class Batch:
 
     def _document(self, put_document: PutDocument) -> None:
         document = put_document.document
+        enqueued = document.get("enqueued") or {}
         self._documents[put_document.job_id] = {
             "job_id": put_document.job_id,
             "qual_name": document["qual_name"],
             "state": document["state"],
-            "enqueued_at": _epoch((document.get("enqueued") or {}).get("at")),
-            "finished_at": _epoch(document.get("finished_at")),
+            "username": enqueued.get("username"),
+            "enqueued_at": enqueued.get("at") or "",
+            "finished_at": document.get("finished_at") or "",
             "journaled_at": put_document.journaled_at,
+            "size": len(msgspec.json.encode(document)),
             "document": dict(document),
         }
         self._changed.add(put_document.job_id)
@@ -206,9 +209,20 @@ class Batch:
         self._update(schema.stream, _STREAM_FIELDS, self._streams.values())
         self._update(schema.job_log, _JOB_FIELDS, self._jobs.values())
         self._write_cookies()
-        put(self._connection, schema.job, list(self._documents.values()))
+        self._write_documents()
         if self._changed:
             touch(self._connection, self._changed)
+
+    def _write_documents(self) -> None:
+        if not self._documents:
+            return
+        tally.lock(self._connection)
+        difference = tally.Difference.none()
+        difference.add(tally.known(self._connection, list(self._documents)), -1)
+        rows = list(self._documents.values())
+        put(self._connection, schema.job, rows)
+        difference.add(tally.known(self._connection, list(self._documents)))
+        difference.write(self._connection)
 
     def _insert(self, table: sa.Table, rows: list[Row]) -> None:
         if rows:
@@ -239,10 +253,3 @@ def _update_statement(table: sa.Table, fields: Sequence[str]) -> sa.Update:
     key, *others = fields
     binds: dict[str, Any] = {name: sa.bindparam(f"_{name}") for name in others}
     return sa.update(table).where(table.c[key] == sa.bindparam(f"_{key}")).values(binds)
-
-
-def _epoch(text: str | None) -> float | None:
-    """Seconds since the epoch of a time of the job document (UTC without offset)."""
-    if text is None:
-        return None
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

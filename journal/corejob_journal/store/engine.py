@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 _BUSY_S: Final = 5.0
 """How long SQLite waits for another writer's transaction before it says `locked`."""
+_IDLE_MS: Final = 5_000
+"""How long a writer may say nothing within a transaction before PostgreSQL takes its locks back: a
+process that hangs must not hold up the recorder that takes its work over."""
 _READERS: Final = 4
 _CACHE_KIB: Final = 16 * 1024
 _WAL_LIMIT_BYTES: Final = 64 * 2**20
@@ -115,6 +118,13 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:
             connection.exec_driver_sql(begin)
+
+    elif writer:
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: Any, _record: Any) -> None:
+            connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+            connection.commit()
 
     return engine
 

@@ -1,16 +1,19 @@
 """`Store`: what the API asks. Each call is a few indexed rows; none blocks the event loop."""
 
 import functools
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import history, schema
+from corejob_journal.store import history, past, retention, schema, tally
 from corejob_journal.store.changes import Changes
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
+from corejob_journal.store.past import Order, PastJob, Place, Wanted
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
+from corejob_journal.store.retention import Candidate
+from corejob_journal.store.tally import Kind
 
 _LOG = (
     sa.select(
@@ -55,6 +58,10 @@ _GAPS = (
     .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
     .order_by(schema.gap.c.after_seq, schema.gap.c.no)
 )
+_FULL_CHARACTERS: Final = 2**21
+"""Messages of a read, though each may have a million: who reads on and on needs no more at once."""
+_MOST_NUMBERS: Final = 500
+_LAZILY: Final = {"stream_results": True, "max_row_buffer": 250}
 _STATE = sa.select(
     schema.job_log.c.last_seq,
     schema.job_log.c.settled_trial,
@@ -73,6 +80,18 @@ def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
     )
     rows: Any = connection.execute(query)
     return dict(rows.all())
+
+
+def _passing(
+    after: int, last: int, level: int, since: float | None
+) -> list[sa.ColumnElement[bool]]:
+    """A range of a log, and what its records must be to count."""
+    found = [schema.log.c.seq > after, schema.log.c.seq <= last]
+    if level > 0:
+        found.append(schema.log.c.levelno >= level)
+    if since is not None:
+        found.append(schema.log.c.epoch >= since)
+    return found
 
 
 def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
@@ -108,10 +127,87 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
+    async def _some(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
+        """The first rows, as many as have messages of a sensible length together."""
+
+        def read(connection: sa.Connection) -> list[Any]:
+            found, size = [], 0
+            lazily = connection.execution_options(**_LAZILY)
+            with lazily.execute(query, {"job_id": job_id}) as rows:
+                for row in rows:
+                    found.append(row)
+                    size += len(row.message)
+                    if size >= _FULL_CHARACTERS:
+                        break
+            return found
+
+        return await self._database.run(read)
+
     async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> list[LogRecord]:
-        """Records after number `seq`, oldest first."""
+        """Records after number `seq`, oldest first; fewer, but one at least, if they are long."""
         query = _LOG.where(schema.log.c.seq > seq).order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._rows(query, job_id=job_id)]
+        return [LogRecord(*row) for row in await self._some(query, job_id)]
+
+    async def log_scan(
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        limit: int = 1000,
+    ) -> list[LogRecord]:
+        """Records above number `after` up to `last` that are of a level and a time, oldest first.
+
+        Fewer than `limit`, but one at least, if they are long: only an empty answer is the end.
+        Each row of the range may be looked at: who has a long one asks for it slice by slice.
+        """
+        query = _LOG.where(*_passing(after, last, level, since))
+        query = query.order_by(schema.log.c.seq).limit(limit)
+        return [LogRecord(*row) for row in await self._some(query, job_id)]
+
+    async def log_texts(
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[int, str, dict[str, Any] | None]]:
+        """Number, message and exception of the records that `log_scan` would give."""
+        query = (
+            sa.select(schema.log.c.seq, schema.log.c.message, schema.log.c.exception)
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
+            .where(*_passing(after, last, level, since))
+            .order_by(schema.log.c.seq)
+            .limit(limit)
+        )
+        return await self._some(query, job_id)
+
+    async def log_numbers(
+        self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
+    ) -> list[int]:
+        """Numbers of the records that `log_scan` would give, all of the range."""
+        query = (
+            sa.select(schema.log.c.seq)
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
+            .order_by(schema.log.c.seq)
+        )
+        return [row[0] for row in await self._rows(query)]
+
+    async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
+        """The records that have these numbers, in their order."""
+        found: dict[int, LogRecord] = {}
+        for start in range(0, len(numbers), _MOST_NUMBERS):
+            some = list(numbers[start : start + _MOST_NUMBERS])
+            rows = await self._rows(_LOG.where(schema.log.c.seq.in_(some)), job_id=job_id)
+            found.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
+        return [found[number] for number in numbers if number in found]
 
     async def log_page(
         self, job_id: str, *, offset: int, limit: int, descending: bool = False
@@ -150,6 +246,34 @@ class Store:
         rows = await self._rows(query)
         return dict(rows[0][0]) if rows else None
 
+    async def past_kinds(self) -> Mapping[Kind, int]:
+        """How many past jobs there are of each kind that there is one of."""
+        return await self._database.run(tally.read)
+
+    async def past_page(
+        self, wanted: Wanted, order: Order, window: Callable[[int], tuple[int, int]]
+    ) -> list[PastJob]:
+        """A page of past jobs.
+
+        Args:
+            wanted: Which jobs.
+            order: In which order.
+            window: Called, in a thread, with how many jobs fit; gives offset and limit.
+        """
+        work = functools.partial(past.page, wanted=wanted, order=order, window=window)
+        return await self._database.run(work)
+
+    async def past_after(
+        self, wanted: Wanted, order: Order, place: Place | None, limit: int
+    ) -> list[PastJob]:
+        """The first past jobs behind a place of the order; None is its beginning."""
+        work = functools.partial(past.after, wanted=wanted, order=order, place=place, limit=limit)
+        return await self._database.run(work)
+
+    async def past_documents(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The documents of these past jobs, in their order; without those that are gone."""
+        return await self._database.run(functools.partial(past.pick, job_ids=job_ids))
+
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
@@ -185,6 +309,24 @@ class Store:
             history.page_steps, steps=steps, offset=offset, limit=limit, descending=descending
         )
         return await self._database.run(work)
+
+    async def stored_bytes(self) -> int:
+        """About what all jobs take in the store."""
+        return await self._database.run(retention.stored_bytes)
+
+    async def oldest(self, behind: Candidate | None, limit: int) -> list[Candidate]:
+        """Past jobs in the order in which the journal took them over, behind one of them."""
+        work = functools.partial(retention.oldest, behind=behind, limit=limit)
+        return await self._database.run(work)
+
+    async def orphans(self, behind: str, before: str, limit: int) -> list[str]:
+        """Ids between two others of jobs that have a log and no document."""
+        work = functools.partial(retention.orphans, behind=behind, before=before, limit=limit)
+        return await self._database.run(work)
+
+    async def history_older(self, before: float) -> int:
+        """How many rows of the queue's history say nothing of the time since then."""
+        return await self._database.run(functools.partial(retention.count_history, before=before))
 
     async def ping(self) -> None:
         """Return if the store answers and has its tables."""

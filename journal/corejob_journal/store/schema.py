@@ -16,6 +16,8 @@ metadata: Final = sa.MetaData(
 # SQLite makes only an INTEGER PRIMARY KEY its row number.
 _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _JSON: Final = sa.JSON(none_as_null=True)
+# By code points, as SQLite and Python do, whatever the language of a PostgreSQL database.
+_ORDERED: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _ZERO: Final = sa.text("0")
 _FALSE: Final = sa.false()
 
@@ -107,19 +109,50 @@ gap: Final = sa.Table(
 job: Final = sa.Table(
     "job",
     metadata,
-    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("job_id", _ORDERED, primary_key=True),
     sa.Column("qual_name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("enqueued_at", sa.Double),
-    sa.Column("finished_at", sa.Double),
+    sa.Column("username", _ORDERED),
+    sa.Column("enqueued_at", _ORDERED, nullable=False),
+    sa.Column("finished_at", _ORDERED, nullable=False),
     sa.Column("journaled_at", sa.Double, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("document", _JSON, nullable=False),
     sa.Index(None, "qual_name", "state", "job_id"),
     sa.Index(None, "state", "job_id"),
-    sa.Index(None, "finished_at"),
-    sa.Index(None, "journaled_at"),
+    sa.Index(None, "username", "job_id"),
+    sa.Index(None, "enqueued_at", "job_id"),
+    sa.Index(None, "finished_at", "job_id"),
+    sa.Index(None, "journaled_at", "job_id"),
 )
-"""Past jobs. Times are seconds since the epoch; ids ascend with the time of enqueueing."""
+# With the kind, so that who looks for the latest of a kind need not look at each row.
+sa.Index(
+    "ix_job_finished_at_latest",
+    job.c.finished_at.desc(),
+    job.c.job_id,
+    job.c.qual_name,
+    job.c.state,
+)
+"""Past jobs. What is beside the document is there to be found by, and says the same as it: times
+are its texts, empty for null. `size` is the document's, in bytes. Ids ascend with time."""
+
+tally: Final = sa.Table(
+    "tally",
+    metadata,
+    sa.Column("qual_name", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("jobs", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many past jobs there are of each kind, and how large their documents: counting takes long."""
+
+dropped: Final = sa.Table(
+    "dropped",
+    metadata,
+    sa.Column("job", sa.ForeignKey(job_log.c.no, ondelete="CASCADE"), primary_key=True),
+)
+"""Logs whose job retention took away: what is left of them goes bit by bit."""
 
 cookie: Final = sa.Table(
     "cookie",

@@ -35,6 +35,18 @@ def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) 
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
+def adding(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or add their numbers to those of the same primary key."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others = {
+        name: table.c[name] + statement.excluded[name] for name in rows[0] if name not in keys
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
 def touch(connection: sa.Connection, job_ids: Collection[str]) -> None:
     """Tell readers, at the commit, that these jobs changed."""
     ids = sorted(job_ids)

@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import migrate, schema
+from corejob_journal.store import migrate, retention, schema
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.reader import cookies, log_state
@@ -85,6 +85,11 @@ class Writer:
         uids = sorted(set(pod_uids))
         return await self._database.run(functools.partial(_streams, uids=uids))
 
+    async def trial_stream(self, job_id: str, trial: int) -> StreamState | None:
+        """The stream of a trial's last pod; None if the store knows none."""
+        work = functools.partial(_trial_stream, job_id=job_id, trial=trial)
+        return await self._database.run(work)
+
     async def log_state(self, job_id: str) -> LogState | None:
         """How far a job's log has come; None if the store knows none."""
         return await self._database.run(functools.partial(log_state, job_id=job_id))
@@ -92,6 +97,23 @@ class Writer:
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
+
+    async def drop(self, job_ids: Sequence[str]) -> int:
+        """Take past jobs away, and note their logs for `sweep`; how many there were."""
+        return await self._database.run(functools.partial(retention.drop, job_ids=job_ids))
+
+    async def sweep(self, rows: int) -> bool:
+        """Delete so many rows of logs whose jobs were dropped; whether there may be more."""
+        return await self._database.run(functools.partial(retention.sweep, rows=rows))
+
+    async def drop_history(self, before: float, rows: int) -> int:
+        """Delete so many old rows of the queue's history at most; how many it were."""
+        work = functools.partial(retention.drop_history, before=before, rows=rows)
+        return await self._database.run(work)
+
+    async def give_back(self, pages: int) -> bool:
+        """Give so many free pages back to the file system; whether there are more."""
+        return await self._database.run(functools.partial(retention.give_back, pages=pages))
 
     async def ping(self) -> None:
         """Return if the store takes a transaction."""
@@ -110,6 +132,12 @@ def _streams(connection: sa.Connection, uids: Sequence[str]) -> dict[str, Stream
         query = _STREAM.where(schema.stream.c.pod_uid.in_(uids[start : start + _SOME]))
         found.update({row[4]: _state(row) for row in connection.execute(query)})
     return found
+
+
+def _trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamState | None:
+    query = _STREAM.where(schema.job_log.c.job_id == job_id, schema.stream.c.trial == trial)
+    row = connection.execute(query.order_by(schema.stream.c.no.desc()).limit(1)).first()
+    return _state(row) if row is not None else None
 
 
 def _open_stream(connection: sa.Connection, source: Source) -> StreamState:

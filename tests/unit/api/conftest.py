@@ -15,7 +15,7 @@ from kubernetes.aio.client import Configuration
 from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
 from corejob import clock, document, model
-from corejob_api import main
+from corejob_api import connections, main
 from corejob_api.app import Api, create_app
 from corejob_api.settings import Settings
 from corejob_api.streams.hub import KEEP_ALIVE_S
@@ -68,7 +68,8 @@ class RunningApi:
         """A client; with no user it starts at the root and does not sign in."""
         transport = None
         if self.url is None:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            app: Any = self.app
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             base_url=(self.url or "http://test") + ("/core4/api/v1/" if user else ""),
             auth=(user, "hans" if user == "admin" else user) if user else None,
@@ -193,7 +194,7 @@ async def _in_process(app: Api) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _on_a_port(app: Api) -> AsyncIterator[str]:
-    with main.listen("127.0.0.1", 0) as sock:
+    with connections.listen("127.0.0.1", 0) as sock:
         server = main.server(app)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         try:

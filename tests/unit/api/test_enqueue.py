@@ -11,6 +11,7 @@ from tests.unit.api.fake_kube import FakeKube
 
 from corejob import clock, ids
 from corejob.identity import identity
+from corejob_journal.store import Writer
 
 
 async def post(client: httpx.AsyncClient, args: Any = None, **more: Any) -> httpx.Response:
@@ -266,3 +267,15 @@ async def test_a_retry_after_a_failure_with_the_same_key(
     kube.hook = None
     assert (await post(client, {"n": 1}, headers=header)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_while_the_store_is_away_nothing_is_taken(kube: FakeKube, tmp_path: Path) -> None:
+    """A log that nobody can store had better not begin."""
+    url = f"sqlite:///{tmp_path}/away.db"
+    async with running(kube, url, tmp_path) as api, api.client() as client:
+        answer = await post(client)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert kube.objects["corejobs"] == {}
+        writer = await Writer.open(url)
+        await writer.close()
+        assert (await post(client)).status_code == 200

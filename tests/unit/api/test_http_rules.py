@@ -1,10 +1,11 @@
 """Contract section 1 through the whole service: envelope, errors, arguments, CORS, methods."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, enqueue
+from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, enqueue, running
 from tests.unit.api.fake_kube import FakeKube
 
 UNKNOWN = "0123456789abcdef01234567"
@@ -206,3 +207,11 @@ async def test_health(anonymous: httpx.AsyncClient) -> None:
     text = (await anonymous.get("/metrics")).text
     assert "core4_api_queue 0.0" in text
     assert 'route="/healthz",status="200"' in text
+
+
+async def test_readiness_with_and_without_the_store(kube: FakeKube, tmp_path: Path) -> None:
+    """Pods that share a store don't all leave their Service when it is away."""
+    url = f"sqlite:///{tmp_path}/away.db"
+    async with running(kube, url, tmp_path) as api, api.client(None) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/readyz?without=store")).text == "ok\n"

@@ -59,3 +59,15 @@ async def test_its_shape(api: RunningApi) -> None:
     args = document["paths"][BASE + "/job"]["post"]["requestBody"]["content"]["application/json"]
     assert set(args["schema"]["properties"]["args"]["properties"]) == {p.rest for p in TABLE}
     assert args["schema"]["required"] == ["qual_name"]
+
+
+async def test_the_arguments_of_logs(api: RunningApi) -> None:
+    async with api.client(user=None) as anonymous:
+        document = (await anonymous.get(BASE + "/openapi.json")).json()
+    view = {"level", "grep", "since", "tail", "last_event_id"}
+    for path in ("/job/follow/{job_id}", "/job/log/{job_id}"):
+        named = {found["name"] for found in document["paths"][BASE + path]["get"]["parameters"]}
+        assert view <= named
+    for path, method in (("/job", "post"), ("/job/restart/{job_id}", "put")):
+        body = document["paths"][BASE + path][method]["requestBody"]["content"]
+        assert view <= set(body["application/json"]["schema"]["properties"])

@@ -298,6 +298,7 @@ async def test_the_store_away_for_a_while(
             raise StoreUnavailable("away")
 
         monkeypatch.setattr(store, "log_after", fail)
+        monkeypatch.setattr(store, "log_scan", fail)
         await recorder.log("a")
         await away.wait()
         assert (await caller.get(f"job/log/{job_id}", params={"filter": '{"a": 1}'})).headers[
@@ -311,27 +312,27 @@ async def test_the_store_away_for_a_while(
 
 
 async def test_a_stream_begins_though_the_store_is_away(
-    kube: FakeKube, store_url: str, tmp_path: Path
+    kube: FakeKube, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     """There is no file yet: the recorder makes it."""
+    job_id = await enqueue(client)
+    away = f"sqlite:///{tmp_path}/away.db"
     async with (
-        running(kube, store_url, tmp_path, loopback=True, keep_alive=0.05) as api,
-        api.client() as client,
+        running(kube, away, tmp_path, loopback=True, keep_alive=0.05) as api,
+        api.client() as other,
+        other.stream("GET", f"job/follow/{job_id}") as response,
     ):
-        body = {"qual_name": DUMMY}
-        async with client.stream("POST", "job", json=body) as response:
-            lines = response.aiter_lines()
-            assert (await anext(lines)).startswith("id: ")
-            while await anext(lines) != ": keep-alive":
-                pass
-            job_id = next(iter(kube.objects["corejobs"]))
-            writer = await Writer.open(store_url)
-            try:
-                await api.status(job_id, state="error")
-                async with asyncio.timeout(DEADLINE):
-                    rest = [line async for line in lines if not line.startswith(":")]
-            finally:
-                await writer.close()
+        lines = response.aiter_lines()
+        assert (await anext(lines)).startswith("id: ")
+        while await anext(lines) != ": keep-alive":
+            pass
+        writer = await Writer.open(away)
+        try:
+            await api.status(job_id, state="error")
+            async with asyncio.timeout(DEADLINE):
+                rest = [line async for line in lines if not line.startswith(":")]
+        finally:
+            await writer.close()
     assert rest[-2] == 'data: {"state":2,"log":0}'
 
 

@@ -142,7 +142,9 @@ def test_roles_hold_the_listed_rights_and_no_more(helm):
     }
     manifests = helm.render()
     roles = {role["metadata"]["name"]: role["rules"] for role in manifests.kind("Role")}
-    assert roles == {f"core4-{who}": bare[who] for who in ("api", "operator", "release")}
+    assert roles == {
+        f"core4-{who}": bare[who] for who in ("api", "recorder", "operator", "release")
+    }
     cluster = {role["metadata"]["name"]: role["rules"] for role in manifests.kind("ClusterRole")}
     assert cluster == {f"jobs-core4-{who}": bare[who] for who in ("view", "edit")}
     assert manifests.kind("ClusterRoleBinding") == []
@@ -181,8 +183,65 @@ def test_claim(helm):
 def test_external_store_comes_from_its_secret(helm):
     manifests = helm.render({"store": {"existingSecret": "pg", "key": "dsn"}})
     for container in ("api", "recorder"):
-        env = manifests.environment("core4-api", container)
+        env = manifests.environment(f"core4-{container}", container)
         assert env["CORE4_STORE_URL"] == {"secretKeyRef": {"name": "pg", "key": "dsn"}}
+
+
+def test_retention_reaches_the_recorder(helm):
+    names = ("MAX_AGE_DAYS", "MAX_SIZE", "DRY_RUN")
+
+    def environment(retention: dict[str, Any]) -> list[str]:
+        env = helm.render({"retention": retention}).environment("core4-api", "recorder")
+        return [env[f"CORE4_RETENTION_{name}"] for name in names]
+
+    assert environment({}) == ["0", "", "false"]
+    assert environment({"maxAgeDays": 36500, "maxSize": "7Gi"}) == ["36500", "7Gi", "false"]
+    assert environment({"maxAgeDays": 0.5, "dryRun": True}) == ["0.5", "", "true"]
+    for wrong in ({"maxSize": "7G"}, {"maxAgeDays": -1}, {"dryRun": "yes"}):
+        with pytest.raises(RuntimeError, match="retention"):
+            helm.render({"retention": wrong})
+
+
+def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
+    store = {"existingSecret": "pg"}
+    manifests = helm.render({"store": store, "api": {"replicas": 2}, "recorder": {"replicas": 3}})
+    replicas = {}
+    for deployment in manifests.kind("Deployment"):
+        spec = deployment["spec"]
+        replicas[deployment["metadata"]["name"]] = spec["replicas"]
+        assert "strategy" not in spec
+        (container,) = spec["template"]["spec"]["containers"]
+        name = deployment["metadata"]["name"]
+        assert (name, spec["template"]["spec"]["serviceAccountName"]) == (
+            f"core4-{container['name']}",
+            name,
+        )
+    assert replicas == {"core4-api": 2, "core4-recorder": 3, "core4-operator": 1}
+    identity = manifests.environment("core4-recorder", "recorder")["CORE4_RECORDER_IDENTITY"]
+    assert identity == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is False
+    spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
+    (api,) = spec["containers"]
+    # Else all of them would leave the Service when the store is away.
+    assert api["readinessProbe"]["httpGet"]["path"] == "/readyz?without=store"
+
+
+@pytest.mark.parametrize("component", ["api", "recorder"])
+def test_the_embedded_store_has_one_pod(helm, component):
+    with pytest.raises(RuntimeError, match="above 1 need PostgreSQL"):
+        helm.render({component: {"replicas": 2}})
+    manifests = helm.render()
+    assert "CORE4_RECORDER_IDENTITY" not in manifests.environment("core4-api", "recorder")
+    assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_who_records_has_the_rights_to(helm):
+    def account(values: dict[str, Any]) -> str:
+        (subject,) = helm.render(values).one("RoleBinding", "core4-recorder")["subjects"]
+        return str(subject["name"])
+
+    assert account({}) == "core4-api"
+    assert account({"store": {"existingSecret": "pg"}}) == "core4-recorder"
 
 
 def test_admin_gets_a_generated_password(helm):

@@ -30,7 +30,8 @@ def postgres_server() -> Iterator[str]:
         yield place
 
 
-def _postgres_url(place: str) -> str:
+def postgres_url(place: str) -> str:
+    """The URL of a new database."""
     name = f"journal{next(_databases)}"
     with psycopg.connect(f"postgresql://core4@/postgres?{place}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -47,7 +48,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One suite over both stores."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/journal.db"
-    return _postgres_url(request.getfixturevalue("postgres_server"))
+    return postgres_url(request.getfixturevalue("postgres_server"))
 
 
 @pytest.fixture
@@ -132,14 +133,16 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recorder_on(cluster: FakeCluster, url: str) -> AsyncIterator[Recorder]:
-    """A recorder that is stopped in good order at the end."""
+async def recorder_on(
+    cluster: FakeCluster, url: str, identity: str | None = None
+) -> AsyncIterator[Recorder]:
+    """A recorder that is stopped in good order at the end; one of several if it has a name."""
     configuration = Configuration()
     configuration.host = cluster.url
     writer = await Writer.open(url)
     store = await Store.open(url)
     async with Kube(configuration, user_agent="test") as kube:
-        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics())
+        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics(), identity=identity)
         try:
             await supervisor.start()
             yield Recorder(supervisor, store)

@@ -70,7 +70,12 @@ class FakeCluster:
     """Pods, CoreJobs and their logs."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, dict[str, dict[str, Any]]] = {"pods": {}, "corejobs": {}}
+        self.objects: dict[str, dict[str, dict[str, Any]]] = {
+            "pods": {},
+            "corejobs": {},
+            "leases": {},
+        }
+        self.leases_away = False
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []
         self.patch_failures: list[int] = []
@@ -92,6 +97,11 @@ class FakeCluster:
         app.router.add_get(core + "/pods/{name}", self._get_pod)
         app.router.add_get(core + "/pods/{name}/log", self._get_log)
         app.router.add_patch(ours + "/corejobs/{name}/status", self._patch)
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+        app.router.add_get(leases, self._collection("leases"))
+        app.router.add_post(leases, self._put_lease)
+        app.router.add_patch(leases + "/{name}", self._put_lease)
+        app.router.add_delete(leases + "/{name}", self._delete_lease)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -149,6 +159,24 @@ class FakeCluster:
         self.patches.append((name, patch["status"]))
         await self.put("corejobs", _merged(body, patch))
         return web.json_response(self.objects["corejobs"][name])
+
+    async def _put_lease(self, request: web.Request) -> web.Response:
+        if self.leases_away:
+            return _refuse(503, "away")
+        sent = await request.json()
+        name = request.match_info.get("name")
+        if name is not None and name not in self.objects["leases"]:
+            return _refuse(404, "not found")
+        known = self.objects["leases"].get(name or "", {})
+        body = _merged(known, sent)
+        await self.put("leases", body)
+        return web.json_response(self.objects["leases"][body["metadata"]["name"]])
+
+    async def _delete_lease(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] not in self.objects["leases"]:
+            return _refuse(404, "not found")
+        await self.delete("leases", request.match_info["name"])
+        return web.json_response({})
 
     async def _get_log(self, request: web.Request) -> web.StreamResponse:
         log = self.logs.get(request.match_info["name"])
@@ -218,7 +246,7 @@ class FakeCluster:
         body = self.objects[plural].pop(name)
         meta = {**body["metadata"], "resourceVersion": str(self._version)}
         if plural == "pods":
-            self.logs.pop(name)
+            self.logs.pop(name, None)
         await self._tell(plural, {"type": "DELETED", "object": {**body, "metadata": meta}})
 
     async def _tell(self, plural: str, event: dict[str, Any]) -> None:
@@ -243,6 +271,11 @@ class FakeCluster:
             "status": {"id": job_id, "state": "running", "trial": 1, **status},
         }
         await self.put("corejobs", body)
+
+    async def add_recorder(self, identity: str) -> None:
+        """The pod that a recorder of that name runs in."""
+        meta = {"name": identity, "uid": identity, "creationTimestamp": "2026-11-24T00:00:00Z"}
+        await self.put("pods", {"metadata": meta, "spec": {}, "status": {}})
 
     async def set_job(self, job_id: str, **status: Any) -> None:
         """Change a CoreJob's status."""
@@ -344,8 +377,8 @@ def _merged(body: Any, patch: Any) -> Any:
 
 
 def _abort(request: web.Request) -> None:
-    assert request.transport is not None
-    request.transport.abort()
+    if request.transport is not None:  # else the client has gone itself
+        request.transport.abort()
 
 
 def _refuse(code: int, message: str) -> web.Response:

@@ -1,5 +1,7 @@
 """The tables' history: up, down, and the same as what the code says."""
 
+import json
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -34,7 +36,7 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(migrate.current) == "0002"
+    assert await database.run(migrate.current) == "0003"
     await database.close()
 
 
@@ -57,6 +59,50 @@ async def test_the_history_of_the_queue_comes_and_goes_without_touching_the_rest
             await store.history_count()
         await store.close()
         await database.close()
+
+
+async def test_past_jobs_can_be_listed_after_a_migration_and_before_it_is_undone(
+    store_url: str,
+) -> None:
+    enqueued = {"at": "2026-11-24T12:00:00.250000", "username": "hans"}
+    documents = [
+        {"qual_name": "a", "state": "complete", "enqueued": enqueued, "finished_at": "2026-11-25"},
+        {"qual_name": "b", "state": "error", "enqueued": {"at": None, "username": None}},
+    ]
+    database = Database(parse_url(store_url), writer=True)
+    await database.run(lambda connection: migrate.upgrade(connection, "0002"))
+    old = sa.text(
+        "INSERT INTO job (job_id, qual_name, state, enqueued_at, finished_at, journaled_at, "
+        "document) VALUES (:job_id, :qual_name, :state, NULL, NULL, 7, :document)"
+    )
+    for job_id, document in zip(("1" * 24, "2" * 24), documents, strict=True):
+        text = json.dumps(document, separators=(",", ":"))
+        row = {"job_id": job_id, "document": text} | {
+            k: document[k] for k in ("qual_name", "state")
+        }
+        await database.run(lambda connection, row=row: connection.execute(old, row))
+    for _ in range(2):
+        writer = await Writer.open(store_url)
+        await writer.close()
+        table = schema.job.c
+        columns = sa.select(table.username, table.enqueued_at, table.finished_at, table.size)
+        columns = columns.order_by(table.job_id)
+        rows = await database.run(lambda c, q=columns: c.execute(q).all())
+        sizes = [len(json.dumps(each, separators=(",", ":"))) for each in documents]
+        assert [tuple(row) for row in rows] == [
+            ("hans", enqueued["at"], "2026-11-25", sizes[0]),
+            (None, "", "", sizes[1]),
+        ]
+        store = await Store.open(store_url)
+        assert await store.past_kinds() == {("a", "complete"): 1, ("b", "error"): 1}
+        assert await store.document("1" * 24) == documents[0]
+        await store.close()
+        await database.run(lambda connection: migrate.downgrade(connection, "0002"))
+        query = sa.text("SELECT enqueued_at, finished_at, journaled_at FROM job ORDER BY job_id")
+        times = await database.run(lambda c, q=query: c.execute(q).all())
+        assert times[0] == (pytest.approx(1795521600.25, abs=1e-3), 1795564800, 7)
+        assert times[1] == (None, None, 7)
+    await database.close()
 
 
 async def test_opening_again_changes_nothing(store_url: str) -> None:

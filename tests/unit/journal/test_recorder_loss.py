@@ -1,5 +1,6 @@
 """What can't be read is named, in the store and in the CoreJob's status."""
 
+import pytest
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
@@ -176,3 +177,25 @@ async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> N
     assert await recorder.messages() == []
     # To the operator a trial whose log was begun is one that ran.
     assert cluster.log_status(JOB) == {}
+
+
+@pytest.mark.parametrize("runtime", ["core4", "container"])
+async def test_pod_deleted_while_no_recorder_was_there(
+    cluster: FakeCluster, sqlite_url: str, runtime: str
+) -> None:
+    """The place where the loss begins is known, since lines were read before."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime=runtime)
+    lines = [event(1), event(2)] if runtime == "core4" else texts(1, 2)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.write(*lines)
+        await recorder.until_count(2)
+    await cluster.delete("pods", f"{JOB}-1")
+    await cluster.set_job(JOB, state="killed")
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        status = await cluster.settled(JOB)
+        assert (await recorder.messages())[:2] == texts(1, 2)
+    assert (status["lost"], status["reason"], status["lines"]) == (True, "PodGone", 2)
+    place = "line 2" if runtime == "core4" else "2026-11-24T"
+    assert status["message"].startswith(f"lines after {place}")
+    assert "the pod was gone before the rest of its log could be read" in status["message"]

@@ -1,0 +1,93 @@
+"""Pages of past jobs: what a client may ask for, and where the next page begins."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from corejob_api.arguments import Arguments
+from corejob_api.errors import bad_request
+from corejob_api.query.selection import Sort
+from corejob_journal.store.past import Order, Place
+
+_MOST_PER_PAGE: Final = 1000
+_INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
+    "enqueued.at": "enqueued_at",
+    "finished_at": "finished_at",
+}
+
+
+def order_of(sort: Sort) -> Order | None:
+    """The order of the store that a sort means; None if it has no index for it."""
+    match sort:
+        case (("_id", direction), *_):  # ids are unique: what comes after them says nothing
+            return Order("job_id", direction < 0, direction < 0)
+        case ((name, direction),) if name in _INDEXED:
+            return Order(_INDEXED[name], direction < 0)
+        case ((name, direction), ("_id", ids), *_) if name in _INDEXED:
+            return Order(_INDEXED[name], direction < 0, ids < 0)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRequest:
+    """The page that begins behind a place; None is the beginning."""
+
+    place: Place | None
+
+
+class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    column: str
+    descending: bool
+    ids_descending: bool
+    value: str
+    job_id: str
+
+
+def cursor_of(order: Order, place: Place) -> str:
+    """Text that stands for a place of an order."""
+    cursor = _Cursor(
+        order.column, order.descending, order.ids_descending, place.value, place.job_id
+    )
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest | None:
+    """The argument `cursor`; None if it is not given. An empty one is the beginning."""
+    text = arguments.optional_text("cursor")
+    if text is None:
+        return None
+    if arguments.raw("page") is not None:
+        raise bad_request("parameters [page] and [cursor] exclude each other")
+    if order is None:
+        raise bad_request("parameter [cursor] goes with a sort by _id, enqueued.at or finished_at")
+    return CursorRequest(_place(text, order) if text else None)
+
+
+def _place(text: str, order: Order) -> Place:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        cursor: Any = msgspec.json.decode(raw, type=_Cursor)
+    except (ValueError, binascii.Error):
+        raise bad_request("parameter [cursor] is none that was given out") from None
+    if "\0" in cursor.value + cursor.job_id:
+        raise bad_request("parameter [cursor] is none that was given out")
+    if (cursor.column, cursor.descending, cursor.ids_descending) != (
+        order.column,
+        order.descending,
+        order.ids_descending,
+    ):
+        raise bad_request("parameter [cursor] belongs to another sort")
+    return Place(cursor.value, cursor.job_id)
+
+
+def check_per_page(per_page: int) -> None:
+    """Documents of past jobs are read for the page: it has to have an end.
+
+    Raises:
+        ApiError: 400, it is too large.
+    """
+    if per_page > _MOST_PER_PAGE:
+        raise bad_request(f"parameter [per_page] must be at most {_MOST_PER_PAGE}")

@@ -1,0 +1,133 @@
+"""The arguments `level`, `grep`, `since` and `tail` of a log, and their use on its records."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from corejob import clock
+from corejob_api.arguments import Arguments, mismatch
+from corejob_api.errors import bad_request
+from corejob_api.query import patterns
+from corejob_api.query.patterns import Search
+from corejob_api.records import LEVELS
+from corejob_journal.store import LogRecord
+
+T = TypeVar("T")
+
+_MOST_DIGITS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which records of a log. `gap` frames come whatever it says.
+
+    Attributes:
+        level: The least `levelno`.
+        since: The earliest `epoch`.
+        grep: What the message or the exception must contain.
+        tail: Only the last so many of those that were there already.
+    """
+
+    level: int = 0
+    since: float | None = None
+    grep: Search | None = None
+    tail: int | None = None
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> "LogFilter":
+        """As the arguments say.
+
+        Raises:
+            ApiError: 400, one of them is bad; the answer names it.
+        """
+        return cls(
+            level=_level(arguments.optional_text("level")),
+            since=_since(arguments.optional_text("since")),
+            grep=_grep(arguments.optional_text("grep")),
+            tail=_tail(arguments),
+        )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there may be records that it leaves out, wherever they are in the log."""
+        return self.level > 0 or self.since is not None or self.grep is not None
+
+    def passes(self, record: LogRecord) -> bool:
+        """Whether a record is one of them, but for `tail`."""
+        if record.levelno < self.level:
+            return False
+        if self.since is not None and record.epoch < self.since:
+            return False
+        return self.finds(record.message, record.exception)
+
+    def finds(self, message: str, exception: dict[str, Any] | None) -> bool:
+        """Whether `grep` has a match in a record's texts."""
+        if self.grep is None or self.grep(message):
+            return True
+        return exception is not None and any(self.grep(text) for text in _texts(exception))
+
+    def newest(self, passing: list[T]) -> list[T]:
+        """Of all that pass, ascending, those that `tail` leaves."""
+        return passing if self.tail is None else passing[max(0, len(passing) - self.tail) :]
+
+
+EVERYTHING: Final = LogFilter()
+
+
+def _texts(exception: dict[str, Any]) -> Iterator[str]:
+    yield str(exception.get("info", ""))
+    lines = exception.get("text")
+    yield from map(str, lines if isinstance(lines, list) else ())
+
+
+def _level(text: str | None) -> int:
+    if text is None:
+        return 0
+    word = text.strip().upper()
+    if word in LEVELS:
+        return LEVELS[word]
+    if word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS:
+        return int(word)
+    names = ", ".join(LEVELS)
+    raise bad_request(f"parameter [level] must be one of {names}, or a number, got [{text[:300]}]")
+
+
+def _since(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _epoch(text)
+    if not math.isfinite(seconds):
+        raise mismatch("since", "datetime")
+    return seconds
+
+
+def _epoch(text: str) -> float:
+    try:
+        moment = clock.parse(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise mismatch("since", "datetime")
+    return moment.timestamp()
+
+
+def _grep(text: str | None) -> Search | None:
+    if not text:
+        return None
+    try:
+        return patterns.regex(text)
+    except ValueError as error:
+        raise bad_request(f"parameter [grep]: {error}") from None
+
+
+def _tail(arguments: Arguments) -> int | None:
+    if arguments.raw("tail") is None:
+        return None
+    tail = arguments.integer("tail", 0)
+    if tail < 0:
+        raise bad_request(f"parameter [tail] must be at least 0, got [{tail}]")
+    return tail

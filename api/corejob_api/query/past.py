@@ -1,0 +1,181 @@
+"""What of a filter the store can find by itself, and what has to be asked of each document.
+
+A filter is cut into the parts that all have to hold. A part that only asks for the qual_name and
+the state is decided here, once for each *kind* of job that there is; so it may use any operator,
+and a name that the user may not read is a masked one to it. A part that compares what the store
+has columns of becomes a condition of the same meaning. The rest is left to the documents.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from corejob_api.query.filters import Predicate, compile_filter
+from corejob_api.query.patterns import Search
+from corejob_journal.store import conditions
+from corejob_journal.store.conditions import Column, Condition, Relation
+from corejob_journal.store.past import Wanted
+from corejob_journal.store.tally import Kind
+
+Query = Mapping[str, Any]
+_KIND: Final = frozenset({"qual_name", "name", "state"})
+_COLUMNS: Final[dict[str, Column]] = {
+    "_id": "job_id",
+    "enqueued.username": "username",
+    "enqueued.at": "enqueued_at",
+    "finished_at": "finished_at",
+}
+_RELATIONS: Final[dict[str, Relation]] = {
+    "$eq": "=",
+    "$gt": ">",
+    "$gte": ">=",
+    "$lt": "<",
+    "$lte": "<=",
+}
+_LISTS: Final = frozenset({"$and", "$or", "$nor"})
+_EQUAL_TO_NULL: Final = frozenset({"$eq", "$gte", "$lte"})
+_NEVER: Final = conditions.Either(())
+_MOST_TEXTS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to find the past jobs that fit.
+
+    Attributes:
+        wanted: What the store can tell.
+        rest: What else is asked of each document; None: nothing.
+    """
+
+    wanted: Wanted
+    rest: Predicate | None
+
+
+def plan(
+    query: Query, search: Search | None, tally: Mapping[Kind, int], shown: Callable[[str], str]
+) -> Plan:
+    """The way to find what fits a filter and a search.
+
+    Args:
+        query: The filter, which `compile_filter` has accepted.
+        search: Has to fit the qual_name.
+        tally: The kinds that there are.
+        shown: The qual_name that the user gets to see.
+    """
+    names = {name: shown(name) for name in {kind.qual_name for kind in tally}}
+    kinds = {kind for kind in tally if search is None or search(names[kind.qual_name])}
+    found: list[Condition] = []
+    rest: list[Predicate] = []
+    for part in _parts(query):
+        if _paths(part) <= _KIND:
+            kinds &= set(_of_kind(part, tally, names))
+        elif (condition := _condition(part, tally, names)) is not None:
+            found.append(condition)
+        else:
+            rest.append(compile_filter(part))
+    wanted = Wanted(tally, frozenset(kinds), tuple(found))
+    return Plan(wanted, (lambda row: all(test(row) for test in rest)) if rest else None)
+
+
+def _parts(query: Query) -> Iterator[Query]:
+    for name, operand in query.items():
+        if name == "$and":
+            for part in operand:
+                yield from _parts(part)
+        else:
+            yield {name: operand}
+
+
+def _paths(query: Query) -> set[str]:
+    """The fields that a query asks for."""
+    found = set()
+    for name, operand in query.items():
+        found |= set().union(*map(_paths, operand)) if name in _LISTS else {name}
+    return found
+
+
+def _of_kind(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Iterator[Kind]:
+    """The kinds of which all jobs fit; the others' never do."""
+    fits = compile_filter(query)
+    for kind in tally:
+        name = names[kind.qual_name]
+        if fits({"qual_name": name, "name": name, "state": kind.state}):
+            yield kind
+
+
+def _condition(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Condition | None:
+    """The condition that means the same; None if there is none."""
+    if _paths(query) <= _KIND:
+        return conditions.OfKinds(frozenset(_of_kind(query, tally, names)))
+    found: list[Condition] = []
+    for name, operand in query.items():
+        condition: Condition | None = None
+        if name in _LISTS:
+            condition = _of_list(name, [_condition(part, tally, names) for part in operand])
+        elif name in _COLUMNS:
+            condition = _field(_COLUMNS[name], operand)
+        if condition is None:
+            return None
+        found.append(condition)
+    return conditions.Every(tuple(found))
+
+
+def _of_list(name: str, parts: Iterable[Condition | None]) -> Condition | None:
+    known: list[Condition] = []
+    for part in parts:
+        if part is None:
+            return None
+        known.append(part)
+    if name == "$and":
+        return conditions.Every(tuple(known))
+    either = conditions.Either(tuple(known))
+    return either if name == "$or" else conditions.Not(either)
+
+
+def _field(column: Column, operand: Any) -> Condition | None:
+    if not isinstance(operand, dict) or not any(name.startswith("$") for name in operand):
+        return _compare(column, "$eq", operand)
+    found: list[Condition] = []
+    for name, value in operand.items():
+        condition = _operator(column, name, value)
+        if condition is None:
+            return None
+        found.append(condition)
+    return conditions.Every(tuple(found))
+
+
+def _operator(column: Column, name: str, value: Any) -> Condition | None:
+    if name in _RELATIONS:
+        return _compare(column, name, value)
+    if name == "$in":
+        return _among(column, value)
+    opposite = {"$ne": "$eq", "$nin": "$in"}.get(name)
+    if opposite is not None:
+        condition = _operator(column, opposite, value)
+    elif name == "$not":
+        condition = _field(column, value)
+    else:
+        return None
+    return None if condition is None else conditions.Not(condition)
+
+
+def _compare(column: Column, name: str, value: Any) -> Condition | None:
+    """Kinds of values never mix: what is text is compared with texts, what is absent with null."""
+    if value is None:
+        return conditions.Absent(column) if name in _EQUAL_TO_NULL else _NEVER
+    if not isinstance(value, str):
+        return _NEVER
+    return conditions.Compare(column, _RELATIONS[name], value) if _is_plain(value) else None
+
+
+def _among(column: Column, values: list[Any]) -> Condition | None:
+    texts = tuple({value for value in values if isinstance(value, str)})
+    if len(texts) > _MOST_TEXTS or not all(map(_is_plain, texts)):
+        return None
+    among: Condition = conditions.Among(column, texts)
+    return conditions.Either((among, conditions.Absent(column))) if None in values else among
+
+
+def _is_plain(text: str) -> bool:
+    """Whether both databases take it."""
+    return "\0" not in text and text.isprintable()

@@ -1,0 +1,182 @@
+"""Past jobs, by pages or by cursor."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from falcon.asgi import Request, Response
+
+from corejob_api import call, past
+from corejob_api.envelope import Envelope
+from corejob_api.errors import bad_request
+from corejob_api.paging import PageRequest, Window, page_request
+from corejob_api.query.past import Plan, plan
+from corejob_api.query.selection import (
+    Row,
+    Sort,
+    Turns,
+    filter_argument,
+    fits,
+    search_argument,
+    sort_argument,
+)
+from corejob_api.query.values import Key, sort_key
+from corejob_api.queue import UNAUTHORIZED, mask
+from corejob_journal.store import Order, PastJob, Place, Store
+
+_SLICE: Final = 500
+_LOOK_AT: Final = 20 * _SLICE
+"""Documents that one request by cursor looks at, at most."""
+_MOST_SORTED: Final = 100_000
+"""Jobs that are sorted by what has no index, at most."""
+
+
+class Journal:
+    """Answers from the store."""
+
+    def __init__(self, store: Store, envelope: Envelope) -> None:
+        self._store = store
+        self._envelope = envelope
+
+    async def list(self, req: Request, resp: Response) -> None:
+        """The past jobs."""
+        arguments = call.of(req).arguments
+        filter_argument(arguments)  # refuses what is none
+        query, search = arguments.mapping("filter"), search_argument(arguments)
+        sort, page = sort_argument(arguments), page_request(arguments)
+        past.check_per_page(page.per_page)
+        order = past.order_of(sort)
+        cursor = past.cursor_request(arguments, order)
+        view = _View(call.user_of(req).may_read)
+        found = plan(query, search, await self._store.past_kinds(), view.name)
+        look = _Look(self._store, found, view)
+        if order is None:
+            rows, window = await look.sorted_page(sort, page)
+            self._envelope.page(req, resp, rows, window, next_cursor=None)
+        elif cursor is None:
+            jobs, window = await look.page(order, page)
+            more = window.stop < window.total and bool(jobs)
+            following = past.cursor_of(order, jobs[-1].place) if more else None
+            rows = view.rows(jobs)
+            self._envelope.page(req, resp, rows, window, next_cursor=following)
+        else:
+            jobs, place = await look.behind(order, cursor.place, page.per_page)
+            following = past.cursor_of(order, place) if place else None
+            self._envelope.section(
+                req, resp, view.rows(jobs), per_page=page.per_page, next_cursor=following
+            )
+
+
+class _View:
+    """What the user gets to see of a job."""
+
+    def __init__(self, may_read: Callable[[str], bool]) -> None:
+        self._may_read = may_read
+
+    def name(self, qual_name: str) -> str:
+        return qual_name if self._may_read(qual_name) else UNAUTHORIZED
+
+    def row(self, document: Row) -> Row:
+        return document if self._may_read(document["qual_name"]) else mask(document)
+
+    def rows(self, jobs: Sequence[PastJob]) -> list[Row]:
+        return [self.row(job.document) for job in jobs]
+
+
+class _Look:
+    """One request's look into the store."""
+
+    def __init__(self, store: Store, found: Plan, view: _View) -> None:
+        self._store = store
+        self._wanted = found.wanted
+        self._rest = found.rest
+        self._view = view
+        self._turns = Turns()
+
+    async def page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
+        """A page of an indexed order."""
+        if self._rest is not None:
+            return await self._looked_at_page(order, page)
+        windows: list[Window] = []
+
+        def window(total: int) -> tuple[int, int]:
+            windows.append(page.window(total))
+            return windows[-1].start, windows[-1].stop - windows[-1].start
+
+        jobs = await self._store.past_page(self._wanted, order, window)
+        return jobs, windows[-1]
+
+    async def behind(
+        self, order: Order, place: Place | None, limit: int
+    ) -> tuple[list[PastJob], Place | None]:
+        """The page behind a place, and the place that the next one is behind; None at the end."""
+        if self._rest is None:
+            jobs = await self._store.past_after(self._wanted, order, place, limit + 1)
+            return jobs[:limit], jobs[limit - 1].place if len(jobs) > limit else None
+        found: list[PastJob] = []
+        looked = 0
+        async for job in self._all(order, place):
+            if len(found) == limit or looked == _LOOK_AT:
+                return found, place
+            looked, place = looked + 1, job.place
+            if await self._fits(job):
+                found.append(job)
+        return found, None
+
+    async def sorted_page(self, sort: Sort, page: PageRequest) -> tuple[list[Row], Window]:
+        """A page of an order that has no index."""
+        found: list[tuple[str, tuple[Key, ...]]] = []
+        async for job in self._all(Order(), None):
+            if not await self._fits(job):
+                continue
+            if len(found) == _MOST_SORTED:
+                raise bad_request(
+                    f"parameter [sort]: more than {_MOST_SORTED} past jobs fit; narrow the filter, "
+                    "or sort by _id, enqueued.at or finished_at"
+                )
+            found.append((job.place.job_id, _keys(self._view.row(job.document), sort)))
+        for at in reversed(range(len(sort))):
+            found.sort(key=lambda item, at=at: item[1][at], reverse=sort[at][1] < 0)  # type: ignore[misc]
+        window = page.window(len(found))
+        documents = await self._store.past_documents([each[0] for each in window.cut(found)])
+        return [self._view.row(document) for document in documents], window
+
+    async def _looked_at_page(
+        self, order: Order, page: PageRequest
+    ) -> tuple[list[PastJob], Window]:
+        if page.page >= 0:
+            start = page.page * page.per_page
+            total, jobs = await self._count(order, start, start + page.per_page)
+            return jobs, page.window(total)
+        # From the end: only the count tells where that page begins.
+        total, _ = await self._count(order, 0, 0)
+        window = page.window(total)
+        _, jobs = await self._count(order, window.start, window.stop)
+        return jobs, window
+
+    async def _count(self, order: Order, start: int, stop: int) -> tuple[int, list[PastJob]]:
+        """How many jobs fit; of these the ones from `start` up to `stop` are kept."""
+        total, kept = 0, []
+        async for job in self._all(order, None):
+            if await self._fits(job):
+                if start <= total < stop:
+                    kept.append(job)
+                total += 1
+        return total, kept
+
+    async def _all(self, order: Order, place: Place | None) -> AsyncIterator[PastJob]:
+        """What the store finds, slice by slice."""
+        while jobs := await self._store.past_after(self._wanted, order, place, _SLICE):
+            for job in jobs:
+                yield job
+            place = jobs[-1].place
+
+    async def _fits(self, job: PastJob) -> bool:
+        await self._turns.give_way()
+        # Masked first: a filter must not find out what its user may not read.
+        return self._rest is None or fits(self._rest, self._view.row(job.document))
+
+
+def _keys(row: Row, sort: Sort) -> tuple[Key, ...]:
+    return tuple(
+        sort_key(row, tuple(name.split(".")), descending=direction < 0) for name, direction in sort
+    )

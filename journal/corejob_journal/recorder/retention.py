@@ -1,0 +1,200 @@
+"""Past jobs that are too old or too many go, the oldest first, and nobody waits for it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from datetime import datetime
+from typing import Final, TypeVar
+
+from corejob import clock
+from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.policy import Policy, Tally
+from corejob_journal.store import Candidate, Store, StoreUnavailable, Writer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_EVERY_S: Final = 600.0
+_SLICE: Final = 1000
+_JOBS: Final = 50
+"""Jobs of one transaction."""
+_ROWS: Final = 1000
+"""Rows of logs of one transaction."""
+_PAGES: Final = 100
+"""Pages of the file that one transaction gives back."""
+_REST: Final = 2.0
+"""Pauses are so many times as long as the transaction before: the recorder's own come first."""
+
+
+async def due(
+    store: Store, policy: Policy, now: float, kept: Collection[str]
+) -> AsyncIterator[Candidate]:
+    """The past jobs that have to go, oldest first; not those whose CoreJob is there yet."""
+    cutoff = policy.cutoff(now)
+    excess = policy.excess(await store.stored_bytes()) if policy.max_bytes else 0
+    behind: Candidate | None = None
+    while found := await store.oldest(behind, _SLICE):
+        for candidate in found:
+            if excess <= 0 and (cutoff is None or candidate.at >= cutoff):
+                return
+            if candidate.job_id not in kept:
+                excess -= candidate.bytes
+                yield candidate
+        behind = found[-1]
+
+
+async def orphans(
+    store: Store, policy: Policy, now: float, kept: Collection[str]
+) -> AsyncIterator[str]:
+    """Jobs that are too old, of which there is a log and nothing else."""
+    cutoff = policy.cutoff(now)
+    if cutoff is None:
+        return
+    before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their time
+    behind = ""
+    while found := await store.orphans(behind, before, _SLICE):
+        for job_id in found:
+            if job_id not in kept:
+                yield job_id
+        behind = found[-1]
+
+
+async def survey(store: Store, policy: Policy, now: float, kept: Collection[str]) -> Tally:
+    """What would go."""
+    tally = Tally()
+    async for candidate in due(store, policy, now, kept):
+        tally.add(candidate)
+    async for _ in orphans(store, policy, now, kept):
+        tally.orphans += 1
+    cutoff = policy.cutoff(now)
+    tally.history = 0 if cutoff is None else await store.history_older(cutoff)
+    return tally
+
+
+class Retention:
+    """Looks every ten minutes.
+
+    Args:
+        store: Tells what there is.
+        commits: The way to the writer.
+        policy: What may go.
+        kept: Ids of the jobs whose CoreJob is there.
+        mine: Whether it is this recorder that looks after it.
+        metrics: What is counted.
+        now: The clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        commits: Commits,
+        policy: Policy,
+        kept: Callable[[], Collection[str]],
+        mine: Callable[[], bool],
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._commits = commits
+        self._policy = policy
+        self._kept = kept
+        self._mine = mine
+        self._metrics = metrics
+        self._now = now
+        self._told: Tally | None = None
+
+    async def run_forever(self) -> None:
+        """Look now and then, until it is cancelled."""
+        while True:
+            try:
+                if self._mine():
+                    await self.look()
+            except StoreUnavailable as error:
+                log.warning("retention waits for the store: %s", error)
+            except Exception:
+                log.exception("retention failed")
+            await asyncio.sleep(_EVERY_S)
+
+    async def look(self) -> Tally:
+        """Take away what has to go, or say what would go."""
+        now, kept = self._now().timestamp(), frozenset(self._kept())
+        self._metrics.stored_bytes.set(await self._store.stored_bytes())
+        if self._policy.dry_run:
+            tally = await survey(self._store, self._policy, now, kept)
+            if tally != self._told:
+                self._told = tally
+                log.info("retention would delete %s", describe(tally))
+            return tally
+        await self._sweep()  # what a crash may have left
+        tally = await self._take_away(now, kept)
+        if not tally.is_empty:
+            await self._give_back()
+            self._metrics.stored_bytes.set(await self._store.stored_bytes())
+            log.info("retention deleted %s", describe(tally))
+        return tally
+
+    async def _take_away(self, now: float, kept: Collection[str]) -> Tally:
+        tally = Tally()
+        part: list[Candidate] = []
+        async for candidate in due(self._store, self._policy, now, kept):
+            part.append(candidate)
+            if len(part) == _JOBS:
+                await self._drop(part, tally)
+                part = []
+        await self._drop(part, tally)
+        lost = [job_id async for job_id in orphans(self._store, self._policy, now, kept)]
+        for start in range(0, len(lost), _JOBS):
+            ids = lost[start : start + _JOBS]
+            await self._gently(lambda writer, ids=ids: writer.drop(ids))  # type: ignore[misc]
+            await self._sweep()
+        tally.orphans = len(lost)
+        cutoff = self._policy.cutoff(now)
+        if cutoff is not None:
+            tally.history = await self._drop_history(cutoff)
+        return tally
+
+    async def _drop(self, part: list[Candidate], tally: Tally) -> None:
+        if not part:
+            return
+        ids = [candidate.job_id for candidate in part]
+        self._metrics.deleted_jobs.inc(await self._gently(lambda writer: writer.drop(ids)))
+        for candidate in part:
+            tally.add(candidate)
+            self._metrics.deleted_bytes.inc(candidate.bytes)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        while await self._gently(lambda writer: writer.sweep(_ROWS)):
+            pass
+
+    async def _drop_history(self, before: float) -> int:
+        total = 0
+        while count := await self._gently(lambda writer: writer.drop_history(before, _ROWS)):
+            total += count
+        return total
+
+    async def _give_back(self) -> None:
+        while await self._gently(lambda writer: writer.give_back(_PAGES)):
+            pass
+
+    async def _gently(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """One small transaction, and a pause after it."""
+        began = time.perf_counter()
+        answer = await self._commits.call(work)
+        await asyncio.sleep(_REST * (time.perf_counter() - began))
+        return answer
+
+
+def describe(tally: Tally) -> str:
+    """What goes, as part of a sentence."""
+    text = f"{tally.jobs} past jobs, about {tally.bytes} bytes"
+    if tally.first is not None and tally.last is not None:
+        first, last = (clock.iso(clock.from_epoch(at)) for at in (tally.first, tally.last))
+        text += f", journaled from {first} to {last} UTC"
+    return (
+        f"{text}; {tally.orphans} logs without a job; {tally.history} rows of the queue's history"
+    )

@@ -1,0 +1,138 @@
+"""Taking past jobs away: in transactions that are so small that nobody waits for them.
+
+A job goes in one transaction, as far as anybody can see it: its document, and with it its place in
+listings. Its log may be long; it is noted as `dropped` in the same transaction and goes bit by bit
+(`sweep`). What a crash leaves behind is noted there, too, and goes with the next sweep.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from corejob_journal.store import schema, tally
+from corejob_journal.store.upsert import insert_new
+
+_JOB: Final = schema.job
+_LOG: Final = schema.job_log
+_HISTORY: Final = schema.queue_history
+_JOB_BYTES: Final = 1024
+"""What a job takes beside its document and its lines: indexes, the rows of its log and streams."""
+_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A past job, as retention sees it.
+
+    Attributes:
+        at: When the journal took it over, in seconds since the epoch.
+        bytes: About what it takes in the store.
+    """
+
+    at: float
+    job_id: str
+    bytes: int
+
+
+def stored_bytes(connection: sa.Connection) -> int:
+    """About what all jobs take: documents, the lines of logs, and a sum for each job."""
+    documents = sa.select(sa.func.coalesce(sa.func.sum(schema.tally.c.bytes), 0))
+    lines = sa.select(sa.func.coalesce(sa.func.sum(_LOG.c.bytes), 0))
+    jobs = sa.select(sa.func.coalesce(sa.func.sum(schema.tally.c.jobs), 0))
+    parts = [int(connection.execute(query).scalar_one()) for query in (documents, lines, jobs)]
+    return parts[0] + parts[1] + _JOB_BYTES * parts[2]
+
+
+def oldest(connection: sa.Connection, *, behind: Candidate | None, limit: int) -> list[Candidate]:
+    """Past jobs in the order in which the journal took them over, behind one of them."""
+    size = _JOB.c.size + sa.func.coalesce(_LOG.c.bytes, 0) + _JOB_BYTES
+    query = sa.select(_JOB.c.journaled_at, _JOB.c.job_id, size)
+    query = query.join_from(_JOB, _LOG, _LOG.c.job_id == _JOB.c.job_id, isouter=True)
+    if behind is not None:
+        place = sa.tuple_(_JOB.c.journaled_at, _JOB.c.job_id)
+        query = query.where(place > sa.tuple_(behind.at, behind.job_id))
+    query = query.order_by(_JOB.c.journaled_at, _JOB.c.job_id).limit(limit)
+    return [Candidate(*row) for row in connection.execute(query)]
+
+
+def orphans(connection: sa.Connection, *, behind: str, before: str, limit: int) -> list[str]:
+    """Ids between two others of jobs with a log and no document: nobody journaled them in time."""
+    known = sa.select(_JOB.c.job_id).where(_JOB.c.job_id == _LOG.c.job_id)
+    undropped = sa.select(schema.dropped.c.job).where(schema.dropped.c.job == _LOG.c.no)
+    query = sa.select(_LOG.c.job_id).where(_LOG.c.job_id > behind, _LOG.c.job_id < before)
+    query = query.where(~known.exists(), ~undropped.exists())
+    return list(connection.execute(query.order_by(_LOG.c.job_id).limit(limit)).scalars())
+
+
+def drop(connection: sa.Connection, *, job_ids: Sequence[str]) -> int:
+    """Take these jobs away; how many of them were there. Doing it again does nothing."""
+    logs = connection.execute(sa.select(_LOG.c.no).where(_LOG.c.job_id.in_(job_ids)))
+    for no in sorted(logs.scalars()):
+        insert_new(connection, schema.dropped, {"job": no})
+    tally.lock(connection)
+    columns = (_JOB.c.qual_name, _JOB.c.state, _JOB.c.size)
+    gone: Sequence[Any] = connection.execute(
+        sa.delete(_JOB).where(_JOB.c.job_id.in_(job_ids)).returning(*columns)
+    ).all()
+    difference = tally.Difference.none()
+    difference.add(gone, -1)
+    difference.write(connection)
+    connection.execute(sa.delete(schema.change).where(schema.change.c.job_id.in_(job_ids)))
+    return len(gone)
+
+
+def sweep(connection: sa.Connection, *, rows: int) -> bool:
+    """Delete so many rows of dropped logs; whether there may be more."""
+    query = sa.select(schema.dropped.c.job).order_by(schema.dropped.c.job).limit(_AT_ONCE)
+    for no in connection.execute(query).scalars().all():
+        for table in (schema.log, schema.output):
+            rows -= _delete_first(connection, table, no, rows)
+            if rows <= 0:
+                return True
+        # Streams and gaps are few and go with it.
+        connection.execute(sa.delete(_LOG).where(_LOG.c.no == no))
+        rows -= 1
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _delete_first(connection: sa.Connection, table: sa.Table, no: int, rows: int) -> int:
+    first = sa.select(table.c.seq).where(table.c.job == no).order_by(table.c.seq).limit(rows)
+    statement = sa.delete(table).where(table.c.job == no, table.c.seq.in_(first))
+    return connection.execute(statement).rowcount
+
+
+def _old_history(before: float) -> sa.Select[tuple[int]]:
+    """Rows of the queue's history that say nothing of the time since then."""
+    within = sa.select(_HISTORY.c.no).where(_HISTORY.c.created < before)
+    last = within.order_by(_HISTORY.c.created.desc(), _HISTORY.c.no.desc()).limit(1)
+    return within.where(_HISTORY.c.no < last.scalar_subquery())
+
+
+def count_history(connection: sa.Connection, *, before: float) -> int:
+    """How many rows of the queue's history `drop_history` would delete."""
+    rows = _old_history(before).subquery()
+    return connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+
+
+def drop_history(connection: sa.Connection, *, before: float, rows: int) -> int:
+    """Delete so many rows of the queue's history at most, oldest first; how many it were.
+
+    The last one before that time stays: it says what was so at it.
+    """
+    numbers = _old_history(before).order_by(_HISTORY.c.no).limit(rows)
+    return connection.execute(sa.delete(_HISTORY).where(_HISTORY.c.no.in_(numbers))).rowcount
+
+
+def give_back(connection: sa.Connection, *, pages: int) -> bool:
+    """Give free pages of a SQLite file back; whether there are more. PostgreSQL does it itself."""
+    if connection.dialect.name != "sqlite":
+        return False
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA incremental_vacuum({pages})")
+    cursor.fetchall()  # each step of the statement frees one page
+    cursor.execute("PRAGMA freelist_count")
+    (left,) = cursor.fetchone() or (0,)
+    cursor.close()
+    return int(left) > 0

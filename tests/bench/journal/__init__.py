@@ -1,0 +1,1 @@
+"""``python -m tests.bench.journal``: how fast past jobs and logs are found among very many."""

@@ -1,0 +1,41 @@
+"""The cluster's API server is killed and started again while jobs log."""
+
+import os
+import signal
+
+import pytest
+from tests.cluster.layout import Layout
+from tests.cluster.processes import StateFile
+from tests.cluster.provider import Provider
+from tests.support.jobs import CHATTY
+from tests.support.rest import Rest
+from tests.support.sse import Stream
+
+pytestmark = [pytest.mark.cluster, pytest.mark.local]
+
+JOBS = 5
+RATE = 20
+SECONDS = 40
+WHOLE = list(range(1, RATE * SECONDS + 1))
+
+
+def numbers(stream: Stream) -> list[int]:
+    """The numbers of the lines that a ChattyJob has written."""
+    firsts = [text.partition(" ")[0] for text in stream.messages if text.endswith("xxx")]
+    return [int(first) for first in firsts if first.isdecimal()]
+
+
+def test_an_api_server_that_is_restarted_while_jobs_log(rest: Rest, provider: Provider):
+    streams = [rest.run(CHATTY, rate=RATE, seconds=SECONDS, size=90 + n) for n in range(JOBS)]
+    for stream in streams:
+        stream.line("50 ")
+    os.kill(StateFile(Layout.default().state).read()["kube-apiserver"].pid, signal.SIGKILL)
+    provider.up()
+    for stream in streams:
+        # The same connection as before: only the recorder's were broken.
+        stream.to_close(180)
+        assert numbers(stream) == WHOLE
+        job_id = stream.frames[0].data["_id"]
+        assert stream.states[-1] == "complete"
+        assert rest.messages(job_id) == stream.messages
+        stream.hang_up()

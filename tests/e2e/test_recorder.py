@@ -1,0 +1,157 @@
+"""The recorder dies, hangs or is not there while jobs log: all lines are in the journal, once."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from tests.support import corejobs, hostprocess
+from tests.support.jobs import CHATTY
+from tests.support.release import Release
+from tests.support.rest import Rest
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.cluster
+
+JOBS = 20
+RATE = 10
+SECONDS = 60
+AWAY_SECONDS = 30
+KILLS = 2
+RECORDER = "core4-recorder"
+# Tells the jobs of one test from those of another.
+SIZES = {"killed": 100, "stopped": 200}
+
+
+@pytest.fixture(scope="module")
+def service(own_release: Release) -> Iterator[Rest]:
+    with own_release.rest() as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def emptied(service: Rest) -> Iterator[None]:
+    """As in conftest, for this module's own release."""
+    yield
+    service.empty_queue()
+
+
+def numbers(messages: list[str]) -> list[int]:
+    """The numbers of the lines that a ChattyJob has written."""
+    firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
+    return [int(first) for first in firsts if first.isdecimal()]
+
+
+def wait_seconds(seconds: float) -> None:
+    """Let time pass: that nothing happens in it is the point."""
+    began = time.monotonic()
+    what = f"{seconds:g} seconds are over"
+    until(lambda: time.monotonic() - began >= seconds, what=what, seconds=2 * seconds)
+
+
+def begun(service: Rest, size: int) -> list[str]:
+    """The ids of jobs that log steadily, all of which have begun."""
+    ids = [
+        service.enqueue(CHATTY, rate=RATE, seconds=SECONDS, size=size + n, max_parallel=JOBS)
+        for n in range(JOBS)
+    ]
+    for job_id in ids:
+        until(
+            lambda job_id=job_id: numbers([row["message"] for row in service.log(job_id)]),  # type: ignore[misc]
+            what=f"{job_id} has logged",
+            seconds=150,
+            every=0.5,
+        )
+    return ids
+
+
+def check_whole(service: Rest, ids: list[str]) -> None:
+    """Each job has come to its end, and each of its lines is in the journal once."""
+    for job_id in ids:
+        assert service.wait_state(job_id, "complete", seconds=180)["trial"] == 1
+        messages = service.messages(job_id)
+        assert numbers(messages) == list(range(1, RATE * SECONDS + 1))
+        assert messages[0] == "start execution"
+        assert messages[-1].startswith("done execution with [complete]")
+        assert len(messages) == RATE * SECONDS + 2 + _progress(messages)
+        found = [row["_id"] for row in service.log(job_id)]
+        assert found == sorted(set(found))
+
+
+def _progress(messages: list[str]) -> int:
+    return sum(text.startswith("progress [") for text in messages)
+
+
+def restarts(release: Release, pod: str) -> int:
+    """How often the recorder's container was started anew; -1 while it does not run."""
+    statuses = release.kubectl.json("get", "pod", pod)["status"]["containerStatuses"]
+    found = next(item for item in statuses if item["name"] == "recorder")
+    return int(found["restartCount"]) if "running" in found["state"] else -1
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service: Rest, how: str):
+    pod = own_release.pod("api")
+    uid = own_release.kubectl.json("get", "pod", pod)["metadata"]["uid"]
+    ids = begun(service, SIZES[how])
+    with service.follow(ids[0]) as stream:
+        stream.state("running")
+        if how == "stopped":
+            with hostprocess.stopped(uid, RECORDER):
+                wait_seconds(AWAY_SECONDS)
+        else:
+            for _ in range(KILLS):
+                before = restarts(own_release, pod)
+                hostprocess.kill(uid, RECORDER)
+                until(
+                    lambda before=before: restarts(own_release, pod) > before,  # type: ignore[misc]
+                    what="the recorder is started anew",
+                    seconds=90,
+                )
+        stream.to_close(180)
+    assert numbers(stream.messages) == list(range(1, RATE * SECONDS + 1))
+    check_whole(service, ids)
+
+
+def test_what_a_job_wrote_that_is_killed_while_no_recorder_is_there(
+    own_release: Release, service: Rest
+):
+    kubectl, deployment = own_release.kubectl, "deployment/core4-api"
+    job_id = service.enqueue(CHATTY, rate=50, seconds=600, size=80)
+    with service.follow(job_id) as stream:
+        stream.line("100 ")
+    pod = own_release.pod("api")
+    kubectl("scale", deployment, "--replicas=0")
+    try:
+        kubectl("wait", "pod", pod, "--for=delete", "--timeout=60s")
+        kubectl("patch", "corejob", job_id, "--type=merge", "--patch", '{"spec": {"kill": true}}')
+        corejobs.wait_state(kubectl, job_id, "killed")
+        until(
+            lambda: kubectl.items("pods", "-l", f"core4.io/corejob={job_id}"),
+            lambda pods: not pods,
+            what="the job's pod is gone",
+        )
+    finally:
+        kubectl("scale", deployment, "--replicas=1")
+    own_release.wait_ready()
+    log = until(
+        lambda: corejobs.status(kubectl, job_id).get("log") or {},
+        lambda log: bool(log.get("complete")),
+        what="the log is complete",
+        seconds=60,
+    )
+    assert (log["lost"], log["reason"]) == (True, "PodGone")
+    assert log["message"].startswith("lines after line ")
+    until(
+        lambda: service.call("GET", "job").status_code,
+        lambda code: code == 200,
+        what="the API answers",
+        ignoring=(requests.ConnectionError,),
+    )
+    with service.follow(job_id) as stream:
+        stream.to_close()
+    found = numbers(stream.messages)
+    assert len(found) >= 100
+    assert found == list(range(1, len(found) + 1))
+    (gap,) = stream.of("gap")
+    assert gap["reason"].startswith("lines after line ")

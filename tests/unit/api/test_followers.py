@@ -1,0 +1,151 @@
+"""One slow follower and many quick ones on one job: nobody waits for it, and it takes no room."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+from tests.unit.api.conftest import DEADLINE, Recorder, RunningApi, enqueue, stream
+
+from corejob_api.streams import frames
+from corejob_api.streams.frames import Mode
+
+Record = Callable[..., Awaitable[Recorder]]
+STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
+QUICK = 200
+COMMITS = 10
+MIB = 2**20
+
+
+@asynccontextmanager
+async def follower(
+    served: RunningApi, job_id: str, token: str, arguments: str = ""
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A stream of the log whose client reads only when it wants to."""
+    assert served.url is not None
+    host, port = served.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=2**16)
+    path = f"/core4/api/v1/job/log/{job_id}?follow=true{arguments}"
+    head = f"Host: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n"
+    writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def count_frames(reader: asyncio.StreamReader, number: int) -> None:
+    """Read until so many records have come."""
+    async with asyncio.timeout(DEADLINE):
+        while number:
+            number -= (await reader.readuntil(b"\n")) == b"event: log\n"
+
+
+async def token_of(caller: httpx.AsyncClient) -> str:
+    return str((await caller.get("login")).json()["data"]["token"])
+
+
+async def test_many_quick_ones_and_a_slow_one(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    """Each commit is with all quick ones before the next; the slow one then has all of it too."""
+    job_id, token = await enqueue(caller), await token_of(caller)
+    recorder = await record(job_id)
+    history = [f"{number} {'x' * 20_000}" for number in range(400)]
+    for start in range(0, 400, 100):
+        await recorder.log(*history[start : start + 100])
+    await served.status(job_id, **STARTED)
+    async with AsyncExitStack() as stack:
+        slow = await stack.enter_async_context(follower(served, job_id, token))
+        quick = [
+            await stack.enter_async_context(follower(served, job_id, token, "&tail=0"))
+            for _ in range(QUICK)
+        ]
+        await served.until(lambda: len(served.service.hub) == QUICK + 1)
+        for commit in range(COMMITS):
+            await recorder.log(*(f"{commit} {line}" for line in range(300)))
+            await asyncio.gather(*(count_frames(reader, 300) for reader in quick))
+        assert len(served.service.hub) == QUICK + 1
+        assert served.service.hub.feeds == 1
+        await served.status(job_id, state="complete")
+        await served.log_complete(job_id)
+        for reader in quick:
+            async with asyncio.timeout(DEADLINE):
+                assert f'"log":{COMMITS * 300}'.encode() in await reader.read()
+        async with asyncio.timeout(60):
+            whole = await slow.read()
+    assert whole.count(b"event: log\n") == 400 + COMMITS * 300
+    assert whole.count(b"event: lagged\n") == 1
+    assert b'"log":3400,' in whole[-200:]
+
+
+async def test_a_slow_one_takes_no_room(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    """64 MiB of log pass by it, in lines as long as they can be."""
+    job_id, token = await enqueue(caller), await token_of(caller)
+    recorder = await record(job_id)
+    await recorder.log(*["x" * MIB] * 16)
+    await served.status(job_id, **STARTED)
+    async with follower(served, job_id, token) as slow:
+        await served.until(lambda: len(served.service.hub) == 1)
+        async with follower(served, job_id, token, "&tail=0") as quick:
+            await served.until(lambda: len(served.service.hub) == 2)
+            sizes = []
+            tracemalloc.start()
+            try:
+                for _ in range(8):
+                    for _ in range(8):
+                        await recorder.log("y" * MIB)
+                        await _take(quick, MIB)
+                    gc.collect()
+                    sizes.append(tracemalloc.get_traced_memory()[0])
+            finally:
+                tracemalloc.stop()
+        # After the first 8 MiB the feed has all that it keeps.
+        assert max(sizes[2:]) < sizes[1] + 6 * MIB, sizes
+        assert max(sizes) < 24 * MIB, sizes
+        await served.status(job_id, state="complete")
+        await served.log_complete(job_id)
+        count, close = 0, b""
+        async with asyncio.timeout(60):
+            while not close:
+                part = await slow.read(MIB)
+                count += part.count(b"y")
+                close = part if b"event: close" in part else b""
+    assert count >= 64 * MIB
+
+
+async def _take(reader: asyncio.StreamReader, count: int) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while count > 0:
+            count -= len(await reader.read(MIB))
+
+
+async def test_frames_are_made_once_for_all(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+) -> None:
+    made: list[tuple[int, Mode]] = []
+    real = frames.log_frame
+
+    def log_frame(seq: int, text: bytes, mode: Mode) -> bytes:
+        made.append((seq, mode))
+        return real(seq, text, mode)
+
+    monkeypatch.setattr(frames, "log_frame", log_frame)
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(stream(caller, "GET", f"job/log/{job_id}?follow=true"))
+            for _ in range(20)
+        ]
+        await served.until(lambda: len(served.service.hub) == 20)
+        await recorder.log("a", "b", "c")
+        for one in opened:
+            assert [data["message"] for _, data in await one.take(3)] == ["a", "b", "c"]
+    assert sorted(made) == [(1, Mode.LIVE), (2, Mode.LIVE), (3, Mode.LIVE)]

@@ -1,0 +1,27 @@
+"""A recorder in a process of its own, for tests that kill or stop it.
+
+Usage: recording_child.py <URL of the API server> <namespace> <URL of the store> <identity>
+"""
+
+import asyncio
+import sys
+
+from kubernetes.aio.client import Configuration
+
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.supervisor import Supervisor
+from corejob_journal.store import Writer
+from corejob_kube.client import Kube
+
+
+async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
+    configuration = Configuration()
+    configuration.host = cluster
+    writer = await Writer.open(store)
+    async with Kube(configuration, user_agent="test") as kube:
+        await Supervisor(kube, namespace, writer, Metrics(), identity=identity).start()
+        print("recording", flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""Retention in the recorder's process, and the command beside it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes.aio.config import kube_config
+from tests.unit.journal.conftest import JOB, OTHER, recorder_on
+from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+
+from corejob_journal.recorder import main, retain
+from corejob_journal.recorder.policy import Policy
+from corejob_journal.recorder.settings import Settings, from_environment
+from corejob_journal.store import Store, Writer
+from corejob_journal.store.records import PutDocument
+
+DOCUMENT = {"qual_name": "a.Job", "state": "complete"}
+
+
+async def fill(url: str) -> None:
+    """Two past jobs that are half a century old."""
+    writer = await Writer.open(url)
+    await writer.commit([PutDocument(name, DOCUMENT, 5.0) for name in (JOB, OTHER)])
+    await writer.close()
+
+
+def kubeconfig(folder: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": cluster.url}}],
+        "users": [{"name": "u", "user": {"token": "mine"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+
+
+async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
+    cluster: FakeCluster, sqlite_url: str
+) -> None:
+    await fill(sqlite_url)
+    await cluster.add_job(JOB)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        settings = Settings(NAMESPACE, sqlite_url, retention=Policy(max_age_days=1))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        async with main.retaining(settings, recorder.supervisor, done):
+            async with asyncio.timeout(DEADLINE):
+                while await recorder.store.document(OTHER) is not None:
+                    pass
+            # Leaving cuts off what is under way, which the next start goes on with.
+        assert await recorder.store.document(JOB) is not None
+
+
+async def test_without_a_setting_nothing_is_deleted(cluster: FakeCluster, sqlite_url: str) -> None:
+    await fill(sqlite_url)
+    settings = Settings(NAMESPACE, sqlite_url)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        before = asyncio.all_tasks()
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with main.retaining(settings, recorder.supervisor, never):
+            assert asyncio.all_tasks() == before
+        never.cancel()
+        assert await recorder.store.document(OTHER) is not None
+
+
+async def test_the_command_says_what_would_go(
+    cluster: FakeCluster,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kubeconfig(tmp_path, cluster, monkeypatch)
+    await fill(sqlite_url)
+    await cluster.add_job(JOB)
+    settings = Settings(NAMESPACE, sqlite_url)
+    arguments = ["--dry-run", "--max-age-days", "30"]
+    assert await asyncio.to_thread(retain.run, arguments, settings) == 0
+    printed = capsys.readouterr().out
+    assert "past jobs to delete:          1\n" in printed
+    assert "journaled from:               1970-01-01T00:00:05 UTC\n" in printed
+    store = await Store.open(sqlite_url)
+    assert await store.document(OTHER) is not None
+    await store.close()
+
+
+async def test_the_command_says_what_is_away(
+    cluster: FakeCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kubeconfig(tmp_path, cluster, monkeypatch)
+    settings = Settings(NAMESPACE, f"sqlite:///{tmp_path}/none.db")
+    assert await asyncio.to_thread(retain.run, ["--dry-run"], settings) == 1
+    assert capsys.readouterr().err.startswith("core4-recorder: the store does not answer")
+    await cluster.stop()
+    assert await asyncio.to_thread(retain.run, ["--dry-run"], settings) == 1
+    assert capsys.readouterr().err.startswith("core4-recorder: ")
+
+
+def test_settings_of_the_process() -> None:
+    environ = {"CORE4_NAMESPACE": "jobs", "CORE4_RETENTION_MAX_AGE_DAYS": "7"}
+    assert from_environment(environ).retention == Policy(max_age_days=7)
+    with pytest.raises(ValueError, match="CORE4_RETENTION_MAX_SIZE"):
+        from_environment({**environ, "CORE4_RETENTION_MAX_SIZE": "much"})

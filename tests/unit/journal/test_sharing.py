@@ -1,0 +1,337 @@
+"""Several recorders: who does what, and what becomes of it when one comes, leaves, dies, hangs."""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.unit.journal.conftest import Feeder, Recorder, postgres_url, recorder_on, source
+from tests.unit.journal.fake_cluster import BASE_NS, DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
+
+from corejob import clock
+from corejob_journal.recorder import membership, shares
+from corejob_journal.recorder.census import Census
+from corejob_journal.recorder.membership import LABEL, PREFIX
+from corejob_journal.recorder.shares import SHARED_DUTIES
+from corejob_journal.store import StoreUnavailable, Writer, engine, schema
+from corejob_kube.cache import ObjectCache
+
+CHILD = Path(__file__).with_name("recording_child.py")
+A, B, C = "recorder-a", "recorder-b", "recorder-c"
+JOBS = [f"6743{number:020x}" for number in range(12)]
+TAKE_OVER_SECONDS = 15.0
+
+
+# --- shares -----------------------------------------------------------------------------------
+
+
+def test_each_key_has_one_owner_whatever_the_order_of_the_members() -> None:
+    for key in JOBS:
+        assert shares.owner([A, B, C], key) == shares.owner([C, A, B], key)
+        assert shares.owner([A], key) == A
+
+
+def test_the_shares_are_about_equal() -> None:
+    counts = Counter(shares.owner([A, B, C], f"key {number}") for number in range(3000))
+    assert all(900 < counts[member] < 1100 for member in (A, B, C))
+
+
+def test_who_leaves_moves_only_what_was_theirs() -> None:
+    for number in range(1000):
+        before = shares.owner([A, B, C], str(number))
+        if before != C:
+            assert shares.owner([A, B], str(number)) == before
+
+
+# --- recorders --------------------------------------------------------------------------------
+
+
+def share(recorder: Recorder) -> int:
+    """How many logs a recorder follows."""
+    value = recorder.supervisor.metrics.registry.get_sample_value("core4_recorder_followers")
+    return int(value or 0)
+
+
+async def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # nothing tells when
+            await asyncio.sleep(0.02)
+
+
+async def begin(cluster: FakeCluster) -> None:
+    """A running pod for each job."""
+    for job_id in JOBS:
+        await cluster.add_job(job_id)
+        await cluster.add_pod(job_id)
+
+
+async def write(cluster: FakeCluster, first: int, last: int) -> None:
+    """The same lines in each job's log."""
+    for job_id in JOBS:
+        await cluster.logs[f"{job_id}-1"].write(*(event(n) for n in range(first, last + 1)))
+
+
+async def check(cluster: FakeCluster, recorder: Recorder, last: int) -> None:
+    """End all jobs after that line; each log has each line once, in order."""
+    for job_id in JOBS:
+        await cluster.logs[f"{job_id}-1"].write(*done(last + 1))
+        await cluster.end_pod(f"{job_id}-1", 0)
+    for job_id in JOBS:
+        status = await cluster.settled(job_id)
+        assert status["lost"] is False
+        assert await recorder.messages(job_id) == [*texts(1, last), CLOSING]
+
+
+@asynccontextmanager
+async def child(cluster: FakeCluster, url: str, identity: str) -> AsyncIterator[Process]:
+    """A recorder in a process of its own; killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(CHILD), cluster.url, NAMESPACE, url, identity, stdout=PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(2 * DEADLINE):
+            assert await process.stdout.readline() == b"recording\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def pods(cluster: FakeCluster) -> None:
+    """The recorders' pods."""
+    for identity in (A, B):
+        await cluster.add_recorder(identity)
+
+
+@pytest.mark.usefixtures("pods")
+async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
+    cluster: FakeCluster, store_url: str
+) -> None:
+    await begin(cluster)
+    async with recorder_on(cluster, store_url, A) as first:
+        await until(lambda: share(first) == len(JOBS))
+        await write(cluster, 1, 20)
+        async with recorder_on(cluster, store_url, B) as second:
+            owned = sum(second.supervisor.membership.owns(job_id) for job_id in JOBS)
+            assert 0 < owned < len(JOBS)
+            parts = (len(JOBS) - owned, owned)
+            await until(lambda: (share(first), share(second)) == parts)
+            await write(cluster, 21, 40)
+            for job_id in JOBS:
+                await first.until_count(40, job_id)
+        # It left in good order: nobody has to wait for its Lease to run out.
+        assert list(cluster.objects["leases"]) == [PREFIX + A]
+        await until(lambda: share(first) == len(JOBS))
+        await write(cluster, 41, 60)
+        await check(cluster, first, 60)
+
+
+@pytest.mark.usefixtures("pods")
+async def test_one_that_is_killed_is_replaced_within_15_seconds(
+    cluster: FakeCluster, store_url: str
+) -> None:
+    await begin(cluster)
+    async with recorder_on(cluster, store_url, A) as first:
+        async with child(cluster, store_url, B) as process:
+            await until(lambda: 0 < share(first) < len(JOBS))
+            await write(cluster, 1, 30)
+            for job_id in JOBS:
+                await first.until_count(30, job_id)
+            await write(cluster, 31, 60)
+            process.kill()
+            killed = time.monotonic()
+            await write(cluster, 61, 90)
+            # The pod is still there, as when the kubelet is about to restart its container.
+            for job_id in JOBS:
+                await first.until_count(90, job_id)
+            assert time.monotonic() - killed < TAKE_OVER_SECONDS
+        assert share(first) == len(JOBS)
+        await check(cluster, first, 90)
+
+
+@pytest.mark.usefixtures("pods")
+async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
+    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "DURATION_S", 3600.0)
+    await begin(cluster)
+    async with recorder_on(cluster, sqlite_url, A) as first:
+        async with child(cluster, sqlite_url, B):
+            await until(lambda: 0 < share(first) < len(JOBS))
+        await cluster.delete("pods", B)
+        await until(lambda: share(first) == len(JOBS))
+        await until(lambda: list(cluster.objects["leases"]) == [PREFIX + A])
+        await write(cluster, 1, 5)
+        await check(cluster, first, 5)
+
+
+@pytest.mark.usefixtures("pods")
+async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
+    cluster: FakeCluster, store_url: str
+) -> None:
+    await begin(cluster)
+    async with (
+        recorder_on(cluster, store_url, A) as first,
+        child(cluster, store_url, B) as process,
+    ):
+        await until(lambda: 0 < share(first) < len(JOBS))
+        await write(cluster, 1, 30)
+        for job_id in JOBS:
+            await first.until_count(30, job_id)
+        process.send_signal(signal.SIGSTOP)
+        await write(cluster, 31, 60)
+        await until(lambda: share(first) == len(JOBS))
+        for job_id in JOBS:
+            await first.until_count(60, job_id)
+        # It does not know yet that another has taken its share, and has lines in its buffers.
+        process.send_signal(signal.SIGCONT)
+        await write(cluster, 61, 90)
+        await until(lambda: share(first) < len(JOBS))
+        await write(cluster, 91, 120)
+        for job_id in JOBS:
+            await first.until_count(120, job_id)
+        await check(cluster, first, 120)
+
+
+@pytest.mark.usefixtures("pods")
+async def test_while_nobody_can_renew_nobody_is_declared_dead(
+    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "DURATION_S", 0.3)
+    monkeypatch.setattr(membership, "RENEW_S", 0.05)
+    async with (
+        recorder_on(cluster, sqlite_url, A) as first,
+        recorder_on(cluster, sqlite_url, B) as second,
+    ):
+        both = [first.supervisor.membership, second.supervisor.membership]
+        keys = [str(number) for number in range(50)]
+
+        def parted() -> bool:
+            return all(both[0].owns(key) != both[1].owns(key) for key in keys)
+
+        await until(parted)
+        came_or_went: list[bool] = []
+        for member in both:
+            member.listen(lambda: came_or_went.append(True))
+        cluster.leases_away = True
+        began = time.monotonic()
+        await until(lambda: time.monotonic() - began > 1.0)
+        cluster.leases_away = False
+        began = time.monotonic()
+        await until(lambda: time.monotonic() - began > 0.5)
+        assert parted()
+        assert came_or_went == []
+
+
+async def test_a_lone_recorder_has_no_lease(cluster: FakeCluster, sqlite_url: str) -> None:
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        assert recorder.supervisor.membership.owns("anything")
+        assert cluster.objects["leases"] == {}
+
+
+@pytest.mark.usefixtures("pods")
+async def test_the_lease_is_found_by_its_label(cluster: FakeCluster, sqlite_url: str) -> None:
+    async with recorder_on(cluster, sqlite_url, A):
+        (lease,) = cluster.objects["leases"].values()
+        assert lease["metadata"]["name"] == PREFIX + A
+        assert LABEL in lease["metadata"]["labels"]
+        assert lease["spec"]["holderIdentity"] == A
+    assert cluster.objects["leases"] == {}
+
+
+@pytest.mark.usefixtures("pods")
+async def test_shared_duties_are_one_recorders(cluster: FakeCluster, sqlite_url: str) -> None:
+    async with (
+        recorder_on(cluster, sqlite_url, A) as first,
+        recorder_on(cluster, sqlite_url, B) as second,
+    ):
+        both = [first.supervisor.membership, second.supervisor.membership]
+        await until(lambda: sum(member.owns(SHARED_DUTIES) for member in both) == 1)
+
+
+def _hang(connection: sa.Connection, locked: threading.Event, end: threading.Event) -> None:
+    connection.execute(sa.select(schema.job_log.c.no).with_for_update())
+    locked.set()
+    end.wait(DEADLINE)
+    connection.execute(sa.select(schema.job_log.c.no))
+
+
+async def test_one_that_hangs_in_a_transaction_holds_nobody_up(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_IDLE_MS", 300)
+    url = postgres_url(postgres_server)
+    hanging, other = await Writer.open(url), await Writer.open(url)
+    feeder = Feeder(other, await other.open_stream(source()))
+    locked, end = threading.Event(), threading.Event()
+    work = partial(_hang, locked=locked, end=end)
+    task = asyncio.create_task(hanging._database.run(work))
+    try:
+        await asyncio.to_thread(locked.wait, DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            assert (await feeder.feed("a line")).stale is False
+        end.set()
+        with pytest.raises(StoreUnavailable):
+            await task
+        await hanging.ping()
+    finally:
+        end.set()
+        await asyncio.gather(task, return_exceptions=True)
+        await hanging.close()
+        await other.close()
+
+
+# --- counting ---------------------------------------------------------------------------------
+
+
+class Taken:
+    """Notes what is to be stored."""
+
+    def __init__(self) -> None:
+        self.counts: list[dict[str, int]] = []
+
+    def submit(self, operations: list[object]) -> "asyncio.Future[list[object]]":
+        self.counts += [dict(each.states) for each in operations]  # type: ignore[attr-defined]
+        future: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+        future.set_result([])
+        return future
+
+
+def corejob(name: str, version: int) -> dict[str, object]:
+    meta = {
+        "name": name,
+        "uid": name,
+        "resourceVersion": str(version),
+        "creationTimestamp": "2026-11-24T00:00:00Z",
+    }
+    return {"metadata": meta, "spec": {"qualName": "a.Job"}, "status": {"state": "pending"}}
+
+
+async def test_who_does_not_store_the_counts_knows_them_when_its_turn_comes() -> None:
+    jobs, taken = ObjectCache("corejobs"), Taken()
+    census = Census(jobs, taken, lambda: clock.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
+    census.assign(mine=False)
+    census.start()
+    jobs.put(corejob("a", 1))
+    jobs.put(corejob("b", 2))
+    await asyncio.sleep(0)
+    assert taken.counts == []
+    census.assign(mine=True)
+    await until(lambda: taken.counts == [{"pending": 2}])
+    census.assign(mine=False)
+    jobs.put(corejob("c", 3))
+    await census.stop()
+    assert taken.counts == [{"pending": 2}]

@@ -1,0 +1,66 @@
+"""Reading parts of a log: by level and time, by number, and never too much at once."""
+
+import pytest
+from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
+
+from corejob_journal.store import Store, Writer, reader
+from corejob_journal.store.records import NewRecord
+
+
+@pytest.fixture
+async def filled(writer: Writer, feeder: Feeder) -> None:
+    """Records 1 to 40: a level of 10 to 50, and a second each; and another job's."""
+    await feeder.feed(
+        records=[NewRecord(None, float(n), 10 * (n % 5 + 1), f"text {n}") for n in range(1, 41)]
+    )
+    other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-9")))
+    await writer.commit([other.append("not this")])
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("asked", "numbers"),
+    [
+        ({"after": 0, "last": 5}, [1, 2, 3, 4, 5]),
+        ({"after": 38, "last": 99}, [39, 40]),
+        ({"after": 10, "last": 20, "level": 50}, [14, 19]),
+        ({"after": 0, "last": 40, "since": 38.5}, [39, 40]),
+        ({"after": 0, "last": 40, "level": 40, "since": 33.0}, [33, 34, 38, 39]),
+        ({"after": 0, "last": 40, "level": 51}, []),
+        ({"after": 40, "last": 40}, []),
+    ],
+)
+async def test_a_range_by_level_and_time(
+    store: Store, asked: dict[str, float], numbers: list[int]
+) -> None:
+    assert [record.seq for record in await store.log_scan(JOB, **asked)] == numbers
+    assert await store.log_numbers(JOB, **asked) == numbers
+    some = await store.log_scan(JOB, **asked, limit=2)
+    assert [record.seq for record in some] == numbers[:2]
+
+
+@pytest.mark.usefixtures("filled")
+async def test_records_by_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_MOST_NUMBERS", 3)
+    numbers = [40, 1, 7, 8, 3, 99, 2, 20]
+    found = await store.log_rows(JOB, numbers)
+    assert [record.seq for record in found] == [40, 1, 7, 8, 3, 2, 20]
+    assert [record.message for record in found][:2] == ["text 40", "text 1"]
+    assert await store.log_rows(JOB, []) == []
+
+
+async def test_long_messages_come_in_several_reads(store: Store, feeder: Feeder) -> None:
+    text = "x" * 2**20
+    await feeder.feed(*[text] * 5)
+    seq, reads = 0, []
+    while part := await store.log_after(JOB, seq):
+        reads.append(len(part))
+        seq = part[-1].seq
+    assert reads == [2, 2, 1]
+    assert len(await store.log_scan(JOB, after=1, last=5)) == 2
+    assert len(await store.log_page(JOB, offset=0, limit=5)) == 5
+
+
+async def test_one_record_at_least(store: Store, feeder: Feeder) -> None:
+    await feeder.feed("x" * (2**21 + 1), "y")
+    assert [record.seq for record in await store.log_after(JOB, 0)] == [1]
