@@ -42,6 +42,8 @@ MANAGER_API: Final = "core4-api"
 MANAGER_OPERATOR: Final = "core4-operator"
 MANAGER_RECORDER: Final = "core4-recorder"
 
+EXIT_RUNC_INIT: Final = 2
+"""What a Go program that is process 1 ends with at a SIGTERM that it doesn't handle."""
 EXIT_DEFERRED: Final = 75
 EXIT_BAD_DEFINITION: Final = 78
 EXIT_SIGKILL: Final = 137

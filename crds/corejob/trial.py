@@ -16,6 +16,7 @@ from corejob.names import (
     ANNOTATION_ID,
     EXIT_BAD_DEFINITION,
     EXIT_DEFERRED,
+    EXIT_RUNC_INIT,
     EXIT_SIGKILL,
     EXIT_SIGTERM,
     JOB_CONTAINER,
@@ -328,7 +329,7 @@ def _ended(job: JobChild | None, pod: PodChild, now: datetime) -> Observation:
         "Preempting",
     }:
         return _disrupted(pod, now)
-    by_signal = pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None}
+    by_signal = pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None} or _stopped_at_birth(pod)
     if pod.deleting and by_signal and pod.exit_reason != "OOMKilled":
         gone = job is None or job.deleting
         reason = Reason.JOB_DELETED if gone else Reason.POD_DELETED
@@ -339,6 +340,16 @@ def _ended(job: JobChild | None, pod: PodChild, now: datetime) -> Observation:
         text = f"{pod.reason or 'PodFailed'}: {pod.message or 'the pod failed before it ran'}"
         return _end(pod, now, Reason.EVICTED, State.PENDING, text)
     return _by_exit(pod, pod.exit_code, now)
+
+
+def _stopped_at_birth(pod: PodChild) -> bool:
+    """Whether SIGTERM came before the container's own program was there.
+
+    What runs in its place until then (runc, a Go program) ends with code 2 when it is told to stop.
+    """
+    if pod.exit_code != EXIT_RUNC_INIT or pod.termination_message or pod.started_at is None:
+        return False
+    return ((pod.ended_at or pod.started_at) - pod.started_at).total_seconds() <= 1
 
 
 def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:

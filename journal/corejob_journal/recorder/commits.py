@@ -67,6 +67,14 @@ class Commits:
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _BACKOFF_MOST)
 
+    async def ping(self) -> None:
+        """Return if the store takes a transaction now.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """
+        await self._writer.ping()
+
     async def _run(self) -> None:
         while self._queue or not self._closing:
             if not self._queue:

@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +9,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from corejob_journal.recorder.supervisor import Supervisor
+from corejob_journal.store import StoreUnavailable
 
+_PING_S: Final = 3.0
 _DEAF_S: Final = 300.0
 """The API server sends each watch a bookmark about once a minute."""
 
@@ -55,11 +58,24 @@ class Server:
             return web.Response(status=503, text="waiting for the store\n")
         if not (supervisor.jobs.is_synced and supervisor.pods.is_synced):
             return web.Response(status=503, text="waiting for Kubernetes\n")
-        if supervisor.commits.trouble is not None:
-            return web.Response(status=503, text=f"{supervisor.commits.trouble}\n")
+        trouble = supervisor.commits.trouble or await _store_trouble(supervisor)
+        if trouble is not None:
+            return web.Response(status=503, text=f"{trouble}\n")
         return web.Response(text="ok\n")
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         supervisor = self._supervisor()
         body = generate_latest(supervisor.metrics.registry) if supervisor is not None else b""
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _store_trouble(supervisor: Supervisor) -> str | None:
+    """What ails the store; a recorder that has nothing to write would not notice by itself."""
+    try:
+        async with asyncio.timeout(_PING_S):
+            await supervisor.commits.ping()
+    except StoreUnavailable as error:
+        return str(error)
+    except TimeoutError:
+        return "the store does not answer"
+    return None

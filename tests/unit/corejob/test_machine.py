@@ -99,7 +99,7 @@ def test_a_failure_with_attempts_left_waits() -> None:
     status = finish(running(attempts=3, errorTimeSeconds=20), State.FAILED)
 
     assert (status.state, status.attempts_left) == (State.FAILED, 2)
-    assert (status.query_time, status.finish_time) == (at(17), at(-3))
+    assert (status.query_time, status.finish_time) == (at(18), at(-3))
     assert status.last_error == ERROR
 
 
@@ -126,7 +126,7 @@ def test_a_deferral_costs_no_attempt() -> None:
     status = finish(running(attempts=2, deferTimeSeconds=30), State.DEFERRED)
 
     assert (status.state, status.attempts_left) == (State.DEFERRED, 2)
-    assert (status.query_time, status.finish_time) == (at(27), at(-3))
+    assert (status.query_time, status.finish_time) == (at(28), at(-3))
     assert status.last_error == ERROR
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.corejob.builders import (
     NOW,
     at,
+    at_text,
     batch_job,
     condition,
     ended,
@@ -444,3 +445,15 @@ def test_every_end_has_an_outcome_a_reason_and_words(
     if seen.outcome in {State.FAILED, State.ERROR, State.KILLED, State.DEFERRED}:
         assert seen.last_error is not None
         assert set(seen.last_error) == {"exception", "timestamp", "traceback"}
+
+
+def test_a_container_that_is_stopped_before_its_program_is_there_is_killed() -> None:
+    """What runs in its place until then ends with code 2, and leaves no message."""
+    at_birth = {**ended(2)["terminated"], "startedAt": at_text(-3), "finishedAt": at_text(-3)}
+    born = {"terminated": at_birth}
+    spoken = {"terminated": {**at_birth, "message": told("failed")}}
+
+    assert death(pod(state=born, deleting=True)).outcome is State.KILLED
+    assert death(pod(state=born)).outcome is State.FAILED
+    assert death(pod(state=spoken, deleting=True)).outcome is State.FAILED
+    assert death(pod(state=ended(2), deleting=True)).outcome is State.FAILED

@@ -79,13 +79,14 @@ def test_the_exit_code_decides(code: int, attempts: int, state: State, left: int
 
 
 def test_a_failure_waits_from_its_end_on() -> None:
+    """Which is up to a second later than the kubelet says, but never later than now."""
     job = running(attempts=2, errorTimeSeconds=30, status={"attemptsLeft": 2})
 
-    assert look(job, now=at(20), **has_ended(code=1)).status.query_time == at(27)
+    assert look(job, now=at(20), **has_ended(code=1)).status.query_time == at(28)
 
 
 def test_a_deferral_waits_from_its_end_on() -> None:
-    assert look(running(deferTimeSeconds=30), **has_ended(code=75)).status.query_time == at(27)
+    assert look(running(deferTimeSeconds=30), **has_ended(code=75)).status.query_time == at(28)
 
 
 @pytest.mark.parametrize("reason", ["EvictionByEvictionAPI", "DeletionByTaintManager"])
