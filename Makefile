@@ -78,7 +78,9 @@ test-unit: venv ## the tests that need no cluster
 test: test-unit ## all tests; starts the cluster
 	@$(CLUSTER) up
 	@echo "==> cluster tests"
-	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile -m "not alone" $(ARGS)
+	@echo "==> cluster tests that must have the cluster to themselves"
+	@$(BIN)/pytest tests/e2e -m alone
 
 .PHONY: bench
 bench: up ## measure throughput and latencies

@@ -11,7 +11,7 @@ from tests.support.jobs import CHATTY
 from tests.support.rest import Rest
 from tests.support.sse import Stream
 
-pytestmark = [pytest.mark.cluster, pytest.mark.local]
+pytestmark = [pytest.mark.cluster, pytest.mark.local, pytest.mark.alone]
 
 JOBS = 5
 RATE = 20
