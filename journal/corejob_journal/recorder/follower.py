@@ -111,6 +111,7 @@ class Follower:
         backoff, refusals, ended_well = _BACKOFF_FIRST, 0, 0.0
         while True:
             was_over, began = self.pod.over, time.monotonic()
+            place = self._intake.position
             try:
                 await self._read_once()
             except (NotFoundError, LogGoneError) as error:
@@ -124,7 +125,9 @@ class Follower:
                     self._intake.lose_tail("LogRefused", error.message)
                     return
             else:
-                if was_over or self._intake.done:
+                # A stream may end in good order and yet too early, in the middle of a line even: it
+                # was the end if one more reading brings nothing new.
+                if self._intake.done or (was_over and self._intake.position == place):
                     await self._at_end()
                     return
                 ended_well = time.monotonic()
