@@ -80,7 +80,7 @@ test: test-unit ## all tests; starts the cluster
 	@echo "==> cluster tests"
 	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile -m "not alone" $(ARGS)
 	@echo "==> cluster tests that must have the cluster to themselves"
-	@$(BIN)/pytest tests/e2e -m alone
+	@$(BIN)/pytest tests/e2e -m alone || { code=$$?; [ $$code = 5 ] && echo "none on this kind of cluster" || exit $$code; }
 
 .PHONY: bench
 bench: up ## measure throughput and latencies
