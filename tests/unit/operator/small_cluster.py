@@ -232,12 +232,15 @@ class SmallCluster:
         job["status"] = {"conditions": [condition]}
 
     def follow(self) -> None:
-        """The recorder reads the log of the pod that runs, or has read it all."""
+        """The recorder reads the log of the pod that runs, or has read it all, or gives it up."""
         assert self.corejob is not None
-        if self.began:
-            last = self.began[-1]
-            raw = self.corejob.setdefault("status", {})
-            raw["log"] = {"trial": last, "complete": last in self.exits}
+        raw = self.corejob.setdefault("status", {})
+        told = (raw.get("log") or {}).get("trial", 0)
+        last = max([*self.began, told])
+        if last:
+            job = names.trial_name(ID, last)
+            gone = not any(pod["job"] == job for pod in self.pods.values())
+            raw["log"] = {"trial": last, "complete": last in self.exits or gone}
 
     def journal(self) -> None:
         """The recorder takes a past job into the journal."""
