@@ -264,9 +264,7 @@ def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
         wake = deadline
         if deadline <= now:
             late = f"not started within {settings.start_deadline:g} s: {observed.message}"
-            failed = machine.failed_before_start(
-                job.status, replace(observed, reason=observed.reason, message=late), now
-            )
+            failed = machine.failed_before_start(job.status, replace(observed, message=late), now)
             return Decision(failed)
     status = replace(
         job.status,

@@ -20,7 +20,7 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.reading import LogGoneError, LogReader
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import Append, NewGap, Operation, Settle, Stored
+from corejob_journal.store.records import Append, LogState, NewGap, Operation, Settle, Stored
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.informer import Informer
@@ -87,12 +87,11 @@ class Follower:
     async def run(self) -> None:
         """Follow the log and settle it."""
         commits, source = self._tools.commits, self.pod.source
-        if self.pod.started:
-            # First of all: a kill waits for somebody to be reading.
-            self._tools.status.log(self._name, self._trial, None, complete=False)
+        # First of all: a kill waits for somebody to be reading.
+        self._tell(None, complete=False)
         state = await commits.call(lambda writer: writer.open_stream(source))
         if state.settled:
-            self._tools.status.log(self._name, self._trial, None, complete=True)
+            self._tell(None, complete=True)
             return
         self._intake = Intake(state)
         try:
@@ -282,12 +281,15 @@ class Follower:
         # Before the job counts as over: who starts the next one then finds its cookie.
         await self._tools.cookies.flushed(self.pod.source.qual_name, _COOKIE_WAIT_S)
         state = stored[-1].state
-        if self.pod.started:
-            # One that never started is no trial: the operator must not take it for one.
-            self._tools.status.log(self._name, self._trial, state, complete=True)
+        self._tell(state, complete=True)
         if state is not None and state.lost:
             self._tools.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)
+
+    def _tell(self, state: LogState | None, *, complete: bool) -> None:
+        """Say how far the log has come; one that never started is no trial to the operator."""
+        if self.pod.started:
+            self._tools.status.log(self._name, self._trial, state, complete=complete)
 
     def _tell_cookie(self, appends: list[Append]) -> None:
         changes = [change for append in appends for change in append.cookies]
