@@ -1,11 +1,8 @@
 """The cluster's API server is killed and started again while jobs log."""
 
-import os
-import signal
-
 import pytest
+from tests.cluster import processes
 from tests.cluster.layout import Layout
-from tests.cluster.processes import StateFile
 from tests.cluster.provider import Provider
 from tests.support.jobs import CHATTY
 from tests.support.rest import Rest
@@ -29,7 +26,10 @@ def test_an_api_server_that_is_restarted_while_jobs_log(rest: Rest, provider: Pr
     streams = [rest.run(CHATTY, rate=RATE, seconds=SECONDS, size=90 + n) for n in range(JOBS)]
     for stream in streams:
         stream.line("50 ")
-    os.kill(StateFile(Layout.default().state).read()["kube-apiserver"].pid, signal.SIGKILL)
+    server = processes.StateFile(Layout.default().state).read()["kube-apiserver"]
+    # Until it is gone `up` would find it alive, and start no other.
+    processes.kill([server.pid])
+    assert not server.alive()
     provider.up()
     for stream in streams:
         # The same connection as before: only the recorder's were broken.
