@@ -2,7 +2,9 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.cluster import (
     binaries,
@@ -40,7 +42,14 @@ class LocalCluster:
     node_port: int | None = SERVICE_PORT
     image_pull_policy = "IfNotPresent"
 
-    def __init__(self, layout: Layout | None = None) -> None:
+    def __init__(
+        self, layout: Layout | None = None, kubelet: Mapping[str, Any] | None = None
+    ) -> None:
+        """Choose its place, and settings of the kubelet beside the usual ones.
+
+        With other settings `up` restarts the kubelet, and that alone.
+        """
+        self._kubelet_settings = dict(kubelet or {})
         self._layout = layout or Layout.default()
         self._state = processes.StateFile(self._layout.state)
         self._containerd = Containerd(self._layout.socket)
@@ -140,7 +149,7 @@ class LocalCluster:
         plugins = packages.cni_folder()
         assert plugins is not None, "checked for among the packages"
         controlplane.write_config(layout)
-        node.write_config(layout, plugins)
+        node.write_config(layout, plugins, self._kubelet_settings)
         return node_ip
 
     def _start(self, *components: Component) -> None:

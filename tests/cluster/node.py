@@ -1,6 +1,7 @@
 """The node's processes: containerd, kubelet and kube-proxy, and their configuration."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,8 @@ def cni_config(layout: Layout) -> dict[str, Any]:
     return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [bridge, ports]}
 
 
-def kubelet_config(layout: Layout) -> dict[str, Any]:
-    """The kubelet's configuration."""
+def kubelet_config(layout: Layout, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The kubelet's configuration; `settings` go before ours."""
     evict = ("memory.available", "nodefs.available", "imagefs.available", "nodefs.inodesFree")
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -101,6 +102,7 @@ def kubelet_config(layout: Layout) -> dict[str, Any]:
         "tlsCertFile": str(layout.pki / "node.crt"),
         "tlsPrivateKeyFile": str(layout.pki / "node.key"),
         "volumePluginDir": str(layout.data / "volume-plugins"),
+        **(settings or {}),
     }
 
 
@@ -126,7 +128,7 @@ def proxy_config(layout: Layout) -> dict[str, Any]:
     }
 
 
-def write_config(layout: Layout, cni_folder: Path) -> None:
+def write_config(layout: Layout, cni_folder: Path, kubelet_settings: Mapping[str, Any]) -> None:
     """Write all of it."""
     for name in ("node", "proxy"):
         kubeconfig.write(layout.config / f"{name}.conf", layout.pki, name)
@@ -134,7 +136,7 @@ def write_config(layout: Layout, cni_folder: Path) -> None:
     cache.write(layout.config / "containerd.toml", toml)
     documents = {
         layout.cni / "10-bridge.conflist": cni_config(layout),
-        layout.config / "kubelet.json": kubelet_config(layout),
+        layout.config / "kubelet.json": kubelet_config(layout, kubelet_settings),
         layout.config / "proxy.json": proxy_config(layout),
     }
     for path, content in documents.items():

@@ -1,6 +1,5 @@
 """The recorder dies, hangs or is not there while jobs log: all lines are in the journal, once."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +8,7 @@ from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
 from tests.support.release import Release
 from tests.support.rest import Rest
-from tests.support.waiting import until
+from tests.support.waiting import let_pass, until
 
 pytestmark = pytest.mark.cluster
 
@@ -40,13 +39,6 @@ def numbers(messages: list[str]) -> list[int]:
     """The numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
-
-
-def wait_seconds(seconds: float) -> None:
-    """Let time pass: that nothing happens in it is the point."""
-    began = time.monotonic()
-    what = f"{seconds:g} seconds are over"
-    until(lambda: time.monotonic() - began >= seconds, what=what, seconds=2 * seconds)
 
 
 def begun(service: Rest, size: int) -> list[str]:
@@ -98,7 +90,7 @@ def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service
         stream.state("running")
         if how == "stopped":
             with hostprocess.stopped(uid, RECORDER):
-                wait_seconds(AWAY_SECONDS)
+                let_pass(AWAY_SECONDS)
         else:
             for _ in range(KILLS):
                 before = restarts(own_release, pod)

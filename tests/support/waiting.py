@@ -45,6 +45,11 @@ def until(
         time.sleep(every)
 
 
+def let_pass(seconds: float) -> None:
+    """Let time pass: that nothing happens in it is the point, not a wait for something."""
+    time.sleep(seconds)
+
+
 def short(text: str) -> str:
     """A text for a message: its middle left out if it is long."""
     if len(text) <= _LONGEST:

@@ -14,11 +14,12 @@ from corejob_journal.recorder import pods, protocol
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record
-from corejob_journal.recorder.intake import ROTATED, Intake
+from corejob_journal.recorder.intake import ROTATED, ROTATED_UNREAD, Intake
 from corejob_journal.recorder.lines import Line
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.reading import LogGoneError, LogReader
+from corejob_journal.recorder.rotation import Rotation
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.store.records import Append, LogState, NewGap, Operation, Settle, Stored
 from corejob_kube.client import Kube
@@ -39,6 +40,8 @@ _END_WAIT_S: Final = 15.0
 connection."""
 _VAIN_REREADS: Final = 3
 _COOKIE_WAIT_S: Final = 5.0
+_LOOK_S: Final = 1.0
+"""While the store keeps a follower waiting it sees this often whether the log is rotated."""
 
 
 class StaleError(Exception):
@@ -73,6 +76,9 @@ class Follower:
         self._failure: BaseException | None = None
         self._vain_rereads = 0
         self._intake: Intake
+        self._rotation = Rotation(time.time())
+        # What came after the last line end of a connection that ended in good order.
+        self._tail: list[Line] = []
 
     def update(self, pod: JobPod) -> None:
         """The pod changed, or was seen for the last time."""
@@ -111,27 +117,30 @@ class Follower:
         while True:
             was_over, began = self.pod.over, time.monotonic()
             place = self._intake.position
+            self._begin(whole=self.pod.over and _is_fresh(ended_well))
             try:
                 await self._read_once()
             except (NotFoundError, LogGoneError) as error:
-                self._gone(error, ended_well)
+                self._gone(error, whole=_is_fresh(ended_well))
                 return
             except KubeError as error:
                 log.debug("the log of %s broke off: %s", self.pod.child.name, error)
-                ended_well = 0.0
+                if self._intake.position != place:
+                    ended_well = 0.0
                 refusals += isinstance(error, InvalidError) and self.pod.over
                 if refusals >= _REFUSALS:
                     self._intake.lose_tail("LogRefused", error.message)
                     return
             else:
+                self._tail = self._reader.splitter.rest()
                 # A stream may end in good order and yet too early, in the middle of a line even: it
                 # was the end if one more reading brings nothing new.
                 if self._intake.done or (was_over and self._intake.position == place):
                     await self._at_end()
                     return
-                ended_well = time.monotonic()
                 # The container has ended, or the connection did; if the former, one more reading
                 # shows that nothing came after.
+                ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
                 if await self._is_over():
                     continue
             self._tools.metrics.reconnects.inc()
@@ -140,9 +149,19 @@ class Follower:
             await self._pause(backoff)
             backoff = min(backoff * 2, _BACKOFF_MOST)
 
+    def _begin(self, *, whole: bool) -> None:
+        """Begin a connection.
+
+        Args:
+            whole: Whether the one before has read a file to its end, after which the container
+                wrote nothing. If this connection reads another file, it follows that one.
+        """
+        now = time.time()
+        self._rotation = self._rotation.again(now) if whole else Rotation(now)
+        self._intake.resume(whole=whole)
+
     async def _read_once(self) -> None:
         """One connection, in a task of its own so that it can be ended from outside."""
-        self._intake.resume()
         self._reading = asyncio.create_task(self._pump(), name=f"log {self.pod.child.name}")
         try:
             await asyncio.wait({self._reading})
@@ -166,14 +185,61 @@ class Follower:
                     return
 
     async def _take(self, lines: list[Line]) -> None:
-        intake, start = self._intake, 0
-        while (start := intake.take(lines, start)) < len(lines):
-            await self._reread(lines[start])
+        if self._rotation.arrived(lines, time.time()):
+            await self._look()
+        if (missed := self._rotation.missed(lines)) is not None:
+            await self._take_in(lines[:missed])
+            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+            lines = lines[missed:]
+        await self._take_in(lines)
         self._pass_on()
         self._send()
-        while intake.full and self._inflight is not None:
-            await asyncio.wait({self._inflight})
+        while self._intake.full and self._inflight is not None:
+            await asyncio.wait({self._inflight}, timeout=_LOOK_S)
+            if self._rotation.due(time.time()):
+                await self._look()
             self._send()
+
+    async def _take_in(self, lines: list[Line]) -> None:
+        start = 0
+        while (start := self._intake.take(lines, start)) < len(lines):
+            await self._clear_up(lines[start])
+
+    async def _clear_up(self, line: Line) -> None:
+        """Find out why a line is not the one that had to come."""
+        intake = self._intake
+        if not intake.goes_back(line):
+            await self._reread(line)
+        elif await self._was_taken(line):
+            intake.read_anew()
+        else:
+            intake.go_back()
+
+    async def _was_taken(self, line: Line) -> bool:
+        """Whether a line that goes back is a repetition, and not of a clock that was set back."""
+        number = protocol.parse(line.body).n
+        if number:
+            return number <= self._intake.last_n
+        first = await self._first_stamp()
+        # The kubelet begins the newest file anew; by now there may be one that is newer still.
+        return first is not None and (first == line.stamp or first > self._intake.position.stamp)
+
+    async def _look(self) -> None:
+        """Look at the newest file of the log; numbered lines tell by themselves what is missing."""
+        if not self._numbered:
+            now = time.time()
+            self._rotation.looked(await self._first_stamp(), self._intake.position.stamp, now)
+
+    @property
+    def _numbered(self) -> bool:
+        return self.pod.core4 or self._intake.numbered
+
+    async def _first_stamp(self) -> int | None:
+        try:
+            return await self._reader.first_stamp()
+        except KubeError as error:
+            log.debug("no look at the log of %s: %s", self.pod.child.name, error)
+            return None
 
     async def _reread(self, line: Line) -> None:
         """Numbers are missing before this line: look in the whole log, then name them."""
@@ -190,13 +256,19 @@ class Follower:
             self._vain_rereads = 0 if self._intake.last_n > before else self._vain_rereads + 1
         self._intake.jump(number)
 
-    def _gone(self, error: Exception, ended_well: float) -> None:
-        """There is no log any more."""
+    def _gone(self, error: Exception, *, whole: bool) -> None:
+        """There is no log any more.
+
+        Args:
+            error: Who says so.
+            whole: Whether it was read to its end just before.
+        """
         intake = self._intake
         if intake.done:
             return
-        if ended_well and time.monotonic() - ended_well < _STILL_FRESH_S:
-            intake.take(self._reader.splitter.rest())
+        if whole:
+            intake.take_rest(self._tail)
+            self._name_open_end()
         elif intake.position.stamp:
             intake.lose_tail("PodGone", str(error))
         else:
@@ -205,9 +277,16 @@ class Follower:
 
     async def _at_end(self) -> None:
         """The log was read to its end."""
-        await self._take(self._reader.splitter.rest())
+        if self._tail:
+            await self._take(self._tail)
         if self._intake.place_lost and not self._intake.done:
             self._intake.lose_tail("Rotated", ROTATED)
+        else:
+            self._name_open_end()
+
+    def _name_open_end(self) -> None:
+        if self._rotation.open_end:
+            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
 
     async def _is_over(self) -> bool:
         """Whether the container has ended, by the API server if the watch doesn't know yet."""
@@ -266,8 +345,7 @@ class Follower:
         if self._failure is not None:
             raise self._failure
         intake = self._intake
-        core4 = self.pod.core4 or intake.numbered
-        if core4 and self.pod.started and not (intake.ended or intake.done):
+        if self._numbered and self.pod.started and not (intake.ended or intake.done):
             job = self._job()
             now = datetime.now(UTC)
             intake.add(closing_record(self.pod, job, now=now, epoch=intake.epoch))
@@ -310,3 +388,7 @@ class Follower:
         if intake.sources:
             status.sources(self._name, intake.sources)
             intake.sources = []
+
+
+def _is_fresh(ended: float) -> bool:
+    return ended > 0.0 and time.monotonic() - ended < _STILL_FRESH_S

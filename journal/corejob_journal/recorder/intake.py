@@ -8,7 +8,7 @@ from typing import Final
 from corejob import clock
 from corejob_journal.recorder import protocol
 from corejob_journal.recorder.lines import Line
-from corejob_journal.recorder.resume import WINDOW_NS, Resume
+from corejob_journal.recorder.resume import WINDOW_NS, Mark, Resume, contains, mark
 from corejob_journal.store.records import (
     Append,
     NewGap,
@@ -19,6 +19,7 @@ from corejob_journal.store.records import (
 )
 
 ROTATED: Final = "the log was rotated while nobody was reading it"
+ROTATED_UNREAD: Final = "the log was rotated faster than it could be read"
 _END: Final = "done execution with ["
 _LATEST: Final = 253_402_300_799.0
 """The last second of the year 9999: no later time can be written as a date."""
@@ -53,9 +54,11 @@ class Intake:
         self._stamp = state.position.stamp
         self._pieces = state.position.pieces
         self._resume = Resume(state.position)
-        # Timestamps of the lines in the window that ends with `_stamp`, sorted.
-        self._recent: list[int] = []
+        self._whole = False
+        # The lines in the window that ends with `_stamp`, sorted.
+        self._recent: list[Mark] = []
         self._may_jump = False
+        self._may_go_back = False
         self._sealed: list[Append] = []
         self._clear()
 
@@ -85,18 +88,31 @@ class Intake:
         """From which second on a new connection has to read; None: from the start."""
         return max(0, self._stamp - WINDOW_NS) // 10**9 if self._stamp else None
 
-    def resume(self) -> None:
-        """A new connection begins: it repeats lines, from `since` on."""
+    def resume(self, *, whole: bool = False) -> None:
+        """A new connection begins: it repeats lines, from `since` on.
+
+        Args:
+            whole: Whether the one before has read its file to the end. Then nothing is missing if
+                this one reads the next file, and repeats nothing.
+        """
         self._resume = Resume(self.position)
+        self._whole = whole
 
     def take(self, lines: Sequence[Line], start: int = 0) -> int:
-        """Take lines from index `start` on, up to one before which numbers are missing.
+        """Take lines from index `start` on, up to one that can't be taken as it is.
+
+        That is one before which numbers are missing, or one that `goes_back`.
 
         Returns:
             The index of that line, or the count of lines when all are taken.
         """
         for index in range(start, len(lines)):
             line = lines[index]
+            if line.stamp < self._stamp:
+                if self.goes_back(line):
+                    return index
+                if line.part == 0 and not self._resume.active and self._is_recent(line):
+                    self.read_anew()
             if self._resume.active and self._repeated(line):
                 continue
             if line.part or not line.last:
@@ -117,15 +133,44 @@ class Intake:
             self._advance(line)
         return len(lines)
 
+    def goes_back(self, line: Line) -> bool:
+        """Whether a line is older than those before it by more than two output streams explain.
+
+        Then the kubelet has begun the file anew, as it does once for each rotation that happened
+        while the connection was stalled; or the node's clock was set back.
+        """
+        early = line.stamp < self._stamp - WINDOW_NS
+        return early and not (line.part or self._resume.active or self._may_go_back)
+
+    def read_anew(self) -> None:
+        """The connection brings lines again that it has brought before."""
+        self._resume = Resume(self.position, self._recent)
+        self._whole = True
+
+    def go_back(self) -> None:
+        """Lines may be older than those before, for as long as they are."""
+        self._may_go_back = True
+
+    def _is_recent(self, line: Line) -> bool:
+        return contains(self._recent, mark(line))
+
+    def take_rest(self, lines: Sequence[Line]) -> None:
+        """Take what came last of all on the connection before; this one has brought nothing."""
+        self._resume.active = False
+        start = self.take(lines)
+        if start < len(lines):
+            self.jump(protocol.parse(lines[start].body).n)
+            self.take(lines, start)
+
     def _repeated(self, line: Line) -> bool:
         """Whether a line that a new connection brought was taken before it."""
         if line.part == 0:
-            known = self._resume.knows(line.stamp)
+            known = self._resume.knows(line)
             if known and _is_numbered(line):
                 # Numbers are surer than times.
                 known = protocol.parse(line.body).n <= self.last_n
             if known:
-                self._resume.skip(line.stamp)
+                self._resume.skip(line)
                 return True
             if line.last:
                 self._pieces = 0
@@ -133,7 +178,7 @@ class Intake:
             return True
         if line.part < self._pieces:
             return True
-        if self._resume.nothing_repeated and not _is_numbered(line):
+        if self._resume.nothing_repeated and not self._whole and not _is_numbered(line):
             self.lose_tail("Rotated", ROTATED)
         self._recent = self._resume.finish()
         return False
@@ -201,11 +246,12 @@ class Intake:
         self._pieces = 0
         if stamp >= self._stamp:
             self._stamp = stamp
-            recent.append(stamp)
-            if recent[0] < stamp - WINDOW_NS:
-                del recent[: bisect.bisect_left(recent, stamp - WINDOW_NS)]
+            self._may_go_back = False
+            bisect.insort(recent, mark(line))
+            if recent[0][0] < stamp - WINDOW_NS:
+                del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
         elif stamp >= self._stamp - WINDOW_NS:
-            bisect.insort(recent, stamp)  # two output streams may overtake each other
+            bisect.insort(recent, mark(line))  # two output streams may overtake each other
 
     # --- what is missing --------------------------------------------------------------------
 
@@ -214,7 +260,7 @@ class Intake:
         for line in lines:
             event = protocol.parse(line.body) if line.last and not line.part else None
             if event is not None and self.last_n < event.n < before:
-                self._may_jump = True
+                self._may_jump = self._may_go_back = True
                 self._name_hole(event.n)
                 self.take([line])
 
@@ -239,7 +285,7 @@ class Intake:
     @property
     def place_lost(self) -> bool:
         """Whether the last connection brought nothing, not even what it should have repeated."""
-        return self._resume.active and self._resume.nothing_repeated
+        return self._resume.active and self._resume.nothing_repeated and not self._whole
 
     def lose_tail(self, cause: str, words: str) -> None:
         """Name all that came after the last line taken: nobody knows what, or whether, it was."""

@@ -124,6 +124,12 @@ class Splitter:
         self.words = raw[:1000].decode("utf-8", "backslashreplace")
 
 
+def stamp_of(raw: bytes) -> int | None:
+    """The time at the front of a line of the log, in nanoseconds; None if there is none."""
+    found = _stamp(raw)
+    return found[0] if found is not None else None
+
+
 def _stamp(raw: bytes) -> tuple[int, int] | None:
     """Any RFC 3339 time at the front, in nanoseconds, and where the text begins."""
     match = _STAMP.match(raw)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Final
 
-from corejob_journal.recorder.lines import Line, Splitter
+from corejob_journal.recorder.lines import Line, Splitter, stamp_of
 from corejob_journal.recorder.pods import JobPod
 from corejob_kube.client import Kube
 from corejob_kube.errors import UnavailableError
@@ -15,6 +15,9 @@ _BUFFER: Final = 2**18
 _IDLE_S: Final = 120.0
 """A log may be silent for hours, and a dead connection is silent too: after this time it is opened
 anew, which costs a repetition of a second's lines at most."""
+_LOOK_S: Final = 5.0
+_STAMP_BYTES: Final = "40"
+"""Enough for any time; the kubelet's limit counts it as well."""
 _GONE: Final = "unable to retrieve container logs"
 
 
@@ -64,6 +67,16 @@ class LogReader:
         splitter.close()
         if splitter.words is not None:
             raise _trouble(splitter.words)
+
+    async def first_stamp(self) -> int | None:
+        """Time of the newest file's first line, in nanoseconds; None: it has none yet.
+
+        Raises:
+            KubeError: The connection broke, or the server refused it.
+        """
+        params = {"container": self._container, "timestamps": "true", "limitBytes": _STAMP_BYTES}
+        async with self._kube.stream(self._path, params=params, idle=_LOOK_S) as content:
+            return stamp_of(await content.read(int(_STAMP_BYTES)))
 
 
 def _trouble(words: str) -> Exception:

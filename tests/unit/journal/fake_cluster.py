@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 NAMESPACE = "jobs"
-BASE_NS = 1_795_500_000 * 10**9
+BASE_NS = int(time.time()) * 10**9
 DEADLINE = 15.0
 
 
@@ -37,10 +38,10 @@ class PodLog:
         self.hidden: set[int] = set()  # indices that a followed log leaves out
         self._clock = BASE_NS
 
-    async def write(self, *bodies: bytes | str, at: int | None = None) -> None:
-        """Append lines; each a microsecond after the one before, or at a time given in ns."""
+    async def write(self, *bodies: bytes | str, after: int = 1000) -> None:
+        """Append lines, now, but at least so many ns after the one before."""
         for body in bodies:
-            self._clock = self._clock + 1000 if at is None else BASE_NS + at
+            self._clock = max(self._clock + after, time.time_ns())
             raw = body.encode() if isinstance(body, str) else body
             self.lines.append((self._clock, raw))
         await self.poke()

@@ -148,3 +148,43 @@ def test_position_counts_the_window() -> None:
     intake.take([line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
     assert intake.position == Position(START + 2 * NS, 3, 0, 0)
     assert intake.since == START // NS + 1
+
+
+def texts(intake: Intake) -> list[str]:
+    return [record.message for record in records(intake.flush())]
+
+
+def test_file_that_the_kubelet_begins_anew_within_a_second() -> None:
+    intake = Intake(state())
+    log = [line(0, str(n).encode(), at=n * NS // 10) for n in range(12)]
+    assert intake.take([*log[:9], *log[4:], *log[2:]]) == 27
+    assert texts(intake) == [str(n) for n in range(12)]
+
+
+def test_file_that_the_kubelet_begins_anew_after_more_than_a_second() -> None:
+    intake = Intake(state())
+    log = [line(0, numbered(n), at=n * NS) for n in range(1, 7)]
+    again = [*log[:5], *log]
+    assert intake.take(again) == 5
+    assert intake.goes_back(again[5])
+    intake.read_anew()
+    assert intake.take(again, 5) == 11
+    assert [record.n for record in records(intake.flush())] == [1, 2, 3, 4, 5, 6]
+
+
+def test_clock_that_was_set_back() -> None:
+    intake = Intake(state())
+    log = [line(0, str(n).encode(), at=at * NS) for n, at in enumerate([10, 11, 3, 4, 5, 12, 13])]
+    assert intake.take(log) == 2
+    intake.go_back()
+    assert intake.take(log, 2) == 7
+    assert texts(intake) == [str(n) for n in range(7)]
+    # From now on it is asked again.
+    assert intake.take([line(0, b"8", at=2 * NS)]) == 0
+
+
+def test_lines_of_two_outputs_that_overtake_each_other_are_not_read_anew() -> None:
+    intake = Intake(state())
+    log = [line(at, str(n).encode()) for n, at in enumerate([10, 30, 20, 40, 20, 50])]
+    assert intake.take(log) == 6
+    assert texts(intake) == [str(n) for n in range(6)]

@@ -2,8 +2,10 @@
 
 import pytest
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
-from tests.unit.journal.fake_cluster import FakeCluster
+from tests.unit.journal.fake_cluster import BASE_NS, FakeCluster, stamp_text
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
+
+from corejob_journal.recorder import rotation
 
 KILLED = "done execution with [killed] after [7] sec."
 
@@ -94,6 +96,84 @@ async def test_pod_deleted_after_its_log_ended_in_good_order(
     assert lines == texts(1, 2)
     assert end.startswith("done execution with [killed] after [")
     assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_last_line_without_an_end_of_a_pod_deleted_at_once(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB, spec={"kill": True})
+    log = await cluster.add_pod(JOB, runtime="container")
+    log.open_end = True
+    await log.write("line 1", "line 2")
+    await recorder.until_count(1)
+    del cluster.logs[f"{JOB}-1"]
+    await log.end()
+    await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
+    assert await recorder.messages() == texts(1, 2)
+    assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_refusal_between_a_log_s_good_end_and_its_pod_s_deletion(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB, spec={"kill": True})
+    log = await cluster.add_pod(JOB, runtime="container")
+    await log.write(*texts(1, 2))
+    await recorder.until_count(2)
+    log.refusal = (400, "container is terminated")
+    await cluster.end_pod(f"{JOB}-1", 137)
+    await log.until_asked(3)
+    del cluster.logs[f"{JOB}-1"]
+    await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
+    assert await recorder.messages() == texts(1, 2)
+    assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_rotation_just_before_the_container_s_end(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    """The kubelet ends the stream with the old file: the newest one follows it."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    await log.write(*texts(1, 3))
+    await recorder.until_count(3)
+    log.hidden = {3, 4}
+    log.first = 3
+    log.ended = True
+    await log.write(*texts(4, 5))
+    log.hidden = set()
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == texts(1, 5)
+    assert status["lost"] is False
+
+
+async def test_file_that_was_rotated_away_unread(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that lags goes on with the newest file, and leaves out the one between."""
+    monkeypatch.setattr(rotation, "LAG_S", -1.0)
+    monkeypatch.setattr(rotation, "_LOOK_EVERY_S", 0.0)
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    log.hidden = {3, 4}
+    await log.write("line 1")
+    await recorder.until_count(1)
+    log.first = 3
+    looks = len(log.requests)
+    await log.write(*texts(2, 5))
+    await log.until_asked(looks + 1)
+    assert "limitBytes" in log.requests[looks]
+    await recorder.until_count(3)
+    log.first = 5
+    await log.write("line 6", after=2 * 10**9)
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == [*texts(1, 3), "line 6"]
+    assert (status["lost"], status["reason"]) == (True, "Rotated")
+    assert "faster than it could be read" in status["message"]
+    (gap,) = await recorder.store.gaps(JOB)
+    assert gap.after_seq == 3
 
 
 async def test_rotation_while_the_recorder_was_down(cluster: FakeCluster, sqlite_url: str) -> None:
@@ -196,6 +276,6 @@ async def test_pod_deleted_while_no_recorder_was_there(
         status = await cluster.settled(JOB)
         assert (await recorder.messages())[:2] == texts(1, 2)
     assert (status["lost"], status["reason"], status["lines"]) == (True, "PodGone", 2)
-    place = "line 2" if runtime == "core4" else "2026-11-24T"
+    place = "line 2" if runtime == "core4" else stamp_text(BASE_NS)[:11]
     assert status["message"].startswith(f"lines after {place}")
     assert "the pod was gone before the rest of its log could be read" in status["message"]

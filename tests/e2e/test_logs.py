@@ -1,0 +1,187 @@
+"""Logs that are out of the ordinary: every line is in the journal, or the loss has a name.
+
+What numbers its lines itself is a job of the core4 runtime; a plain container's lines have nothing
+but the kubelet's time.
+"""
+
+from typing import Any
+
+import pytest
+from tests.e2e.manifests import template
+from tests.support import corejobs
+from tests.support.jobs import BURST, CHATTY
+from tests.support.kubectl import Kubectl
+from tests.support.rest import Rest
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.cluster
+
+LOGS = "e2e.logs."
+MANY = 100_000
+MIB = 2**20
+
+
+def python(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
+    """The id of a job that is a container with a Python script."""
+    return command(rest, kubectl, image, name, ["python3", "-u", "-c", script])
+
+
+def command(rest: Rest, kubectl: Kubectl, image: str, name: str, words: list[str]) -> str:
+    """The id of a job that is a container with a command."""
+    container = {"name": "job", "image": image, "command": words}
+    qual_name = f"{LOGS}{name}"
+    kubectl.apply(template(qual_name, runtime="container", pod={"containers": [container]}))
+    rest.wait_listed(qual_name)
+    return rest.enqueue(qual_name)
+
+
+def settled(kubectl: Kubectl, job_id: str) -> dict[str, Any]:
+    """`status.log` of a job that has ended."""
+    return until(
+        lambda: corejobs.status(kubectl, job_id).get("log") or {},
+        lambda log: bool(log.get("complete")),
+        what=f"the log of {job_id} is complete",
+        seconds=120,
+    )
+
+
+def whole(rest: Rest, kubectl: Kubectl, job_id: str) -> list[str]:
+    """The messages of a job that has ended, of which none is missing."""
+    # First of all: a past CoreJob goes soon.
+    log = settled(kubectl, job_id)
+    messages = rest.messages(job_id)
+    assert log["lost"] is False, log
+    assert log["lines"] == log["lastSeq"] == len(messages)
+    return messages
+
+
+def leading(messages: list[str]) -> list[int]:
+    """The numbers with which lines begin."""
+    firsts = (text.partition(" ")[0] for text in messages)
+    return [int(first) for first in firsts if first.isdecimal()]
+
+
+# --- odd lines ---------------------------------------------------------------------------------
+
+ODD = r"""
+import sys
+out = sys.stdout.buffer
+out.write(b"\r 10%\r 50%\r100%\n")
+out.write(b"\x1b[1;31mred\x1b[0m and \x1b[Kerased\n")
+out.write(b"\xff\xfe bad, \xc3\xa4 good, \xe2\x82 cut off\n")
+out.write(b"a\x00b\n")
+out.write(b"\n")
+out.write(b"   \n")
+out.write(b"no line end")
+out.flush()
+"""
+
+
+def test_progress_bars_colours_and_bad_bytes(rest: Rest, kubectl: Kubectl, image: str):
+    job_id = python(rest, kubectl, image, "Odd", ODD)
+    assert whole(rest, kubectl, job_id) == [
+        "\r 10%\r 50%\r100%",
+        "\x1b[1;31mred\x1b[0m and \x1b[Kerased",
+        "\\xff\\xfe bad, ä good, \\xe2\\x82 cut off",
+        "a\\x00b",
+        "",
+        "   ",
+        "no line end",
+    ]
+
+
+LONG = f"""
+import sys
+sys.stdout.write("a" * {MIB} + "\\n")
+sys.stdout.write("b" * (3 * {MIB}) + "\\n")
+sys.stdout.write("the end\\n")
+"""
+
+
+def test_lines_of_1_and_of_3_mebibytes(rest: Rest, kubectl: Kubectl, image: str):
+    job_id = python(rest, kubectl, image, "Long", LONG)
+    rest.wait_state(job_id, "complete")
+    first, *pieces, last = whole(rest, kubectl, job_id)
+    assert first == "a" * MIB
+    assert pieces == ["b" * MIB + " [continued]"] * 2 + ["b" * MIB]
+    assert last == "the end"
+
+
+# --- many lines, and none ----------------------------------------------------------------------
+
+
+def test_100000_lines_at_once(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(BURST, count=MANY)
+    rest.wait_state(job_id, "complete", seconds=120)
+    start, *lines, end = whole(rest, kubectl, job_id)
+    assert start == "start execution"
+    assert lines == [f"line {number} of {MANY}" for number in range(1, MANY + 1)]
+    assert end.startswith("done execution with [complete]")
+
+
+def test_100000_unnumbered_lines_at_once(rest: Rest, kubectl: Kubectl, image: str):
+    script = f"print(*range({MANY}), sep=chr(10))"
+    job_id = python(rest, kubectl, image, "Many", script)
+    rest.wait_state(job_id, "complete", seconds=120)
+    assert whole(rest, kubectl, job_id) == [str(number) for number in range(MANY)]
+
+
+def test_an_empty_log(rest: Rest, kubectl: Kubectl, image: str):
+    job_id = command(rest, kubectl, image, "Silent", ["true"])
+    rest.wait_state(job_id, "complete")
+    assert whole(rest, kubectl, job_id) == []
+
+
+# --- early and sudden ends ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "lines"),
+    [
+        ("Dies", "exit 9", []),
+        ("Says", "echo once; exit 137", ["once"]),
+        ("Ends", "echo once; exit 3", ["once"]),
+    ],
+)
+def test_a_job_that_dies_in_its_first_milliseconds(
+    rest: Rest, kubectl: Kubectl, image: str, name: str, script: str, lines: list[str]
+):
+    job_id = command(rest, kubectl, image, name, ["sh", "-c", script])
+    rest.wait_state(job_id, "error")
+    assert whole(rest, kubectl, job_id) == lines
+
+
+def test_a_job_that_is_killed_while_it_writes(rest: Rest, kubectl: Kubectl):
+    with rest.run(CHATTY, rate=2000, seconds=120, size=60) as stream:
+        job_id = stream.state("running")["_id"]
+        stream.line("2000 ")
+        rest.kill(job_id)
+        stream.to_close()
+    assert stream.states[-1] == "killed"
+    messages = whole(rest, kubectl, job_id)
+    assert stream.messages == messages
+    numbers = leading(messages)
+    assert len(numbers) >= 2000
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert messages[-1].startswith("done execution with [killed]")
+
+
+COUNTING = """
+import itertools, time
+for number in itertools.count(1):
+    print(number, "x" * 50)
+    if number % 20 == 0:
+        time.sleep(0.01)
+"""
+
+
+def test_a_container_that_is_killed_while_it_writes(rest: Rest, kubectl: Kubectl, image: str):
+    job_id = python(rest, kubectl, image, "Counting", COUNTING)
+    with rest.follow(job_id) as stream:
+        stream.line("2000 ")
+        rest.kill(job_id)
+        stream.to_close()
+    assert stream.states[-1] == "killed"
+    numbers = leading(whole(rest, kubectl, job_id))
+    assert len(numbers) >= 2000
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -1,0 +1,109 @@
+"""A log file that was rotated away unread is noticed by a reader that lags behind."""
+
+import pytest
+
+from corejob_journal.recorder.lines import Line
+from corejob_journal.recorder.rotation import Rotation
+
+SECOND = 10**9
+
+
+def lines(*stamps: float) -> list[Line]:
+    return [Line(round(stamp * SECOND), b"text") for stamp in stamps]
+
+
+def looking(*, late: float = 98.0) -> Rotation:
+    """Reading a file, of which second 90 was taken, beside a newer one that begins at 100."""
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(late), 100.5)
+    rotation.looked(100 * SECOND, 90 * SECOND, 100.5)
+    return rotation
+
+
+@pytest.mark.parametrize(
+    ("lag", "since", "due"), [(1.9, 60, False), (2.1, 0.9, False), (2.1, 1, True)]
+)
+def test_only_a_reader_that_lags_looks_and_not_too_often(
+    lag: float, since: float, due: bool
+) -> None:
+    now = 1000.0
+    rotation = Rotation(now - since)
+    assert rotation.arrived(lines(now - lag, now), now) is due
+
+
+def test_the_next_file_follows_the_one_that_was_read() -> None:
+    rotation = looking()
+    assert rotation.missed(lines(91, 95)) is None
+    assert rotation.open_end
+    assert rotation.missed(lines(99, 100, 101, 500)) is None
+    assert not rotation.open_end
+
+
+def test_a_file_that_was_left_out() -> None:
+    rotation = looking()
+    assert rotation.missed(lines(91, 95, 120, 121)) == 2
+    # Once.
+    assert rotation.missed(lines(130)) is None
+
+
+def test_lines_that_overtake_each_other_are_no_loss() -> None:
+    rotation = looking()
+    assert rotation.missed(lines(100.1, 100.2, 100, 100.3, 300)) is None
+
+
+def test_a_third_file_seen_before_the_second_was_read_changes_nothing() -> None:
+    rotation = looking()
+    rotation.looked(110 * SECOND, 92 * SECOND, 111)
+    assert rotation.missed(lines(93, 110, 111.5)) == 1
+
+
+def test_a_reader_that_was_blind_for_a_file_s_life_is_not_sure() -> None:
+    rotation = looking(late=97.0)
+    assert rotation.missed(lines(98, 100, 101)) == 1
+    assert rotation.missed(lines(102)) is None
+
+
+def test_looks_end_the_time_in_doubt() -> None:
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(90), 92.5)
+    rotation.looked(85 * SECOND, 90 * SECOND, 92.5)
+    assert rotation.arrived(lines(91), 94)
+    rotation.looked(93 * SECOND, 91 * SECOND, 94)
+    assert rotation.missed(lines(92, 93, 94)) is None
+
+
+def test_silence_is_no_time_in_doubt() -> None:
+    rotation = Rotation(0.0)
+    assert not rotation.arrived(lines(10), 10.5)
+    assert rotation.sure(1000.0)
+    assert rotation.arrived(lines(997.5), 1000.0)
+    assert rotation.sure(1000.0)
+    assert not rotation.sure(1000.6)
+    assert not rotation.arrived(lines(1000), 1001.0)
+    assert rotation.sure(1001.0)
+
+
+def test_the_newest_file_is_the_one_that_is_read() -> None:
+    rotation = looking()
+    rotation.looked(100 * SECOND, 100 * SECOND, 102)
+    assert not rotation.open_end
+    assert rotation.missed(lines(500)) is None
+
+
+def test_a_look_that_failed_tells_nothing() -> None:
+    rotation = looking()
+    rotation.looked(None, 95 * SECOND, 102)
+    assert rotation.open_end
+    assert not rotation.due(102.5)
+
+
+def test_pieces_of_a_long_line_are_one_line() -> None:
+    rotation = looking()
+    pieces = [Line(100 * SECOND, b"a", part, last=part == 2) for part in range(3)]
+    assert rotation.missed([*pieces, *lines(200)]) is None
+
+
+def test_the_next_connection_has_to_begin_with_the_next_file() -> None:
+    assert looking().again(110).missed(lines(100, 101)) is None
+    assert looking().again(110).missed(lines(105, 106)) == 0
+    assert looking(late=97).again(110).missed(lines(100, 101)) == 0
