@@ -244,10 +244,10 @@ class Intake:
         stamp, recent = line.stamp, self._recent
         self._dirty = True
         self._pieces = 0
-        if stamp >= self._stamp:
+        if stamp > self._stamp:
             self._stamp = stamp
             self._may_go_back = False
-            bisect.insort(recent, mark(line))
+            recent.append(mark(line))
             if recent[0][0] < stamp - WINDOW_NS:
                 del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
         elif stamp >= self._stamp - WINDOW_NS:
