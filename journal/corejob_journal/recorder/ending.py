@@ -1,6 +1,8 @@
 """The closing record of a trial whose runtime had no time to write one (contract section 6)."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from corejob.model import CoreJob
 from corejob.state import State
@@ -25,16 +27,47 @@ def closing_record(pod: JobPod, job: CoreJob | None, *, now: datetime, epoch: fl
     state = _state(pod, job, seen)
     began = pod.child.started_at or now
     ended = max(pod.child.ended_at or now, began)
-    seconds = int((ended - began).total_seconds())
-    text = f"done execution with [{state}] after [{seconds}] sec."
-    error = seen.last_error or {}
-    exception = error.get("exception") or seen.message or "unknown"
+    left = max(0, pod.attempts_left - 1) if seen.outcome is State.FAILED else pod.attempts_left
+    text = _first(state, began, ended)
+    text += _rest(state, seen.last_error, seen.message, left, _time_left(job, ended))
+    return _record(state, text, ended, epoch)
+
+
+def closing_record_of(job: CoreJob, *, now: datetime, epoch: float) -> NewRecord:
+    """The same for a trial that is over, and of whose pod nothing is left: by what its job says."""
+    status = job.status
+    killed = status.state is State.PENDING or (job.stop and status.state is not State.COMPLETE)
+    over = State.KILLED if killed else status.state
+    began = status.start_time or now
+    ended = max(status.end_time or status.killed_time or now, began)
+    text = _first(over, began, ended)
+    left, time_left = status.attempts_left, _time_left(job, ended)
+    text += _rest(over, status.last_error, status.message, left, time_left)
+    return _record(over, text, ended, epoch)
+
+
+def _first(state: State, began: datetime, ended: datetime) -> str:
+    return f"done execution with [{state}] after [{int((ended - began).total_seconds())}] sec."
+
+
+def _rest(
+    state: State,
+    last_error: Mapping[str, Any] | None,
+    message: str | None,
+    attempts_left: int,
+    time_left: str,
+) -> str:
+    error = last_error or {}
+    exception = error.get("exception") or message or "unknown"
     if state is State.DEFERRED:
-        text += f" and [{_time_left(job, ended)}] to go: {exception}"
-    elif state in {State.FAILED, State.ERROR}:
-        left = max(0, pod.attempts_left - 1) if seen.outcome is State.FAILED else pod.attempts_left
-        text += f" and [{left}] attempts to go: {exception}"
-        text += "".join(f"\n{line.rstrip()}" for line in error.get("traceback") or ())
+        return f" and [{time_left}] to go: {exception}"
+    if state not in {State.FAILED, State.ERROR}:
+        return ""
+    trace = "".join(f"\n{line.rstrip()}" for line in error.get("traceback") or ())
+    return f" and [{attempts_left}] attempts to go: {exception}{trace}"
+
+
+def _record(state: State, text: str, ended: datetime, epoch: float) -> NewRecord:
     return NewRecord(None, max(epoch, ended.timestamp()), _LEVELS.get(state, _CRITICAL), text)
 
 

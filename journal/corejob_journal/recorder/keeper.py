@@ -9,6 +9,7 @@ from corejob.document import document
 from corejob.model import CoreJob
 from corejob.state import State
 from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.ending import closing_record_of
 from corejob_journal.recorder.intake import Intake
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.status import StatusWriter
@@ -97,6 +98,10 @@ class Keeper:
         elif not stream.done:
             text = f"{_GONE}: nothing is known of trial {trial}"
             intake.lose(NewGap(None, None, text, "PodGone"))
+        if intake.numbered and not (stream.ended or stream.done):
+            now = self._now()
+            intake.add(closing_record_of(job, now=now, epoch=stream.position.stamp / 1e9))
+            intake.ended = True
         stored = await self._commits.submit([*intake.flush(), Settle(stream)])
         if any(answer.stale for answer in stored):
             raise RuntimeError("somebody else stores this log as well")  # and is looked at again

@@ -7,7 +7,7 @@ import pytest
 
 from corejob import model
 from corejob_journal.recorder import pods
-from corejob_journal.recorder.ending import closing_record
+from corejob_journal.recorder.ending import closing_record, closing_record_of
 
 NOW = datetime(2026, 11, 24, 1, 0, 30, tzinfo=UTC)
 
@@ -89,3 +89,21 @@ def test_deferred_says_the_time_left() -> None:
 def test_it_comes_after_the_last_record() -> None:
     late = (NOW + timedelta(hours=1)).timestamp()
     assert closing_record(pod(0), None, now=NOW, epoch=late).epoch == late
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "levelno"),
+    [
+        (job(state="killed", startTime="2026-11-24T01:00:00Z", endTime="2026-11-24T01:00:09Z"),
+         "[killed] after [9] sec.", 40),
+        (job(state="pending", startTime="2026-11-24T01:00:00Z"), "[killed] after [30] sec.", 40),
+        (job(state="error", attemptsLeft=0, startTime="2026-11-24T01:00:00Z",
+             endTime="2026-11-24T01:00:01Z",
+             lastError={"exception": "ValueError(1)", "traceback": ["Traceback\n"]}),
+         "[error] after [1] sec. and [0] attempts to go: ValueError(1)\nTraceback", 50),
+        (job(state="complete", spec={"kill": True}), "[complete] after [0] sec.", 20),
+    ],
+)  # fmt: skip
+def test_record_for_a_trial_without_a_pod(given: model.CoreJob, text: str, levelno: int) -> None:
+    record = closing_record_of(given, now=NOW, epoch=0.0)
+    assert (record.message, record.levelno) == (f"done execution with {text}", levelno)
