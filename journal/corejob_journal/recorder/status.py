@@ -1,24 +1,17 @@
 """The recorder's part of a CoreJob's status: at most one patch under way, the latest wins."""
 
 import asyncio
-import logging
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from corejob import clock, model
-from corejob.names import MANAGER_RECORDER
+from corejob_journal.recorder.patching import patch_status
 from corejob_journal.store import LogState
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS
 
-log = logging.getLogger(__name__)
-
 _AT_ONCE: Final = 20
-_BACKOFF_FIRST: Final = 0.1
-_BACKOFF_MOST: Final = 5.0
 _PROGRESS_PAUSE_S: Final = 0.5
 """Between two patches of one job that bring nothing but progress."""
 _URGENT: Final = frozenset({"log", "journaledTime"})
@@ -137,31 +130,14 @@ class StatusWriter:
         finally:
             del self._tasks[name], self._hurry[name]
 
-    async def _patch(self, name: str, fields: Mapping[str, Any]) -> None:
-        backoff = _BACKOFF_FIRST
-        while True:
-            # What came up while this was tried in vain is newer.
-            fields = {**fields, **self._pending.pop(name, {})}
-            try:
-                answer = await self._kube.patch(
-                    COREJOBS,
-                    self._namespace,
-                    name,
-                    {"status": fields},
-                    manager=MANAGER_RECORDER,
-                    sub="status",
-                )
-            except NotFoundError:
-                return
-            except (UnavailableError, ConflictError) as error:
-                await asyncio.sleep(error.retry_after or backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
-            except KubeError:
-                log.exception("the status of %s takes no %s", name, sorted(fields))
-                return
-            else:
-                self._jobs.put(answer)
-                return
+    async def _patch(self, name: str, fields: dict[str, Any]) -> None:
+        def newest() -> dict[str, Any]:
+            fields.update(self._pending.pop(name, {}))
+            return fields
+
+        answer = await patch_status(self._kube, COREJOBS, self._namespace, name, newest)
+        if answer is not None:
+            self._jobs.put(answer)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
