@@ -22,12 +22,13 @@ from typing import Any, Final
 from corejob import clock
 from corejob.model import CoreJob
 from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
-from corejob_api.tasks import log_failure
 from corejob_api.timing import Clock
 from corejob_journal.store import StoreError
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES
+from corejob_kube.tasks import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +89,7 @@ class Claims:
 
     async def stop(self) -> None:
         """Stop that, and what goes on in the background."""
-        tasks = {*self._background, *([self._sweeping] if self._sweeping else [])}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
 
     async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
         """Claim a qual_name and args for a job.

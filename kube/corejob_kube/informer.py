@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from corejob_kube import tasks
 from corejob_kube.cache import Body, Listener, ObjectCache
 from corejob_kube.client import Kube
 from corejob_kube.errors import GoneError, KubeError, UnavailableError
@@ -53,8 +54,7 @@ class Informer(ObjectCache):
     async def stop(self) -> None:
         """Stop watching."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel(self._task)
             self._task = None
 
     async def synced(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from corejob import clock
 from corejob.names import MANAGER_OPERATOR
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES, PODS
@@ -60,8 +61,7 @@ class Leadership:
     async def stop(self) -> None:
         """Give the Lease up, so that the next one need not wait."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel(self._task)
         if self.held.is_set():
             self._lose()
             try:

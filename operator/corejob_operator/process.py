@@ -9,6 +9,7 @@ from typing import Final
 
 import kopf
 
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_operator import handlers
@@ -95,9 +96,7 @@ class Operator:
         try:
             await self._watch(stop)
         finally:
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
+            await tasks.cancel(*own)
             await self._leadership.stop()
             await self._poster.stop(_POST_WITHIN_S)
 
@@ -114,9 +113,7 @@ class Operator:
             try:
                 await self._leadership.lost.wait()
             finally:
-                for task in acting:
-                    task.cancel()
-                await asyncio.gather(*acting, return_exceptions=True)
+                await tasks.cancel(*acting)
 
     async def _list_first(self, stop: asyncio.Event) -> bool:
         """Know everything before deciding anything; False if stopped before that."""
@@ -125,7 +122,7 @@ class Operator:
                 await self.sweep.run()
             except KubeError as error:
                 log.warning("waiting for Kubernetes: %s", error)
-                await _wait(stop, _LIST_AGAIN_S)
+                await tasks.wait(stop, _LIST_AGAIN_S)
             else:
                 self.last_contact = time.monotonic()
                 return True
@@ -175,11 +172,3 @@ class Operator:
             self.last_contact = time.monotonic()
             for body in self._world.corejobs:
                 self._queue.add(body["metadata"]["name"])
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

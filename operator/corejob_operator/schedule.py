@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from corejob import clock, ids, lineage, names
 from corejob.identity import identity
+from corejob_kube import tasks
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
@@ -58,11 +59,7 @@ class Scheduler:
             for body in self._world.templates:
                 wake = min(wake, await self._look_safely(body))
             seconds = max(0.0, (wake - self._now()).total_seconds())
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await tasks.wait(self._news, seconds)
 
     async def _look_safely(self, body: Body) -> datetime:
         try:

@@ -10,6 +10,7 @@ from corejob import model
 from corejob.tally import Tally
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.store.records import AddCount
+from corejob_kube import tasks
 from corejob_kube.cache import ObjectCache
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,7 @@ class Census:
         """Stop, and hand over the last count without a pause before it."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await tasks.cancel(self._task)
         if self._news.is_set() and self._mine.is_set():
             self._submit()
 

@@ -11,6 +11,7 @@ import msgspec
 
 from corejob.schema import template_name
 from corejob_journal.recorder.patching import patch_status
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.resources import TEMPLATES
 
@@ -46,12 +47,7 @@ class CookieWriter:
 
     async def close(self, within: float) -> None:
         """Tell what is pending, if that takes no longer than so many seconds."""
-        tasks = set(self._tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.finish(*self._tasks.values(), within=within)
 
     async def _send(self, qual_name: str) -> None:
         try:

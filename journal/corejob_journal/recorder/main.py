@@ -18,7 +18,7 @@ from corejob_journal.recorder.settings import Settings, from_environment
 from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.supervisor import Supervisor, utc_now
 from corejob_journal.store import Store, StoreUnavailable, Writer
-from corejob_kube import logs
+from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,7 @@ async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.E
             starting.add_done_callback(_log_failure)
             async with retaining(settings, supervisor, starting):
                 await stop.wait()
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            await tasks.cancel(starting)
             await supervisor.stop()
     finally:
         await writer.close()
@@ -99,8 +98,7 @@ async def retaining(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.cancel(task)
         await store.close()
 
 

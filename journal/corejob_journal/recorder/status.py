@@ -7,6 +7,7 @@ from typing import Any, Final
 from corejob import clock, model
 from corejob_journal.recorder.patching import patch_status
 from corejob_journal.store import LogState
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS
@@ -35,12 +36,7 @@ class StatusWriter:
         """Send what is pending, if that takes no longer than so many seconds."""
         for event in self._hurry.values():
             event.set()
-        tasks = set(self._tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.finish(*self._tasks.values(), within=within)
 
     def log(self, name: str, trial: int, state: LogState | None, *, complete: bool) -> None:
         """Say how far a trial's log has come; a `state` of None leaves the counts as they are.
@@ -125,7 +121,7 @@ class StatusWriter:
                     await self._patch(name, fields)
                 if _URGENT.isdisjoint(fields):
                     # Not a pause for what others wait for: `hurry` ends it.
-                    await _wait(hurry, _PROGRESS_PAUSE_S)
+                    await tasks.wait(hurry, _PROGRESS_PAUSE_S)
                 hurry.clear()
         finally:
             del self._tasks[name], self._hurry[name]
@@ -138,11 +134,3 @@ class StatusWriter:
         answer = await patch_status(self._kube, COREJOBS, self._namespace, name, newest)
         if answer is not None:
             self._jobs.put(answer)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -21,6 +21,7 @@ from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.recorder.workqueue import Workqueue
 from corejob_journal.store import Writer
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
@@ -111,17 +112,11 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop reading, store what was read, say what is known."""
         self._ready = False
-        helpers = [task for task in (self._sweep, self._taking) if task is not None]
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        await tasks.cancel(*(task for task in (self._sweep, self._taking) if task is not None))
         await self._queue.stop()
         await self.pods.stop()
         await self.jobs.stop()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks.values())
         await self._census.stop()
         await self.commits.close(_STOP_WITHIN_S)
         await self._cookies.close(1.0)
