@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.health import HealthServer
 from corejob_kube.logs import configure
+from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
-from corejob_operator.server import Server
 from corejob_operator.settings import Settings, from_environment
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
         operator = Operator(kube, settings, instance=socket.gethostname())
-        server = Server(operator, settings.port, settings.sweep)
+        # A pod's own network: probes and scrapes come from outside.
+        health = OperatorHealth(operator, settings.sweep)
+        server = HealthServer(health, "0.0.0.0", settings.port)  # noqa: S104
         await server.start()
         try:
             await operator.run(stop)
