@@ -96,7 +96,7 @@ class StatusWriter:
 
     def _newest_trial(self, name: str) -> int:
         body = self._jobs.get(name)
-        seen = model.parse(body).status.trial if body is not None else 0
+        seen = model.newest_trial(body) if body is not None else 0
         return max(seen, *self._trials.get(name, {0: True}))
 
     def _newest_log(self, name: str) -> int:
