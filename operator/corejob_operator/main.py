@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +27,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
-        operator = Operator(kube, settings, instance=socket.gethostname())
+        operator = Operator(kube, settings, instance=settings.pod_name)
         # A pod's own network: probes and scrapes come from outside.
         health = OperatorHealth(operator, settings.sweep)
         server = HealthServer(health, "0.0.0.0", settings.port)  # noqa: S104
