@@ -22,13 +22,13 @@ from typing import Any, Final
 from corejob import clock
 from corejob.model import CoreJob
 from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
-from corejob_api.timing import Clock
 from corejob_journal.store import StoreError
 from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES
 from corejob_kube.tasks import log_failure
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import jwt
 
 from corejob import clock
-from corejob_api.timing import Clock
 from corejob_api.users import User
+from corejob_kube.timing import Clock
 
 LIFE: Final = timedelta(hours=8)
 REFRESH_AFTER: Final = timedelta(hours=1)

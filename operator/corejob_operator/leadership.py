@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from corejob.names import MANAGER_OPERATOR
@@ -17,6 +16,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.leases import Renewals
 from corejob_kube.resources import LEASES
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Leadership:
         kube: Kube,
         namespace: str,
         identity: str,
-        now: Callable[[], datetime],
+        now: Clock,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import kopf
@@ -12,6 +10,7 @@ import kopf
 from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.timing import Clock, system_clock
 from corejob_operator import handlers
 from corejob_operator.events import Poster
 from corejob_operator.leadership import Leadership
@@ -32,11 +31,6 @@ _LIST_AGAIN_S: Final = 1.0
 _POST_WITHIN_S: Final = 2.0
 
 
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
-
-
 class Operator:
     """One namespace's operator.
 
@@ -51,7 +45,7 @@ class Operator:
         settings: Settings,
         *,
         instance: str,
-        now: Callable[[], datetime] = utc_now,
+        now: Clock = system_clock,
     ) -> None:
         self.metrics = Metrics()
         self.ready = False

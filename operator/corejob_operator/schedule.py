@@ -6,7 +6,7 @@ makes no second; the last time is noted in the template's status and survives ev
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.timing import Clock
 from corejob_operator import crontab
 from corejob_operator.metrics import Metrics
 from corejob_operator.settings import Settings
@@ -41,7 +42,7 @@ class Scheduler:
         world: World,
         settings: Settings,
         metrics: Metrics,
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._kube = kube
         self._world = world

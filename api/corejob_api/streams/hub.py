@@ -10,10 +10,10 @@ from corejob_api.streams.feed import Feed
 from corejob_api.streams.follower import Follower
 from corejob_api.streams.stream import Receive, Streams
 from corejob_api.streams.summary import Summary
-from corejob_api.timing import Clock
 from corejob_journal.store import Store
 from corejob_kube import tasks
 from corejob_kube.tasks import log_failure
+from corejob_kube.timing import Clock
 
 KEEP_ALIVE_S: Final = 15.0
 

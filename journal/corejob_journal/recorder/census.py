@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from corejob import model
@@ -12,6 +10,7 @@ from corejob_journal.recorder.commits import Commits
 from corejob_journal.store.records import AddCount
 from corejob_kube import tasks
 from corejob_kube.cache import ObjectCache
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Census:
         self,
         jobs: ObjectCache,
         commits: Commits,
-        now: Callable[[], datetime],
+        now: Clock,
         *,
         pause: float = _PAUSE_S,
     ) -> None:

@@ -16,11 +16,12 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.retention import Retention
 from corejob_journal.recorder.settings import Settings, from_environment
 from corejob_journal.recorder.shares import SHARED_DUTIES
-from corejob_journal.recorder.supervisor import Supervisor, utc_now
+from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
 from corejob_kube.health import HealthServer
+from corejob_kube.timing import system_clock
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ async def retaining(
         kept=lambda: {model.parse(body).id for body in supervisor.jobs},
         mine=lambda: supervisor.membership.owns(SHARED_DUTIES),
         metrics=supervisor.metrics,
-        now=utc_now,
+        now=system_clock,
     )
 
     async def run() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
+from corejob_kube.timing import Clock, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +31,6 @@ _WORKERS: Final = 8
 _SWEEP_S: Final = 30.0
 _RESTART_S: Final = 1.0
 _STOP_WITHIN_S: Final = 5.0
-
-
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
 
 
 class Supervisor:
@@ -59,7 +53,7 @@ class Supervisor:
         metrics: Metrics,
         *,
         identity: str | None = None,
-        now: Callable[[], datetime] = utc_now,
+        now: Clock = system_clock,
     ) -> None:
         self.metrics = metrics
         self.membership = Membership(kube, namespace, identity, now)
