@@ -33,13 +33,13 @@ from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
 from corejob_api.steer import Steer
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
-from corejob_api.timing import Clock, system_clock
 from corejob_api.tokens import Tokens
 from corejob_api.users import UserBase
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.timing import Clock, system_clock
 
 
 class Service:

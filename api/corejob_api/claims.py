@@ -22,12 +22,13 @@ from typing import Any, Final
 from corejob import clock
 from corejob.model import CoreJob
 from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
-from corejob_api.tasks import log_failure
-from corejob_api.timing import Clock
 from corejob_journal.store import StoreError
+from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES
+from corejob_kube.tasks import log_failure
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +89,7 @@ class Claims:
 
     async def stop(self) -> None:
         """Stop that, and what goes on in the background."""
-        tasks = {*self._background, *([self._sweeping] if self._sweeping else [])}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
 
     async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
         """Claim a qual_name and args for a job.
@@ -123,7 +121,7 @@ class Claims:
         self, name: str, job_id: str, fingerprint: str, heir_of: str | None
     ) -> Claim:
         lease = await self._kube.get(LEASES, self._namespace, name)
-        holder = lease["spec"].get("holderIdentity", "")
+        holder = leases.holder(lease)
         if holder == job_id:
             return _claim(lease, made=False)
         if holder != heir_of:
@@ -190,21 +188,13 @@ class Claims:
 
     def _body(self, name: str, kind: str, job_id: str, fingerprint: str) -> dict[str, Any]:
         life = KEY_LIFE if kind == _KEY else YOUNG
-        return {
-            "apiVersion": LEASES.group_version,
-            "kind": "Lease",
-            "metadata": {
-                "name": name,
-                "namespace": self._namespace,
-                "labels": {_LABEL: kind},
-                "annotations": {_FINGERPRINT: fingerprint},
-            },
-            "spec": {
-                "holderIdentity": job_id,
-                "renewTime": clock.render(self._now()),
-                "leaseDurationSeconds": int(life.total_seconds()),
-            },
-        }
+        return leases.manifest(
+            self._namespace,
+            name,
+            leases.spec(job_id, life.total_seconds(), self._now()),
+            labels={_LABEL: kind},
+            annotations={_FINGERPRINT: fingerprint},
+        )
 
     # --- the sweep: claims whose process died before their job was made, and old keys -------------
 
@@ -218,8 +208,8 @@ class Claims:
 
     async def sweep(self) -> None:
         """Delete the claims that nobody needs any more."""
-        leases, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
-        for lease in leases:
+        found, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
+        for lease in found:
             if await self._needless(lease):
                 await self._delete(_claim(lease, made=False))
 
@@ -228,7 +218,7 @@ class Claims:
             return _expired(lease, self._now())
         if self._now() - _renewed(lease) < _GRACE:
             return False
-        return not await self._in_queue(lease["spec"].get("holderIdentity", ""))
+        return not await self._in_queue(leases.holder(lease))
 
     async def _delete(self, claim: Claim) -> None:
         """Delete just this version: another replica may be taking it over."""

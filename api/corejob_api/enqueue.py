@@ -19,12 +19,12 @@ from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
 from corejob_api.schema import BadSchemaError
-from corejob_api.timing import Clock
 from corejob_api.users import User
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
 from corejob_kube.resources import COREJOBS
+from corejob_kube.timing import Clock
 
 MAX_ARGS_BYTES: Final = 200 * 1024
 """As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""

@@ -12,7 +12,7 @@ from corejob import clock
 from corejob_api import call
 from corejob_api.errors import ApiError
 from corejob_api.paging import Window
-from corejob_api.timing import Clock
+from corejob_kube.timing import Clock
 
 JSON: Final = "application/json; charset=UTF-8"
 _FORMS: Final = ("application/json", "text/html", "text/plain", "text/csv")

@@ -8,8 +8,8 @@ from corejob import clock
 from corejob_api.arguments import Arguments, mismatch
 from corejob_api.errors import bad_request
 from corejob_api.query.selection import Row
-from corejob_api.timing import Clock
 from corejob_journal.store import QueueCount, Steps
+from corejob_kube.timing import Clock
 
 _DAYS: Final = 7
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400

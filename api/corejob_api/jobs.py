@@ -8,12 +8,12 @@ from corejob.model import CoreJob
 from corejob_api.errors import bad_request, forbidden, job_not_found
 from corejob_api.query.selection import Row
 from corejob_api.queue import Queue
-from corejob_api.timing import Clock
 from corejob_api.users import User
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import COREJOBS
+from corejob_kube.timing import Clock
 
 
 def job_id_argument(text: str) -> str:

@@ -11,7 +11,7 @@ from corejob_api import arguments, body
 from corejob_api.arguments import Arguments
 from corejob_api.call import Call
 from corejob_api.metrics import Metrics
-from corejob_api.timing import Clock
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 

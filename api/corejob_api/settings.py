@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+from corejob_kube import own_pod
+
 _SECRET_BYTES: Final = 32
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -54,7 +55,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     users = environ.get("CORE4_USERS_FILE")
     origins = environ.get("CORE4_CORS_ORIGINS", "*")
     return Settings(
-        namespace=_namespace(environ),
+        namespace=own_pod.namespace(environ),
         jwt_secret=_jwt_secret(environ),
         store_url=environ.get("CORE4_STORE_URL") or "sqlite:////var/lib/core4/journal.db",
         users_file=Path(users) if users else None,
@@ -72,15 +73,6 @@ def _log_level(environ: Mapping[str, str]) -> str:
     if level not in _LEVELS:
         raise ValueError(f"CORE4_LOG_LEVEL must be one of {', '.join(_LEVELS)}, got {level!r}")
     return level
-
-
-def _namespace(environ: Mapping[str, str]) -> str:
-    namespace = environ.get("CORE4_NAMESPACE", "")
-    if not namespace and _NAMESPACE_FILE.exists():
-        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
-    if not namespace:
-        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
-    return namespace
 
 
 def _jwt_secret(environ: Mapping[str, str]) -> bytes:

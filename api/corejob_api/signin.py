@@ -69,7 +69,7 @@ class SignIn:
 
     def issue(self, user: User) -> str:
         """A new token for a user."""
-        return self._tokens.issue(user.name)
+        return self._tokens.issue(user)
 
     async def _by_header(self, header: str) -> Identity:
         scheme, _, value = header.strip().partition(" ")
@@ -93,9 +93,9 @@ class SignIn:
         except ValueError as error:
             raise unauthorized(str(error)) from None
         user = self._users.find(claims.name)
-        if user is None:
+        if user is None or not self._tokens.is_of(claims, user):
             raise unauthorized("the token is not valid")
-        fresh = self._tokens.issue(user.name) if claims.is_old else None
+        fresh = self._tokens.issue(user) if claims.is_old else None
         return Identity(user, claims.expires_at, fresh, by_cookie)
 
 

@@ -16,11 +16,11 @@ from corejob_api.errors import ApiError, forbidden, job_not_found, unavailable
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
-from corejob_api.timing import Clock
 from corejob_api.users import User
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,27 @@
-"""The tokens of `/login`: JWT, signed with the service's key (contract section 1)."""
+"""The tokens of `/login`: JWT, signed with the service's key (contract section 1).
 
-from dataclasses import dataclass
+A token is good for as long as the user's password is the one that it was issued under. So it bears
+a fingerprint of that, made with the service's key: nobody without the key can tell anything by it.
+"""
+
+import hmac
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jwt
 
 from corejob import clock
-from corejob_api.timing import Clock
+from corejob_api.users import User
+from corejob_kube.timing import Clock
 
 LIFE: Final = timedelta(hours=8)
 REFRESH_AFTER: Final = timedelta(hours=1)
 _ALGORITHM: Final = "HS256"
+_FINGERPRINT: Final = "pwf"
+_FINGERPRINT_BYTES: Final = 16
 _CHECKS: Final[Any] = {
-    "require": ["sub", "iat", "exp"],
+    "require": ["sub", "iat", "exp", _FINGERPRINT],
     # The times are checked here, by the clock that the service is given.
     "verify_exp": False,
     "verify_iat": False,
@@ -23,13 +31,15 @@ _CHECKS: Final[Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says."""
+    """What a token says that is signed by us and has not expired."""
 
     name: str
     issued_at: datetime
     expires_at: datetime
     is_old: bool
     """It is time for a fresh one."""
+    fingerprint: str = field(repr=False)
+    """Of the password that it was issued under."""
 
 
 class Tokens:
@@ -39,16 +49,20 @@ class Tokens:
         self._secret = secret
         self._now = now
 
-    def issue(self, name: str) -> str:
+    def issue(self, user: User) -> str:
         """A token for a user."""
         issued = int(self._now().timestamp())
         expires = issued + int(LIFE.total_seconds())
-        return jwt.encode(
-            {"sub": name, "iat": issued, "exp": expires}, self._secret, algorithm=_ALGORITHM
-        )
+        claims = {
+            "sub": user.name,
+            "iat": issued,
+            "exp": expires,
+            _FINGERPRINT: self._fingerprint(user),
+        }
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
     def read(self, token: str) -> Claims:
-        """What a token says.
+        """What a token says; whether its user is still who it was issued to says `is_of`.
 
         Raises:
             ValueError: It is none of ours, or it has expired.
@@ -61,4 +75,16 @@ class Tokens:
         now = self._now()
         if expires <= now:
             raise ValueError("the token has expired")
-        return Claims(claims["sub"], issued, expires, now - issued > REFRESH_AFTER)
+        is_old = now - issued > REFRESH_AFTER
+        return Claims(claims["sub"], issued, expires, is_old, str(claims[_FINGERPRINT]))
+
+    def is_of(self, claims: Claims, user: User) -> bool:
+        """Whether a token was issued to this user, under the password that is theirs now."""
+        expected = self._fingerprint(user).encode()
+        same = hmac.compare_digest(claims.fingerprint.encode("utf-8", "replace"), expected)
+        return same and claims.name == user.name
+
+    def _fingerprint(self, user: User) -> str:
+        # The name goes into it too: equal passwords are not to be told by their fingerprints.
+        text = b"\0".join((b"core4 password", user.name.encode(), user.password_digest))
+        return hmac.digest(self._secret, text, "sha256")[:_FINGERPRINT_BYTES].hex()

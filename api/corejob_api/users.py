@@ -1,5 +1,6 @@
 """The users: a JSON list in a file of a Secret's volume, read again when it changes."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -33,6 +34,11 @@ def _credential_of_nobody() -> Credential:
 class User:
     """Somebody who can sign in.
 
+    Attributes:
+        credential: What a password is checked against; it may differ with each reading of the file.
+        password_digest: SHA-256 of what the file has as password or its hash: another one is
+            another password.
+
     Raises:
         ValueError: A permission is malformed.
     """
@@ -45,6 +51,7 @@ class User:
     credential: Credential = field(
         default_factory=_credential_of_nobody, repr=False, compare=False, kw_only=True
     )
+    password_digest: bytes = field(default=b"", repr=False, compare=False, kw_only=True)
     _permissions: Permissions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -127,9 +134,15 @@ def _user(number: int, entry: _Entry, decoy: str) -> User:
             roles=tuple(entry.role),
             perms=tuple(entry.perm),
             credential=credential,
+            password_digest=_password_digest(entry),
         )
     except ValueError as error:
         raise ValueError(f"{_place(number, entry.name)}, perm: {error}") from None
+
+
+def _password_digest(entry: _Entry) -> bytes:
+    kind = "password" if entry.password is not None else "passwordHash"
+    return hashlib.sha256(f"{kind} {entry.password or entry.passwordHash}".encode()).digest()
 
 
 class UserBase:

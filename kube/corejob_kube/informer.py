@@ -7,10 +7,12 @@ new list finds what was deleted meanwhile. A listener is called for every change
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from corejob_kube import tasks
 from corejob_kube.cache import Body, Listener, ObjectCache
 from corejob_kube.client import Kube
 from corejob_kube.errors import GoneError, KubeError, UnavailableError
@@ -18,8 +20,10 @@ from corejob_kube.resources import Resource
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Body", "Informer", "Listener"]
+__all__ = ["DEAF_S", "Body", "Informer", "Listener", "silence"]
 
+DEAF_S: Final = 300.0
+"""A longer silence is for ever: the API server sends each watch a bookmark about once a minute."""
 _WATCH_SECONDS: Final = 300
 _IDLE_SECONDS: Final = 75.0
 """The API server sends a bookmark about each minute: a longer silence is a dead connection."""
@@ -53,8 +57,7 @@ class Informer(ObjectCache):
     async def stop(self) -> None:
         """Stop watching."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel(self._task)
             self._task = None
 
     async def synced(self) -> None:
@@ -122,6 +125,12 @@ class Informer(ObjectCache):
         elif kind != "BOOKMARK":
             self.put(body)
         self._version = version
+
+
+def silence(informers: Sequence[Informer], *, since: float) -> float:
+    """Seconds since the watch that was silent longest gave a sign of life; `since`: the start."""
+    now = time.monotonic()
+    return max(now - max(informer.last_seen, since) for informer in informers)
 
 
 def _decoded(line: bytes) -> tuple[str, Body, str]:

@@ -14,6 +14,7 @@ from corejob import clock, names
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import State
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.resources import EVENTS
@@ -100,9 +101,7 @@ class Poster:
                 await self._queue.join()
         except TimeoutError:
             log.warning("%d events were not posted", self._queue.qsize())
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks)
 
     def post(self, body: Mapping[str, Any] | None) -> None:
         """Queue an Event."""

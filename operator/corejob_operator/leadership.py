@@ -1,21 +1,22 @@
 """One active operator: whoever holds the Lease works, all others wait, warm, to take it over.
 
 As client-go's leader election: the holder renews; who sees no renewal for the Lease's duration, by
-its own clock, may take it. Nobody compares clocks of two machines (coordination.k8s.io/v1 Lease).
+its own clock, may take it.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
-from corejob import clock
 from corejob.names import MANAGER_OPERATOR
+from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
-from corejob_kube.resources import LEASES, PODS
+from corejob_kube.leases import Renewals
+from corejob_kube.resources import LEASES
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Leadership:
         kube: Kube,
         namespace: str,
         identity: str,
-        now: Callable[[], datetime],
+        now: Clock,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,7 +47,7 @@ class Leadership:
         self._now = now
         self._time = monotonic
         self._lease: dict[str, Any] | None = None
-        self._seen: tuple[str, float] = ("", 0.0)
+        self._renewals = Renewals(DURATION_S)
         self._renewed = 0.0
         self._task: asyncio.Task[None] | None = None
         self.held = asyncio.Event()
@@ -60,8 +61,7 @@ class Leadership:
     async def stop(self) -> None:
         """Give the Lease up, so that the next one need not wait."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel(self._task)
         if self.held.is_set():
             self._lose()
             try:
@@ -109,38 +109,21 @@ class Leadership:
         self.lost.set()
 
     async def _is_free(self, lease: dict[str, Any]) -> bool:
-        holder = lease["spec"].get("holderIdentity") or ""
-        if holder in {"", self._identity} or await self._is_gone(holder):
+        holder = leases.holder(lease)
+        if holder in {"", self._identity}:
             return True
-        version = lease["metadata"]["resourceVersion"]
-        if version != self._seen[0]:
-            self._seen = (version, self._time())
-            if self.held.is_set():
-                log.warning("%s has taken over", holder)
-            return False
-        return self._time() - self._seen[1] > DURATION_S
-
-    async def _is_gone(self, holder: str) -> bool:
-        """A holder whose pod is no more renews nothing: the Lease need not run out first."""
-        try:
-            await self._kube.get(PODS, self._namespace, holder)
-        except NotFoundError:
+        if not await leases.has_pod(self._kube, self._namespace, holder):
             return True
+        if not self._renewals.is_recent(lease, self._time()):
+            return True
+        if self.held.is_set():
+            log.warning("%s has taken over", holder)
         return False
 
     async def _write(self, holder: str) -> None:
-        spec = {
-            "holderIdentity": holder,
-            "leaseDurationSeconds": int(DURATION_S),
-            "renewTime": clock.render(self._now()),
-        }
+        spec = leases.spec(holder, DURATION_S, self._now())
         if self._lease is None:
-            body = {
-                "apiVersion": LEASES.group_version,
-                "kind": "Lease",
-                "metadata": {"name": LEASE, "namespace": self._namespace},
-                "spec": spec,
-            }
+            body = leases.manifest(self._namespace, LEASE, spec)
             self._lease = await self._kube.create(
                 LEASES, self._namespace, body, manager=MANAGER_OPERATOR
             )

@@ -4,16 +4,16 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.health import HealthServer
 from corejob_kube.logs import configure
+from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
-from corejob_operator.server import Server
 from corejob_operator.settings import Settings, from_environment
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
-        operator = Operator(kube, settings, instance=socket.gethostname())
-        server = Server(operator, settings.port, settings.sweep)
+        operator = Operator(kube, settings, instance=settings.pod_name)
+        # A pod's own network: probes and scrapes come from outside.
+        health = OperatorHealth(operator, settings.sweep)
+        server = HealthServer(health, "0.0.0.0", settings.port)  # noqa: S104
         await server.start()
         try:
             await operator.run(stop)

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import kopf
 
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.timing import Clock, system_clock
 from corejob_operator import handlers
 from corejob_operator.events import Poster
 from corejob_operator.leadership import Leadership
@@ -31,11 +31,6 @@ _LIST_AGAIN_S: Final = 1.0
 _POST_WITHIN_S: Final = 2.0
 
 
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
-
-
 class Operator:
     """One namespace's operator.
 
@@ -50,7 +45,7 @@ class Operator:
         settings: Settings,
         *,
         instance: str,
-        now: Callable[[], datetime] = utc_now,
+        now: Clock = system_clock,
     ) -> None:
         self.metrics = Metrics()
         self.ready = False
@@ -95,9 +90,7 @@ class Operator:
         try:
             await self._watch(stop)
         finally:
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
+            await tasks.cancel(*own)
             await self._leadership.stop()
             await self._poster.stop(_POST_WITHIN_S)
 
@@ -114,9 +107,7 @@ class Operator:
             try:
                 await self._leadership.lost.wait()
             finally:
-                for task in acting:
-                    task.cancel()
-                await asyncio.gather(*acting, return_exceptions=True)
+                await tasks.cancel(*acting)
 
     async def _list_first(self, stop: asyncio.Event) -> bool:
         """Know everything before deciding anything; False if stopped before that."""
@@ -125,7 +116,7 @@ class Operator:
                 await self.sweep.run()
             except KubeError as error:
                 log.warning("waiting for Kubernetes: %s", error)
-                await _wait(stop, _LIST_AGAIN_S)
+                await tasks.wait(stop, _LIST_AGAIN_S)
             else:
                 self.last_contact = time.monotonic()
                 return True
@@ -175,11 +166,3 @@ class Operator:
             self.last_contact = time.monotonic()
             for body in self._world.corejobs:
                 self._queue.add(body["metadata"]["name"])
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -1,7 +1,7 @@
 """One look at one CoreJob: gather what there is, decide, act, write the status at most once."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
 from corejob_kube.resources import COREJOBS, PODS
+from corejob_kube.timing import Clock
 from corejob_operator import events, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
@@ -45,7 +46,7 @@ class Reconciler:
         poster: Poster,
         metrics: Metrics,
         instance: str,
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._kube = kube
         self._world = world

@@ -6,16 +6,18 @@ makes no second; the last time is noted in the template's status and survives ev
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from corejob import clock, ids, lineage, names
 from corejob.identity import identity
+from corejob_kube import tasks
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.timing import Clock
 from corejob_operator import crontab
 from corejob_operator.metrics import Metrics
 from corejob_operator.settings import Settings
@@ -40,7 +42,7 @@ class Scheduler:
         world: World,
         settings: Settings,
         metrics: Metrics,
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._kube = kube
         self._world = world
@@ -58,11 +60,7 @@ class Scheduler:
             for body in self._world.templates:
                 wake = min(wake, await self._look_safely(body))
             seconds = max(0.0, (wake - self._now()).total_seconds())
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await tasks.wait(self._news, seconds)
 
     async def _look_safely(self, body: Body) -> datetime:
         try:

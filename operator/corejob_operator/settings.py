@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+from corejob_kube import own_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +13,7 @@ class Settings:
 
     Attributes:
         namespace: The namespace that is served.
+        pod_name: Name of the operator's own pod.
         job_image: Image of core4 jobs whose template names none.
         max_parallel: Jobs of one qualName at once, where the job sets no maxParallel.
         namespace_limit: Jobs at once, all together; 0 = no limit.
@@ -29,6 +29,7 @@ class Settings:
 
     namespace: str
     job_image: str
+    pod_name: str = ""
     job_image_pull_policy: str = "IfNotPresent"
     max_parallel: int = 15
     namespace_limit: int = 0
@@ -60,13 +61,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             raise ValueError(f"{name} must be a number from 0 up, got {text!r}")
         return value
 
-    namespace = environ.get("CORE4_NAMESPACE", "")
-    if not namespace and _NAMESPACE_FILE.exists():
-        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
-    if not namespace:
-        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
     return Settings(
-        namespace=namespace,
+        namespace=own_pod.namespace(environ),
+        pod_name=own_pod.name(environ),
         job_image=environ.get("CORE4_JOB_IMAGE", ""),
         job_image_pull_policy=environ.get("CORE4_JOB_IMAGE_PULL_POLICY") or "IfNotPresent",
         max_parallel=int(number("CORE4_MAX_PARALLEL", 15)),

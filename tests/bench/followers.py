@@ -1,6 +1,6 @@
 """``python -m tests.bench.followers``: many followers of one job, with and without a slow one.
 
-The API is a process of its own, as it is in its pod; Kubernetes is the unit tests' fake, the store
+The API is a process of its own, as it is in its pod; Kubernetes is a small fake, the store
 is SQLite in a file. The clients are in this process, on the same machine: what they take of it is
 in the figures.
 """
@@ -23,8 +23,8 @@ from typing import Any
 import httpx
 import uvloop
 from tests.bench.figures import percentile
+from tests.support.kubeapi import NAMESPACE, KubeApi
 from tests.unit.api.conftest import DUMMY, USERS, Recorder
-from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
 from corejob_journal.store import Writer
 from corejob_journal.store.records import Source
@@ -212,7 +212,7 @@ async def _measure(count: int, options: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _started(folder: Path) -> AsyncIterator[Bench]:
-    kube = FakeKube()
+    kube = KubeApi()
     await kube.start()
     await kube.template(DUMMY)
     store_url = f"sqlite:///{folder}/journal.db"

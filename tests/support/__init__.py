@@ -1,1 +1,1 @@
-"""What the demo, the benchmark and the suite on the cluster share: talking to a running service."""
+"""What suites, demo and benchmark share: talking to a running service, or standing in for one."""

@@ -10,10 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from corejob_api.metrics import Metrics
 from corejob_api.queue import Queue
 from corejob_journal.store import Store, StoreError
-from corejob_kube.informer import Informer
+from corejob_kube.informer import DEAF_S, Informer, silence
 
-_DEAF_S: Final = 300.0
-"""The API server sends each watch a bookmark about once a minute."""
 _RECENT_S: Final = 120.0
 
 
@@ -31,7 +29,7 @@ class Health:
 
     async def alive(self, _req: Request, resp: Response) -> None:
         """A watch that hears nothing for long is dead, whatever the process thinks."""
-        _say(resp, "a watch is silent" if self._silence() > _DEAF_S else None)
+        _say(resp, "a watch is silent" if self._silence() > DEAF_S else None)
 
     async def ready(self, req: Request, resp: Response) -> None:
         """Whether requests can be answered.
@@ -51,9 +49,7 @@ class Health:
         resp.data = generate_latest(self._metrics.registry)
 
     def _silence(self) -> float:
-        """Seconds since the watch that was silent longest gave a sign of life."""
-        now = time.monotonic()
-        return max(now - max(informer.last_seen, self._began) for informer in self._informers)
+        return silence(self._informers, since=self._began)
 
     def _trouble_of_kubernetes(self) -> str | None:
         if not all(informer.is_synced for informer in self._informers):

@@ -10,8 +10,8 @@ from corejob_api.query.filters import Predicate
 from corejob_api.query.selection import Turns, filter_argument, fits
 from corejob_api.resources import sse
 from corejob_api.streams.hub import Hub
-from corejob_api.timing import Clock
 from corejob_journal.store import Store
+from corejob_kube.timing import Clock
 
 _SLICE = 1000
 

@@ -14,7 +14,7 @@ from corejob_api.query.filters import Predicate
 from corejob_api.query.patterns import Search
 from corejob_api.query.selection import BY_ID, Selection, search_argument
 from corejob_api.queue import Masking, Queue
-from corejob_api.timing import Clock
+from corejob_kube.timing import Clock
 
 
 class Listings:

@@ -16,9 +16,10 @@ from corejob_api.query.selection import Row
 from corejob_api.queue import Queue
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
-from corejob_api.tasks import log_failure
-from corejob_api.timing import Clock
 from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
+from corejob_kube import tasks
+from corejob_kube.tasks import log_failure
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -121,8 +122,7 @@ class Feed:
     async def close(self) -> None:
         """Stop reading."""
         self._queue.unwatch(self.job_id, self._changed)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await tasks.cancel(self._task)
 
     def poke(self) -> None:
         """The store may have news of the job."""

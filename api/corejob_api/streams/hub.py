@@ -10,9 +10,10 @@ from corejob_api.streams.feed import Feed
 from corejob_api.streams.follower import Follower
 from corejob_api.streams.stream import Receive, Streams
 from corejob_api.streams.summary import Summary
-from corejob_api.tasks import log_failure
-from corejob_api.timing import Clock
 from corejob_journal.store import Store
+from corejob_kube import tasks
+from corejob_kube.tasks import log_failure
+from corejob_kube.timing import Clock
 
 KEEP_ALIVE_S: Final = 15.0
 
@@ -49,8 +50,7 @@ class Hub:
         """End all streams and stop listening."""
         self.end_streams()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel(self._task)
 
     def __len__(self) -> int:
         """How many streams are open."""

@@ -11,7 +11,8 @@ from typing import Any, Final, Self
 
 from corejob_api.metrics import Metrics
 from corejob_api.streams import frames
-from corejob_api.tasks import log_failure
+from corejob_kube import tasks
+from corejob_kube.tasks import log_failure
 
 Receive = Callable[[], Awaitable[Any]]
 """The next event of the client's connection (ASGI)."""
@@ -106,9 +107,7 @@ class Stream(ABC):
     async def close(self) -> None:
         """Let go of everything."""
         self._over = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks)
 
     # --- from its first frame to its last ---------------------------------------------------------
 

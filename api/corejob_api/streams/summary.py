@@ -8,7 +8,7 @@ from corejob_api import history
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Event
 from corejob_api.streams.stream import Receive, Stream, Streams
-from corejob_api.timing import Clock
+from corejob_kube.timing import Clock
 
 _PAUSE_S: Final = 3.0
 

@@ -127,6 +127,11 @@ affinity: {{- toYaml . | nindent 2 }}
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+# By it the operators and the recorders know each other; the host name may be cut short.
+- name: CORE4_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 - name: CORE4_LOG_LEVEL
   value: {{ .Values.logLevel }}
 {{- end -}}
@@ -181,13 +186,6 @@ readinessProbe:
     {{- include "core4.storeUrl" . | nindent 4 }}
     - name: CORE4_PORT
       value: "5002"
-    {{- if .Values.store.existingSecret }}
-    # There may be others, now or during an update; by this name they know each other.
-    - name: CORE4_RECORDER_IDENTITY
-      valueFrom:
-        fieldRef:
-          fieldPath: metadata.name
-    {{- end }}
     - name: CORE4_RETENTION_MAX_AGE_DAYS
       value: {{ .Values.retention.maxAgeDays | quote }}
     - name: CORE4_RETENTION_MAX_SIZE

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from corejob import model
 from corejob.tally import Tally
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.store.records import AddCount
+from corejob_kube import tasks
 from corejob_kube.cache import ObjectCache
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Census:
         self,
         jobs: ObjectCache,
         commits: Commits,
-        now: Callable[[], datetime],
+        now: Clock,
         *,
         pause: float = _PAUSE_S,
     ) -> None:
@@ -65,8 +65,7 @@ class Census:
         """Stop, and hand over the last count without a pause before it."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await tasks.cancel(self._task)
         if self._news.is_set() and self._mine.is_set():
             self._submit()
 

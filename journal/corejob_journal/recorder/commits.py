@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.store import StoreUnavailable, Writer
 from corejob_journal.store.records import Append, Operation, Stored
+from corejob_kube import tasks
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,7 @@ class Commits:
         self._closing = True
         self._news.set()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=within)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.finish(self._task, within=within)
 
     def submit(self, operations: Sequence[Operation]) -> "asyncio.Future[list[Stored]]":
         """Queue operations for one and the same transaction. It never fails for a store away."""

@@ -4,22 +4,16 @@ The operator gives it to the next pods from there; so the store stays the record
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from corejob.names import MANAGER_RECORDER
 from corejob.schema import template_name
+from corejob_journal.recorder.patching import patch_status
+from corejob_kube import tasks
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.resources import TEMPLATES
-
-log = logging.getLogger(__name__)
-
-_BACKOFF_FIRST: Final = 0.1
-_BACKOFF_MOST: Final = 5.0
 
 
 class CookieWriter:
@@ -53,12 +47,7 @@ class CookieWriter:
 
     async def close(self, within: float) -> None:
         """Tell what is pending, if that takes no longer than so many seconds."""
-        tasks = set(self._tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.finish(*self._tasks.values(), within=within)
 
     async def _send(self, qual_name: str) -> None:
         try:
@@ -68,25 +57,10 @@ class CookieWriter:
             del self._tasks[qual_name]
 
     async def _patch(self, qual_name: str, fields: dict[str, str | None]) -> None:
-        backoff = _BACKOFF_FIRST
-        while True:
-            fields = {**fields, **self._pending.pop(qual_name, {})}
-            try:
-                await self._kube.patch(
-                    TEMPLATES,
-                    self._namespace,
-                    template_name(qual_name),
-                    {"status": {"cookie": fields}},
-                    manager=MANAGER_RECORDER,
-                    sub="status",
-                )
-            except NotFoundError:
-                return  # the template is gone, and with it whoever would be given the cookie
-            except (UnavailableError, ConflictError) as error:
-                await asyncio.sleep(error.retry_after or backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
-            except KubeError:
-                log.exception("the cookie of %s is not told: %s", qual_name, sorted(fields))
-                return
-            else:
-                return
+        def newest() -> dict[str, Any]:
+            fields.update(self._pending.pop(qual_name, {}))
+            return {"cookie": fields}
+
+        # A template that is gone took along whoever would be given the cookie.
+        name = template_name(qual_name)
+        await patch_status(self._kube, TEMPLATES, self._namespace, name, newest)

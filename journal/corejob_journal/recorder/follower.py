@@ -22,6 +22,7 @@ from corejob_journal.recorder.reading import LogGoneError, LogReader
 from corejob_journal.recorder.rotation import Rotation
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.store.records import Append, LogState, NewGap, Operation, Settle, Stored
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.informer import Informer
@@ -304,11 +305,7 @@ class Follower:
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until the pod changes."""
         self._news.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+        await tasks.wait(self._news, seconds)
 
     # --- storing ----------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from corejob import model, names
 from corejob.document import document
@@ -17,6 +16,7 @@ from corejob_journal.store.records import NewGap, PutDocument, Settle, Source, S
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Keeper:
         status: StatusWriter,
         metrics: Metrics,
         followed: Callable[[str, int], bool],
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._kube = kube
         self._namespace = namespace

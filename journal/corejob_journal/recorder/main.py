@@ -11,15 +11,17 @@ from typing import Final
 
 from corejob import model
 from corejob_journal.recorder import retain
+from corejob_journal.recorder.health import RecorderHealth
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.retention import Retention
-from corejob_journal.recorder.server import Server
 from corejob_journal.recorder.settings import Settings, from_environment
 from corejob_journal.recorder.shares import SHARED_DUTIES
-from corejob_journal.recorder.supervisor import Supervisor, utc_now
+from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, StoreUnavailable, Writer
-from corejob_kube import logs
+from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
+from corejob_kube.health import HealthServer
+from corejob_kube.timing import system_clock
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,8 @@ async def open_store(url: str) -> Writer:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Record until `stop` is set."""
     running: list[Supervisor] = []
-    server = Server(settings.host, settings.port, lambda: running[0] if running else None)
+    health = RecorderHealth(lambda: running[0] if running else None)
+    server = HealthServer(health, settings.host, settings.port)
     await server.start()
     recording = asyncio.create_task(_record(settings, running, stop), name="record")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -65,8 +68,7 @@ async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.E
             starting.add_done_callback(_log_failure)
             async with retaining(settings, supervisor, starting):
                 await stop.wait()
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            await tasks.cancel(starting)
             await supervisor.stop()
     finally:
         await writer.close()
@@ -88,7 +90,7 @@ async def retaining(
         kept=lambda: {model.parse(body).id for body in supervisor.jobs},
         mine=lambda: supervisor.membership.owns(SHARED_DUTIES),
         metrics=supervisor.metrics,
-        now=utc_now,
+        now=system_clock,
     )
 
     async def run() -> None:
@@ -99,8 +101,7 @@ async def retaining(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.cancel(task)
         await store.close()
 
 

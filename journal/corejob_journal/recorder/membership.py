@@ -9,14 +9,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from corejob import clock
 from corejob.names import MANAGER_RECORDER
 from corejob_journal.recorder import shares
+from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
-from corejob_kube.resources import LEASES, PODS
+from corejob_kube.leases import Renewals
+from corejob_kube.resources import LEASES
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ class Membership:
         self._alone = identity is None
         self._now = now
         self._members = frozenset({self._identity})
-        # Of each other Lease: its version, and when that was seen first.
-        self._seen: dict[str, tuple[str, float]] = {}
+        self._renewals = Renewals(DURATION_S)
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -71,8 +71,7 @@ class Membership:
         """Give the Lease up, so that the others need not wait; to be called at the very end."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await tasks.cancel(self._task)
         try:
             await self._kube.delete(LEASES, self._namespace, PREFIX + self._identity)
         except KubeError as error:
@@ -86,7 +85,7 @@ class Membership:
             except KubeError as error:
                 log.warning("no answer about the Leases: %s", error)
                 # Who can't look can't say that others did not renew.
-                self._seen.clear()
+                self._renewals.forget()
             else:
                 self._note(members)
                 joined.set()
@@ -103,53 +102,26 @@ class Membership:
     async def _look(self) -> frozenset[str]:
         """Those who live; Leases of pods that are no more are cleared away."""
         found, _ = await self._kube.list(LEASES, self._namespace, selector=LABEL)
-        versions = {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in found}
-        self._seen = {name: seen for name, seen in self._seen.items() if name in versions}
+        known = {body["metadata"]["name"]: body for body in found}
+        self._renewals.keep(known)
+        now = asyncio.get_running_loop().time()
         living = {self._identity}
-        for name, version in versions.items():
+        for name, lease in known.items():
             member = name.removeprefix(PREFIX)
-            if member == self._identity or not self._renewed(name, version):
+            if member == self._identity or not self._renewals.is_recent(lease, now):
                 continue
-            if await self._has_pod(member):
+            if await leases.has_pod(self._kube, self._namespace, member):
                 living.add(member)
             else:
                 await self._kube.delete(LEASES, self._namespace, name)
         return frozenset(living)
 
-    def _renewed(self, name: str, version: str) -> bool:
-        """Whether a Lease was renewed lately, as far as this process has looked."""
-        now = asyncio.get_running_loop().time()
-        known, since = self._seen.get(name, ("", now))
-        if known != version:
-            self._seen[name] = (version, now)
-            return True
-        return now - since <= DURATION_S
-
-    async def _has_pod(self, member: str) -> bool:
-        try:
-            await self._kube.get(PODS, self._namespace, member)
-        except NotFoundError:
-            return False
-        return True
-
     async def _renew(self) -> None:
         name = PREFIX + self._identity
-        spec = {
-            "holderIdentity": self._identity,
-            "leaseDurationSeconds": int(DURATION_S),
-            "renewTime": clock.render(self._now()),
-        }
-        body: dict[str, Any] = {"spec": spec}
+        spec = leases.spec(self._identity, DURATION_S, self._now())
+        patch = {"spec": spec}
         try:
-            await self._kube.patch(LEASES, self._namespace, name, body, manager=MANAGER_RECORDER)
+            await self._kube.patch(LEASES, self._namespace, name, patch, manager=MANAGER_RECORDER)
         except NotFoundError:
-            body |= {
-                "apiVersion": LEASES.group_version,
-                "kind": "Lease",
-                "metadata": {
-                    "name": name,
-                    "namespace": self._namespace,
-                    "labels": {LABEL: "member"},
-                },
-            }
+            body = leases.manifest(self._namespace, name, spec, labels={LABEL: "member"})
             await self._kube.create(LEASES, self._namespace, body, manager=MANAGER_RECORDER)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from datetime import datetime
 from typing import Final, TypeVar
 
 from corejob import clock
@@ -12,6 +11,7 @@ from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.policy import Policy, Tally
 from corejob_journal.store import Candidate, Store, StoreUnavailable, Writer
+from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Retention:
         kept: Callable[[], Collection[str]],
         mine: Callable[[], bool],
         metrics: Metrics,
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._store = store
         self._commits = commits

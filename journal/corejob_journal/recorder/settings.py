@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from corejob_journal.recorder import policy
 from corejob_journal.recorder.policy import Policy
+from corejob_kube import own_pod
 
-_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STORE: Final = "sqlite:////var/lib/core4/journal.db"
 
 
@@ -38,18 +37,14 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     Raises:
         ValueError: A variable is missing or bad; the message names it.
     """
-    namespace = environ.get("CORE4_NAMESPACE", "")
-    if not namespace and _NAMESPACE_FILE.exists():
-        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
-    if not namespace:
-        raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
+    store_url = environ.get("CORE4_STORE_URL") or _STORE
     port = environ.get("CORE4_PORT") or "5002"
     if not port.isdecimal():
         raise ValueError(f"CORE4_PORT must be a whole number, got {port!r}")
     return Settings(
-        namespace=namespace,
-        store_url=environ.get("CORE4_STORE_URL") or _STORE,
-        identity=environ.get("CORE4_RECORDER_IDENTITY") or None,
+        namespace=own_pod.namespace(environ),
+        store_url=store_url,
+        identity=None if store_url.startswith("sqlite") else own_pod.name(environ),
         host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
         port=int(port),
         log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),

@@ -1,24 +1,18 @@
 """The recorder's part of a CoreJob's status: at most one patch under way, the latest wins."""
 
 import asyncio
-import logging
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from corejob import clock, model
-from corejob.names import MANAGER_RECORDER
+from corejob_journal.recorder.patching import patch_status
 from corejob_journal.store import LogState
+from corejob_kube import tasks
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS
 
-log = logging.getLogger(__name__)
-
 _AT_ONCE: Final = 20
-_BACKOFF_FIRST: Final = 0.1
-_BACKOFF_MOST: Final = 5.0
 _PROGRESS_PAUSE_S: Final = 0.5
 """Between two patches of one job that bring nothing but progress."""
 _URGENT: Final = frozenset({"log", "journaledTime"})
@@ -42,12 +36,7 @@ class StatusWriter:
         """Send what is pending, if that takes no longer than so many seconds."""
         for event in self._hurry.values():
             event.set()
-        tasks = set(self._tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.finish(*self._tasks.values(), within=within)
 
     def log(self, name: str, trial: int, state: LogState | None, *, complete: bool) -> None:
         """Say how far a trial's log has come; a `state` of None leaves the counts as they are.
@@ -107,7 +96,7 @@ class StatusWriter:
 
     def _newest_trial(self, name: str) -> int:
         body = self._jobs.get(name)
-        seen = model.parse(body).status.trial if body is not None else 0
+        seen = model.newest_trial(body) if body is not None else 0
         return max(seen, *self._trials.get(name, {0: True}))
 
     def _newest_log(self, name: str) -> int:
@@ -132,41 +121,16 @@ class StatusWriter:
                     await self._patch(name, fields)
                 if _URGENT.isdisjoint(fields):
                     # Not a pause for what others wait for: `hurry` ends it.
-                    await _wait(hurry, _PROGRESS_PAUSE_S)
+                    await tasks.wait(hurry, _PROGRESS_PAUSE_S)
                 hurry.clear()
         finally:
             del self._tasks[name], self._hurry[name]
 
-    async def _patch(self, name: str, fields: Mapping[str, Any]) -> None:
-        backoff = _BACKOFF_FIRST
-        while True:
-            # What came up while this was tried in vain is newer.
-            fields = {**fields, **self._pending.pop(name, {})}
-            try:
-                answer = await self._kube.patch(
-                    COREJOBS,
-                    self._namespace,
-                    name,
-                    {"status": fields},
-                    manager=MANAGER_RECORDER,
-                    sub="status",
-                )
-            except NotFoundError:
-                return
-            except (UnavailableError, ConflictError) as error:
-                await asyncio.sleep(error.retry_after or backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
-            except KubeError:
-                log.exception("the status of %s takes no %s", name, sorted(fields))
-                return
-            else:
-                self._jobs.put(answer)
-                return
+    async def _patch(self, name: str, fields: dict[str, Any]) -> None:
+        def newest() -> dict[str, Any]:
+            fields.update(self._pending.pop(name, {}))
+            return fields
 
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
+        answer = await patch_status(self._kube, COREJOBS, self._namespace, name, newest)
+        if answer is not None:
+            self._jobs.put(answer)

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -21,9 +19,11 @@ from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.recorder.workqueue import Workqueue
 from corejob_journal.store import Writer
+from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
+from corejob_kube.timing import Clock, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,6 @@ _WORKERS: Final = 8
 _SWEEP_S: Final = 30.0
 _RESTART_S: Final = 1.0
 _STOP_WITHIN_S: Final = 5.0
-
-
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
 
 
 class Supervisor:
@@ -58,7 +53,7 @@ class Supervisor:
         metrics: Metrics,
         *,
         identity: str | None = None,
-        now: Callable[[], datetime] = utc_now,
+        now: Clock = system_clock,
     ) -> None:
         self.metrics = metrics
         self.membership = Membership(kube, namespace, identity, now)
@@ -111,17 +106,11 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop reading, store what was read, say what is known."""
         self._ready = False
-        helpers = [task for task in (self._sweep, self._taking) if task is not None]
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        await tasks.cancel(*(task for task in (self._sweep, self._taking) if task is not None))
         await self._queue.stop()
         await self.pods.stop()
         await self.jobs.stop()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks.values())
         await self._census.stop()
         await self.commits.close(_STOP_WITHIN_S)
         await self._cookies.close(1.0)

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from corejob_kube import tasks
+
 log = logging.getLogger(__name__)
 
 _BACKOFF_FIRST: Final = 0.2
@@ -33,9 +35,7 @@ class Workqueue:
 
     async def stop(self) -> None:
         """Stop them."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks)
 
     def add(self, key: str) -> None:
         """Look at `key` soon."""

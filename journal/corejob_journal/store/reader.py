@@ -15,49 +15,47 @@ from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.tally import Kind
 
-_LOG = (
-    sa.select(
-        schema.job_log.c.job_id,
-        schema.log.c.seq,
-        schema.stream.c.trial,
-        schema.log.c.epoch,
-        schema.log.c.levelno,
-        schema.log.c.message,
-        schema.log.c.exception,
-        schema.stream.c.hostname,
-        schema.job_log.c.username,
-        schema.job_log.c.qual_name,
+
+def _of_job(rows: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    """Columns of a table's rows that are of the job `:job_id`, and of their streams."""
+    return (
+        sa.select(*columns)
+        .join_from(schema.job_log, rows, rows.c.job == schema.job_log.c.no)
+        .join(schema.stream, schema.stream.c.no == rows.c.stream)
+        .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
     )
-    .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-    .join(schema.stream, schema.stream.c.no == schema.log.c.stream)
-    .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
+
+
+_LOG = _of_job(
+    schema.log,
+    schema.job_log.c.job_id,
+    schema.log.c.seq,
+    schema.stream.c.trial,
+    schema.log.c.epoch,
+    schema.log.c.levelno,
+    schema.log.c.message,
+    schema.log.c.exception,
+    schema.stream.c.hostname,
+    schema.job_log.c.username,
+    schema.job_log.c.qual_name,
 )
-_OUTPUT = (
-    sa.select(
-        schema.job_log.c.job_id,
-        schema.output.c.seq,
-        schema.stream.c.trial,
-        schema.output.c.epoch,
-        schema.output.c.channel,
-        schema.output.c.text,
-    )
-    .join_from(schema.job_log, schema.output, schema.output.c.job == schema.job_log.c.no)
-    .join(schema.stream, schema.stream.c.no == schema.output.c.stream)
-    .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
+_OUTPUT = _of_job(
+    schema.output,
+    schema.job_log.c.job_id,
+    schema.output.c.seq,
+    schema.stream.c.trial,
+    schema.output.c.epoch,
+    schema.output.c.channel,
+    schema.output.c.text,
 )
-_GAPS = (
-    sa.select(
-        schema.stream.c.trial,
-        schema.gap.c.after_seq,
-        schema.gap.c.first_n,
-        schema.gap.c.last_n,
-        schema.gap.c.reason,
-    )
-    .join_from(schema.job_log, schema.gap, schema.gap.c.job == schema.job_log.c.no)
-    .join(schema.stream, schema.stream.c.no == schema.gap.c.stream)
-    .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
-    .order_by(schema.gap.c.after_seq, schema.gap.c.no)
-)
+_GAPS = _of_job(
+    schema.gap,
+    schema.stream.c.trial,
+    schema.gap.c.after_seq,
+    schema.gap.c.first_n,
+    schema.gap.c.last_n,
+    schema.gap.c.reason,
+).order_by(schema.gap.c.after_seq, schema.gap.c.no)
 _FULL_CHARACTERS: Final = 2**21
 """Messages of a read, though each may have a million: who reads on and on needs no more at once."""
 _MOST_NUMBERS: Final = 500

@@ -123,6 +123,12 @@ class SigninApp:
         app.add_error_handler(ApiError, refuse)
         self.app = app
 
+    def token(self, name: str) -> str:
+        """A token of a user that there is."""
+        user = self.users.find(name)
+        assert user is not None
+        return self.tokens.issue(user)
+
     def client(self, *, scheme: str = "http") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.app)
         return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://api.example.com")

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.api.signin_app import HANS, USERS, SigninApp, signin_app
+from tests.unit.api.signin_app import CHEAP, HANS, USERS, SigninApp, signin_app
+
+from corejob_api.users import User
 
 CHALLENGE = 'Basic realm="core4"'
 JANE = ("jane", "pässword:1")
@@ -126,7 +128,7 @@ async def test_wrong_password_or_name(client: httpx.AsyncClient, name: str, pass
 async def test_bad_authorization_header_beats_whatever_else_is_good(
     service: SigninApp, client: httpx.AsyncClient, header: str
 ) -> None:
-    token = service.tokens.issue("admin")
+    token = service.token("admin")
     headers = {"Authorization": header, **cookie(token)}
     await refused(client, headers=headers, token=token, username="admin", password="hans")
 
@@ -135,7 +137,7 @@ async def test_bad_authorization_header_beats_whatever_else_is_good(
 async def test_bearer_in_any_case(
     service: SigninApp, client: httpx.AsyncClient, scheme: str
 ) -> None:
-    headers = {"Authorization": f"{scheme} {service.tokens.issue('jane')}"}
+    headers = {"Authorization": f"{scheme} {service.token('jane')}"}
     assert (await echo(client, headers=headers))["user"] == "jane"
 
 
@@ -145,7 +147,7 @@ async def test_header_beats_token_beats_username_beats_cookie(
     names = ("by-header", "by-token", "by-name", "by-cookie")
     users = [{"name": name, "password": "secret"} for name in names]
     with signin_app(tmp_path, users) as made:
-        token, cookies = made.tokens.issue("by-token"), cookie(made.tokens.issue("by-cookie"))
+        token, cookies = made.token("by-token"), cookie(made.token("by-cookie"))
         pair = {"username": "by-name", "password": "secret"}
         async with made.client() as client:
             headers = {**basic("by-header", "secret"), **cookies}
@@ -158,7 +160,7 @@ async def test_header_beats_token_beats_username_beats_cookie(
 async def test_what_comes_first_counts_even_if_it_fails(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
-    good = service.tokens.issue("admin")
+    good = service.token("admin")
     await refused(client, headers=cookie(good), token="bad", username="admin", password="hans")
     await refused(client, headers=cookie(good), token="")
     await refused(client, headers=cookie(good), username="admin", password="bad")
@@ -171,7 +173,7 @@ async def test_password_alone_is_not_a_way_to_sign_in(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
     await refused(client, password="hans")
-    found = await echo(client, headers=cookie(service.tokens.issue("jane")), password="hans")
+    found = await echo(client, headers=cookie(service.token("jane")), password="hans")
     assert found == {"user": "jane", "arguments": {}}
 
 
@@ -236,7 +238,7 @@ async def test_new_password_ends_the_old_one(
 async def test_removed_user_is_out_with_password_and_token(
     service: SigninApp, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    token = service.tokens.issue("jane")
+    token = service.token("jane")
     await echo(client, headers=basic(*JANE))
     await echo(client, headers=bearer(token))
     (tmp_path / "users.json").write_text(json.dumps(USERS[:1]), encoding="utf-8")
@@ -245,15 +247,65 @@ async def test_removed_user_is_out_with_password_and_token(
     assert await refused(client, headers=bearer(token)) == "the token is not valid"
 
 
+@pytest.mark.parametrize("name", ["admin", "jane"])
+async def test_a_new_password_ends_the_tokens_that_were_issued_under_the_old_one(
+    service: SigninApp, client: httpx.AsyncClient, tmp_path: Path, name: str
+) -> None:
+    old, file = service.token(name), tmp_path / "users.json"
+    new = {"admin": {"passwordHash": CHEAP.hash("hans")}, "jane": {"password": "new"}}[name]
+    changed = [{**user, **new} if user["name"] == name else user for user in USERS]
+    file.write_text(json.dumps(changed), encoding="utf-8")
+    service.clock.move(seconds=10)
+    for headers in (bearer(old), cookie(old)):
+        assert await refused(client, headers=headers) == "the token is not valid"
+    assert (await client.get("/login", headers=bearer(old))).status_code == 401
+    assert (await echo(client, headers=bearer(service.token(name))))["user"] == name
+
+
+async def test_tokens_outlive_changes_of_all_but_their_user_s_password(
+    service: SigninApp, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    tokens = {name: service.token(name) for name in ("admin", "jane")}
+    # The first hash serves as decoy for those who have none: jane's credential is another one now.
+    joe = {"name": "joe", "passwordHash": CHEAP.hash("joe")}
+    changed = [joe, {**USERS[0], "role": []}, {**USERS[1], "realname": "Jane"}]
+    (tmp_path / "users.json").write_text(json.dumps(changed), encoding="utf-8")
+    service.clock.move(seconds=10)
+    for name, token in tokens.items():
+        assert (await echo(client, headers=bearer(token)))["user"] == name
+
+
+async def test_another_process_with_the_same_key_and_users_takes_a_token(
+    service: SigninApp, tmp_path: Path
+) -> None:
+    with signin_app(tmp_path) as other:
+        async with other.client() as client:
+            for name in ("admin", "jane"):
+                headers = bearer(service.token(name))
+                assert (await echo(client, headers=headers))["user"] == name
+
+
+async def test_who_is_removed_and_made_anew_needs_a_new_token(
+    service: SigninApp, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    token, file = service.token("jane"), tmp_path / "users.json"
+    file.write_text(json.dumps(USERS[:1]), encoding="utf-8")
+    service.clock.move(seconds=10)
+    await refused(client, headers=bearer(token))
+    file.write_text(json.dumps([*USERS[:1], {"name": "jane", "password": "new"}]), encoding="utf-8")
+    service.clock.move(seconds=10)
+    assert await refused(client, headers=bearer(token)) == "the token is not valid"
+
+
 async def test_token_of_a_name_that_only_begins_alike(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
     for name in ("adm", "ADMIN", "admin.*", ""):
-        await refused(client, headers=bearer(service.tokens.issue(name)))
+        await refused(client, headers=bearer(service.tokens.issue(User(name))))
 
 
 async def test_expired_token(service: SigninApp, client: httpx.AsyncClient) -> None:
-    token = service.tokens.issue("admin")
+    token = service.token("admin")
     service.clock.move(hours=8, seconds=-1)
     await echo(client, token=token)
     service.clock.move(seconds=1)
@@ -263,7 +315,7 @@ async def test_expired_token(service: SigninApp, client: httpx.AsyncClient) -> N
 async def test_token_older_than_an_hour_is_refreshed(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
-    old = service.tokens.issue("jane")
+    old = service.token("jane")
     service.clock.move(hours=1)
     assert "Token" not in (await client.get("/echo", headers=bearer(old))).headers
     service.clock.move(seconds=1)
@@ -278,7 +330,7 @@ async def test_token_older_than_an_hour_is_refreshed(
 async def test_old_cookie_is_refreshed_as_a_cookie(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
-    old = service.tokens.issue("jane")
+    old = service.token("jane")
     service.clock.move(hours=2)
     answer = await client.get("/echo", headers=cookie(old))
     assert answer.headers["Token"] != old

@@ -60,7 +60,7 @@ async def test_cookie_of_login_signs_in(client: httpx.AsyncClient) -> None:
 async def test_login_with_a_token_gives_one_that_lives_longer(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
-    old = service.tokens.issue("jane")
+    old = service.token("jane")
     service.clock.move(minutes=30)
     new = (await client.get("/login", params={"token": old})).json()["data"]["token"]
     assert service.tokens.read(new).name == "jane"
@@ -116,7 +116,7 @@ async def test_profile_by_password(client: httpx.AsyncClient) -> None:
 
 
 async def test_profile_by_token(service: SigninApp, client: httpx.AsyncClient) -> None:
-    params = {"token": service.tokens.issue("jane")}
+    params = {"token": service.token("jane")}
     data = (await client.get("/profile", params=params)).json()["data"]
     assert data["token_expires"] == "2026-03-01T20:00:00"
     assert data["perm"] == ["api://core4/r", "job://example/r"]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from tests.unit.api.signin_app import SECRET, FakeClock
 
 from corejob_api.tokens import Tokens
+from corejob_api.users import User
 
+JANE = User("jane", password_digest=b"jane's")
 OTHER = b"another-key-another-key-another-key"
 
 
@@ -26,7 +29,7 @@ def tokens(clock: FakeClock) -> Tokens:
 
 def claims(clock: FakeClock, **changes: Any) -> dict[str, Any]:
     issued = int(clock().timestamp())
-    made = {"sub": "admin", "iat": issued, "exp": issued + 3600, **changes}
+    made = {"sub": "admin", "iat": issued, "exp": issued + 3600, "pwf": "0" * 32, **changes}
     return {name: value for name, value in made.items() if value is not None}
 
 
@@ -35,7 +38,7 @@ def part(value: dict[str, Any]) -> str:
 
 
 def test_what_is_issued_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
-    found = tokens.read(tokens.issue("jane@example.com"))
+    found = tokens.read(tokens.issue(User("jane@example.com")))
     assert found.name == "jane@example.com"
     assert found.issued_at == clock()
     assert found.expires_at - found.issued_at == timedelta(hours=8)
@@ -43,13 +46,39 @@ def test_what_is_issued_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
 
 
 def test_claims_by_their_registered_names(tokens: Tokens, clock: FakeClock) -> None:
-    raw = jwt.decode(tokens.issue("jane"), options={"verify_signature": False})
+    raw = jwt.decode(tokens.issue(JANE), options={"verify_signature": False})
     issued = int(clock().timestamp())
+    assert len(bytes.fromhex(raw.pop("pwf"))) == 16
     assert raw == {"sub": "jane", "iat": issued, "exp": issued + 8 * 3600}
 
 
+def test_a_token_is_of_one_user_with_one_password(tokens: Tokens, clock: FakeClock) -> None:
+    claims = tokens.read(tokens.issue(JANE))
+    assert tokens.is_of(claims, JANE)
+    assert Tokens(SECRET, clock).is_of(claims, replace(JANE, perms=("api://core4/r",)))
+    assert not tokens.is_of(claims, replace(JANE, password_digest=b"another"))
+    assert not tokens.is_of(claims, replace(JANE, name="jim"))
+    assert not Tokens(OTHER, clock).is_of(claims, JANE)
+
+
+def test_a_fingerprint_tells_neither_the_password_nor_who_has_the_same(tokens: Tokens) -> None:
+    jane, jim = (tokens.read(tokens.issue(replace(JANE, name=name))) for name in ("jane", "jim"))
+    assert jane.fingerprint != jim.fingerprint
+    assert JANE.password_digest.hex() not in jane.fingerprint
+    assert jane.fingerprint not in repr(jane)
+
+
+@pytest.mark.parametrize("fingerprint", ["", "ä", "\udc80", 1, [], {}])
+def test_a_made_up_fingerprint_is_nobody_s(
+    tokens: Tokens, clock: FakeClock, fingerprint: Any
+) -> None:
+    raw = json.dumps(claims(clock, sub="jane", pwf=fingerprint)).encode()
+    token = jwt.PyJWS().encode(raw, SECRET, algorithm="HS256")
+    assert not tokens.is_of(tokens.read(token), JANE)
+
+
 def test_age(tokens: Tokens, clock: FakeClock) -> None:
-    token = tokens.issue("jane")
+    token = tokens.issue(JANE)
     clock.move(hours=1)
     assert not tokens.read(token).is_old
     clock.move(seconds=1)
@@ -72,6 +101,7 @@ def test_known_good_claims_pass(tokens: Tokens, clock: FakeClock) -> None:
         {"sub": ["admin"]},
         {"iat": None},
         {"exp": None},
+        {"pwf": None},
         {"exp": "tomorrow"},
         {"exp": 10**30},
         {"iat": {}},
@@ -109,11 +139,11 @@ def test_other_algorithm_with_our_key(tokens: Tokens, clock: FakeClock, algorith
 
 def test_other_key(tokens: Tokens, clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="the token is not valid"):
-        tokens.read(Tokens(OTHER, clock).issue("admin"))
+        tokens.read(Tokens(OTHER, clock).issue(User("admin")))
 
 
 def test_exchanged_name(tokens: Tokens, clock: FakeClock) -> None:
-    header, _, signature = tokens.issue("jane").split(".")
+    header, _, signature = tokens.issue(JANE).split(".")
     with pytest.raises(ValueError, match="the token is not valid"):
         tokens.read(f"{header}.{part(claims(clock))}.{signature}")
 

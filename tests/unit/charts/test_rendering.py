@@ -217,8 +217,6 @@ def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
             name,
         )
     assert replicas == {"core4-api": 2, "core4-recorder": 3, "core4-operator": 1}
-    identity = manifests.environment("core4-recorder", "recorder")["CORE4_RECORDER_IDENTITY"]
-    assert identity == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is False
     spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
     (api,) = spec["containers"]
@@ -226,12 +224,24 @@ def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
     assert api["readinessProbe"]["httpGet"]["path"] == "/readyz?without=store"
 
 
+@pytest.mark.parametrize("store", [{}, {"existingSecret": "pg"}])
+def test_every_process_is_told_its_pod_and_namespace(helm, store):
+    manifests = helm.render({"store": store})
+    told = {}
+    for deployment in manifests.kind("Deployment"):
+        name = deployment["metadata"]["name"]
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            env = manifests.environment(name, container["name"])
+            told[container["name"]] = (env["CORE4_POD_NAME"], env["CORE4_NAMESPACE"])
+    fields = [{"fieldRef": {"fieldPath": f"metadata.{field}"}} for field in ("name", "namespace")]
+    assert told == dict.fromkeys(("api", "operator", "recorder"), tuple(fields))
+
+
 @pytest.mark.parametrize("component", ["api", "recorder"])
 def test_the_embedded_store_has_one_pod(helm, component):
     with pytest.raises(RuntimeError, match="above 1 need PostgreSQL"):
         helm.render({component: {"replicas": 2}})
     manifests = helm.render()
-    assert "CORE4_RECORDER_IDENTITY" not in manifests.environment("core4-api", "recorder")
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is True
 
 
@@ -290,6 +300,7 @@ def test_only_the_api_sees_the_users(helm):
 def test_operator_settings(helm):
     env = helm.render().environment("core4-operator", "operator")
     assert env.pop("CORE4_NAMESPACE") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert env.pop("CORE4_POD_NAME") == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert env == {
         "CORE4_JOB_IMAGE": "core4:2.0.0",
         "CORE4_JOB_IMAGE_PULL_POLICY": "IfNotPresent",

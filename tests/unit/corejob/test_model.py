@@ -101,6 +101,21 @@ def test_properties_are_filled_in() -> None:
     assert corejob().spec["attempts"] == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "trial"),
+    [
+        (corejob_body(), 0),
+        (corejob_body(carriedTrials=3), 3),
+        (corejob_body(status={"state": "pending"}, carriedTrials=3), 3),
+        (corejob_body(status={"state": "running", "trial": 5}, carriedTrials=3), 5),
+        (corejob_body(status={"state": "pending", "trial": 0}), 0),
+    ],
+)
+def test_the_newest_trial_can_be_had_alone(body: dict[str, Any], trial: int) -> None:
+    assert model.newest_trial(body) == trial
+    assert model.parse(body).status.trial == trial
+
+
 def test_trials_of_the_jobs_before_count_on() -> None:
     job = corejob(carriedTrials=3)
 

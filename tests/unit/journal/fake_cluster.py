@@ -1,18 +1,19 @@
-"""A small API server over real HTTP: list and watch, status patches, and logs that misbehave."""
+"""The API server that recorders talk to: status patches that fail, and logs that misbehave."""
 
 import asyncio
-import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
 
-NAMESPACE = "jobs"
+from corejob_kube.resources import COREJOBS, LEASES, PODS
+
+__all__ = ["BASE_NS", "DEADLINE", "NAMESPACE", "FakeCluster", "PodLog"]
+
 BASE_NS = int(time.time()) * 10**9
-DEADLINE = 15.0
 
 
 def stamp_text(ns: int) -> str:
@@ -67,127 +68,49 @@ class PodLog:
         await self.poke()
 
 
-class FakeCluster:
-    """Pods, CoreJobs and their logs."""
+class FakeCluster(KubeApi):
+    """Pods, CoreJobs and their logs, and the Leases of recorders."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, dict[str, dict[str, Any]]] = {
-            "pods": {},
-            "corejobs": {},
-            "leases": {},
-        }
+        super().__init__((PODS, COREJOBS, LEASES))
         self.leases_away = False
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []
         self.patch_failures: list[int] = []
         self.patch_gate = asyncio.Event()
         self.patch_gate.set()
-        self.changed = asyncio.Condition()
-        self._version = 100
-        self._watches: list[tuple[str, asyncio.Queue[Any]]] = []
-        self._runner: web.AppRunner | None = None
-        self.url = ""
 
     # --- the server -------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        app = web.Application()
-        core, ours = f"/api/v1/namespaces/{NAMESPACE}", f"/apis/core4.io/v1/namespaces/{NAMESPACE}"
-        app.router.add_get(core + "/pods", self._collection("pods"))
-        app.router.add_get(ours + "/corejobs", self._collection("corejobs"))
-        app.router.add_get(core + "/pods/{name}", self._get_pod)
-        app.router.add_get(core + "/pods/{name}/log", self._get_log)
-        app.router.add_patch(ours + "/corejobs/{name}/status", self._patch)
-        leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-        app.router.add_get(leases, self._collection("leases"))
-        app.router.add_post(leases, self._put_lease)
-        app.router.add_patch(leases + "/{name}", self._put_lease)
-        app.router.add_delete(leases + "/{name}", self._delete_lease)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
     async def stop(self) -> None:
-        for _, queue in self._watches:
-            queue.put_nowait(None)
         for log in self.logs.values():
             await log.drop()
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await super().stop()
 
-    def _collection(self, plural: str) -> Any:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            selector = request.query.get("labelSelector", "")
-            if request.query.get("watch") != "true":
-                items = [o for o in self.objects[plural].values() if _matches(o, selector)]
-                meta = {"resourceVersion": str(self._version)}
-                return web.json_response({"items": items, "metadata": meta})
-            response = web.StreamResponse()
-            queue: asyncio.Queue[Any] = asyncio.Queue()
-            since = int(request.query["resourceVersion"])
-            for item in list(self.objects[plural].values()):
-                if int(item["metadata"]["resourceVersion"]) > since:
-                    queue.put_nowait({"type": "MODIFIED", "object": item})
-            entry = (plural, queue)
-            self._watches.append(entry)
-            try:
-                await response.prepare(request)
-                while (event := await queue.get()) is not None:
-                    await response.write(json.dumps(event).encode() + b"\n")
-            except ConnectionError:
-                pass
-            finally:
-                self._watches.remove(entry)
-            return response
-
-        return handle
-
-    async def _get_pod(self, request: web.Request) -> web.Response:
-        body = self.objects["pods"].get(request.match_info["name"])
-        return web.json_response(body) if body else _refuse(404, "not found")
-
-    async def _patch(self, request: web.Request) -> web.Response:
-        await self.patch_gate.wait()
-        name = request.match_info["name"]
-        if self.patch_failures:
-            return _refuse(self.patch_failures.pop(0), "no")
-        body = self.objects["corejobs"].get(name)
-        if body is None:
-            return _refuse(404, "not found")
-        patch = await request.json()
-        self.patches.append((name, patch["status"]))
-        await self.put("corejobs", _merged(body, patch))
-        return web.json_response(self.objects["corejobs"][name])
-
-    async def _put_lease(self, request: web.Request) -> web.Response:
-        if self.leases_away:
-            return _refuse(503, "away")
-        sent = await request.json()
-        name = request.match_info.get("name")
-        if name is not None and name not in self.objects["leases"]:
-            return _refuse(404, "not found")
-        known = self.objects["leases"].get(name or "", {})
-        body = _merged(known, sent)
-        await self.put("leases", body)
-        return web.json_response(self.objects["leases"][body["metadata"]["name"]])
-
-    async def _delete_lease(self, request: web.Request) -> web.Response:
-        if request.match_info["name"] not in self.objects["leases"]:
-            return _refuse(404, "not found")
-        await self.delete("leases", request.match_info["name"])
-        return web.json_response({})
+    async def answer(
+        self, request: web.Request, plural: str, name: str, sub: str
+    ) -> web.StreamResponse:
+        if sub == "log":
+            return await self._get_log(request)
+        if plural == "leases" and self.leases_away and request.method in {"POST", "PATCH"}:
+            return refuse(503, "away")
+        if sub == "status":
+            await self.patch_gate.wait()
+            if self.patch_failures:
+                return refuse(self.patch_failures.pop(0), "no")
+            if name in self.objects["corejobs"]:
+                self.patches.append((name, (await request.json())["status"]))
+        return await super().answer(request, plural, name, sub)
 
     async def _get_log(self, request: web.Request) -> web.StreamResponse:
         log = self.logs.get(request.match_info["name"])
         if log is None:
-            return _refuse(404, "pods not found")
+            return refuse(404, "pods not found")
         log.requests.append(dict(request.query))
         async with log.asked:
             log.asked.notify_all()
         if log.refusal is not None:
-            return _refuse(*log.refusal)
+            return refuse(*log.refusal)
         response = web.StreamResponse()
         await response.prepare(request)
         if log.words:
@@ -233,29 +156,11 @@ class FakeCluster:
 
     # --- what tests do ----------------------------------------------------------------------
 
-    async def put(self, plural: str, body: dict[str, Any]) -> None:
-        """Create or replace an object."""
-        self._version += 1
-        meta = {**body["metadata"], "resourceVersion": str(self._version), "namespace": NAMESPACE}
-        body = {**body, "metadata": meta}
-        self.objects[plural][meta["name"]] = body
-        await self._tell(plural, {"type": "MODIFIED", "object": body})
-
     async def delete(self, plural: str, name: str) -> None:
         """Delete an object, and with a pod its log."""
-        self._version += 1
-        body = self.objects[plural].pop(name)
-        meta = {**body["metadata"], "resourceVersion": str(self._version)}
         if plural == "pods":
             self.logs.pop(name, None)
-        await self._tell(plural, {"type": "DELETED", "object": {**body, "metadata": meta}})
-
-    async def _tell(self, plural: str, event: dict[str, Any]) -> None:
-        for kind, queue in self._watches:
-            if kind == plural:
-                queue.put_nowait(event)
-        async with self.changed:
-            self.changed.notify_all()
+        await super().delete(plural, name)
 
     async def add_job(self, job_id: str, **status: Any) -> None:
         """A CoreJob."""
@@ -280,7 +185,7 @@ class FakeCluster:
 
     async def set_job(self, job_id: str, **status: Any) -> None:
         """Change a CoreJob's status."""
-        await self.put("corejobs", _merged(self.objects["corejobs"][job_id], {"status": status}))
+        await self.patch("corejobs", job_id, {"status": status})
 
     async def add_pod(
         self,
@@ -336,11 +241,6 @@ class FakeCluster:
         body = self.objects["corejobs"][job_id]
         return dict(body["status"].get("log") or {})
 
-    async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until something about the objects is so."""
-        async with asyncio.timeout(DEADLINE), self.changed:
-            await self.changed.wait_for(condition)
-
     async def settled(self, job_id: str, trial: int = 1) -> dict[str, Any]:
         """Wait for the recorder to call a trial's log complete; `status.log`."""
 
@@ -356,32 +256,6 @@ def _pod_status(state: dict[str, Any]) -> dict[str, Any]:
     return {"phase": "Running", "containerStatuses": [{"name": "job", "state": state}]}
 
 
-def _matches(body: dict[str, Any], selector: str) -> bool:
-    labels = body["metadata"].get("labels", {})
-    for part in filter(None, selector.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True
-
-
-def _merged(body: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict) or not isinstance(body, dict):
-        return patch
-    merged = {**body}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key, {}), value)
-    return merged
-
-
 def _abort(request: web.Request) -> None:
     if request.transport is not None:  # else the client has gone itself
         request.transport.abort()
-
-
-def _refuse(code: int, message: str) -> web.Response:
-    body = {"kind": "Status", "reason": "Refused", "message": message, "code": code}
-    return web.json_response(body, status=code)

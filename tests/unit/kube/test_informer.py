@@ -1,8 +1,10 @@
 """One list, one watch, kept up for ever: whatever the server does, the cache follows."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,3 +236,13 @@ async def test_stopping_twice_or_before_the_start(kube: Kube) -> None:
     informer = Informer(kube, COREJOBS, "jobs")
     await informer.stop()
     assert not informer.is_synced
+
+
+async def test_silence_is_that_of_the_watch_that_was_silent_longest(kube: Kube) -> None:
+    heard, deaf = (Informer(kube, COREJOBS, "jobs") for _ in range(2))
+    now = time.monotonic()
+    heard.last_seen, deaf.last_seen = now - 10, now - 600
+    about = partial(pytest.approx, abs=5.0)
+    assert module.silence((heard, deaf), since=now - 900) == about(600)
+    assert module.silence((heard, deaf), since=now - 100) == about(100)
+    assert module.silence((heard,), since=now - 900) == about(10)

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from tests.support.kubeapi import NAMESPACE, Body, matches, merged, refuse
 
-NAMESPACE = "jobs"
 FINAL = {"complete", "error", "inactive", "killed"}
-Body = dict[str, Any]
 
 
 @dataclass
@@ -151,7 +150,7 @@ class FakeKube:
         self.requests.append(Request(request.method, plural, name, sub, body))
         refusal = self._refusal(request.method, plural)
         if refusal is not None and refusal.after is None:
-            return _refuse(refusal.code, refusal.message)
+            return refuse(refusal.code, refusal.message)
         match request.method:
             case "GET" if name is None:
                 answer = self._list(plural, request)
@@ -161,7 +160,7 @@ class FakeKube:
                 answer = self._one(request.method, plural, str(name), sub, body)
         if refusal is not None and refusal.after is not None:
             refusal.after()
-            return _refuse(refusal.code, refusal.message)
+            return refuse(refusal.code, refusal.message)
         return answer
 
     def _refusal(self, method: str, plural: str) -> Refusal | None:
@@ -173,7 +172,7 @@ class FakeKube:
 
     def _list(self, plural: str, request: web.Request) -> web.Response:
         selector = request.query.get("labelSelector", "")
-        items = [one for one in self.objects[plural].values() if _matches(one, selector)]
+        items = [one for one in self.objects[plural].values() if matches(one, selector)]
         meta = {"resourceVersion": str(self._version)}
         size = self.page or int(request.query["limit"])
         start = int(request.query.get("continue", "0"))
@@ -184,21 +183,21 @@ class FakeKube:
     def _create(self, plural: str, body: Body) -> web.Response:
         name = body["metadata"]["name"]
         if name in self.objects[plural]:
-            return _refuse(409, f'{plural} "{name}" already exists')
+            return refuse(409, f'{plural} "{name}" already exists')
         meta = {**body["metadata"], "uid": f"uid-{secrets.token_hex(4)}"}
         return web.json_response(self.put(plural, {**body, "metadata": meta}), status=201)
 
     def _one(self, method: str, plural: str, name: str, sub: str | None, body: Any) -> web.Response:
         known = self.objects[plural].get(name)
         if known is None:
-            return _refuse(404, f'{plural} "{name}" not found')
+            return refuse(404, f'{plural} "{name}" not found')
         if method == "GET":
             return web.json_response(known)
         if method == "PATCH":
             return self._patch(plural, known, sub, body)
         wanted = (body or {}).get("preconditions", {}).get("uid")
         if wanted not in {None, known["metadata"]["uid"]}:
-            return _refuse(409, "the UID in the precondition does not match")
+            return refuse(409, "the UID in the precondition does not match")
         self.delete(plural, name)
         return web.json_response({"kind": "Status", "status": "Success"})
 
@@ -206,12 +205,12 @@ class FakeKube:
         name = known["metadata"]["name"]
         version = patch.get("metadata", {}).get("resourceVersion")
         if version not in {None, known["metadata"]["resourceVersion"]}:
-            return _refuse(409, "the object has been modified")
+            return refuse(409, "the object has been modified")
         allowed = {"status"} if sub == "status" else set(patch) - {"status"}
         new = copy.deepcopy(merged(known, {key: patch[key] for key in allowed & set(patch)}))
         old_state = (known.get("status") or {}).get("state")
         if old_state in FINAL and (new.get("status") or {}).get("state") != old_state:
-            return _refuse(422, "a final state can not be left")
+            return refuse(422, "a final state can not be left")
         meta = new["metadata"]
         if "deletionTimestamp" in meta and not meta.get("finalizers"):
             self.remove(plural, name)
@@ -221,30 +220,3 @@ class FakeKube:
         if new.get("spec") != known.get("spec"):
             meta["generation"] = meta.get("generation", 1) + 1
         return web.json_response(self.put(plural, new))
-
-
-def merged(body: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(body) if isinstance(body, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
-
-def _matches(body: Body, selector: str) -> bool:
-    labels = body["metadata"].get("labels") or {}
-    for part in filter(None, selector.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True
-
-
-def _refuse(code: int, message: str) -> web.Response:
-    body = {"kind": "Status", "reason": "Refused", "message": message, "code": code}
-    return web.json_response(body, status=code)

@@ -1,12 +1,10 @@
 """The settings come from the environment, and a bad one is named."""
 
-from pathlib import Path
-
 import pytest
 
-from corejob_operator import settings
 from corejob_operator.settings import Settings, from_environment
 
+POD = {"CORE4_NAMESPACE": "jobs", "CORE4_POD_NAME": "operator-1"}
 NUMBERS = {
     "CORE4_MAX_PARALLEL": "max_parallel",
     "CORE4_NAMESPACE_LIMIT": "namespace_limit",
@@ -22,13 +20,13 @@ NUMBERS = {
 
 
 def test_the_namespace_is_enough() -> None:
-    assert from_environment({"CORE4_NAMESPACE": "jobs"}) == Settings("jobs", "")
+    assert from_environment(POD) == Settings("jobs", "", "operator-1")
 
 
 def test_empty_variables_are_not_set() -> None:
     empty = dict.fromkeys([*NUMBERS, "CORE4_JOB_IMAGE_PULL_POLICY", "CORE4_LOG_LEVEL"], "")
 
-    assert from_environment({"CORE4_NAMESPACE": "jobs", **empty}) == Settings("jobs", "")
+    assert from_environment({**POD, **empty}) == Settings("jobs", "", "operator-1")
 
 
 @pytest.mark.parametrize(("variable", "field"), NUMBERS.items())
@@ -58,23 +56,3 @@ def test_texts() -> None:
 def test_what_is_no_number_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(ValueError, match=variable):
         from_environment({"CORE4_NAMESPACE": "jobs", variable: value})
-
-
-def test_in_a_pod_the_namespace_is_the_pod_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "namespace"
-    file.write_text("jobs\n")
-    monkeypatch.setattr(settings, "_NAMESPACE_FILE", file)
-
-    assert from_environment({}).namespace == "jobs"
-    assert from_environment({"CORE4_NAMESPACE": "other"}).namespace == "other"
-
-
-def test_without_a_namespace_nothing_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings, "_NAMESPACE_FILE", tmp_path / "none")
-
-    with pytest.raises(ValueError, match="CORE4_NAMESPACE"):
-        from_environment({})

@@ -1,4 +1,4 @@
-"""The clock that the service is given."""
+"""The clock that the parts of a process are given."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

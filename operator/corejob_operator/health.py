@@ -1,0 +1,36 @@
+"""Whether the operator lives and works."""
+
+import time
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from corejob_operator.process import Operator
+
+_SILENT_SWEEPS: Final = 5
+"""So many sweeps without an answer, and the process counts as cut off from the API server."""
+
+
+class OperatorHealth:
+    """The operator's `corejob_kube.health.Health`."""
+
+    def __init__(self, operator: Operator, sweep: float) -> None:
+        self._operator = operator
+        self._silent = sweep * _SILENT_SWEEPS
+
+    def deadly(self) -> str | None:
+        """A watch that hears nothing is dead, whatever the process thinks."""
+        deaf = self._operator.sweep.deaf
+        if deaf:
+            return f"deaf watches: {', '.join(sorted(deaf))}"
+        if time.monotonic() - self._operator.last_contact > self._silent:
+            return "no answer from Kubernetes for long"
+        return None
+
+    async def trouble(self) -> str | None:
+        """Before all is listed, nothing is decided."""
+        return None if self._operator.ready else "waiting for Kubernetes"
+
+    def registry(self) -> CollectorRegistry:
+        """The operator's metrics."""
+        return self._operator.metrics.registry

@@ -1,0 +1,69 @@
+"""What the kubelet's probes and Prometheus are answered."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from corejob_kube.health import HealthServer
+
+
+class Patient:
+    def __init__(self) -> None:
+        self.dying: str | None = None
+        self.unwell: str | None = None
+        self.metrics = CollectorRegistry()
+
+    def deadly(self) -> str | None:
+        return self.dying
+
+    async def trouble(self) -> str | None:
+        return self.unwell
+
+    def registry(self) -> CollectorRegistry:
+        return self.metrics
+
+
+@pytest.fixture
+def patient() -> Patient:
+    return Patient()
+
+
+@pytest.fixture
+async def http(patient: Patient) -> AsyncIterator[aiohttp.ClientSession]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = HealthServer(patient, "127.0.0.1", port)
+    await server.start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        yield session
+    await server.stop()
+
+
+async def answer(http: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    async with http.get(path) as response:
+        return response.status, await response.text()
+
+
+async def test_who_lives_need_not_be_ready(patient: Patient, http: aiohttp.ClientSession) -> None:
+    patient.unwell = "waiting for the store"
+    assert await answer(http, "/healthz") == (200, "ok\n")
+    assert await answer(http, "/readyz") == (503, "waiting for the store\n")
+    patient.unwell = None
+    assert await answer(http, "/readyz") == (200, "ok\n")
+
+
+async def test_what_only_a_restart_mends(patient: Patient, http: aiohttp.ClientSession) -> None:
+    patient.dying = "a watch is silent"
+    assert await answer(http, "/healthz") == (503, "a watch is silent\n")
+
+
+async def test_metrics(patient: Patient, http: aiohttp.ClientSession) -> None:
+    assert await answer(http, "/metrics") == (200, "")
+    Counter("beats", "Beats.", registry=patient.metrics).inc()
+    status, text = await answer(http, "/metrics")
+    assert status == 200
+    assert "beats_total 1.0" in text
