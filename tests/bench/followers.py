@@ -83,6 +83,7 @@ def measure(
             rows = uvloop.run(_all(parts, counts))
         finally:
             quick.kill(job_id)
+            quick.remove(job_id)
     title = f"followers of one job that writes {_RATE} lines/s, through {rest.url}"
     return {"title": title, "rows": rows}
 
