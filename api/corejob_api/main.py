@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 _GRACE_S: Final = 5
 _IDLE_S: Final = 75
 """Longer than clients and proxies keep an idle connection: it is they who close it, not we."""
+
+_YOUNG: Final = 50_000
+"""So many new objects before the garbage collector looks: more than one batch to 5,000 streams."""
 
 
 class Server(uvicorn.Server):
@@ -70,6 +74,16 @@ def server(app: Api) -> Server:
     return Server(config, app)
 
 
+def collect_rarely() -> None:
+    """Let the garbage collector look at what is there now never again, and at the rest less often.
+
+    It is for cycles, of which there are few; each look goes through all that is young, and now and
+    then through all that 5,000 streams hold. By default that was 40% of the time of a fan-out.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
+
+
 async def serve(settings: Settings) -> None:
     """Serve until a signal comes.
 
@@ -84,6 +98,7 @@ async def serve(settings: Settings) -> None:
             app = create_app(settings, kube, store)
             with connections.listen(settings.host, settings.port) as sock:
                 log.info("serving on port %d", settings.port)
+                collect_rarely()
                 await server(app).serve(sockets=[sock])
     finally:
         await store.close()

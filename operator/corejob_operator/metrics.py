@@ -1,6 +1,6 @@
 """What Prometheus gets to know of the operator."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
 class Metrics:
@@ -8,6 +8,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.looks = Histogram(
             "core4_operator_reconcile_seconds",
             "Time of one look at one CoreJob, writes included.",

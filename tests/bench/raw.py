@@ -91,6 +91,12 @@ class Cluster:
                 return line.decode()
         raise AssertionError(f"the pod {pod} wrote nothing")
 
+    def text(self, path: str) -> str:
+        """What the API server answers."""
+        response = self.session.get(f"{self.host}{path}", timeout=_SECONDS)
+        self._checked(response)
+        return response.text
+
     @staticmethod
     def _checked(response: requests.Response) -> None:
         assert response.ok, f"{response.url}: {response.status_code} {response.text}"

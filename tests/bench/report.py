@@ -16,8 +16,22 @@ def table(part: dict[str, Any]) -> str:
         rows.append([pair, "", *(f"{compared['difference'][x]:+.1f}" for x in labels)])
         pair = f"{compared['of']} / {compared['to']}"
         rows.append([pair, "", *(_ratio(compared["ratio"][x]) for x in labels)])
+    return _aligned(part["title"], rows)
+
+
+def grid(part: dict[str, Any]) -> str:
+    """Rows that have names, and figures by the names of their columns, as aligned text."""
+    columns = list(dict.fromkeys(name for row in part["rows"] for name in row if name != "name"))
+    rows = [["", *columns]]
+    rows += [
+        [row["name"], *(str(row.get(column, "")) for column in columns)] for row in part["rows"]
+    ]
+    return _aligned(part["title"], rows)
+
+
+def _aligned(title: str, rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join([part["title"], *(_line(row, widths) for row in rows)])
+    return "\n".join([title, *(_line(row, widths) for row in rows)])
 
 
 def _ratio(value: float | None) -> str:

@@ -6,7 +6,7 @@ and other requests get their turns meanwhile.
 """
 
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from corejob_api.query.logfilter import LogFilter
@@ -16,18 +16,75 @@ from corejob_journal.store import LogRecord, Store
 SLICE: Final = 20_000
 """Numbers of a slice: some ms for the store, if none of them pass."""
 _READ: Final = 2000
+_COUNTED: Final = 10
+"""Slices that are counted at once."""
 
 
-async def all_numbers(store: Store, job_id: str, where: LogFilter) -> "array[int]":
-    """Numbers of all records that pass, ascending; with `tail`, of the last of them."""
-    last = await store.log_count(job_id)
-    found = array("q")
-    if where.tail is not None:
-        found.extend(await last_numbers(store, job_id, where, last))
+class Found:
+    """The records that pass: how many there are, and their numbers, ascending."""
+
+    def __init__(self, store: Store, job_id: str, where: LogFilter, last: int) -> None:
+        self._store = store
+        self._job_id = job_id
+        self._where = where
+        self._last = last
+        self._numbers: array[int] | None = None
+        self._counts: dict[int, int] = {}
+
+    @classmethod
+    async def of(cls, store: Store, job_id: str, where: LogFilter) -> "Found":
+        """Look at the whole log; with `tail`, from its end as far as needed."""
+        found = cls(store, job_id, where, await store.log_count(job_id))
+        if where.grep is None and where.tail is None:
+            await found._count()
+        else:
+            found._numbers = await found._collect()
         return found
-    for after in range(0, last, SLICE):
-        found.extend(await _numbers(store, job_id, where, after, min(last, after + SLICE)))
-    return found
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(self._counts.values()) if self._numbers is None else len(self._numbers)
+
+    async def cut(self, start: int, stop: int) -> Sequence[int]:
+        """The numbers of a page: of those that are only counted, its slices are looked at again."""
+        if self._numbers is not None:
+            return self._numbers[start:stop]
+        found: list[int] = []
+        begin = 0
+        for part, count in sorted(self._counts.items()):
+            if begin < stop and begin + count > start:
+                after = part * SLICE
+                numbers = await self._slice(after, min(self._last, after + SLICE))
+                found += numbers[max(0, start - begin) : stop - begin]
+            begin += count
+        return found
+
+    async def _count(self) -> None:
+        """Counting alone costs a tenth of fetching the numbers."""
+        where, step = self._where, SLICE * _COUNTED
+        for after in range(0, self._last, step):
+            self._counts |= await self._store.log_tally(
+                self._job_id,
+                after=after,
+                last=min(self._last, after + step),
+                level=where.level,
+                since=where.since,
+                part=SLICE,
+            )
+
+    async def _collect(self) -> "array[int]":
+        found = array("q")
+        if self._where.tail is not None:
+            last = await last_numbers(self._store, self._job_id, self._where, self._last)
+            found.extend(last)
+            return found
+        for after in range(0, self._last, SLICE):
+            found.extend(await self._slice(after, min(self._last, after + SLICE)))
+        return found
+
+    async def _slice(self, after: int, last: int) -> list[int]:
+        return await _numbers(self._store, self._job_id, self._where, after, last)
 
 
 async def last_numbers(store: Store, job_id: str, where: LogFilter, last: int) -> list[int]:

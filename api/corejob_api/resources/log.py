@@ -47,14 +47,18 @@ class Log:
         page = page_request(arguments)
         selection = Selection.of(arguments)
         await self._jobs.readable(job_id, call.user_of(req))
-        by_number = selection.predicate is None and selection.sort in _BY_NUMBER
-        if by_number and view.where == EVERYTHING:
-            window = page.window(await self._store.log_count(job_id))
-            rows = await self._page(job_id, window, descending=selection.sort == _NEWEST_FIRST)
-        else:
-            numbers = await self._numbers(job_id, selection, view.where, by_number=by_number)
+        newest_first = selection.sort == _NEWEST_FIRST
+        if selection.predicate is not None or selection.sort not in _BY_NUMBER:
+            numbers = await self._select(job_id, selection, view.where)
             window = page.window(len(numbers))
             rows = await self._rows(job_id, window.cut(numbers))
+        elif view.where == EVERYTHING:
+            window = page.window(await self._store.log_count(job_id))
+            rows = await self._page(job_id, window, descending=newest_first)
+        else:
+            found = await logscan.Found.of(self._store, job_id, view.where)
+            window = page.window(found.total)
+            rows = await self._found(job_id, found, window, descending=newest_first)
         self._envelope.page(req, resp, rows, window)
 
     async def _page(self, job_id: str, window: Window, *, descending: bool) -> list[Row]:
@@ -64,16 +68,13 @@ class Log:
         )
         return [records.row(record) for record in found]
 
-    async def _numbers(
-        self, job_id: str, selection: Selection, where: LogFilter, *, by_number: bool
-    ) -> Sequence[int]:
-        """Numbers of the records that pass and fit, in order."""
-        if not by_number:
-            return await self._select(job_id, selection, where)
-        numbers = await logscan.all_numbers(self._store, job_id, where)
-        if selection.sort == _NEWEST_FIRST:
-            numbers.reverse()
-        return numbers
+    async def _found(
+        self, job_id: str, found: logscan.Found, window: Window, *, descending: bool
+    ) -> list[Row]:
+        if not descending:
+            return await self._rows(job_id, await found.cut(window.start, window.stop))
+        numbers = await found.cut(window.total - window.stop, window.total - window.start)
+        return await self._rows(job_id, numbers[::-1])
 
     async def _select(self, job_id: str, selection: Selection, where: LogFilter) -> list[int]:
         """Numbers of the records that pass and fit, in order; of the others nothing is kept."""

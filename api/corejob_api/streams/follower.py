@@ -61,7 +61,7 @@ class Follower(Stream):
         self._states: deque[feed.State] = deque()
         self._dropped = 0
         self._shown: Row | None = None
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[Event] = Counter()
         self._news = asyncio.Event()
 
     # --- what the feed does -----------------------------------------------------------------------
@@ -253,14 +253,13 @@ class Follower(Stream):
 
     def _close_frame(self) -> bytes:
         expected = [Event.STATE, Event.LOG] if self._with_states else [Event.LOG]
-        counts = {str(event): self._counts[event] for event in expected} | dict(self._counts)
-        if not self._with_states:
-            counts.pop(Event.STATE, None)
+        counts = {str(event): self._counts[event] for event in (*expected, *self._counts)}
         return frames.frame(Event.CLOSE, frames.encode(counts), self._seq)
 
     def _count(self, event: Event, number: int) -> None:
-        self._counts[str(event)] += number
-        self._streams.metrics.frames.labels(str(event)).inc(number)
+        if number:
+            self._counts[event] += number
+            self._streams.count(event, number)
 
 
 def _ended(source: Feed) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from corejob_api.metrics import Metrics
 from corejob_api.streams import frames
+from corejob_api.streams.frames import Event
 from corejob_kube import tasks
 from corejob_kube.tasks import log_failure
 
@@ -31,8 +32,10 @@ class Streams:
     """
 
     def __init__(self, metrics: Metrics, keep_alive: float) -> None:
-        self.metrics = metrics
         self.keep_alive = keep_alive
+        self._metrics = metrics
+        # Looking up a labelled counter takes longer than counting.
+        self._frames = {event: metrics.frames.labels(str(event)) for event in Event}
         self._open: set[Stream] = set()
         self._ended = False
 
@@ -44,13 +47,17 @@ class Streams:
         if self._ended:
             return False
         self._open.add(stream)
-        self.metrics.streams.set(len(self._open))
+        self._metrics.streams.set(len(self._open))
         return True
 
     def release(self, stream: "Stream") -> None:
         """Let a stream go."""
         self._open.discard(stream)
-        self.metrics.streams.set(len(self._open))
+        self._metrics.streams.set(len(self._open))
+
+    def count(self, event: Event, number: int) -> None:
+        """Note that so many frames of a type are sent."""
+        self._frames[event].inc(number)
 
     def end(self) -> None:
         """End all, and let none begin any more."""
@@ -74,6 +81,8 @@ class Stream(ABC):
         self._receive = receive
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._spoke = 0.0
         self._over = False
 
     @abstractmethod
@@ -94,37 +103,58 @@ class Stream(ABC):
             self._start()
         if self._over and self._chunks.empty():
             raise StopAsyncIteration
-        try:
-            async with asyncio.timeout(self._streams.keep_alive):
-                chunk = await self._chunks.get()
-        except TimeoutError:
-            return frames.alive(self._passed())
+        chunk = await self._chunks.get()
         if chunk is None:
             self._over = True
             raise StopAsyncIteration
+        self._spoke = asyncio.get_running_loop().time()
         return chunk
 
     async def close(self) -> None:
         """Let go of everything."""
-        self._over = True
+        self._stop()
         await tasks.cancel(*self._tasks)
 
     # --- from its first frame to its last ---------------------------------------------------------
 
     def end(self) -> None:
         """End it here and now, whatever is still to come: a client may begin anew."""
-        self._over = True
-        for task in self._tasks:
-            task.cancel()
+        self._stop()
         while not self._chunks.empty():
             self._chunks.get_nowait()
         self._chunks.put_nowait(None)
 
+    def _stop(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
     def _start(self) -> None:
+        self._spoke = asyncio.get_running_loop().time()
+        self._say_alive()
         made = asyncio.create_task(self._run(), name=f"stream of {self._name}")
         made.add_done_callback(self._made)
         watch = asyncio.create_task(self._watch_client(), name=f"client of {self._name}")
         self._tasks = [made, watch]
+
+    def _say_alive(self) -> None:
+        """Say so, if it has been silent for long; look again when it may have been.
+
+        A timer for each interval: one for each chunk would cost thousands of streams more than what
+        they send.
+        """
+        if self._over:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._spoke + self._streams.keep_alive - loop.time()
+        if wait <= 0:
+            # What waits here has not been taken yet: it is the client that is slow.
+            if self._chunks.empty():
+                self._chunks.put_nowait(frames.alive(self._passed()))
+            wait = self._streams.keep_alive
+        self._timer = loop.call_later(wait, self._say_alive)
 
     def _made(self, task: "asyncio.Task[None]") -> None:
         if log_failure(task):

@@ -42,7 +42,7 @@ class Summary(Stream):
                 sent = counts
                 row = history.row(self._now(), self._tally.total, counts)
                 await self._put([frames.frame(Event.SUMMARY, frames.encode(row))])
-                self._streams.metrics.frames.labels(str(Event.SUMMARY)).inc()
+                self._streams.count(Event.SUMMARY, 1)
                 await asyncio.sleep(_PAUSE_S)
         finally:
             self._tally.unlisten(self._news.set)

@@ -1,6 +1,7 @@
 """Following one pod's log to its end, whatever breaks in between."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from contextlib import aclosing
@@ -121,16 +122,16 @@ class Follower:
             self._begin(whole=self.pod.over and _is_fresh(ended_well))
             try:
                 await self._read_once()
-            except (NotFoundError, LogGoneError) as error:
-                self._gone(error, whole=_is_fresh(ended_well))
-                return
-            except KubeError as error:
+            except (KubeError, LogGoneError) as error:
+                if await self._is_gone(error):
+                    self._gone(error, whole=_is_fresh(ended_well))
+                    return
                 log.debug("the log of %s broke off: %s", self.pod.child.name, error)
                 if self._intake.position != place:
                     ended_well = 0.0
-                refusals += isinstance(error, InvalidError) and self.pod.over
+                refusals += isinstance(error, InvalidError | NotFoundError) and self.pod.over
                 if refusals >= _REFUSALS:
-                    self._intake.lose_tail("LogRefused", error.message)
+                    self._intake.lose_tail("LogRefused", str(error))
                     return
             else:
                 self._tail = self._reader.splitter.rest()
@@ -291,16 +292,34 @@ class Follower:
 
     async def _is_over(self) -> bool:
         """Whether the container has ended, by the API server if the watch doesn't know yet."""
-        if self.pod.over:
-            return True
+        if not self.pod.over:
+            with contextlib.suppress(KubeError):
+                await self._ask()
+        return self.pod.over
+
+    async def _is_gone(self, error: Exception) -> bool:
+        """Whether there is no log any more. A kubelet that has just started knows no pod yet."""
+        if not isinstance(error, NotFoundError):
+            return isinstance(error, LogGoneError)
         try:
-            body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
+            return not await self._ask()
+        except NotFoundError:
+            return True
         except KubeError:
             return False
+
+    async def _ask(self) -> bool:
+        """Ask the API server for the pod; False if there is another one of its name.
+
+        Raises:
+            KubeError: There is none, or no answer.
+        """
+        body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
         pod = pods.parse(body)
-        if pod is not None and pod.uid == self.pod.uid:
-            self.pod = pod
-        return self.pod.over
+        if pod is None or pod.uid != self.pod.uid:
+            return False
+        self.pod = pod
+        return True
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until the pod changes."""

@@ -1,6 +1,6 @@
 """What the recorder tells Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
 class Metrics:
@@ -8,6 +8,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.followers = Gauge(
             "core4_recorder_followers", "Pods whose log is followed.", registry=self.registry
         )

@@ -198,6 +198,19 @@ class Store:
         )
         return [row[0] for row in await self._rows(query)]
 
+    async def log_tally(
+        self, job_id: str, *, after: int, last: int, level: int, since: float | None, part: int
+    ) -> dict[int, int]:
+        """How many records `log_scan` would give, for each part of so many numbers, from 0."""
+        at = ((schema.log.c.seq - 1) // part).label("at")
+        query = (
+            sa.select(at, sa.func.count())
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
+            .group_by(at)
+        )
+        return {int(row[0]): row[1] for row in await self._rows(query)}
+
     async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
         """The records that have these numbers, in their order."""
         found: dict[int, LogRecord] = {}

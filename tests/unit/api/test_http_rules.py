@@ -207,6 +207,7 @@ async def test_health(anonymous: httpx.AsyncClient) -> None:
     text = (await anonymous.get("/metrics")).text
     assert "core4_api_queue 0.0" in text
     assert 'route="/healthz",status="200"' in text
+    assert "process_resident_memory_bytes" in text
 
 
 async def test_readiness_with_and_without_the_store(kube: FakeKube, tmp_path: Path) -> None:

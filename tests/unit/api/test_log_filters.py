@@ -170,6 +170,19 @@ async def test_pages(
     assert found == numbers
 
 
+@pytest.mark.parametrize("slice_of", [7, 20_000])
+async def test_pages_from_the_newest_on(
+    client: httpx.AsyncClient, job_id: str, slice_of: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logscan, "SLICE", slice_of)
+    found: list[int] = []
+    for page in range(6):
+        asked = {"level": "WARNING", "sort": '[["_id", -1]]', "page": page, "per_page": 12}
+        answer = (await client.get(f"job/log/{job_id}", params=asked)).json()
+        found += [int(row["_id"]) for row in answer["data"]]
+    assert found == expected(lambda n: n % 5 >= 2)[::-1]
+
+
 async def test_newest_first(client: httpx.AsyncClient, job_id: str) -> None:
     arguments = {"level": "ERROR", "sort": '[["_id", -1]]', "per_page": 100}
     answer = (await client.get(f"job/log/{job_id}", params=arguments)).json()

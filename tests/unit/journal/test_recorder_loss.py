@@ -89,13 +89,32 @@ async def test_pod_deleted_after_its_log_ended_in_good_order(
     await log.write(event(1))
     await recorder.until_count(1)
     await log.write(event(2))
-    del cluster.logs[f"{JOB}-1"]
+    await cluster.delete("pods", f"{JOB}-1")
     await log.end()
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     *lines, end = await recorder.messages()
     assert lines == texts(1, 2)
     assert end.startswith("done execution with [killed] after [")
     assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_kubelet_that_knows_no_pod_for_a_moment(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    """It has just been started anew: its 404 is not the API server's."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    await recorder.until_count(1)
+    log.refusal = (404, "the server could not find the requested resource")
+    await log.drop()
+    await log.until_asked(3)
+    log.refusal = None
+    await log.write(event(2), *done(3))
+    await cluster.end_pod(f"{JOB}-1", 0)
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == [*texts(1, 2), CLOSING]
+    assert status["lost"] is False
 
 
 async def test_last_line_without_an_end_of_a_pod_deleted_at_once(
@@ -106,7 +125,7 @@ async def test_last_line_without_an_end_of_a_pod_deleted_at_once(
     log.open_end = True
     await log.write("line 1", "line 2")
     await recorder.until_count(1)
-    del cluster.logs[f"{JOB}-1"]
+    await cluster.delete("pods", f"{JOB}-1")
     await log.end()
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     assert await recorder.messages() == texts(1, 2)
@@ -123,7 +142,7 @@ async def test_refusal_between_a_log_s_good_end_and_its_pod_s_deletion(
     log.refusal = (400, "container is terminated")
     await cluster.end_pod(f"{JOB}-1", 137)
     await log.until_asked(3)
-    del cluster.logs[f"{JOB}-1"]
+    await cluster.delete("pods", f"{JOB}-1")
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     assert await recorder.messages() == texts(1, 2)
     assert cluster.log_status(JOB)["lost"] is False

@@ -1,5 +1,7 @@
 """Reading parts of a log: by level and time, by number, and never too much at once."""
 
+from collections import Counter
+
 import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
@@ -35,6 +37,10 @@ async def test_a_range_by_level_and_time(
 ) -> None:
     assert [record.seq for record in await store.log_scan(JOB, **asked)] == numbers
     assert await store.log_numbers(JOB, **asked) == numbers
+    for part in (1, 7, 1000):
+        wanted = {"level": 0, "since": None, **asked}
+        counted = Counter((number - 1) // part for number in numbers)
+        assert await store.log_tally(JOB, **wanted, part=part) == counted
     some = await store.log_scan(JOB, **asked, limit=2)
     assert [record.seq for record in some] == numbers[:2]
 

@@ -113,8 +113,19 @@ class ChattyJob(CoreJob):
     author = "core4"
     tag = ("test",)
 
-    def execute(self, rate: float = 100, seconds: float = 10, size: int = 100) -> None:
-        """Log `rate` lines of `size` characters a second; each begins with its number."""
+    def execute(
+        self, rate: float = 100, seconds: float = 10, size: int = 100, burst: int = 0
+    ) -> None:
+        """Log `rate` lines of `size` characters a second; each begins with its number.
+
+        Args:
+            rate: Lines a second.
+            seconds: How long.
+            size: Characters of a line.
+            burst: So many lines at once before, of the same size and without a number.
+        """
+        for _ in range(burst):
+            self.logger.info("x" * size)
         start = time.monotonic()
         total = int(rate * seconds)
         for number in range(1, total + 1):

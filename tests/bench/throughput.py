@@ -1,0 +1,226 @@
+"""How many lines one recorder holds: pods that write at a steady rate, against a raw `tail -f`.
+
+Both follow the same pods at the same time. How far the recorder is behind is what a client sees: it
+asks for a job's newest record, again and again; how long the one after it had been waiting then, by
+its own time and the client's clock, is known in the end. (The clocks have to be the same: they are
+on the local cluster and on kind.)
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench import child
+from tests.bench.figures import percentile
+from tests.bench.raw import Cluster
+from tests.bench.usage import RECORDER, Process, Usage
+from tests.cluster.output import Heartbeat
+from tests.support.jobs import CHATTY
+from tests.support.kubectl import Kubectl
+from tests.support.rest import Rest
+
+_SIZE = 150
+_MARGIN_SECONDS = 120
+_PAUSE_SECONDS = 0.2
+_LAST = "done execution"
+_NEWEST_FIRST = [["_id", -1]]
+# Pages that hold something, of the file and of what is not yet in it: WAL.
+_BYTES = (
+    "import sqlite3; one = lambda what: db.execute('PRAGMA ' + what).fetchone()[0];"
+    " db = sqlite3.connect('file:/var/lib/core4/journal.db?mode=ro', uri=True);"
+    " print((one('page_count') - one('freelist_count')) * one('page_size'))"
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a client saw of one job.
+
+    Attributes:
+        looks: when the client asked, and the number of the newest record.
+        behind: of the record after that, its time and how long it had been waiting.
+        stored: when the last record was there.
+        complete: when `status.log` said that the log is complete.
+        named: whether it said that lines are missing.
+    """
+
+    pod: str
+    looks: list[tuple[float, int]] = field(default_factory=list)
+    behind: list[tuple[float, float]] = field(default_factory=list)
+    first: float = 0.0
+    last: float = 0.0
+    stored: float = 0.0
+    complete: float = 0.0
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Whom to ask."""
+
+    rest: Rest
+    cluster: Cluster
+    kubectl: Kubectl
+    recorder: Process
+
+
+def measure(
+    rest: Rest,
+    cluster: Cluster,
+    kubectl: Kubectl,
+    *,
+    rates: Sequence[int],
+    pods: int,
+    seconds: int,
+) -> dict[str, Any]:
+    """A step for each rate, of all pods together."""
+    with rest.by_token() as quick:
+        parts = Parts(quick, cluster, kubectl, Process.of(cluster, kubectl, RECORDER))
+        rows = [row for rate in rates for row in _step(parts, rate, pods=pods, seconds=seconds)]
+    return {"title": f"one recorder, {pods} pods that write for {seconds} s", "rows": rows}
+
+
+def _step(parts: Parts, rate: int, *, pods: int, seconds: int) -> list[dict[str, Any]]:
+    jobs = _start(parts.rest, rate / pods, pods, seconds)
+    bytes_before, before = _stored_bytes(parts.kubectl), parts.recorder.usage()
+    began = time.time()
+    names = [seen.pod for seen in jobs.values()]
+    with child.started(parts.kubectl, "tests.bench.tail", *names) as process:
+        usages = _watch(parts, jobs, seconds + _MARGIN_SECONDS)
+        output, _ = process.communicate(timeout=_MARGIN_SECONDS)
+    took = time.time() - began
+    tails = json.loads(output)
+    lines, lost = _counted(parts.rest, jobs, int(rate / pods * seconds))
+    _weigh(parts.rest, jobs)
+    size = _stored_bytes(parts.kubectl) - bytes_before
+    ours = {
+        "name": f"{rate} lines/s: recorder",
+        "lines/s": round(lines / pods * sum(1 / (job.stored - job.first) for job in jobs.values())),
+        **_behind([job.behind for job in jobs.values()], began, jobs),
+        "end ms": _ms(max(job.complete - job.last for job in jobs.values())),
+        **_cost(usages[-1].cpu - before.cpu, max(each.mib for each in usages), lines, took),
+        "lost": lost,
+        "bytes/line": round(size / lines),
+    }
+    told = tails["pods"]
+    base = {
+        "name": f"{rate} lines/s: raw tail",
+        "lines/s": round(
+            sum(told[job.pod]["lines"] / (job.last - job.first) for job in jobs.values())
+        ),
+        **_behind([told[job.pod]["behind"] for job in jobs.values()], began, jobs),
+        "end ms": _ms(max(told[job.pod]["ended"] - job.last for job in jobs.values())),
+        **_cost(tails["cpu"], tails["mib"], lines, took),
+        "lost": sum(tail["number"] - tail["lines"] for tail in told.values()),
+    }
+    return [ours, base, _ratio(ours, base)]
+
+
+def _start(rest: Rest, rate: float, pods: int, seconds: int) -> dict[str, Seen]:
+    """Jobs that run, by their ids."""
+    # The size makes the arguments new: jobs of an interrupted run may still be in the queue.
+    new = time.time_ns() // 1000 % 20
+    ids = [
+        rest.enqueue(CHATTY, rate=rate, seconds=seconds, size=_SIZE + new + number)
+        for number in range(pods)
+    ]
+    return {each: Seen(rest.wait_state(each, "running")["locked"]["worker"]) for each in ids}
+
+
+def _watch(parts: Parts, jobs: dict[str, Seen], seconds: float) -> list[Usage]:
+    """Look at the jobs and at the recorder until all logs are complete."""
+    heartbeat, usages = Heartbeat("throughput"), []
+    while not all(job.complete for job in jobs.values()):
+        assert heartbeat.elapsed < seconds, f"the logs are not complete after {seconds} s: {jobs}"
+        usages.append(parts.recorder.usage())
+        for job_id, job in jobs.items():
+            if not job.complete:
+                _look(parts, job_id, job)
+        heartbeat.beat(f"{sum(job.complete > 0 for job in jobs.values())} logs are complete")
+        time.sleep(_PAUSE_SECONDS)
+    return [*usages, parts.recorder.usage()]
+
+
+def _look(parts: Parts, job_id: str, job: Seen) -> None:
+    asked = time.time()
+    newest = parts.rest.data("GET", f"job/log/{job_id}", per_page=1, sort=_NEWEST_FIRST)
+    if newest and not job.stored:
+        record = newest[0]
+        job.last = record["epoch"]
+        if record["message"].startswith(_LAST):
+            job.stored = time.time()
+        else:
+            job.looks.append((asked, int(record["_id"])))
+    path = f"/apis/core4.io/v1/namespaces/{parts.kubectl.namespace}/corejobs/{job_id}"
+    log = json.loads(parts.cluster.text(path))["status"].get("log") or {}
+    if log.get("complete"):
+        job.complete = time.time()
+        job.named = bool(log.get("lost"))
+
+
+def _counted(rest: Rest, jobs: dict[str, Seen], each: int) -> tuple[int, int]:
+    """How many records are in the store, and how many lines are not: those have to be named.
+
+    While the kubelet rotates a log, it leaves out what is written between its last reading of the
+    old file and the new one: no client gets that.
+    """
+    total, lost = 0, 0
+    for job_id, job in jobs.items():
+        answer = rest.answer("GET", f"job/log/{job_id}", per_page=1)
+        total += answer["total_count"]
+        job.first = answer["data"][0]["epoch"]
+        numbered = rest.answer("GET", f"job/log/{job_id}", per_page=1, grep=r"^\d+ x")
+        missing = each - numbered["total_count"]
+        assert not missing or job.named, f"job {job_id}: {missing} lines are missing in silence"
+        lost += missing
+    return total, lost
+
+
+def _weigh(rest: Rest, jobs: dict[str, Seen]) -> None:
+    """Find out what had not come yet at each look."""
+    for job_id, job in jobs.items():
+        for asked, seq in job.looks:
+            # Numbers have no holes, so a page of one record is the record of that number.
+            waiting = rest.data("GET", f"job/log/{job_id}", per_page=1, page=seq)[0]["epoch"]
+            job.behind.append((waiting, max(0.0, asked - waiting)))
+
+
+def _stored_bytes(kubectl: Kubectl) -> int:
+    python = ("python", "-c", _BYTES)
+    return int(kubectl("exec", "deployment/core4-api", "--container=recorder", "--", *python))
+
+
+def _behind(
+    pods: Sequence[Sequence[tuple[float, float]]], began: float, jobs: dict[str, Seen]
+) -> dict[str, float]:
+    """Of the lines that were written while all followed, the last one of each pod left out."""
+    ends = [job.last for job in jobs.values()]
+    late = [
+        delay
+        for found, end in zip(pods, ends, strict=True)
+        for epoch, delay in found
+        if began + 1 < epoch < end
+    ]
+    return {f"p{share * 100:g} ms": _ms(percentile(late, share)) for share in (0.5, 0.99)}
+
+
+def _cost(cpu: float, mib: float, lines: int, seconds: float) -> dict[str, float]:
+    return {
+        "cores": round(cpu / seconds, 3),
+        "us/line": round(cpu / lines * 1e6, 1),
+        "MiB": round(mib, 1),
+    }
+
+
+def _ratio(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": "  recorder / raw tail"}
+    for name, value in base.items():
+        if name not in {"name", "lost"} and value:
+            found[name] = f"x{ours[name] / value:.2f}"
+    return found
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,73 @@
+"""What a process of the service takes of the machine, by its own metrics."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from tests.bench.raw import Cluster
+from tests.support.kubectl import Kubectl
+
+API = 5001
+RECORDER = 5002
+_TICKS = os.sysconf("SC_CLK_TCK")
+_SELECTOR = "app.kubernetes.io/component=api"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process since its start.
+
+    Attributes:
+        cpu: seconds of processors.
+        mib: memory that is in use now.
+    """
+
+    cpu: float
+    mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process in the API's pod, by its port; asked through the API server, as in any cluster."""
+
+    cluster: Cluster
+    path: str
+
+    @classmethod
+    def of(cls, cluster: Cluster, kubectl: Kubectl, port: int) -> "Process":
+        """The one that serves its metrics at this port."""
+        pods = [
+            pod["metadata"]["name"]
+            for pod in kubectl.items("pods", "--selector", _SELECTOR)
+            if "deletionTimestamp" not in pod["metadata"]
+        ]
+        assert len(pods) == 1, f"the figures are those of one pod of the API, not of {pods}"
+        path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pods[0]}:{port}/proxy/metrics"
+        return cls(cluster, path)
+
+    def usage(self) -> Usage:
+        """As of now."""
+        values = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(self.cluster.text(self.path))
+            for sample in family.samples
+            if not sample.labels
+        }
+        memory = values["process_resident_memory_bytes"] / 2**20
+        return Usage(values["process_cpu_seconds_total"], memory)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProcess:
+    """A process of this machine."""
+
+    pid: int
+
+    def usage(self) -> Usage:
+        """As of now."""
+        folder = Path(f"/proc/{self.pid}")
+        fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        status = (folder / "status").read_text(encoding="ascii").splitlines()
+        kib = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+        return Usage((int(fields[11]) + int(fields[12])) / _TICKS, kib / 1024)

@@ -1,0 +1,47 @@
+"""A stream by itself: when it says that it lives, whatever its client does meanwhile."""
+
+import asyncio
+
+from corejob_api.metrics import Metrics
+from corejob_api.streams.frames import KEEP_ALIVE
+from corejob_api.streams.stream import Stream, Streams
+
+KEEP_ALIVE_S = 0.02
+
+
+class Given(Stream):
+    """Hands over what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__("a test", Streams(Metrics(), KEEP_ALIVE_S), self._connected)
+        self.given: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def _connected(self) -> None:
+        await asyncio.Event().wait()
+
+    async def _make(self) -> None:
+        while True:
+            await self._put([await self.given.get()])
+
+
+async def test_one_that_waits_for_its_client_says_nothing_more() -> None:
+    stream = Given()
+    stream.given.put_nowait(b"first")
+    assert await anext(stream) == b"first"
+    stream.given.put_nowait(b"second")
+    # Several times as long as a silent one would take; nothing may come of it.
+    await asyncio.sleep(KEEP_ALIVE_S * 5)
+    stream.given.put_nowait(b"third")
+    found = [await anext(stream) for _ in range(3)]
+    await stream.close()
+    assert found == [b"second", b"third", KEEP_ALIVE]
+
+
+async def test_one_that_has_ended_says_nothing_more() -> None:
+    stream = Given()
+    stream.given.put_nowait(b"first")
+    assert await anext(stream) == b"first"
+    stream.end()
+    await asyncio.sleep(KEEP_ALIVE_S * 5)
+    assert [chunk async for chunk in stream] == []
+    await stream.close()
