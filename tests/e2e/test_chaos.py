@@ -253,9 +253,9 @@ def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) 
     for job_id, document in documents.items():
         own = document["trial"] - seen.carried[job_id]
         started = rest.messages(job_id).count(START)
-        # A pod can be killed before the first word of its job; and one that is removed while it
-        # starts takes its log along, which is then named.
-        unheard = document["state"] == "killed" or (
+        # A pod can be killed, or its job be removed while it starts, before the job's first word; and
+        # one that is removed may take its log along, which is then named.
+        unheard = document["state"] in {"killed", "pending"} or (
             document["flag"]["removed"] and rest.has_gap(job_id)
         )
         least = own - unheard

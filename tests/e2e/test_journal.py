@@ -133,9 +133,8 @@ def test_past_jobs_by_pages_and_by_cursor(service: Rest):
     by_args = service.data("GET", "job/journal", filter={"args.segment": 3})
     assert [row["args"] for row in by_args] == [{"segment": 3}]
     (row,) = service.data("GET", "job/journal", search="segmentjob", per_page=1, page=0)
-    # What ages is counted to the moment of the answer.
-    detail = service.detail(row["_id"])
-    assert {**row, "age": 0} == {**detail, "age": 0}
+    # Its age is counted to the moment of the answer.
+    assert {**row, "journal": True, "age": 0} == {**service.detail(row["_id"]), "age": 0}
 
 
 # --- resuming ----------------------------------------------------------------------------------
