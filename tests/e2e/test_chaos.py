@@ -2,8 +2,7 @@
 
 What happens is drawn with a fixed seed; what it meets depends on the machine's speed. So nothing is
 said about which state a job ends in, but that all agree on it and that it came about by the moves
-that there are. The operator's pod is deleted by force: it is gone from Kubernetes at once, and
-its successor may start before the process has ended.
+that there are. The operator's process is killed without a last word, and its pod deleted by force.
 """
 
 import random
@@ -16,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support import corejobs
+from tests.support import corejobs, hostprocess
 from tests.support.jobs import BURST, FAILING, SLEEPY
 from tests.support.release import Release
 from tests.support.rest import FINAL, Rest
@@ -34,6 +33,7 @@ OPERATIONS = 200
 CATCH_UP_SECONDS = 5
 LONGEST_PAUSE = 0.7
 START = "start execution"
+OPERATOR = "core4-operator"
 # Whose pods run at once, of each kind of job.
 PARALLEL = {"max_parallel": 3}
 # What a steered job may answer: done; it is not in the queue any more; it can't be restarted now.
@@ -108,24 +108,26 @@ class Chaos:
 
 
 def crash(release: Release) -> str:
-    """Delete the operator's pod by force; returns its name."""
+    """Kill the operator's process without a last word; returns its pod's name."""
     old = release.pod("operator")
+    uid = release.kubectl.json("get", "pod", old)["metadata"]["uid"]
+    hostprocess.kill(uid, OPERATOR)
+    # A new pod starts at once, where the kubelet would start the container anew ever later.
     release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
     return old
 
 
-def ready_since(release: Release, old: str) -> datetime:
-    """Wait until there is another operator, and it is ready; returns since when it is."""
+def started_at(release: Release, old: str) -> datetime:
+    """Wait until the container of another operator runs; returns since when."""
 
     def look() -> str:
         name = release.pod("operator")
         assert name != old, "there is no other yet"
-        conditions = release.kubectl.json("get", "pod", name)["status"]["conditions"]
-        ready = next(item for item in conditions if item["type"] == "Ready")
-        return str(ready["lastTransitionTime"]) if ready["status"] == "True" else ""
+        (container,) = release.kubectl.json("get", "pod", name)["status"]["containerStatuses"]
+        return str(container["state"]["running"]["startedAt"])
 
     found = until(
-        look, what="the operator is ready", seconds=90, ignoring=(AssertionError, StopIteration)
+        look, what="the operator runs", seconds=90, ignoring=(AssertionError, KeyError, ValueError)
     )
     return datetime.fromisoformat(found)
 
@@ -152,7 +154,7 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
         probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
         for _ in range(share - moment):
             chaos.once()
-        since = ready_since(release, old)
+        since = started_at(release, old)
         delays.append((trial_made_at(job_watch, probe) - since).total_seconds())
     return delays
 
@@ -253,8 +255,8 @@ def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) 
     for job_id, document in documents.items():
         own = document["trial"] - seen.carried[job_id]
         started = rest.messages(job_id).count(START)
-        # A pod can be killed, or its job be removed while it starts, before the job's first word; and
-        # one that is removed may take its log along, which is then named.
+        # A pod can be killed, or its job be removed, before the job's first word; and one that is
+        # removed while it starts may take its log along, which is then named.
         unheard = document["state"] in {"killed", "pending"} or (
             document["flag"]["removed"] and rest.has_gap(job_id)
         )
