@@ -10,8 +10,8 @@ from tests.support.sse import Stream
 
 pytestmark = [pytest.mark.cluster, pytest.mark.local, pytest.mark.alone]
 
-JOBS = 5
-RATE = 20
+JOBS = 20
+RATE = 10
 SECONDS = 40
 WHOLE = list(range(1, RATE * SECONDS + 1))
 
@@ -23,9 +23,10 @@ def numbers(stream: Stream) -> list[int]:
 
 
 def test_an_api_server_that_is_restarted_while_jobs_log(rest: Rest, provider: Provider):
-    streams = [rest.run(CHATTY, rate=RATE, seconds=SECONDS, size=90 + n) for n in range(JOBS)]
+    properties = {"rate": RATE, "seconds": SECONDS, "max_parallel": JOBS}
+    streams = [rest.run(CHATTY, size=90 + n, **properties) for n in range(JOBS)]
     for stream in streams:
-        stream.line("50 ")
+        stream.line("10 ", seconds=120)
     server = processes.StateFile(Layout.default().state).read()["kube-apiserver"]
     # Until it is gone `up` would find it alive, and start no other.
     processes.kill([server.pid])

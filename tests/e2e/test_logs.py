@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.e2e.manifests import template
 from tests.support import corejobs
-from tests.support.jobs import BURST, CHATTY
+from tests.support.jobs import BURST, CHATTY, ODD
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
 from tests.support.waiting import until
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 LOGS = "e2e.logs."
 MANY = 100_000
 MIB = 2**20
+CONTINUED = " [continued]"
 
 
 def python(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
@@ -45,13 +46,13 @@ def settled(kubectl: Kubectl, job_id: str) -> dict[str, Any]:
     )
 
 
-def whole(rest: Rest, kubectl: Kubectl, job_id: str) -> list[str]:
-    """The messages of a job that has ended, of which none is missing."""
+def whole(rest: Rest, kubectl: Kubectl, job_id: str, *, printed: int = 0) -> list[str]:
+    """The messages of a job that has ended, and has printed so many lines; none is missing."""
     # First of all: a past CoreJob goes soon.
     log = settled(kubectl, job_id)
     messages = rest.messages(job_id)
     assert log["lost"] is False, log
-    assert log["lines"] == log["lastSeq"] == len(messages)
+    assert log["lines"] - printed == log["lastSeq"] == len(messages)
     return messages
 
 
@@ -63,7 +64,37 @@ def leading(messages: list[str]) -> list[int]:
 
 # --- odd lines ---------------------------------------------------------------------------------
 
-ODD = r"""
+
+def test_odd_lines_of_a_job_class(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(ODD)
+    rest.wait_state(job_id, "complete")
+    start, *messages, end = whole(rest, kubectl, job_id, printed=3)
+    assert start == "start execution"
+    assert end.startswith("done execution with [complete]")
+    assert messages[:4] == [
+        "\r 10%\r 50%\r100%",
+        "\x1b[1;31mred\x1b[0m and \x1b[Kerased",
+        "lone \\udcff, nul \\x00, ä, \u2028, two\nlines, and no more ",
+        "",
+    ]
+    lines = [""]
+    for piece in messages[4:]:
+        lines[-1] += piece.removesuffix(CONTINUED)
+        if not piece.endswith(CONTINUED):
+            lines.append("")
+    assert lines == ["x" * MIB, "x" * 3 * MIB, ""]
+
+
+def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(ODD, die=True, attempts=1)
+    rest.wait_state(job_id, "error")
+    start, end = whole(rest, kubectl, job_id)
+    assert start == "start execution"
+    assert end.startswith("done execution with [error]")
+    assert "SIGKILL" in end
+
+
+PLAIN = r"""
 import sys
 out = sys.stdout.buffer
 out.write(b"\r 10%\r 50%\r100%\n")
@@ -78,7 +109,7 @@ out.flush()
 
 
 def test_progress_bars_colours_and_bad_bytes(rest: Rest, kubectl: Kubectl, image: str):
-    job_id = python(rest, kubectl, image, "Odd", ODD)
+    job_id = python(rest, kubectl, image, "Odd", PLAIN)
     assert whole(rest, kubectl, job_id) == [
         "\r 10%\r 50%\r100%",
         "\x1b[1;31mred\x1b[0m and \x1b[Kerased",

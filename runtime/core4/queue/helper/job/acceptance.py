@@ -5,6 +5,7 @@ They are part of every image that has core4, so a test needs no image of its own
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -152,6 +153,26 @@ class PrintingJob(CoreJob):
         self.logger.info("printed [%d] lines", 2 * count)
         code = f"for i in range(1, {int(count)} + 1): print('subprocess', i)"
         subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+
+
+class OddJob(CoreJob):
+    """Logs and prints what is out of the ordinary, or dies at once."""
+
+    author = "core4"
+    tag = ("test",)
+
+    def execute(self, die: bool = False) -> None:
+        """Log progress bars, colours, control characters and long lines, and print the like."""
+        if die:
+            # As if by SIGKILL, which a container's first process does not heed from inside.
+            os._exit(128 + signal.SIGKILL)
+        self.logger.info("\r 10%\r 50%\r100%")
+        self.logger.info("\x1b[1;31mred\x1b[0m and \x1b[Kerased")
+        self.logger.info("lone \udcff, nul \0, ä, \u2028, two\nlines, and no more ")
+        self.logger.info("")
+        for mebibytes in (1, 3):
+            self.logger.info("x" * mebibytes * 2**20)
+        os.write(sys.stdout.fileno(), b"\r 10%\r100%\nbad \xff, half \xe2\x82\nno line end")
 
 
 def _burst(job: CoreJob, count: int, *, of: int | None = None, start: int = 1) -> None:
