@@ -213,7 +213,8 @@ def _envelope(form: str) -> Schema:
     return {"allOf": [{"$ref": f"#/components/schemas/{frame}"}, inner]}
 
 
-def _schemas() -> dict[str, Schema]:
+def _frames() -> dict[str, Schema]:
+    """What each JSON answer has around its data."""
     frame = {
         "_id": _ID,
         "version": _TEXT,
@@ -246,6 +247,12 @@ def _schemas() -> dict[str, Schema]:
             "properties": {**frame, "error": _TEXT},
             "required": [*frame, "error"],
         },
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    return {
+        **_frames(),
         "Job": {
             "type": "object",
             "properties": {
