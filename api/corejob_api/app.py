@@ -69,10 +69,22 @@ class Service:
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
+        self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
+        self.journal = Journal(store, self.envelope)
+        self.log = Log(self.jobs, store, self.hub, self.envelope)
+        self.history = History(store, self.hub, self.envelope, now)
+        self.actions = self._actions(settings, kube, store, now)
+        self.login = Login(self.sign_in, self.envelope)
+        self.logout = Logout(self.envelope)
+        self.profile = Profile(self.envelope)
+        self.routes = table(self)
+        self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
+
+    def _actions(self, settings: Settings, kube: Kube, store: Store, now: Clock) -> Actions:
         locks = Locks()
         enqueue = Enqueue(
             kube=kube,
-            namespace=namespace,
+            namespace=settings.namespace,
             store=store,
             catalogue=self.catalogue,
             queue=self.queue,
@@ -84,18 +96,14 @@ class Service:
         )
         steer = Steer(
             kube=kube,
-            namespace=namespace,
+            namespace=settings.namespace,
             queue=self.queue,
             jobs=self.jobs,
             claims=self.claims,
             locks=locks,
             now=now,
         )
-        self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
-        self.journal = Journal(store, self.envelope)
-        self.log = Log(self.jobs, store, self.hub, self.envelope)
-        self.history = History(store, self.hub, self.envelope, now)
-        self.actions = Actions(
+        return Actions(
             enqueue=enqueue,
             steer=steer,
             jobs=self.jobs,
@@ -104,11 +112,6 @@ class Service:
             metrics=self.metrics,
             trusted_proxies=settings.trusted_proxies,
         )
-        self.login = Login(self.sign_in, self.envelope)
-        self.logout = Logout(self.envelope)
-        self.profile = Profile(self.envelope)
-        self.routes = table(self)
-        self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
 
     async def openapi(self, _req: Request, resp: Response) -> None:
         """The OpenAPI document."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from corejob.properties import TABLE, Property, Rule
+from corejob.properties import BY_REST, Property, Rule
 from corejob.state import State
 from corejob_api.records import LEVELS
 from corejob_api.routing import BASE, Route
@@ -41,12 +41,14 @@ def _property(prop: Property) -> Schema:
         Rule.BOOLEAN: _FLAG,
         Rule.TEXT_OR_NULL: _nullable(_TEXT),
         Rule.INTEGER: _WHOLE,
+        Rule.COUNT: {**_WHOLE, "minimum": 0},
         Rule.POSITIVE: {**_WHOLE, "minimum": 1},
         Rule.POSITIVE_OR_NULL: {**_nullable(_WHOLE), "minimum": 1},
     }
     return {**kinds[prop.rule], "description": prop.doc}
 
 
+_PROPERTIES: Final = {name: _property(prop) for name, prop in BY_REST.items()}
 _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "page": (_WHOLE, "The page, from 0; negative ones count from the end."),
     "per_page": ({**_WHOLE, "minimum": 1, "default": 10}, "Rows of a page."),
@@ -67,7 +69,7 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "search": (_TEXT, "Part of the qual_name; ? is one character, * any run."),
     "qual_name": (_TEXT, "Which job."),
     "args": (
-        {"type": "object", "properties": {prop.rest: _property(prop) for prop in TABLE}},
+        {"type": "object", "properties": _PROPERTIES},
         "The job's keyword arguments, and properties of the job by their names.",
     ),
     "follow": ({**_FLAG, "default": True}, "Whether to stream the job, or just to give its id."),
@@ -211,7 +213,8 @@ def _envelope(form: str) -> Schema:
     return {"allOf": [{"$ref": f"#/components/schemas/{frame}"}, inner]}
 
 
-def _schemas() -> dict[str, Schema]:
+def _frames() -> dict[str, Schema]:
+    """What each JSON answer has around its data."""
     frame = {
         "_id": _ID,
         "version": _TEXT,
@@ -244,6 +247,12 @@ def _schemas() -> dict[str, Schema]:
             "properties": {**frame, "error": _TEXT},
             "required": [*frame, "error"],
         },
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    return {
+        **_frames(),
         "Job": {
             "type": "object",
             "properties": {
@@ -252,7 +261,7 @@ def _schemas() -> dict[str, Schema]:
                 "args": _OBJECT,
                 "state": {"enum": [str(state) for state in State]},
                 "journal": _FLAG,
-                **{prop.rest: _property(prop) for prop in TABLE},
+                **_PROPERTIES,
             },
             "required": ["_id", "qual_name", "args", "state"],
         },

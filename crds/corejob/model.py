@@ -172,7 +172,7 @@ class CoreJob:
 
     @property
     def carried_trials(self) -> int:
-        """Trials of the jobs that this one restarts; its own count on from there."""
+        """Trials of the jobs that this one restarts, or as many as its enqueue said."""
         return max(int(self.spec.get("carriedTrials", 0)), self.status.carried_trials or 0)
 
     @property

@@ -15,6 +15,7 @@ class Rule(StrEnum):
 
     POSITIVE = "int > 0"
     POSITIVE_OR_NULL = "int > 0 or null"
+    COUNT = "int >= 0"
     INTEGER = "int"
     BOOLEAN = "bool"
     TEXT_OR_NULL = "text or null"
@@ -26,7 +27,8 @@ class Property:
 
     Attributes:
         rest: Its name in `args` of an enqueue and in the job document.
-        field: Its name in `spec` of CoreJob and `spec.properties` of CoreJobTemplate.
+        field: Its name in `spec` of CoreJob and, of those in `TABLE`, in `spec.properties` of
+            CoreJobTemplate.
         rule: The values that it takes.
         default: The value where neither the enqueue nor the template sets one.
         doc: One sentence for the schema and the docs.
@@ -100,9 +102,21 @@ TABLE: Final = (
     Property("worker", "worker", Rule.TEXT_OR_NULL, None, "Name of the node that must run it."),
 )
 
-BY_REST: Final = {prop.rest: prop for prop in TABLE}
+TRIAL: Final = Property(
+    "trial", "carriedTrials", Rule.COUNT, 0, "Trials started; of a new job, those that count so."
+)
+"""Not in the table: it is of one job, so no template gives it, and restarts count on from it."""
+
+BY_REST: Final = {prop.rest: prop for prop in (*TABLE, TRIAL)}
 DEFAULTS: Final[dict[str, Any]] = {prop.field: prop.default for prop in TABLE}
 _MAX_INT: Final = 2**31 - 1
+_RANGES: Final = {
+    Rule.POSITIVE: (1, _MAX_INT),
+    Rule.POSITIVE_OR_NULL: (1, _MAX_INT),
+    # The trials that follow have to fit too: in a column of the store, and in a Job's name.
+    Rule.COUNT: (0, 10**9),
+    Rule.INTEGER: (-_MAX_INT, _MAX_INT),
+}
 MAX_WORKER_LENGTH: Final = 63
 
 
@@ -115,8 +129,8 @@ def problem(prop: Property, value: object) -> str | None:
     elif prop.rule is Rule.TEXT_OR_NULL:
         fits = isinstance(value, str) and 0 < len(value) <= MAX_WORKER_LENGTH
     else:
-        least = -_MAX_INT if prop.rule is Rule.INTEGER else 1
-        fits = type(value) is int and least <= value <= _MAX_INT
+        least, most = _RANGES[prop.rule]
+        fits = type(value) is int and least <= value <= most
     return None if fits else f"property [{prop.rest}] expected [{prop.rule}], got [{value!r}]"
 
 

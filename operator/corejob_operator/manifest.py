@@ -26,6 +26,10 @@ _HARDENED: Final = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+_DISRUPTION: Final = {
+    "action": "FailJob",
+    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+}
 
 
 def build(
@@ -47,17 +51,7 @@ def build(
         settings: For the default image and the grace time.
         cookie: The key-value store of the qual_name.
     """
-    labels = {names.LABEL_COREJOB: job.name, names.LABEL_TRIAL: str(trial)}
-    label = names.label_value(job.qual_name)
-    if label:
-        labels[names.LABEL_QUAL_NAME] = label
-    annotations = {
-        names.ANNOTATION_ID: job.id,
-        names.ANNOTATION_QUAL_NAME: job.qual_name,
-        names.ANNOTATION_RUNTIME: template.get("runtime", Runtime.CORE4),
-        names.ANNOTATION_ATTEMPTS_LEFT: str(job.status.attempts_left),
-        names.ANNOTATION_USER: job.spec.get("username") or "",
-    }
+    labels, annotations = _labels(job, trial), _annotations(job, template)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -66,29 +60,13 @@ def build(
             "namespace": job.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": names.KIND_JOB,
-                    "name": job.name,
-                    "uid": job.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [_owner(job)],
         },
         "spec": {
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    }
-                ]
-            },
+            "podFailurePolicy": {"rules": [_DISRUPTION]},
             "template": _pod_template(
                 template,
                 describe(job, trial, cookie or {}),
@@ -98,6 +76,33 @@ def build(
                 worker=job.spec["worker"],
             ),
         },
+    }
+
+
+def _labels(job: CoreJob, trial: int) -> dict[str, str]:
+    labels = {names.LABEL_COREJOB: job.name, names.LABEL_TRIAL: str(trial)}
+    label = names.label_value(job.qual_name)
+    return labels | ({names.LABEL_QUAL_NAME: label} if label else {})
+
+
+def _annotations(job: CoreJob, template: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        names.ANNOTATION_ID: job.id,
+        names.ANNOTATION_QUAL_NAME: job.qual_name,
+        names.ANNOTATION_RUNTIME: template.get("runtime", Runtime.CORE4),
+        names.ANNOTATION_ATTEMPTS_LEFT: str(job.status.attempts_left),
+        names.ANNOTATION_USER: job.spec.get("username") or "",
+    }
+
+
+def _owner(job: CoreJob) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND_JOB,
+        "name": job.name,
+        "uid": job.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
 
 

@@ -76,7 +76,11 @@ class Scheduler:
             KubeError: The API server did not do its part.
         """
         now, schedule = self._now(), body["spec"].get("schedule")
-        if not schedule or "deletionTimestamp" in body["metadata"]:
+        if "deletionTimestamp" in body["metadata"]:
+            return now + _LONGEST_SLEEP
+        if not schedule:
+            # One that was taken off is no downtime: put back, it is seen for the first time.
+            await self._note(body, dict.fromkeys(("schedule", "lastScheduleTime", "message")))
             return now + _LONGEST_SLEEP
         known: Mapping[str, Any] = body.get("status") or {}
         # Another schedule is seen for the first time, whatever the one before did.

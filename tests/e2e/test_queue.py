@@ -81,10 +81,11 @@ def test_restart_of_a_deferred_job_starts_its_next_trial_at_once(rest: Rest):
 
 
 def test_the_lineage_of_a_restart(rest: Rest):
-    arguments = {"defer_time": 1, "defer_max": 1, "attempts": 2, "priority": 3}
+    arguments = {"defer_time": 1, "defer_max": 1, "attempts": 2, "priority": 3, "trial": 5}
     old = rest.enqueue(DEFERRING, **arguments)
     inactive = rest.wait_state(old, "inactive")
     assert (inactive["journal"], inactive["highstate"]) == (False, "stopped")
+    assert inactive["trial"] >= 6
     new = rest.restart(old)
     assert new > old
 

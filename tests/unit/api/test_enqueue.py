@@ -55,6 +55,8 @@ async def test_the_client_behind_a_proxy(
         ({"attempts": 0}, "property [attempts] expected [int > 0]"),
         ({"force": 1}, "property [force] expected [bool]"),
         ({"priority": "high"}, "property [priority]"),
+        ({"trial": -1}, "property [trial] expected [int >= 0], got [-1]"),
+        ({"trial": True}, "property [trial] expected [int >= 0]"),
         ({str(i): i for i in range(257)}, "257 names"),
         ({"text": "x" * 300_000}, "at most 204800"),
     ],
@@ -134,6 +136,18 @@ async def test_duplicates(client: httpx.AsyncClient) -> None:
     assert (await post(client, {"a": 1, "b": [2]})).status_code == 400
     await client.put(f"job/remove/{first}")
     assert (await post(client, {"a": 1, "b": [2]})).status_code == 200
+
+
+async def test_a_trial_is_where_the_count_begins_and_no_argument(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await enqueue(client, {"n": 1, "trial": 5})
+    spec = kube.objects["corejobs"][job_id]["spec"]
+    assert (spec["carriedTrials"], spec["args"]) == (5, {"n": 1})
+    row = (await client.get(f"job/{job_id}")).json()["data"]
+    assert (row["trial"], row["args"]) == (5, {"n": 1})
+    answer = await post(client, {"n": 1, "trial": 6})
+    assert answer.json()["error"] == f'job [{DUMMY}] exists with args {{"n":1}}'
 
 
 async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: FakeKube) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.unit.api.conftest import RunningApi
 
-from corejob.properties import TABLE
+from corejob.properties import BY_REST
 from corejob_api.routing import BASE
 
 METHODS = {"get", "post", "put"}
@@ -57,7 +57,7 @@ async def test_its_shape(api: RunningApi) -> None:
         for name in reference.removeprefix("#/").split("/"):
             part = part[name]
     args = document["paths"][BASE + "/job"]["post"]["requestBody"]["content"]["application/json"]
-    assert set(args["schema"]["properties"]["args"]["properties"]) == {p.rest for p in TABLE}
+    assert set(args["schema"]["properties"]["args"]["properties"]) == {*BY_REST}
     assert args["schema"]["required"] == ["qual_name"]
 
 

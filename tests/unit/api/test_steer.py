@@ -96,6 +96,16 @@ async def test_restart_of_a_stopped_job_makes_a_child(
     assert again.status_code == 400
 
 
+async def test_a_restart_counts_on_from_the_trial_of_the_enqueue(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await enqueue(client, {"trial": 5})
+    assert (await client.put(f"job/kill/{job_id}")).status_code == 200
+    child = (await restart(client, job_id)).json()["data"]
+    assert kube.objects["corejobs"][child]["spec"]["carriedTrials"] == 5
+    assert (await client.get(f"job/{child}")).json()["data"]["trial"] == 5
+
+
 async def test_ten_restarts_and_kills_without_a_pause(client: httpx.AsyncClient) -> None:
     job_id = await enqueue(client)
     for _ in range(10):

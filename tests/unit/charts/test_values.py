@@ -10,10 +10,13 @@ import pytest
 import yaml
 from charts import generate
 
+from corejob_api.permissions import Access, Permissions
+
 CHART = generate.CHART
 SCHEMA = generate.load(generate.SCHEMA)
 VALUES = generate.load(CHART / "values.yaml")
 RIGHTS = generate.load(generate.RIGHTS)
+OPERATIONS = (generate.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((generate.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
 TEMPLATES = "".join(
@@ -118,6 +121,25 @@ def test_processes_read_what_the_chart_sets():
         for path in sorted((generate.ROOT / folder).rglob("*.py"))
     )
     assert {name for name in named if f'"{name}"' not in sources} == set()
+
+
+def test_the_operators_settings_without_a_value_are_in_the_docs():
+    folder = generate.ROOT / "operator" / "corejob_operator"
+    settings = (folder / "settings.py").read_text(encoding="utf-8")
+    read = dict(re.findall(r'number\("(CORE4_[A-Z_]+)", (\d+)\)', settings))
+    assert read
+    told = dict(re.findall(r"^\| `(CORE4_[A-Z_]+)` \| (\d+) \|", OPERATIONS, re.MULTILINE))
+    assert told == {name: default for name, default in read.items() if name not in TEMPLATES}
+
+
+def test_the_users_of_the_docs_fit():
+    (block,) = re.findall(r"^  ```yaml\n(.*?)^  ```", OPERATIONS, re.MULTILINE | re.DOTALL)
+    values = yaml.safe_load(block)
+    assert problems(merged(VALUES, values)) == []
+    jane = Permissions(values["auth"]["users"][1]["perm"])
+    assert all(jane.may_call(method) for method in ("GET", "POST", "PUT"))
+    names = ("shop.orders.ImportOrders", "core4.x.Y", "shopping.X")
+    assert [jane.access(name) for name in names] == [Access.EXECUTE, Access.READ, Access.NONE]
 
 
 def test_commands_exist():

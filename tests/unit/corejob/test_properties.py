@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob.properties import BY_REST, DEFAULTS, TABLE, Rule, effective, problem, split_args
+from corejob.properties import (
+    BY_REST,
+    DEFAULTS,
+    TRIAL,
+    Rule,
+    effective,
+    problem,
+    split_args,
+)
 
 LARGEST = 2**31 - 1
 GOOD: dict[Rule, list[Any]] = {
     Rule.POSITIVE: [1, LARGEST],
     Rule.POSITIVE_OR_NULL: [1, LARGEST, None],
+    Rule.COUNT: [0, 1, 10**9],
     Rule.INTEGER: [-LARGEST, 0, LARGEST],
     Rule.BOOLEAN: [True, False],
     Rule.TEXT_OR_NULL: ["node-1", "n" * 63, None],
@@ -19,6 +28,7 @@ GOOD: dict[Rule, list[Any]] = {
 BAD: dict[Rule, list[Any]] = {
     Rule.POSITIVE: [0, -1, 1.0, "1", True, LARGEST + 1, [], {}],
     Rule.POSITIVE_OR_NULL: [0, -1, 1.5, "1", False, LARGEST + 1],
+    Rule.COUNT: [-1, 1.0, "1", True, False, 10**9 + 1],
     Rule.INTEGER: [1.0, "0", True, LARGEST + 1, -LARGEST - 1],
     Rule.BOOLEAN: [0, 1, "true", "yes"],
     Rule.TEXT_OR_NULL: ["", "n" * 64, 1, True, ["node-1"]],
@@ -28,11 +38,11 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-NAMES = st.sampled_from([prop.rest for prop in TABLE]) | st.text(max_size=20)
+NAMES = st.sampled_from([*BY_REST]) | st.text(max_size=20)
 
 
 def test_the_contract_s_properties_and_defaults() -> None:
-    assert {prop.rest: prop.default for prop in TABLE} == {
+    assert {name: prop.default for name, prop in BY_REST.items()} == {
         "attempts": 1,
         "error_time": 600,
         "defer_time": 300,
@@ -44,17 +54,18 @@ def test_the_contract_s_properties_and_defaults() -> None:
         "max_parallel": None,
         "progress_interval": 5,
         "worker": None,
+        "trial": 0,
     }
 
 
-@pytest.mark.parametrize("prop", TABLE, ids=lambda prop: prop.rest)
+@pytest.mark.parametrize("prop", BY_REST.values(), ids=lambda prop: prop.rest)
 def test_good_values(prop: Any) -> None:
     for value in GOOD[prop.rule]:
         assert problem(prop, value) is None
     assert problem(prop, prop.default) is None
 
 
-@pytest.mark.parametrize("prop", TABLE, ids=lambda prop: prop.rest)
+@pytest.mark.parametrize("prop", BY_REST.values(), ids=lambda prop: prop.rest)
 def test_bad_values_are_refused_by_name(prop: Any) -> None:
     for value in BAD[prop.rule]:
         reason = problem(prop, value)
@@ -76,7 +87,7 @@ def test_no_argument_is_lost_and_no_bad_value_gets_through(args: dict[str, Any])
             split_args(args)
         return
     fields, rest = split_args(args)
-    back = {prop.rest: fields[prop.field] for prop in TABLE if prop.field in fields}
+    back = {name: fields[prop.field] for name, prop in BY_REST.items() if prop.field in fields}
     given_args = {name: v for name, v in args.items() if name not in BY_REST or v is not None}
     assert {**rest, **back} == given_args
     assert not set(rest) & set(BY_REST)
@@ -96,3 +107,9 @@ def test_zero_and_false_are_values() -> None:
     found = effective({"priority": 0, "force": False}, {"priority": 5, "force": True})
 
     assert (found["priority"], found["force"]) == (0, False)
+
+
+def test_a_trial_is_carried_and_no_property_of_a_template() -> None:
+    assert split_args({"trial": 5, "x": 1}) == ({"carriedTrials": 5}, {"x": 1})
+    assert TRIAL.field not in DEFAULTS
+    assert TRIAL.field not in effective({}, {TRIAL.field: 5})

@@ -325,3 +325,39 @@ def test_a_pod_template_may_say_anything() -> None:
     pod = {"spec": {"containers": [{"name": "job", "image": "x", "env": []}], "hostPID": False}}
 
     assert problems("template", template(template=pod, runtime="container")) == []
+
+
+def strangers(node: dict[str, Any], value: Any, path: str = "") -> list[str]:
+    """Paths of the fields that the API server would drop, because no schema knows them."""
+    if not isinstance(value, dict) or node.get(PRESERVE):
+        return []
+    known = node.get("properties", {})
+    found = [f"{path}.{name}" for name in value if name not in known]
+    for name in set(value) & set(known):
+        found += strangers(known[name], value[name], f"{path}.{name}")
+    return found
+
+
+def documented() -> list[dict[str, Any]]:
+    """The templates that the docs and the examples show."""
+    page = (ROOT / "docs" / "writing-jobs.md").read_text(encoding="utf-8")
+    texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/template.yaml")]
+    return [yaml.safe_load(text) for text in texts]
+
+
+def test_the_templates_of_the_docs_fit() -> None:
+    found = documented()
+    assert {body["spec"]["qualName"] for body in found} == {"reports.Nightly", "example.Primes"}
+    for body in found:
+        assert (body["apiVersion"], body["kind"]) == ("core4.io/v1", "CoreJobTemplate")
+        assert body["metadata"] == {"name": schema.template_name(body["spec"]["qualName"])}
+        assert problems("template", body) == []
+        assert strangers(root("template")["properties"]["spec"], body["spec"]) == []
+        jsonschema.Draft202012Validator.check_schema(body["spec"]["argsSchema"])
+
+
+def test_a_field_that_no_template_has_is_strange() -> None:
+    body = template(properties={"errorTime": 3}, argsSchema={"x": 1}, image="y")
+    found = strangers(root("template")["properties"]["spec"], body["spec"])
+    assert sorted(found) == [".image", ".properties.errorTime"]

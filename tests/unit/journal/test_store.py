@@ -1,8 +1,11 @@
 """The store: one suite over both databases."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
 from corejob_journal.store import LogState, Store, StoreUnavailable, Writer
@@ -14,6 +17,8 @@ from corejob_journal.store.records import (
     PutDocument,
     Settle,
 )
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def document(job_id: str = JOB, **more: Any) -> PutDocument:
@@ -166,6 +171,23 @@ async def test_output_is_numbered_apart(store: Store, feeder: Feeder) -> None:
     ]
     assert await store.log_count(JOB) == 2
     assert [line.seq for line in await store.output_after(JOB, 1)] == [2]
+
+
+async def test_the_query_in_the_docs_finds_what_a_job_printed(
+    store_url: str, writer: Writer, feeder: Feeder
+) -> None:
+    await feeder.feed(
+        "a", outputs=[NewOutput(2, 1.0, "stdout", "p"), NewOutput(3, 2.5, "stderr", "q")]
+    )
+    other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-2")))
+    await other.feed("b", outputs=[NewOutput(2, 1.0, "stdout", "not mine")])
+    page = (ROOT / "docs" / "writing-jobs.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    engine = sa.create_engine(store_url)
+    with engine.connect() as connection:
+        found = connection.execute(sa.text(query.replace("<id>", JOB))).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [(1.0, "stdout", "p"), (2.5, "stderr", "q")]
 
 
 async def test_documents(store: Store, writer: Writer) -> None:

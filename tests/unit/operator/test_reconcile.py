@@ -275,6 +275,24 @@ async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
     assert rig.jobs() == [f"{child}-4"]
 
 
+async def test_the_count_begins_where_the_enqueue_says(rig: Rig) -> None:
+    child = "6743cccccccccccccccccccc"
+    rig.corejob("a", carriedTrials=5)
+    await rig.settle()
+    assert rig.jobs() == ["a-6"]
+    rig.pod("a-6", started())
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["trial"]) == ("running", 6)
+
+    rig.pod("a-6", ended(1), "Failed")
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["attemptsLeft"]) == ("error", 0)
+    rig.fake.change("corejobs", "a", {"spec": {"childId": child}})
+    await rig.settle()
+    assert rig.fake.objects["corejobs"][child]["spec"]["carriedTrials"] == 6
+    assert f"{child}-7" in rig.jobs()
+
+
 async def test_in_a_chain_nothing_starts_before_all_before_it_have_ended(rig: Rig) -> None:
     """The middle one is killed while the first one's pod is still being stopped."""
     middle, last = "6743cccccccccccccccccccc", "6743dddddddddddddddddddd"

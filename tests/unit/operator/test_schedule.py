@@ -190,6 +190,29 @@ async def test_another_schedule_is_seen_for_the_first_time(clock: Clock) -> None
     assert clock.status()["lastScheduleTime"] == at_text(3600)
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_one_that_was_taken_off_and_is_put_back_has_missed_nothing(
+    clock: Clock, nothing: str | None
+) -> None:
+    await clock.look()
+    for schedule in (nothing, "* * * * *"):
+        clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": schedule}})
+        await clock.look(3600)
+    assert clock.jobs() == []
+    assert clock.status() == {"schedule": "* * * * *", "lastScheduleTime": at_text(7200)}
+
+    await clock.look(60)
+    assert len(clock.jobs()) == 1
+
+
+async def test_the_words_about_a_bad_schedule_go_with_it(clock: Clock) -> None:
+    for schedule in ("60 * * * *", None):
+        clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": schedule}})
+        await clock.look()
+
+    assert clock.status() == {}
+
+
 @pytest.mark.parametrize("schedule", [None, ""])
 async def test_without_a_schedule_nothing_is_written(clock: Clock, schedule: str | None) -> None:
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": schedule}})
