@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from falcon.asgi import App, Request, Response
 
+from corejob.names import LABEL_RECORDER
 from corejob_api import openapi
 from corejob_api.call import ApiRequest
 from corejob_api.catalogue import Catalogue
@@ -32,6 +33,7 @@ from corejob_api.routing import Endpoint, Gate, Route, add_routes
 from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
 from corejob_api.steer import Steer
+from corejob_api.storing import Storing
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
 from corejob_api.timing import Clock, system_clock
 from corejob_api.tokens import Tokens
@@ -39,7 +41,7 @@ from corejob_api.users import UserBase
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
-from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES
 
 
 class Service:
@@ -60,12 +62,15 @@ class Service:
         self.envelope = Envelope(self.version, now)
         self.corejobs = Informer(kube, COREJOBS, namespace)
         self.templates = Informer(kube, TEMPLATES, namespace)
+        self.recorders = Informer(kube, LEASES, namespace, selector=LABEL_RECORDER)
+        self.informers = (self.corejobs, self.templates, self.recorders)
         self.queue = Queue(self.corejobs)
         self.catalogue = Catalogue(self.templates)
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
         self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
-        self.health = Health((self.corejobs, self.templates), store, self.queue, self.metrics)
+        storing = Storing(store, self.recorders)
+        self.health = Health(self.informers, storing, self.queue, self.metrics)
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
@@ -73,7 +78,7 @@ class Service:
         enqueue = Enqueue(
             kube=kube,
             namespace=namespace,
-            store=store,
+            storing=storing,
             catalogue=self.catalogue,
             queue=self.queue,
             jobs=self.jobs,
@@ -85,6 +90,7 @@ class Service:
         steer = Steer(
             kube=kube,
             namespace=namespace,
+            storing=storing,
             queue=self.queue,
             jobs=self.jobs,
             claims=self.claims,
@@ -117,14 +123,14 @@ class Service:
 
     def is_ready(self) -> bool:
         """Whether the caches are filled."""
-        return self.corejobs.is_synced and self.templates.is_synced
+        return all(informer.is_synced for informer in self.informers)
 
     # Falcon calls these two as those of a middleware, by the ASGI server's lifespan.
 
     async def process_startup(self, _scope: Any, _event: Any) -> None:
         """Begin to watch and to listen; it does not wait for Kubernetes nor for the store."""
-        self.corejobs.start()
-        self.templates.start()
+        for informer in self.informers:
+            informer.start()
         self.claims.start()
         self.hub.start()
 
@@ -132,7 +138,7 @@ class Service:
         """End it all in good order."""
         await self.hub.stop()
         await self.claims.stop()
-        await asyncio.gather(self.corejobs.stop(), self.templates.stop())
+        await asyncio.gather(*(informer.stop() for informer in self.informers))
 
 
 class Api(App[Any, Any]):

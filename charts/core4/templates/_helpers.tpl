@@ -181,13 +181,11 @@ readinessProbe:
     {{- include "core4.storeUrl" . | nindent 4 }}
     - name: CORE4_PORT
       value: "5002"
-    {{- if .Values.store.existingSecret }}
-    # There may be others, now or during an update; by this name they know each other.
+    # By this name recorders know each other, and the API knows whose words it reads.
     - name: CORE4_RECORDER_IDENTITY
       valueFrom:
         fieldRef:
           fieldPath: metadata.name
-    {{- end }}
     - name: CORE4_RETENTION_MAX_AGE_DAYS
       value: {{ .Values.retention.maxAgeDays | quote }}
     - name: CORE4_RETENTION_MAX_SIZE

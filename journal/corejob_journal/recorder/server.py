@@ -9,7 +9,6 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from corejob_journal.recorder.supervisor import Supervisor
-from corejob_journal.store import StoreUnavailable
 
 _PING_S: Final = 3.0
 _DEAF_S: Final = 300.0
@@ -74,8 +73,6 @@ async def _store_trouble(supervisor: Supervisor) -> str | None:
     try:
         async with asyncio.timeout(_PING_S):
             await supervisor.commits.ping()
-    except StoreUnavailable as error:
-        return str(error)
     except TimeoutError:
-        return "the store does not answer"
+        return supervisor.commits.trouble or "the store does not answer"
     return None

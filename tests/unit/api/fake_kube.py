@@ -35,7 +35,7 @@ class FakeKube:
         self.changed = asyncio.Condition()
         self.url = ""
         self._version = 100
-        self._watches: list[tuple[str, asyncio.Queue[Any]]] = []
+        self._watches: list[tuple[str, str, asyncio.Queue[Any]]] = []
         self._runner: web.AppRunner | None = None
 
     # --- the server -------------------------------------------------------------------------
@@ -58,7 +58,7 @@ class FakeKube:
         await self._runner.cleanup()
 
     def cut_watches(self) -> None:
-        for _, queue in self._watches:
+        for _, _, queue in self._watches:
             queue.put_nowait(None)
 
     def _handler(self, plural: str) -> Any:
@@ -127,10 +127,11 @@ class FakeKube:
         response = web.StreamResponse()
         queue: asyncio.Queue[Any] = asyncio.Queue()
         since = int(request.query["resourceVersion"])
+        label = request.query.get("labelSelector", "")
         for item in list(self.objects[plural].values()):
-            if int(item["metadata"]["resourceVersion"]) > since:
+            if int(item["metadata"]["resourceVersion"]) > since and _has_label(item, label):
                 queue.put_nowait({"type": "MODIFIED", "object": item})
-        entry = (plural, queue)
+        entry = (plural, label, queue)
         self._watches.append(entry)
         try:
             await response.prepare(request)
@@ -171,8 +172,8 @@ class FakeKube:
         return await self.put(plural, merged(self.objects[plural][name], body))
 
     async def _tell(self, plural: str, event: Body) -> None:
-        for kind, queue in self._watches:
-            if kind == plural:
+        for kind, label, queue in self._watches:
+            if kind == plural and _has_label(event["object"], label):
                 queue.put_nowait(event)
         async with self.changed:
             self.changed.notify_all()

@@ -231,7 +231,7 @@ def test_the_embedded_store_has_one_pod(helm, component):
     with pytest.raises(RuntimeError, match="above 1 need PostgreSQL"):
         helm.render({component: {"replicas": 2}})
     manifests = helm.render()
-    assert "CORE4_RECORDER_IDENTITY" not in manifests.environment("core4-api", "recorder")
+    assert "CORE4_RECORDER_IDENTITY" in manifests.environment("core4-api", "recorder")
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is True
 
 
