@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from falcon.asgi import App, Request, Response
 
+from corejob.names import LABEL_RECORDER
 from corejob_api import openapi
 from corejob_api.call import ApiRequest
 from corejob_api.catalogue import Catalogue
@@ -32,13 +33,14 @@ from corejob_api.routing import Endpoint, Gate, Route, add_routes
 from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
 from corejob_api.steer import Steer
+from corejob_api.storing import Storing
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
 from corejob_api.tokens import Tokens
 from corejob_api.users import UserBase
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
-from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES
 from corejob_kube.timing import Clock, system_clock
 
 
@@ -60,12 +62,15 @@ class Service:
         self.envelope = Envelope(self.version, now)
         self.corejobs = Informer(kube, COREJOBS, namespace)
         self.templates = Informer(kube, TEMPLATES, namespace)
+        self.recorders = Informer(kube, LEASES, namespace, selector=LABEL_RECORDER)
+        self.informers = (self.corejobs, self.templates, self.recorders)
         self.queue = Queue(self.corejobs)
         self.catalogue = Catalogue(self.templates)
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
         self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
-        self.health = Health((self.corejobs, self.templates), store, self.queue, self.metrics)
+        storing = Storing(store, self.recorders)
+        self.health = Health(self.informers, storing, self.queue, self.metrics)
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
@@ -73,19 +78,19 @@ class Service:
         self.journal = Journal(store, self.envelope)
         self.log = Log(self.jobs, store, self.hub, self.envelope)
         self.history = History(store, self.hub, self.envelope, now)
-        self.actions = self._actions(settings, kube, store, now)
+        self.actions = self._actions(settings, kube, storing, now)
         self.login = Login(self.sign_in, self.envelope)
         self.logout = Logout(self.envelope)
         self.profile = Profile(self.envelope)
         self.routes = table(self)
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
 
-    def _actions(self, settings: Settings, kube: Kube, store: Store, now: Clock) -> Actions:
+    def _actions(self, settings: Settings, kube: Kube, storing: Storing, now: Clock) -> Actions:
         locks = Locks()
         enqueue = Enqueue(
             kube=kube,
             namespace=settings.namespace,
-            store=store,
+            storing=storing,
             catalogue=self.catalogue,
             queue=self.queue,
             jobs=self.jobs,
@@ -97,6 +102,7 @@ class Service:
         steer = Steer(
             kube=kube,
             namespace=settings.namespace,
+            storing=storing,
             queue=self.queue,
             jobs=self.jobs,
             claims=self.claims,
@@ -120,14 +126,14 @@ class Service:
 
     def is_ready(self) -> bool:
         """Whether the caches are filled."""
-        return self.corejobs.is_synced and self.templates.is_synced
+        return all(informer.is_synced for informer in self.informers)
 
     # Falcon calls these two as those of a middleware, by the ASGI server's lifespan.
 
     async def process_startup(self, _scope: Any, _event: Any) -> None:
         """Begin to watch and to listen; it does not wait for Kubernetes nor for the store."""
-        self.corejobs.start()
-        self.templates.start()
+        for informer in self.informers:
+            informer.start()
         self.claims.start()
         self.hub.start()
 
@@ -135,7 +141,7 @@ class Service:
         """End it all in good order."""
         await self.hub.stop()
         await self.claims.stop()
-        await asyncio.gather(self.corejobs.stop(), self.templates.stop())
+        await asyncio.gather(*(informer.stop() for informer in self.informers))
 
 
 class Api(App[Any, Any]):

@@ -19,8 +19,8 @@ from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
 from corejob_api.schema import BadSchemaError
+from corejob_api.storing import Storing
 from corejob_api.users import User
-from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
 from corejob_kube.resources import COREJOBS
@@ -82,7 +82,7 @@ class Enqueue:
         *,
         kube: Kube,
         namespace: str,
-        store: Store,
+        storing: Storing,
         catalogue: Catalogue,
         queue: Queue,
         jobs: Jobs,
@@ -93,7 +93,7 @@ class Enqueue:
     ) -> None:
         self._kube = kube
         self._namespace = namespace
-        self._store = store
+        self._storing = storing
         self._catalogue = catalogue
         self._queue = queue
         self._jobs = jobs
@@ -132,7 +132,7 @@ class Enqueue:
 
         Raises:
             ApiError: 400, a job of this qual_name and args is in the queue; 409, the key stands for
-                another job; 429, the queue is full.
+                another job; 429, the queue is full; 503, nothing can be written to the store.
             StoreUnavailable: The store is away.
         """
         if key is None:
@@ -156,7 +156,7 @@ class Enqueue:
 
     async def _place(self, order: Order, job_id: str) -> str:
         # A job whose log would have to wait on its node had better wait itself.
-        await self._store.ping()
+        await self._storing.check()
         twin = self._queue.twin(order.fingerprint)
         if twin is not None and twin != job_id:
             raise _exists(order)

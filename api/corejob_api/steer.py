@@ -16,6 +16,7 @@ from corejob_api.errors import ApiError, forbidden, job_not_found, unavailable
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
+from corejob_api.storing import Storing
 from corejob_api.users import User
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
@@ -66,6 +67,7 @@ class Steer:
         *,
         kube: Kube,
         namespace: str,
+        storing: Storing,
         queue: Queue,
         jobs: Jobs,
         claims: Claims,
@@ -74,6 +76,7 @@ class Steer:
     ) -> None:
         self._kube = kube
         self._namespace = namespace
+        self._storing = storing
         self._queue = queue
         self._jobs = jobs
         self._claims = claims
@@ -165,6 +168,7 @@ class Steer:
 
         If we die after the second step, the operator makes the child.
         """
+        await self._storing.check()
         child_id = ids.new_id(self._now())
 
         def go(seen: CoreJob) -> Change:

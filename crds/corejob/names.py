@@ -19,6 +19,11 @@ LABEL_TRIAL: Final = "core4.io/trial"
 LABEL_QUAL_NAME: Final = "core4.io/qual-name"
 """On CoreJobs made by the API, Jobs and pods: the qual_name, if it fits a label (63 characters)."""
 
+LABEL_RECORDER: Final = "core4.io/recorder"
+"""On the Leases of the recorders: by it they are found among those of the claims."""
+
+ANNOTATION_TROUBLE: Final = "core4.io/store-trouble"
+"""On the Lease of a recorder that can't write to the store: why, and what to do about it."""
 ANNOTATION_ID: Final = "core4.io/id"
 """On Jobs and pods: the job's id, 24 hex digits."""
 ANNOTATION_QUAL_NAME: Final = "core4.io/qual-name"

@@ -28,7 +28,7 @@ class KubeApi:
         self.url = ""
         self._resources = resources
         self._version = 100
-        self._watches: list[tuple[str, asyncio.Queue[Body | None]]] = []
+        self._watches: list[tuple[str, str, asyncio.Queue[Body | None]]] = []
         self._runner: web.AppRunner | None = None
 
     # --- the server -------------------------------------------------------------------------
@@ -53,7 +53,7 @@ class KubeApi:
 
     def cut_watches(self) -> None:
         """End all watches in good order."""
-        for _, queue in self._watches:
+        for _, _, queue in self._watches:
             queue.put_nowait(None)
 
     def _handler(self, plural: str) -> Callable[[web.Request], Any]:
@@ -113,10 +113,11 @@ class KubeApi:
         response = web.StreamResponse()
         queue: asyncio.Queue[Body | None] = asyncio.Queue()
         since = int(request.query["resourceVersion"])
+        selector = request.query.get("labelSelector", "")
         for item in list(self.objects[plural].values()):
-            if int(item["metadata"]["resourceVersion"]) > since:
+            if int(item["metadata"]["resourceVersion"]) > since and matches(item, selector):
                 queue.put_nowait({"type": "MODIFIED", "object": item})
-        entry = (plural, queue)
+        entry = (plural, selector, queue)
         self._watches.append(entry)
         try:
             await response.prepare(request)
@@ -170,8 +171,8 @@ class KubeApi:
             await self.changed.wait_for(condition)
 
     async def _tell(self, plural: str, event: Body) -> None:
-        for kind, queue in self._watches:
-            if kind == plural:
+        for kind, selector, queue in self._watches:
+            if kind == plural and matches(event["object"], selector):
                 queue.put_nowait(event)
         async with self.changed:
             self.changed.notify_all()

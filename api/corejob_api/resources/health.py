@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from corejob_api.metrics import Metrics
 from corejob_api.queue import Queue
-from corejob_journal.store import Store, StoreError
+from corejob_api.storing import Storing
 from corejob_kube.informer import DEAF_S, Informer, silence
 
 _RECENT_S: Final = 120.0
@@ -19,10 +19,10 @@ class Health:
     """Whether the process lives, and whether it can serve."""
 
     def __init__(
-        self, informers: Sequence[Informer], store: Store, queue: Queue, metrics: Metrics
+        self, informers: Sequence[Informer], storing: Storing, queue: Queue, metrics: Metrics
     ) -> None:
         self._informers = informers
-        self._store = store
+        self._storing = storing
         self._queue = queue
         self._metrics = metrics
         self._began = time.monotonic()
@@ -39,7 +39,7 @@ class Health:
         """
         trouble = self._trouble_of_kubernetes()
         if trouble is None and req.get_param("without") != "store":
-            trouble = await self._trouble_of_store()
+            trouble = await self._storing.trouble()
         _say(resp, trouble)
 
     async def metrics(self, _req: Request, resp: Response) -> None:
@@ -56,13 +56,6 @@ class Health:
             return "waiting for Kubernetes"
         if self._silence() > _RECENT_S:
             return "Kubernetes does not answer"
-        return None
-
-    async def _trouble_of_store(self) -> str | None:
-        try:
-            await self._store.ping()
-        except StoreError as error:
-            return str(error)
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.store import StoreUnavailable, Writer
-from corejob_journal.store.records import Append, Operation, Stored
+from corejob_journal.store.records import Append, Operation, Probe, Stored
 from corejob_kube import tasks
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ _MOST_LINES: Final = 20_000
 _MOST_BYTES: Final = 16 * 2**20
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 2.0
+
+_IDLE_S: Final = 5.0
+"""After so long without a commit one is made that changes nothing, to see whether it can be."""
 
 _Entry = tuple[Sequence[Operation], "asyncio.Future[list[Stored]]"]
 
@@ -33,18 +36,34 @@ class Commits:
         self._queue: deque[_Entry] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._probe: asyncio.Future[list[Stored]] | None = None
+        self._idle_since = time.monotonic()
         self._closing = False
-        self.trouble: str | None = None
+        self._trouble: str | None = None
+        self._listeners: list[Callable[[str | None], None]] = []
+
+    @property
+    def trouble(self) -> str | None:
         """Why the store takes nothing at the moment; None while it does."""
+        return self._trouble
+
+    def listen(self, changed: Callable[[str | None], None]) -> None:
+        """Call `changed` with the trouble whenever that is another."""
+        self._listeners.append(changed)
 
     def start(self) -> None:
-        """Start the task that commits."""
+        """Start the tasks that commit, and that look after the store meanwhile."""
         self._task = asyncio.create_task(self._run(), name="commits")
+        self._watch = asyncio.create_task(self._probe_forever(), name="probe the store")
 
     async def close(self, within: float) -> None:
         """Commit what is queued, if that takes no longer than so many seconds."""
         self._closing = True
         self._news.set()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self._task is not None:
             await tasks.finish(self._task, within=within)
 
@@ -60,19 +79,31 @@ class Commits:
         backoff = _BACKOFF_FIRST
         while True:
             try:
-                return await work(self._writer)
+                answer = await work(self._writer)
             except StoreUnavailable as error:
                 self._note(error)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _BACKOFF_MOST)
+                continue
+            if self._trouble is not None:
+                self._submit_probe()  # a commit ends the trouble: reading may work without
+            return answer
 
     async def ping(self) -> None:
-        """Return if the store takes a transaction now.
+        """Return when the store has taken a transaction, after all that is queued."""
+        await asyncio.shield(self._submit_probe())
 
-        Raises:
-            StoreUnavailable: It does not.
-        """
-        await self._writer.ping()
+    def _submit_probe(self) -> "asyncio.Future[list[Stored]]":
+        if self._probe is None or self._probe.done():
+            self._probe = self.submit([Probe()])
+        return self._probe
+
+    async def _probe_forever(self) -> None:
+        """Who has nothing to store must notice too that it can't be done."""
+        while True:
+            await asyncio.sleep(_IDLE_S)
+            if time.monotonic() - self._idle_since >= _IDLE_S:
+                await asyncio.gather(self.ping(), return_exceptions=True)
 
     async def _run(self) -> None:
         while self._queue or not self._closing:
@@ -127,9 +158,10 @@ class Commits:
                 continue
             self._metrics.commits.observe(time.perf_counter() - began)
             self._count(operations, answers)
-            if self.trouble is not None:
-                log.info("the store answers again")
-                self.trouble = None
+            self._idle_since = time.monotonic()
+            if self._trouble is not None:
+                log.info("the store takes what it gets again")
+                self._tell(None)
             return answers
 
     def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> None:
@@ -140,6 +172,13 @@ class Commits:
 
     def _note(self, error: StoreUnavailable) -> None:
         self._metrics.store_failures.inc()
-        if self.trouble is None:
+        if self._trouble is None:
             log.warning("waiting for the store, nothing is lost meanwhile: %s", error)
-        self.trouble = str(error)
+        self._tell(str(error))
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        for listener in self._listeners:
+            listener(trouble)

@@ -8,7 +8,6 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from corejob_journal.recorder.supervisor import Supervisor
-from corejob_journal.store import StoreUnavailable
 from corejob_kube.informer import DEAF_S, silence
 
 _PING_S: Final = 3.0
@@ -49,8 +48,6 @@ async def _store_trouble(supervisor: Supervisor) -> str | None:
     try:
         async with asyncio.timeout(_PING_S):
             await supervisor.commits.ping()
-    except StoreUnavailable as error:
-        return str(error)
     except TimeoutError:
-        return "the store does not answer"
+        return supervisor.commits.trouble or "the store does not answer"
     return None

@@ -5,13 +5,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from corejob import model
 from corejob_journal.recorder import retain
 from corejob_journal.recorder.health import RecorderHealth
+from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.retention import Retention
 from corejob_journal.recorder.settings import Settings, from_environment
@@ -28,14 +29,18 @@ log = logging.getLogger(__name__)
 _RETRY_S: Final = 1.0
 
 
-async def open_store(url: str) -> Writer:
-    """The store, as soon as it answers."""
+async def open_store(url: str, tell: Callable[[str | None], None]) -> Writer:
+    """The store, as soon as it answers; `tell` gets to know why it does not."""
     while True:
         try:
-            return await Writer.open(url)
+            writer = await Writer.open(url)
         except StoreUnavailable as error:
             log.warning("waiting for the store: %s", error)
+            tell(str(error))
             await asyncio.sleep(_RETRY_S)
+        else:
+            tell(None)
+            return writer
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -57,21 +62,34 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.Event) -> None:
-    writer = await open_store(settings.store_url)
-    try:
-        async with await Kube.load(user_agent="core4-recorder") as kube:
-            supervisor = Supervisor(
-                kube, settings.namespace, writer, Metrics(), identity=settings.identity
-            )
-            running.append(supervisor)
-            starting = asyncio.create_task(supervisor.start(), name="start")
-            starting.add_done_callback(_log_failure)
-            async with retaining(settings, supervisor, starting):
-                await stop.wait()
-            await tasks.cancel(starting)
-            await supervisor.stop()
-    finally:
-        await writer.close()
+    async with await Kube.load(user_agent="core4-recorder") as kube:
+        membership = Membership(
+            kube, settings.namespace, settings.identity, alone=settings.alone, now=system_clock
+        )
+        try:
+            if settings.alone:
+                # Of several it is the others who tell. It is no member before it can work.
+                await membership.join()
+            writer = await open_store(settings.store_url, membership.tell)
+            try:
+                supervisor = Supervisor(
+                    kube, settings.namespace, writer, Metrics(), membership=membership
+                )
+                running.append(supervisor)
+                await _run(settings, supervisor, stop)
+            finally:
+                await writer.close()
+        finally:
+            await membership.leave()
+
+
+async def _run(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
+    starting = asyncio.create_task(supervisor.start(), name="start")
+    starting.add_done_callback(_log_failure)
+    async with retaining(settings, supervisor, starting):
+        await stop.wait()
+    await tasks.cancel(starting)
+    await supervisor.stop()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from typing import Final
 
 from corejob_journal.recorder import policy
 from corejob_journal.recorder.policy import Policy
+from corejob_journal.store.engine import is_sqlite, parse_url
 from corejob_kube import own_pod
 
 _STORE: Final = "sqlite:////var/lib/core4/journal.db"
@@ -19,16 +20,21 @@ class Settings:
         namespace: The namespace that is served.
         store_url: The store; it may hold a password.
         retention: How long past jobs are kept.
-        identity: Name of this recorder's pod if there may be others; None: it is the only one.
+        identity: Name of this recorder's pod.
     """
 
     namespace: str
     store_url: str = field(default=_STORE, repr=False)
-    identity: str | None = None
+    identity: str = ""
     host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: probes and scrapes come from outside
     port: int = 5002
     log_level: str = "INFO"
     retention: Policy = field(default_factory=Policy)
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is never another recorder: a file is one pod's."""
+        return is_sqlite(parse_url(self.store_url))
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -44,7 +50,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     return Settings(
         namespace=own_pod.namespace(environ),
         store_url=store_url,
-        identity=None if store_url.startswith("sqlite") else own_pod.name(environ),
+        identity=own_pod.name(environ),
         host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
         port=int(port),
         log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),

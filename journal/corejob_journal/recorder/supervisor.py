@@ -41,7 +41,7 @@ class Supervisor:
         namespace: The namespace that is served.
         writer: The store.
         metrics: What is counted.
-        identity: Name of this recorder's pod if there may be others; they share the work.
+        membership: This recorder among those that share the work.
         now: The clock.
     """
 
@@ -52,14 +52,15 @@ class Supervisor:
         writer: Writer,
         metrics: Metrics,
         *,
-        identity: str | None = None,
+        membership: Membership,
         now: Clock = system_clock,
     ) -> None:
         self.metrics = metrics
-        self.membership = Membership(kube, namespace, identity, now)
+        self.membership = membership
         self.jobs = Informer(kube, COREJOBS, namespace)
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = Commits(writer, metrics)
+        self.commits.listen(membership.tell)
         self._census = Census(self.jobs, self.commits, now)
         status = StatusWriter(kube, namespace, self.jobs)
         self._status = status

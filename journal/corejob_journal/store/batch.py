@@ -13,11 +13,12 @@ from corejob_journal.store.records import (
     Append,
     LogState,
     Operation,
+    Probe,
     PutDocument,
     Settle,
     Stored,
 )
-from corejob_journal.store.upsert import put, touch
+from corejob_journal.store.upsert import put, rewrite, touch
 
 Row = dict[str, Any]
 
@@ -92,6 +93,7 @@ class Batch:
         self._cookies: dict[tuple[str, str], Any] = {}
         self._documents: dict[str, Row] = {}
         self._changed: set[str] = set()
+        self._probed = False
 
     def run(self, operations: Sequence[Operation]) -> list[Stored]:
         """Apply the operations in order, then write what came of them."""
@@ -118,6 +120,9 @@ class Batch:
             return Stored(None)
         if isinstance(operation, AddCount):
             history.add(self._connection, operation)
+            return Stored(None)
+        if isinstance(operation, Probe):
+            self._probed = True
             return Stored(None)
         job = self._jobs.get(operation.stream.job)
         stream = self._streams.get(operation.stream.no)
@@ -212,6 +217,8 @@ class Batch:
         self._write_documents()
         if self._changed:
             touch(self._connection, self._changed)
+        elif self._probed:  # at the very end: the row is locked after all others
+            rewrite(self._connection)
 
     def _write_documents(self) -> None:
         if not self._documents:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy import exc
 
@@ -19,6 +20,22 @@ class SchemaError(StoreError):
 
 
 _NO_TABLE = frozenset({"UndefinedTable", "InvalidCatalogName"})
+
+
+_FULL: Final = frozenset({"SQLITE_FULL", "DiskFull"})
+_LOCKED: Final = "SQLITE_BUSY"
+
+
+def _told(error: exc.DBAPIError) -> str:
+    """What is wrong, and what to do about it where that is clear."""
+    words = " ".join(str(error.orig).split())
+    # The name of SQLite's error, or psycopg's class for that of PostgreSQL's.
+    name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+    if name in _FULL:
+        return f"the store is full, make room on its volume ({words})"
+    if name.startswith(_LOCKED):
+        return f"another program keeps the store locked, end it ({words})"
+    return f"the store does not answer: {words}"
 
 
 def _is_our_fault(error: exc.DBAPIError) -> bool:
@@ -41,4 +58,4 @@ def translated() -> Iterator[None]:
     except exc.DBAPIError as error:
         if _is_our_fault(error):
             raise
-        raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
+        raise StoreUnavailable(_told(error)) from error

@@ -242,7 +242,12 @@ class AddCount:
     states: Mapping[str, int]
 
 
-Operation = Append | Settle | PutDocument | AddCount
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Something is written that changes nothing: it shows whether the store takes anything."""
+
+
+Operation = Append | Settle | PutDocument | AddCount | Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +255,7 @@ class Stored:
     """What became of one operation.
 
     Attributes:
-        state: The job's log state after it; None for a document, and for a count.
+        state: The job's log state after it; None for what belongs to no job's log.
         stale: Whether an append was refused, since another process got lines in before.
     """
 

@@ -47,6 +47,11 @@ def adding(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
+def rewrite(connection: sa.Connection) -> None:
+    """Write a row as it is: that needs all that any other change needs."""
+    connection.execute(sa.update(schema.counter).values(value=schema.counter.c.value))
+
+
 def touch(connection: sa.Connection, job_ids: Collection[str]) -> None:
     """Tell readers, at the commit, that these jobs changed."""
     ids = sorted(job_ids)

@@ -115,10 +115,6 @@ class Writer:
         """Give so many free pages back to the file system; whether there are more."""
         return await self._database.run(functools.partial(retention.give_back, pages=pages))
 
-    async def ping(self) -> None:
-        """Return if the store takes a transaction."""
-        await self._database.run(lambda connection: connection.execute(sa.select(sa.literal(1))))
-
 
 def _state(row: Any) -> StreamState:
     no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row

@@ -180,8 +180,8 @@ async def running(
         serving = _on_a_port(app) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
         async with asyncio.timeout(DEADLINE):
-            await app.service.corejobs.synced()
-            await app.service.templates.synced()
+            for informer in app.service.informers:
+                await informer.synced()
         yield RunningApi(app, kube, url)
 
 
@@ -269,7 +269,8 @@ class Frames:
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
-        self._frames = EventSource(response).aiter_sse()
+        # Once a frame has had an id, httpx-sse makes an event without data of each keep-alive.
+        self._frames = (frame async for frame in EventSource(response).aiter_sse() if frame.data)
         self.last_id = ""
 
     async def next(self) -> tuple[str, Any]:

@@ -13,14 +13,17 @@ from kubernetes.aio.client import Configuration
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 
+from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer
 from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
 from corejob_kube.client import Kube
+from corejob_kube.timing import system_clock
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 OTHER = "6743bbbbbbbbbbbbbbbbbbbb"
+LONE = "the-only-recorder"
 _databases = itertools.count()
 
 
@@ -142,7 +145,10 @@ async def recorder_on(
     writer = await Writer.open(url)
     store = await Store.open(url)
     async with Kube(configuration, user_agent="test") as kube:
-        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics(), identity=identity)
+        membership = Membership(
+            kube, NAMESPACE, identity or LONE, alone=identity is None, now=system_clock
+        )
+        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics(), membership=membership)
         try:
             await supervisor.start()
             yield Recorder(supervisor, store)

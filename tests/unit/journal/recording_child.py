@@ -8,10 +8,12 @@ import sys
 
 from kubernetes.aio.client import Configuration
 
+from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Writer
 from corejob_kube.client import Kube
+from corejob_kube.timing import system_clock
 
 
 async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
@@ -19,7 +21,8 @@ async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
     configuration.host = cluster
     writer = await Writer.open(store)
     async with Kube(configuration, user_agent="test") as kube:
-        await Supervisor(kube, namespace, writer, Metrics(), identity=identity).start()
+        membership = Membership(kube, namespace, identity, alone=False, now=system_clock)
+        await Supervisor(kube, namespace, writer, Metrics(), membership=membership).start()
         print("recording", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 

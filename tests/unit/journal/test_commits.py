@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.journal.fake_cluster import DEADLINE
 
+from corejob_journal.recorder import commits as module
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.store import StoreUnavailable
@@ -18,6 +19,7 @@ class FakeWriter:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.sizes: list[int] = []
         self.gate = asyncio.Event()
         self.began = asyncio.Event()
         self.failures: list[Exception] = []
@@ -26,6 +28,7 @@ class FakeWriter:
     async def commit(self, operations: Sequence[Operation]) -> list[Stored]:
         names = [put.job_id for put in operations if isinstance(put, PutDocument)]
         self.batches.append(names)
+        self.sizes.append(len(operations))
         self.began.set()
         await self.gate.wait()
         if self.failures:
@@ -85,6 +88,66 @@ async def test_bad_value_does_not_hold_up_others(commits: Commits, fake: FakeWri
     async with asyncio.timeout(DEADLINE):
         results = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(result) for result in results] == [list, ValueError, list]
+
+
+async def test_trouble_is_told_when_it_comes_and_when_it_goes(
+    commits: Commits, fake: FakeWriter
+) -> None:
+    told: list[str | None] = []
+    commits.listen(told.append)
+    fake.failures = [StoreUnavailable("full"), StoreUnavailable("full"), StoreUnavailable("away")]
+    fake.gate.set()
+    async with asyncio.timeout(DEADLINE):
+        await commits.submit(put("a"))
+    assert told == ["full", "away", None]
+
+
+async def test_who_has_nothing_to_store_notices_too(
+    fake: FakeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.02)
+    told: asyncio.Queue[str | None] = asyncio.Queue()
+    queue = Commits(fake, Metrics())  # type: ignore[arg-type]
+    queue.listen(told.put_nowait)
+    fake.failures = [StoreUnavailable("full")]
+    fake.gate.set()
+    queue.start()
+    async with asyncio.timeout(DEADLINE):
+        assert [await told.get(), await told.get()] == ["full", None]
+    await queue.close(1.0)
+
+
+async def test_a_ping_waits_until_the_store_takes_something(
+    commits: Commits, fake: FakeWriter
+) -> None:
+    first = commits.submit(put("a"))
+    pings = [asyncio.create_task(commits.ping()) for _ in range(3)]
+    await fake.began.wait()
+    assert not any(ping.done() for ping in pings)
+    fake.gate.set()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(first, *pings)
+    # All three share one probe.
+    assert fake.sizes == [1, 1]
+
+
+async def test_reading_again_does_not_mean_that_writing_can_be_done(
+    commits: Commits, fake: FakeWriter
+) -> None:
+    answers: list[Exception | str] = [StoreUnavailable("away"), "read"]
+
+    async def work(_: object) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with asyncio.timeout(DEADLINE):
+        assert await commits.call(work) == "read"
+        assert commits.trouble == "away"
+        fake.gate.set()
+        await commits.ping()
+    assert commits.trouble is None
 
 
 async def test_close_commits_what_is_queued(fake: FakeWriter) -> None:

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
 from corejob_journal.store import (
     SchemaError,
@@ -16,7 +17,15 @@ from corejob_journal.store import (
     schema,
 )
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.records import AddCount, PutDocument
+from corejob_journal.store.records import (
+    AddCount,
+    NewGap,
+    NewOutput,
+    NewRecord,
+    Position,
+    PutDocument,
+    Settle,
+)
 
 
 async def test_migrations_make_what_the_code_says(store_url: str, writer: Writer) -> None:
@@ -59,6 +68,83 @@ async def test_the_history_of_the_queue_comes_and_goes_without_touching_the_rest
             await store.history_count()
         await store.close()
         await database.close()
+
+
+async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """Rows in every table that keeps something; what is in them."""
+    writer = await Writer.open(url)
+    first = Feeder(writer, await writer.open_stream(source()))
+    second = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-2")))
+    gone = Feeder(writer, await writer.open_stream(source("c" * 24, uid="uid-3")))
+    exception = {"info": "ValueError('ä')", "text": ["a\n"]}
+    records = [NewRecord(3, 1.25, 40, "quote ' and %s :name", exception)]
+    outputs = [NewOutput(4, 1.5, "stderr", "printed \r")]
+    enqueued = {"at": "2026-11-24T12:00:00.250000", "username": "hans"}
+    document = {"qual_name": "a.Job", "state": "complete", "enqueued": enqueued}
+    finished = {"finished_at": "2026-11-25T12:00:00"}
+    await writer.commit(
+        [
+            first.append(records=records, outputs=outputs, position=Position(5, 1, 4, 2)),
+            first.append("after the gap", gaps=[NewGap(5, 7, "rotated")]),
+            second.append("another job's", cookies=[("seen", [1, None])]),
+            gone.append("of a job that retention has taken away"),
+            Settle(second.stream, lost=True, reason="PodGone", message="nothing is known"),
+            PutDocument(JOB, document | finished, 7.0),
+            PutDocument("c" * 24, document | finished, 8.0),
+            AddCount(9.0, {"running": 2}),
+        ]
+    )
+    await writer.drop(["c" * 24])
+    await writer.close()
+    return await content(url)
+
+
+async def content(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables."""
+    database = Database(parse_url(url), writer=True)
+
+    def rows(connection: sa.Connection) -> dict[str, list[tuple[object, ...]]]:
+        return {
+            name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
+            for name, table in schema.metadata.tables.items()
+        }
+
+    found = await database.run(rows)
+    await database.close()
+    return found
+
+
+@pytest.mark.parametrize("revision", ["0002", "0001"])
+async def test_going_down_and_up_again_keeps_what_the_older_tables_hold(
+    store_url: str, revision: str
+) -> None:
+    before = await fill(store_url)
+    # SQLite tells readers in other processes by a table, PostgreSQL by a channel.
+    silent = {"change"} if "postgresql" in store_url else set()
+    assert {name for name, rows in before.items() if not rows} == silent
+    database = Database(parse_url(store_url), writer=True)
+    await database.run(lambda connection: migrate.downgrade(connection, revision))
+    await database.close()
+    writer = await Writer.open(store_url)
+    after = await content(store_url)
+    lost = {"0002": {"dropped"}, "0001": {"dropped", "queue_history"}}[revision]
+    assert {name for name in before if before[name] != after[name]} == lost
+    assert all(after[name] == [] for name in lost)
+    # And it goes on where it stood.
+    feeder = Feeder(writer, await writer.open_stream(source()))
+    assert feeder.stream.position.last_n == 0
+    assert (await feeder.feed("more")).state.last_seq == 3
+    await writer.close()
+
+
+async def test_all_the_way_down_with_all_that_there_is(store_url: str) -> None:
+    before = await fill(store_url)
+    database = Database(parse_url(store_url), writer=True)
+    await database.run(lambda connection: migrate.downgrade(connection, "base"))
+    tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
+    assert tables == ["alembic_version"]
+    await database.close()
+    assert (await fill(store_url)).keys() == before.keys()
 
 
 async def test_past_jobs_can_be_listed_after_a_migration_and_before_it_is_undone(

@@ -19,11 +19,13 @@ from tests.unit.journal.fake_cluster import BASE_NS, DEADLINE, NAMESPACE, FakeCl
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
 from corejob import clock
+from corejob.names import LABEL_RECORDER
 from corejob_journal.recorder import membership, shares
 from corejob_journal.recorder.census import Census
-from corejob_journal.recorder.membership import LABEL, PREFIX
+from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.store import StoreUnavailable, Writer, engine, schema
+from corejob_journal.store.records import Probe
 from corejob_kube.cache import ObjectCache
 
 CHILD = Path(__file__).with_name("recording_child.py")
@@ -247,7 +249,7 @@ async def test_the_lease_is_found_by_its_label(cluster: FakeCluster, sqlite_url:
     async with recorder_on(cluster, sqlite_url, A):
         (lease,) = cluster.objects["leases"].values()
         assert lease["metadata"]["name"] == PREFIX + A
-        assert LABEL in lease["metadata"]["labels"]
+        assert LABEL_RECORDER in lease["metadata"]["labels"]
         assert lease["spec"]["holderIdentity"] == A
     assert cluster.objects["leases"] == {}
 
@@ -286,7 +288,7 @@ async def test_one_that_hangs_in_a_transaction_holds_nobody_up(
         end.set()
         with pytest.raises(StoreUnavailable):
             await task
-        await hanging.ping()
+        await hanging.commit([Probe()])
     finally:
         end.set()
         await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,364 @@
+"""Stores: a locked and a full SQLite, a PostgreSQL that goes away, and recorders that share it."""
+
+import base64
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from tests.cluster.commands import run
+from tests.cluster.provider import Provider
+from tests.e2e.values import VALUES
+from tests.support import hostprocess
+from tests.support.jobs import CHATTY, SEGMENT, SLEEPY
+from tests.support.kubectl import Kubectl
+from tests.support.postgres import Postgres, postgres
+from tests.support.release import Release, released
+from tests.support.rest import Rest
+from tests.support.sse import Stream
+from tests.support.waiting import until
+
+from corejob_journal.recorder import shares
+
+pytestmark = pytest.mark.cluster
+
+SECRET = "journal-store"
+RECORDER = "core4-recorder"
+RATE = 20
+SECONDS = 35
+WHOLE = list(range(1, RATE * SECONDS + 1))
+AWAY_SECONDS = 20
+TAKE_OVER_SECONDS = 15
+JOBS = 5
+VOLUME_MIB = 24
+ORDER: dict[str, Any] = {"qual_name": SEGMENT, "args": {"segment": 1}}
+# A recorder that waits for the store tries it every two seconds.
+CLEAR_SECONDS = 10
+
+
+@pytest.fixture(autouse=True)
+def emptied() -> None:
+    """The releases go as a whole."""
+
+
+@pytest.fixture(scope="module")
+def embedded(own_release: Release) -> Iterator[Rest]:
+    with own_release.rest() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(provider: Provider, image: str, server: Postgres) -> Iterator[Release]:
+    """A release with PostgreSQL, two pods of the API and two recorders."""
+
+    def prepare(kubectl: Kubectl) -> None:
+        data = {"url": base64.b64encode(server.url.encode()).decode()}
+        meta = {"name": SECRET}
+        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
+
+    values: dict[str, Any] = {
+        **VALUES,
+        "store": {"existingSecret": SECRET},
+        "api": {"replicas": 2},
+        "recorder": {"replicas": 2},
+    }
+    with released(provider, image, values, prepare=prepare) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="module")
+def service(shared: Release) -> Iterator[Rest]:
+    with shared.rest() as client:
+        yield client
+
+
+def numbers(messages: list[str]) -> list[int]:
+    """The numbers of the lines that a ChattyJob has written."""
+    firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
+    return [int(first) for first in firsts if first.isdecimal()]
+
+
+def chatty(service: Rest, size: int) -> Stream:
+    """The stream of a new job that logs steadily, and has begun."""
+    stream = service.run(CHATTY, rate=RATE, seconds=SECONDS, size=size, max_parallel=2 * JOBS)
+    stream.line("50 ")
+    return stream
+
+
+def refused(service: Rest, order: dict[str, Any]) -> str:
+    """What an order is answered that can't be taken now."""
+    answer = service.call("POST", "job", json={**order, "follow": False})
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+    text: str = answer.json()["error"]
+    return text
+
+
+def readiness(service: Rest) -> tuple[int, str]:
+    """The API's `/readyz`."""
+    answer = service.call("GET", "../../../readyz")
+    return answer.status_code, answer.text
+
+
+def wait_told(service: Rest, words: str) -> None:
+    """Wait until `/readyz` of the API tells of the store."""
+    until(
+        lambda: readiness(service),
+        lambda seen: seen[0] == 503 and words in seen[1],
+        what=f"the API tells {words!r}",
+        seconds=60,
+    )
+
+
+def check_whole(service: Rest, stream: Stream) -> None:
+    """Every line came by the stream, which nothing has broken, and is in the journal; once."""
+    stream.to_close(180)
+    assert stream.states[-1] == "complete"
+    assert numbers(stream.messages) == WHOLE
+    assert service.messages(stream.frames[0].data["_id"]) == stream.messages
+    stream.hang_up()
+
+
+def pods(release: Release, component: str) -> dict[str, dict[str, Any]]:
+    """The pods of a component by name, if all of them run and none is about to end."""
+    found = release.kubectl.items("pods", "-l", f"app.kubernetes.io/component={component}")
+    return {pod["metadata"]["name"]: pod for pod in found}
+
+
+def is_ready(pod: dict[str, Any], container: str) -> bool:
+    """Whether the kubelet calls a pod's container ready."""
+    statuses = pod["status"].get("containerStatuses", ())
+    return any(item["ready"] for item in statuses if item["name"] == container)
+
+
+def wait_ready(release: Release, component: str, container: str, *, ready: bool) -> None:
+    """Wait until all pods of a component are ready, or none is."""
+    until(
+        lambda: [is_ready(pod, container) for pod in pods(release, component).values()],
+        lambda seen: bool(seen) and all(item is ready for item in seen),
+        what=f"{container} is {'' if ready else 'not '}ready",
+        seconds=90,
+        every=0.5,
+    )
+
+
+# --- SQLite ------------------------------------------------------------------------------------
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect("/var/lib/core4/journal.db", isolation_level=None, timeout=30)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+connection.execute("ROLLBACK")
+"""
+
+
+@contextlib.contextmanager
+def held(release: Release) -> Iterator[None]:
+    """Another process has the lock of the store's file."""
+    words = ("exec", "-i", release.pod("api"), "-c", "recorder", "--", "python3", "-c", HOLD)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(release.kubectl.argv(*words), stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            process.stdin.write(b"\n")
+            process.stdin.close()
+            process.wait(30)
+
+
+def sleeping(service: Rest) -> str:
+    """The id of a new job that runs until it is killed."""
+    job_id = service.enqueue(SLEEPY, sleep=600)
+    service.wait_state(job_id, "running")
+    return job_id
+
+
+def check_unwritable(
+    release: Release, service: Rest, *, words: str, stream: Stream, sleeper: str
+) -> None:
+    """What is so while the store can be read and not written to."""
+    job_id = stream.frames[0].data["_id"]
+    wait_told(service, words)
+    before = made(release)
+    assert words in refused(service, ORDER)
+    assert words in refused(service, {**ORDER, "args": {"segment": 2}})
+    assert numbers([row["message"] for row in service.log(job_id)])[:50] == WHOLE[:50]
+    service.kill(sleeper)
+    # A restart would make another job.
+    answer = service.call("PUT", f"job/restart/{sleeper}", json={"follow": False})
+    assert (answer.status_code, words in answer.text) == (503, True)
+    assert int(answer.headers["Retry-After"]) > 0
+    service.remove(sleeper)
+    wait_ready(release, "api", "recorder", ready=False)
+    assert words in refused(service, ORDER)
+    # Nothing was made of the orders.
+    assert made(release) <= before
+
+
+def made(release: Release) -> set[str]:
+    """The names of all jobs, and of what was claimed for them."""
+    found = release.kubectl.items("corejobs,leases")
+    return {
+        item["metadata"]["name"]
+        for item in found
+        if item["kind"] == "CoreJob" or item["metadata"]["name"].startswith("core4-job-")
+    }
+
+
+def check_writable(service: Rest, stream: Stream, words: str) -> None:
+    """What is so as soon as the store can be written to again."""
+    until(
+        lambda: readiness(service),
+        lambda seen: seen == (200, "ok\n"),
+        what=f"the API does not tell {words!r} any more",
+        seconds=CLEAR_SECONDS,
+    )
+    job_id = service.data("POST", "job", **ORDER, follow=False)
+    service.wait_state(job_id, "complete")
+    assert service.messages(job_id)[1:-1] == [f"segment [{ORDER['args']['segment']}]"]
+    check_whole(service, stream)
+
+
+def test_a_file_that_is_locked(own_release: Release, embedded: Rest):
+    words = "keeps the store locked"
+    sleeper = sleeping(embedded)
+    stream = chatty(embedded, 100)
+    with held(own_release):
+        check_unwritable(own_release, embedded, words=words, stream=stream, sleeper=sleeper)
+    check_writable(embedded, stream, words)
+    wait_ready(own_release, "api", "recorder", ready=True)
+
+
+@pytest.fixture
+def tight(own_release: Release, provider: Provider) -> Iterator[Path]:
+    """The folder of the journal's volume, on a small file system of its own; empty at first."""
+    folder = provider.volume_host_path(own_release.namespace)
+    assert folder is not None
+    owner = folder.stat()
+    kubectl, deployment = own_release.kubectl, "deployment/core4-api"
+    # A mount appears in pods that start after it.
+    old = own_release.pod("api")
+    kubectl("scale", deployment, "--replicas=0")
+    kubectl("wait", "pod", old, "--for=delete", "--timeout=60s")
+    run(["mount", "-t", "tmpfs", "-o", f"size={VOLUME_MIB}m", "tmpfs", str(folder)])
+    try:
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        kubectl("scale", deployment, "--replicas=1")
+        own_release.wait_ready()
+        yield folder
+    finally:
+        kubectl("scale", deployment, "--replicas=0")
+        until(
+            lambda: pods(own_release, "api"),
+            lambda found: not found,
+            what="the pod is gone",
+            seconds=60,
+        )
+        run(["umount", str(folder)])
+        kubectl("scale", deployment, "--replicas=1")
+        own_release.wait_ready()
+
+
+@pytest.mark.local
+def test_a_volume_that_is_full(own_release: Release, embedded: Rest, tight: Path):
+    until(
+        lambda: embedded.call("GET", "job").status_code,
+        lambda code: code == 200,
+        what="the API answers",
+        ignoring=(requests.ConnectionError,),
+    )
+    words = "the store is full"
+    sleeper = sleeping(embedded)
+    stream = chatty(embedded, 200)
+    filler = tight / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    check_unwritable(own_release, embedded, words=words, stream=stream, sleeper=sleeper)
+    filler.unlink()
+    check_writable(embedded, stream, words)
+    wait_ready(own_release, "api", "recorder", ready=True)
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------
+
+
+def test_two_apis_and_two_recorders(shared: Release, service: Rest):
+    assert len(pods(shared, "api")) == len(pods(shared, "recorder")) == 2
+    leases = [lease["metadata"]["name"] for lease in shared.kubectl.items("leases")]
+    members = {name for name in leases if name.startswith("core4-recorder-")}
+    assert members == {f"core4-recorder-{name}" for name in pods(shared, "recorder")}
+    ids = [service.enqueue(SEGMENT, segment=number) for number in range(JOBS)]
+    for number, job_id in enumerate(ids):
+        service.wait_state(job_id, "complete")
+        assert service.messages(job_id)[1:-1] == [f"segment [{number}]"]
+
+
+@pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
+def test_a_recorder_takes_over_from_another_within_15_seconds(
+    shared: Release, service: Rest, how: str
+):
+    wait_ready(shared, "recorder", "recorder", ready=True)
+    recorders = pods(shared, "recorder")
+    streams = [chatty(service, 100 * len(how) + n) for n in range(JOBS)]
+    # Of all of them this was read last.
+    observed = streams[-1]
+    victim = shares.owner(recorders, observed.frames[0].data["_id"])
+    uid = recorders[victim]["metadata"]["uid"]
+    if how == "hangs":
+        with hostprocess.stopped(uid, RECORDER):
+            # All that the job writes comes by the other recorder.
+            observed.line(f"{WHOLE[-1]} ", seconds=120)
+    elif how == "is killed":
+        hostprocess.kill(uid, RECORDER)
+    else:
+        shared.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
+    for stream in reversed(streams):
+        check_whole(service, stream)
+    came = [frame.at for frame in observed.frames if frame.event == "log"]
+    assert max(after - before for before, after in pairwise(came)) < TAKE_OVER_SECONDS
+
+
+def test_a_server_that_is_away_for_a_while(shared: Release, service: Rest, server: Postgres):
+    wait_ready(shared, "recorder", "recorder", ready=True)
+    past = service.enqueue(SEGMENT, segment=777)
+    service.wait_journaled(past)
+    stream = chatty(service, 300)
+    job_id = stream.frames[0].data["_id"]
+    server.stop()
+    try:
+        for path in (f"job/log/{job_id}", "jobs/history"):
+            answer = service.call("GET", path)
+            assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+        assert "store" in refused(service, {"qual_name": SEGMENT, "args": {"segment": 778}})
+        status, text = readiness(service)
+        assert (status, "store" in text) == (503, True)
+        wait_ready(shared, "recorder", "recorder", ready=False)
+    finally:
+        server.start()
+    wait_ready(shared, "recorder", "recorder", ready=True)
+    until(
+        lambda: service.call("GET", "job").status_code,
+        lambda code: code == 200,
+        what="the API answers",
+        ignoring=(requests.ConnectionError,),
+    )
+    check_whole(service, stream)
+    # Nothing was made of the order that was refused.
+    assert [row["args"] for row in service.queue(filter={"qual_name": SEGMENT})] == []
+    service.enqueue(SEGMENT, segment=778)

@@ -1,0 +1,92 @@
+"""A PostgreSQL server on this machine that pods can reach; it can be stopped and started again."""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.cluster import network, packages
+
+_USER: Final = "core4"
+_DATABASE: Final = "postgres"
+
+
+class Postgres:
+    """A server of Debian's package, in a folder of its own, that asks for a password."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._control = str(programs / "pg_ctl")
+        self._folder = folder
+        self._data = str(folder / "data")
+        self._password = secrets.token_hex(16)
+        self._address = network.node_ip()
+        self._port = _free_port(self._address)
+        secret = folder / "password"
+        secret.write_text(self._password, encoding="ascii")
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam("postgres").pw_uid
+            os.chown(folder, owner, -1)
+            os.chown(secret, owner, -1)
+        _run(
+            str(programs / "initdb"),
+            *("-D", self._data, "-A", "scram-sha-256", "-U", _USER, f"--pwfile={secret}", "-N"),
+        )
+        rules = folder / "data" / "pg_hba.conf"
+        with rules.open("a", encoding="ascii") as file:
+            file.write("host all all 0.0.0.0/0 scram-sha-256\n")
+
+    @property
+    def url(self) -> str:
+        """What the Secret of the chart's `store.existingSecret` holds."""
+        place = f"{self._address}:{self._port}/{_DATABASE}"
+        return f"postgresql+psycopg://{_USER}:{self._password}@{place}"
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        options = f"-k {self._folder} -p {self._port} -c listen_addresses={self._address}"
+        log = str(self._folder / "log")
+        _run(self._control, "-D", self._data, "-o", options, "-l", log, "-w", "start")
+
+    def stop(self) -> None:
+        """Stop it at once, with a recovery at the next start."""
+        _run(self._control, "-D", self._data, "-m", "immediate", "stop")
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running server; gone with its data afterwards."""
+    packages.ensure(["postgres"])
+    programs = packages.postgres_folder()
+    assert programs is not None, "ensured above"
+    folder = Path(tempfile.mkdtemp(prefix="core4-pg-"))
+    try:
+        server = Postgres(programs, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            # A test that failed half-way may have left it stopped.
+            with contextlib.suppress(subprocess.CalledProcessError):
+                server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def _run(*words: str) -> None:
+    """PostgreSQL refuses to run as root."""
+    command = ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
+    null = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdout=null, stderr=null)

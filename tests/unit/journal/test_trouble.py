@@ -1,0 +1,188 @@
+"""A store that takes nothing: what is said of it, and who hears it when."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.unit.journal.conftest import LONE, Feeder, postgres_url, recorder_on, source
+from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.test_retention_process import kubeconfig
+
+from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER
+from corejob_journal.recorder import commits, main
+from corejob_journal.recorder.membership import PREFIX
+from corejob_journal.recorder.settings import Settings
+from corejob_journal.store import Store, StoreUnavailable, Writer, engine
+from corejob_journal.store.engine import Database, parse_url
+from corejob_journal.store.records import NewRecord, Probe, Stored
+
+LOCKED = "another program keeps the store locked"
+OTHER_RECORDER = "another-recorder"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is looked after all the time, and a lock is not waited for long."""
+    monkeypatch.setattr(commits, "_IDLE_S", 0.02)
+    monkeypatch.setattr(engine, "_BUSY_S", 0.05)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Another program has the lock of the file."""
+    path = str(parse_url(url).database)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=DEADLINE)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_locked_file(sqlite_url: str) -> None:
+    writer = await Writer.open(sqlite_url)
+    with locked(sqlite_url), pytest.raises(StoreUnavailable, match=LOCKED):
+        await writer.commit([Probe()])
+    await writer.commit([Probe()])
+    await writer.close()
+
+
+async def test_a_full_file(sqlite_url: str) -> None:
+    writer = await Writer.open(sqlite_url)
+    feeder = Feeder(writer, await writer.open_stream(source()))
+    big = feeder.append(records=[NewRecord(None, 1.5, 20, "x" * 2**20)])
+    pages = "PRAGMA max_page_count = "
+    await writer._database.run(lambda c: c.exec_driver_sql(pages + "1"))
+    with pytest.raises(StoreUnavailable, match="the store is full, make room on its volume"):
+        await writer.commit([big])
+    await writer._database.run(lambda c: c.exec_driver_sql(pages + "1000000"))
+    assert (await writer.commit([big]))[0].stale is False
+    await writer.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("53100", "the store is full, make room on its volume (all of it is taken"),
+        ("57P01", "the store does not answer: all of it is taken"),
+    ],
+)
+async def test_words_of_postgresql(postgres_server: str, code: str, words: str) -> None:
+    database = Database(parse_url(postgres_url(postgres_server)), writer=True)
+    text = f"DO $$ BEGIN RAISE 'all of it\nis taken' USING ERRCODE = '{code}'; END $$"
+    with pytest.raises(StoreUnavailable) as caught:
+        await database.run(lambda connection: connection.execute(sa.text(text)))
+    assert str(caught.value).startswith(words)
+    await database.close()
+
+
+async def test_a_probe_writes_and_changes_nothing(store: Store, writer: Writer) -> None:
+    changes = store.changes()
+    assert await anext(changes) == frozenset()
+    feeder = Feeder(writer, await writer.open_stream(source()))
+    answers = await writer.commit([Probe(), feeder.append("a"), Probe()])
+    assert [answer.state is None for answer in answers] == [True, False, True]
+    assert await writer.commit([Probe()]) == [Stored(None)]
+    async with asyncio.timeout(DEADLINE):
+        assert await anext(changes) == {source().job_id}
+    await changes.aclose()  # type: ignore[attr-defined]
+
+
+# --- told by the Lease ------------------------------------------------------------------------
+
+
+def told(cluster: FakeCluster, identity: str) -> Any:
+    """What the Lease of a recorder says."""
+    lease = cluster.objects["leases"].get(PREFIX + identity, {"metadata": {}})
+    return (lease["metadata"].get("annotations") or {}).get(ANNOTATION_TROUBLE)
+
+
+async def until(cluster: FakeCluster, condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE), cluster.changed:
+        await cluster.changed.wait_for(condition)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("identity", [None, OTHER_RECORDER], ids=["alone", "one of several"])
+async def test_the_lease_tells_while_nothing_can_be_written(
+    cluster: FakeCluster, sqlite_url: str, identity: str | None
+) -> None:
+    name = identity or LONE
+    await cluster.add_recorder(name)
+    async with recorder_on(cluster, sqlite_url, identity) as recorder:
+        with locked(sqlite_url):
+            await until(cluster, lambda: told(cluster, name))
+            assert LOCKED in told(cluster, name)
+            lease = cluster.objects["leases"][PREFIX + name]
+            assert LABEL_RECORDER in lease["metadata"]["labels"]
+            assert lease["spec"]["leaseDurationSeconds"] > 0
+            # It is renewed: who only reads old words must not believe them.
+            before = lease["metadata"]["resourceVersion"]
+            await until(
+                cluster,
+                lambda: (
+                    cluster.objects["leases"][PREFIX + name]["metadata"]["resourceVersion"]
+                    != before
+                ),
+            )
+        await until(cluster, lambda: told(cluster, name) is None)
+        if identity is None:
+            await until(cluster, lambda: cluster.objects["leases"] == {})
+        assert recorder.supervisor.commits.trouble is None
+    assert cluster.objects["leases"] == {}
+
+
+async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
+    cluster: FakeCluster, sqlite_url: str
+) -> None:
+    meta = {
+        "name": PREFIX + "a-former-recorder",
+        "labels": {LABEL_RECORDER: "member"},
+        "annotations": {ANNOTATION_TROUBLE: "the store is full"},
+    }
+    await cluster.put("leases", {"metadata": meta, "spec": {}})
+    async with recorder_on(cluster, sqlite_url):
+        await until(cluster, lambda: cluster.objects["leases"] == {})
+
+
+@asynccontextmanager
+async def serving(cluster: FakeCluster, url: str) -> AsyncIterator[None]:
+    """The process of a recorder, but for its signals."""
+    stop = asyncio.Event()
+    settings = Settings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
+    task = asyncio.create_task(main.serve(settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_recorder_that_starts_before_it_can_write_tells_too(
+    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kubeconfig(tmp_path, cluster, monkeypatch)
+    await (await Writer.open(sqlite_url)).close()
+    with locked(sqlite_url):
+        async with serving(cluster, sqlite_url):
+            await until(cluster, lambda: told(cluster, LONE))
+            assert LOCKED in told(cluster, LONE)
+        # It ended while it was waiting: its words go with it.
+        assert cluster.objects["leases"] == {}
+    with ExitStack() as lock:
+        lock.enter_context(locked(sqlite_url))
+        async with serving(cluster, sqlite_url):
+            await until(cluster, lambda: told(cluster, LONE))
+            lock.close()
+            await until(cluster, lambda: cluster.objects["leases"] == {})
