@@ -109,12 +109,13 @@ TRIAL: Final = Property(
 
 BY_REST: Final = {prop.rest: prop for prop in (*TABLE, TRIAL)}
 DEFAULTS: Final[dict[str, Any]] = {prop.field: prop.default for prop in TABLE}
+MOST_TRIALS: Final = 10**9
+"""The trials that follow have to fit too: in a column of the store, and in a Job's name."""
 _MAX_INT: Final = 2**31 - 1
 _RANGES: Final = {
     Rule.POSITIVE: (1, _MAX_INT),
     Rule.POSITIVE_OR_NULL: (1, _MAX_INT),
-    # The trials that follow have to fit too: in a column of the store, and in a Job's name.
-    Rule.COUNT: (0, 10**9),
+    Rule.COUNT: (0, MOST_TRIALS),
     Rule.INTEGER: (-_MAX_INT, _MAX_INT),
 }
 MAX_WORKER_LENGTH: Final = 63

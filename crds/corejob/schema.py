@@ -17,7 +17,7 @@ from corejob.names import (
     Reason,
     Runtime,
 )
-from corejob.properties import MAX_WORKER_LENGTH, TABLE, Property, Rule
+from corejob.properties import MAX_WORKER_LENGTH, MOST_TRIALS, TABLE, Property, Rule
 from corejob.state import FINAL, State
 
 Schema = dict[str, Any]
@@ -146,8 +146,11 @@ def _job_spec() -> Schema:
                 "Name of the CoreJob that this one restarts. Immutable.", maxLength=MAX_JOB_NAME
             ),
             "carriedTrials": whole(
-                "Trials of the jobs that this one restarts: its own count on. Immutable.",
+                "Trials that count before its own: of the jobs that this one restarts, or the "
+                "property trial of its enqueue. Immutable.",
                 minimum=0,
+                # Restarts count on from what an enqueue may give.
+                maximum=2 * MOST_TRIALS,
             ),
             "username": text("Who enqueued the job. Immutable.", maxLength=253),
             "hostname": text("The host that enqueued the job. Immutable.", maxLength=253),

@@ -30,6 +30,8 @@ PULL_TROUBLE: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"}
 )
 """Waiting reasons of the kubelet that may pass by themselves."""
+_BIRTH_S: Final = 10
+"""A loaded node takes seconds to put the container's program in the place of runc."""
 BAD_IMAGE: Final = frozenset({"InvalidImageName", "ImageInspectError"})
 """Waiting reasons that never pass."""
 CREATE_TROUBLE: Final = frozenset(
@@ -349,7 +351,7 @@ def _stopped_at_birth(pod: PodChild) -> bool:
     """
     if pod.exit_code != EXIT_RUNC_INIT or pod.termination_message or pod.started_at is None:
         return False
-    return ((pod.ended_at or pod.started_at) - pod.started_at).total_seconds() <= 1
+    return ((pod.ended_at or pod.started_at) - pod.started_at).total_seconds() <= _BIRTH_S
 
 
 def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:

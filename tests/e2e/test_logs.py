@@ -91,7 +91,7 @@ def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
     start, end = whole(rest, kubectl, job_id)
     assert start == "start execution"
     assert end.startswith("done execution with [error]")
-    assert "SIGKILL" in end
+    assert "exit code 139" in end
 
 
 PLAIN = r"""

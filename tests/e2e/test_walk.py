@@ -28,7 +28,7 @@ def test_the_manual(release):
     catalogue = get(f"{url}/list").json()
     assert catalogue["code"] == 200
     assert catalogue["message"] == "OK"
-    assert DUMMY in [row["_id"] for row in catalogue["data"]]
+    assert len(catalogue["data"]) == min(10, catalogue["total_count"]) > 0
 
     found = get(f"{url}/list?page=0&search=dummy").json()
     assert [row["_id"] for row in found["data"]] == [DUMMY]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ _STILL_FRESH_S: Final = 5.0
 _END_WAIT_S: Final = 15.0
 """The kubelet ends a followed log within a second of the container's end; not so a dead
 connection."""
+_FLUSH_S: Final = 1.0
+"""The container runtime may write a container's last lines after it has called it ended. A log that
+is not known to be whole by itself is read once more, so long after we knew of the end."""
+_FLUSH_HALF_S: Final = 5.0
+"""The same, if what is there ends in the middle of a line."""
 _VAIN_REREADS: Final = 3
 _COOKIE_WAIT_S: Final = 5.0
 _LOOK_S: Final = 1.0
@@ -81,6 +87,7 @@ class Follower:
         self._rotation = Rotation(time.time())
         # What came after the last line end of a connection that ended in good order.
         self._tail: list[Line] = []
+        self._over_at: float | None = None
 
     def update(self, pod: JobPod) -> None:
         """The pod changed, or was seen for the last time."""
@@ -117,7 +124,7 @@ class Follower:
         """Read until nothing more can come; what is missing then is named."""
         backoff, refusals, ended_well = _BACKOFF_FIRST, 0, 0.0
         while True:
-            was_over, began = self.pod.over, time.monotonic()
+            began = time.monotonic()
             place = self._intake.position
             self._begin(whole=self.pod.over and _is_fresh(ended_well))
             try:
@@ -137,13 +144,18 @@ class Follower:
                 self._tail = self._reader.splitter.rest()
                 # A stream may end in good order and yet too early, in the middle of a line even: it
                 # was the end if one more reading brings nothing new.
-                if self._intake.done or (was_over and self._intake.position == place):
+                if self._intake.done or (
+                    self._intake.position == place and began >= self._flushed_at()
+                ):
                     await self._at_end()
                     return
                 # The container has ended, or the connection did; if the former, one more reading
                 # shows that nothing came after.
                 ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
                 if await self._is_over():
+                    await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
+                    # Who has ended writes nothing meanwhile.
+                    ended_well = ended_well and time.monotonic()
                     continue
             self._tools.metrics.reconnects.inc()
             if time.monotonic() - began > _BACKOFF_MOST:
@@ -289,6 +301,14 @@ class Follower:
     def _name_open_end(self) -> None:
         if self._rotation.open_end:
             self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+
+    def _flushed_at(self) -> float:
+        """When all that the container wrote is in its log: monotonic time; not while it runs."""
+        if not self.pod.over:
+            return math.inf
+        if self._over_at is None:
+            self._over_at = time.monotonic()
+        return self._over_at + (_FLUSH_HALF_S if self._tail else _FLUSH_S)
 
     async def _is_over(self) -> bool:
         """Whether the container has ended, by the API server if the watch doesn't know yet."""

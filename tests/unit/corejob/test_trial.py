@@ -455,5 +455,8 @@ def test_a_container_that_is_stopped_before_its_program_is_there_is_killed() -> 
 
     assert death(pod(state=born, deleting=True)).outcome is State.KILLED
     assert death(pod(state=born)).outcome is State.FAILED
+    slow = {"terminated": {**at_birth, "startedAt": at_text(-9)}}
+    assert death(pod(state=slow, deleting=True)).outcome is State.KILLED
+    old = {"terminated": {**at_birth, "startedAt": at_text(-14)}}
+    assert death(pod(state=old, deleting=True)).outcome is State.FAILED
     assert death(pod(state=spoken, deleting=True)).outcome is State.FAILED
-    assert death(pod(state=ended(2), deleting=True)).outcome is State.FAILED

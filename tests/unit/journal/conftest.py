@@ -13,6 +13,7 @@ from kubernetes.aio.client import Configuration
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 
+from corejob_journal.recorder import follower
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
@@ -25,6 +26,12 @@ JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 OTHER = "6743bbbbbbbbbbbbbbbbbbbb"
 LONE = "the-only-recorder"
 _databases = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of the fake cluster is whole when its container has ended."""
+    monkeypatch.setattr(follower, "_FLUSH_S", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ class PodLog:
         self.refusal: tuple[int, str] | None = None
         self.words = ""
         self.requests: list[dict[str, str]] = []
+        self.served = 0
         self.asked = asyncio.Condition()
         self.closed: asyncio.Event = asyncio.Event()
         self.changed = asyncio.Condition()
@@ -60,6 +61,11 @@ class PodLog:
         """Wait until the log was asked for so many times."""
         async with asyncio.timeout(DEADLINE), self.asked:
             await self.asked.wait_for(lambda: len(self.requests) >= count)
+
+    async def until_served(self, count: int) -> None:
+        """Wait until so many connections were ended in good order."""
+        async with asyncio.timeout(DEADLINE), self.asked:
+            await self.asked.wait_for(lambda: self.served >= count)
 
     async def drop(self) -> None:
         """Cut all connections, without an end in good order."""
@@ -118,6 +124,9 @@ class FakeCluster(KubeApi):
             return response
         with suppress(ConnectionError):
             await self._stream(request, response, log)
+            log.served += 1
+            async with log.asked:
+                log.asked.notify_all()
         return response
 
     async def _stream(

@@ -5,7 +5,7 @@ from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import BASE_NS, FakeCluster, stamp_text
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob_journal.recorder import rotation
+from corejob_journal.recorder import follower, rotation
 
 KILLED = "done execution with [killed] after [7] sec."
 
@@ -146,6 +146,25 @@ async def test_refusal_between_a_log_s_good_end_and_its_pod_s_deletion(
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     assert await recorder.messages() == texts(1, 2)
     assert cluster.log_status(JOB)["lost"] is False
+
+
+async def test_lines_that_the_runtime_writes_after_the_container_s_end(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a node that is overloaded a container counts as ended before its log is written."""
+    monkeypatch.setattr(follower, "_FLUSH_HALF_S", 1.0)
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    log.open_end = True
+    await log.write("line 1", "li")
+    await cluster.end_pod(f"{JOB}-1", 0)
+    await log.until_served(1)
+    log.open_end = False
+    log.lines[-1] = (log.lines[-1][0], b"line 2")
+    await log.write("line 3")
+    status = await cluster.settled(JOB)
+    assert await recorder.messages() == texts(1, 3)
+    assert status["lost"] is False
 
 
 async def test_rotation_just_before_the_container_s_end(
