@@ -78,7 +78,7 @@ test-unit: venv ## the tests that need no cluster
 test: test-unit ## all tests; starts the cluster
 	@$(CLUSTER) up
 	@echo "==> cluster tests"
-	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile -m "not alone" $(ARGS)
+	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
 	@echo "==> cluster tests that must have the cluster to themselves"
 	@$(BIN)/pytest tests/e2e -m alone || { code=$$?; [ $$code = 5 ] && echo "none on this kind of cluster" || exit $$code; }
 

@@ -22,6 +22,17 @@ from tests.support.rest import Rest
 
 # The first test of a session also pays for the image and the release.
 _TIMEOUT = 900
+# Whole files go to a worker, in this order; what takes longest begins first.
+_FIRST = (
+    "test_store.py",
+    "test_recorder.py",
+    "test_chaos.py",
+    "test_journal.py",
+    "test_logs.py",
+    "test_schedules.py",
+    "test_deaths.py",
+    "test_restarts.py",
+)
 _dumped = pytest.StashKey[set[str]]()
 
 
@@ -30,6 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
+    order = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     local = [item for item in items if item.get_closest_marker("local")]
     if local and choose().name != LocalCluster.name:
         config.hook.pytest_deselected(items=local)
