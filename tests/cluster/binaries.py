@@ -32,7 +32,6 @@ COMPONENTS = (
 INSTALLED = {
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kind": "sigs.k8s.io/kind@v0.33.0",
-    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
 }
 
 

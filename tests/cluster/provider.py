@@ -51,4 +51,4 @@ class Provider(Protocol):
         """A folder for a hostPath volume; None where a storage class makes the volumes."""
 
     def binary(self, name: str) -> Path:
-        """The program helm, kubectl or kwok, in the version that fits."""
+        """The program helm, kubectl or kind, in the version that fits."""
