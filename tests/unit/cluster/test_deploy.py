@@ -1,10 +1,9 @@
 """What the chart is told about a cluster, and the command line around it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from tests.cluster import binaries, cli, packages
+from tests.cluster import cli, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
@@ -66,31 +65,3 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(ClusterError, match="apt-get install containerd iproute2"):
         packages.ensure(["ip", "ctr", "containerd"])
-
-
-def test_a_missing_go_is_explained(monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(ClusterError, match="go is missing"):
-        binaries.go_version()
-
-
-@pytest.mark.parametrize("version", ["go1.26.0", "go1.27rc1", "go1.30.2"])
-def test_go_is_new_enough(monkeypatch, version):
-    _pretend(monkeypatch, version)
-    assert binaries.go_version() == version
-
-
-@pytest.mark.parametrize("version", ["go1.25.9", "go1.9"])
-def test_an_old_go_is_refused(monkeypatch, version):
-    _pretend(monkeypatch, version)
-    with pytest.raises(ClusterError, match="is too old"):
-        binaries.go_version()
-
-
-def _pretend(monkeypatch, version):
-    @dataclass
-    class Result:
-        stdout: str
-
-    monkeypatch.setattr("shutil.which", lambda *_, **__: str(Path("/usr/bin/go")))
-    monkeypatch.setattr(binaries, "run", lambda *_, **__: Result(f"{version}\n"))
