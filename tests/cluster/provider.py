@@ -35,6 +35,9 @@ class Provider(Protocol):
     def unavailable(self) -> str | None:
         """What this provider lacks on this machine; None if it can be used."""
 
+    def distant(self) -> str | None:
+        """Why the pods' processes are not among this machine's; None if they are."""
+
     def up(self) -> None:
         """Start the cluster, or repair it; quick if it runs."""
 

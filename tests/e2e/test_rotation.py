@@ -123,6 +123,7 @@ def test_an_unnumbered_log_under_fire(own_release: Release, service: Rest, image
     assert found[-1] == TOTAL - 1
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("numbered", [True, False])
 def test_files_that_were_rotated_away_unread(
     own_release: Release, service: Rest, image: str, numbered: bool
