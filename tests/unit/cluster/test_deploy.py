@@ -7,6 +7,7 @@ from tests.cluster import cli, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
+from tests.unit.journal import postgres
 
 
 @dataclass
@@ -65,3 +66,27 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(ClusterError, match="apt-get install containerd iproute2"):
         packages.ensure(["ip", "ctr", "containerd"])
+
+
+def test_a_missing_postgresql_is_explained(monkeypatch):
+    monkeypatch.setattr(packages, "missing", list)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ClusterError, match=r"PostgreSQL 15 or later.*apt-get install postgresql"):
+        postgres.programs()
+
+
+def test_the_newest_postgresql_of_debian_is_taken_or_that_in_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert packages.postgres_folder(tmp_path) is None
+    for name in ("13/bin", "path"):
+        _program(tmp_path / name / "initdb")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert packages.postgres_folder(tmp_path) == tmp_path / "path"
+    for name in ("15/bin", "17/bin"):
+        _program(tmp_path / name / "initdb")
+    assert packages.postgres_folder(tmp_path) == tmp_path / "17/bin"
+
+
+def _program(path):
+    path.parent.mkdir(parents=True)
+    path.touch(mode=0o755)
