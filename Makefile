@@ -14,15 +14,18 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CLUSTER := $(BIN)/python -m tests.cluster
 # Stopping needs the standard library only, so it works when making the environment has failed.
 STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.cluster
-# More arguments for pytest: make test ARGS="-k name -x"
+# More arguments for pytest: make test ARGS="-k name -x". All its runs get them; not -m, by which
+# those tests are told apart that must be alone.
 ARGS ?=
+# Exit code 5 is that no test was selected. A run that was given ARGS may have none of what they name.
+OR_NONE = || { code=$$?; [ $$code = 5 ] || exit $$code; echo "==> none of these here"; }
 # Cluster tests wait more than they compute: each worker has a release of the service in a namespace
 # of its own, and whole files go to one worker.
 WORKERS ?= 3
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 .PHONY: python-check
 python-check:
@@ -72,15 +75,19 @@ demo: up ## start the service and show what it does
 .PHONY: test-unit
 test-unit: venv ## the tests that need no cluster
 	@echo "==> unit tests"
-	@$(BIN)/pytest tests/unit --numprocesses=auto $(ARGS)
+	@$(BIN)/pytest tests/unit --numprocesses=auto --dist=worksteal $(ARGS) $(if $(strip $(ARGS)),$(OR_NONE))
 
+.PHONY: test-e2e
+test-e2e: cluster ## the tests that need the cluster; starts it
+	@echo "==> cluster tests"
+	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone" $(if $(strip $(ARGS)),$(OR_NONE))
+	@echo "==> cluster tests that must have the cluster to themselves"
+	@$(BIN)/pytest tests/e2e $(ARGS) -m alone $(OR_NONE)
+
+# One after the other also with make --jobs.
 .PHONY: test
 test: test-unit ## all tests; starts the cluster
-	@$(CLUSTER) up
-	@echo "==> cluster tests"
-	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
-	@echo "==> cluster tests that must have the cluster to themselves"
-	@$(BIN)/pytest tests/e2e -m alone || { code=$$?; [ $$code = 5 ] && echo "none on this kind of cluster" || exit $$code; }
+	@$(MAKE) --no-print-directory test-e2e
 
 .PHONY: bench
 bench: up ## measure throughput and latencies

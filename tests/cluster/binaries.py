@@ -1,18 +1,15 @@
 """Go programs, built once from pinned modules and kept by a hash of all that goes into them."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.cache import digest, folder, locked
-from tests.cluster.commands import run, run_visibly
-from tests.cluster.errors import ClusterError
+from tests.cluster.golang import compiler
 
 HYPERKUBE = Path(__file__).parent / "hyperkube"
 PAUSE = Path(__file__).parent / "pause"
 KUBERNETES = "v1.37.2"
-GO = (1, 26)
 
 # Without a version, helm and kubectl refuse to talk to the API server.
 _VERSIONS = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
@@ -32,7 +29,6 @@ COMPONENTS = (
 INSTALLED = {
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kind": "sigs.k8s.io/kind@v0.33.0",
-    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
 }
 
 
@@ -62,26 +58,10 @@ def installed(name: str) -> Path:
     with locked(f"build-{name}"):
         if not (target / name).exists():
             work = _fresh(target)
-            argv = ["go", "install", *_FLAGS, "-ldflags", "-s -w", module]
-            run_visibly(f"building {module}", argv, env=_environment(GOBIN=str(work)))
+            arguments = [*_FLAGS, "-ldflags", "-s -w", module]
+            compiler().install(f"building {module}", arguments, work / name)
             _publish(work, target)
     return target / name
-
-
-def go_version() -> str:
-    """The version of the Go toolchain that builds.
-
-    Raises:
-        ClusterError: there is none, or it is too old and may not fetch a newer one.
-    """
-    advice = f"Install Go {GO[0]}.{GO[1]} or later"
-    if shutil.which("go") is None:
-        raise ClusterError(f"go is missing: it builds the cluster's programs. {advice}.")
-    version = run(["go", "env", "GOVERSION"], cwd=HYPERKUBE, env=_environment()).stdout.strip()
-    numbers = version.removeprefix("go").split(".")
-    if (int(numbers[0]), int(numbers[1].split("rc")[0])) < GO:
-        raise ClusterError(f"{version} is too old. {advice}, or set GOTOOLCHAIN=auto.")
-    return version
 
 
 def _built(
@@ -95,8 +75,8 @@ def _built(
     with locked(f"build-{name}"):
         if not (target / name).exists():
             work = _fresh(target)
-            argv = ["go", "build", *_FLAGS, "-o", str(work / name), *arguments]
-            run_visibly(f"building {name}", argv, cwd=module, env=_environment())
+            flags = [*_FLAGS, "-o", str(work / name), *arguments]
+            compiler().build(f"building {name}", flags, module)
             for link in links:
                 (work / link).symlink_to(name)
             _publish(work, target)
@@ -104,7 +84,7 @@ def _built(
 
 
 def _target(name: str, parts: Sequence[str | bytes]) -> Path:
-    return folder("bin") / f"{name}-{digest([*parts, *_FLAGS, go_version()])}"
+    return folder("bin") / f"{name}-{digest([*parts, *_FLAGS, compiler().version])}"
 
 
 def _fresh(target: Path) -> Path:
@@ -118,9 +98,3 @@ def _fresh(target: Path) -> Path:
 def _publish(work: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     work.rename(target)
-
-
-def _environment(**extra: str) -> dict[str, str]:
-    """The Go compiler works without C, and as the machine's own architecture."""
-    cleared = {name: "" for name in ("GOOS", "GOARCH", "GOFLAGS") if name in os.environ}
-    return {**cleared, "CGO_ENABLED": "0", **extra}

@@ -1,6 +1,8 @@
 """A cluster that the user names. It is used, never started, stopped or changed elsewhere."""
 
 import os
+import platform
+import subprocess
 from pathlib import Path
 
 from tests.cluster import binaries, portforward
@@ -30,6 +32,15 @@ class ExistingCluster:
         if not os.environ.get(VARIABLE):
             return f"{VARIABLE} names no kubeconfig"
         return None if self.kubeconfig.is_file() else f"{self.kubeconfig} is no file"
+
+    def distant(self) -> str | None:
+        """It may be that this machine is its only node."""
+        host = r"{.items[*].metadata.labels.kubernetes\.io/hostname}"
+        found = self._kubectl("get", "nodes", f"--output=jsonpath={host}")
+        if found.returncode != 0:
+            return f"the nodes of {self.kubeconfig} can't be listed"
+        others = [name for name in found.stdout.split() if name != platform.node()]
+        return f"pods may be on {', '.join(others[:3])}" if others else None
 
     def binary(self, name: str) -> Path:
         """A program, built here."""
@@ -65,11 +76,8 @@ class ExistingCluster:
         )
 
     def _answers(self) -> bool:
-        argv = [
-            str(self.binary("kubectl")),
-            f"--kubeconfig={self.kubeconfig}",
-            "get",
-            "--raw",
-            "/readyz",
-        ]
-        return run(argv, check=False).returncode == 0
+        return self._kubectl("get", "--raw", "/readyz").returncode == 0
+
+    def _kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(self.binary("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run(argv, check=False)

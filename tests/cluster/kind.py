@@ -53,6 +53,10 @@ class KindProvider:
         """It needs an engine; a Docker client alone is not enough."""
         return docker.unavailable()
 
+    def distant(self) -> str | None:
+        """Its node is a container, wherever the engine runs."""
+        return None if docker.is_here() else "the Docker engine runs on another or virtual machine"
+
     def binary(self, name: str) -> Path:
         """A program, built here."""
         return binaries.kubectl() if name == "kubectl" else binaries.installed(name)

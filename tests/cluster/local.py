@@ -65,6 +65,10 @@ class LocalCluster:
             return f"needs Linux, this is {platform.system()}"
         return None if os.geteuid() == 0 else "needs root (namespaces, mounts, iptables)"
 
+    def distant(self) -> str | None:
+        """None: its node is this machine."""
+        return None
+
     def binary(self, name: str) -> Path:
         """A program; kubectl is part of hyperkube."""
         return binaries.hyperkube() / name if name == "kubectl" else binaries.installed(name)

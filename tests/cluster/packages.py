@@ -12,6 +12,9 @@ from tests.cluster.output import say
 # Where distributions put the CNI plug-ins.
 _CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 
+_POSTGRES = Path("/usr/lib/postgresql")
+POSTGRES_VERSION = 15
+
 # Debian's package of each program.
 PACKAGES = {
     "buildah": "buildah",
@@ -35,10 +38,13 @@ def cni_folder() -> Path | None:
     return next((path for path in candidates if (path / "bridge").exists()), None)
 
 
-def postgres_folder() -> Path | None:
+def postgres_folder(debian: Path = _POSTGRES) -> Path | None:
     """The folder of the newest PostgreSQL server's programs, which Debian keeps out of PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
+    found = {int(path.parts[-3]): path.parent for path in debian.glob("[0-9][0-9]/bin/initdb")}
+    if found and max(found) >= POSTGRES_VERSION:
+        return found[max(found)]
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
 
 
 # Programs that are looked for elsewhere than in PATH.

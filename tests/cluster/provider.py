@@ -35,6 +35,9 @@ class Provider(Protocol):
     def unavailable(self) -> str | None:
         """What this provider lacks on this machine; None if it can be used."""
 
+    def distant(self) -> str | None:
+        """Why the pods' processes are not among this machine's; None if they are."""
+
     def up(self) -> None:
         """Start the cluster, or repair it; quick if it runs."""
 
@@ -51,4 +54,4 @@ class Provider(Protocol):
         """A folder for a hostPath volume; None where a storage class makes the volumes."""
 
     def binary(self, name: str) -> Path:
-        """The program helm, kubectl or kwok, in the version that fits."""
+        """The program helm, kubectl or kind, in the version that fits."""

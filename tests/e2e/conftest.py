@@ -8,7 +8,7 @@ need an empty world, use `own_release`: another release, for one module, gone af
 All waits are for conditions, with deadlines (`tests.support.waiting`).
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 import pytest
 from tests.cluster import deploy, diagnostics
@@ -16,7 +16,9 @@ from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
 from tests.cluster.providers import choose
 from tests.e2e.values import CLERK, VALUES
+from tests.support import hostprocess
 from tests.support.kubectl import Kubectl
+from tests.support.left_out import leave_out
 from tests.support.release import Release, released
 from tests.support.rest import Rest
 
@@ -33,20 +35,28 @@ _FIRST = (
     "test_deaths.py",
     "test_restarts.py",
 )
+# What tests with a marker need of a cluster; each says what is lacking.
+_ABILITIES: Mapping[str, Callable[[Provider], str | None]] = {
+    "host": hostprocess.unreachable,
+    "local": lambda provider: (
+        None if provider.name == LocalCluster.name else f"the cluster is {provider.name}"
+    ),
+}
 _dumped = pytest.StashKey[set[str]]()
 
 
-@pytest.hookimpl(tryfirst=True)
+# Last, so that what -k and -m have left out already is not counted.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
     order = {name: number for number, name in enumerate(_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
-    local = [item for item in items if item.get_closest_marker("local")]
-    if local and choose().name != LocalCluster.name:
-        config.hook.pytest_deselected(items=local)
-        items[:] = [item for item in items if item not in local]
+    needs = {marker for item in items for marker in _ABILITIES if item.get_closest_marker(marker)}
+    for marker in sorted(needs):
+        if (lacking := _ABILITIES[marker](choose())) is not None:
+            leave_out(config, items, marker=marker, because=lacking)
 
 
 @pytest.hookimpl(wrapper=True)

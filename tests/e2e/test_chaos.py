@@ -24,7 +24,7 @@ from tests.support.watch import Watch, watched
 
 from corejob.state import TRANSITIONS, State
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.host]
 
 SEED = 4
 JOBS = 30

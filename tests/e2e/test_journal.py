@@ -156,6 +156,7 @@ def resumed(service: Rest, job_id: str, last: str | None) -> Stream:
     )
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("program", [API, RECORDER])
 def test_a_stream_is_resumed_after_a_crash(own_release: Release, service: Rest, program: str):
     """Of the API the stream breaks; of the recorder it only waits."""

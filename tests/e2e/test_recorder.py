@@ -81,6 +81,7 @@ def restarts(release: Release, pod: str) -> int:
     return int(found["restartCount"]) if "running" in found["state"] else -1
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service: Rest, how: str):
     pod = own_release.pod("api")

@@ -147,6 +147,7 @@ def test_logs_under_fire(own_release: Release, service: Rest, streams: Callable[
     assert found[-1] == RATE * SECONDS - 1
 
 
+@pytest.mark.host
 def test_files_that_were_rotated_away_unread(
     own_release: Release, service: Rest, streams: Callable[[int], Streams]
 ):

@@ -309,6 +309,7 @@ def test_two_apis_and_two_recorders(shared: Release, service: Rest):
         assert service.messages(job_id)[1:-1] == [f"segment [{number}]"]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
 def test_a_recorder_takes_over_from_another_within_15_seconds(
     shared: Release, service: Rest, how: str

@@ -1,7 +1,8 @@
 """Processes of pods as this machine sees them: to kill or stop one as no pod can do it to itself.
 
 The first process of a container is deaf to SIGKILL and SIGSTOP from inside. On a node that is this
-machine, or a container on it, the process is among this machine's own.
+machine, or a container on it, the process is among this machine's own. Tests that use this module
+are marked `host`.
 """
 
 import contextlib
@@ -10,7 +11,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.cluster.provider import Provider
+
 _PROC = Path("/proc")
+
+
+def unreachable(provider: Provider) -> str | None:
+    """Why the pods' processes can't be signalled from here; None if they can."""
+    if (reason := provider.distant()) is not None:
+        return reason
+    return None if os.geteuid() == 0 else "only root may signal the processes of pods"
 
 
 def pid(pod_uid: str, program: str) -> int:

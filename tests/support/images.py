@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 from tests.cluster import cache, image_archive
-from tests.cluster.commands import run
 from tests.cluster.engines import Image
+from tests.cluster.golang import compiler
 from tests.cluster.image import build_image
 from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
@@ -15,7 +15,7 @@ def go_program(provider: Provider, source: Path, name: str) -> Image:
     """The image of a Go program, known to the cluster.
 
     The local cluster needs the Go compiler anyway, and no container engine: there the program is
-    built here. Elsewhere its Dockerfile is.
+    built as the cluster's own are. Elsewhere its Dockerfile is.
 
     Args:
         provider: the cluster.
@@ -31,12 +31,12 @@ def go_program(provider: Provider, source: Path, name: str) -> Image:
 
 
 def _compiled(source: Path, name: str) -> Image:
-    with tempfile.TemporaryDirectory() as work:
+    # In the cache: that is what a compiler in a container sees.
+    with tempfile.TemporaryDirectory(dir=cache.folder("images")) as work:
         program = Path(work) / name
-        argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"]
         # Without C the program is static, and so needs nothing else in its image.
-        static = {"CGO_ENABLED": "0"}
-        run([*argv, "-o", str(program), "."], cwd=source, env=static, timeout=300)
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(program), "."]
+        compiler().build(f"building {name}", flags, source)
         tag = cache.digest([program.read_bytes()])
         image = Image(f"localhost/{name}:{tag}", cache.folder("images") / f"{name}-{tag}.tar")
         if not image.archive.exists():

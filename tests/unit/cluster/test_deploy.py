@@ -1,13 +1,13 @@
 """What the chart is told about a cluster, and the command line around it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from tests.cluster import binaries, cli, packages
+from tests.cluster import cli, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
+from tests.unit.journal import postgres
 
 
 @dataclass
@@ -68,29 +68,25 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
         packages.ensure(["ip", "ctr", "containerd"])
 
 
-def test_a_missing_go_is_explained(monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(ClusterError, match="go is missing"):
-        binaries.go_version()
+def test_a_missing_postgresql_is_explained(monkeypatch):
+    monkeypatch.setattr(packages, "missing", list)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ClusterError, match=r"PostgreSQL 15 or later.*apt-get install postgresql"):
+        postgres.programs()
 
 
-@pytest.mark.parametrize("version", ["go1.26.0", "go1.27rc1", "go1.30.2"])
-def test_go_is_new_enough(monkeypatch, version):
-    _pretend(monkeypatch, version)
-    assert binaries.go_version() == version
+def test_the_newest_postgresql_of_debian_is_taken_or_that_in_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert packages.postgres_folder(tmp_path) is None
+    for name in ("13/bin", "path"):
+        _program(tmp_path / name / "initdb")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert packages.postgres_folder(tmp_path) == tmp_path / "path"
+    for name in ("15/bin", "17/bin"):
+        _program(tmp_path / name / "initdb")
+    assert packages.postgres_folder(tmp_path) == tmp_path / "17/bin"
 
 
-@pytest.mark.parametrize("version", ["go1.25.9", "go1.9"])
-def test_an_old_go_is_refused(monkeypatch, version):
-    _pretend(monkeypatch, version)
-    with pytest.raises(ClusterError, match="is too old"):
-        binaries.go_version()
-
-
-def _pretend(monkeypatch, version):
-    @dataclass
-    class Result:
-        stdout: str
-
-    monkeypatch.setattr("shutil.which", lambda *_, **__: str(Path("/usr/bin/go")))
-    monkeypatch.setattr(binaries, "run", lambda *_, **__: Result(f"{version}\n"))
+def _program(path):
+    path.parent.mkdir(parents=True)
+    path.touch(mode=0o755)

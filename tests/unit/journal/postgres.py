@@ -1,4 +1,4 @@
-"""A PostgreSQL server of Debian's package, in a folder of its own, reached by a socket."""
+"""A PostgreSQL server in a folder of its own, reached by a socket."""
 
 import os
 import pwd
@@ -10,13 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import packages
+from tests.cluster.errors import ClusterError
 
 _PORT = "54555"
 
 
 def programs() -> Path:
-    """The folder of the newest server's programs; installed if need be, or said what to do."""
-    packages.ensure(["postgres"])
+    """The folder of the newest server's programs, installed if need be.
+
+    Raises:
+        ClusterError: there is none, and it cannot be installed from here.
+    """
+    try:
+        packages.ensure(["postgres"])
+    except ClusterError as error:
+        raise ClusterError(
+            f"the journal's tests need the server of PostgreSQL {packages.POSTGRES_VERSION} or"
+            f" later: its initdb and pg_ctl in Debian's folder or in PATH. {error}"
+        ) from error
     found = packages.postgres_folder()
     assert found is not None, "ensured above"
     return found

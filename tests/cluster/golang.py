@@ -1,0 +1,167 @@
+"""The Go compiler: the machine's own or, without one that is new enough, that of a container."""
+
+import functools
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.cluster import docker
+from tests.cluster.cache import cache_dir, folder
+from tests.cluster.commands import run, run_visibly
+from tests.cluster.errors import ClusterError
+
+VERSION = (1, 26)
+IMAGE = f"golang:{VERSION[0]}.{VERSION[1]}"
+# Whose `go` line says what is needed.
+_MODULE = Path(__file__).parent / "hyperkube"
+
+_PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_GO_SETTINGS = ("GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB")
+_AUTHORITIES = ("GIT_SSL_CAINFO", "SSL_CERT_DIR", "SSL_CERT_FILE")
+_HANDED_ON = (
+    *_AUTHORITIES,
+    *_GO_SETTINGS,
+    *_PROXIES,
+    *(name.lower() for name in _PROXIES),
+)
+# Where Go calls an architecture otherwise than the kernel does.
+_ARCHITECTURES = {"aarch64": "arm64", "armv7l": "arm", "i686": "386", "x86_64": "amd64"}
+
+
+class Compiler(Protocol):
+    """Builds programs for this machine, without C."""
+
+    @property
+    def version(self) -> str:
+        """As Go says it."""
+
+    def build(self, task: str, arguments: Sequence[str], module: Path) -> None:
+        """Run `go build` in a module's folder; what it writes goes into the cache."""
+
+    def install(self, task: str, arguments: Sequence[str], program: Path) -> None:
+        """Run `go install`, and leave the program of that name in that folder of the cache."""
+
+
+@functools.cache
+def compiler() -> Compiler:
+    """The one that works here; the machine's own comes first, because it is the quicker one.
+
+    Raises:
+        ClusterError: there is neither Go nor a Docker engine.
+    """
+    try:
+        return _Own(_own_version())
+    except ClusterError as error:
+        lacking = docker.unavailable()
+        if lacking is None:
+            return _Contained.started()
+        raise ClusterError(
+            f"{error} Or install Docker, whose engine then does it in a container: {lacking}."
+        ) from error
+
+
+def _own_version() -> str:
+    advice = f"Install Go {VERSION[0]}.{VERSION[1]} or later"
+    if shutil.which("go") is None:
+        raise ClusterError(f"go is missing: it builds the cluster's programs. {advice}.")
+    try:
+        found = run(["go", "env", "GOVERSION"], cwd=_MODULE, env=_own_environment())
+    except ClusterError as error:
+        # An older one that may fetch another, and could not.
+        raise ClusterError(f"go does not work here: {error}\n{advice}.") from error
+    version = found.stdout.strip()
+    numbers = version.removeprefix("go").split(".")
+    if (int(numbers[0]), int(numbers[1].split("rc")[0])) < VERSION:
+        raise ClusterError(f"{version} is too old. {advice}, or set GOTOOLCHAIN=auto.")
+    return version
+
+
+def _own_environment(**extra: str) -> dict[str, str]:
+    """Go works as the machine's own architecture, whatever somebody builds for otherwise."""
+    cleared = {name: "" for name in ("GOOS", "GOARCH", "GOFLAGS") if name in os.environ}
+    return {**cleared, "CGO_ENABLED": "0", **extra}
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    version: str
+
+    def build(self, task: str, arguments: Sequence[str], module: Path) -> None:
+        run_visibly(task, ["go", "build", *arguments], cwd=module, env=_own_environment())
+
+    def install(self, task: str, arguments: Sequence[str], program: Path) -> None:
+        environment = _own_environment(GOBIN=str(program.parent))
+        run_visibly(task, ["go", "install", *arguments], env=environment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contained:
+    """Go in a container that is gone afterwards; the cache has the same path inside as outside."""
+
+    version: str
+
+    @classmethod
+    def started(cls) -> "_Contained":
+        """Fetch the image, unless it is there, and ask it."""
+        if run(["docker", "image", "inspect", IMAGE], check=False).returncode != 0:
+            run_visibly(f"fetching {IMAGE}, which has Go", ["docker", "pull", IMAGE])
+        return cls(run(_contained(["env", "GOVERSION"], _MODULE)).stdout.strip())
+
+    def build(self, task: str, arguments: Sequence[str], module: Path) -> None:
+        run_visibly(task, _contained(["build", *arguments], module))
+
+    def install(self, task: str, arguments: Sequence[str], program: Path) -> None:
+        run_visibly(task, _contained(["install", *arguments], _MODULE))
+        # With GOBIN Go would refuse to build for another system, as from Docker's for a Mac, and
+        # without it such programs are in a folder below.
+        found = next((folder("go") / "bin").rglob(program.name), None)
+        if found is None:
+            raise ClusterError(f"the container built no {program.name}")
+        found.replace(program)
+
+
+def _contained(arguments: Sequence[str], module: Path) -> list[str]:
+    """The command that runs Go in a container, as this user, on the cache and one module."""
+    home = folder("go")
+    machine = platform.machine().lower()
+    settings = {
+        "CGO_ENABLED": "0",
+        "GOARCH": _ARCHITECTURES.get(machine, machine),
+        "GOCACHE": f"{home}/build",
+        # Else not even their owner can delete the modules.
+        "GOFLAGS": "-modcacherw",
+        "GOOS": platform.system().lower(),
+        "GOPATH": str(home),
+        # A module may need a later patch than an image that was fetched long ago.
+        "GOTOOLCHAIN": "auto",
+        "HOME": str(home),
+    }
+    options = [f"--env={name}={value}" for name, value in settings.items()]
+    # By their names only: the address of a proxy may hold a password.
+    options += [f"--env={name}" for name in _HANDED_ON if os.environ.get(name)]
+    options += [_mount(cache_dir()), _mount(module, readonly=True)]
+    options += [_mount(path, readonly=True) for path in _authorities()]
+    # A proxy may listen on the machine's loopback.
+    options += ["--network=host"]
+    # Else SELinux keeps the container from the mounted folders, or they would have to be labelled.
+    options += ["--security-opt=label=disable"]
+    options += [f"--user={docker.user()}", f"--workdir={module}"]
+    return ["docker", "run", "--rm", "--init", *options, IMAGE, "go", *arguments]
+
+
+def _mount(path: Path, *, readonly: bool = False) -> str:
+    # Docker Desktop shares folders by their real names.
+    mount = f"--mount=type=bind,source={path.resolve()},target={path}"
+    return f"{mount},readonly" if readonly else mount
+
+
+def _authorities() -> Iterator[Path]:
+    """The files and folders of certificates that the environment names."""
+    named = [part for name in _AUTHORITIES for part in os.environ.get(name, "").split(":")]
+    for path in map(Path, sorted(set(named) - {""})):
+        if path.is_absolute() and path.exists():
+            yield path

@@ -1,0 +1,3 @@
+"""What all runs of the tests have."""
+
+pytest_plugins = ["tests.support.left_out"]
