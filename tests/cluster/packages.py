@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from tests.cluster.cache import locked
 from tests.cluster.commands import environment, run, run_visibly
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
@@ -78,6 +79,15 @@ def ensure(programs: Iterable[str]) -> None:
         raise ClusterError(
             f"missing: {', '.join(lacking)}. Install (names of Debian's packages): {how}"
         )
+    # The workers of one test run may come at the same time, and apt-get waits for nobody.
+    with locked("packages"):
+        if missing(wanted):
+            _install(names)
+    if still := missing(wanted):
+        raise ClusterError(f"{how} did not bring: {', '.join(still)}")
+
+
+def _install(names: Sequence[str]) -> None:
     say(f"installing packages: {' '.join(names)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *names]
@@ -89,5 +99,3 @@ def ensure(programs: Iterable[str]) -> None:
         # Old lists name versions that the mirror no longer has.
         run_visibly("apt-get update", ["apt-get", "update"], env=quiet)
         run_visibly("apt-get install", install, env=quiet)
-    if still := missing(wanted):
-        raise ClusterError(f"{how} did not bring: {', '.join(still)}")

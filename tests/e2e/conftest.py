@@ -28,7 +28,6 @@ _TIMEOUT = 900
 _FIRST = (
     "test_store.py",
     "test_recorder.py",
-    "test_chaos.py",
     "test_journal.py",
     "test_logs.py",
     "test_schedules.py",

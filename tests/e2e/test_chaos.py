@@ -117,17 +117,21 @@ def crash(release: Release) -> str:
     return old
 
 
-def started_at(release: Release, old: str) -> datetime:
-    """Wait until the container of another operator runs; returns since when."""
+def ready_since(release: Release, old: str) -> datetime:
+    """Wait until there is another operator, and it is ready; returns since when it is.
+
+    Until then it is Python that starts, which takes seconds of its own while other tests run.
+    """
 
     def look() -> str:
         name = release.pod("operator")
         assert name != old, "there is no other yet"
-        (container,) = release.kubectl.json("get", "pod", name)["status"]["containerStatuses"]
-        return str(container["state"]["running"]["startedAt"])
+        conditions = release.kubectl.json("get", "pod", name)["status"]["conditions"]
+        ready = next(item for item in conditions if item["type"] == "Ready")
+        return str(ready["lastTransitionTime"]) if ready["status"] == "True" else ""
 
     found = until(
-        look, what="the operator runs", seconds=90, ignoring=(AssertionError, KeyError, ValueError)
+        look, what="the operator is ready", seconds=90, ignoring=(AssertionError, StopIteration)
     )
     return datetime.fromisoformat(found)
 
@@ -154,7 +158,7 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
         probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
         for _ in range(share - moment):
             chaos.once()
-        since = started_at(release, old)
+        since = ready_since(release, old)
         delays.append((trial_made_at(job_watch, probe) - since).total_seconds())
     return delays
 

@@ -88,8 +88,10 @@ def test_odd_lines_of_a_job_class(rest: Rest, kubectl: Kubectl):
 def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(ODD, die=True, attempts=1)
     rest.wait_state(job_id, "error")
-    start, end = whole(rest, kubectl, job_id)
+    # The interpreter says in between where it was.
+    start, fatal, *_, end = whole(rest, kubectl, job_id)
     assert start == "start execution"
+    assert fatal == "Fatal Python error: Segmentation fault"
     assert end.startswith("done execution with [error]")
     assert "exit code 139" in end
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -143,8 +144,18 @@ def store_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/journal.db"
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a store with empty tables is, once a test has made it."""
+    return tmp_path_factory.mktemp("store") / "journal.db"
+
+
 @pytest.fixture
-async def writer(store_url: str) -> AsyncIterator[Writer]:
+async def writer(store_url: str, empty_store: Path) -> AsyncIterator[Writer]:
+    # Copied, because to make the tables takes longer than most of the tests.
+    if not empty_store.exists():  # noqa: ASYNC240  # a file of this machine
+        await (await Writer.open(f"sqlite:///{empty_store}")).close()
+    shutil.copyfile(empty_store, store_url.removeprefix("sqlite:///"))
     opened = await Writer.open(store_url)
     yield opened
     await opened.close()

@@ -142,6 +142,7 @@ async def let_go(api: RunningApi, left: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timeout(120)
 async def test_the_unplugged_are_let_go_and_the_stalled_are_not(
     kube: FakeKube,
     writer: Any,

@@ -68,6 +68,20 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
         packages.ensure(["ip", "ctr", "containerd"])
 
 
+def test_what_another_process_has_installed_meanwhile_is_not_installed_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
+    looks = [["ctr"], [], []]
+    installed = []
+    monkeypatch.setattr(packages, "missing", lambda _: looks.pop(0))
+    monkeypatch.setattr(packages, "_install", installed.append)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda name, **_: name)
+    packages.ensure(["ctr"])
+    looks += [["ctr"], ["ctr"], []]
+    packages.ensure(["ctr"])
+    assert installed == [["containerd"]]
+
+
 def test_a_missing_postgresql_is_explained(monkeypatch):
     monkeypatch.setattr(packages, "missing", list)
     monkeypatch.setattr("os.geteuid", lambda: 1000)

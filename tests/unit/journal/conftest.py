@@ -48,6 +48,24 @@ def postgres_url(place: str) -> str:
     return f"postgresql+psycopg://core4@/{name}?{place}"
 
 
+@pytest.fixture(scope="session")
+def postgres_database(postgres_server: str) -> str:
+    """The URL of the database that tests have one after the other."""
+    return postgres_url(postgres_server)
+
+
+def emptied(url: str) -> str:
+    """A database as if it were new: to make one and to delete it takes longer than most tests."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return url
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/journal.db"
@@ -58,7 +76,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One suite over both stores."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/journal.db"
-    return postgres_url(request.getfixturevalue("postgres_server"))
+    return emptied(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture

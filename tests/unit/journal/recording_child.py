@@ -1,6 +1,7 @@
 """A recorder in a process of its own, for tests that kill or stop it.
 
 Usage: recording_child.py <URL of the API server> <namespace> <URL of the store> <identity>
+    [<seconds that its Lease lasts> <seconds between renewals>]
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import sys
 
 from kubernetes.aio.client import Configuration
 
-from corejob_journal.recorder.membership import Membership
+from corejob_journal.recorder import membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Writer
@@ -21,10 +22,13 @@ async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
     configuration.host = cluster
     writer = await Writer.open(store)
     async with Kube(configuration, user_agent="test") as kube:
-        membership = Membership(kube, namespace, identity, alone=False, now=system_clock)
-        await Supervisor(kube, namespace, writer, Metrics(), membership=membership).start()
+        member = membership.Membership(kube, namespace, identity, alone=False, now=system_clock)
+        await Supervisor(kube, namespace, writer, Metrics(), membership=member).start()
         print("recording", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
 
-asyncio.run(main(*sys.argv[1:]))
+given, lease = sys.argv[1:5], [float(word) for word in sys.argv[5:]]
+if lease:
+    membership.DURATION_S, membership.RENEW_S = lease
+asyncio.run(main(*given))

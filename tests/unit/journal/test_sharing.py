@@ -32,6 +32,8 @@ CHILD = Path(__file__).with_name("recording_child.py")
 A, B, C = "recorder-a", "recorder-b", "recorder-c"
 JOBS = [f"6743{number:020x}" for number in range(12)]
 TAKE_OVER_SECONDS = 15.0
+QUICK_S = 0.3
+SHORT_LEASE = (2.0, QUICK_S)
 
 
 # --- shares -----------------------------------------------------------------------------------
@@ -95,11 +97,12 @@ async def check(cluster: FakeCluster, recorder: Recorder, last: int) -> None:
 
 
 @asynccontextmanager
-async def child(cluster: FakeCluster, url: str, identity: str) -> AsyncIterator[Process]:
+async def child(
+    cluster: FakeCluster, url: str, identity: str, lease: tuple[float, ...] = ()
+) -> AsyncIterator[Process]:
     """A recorder in a process of its own; killed at the end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CHILD), cluster.url, NAMESPACE, url, identity, stdout=PIPE
-    )
+    given = (cluster.url, NAMESPACE, url, identity, *map(str, lease))
+    process = await asyncio.create_subprocess_exec(sys.executable, str(CHILD), *given, stdout=PIPE)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(2 * DEADLINE):
@@ -120,8 +123,9 @@ async def pods(cluster: FakeCluster) -> None:
 
 @pytest.mark.usefixtures("pods")
 async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
-    cluster: FakeCluster, store_url: str
+    cluster: FakeCluster, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(membership, "RENEW_S", QUICK_S)
     await begin(cluster)
     async with recorder_on(cluster, store_url, A) as first:
         await until(lambda: share(first) == len(JOBS))
@@ -141,13 +145,15 @@ async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
         await check(cluster, first, 60)
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.usefixtures("pods")
 async def test_one_that_is_killed_is_replaced_within_15_seconds(
-    cluster: FakeCluster, store_url: str
+    cluster: FakeCluster, postgres_server: str
 ) -> None:
+    url = postgres_url(postgres_server)
     await begin(cluster)
-    async with recorder_on(cluster, store_url, A) as first:
-        async with child(cluster, store_url, B) as process:
+    async with recorder_on(cluster, url, A) as first:
+        async with child(cluster, url, B) as process:
             await until(lambda: 0 < share(first) < len(JOBS))
             await write(cluster, 1, 30)
             for job_id in JOBS:
@@ -169,6 +175,7 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
     cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "DURATION_S", 3600.0)
+    monkeypatch.setattr(membership, "RENEW_S", QUICK_S)
     await begin(cluster)
     async with recorder_on(cluster, sqlite_url, A) as first:
         async with child(cluster, sqlite_url, B):
@@ -180,14 +187,17 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
         await check(cluster, first, 5)
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.usefixtures("pods")
 async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
-    cluster: FakeCluster, store_url: str
+    cluster: FakeCluster, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in zip(("DURATION_S", "RENEW_S"), SHORT_LEASE, strict=True):
+        monkeypatch.setattr(membership, name, value)
     await begin(cluster)
     async with (
         recorder_on(cluster, store_url, A) as first,
-        child(cluster, store_url, B) as process,
+        child(cluster, store_url, B, SHORT_LEASE) as process,
     ):
         await until(lambda: 0 < share(first) < len(JOBS))
         await write(cluster, 1, 30)

@@ -1,0 +1,28 @@
+"""A unit test that takes long hangs: its time is short. One that may take more is marked so."""
+
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+# Far more than any needs: the machine may be busy.
+_TIMEOUT = 60
+# The first test of these pays for PostgreSQL's package or for building helm.
+_INSTALLING = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            seconds = _INSTALLING if _may_install(item) else _TIMEOUT
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
+def _may_install(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    fixtures = getattr(item, "fixturenames", ())
+    return (
+        parameters.get("store_url") == "postgresql"
+        or "postgres_server" in fixtures
+        or "helm" in fixtures
+    )

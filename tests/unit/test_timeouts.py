@@ -1,0 +1,21 @@
+"""How long a unit test may take."""
+
+import pytest
+
+
+def seconds(request):
+    return request.node.get_closest_marker("timeout").args[0]
+
+
+def test_a_unit_test_has_a_minute(request):
+    assert seconds(request) == 60
+
+
+@pytest.mark.timeout(7)
+def test_what_a_test_says_itself_stays(request):
+    assert seconds(request) == 7
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"])
+def test_one_that_may_have_to_install_something_has_longer(request, store_url):
+    assert seconds(request) > 60
