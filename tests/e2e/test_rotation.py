@@ -30,7 +30,7 @@ SMALL = {
     "containerLogMonitorInterval": "3s",
 }
 # 2 MB/s each of two: six times the limit at each of the kubelet's looks.
-RATE, SIZE, SECONDS = 2000, 1000, 20
+RATE, SIZE, SECONDS = 2000, 1000, 15
 FILLING = "x" * (SIZE - 10)
 WIDTH = 6
 STALL_SECONDS = 12

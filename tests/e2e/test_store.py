@@ -30,11 +30,11 @@ pytestmark = pytest.mark.cluster
 SECRET = "journal-store"
 RECORDER = "core4-recorder"
 RATE = 20
-SECONDS = 25
+SECONDS = 20
 WHOLE = list(range(1, RATE * SECONDS + 1))
 AWAY_SECONDS = 20
 TAKE_OVER_SECONDS = 15
-JOBS = 5
+JOBS = 4
 VOLUME_MIB = 24
 ORDER: dict[str, Any] = {"qual_name": SEGMENT, "args": {"segment": 1}}
 # A recorder that waits for the store tries it every two seconds.
