@@ -62,8 +62,7 @@ class Commits:
         self._closing = True
         self._news.set()
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await tasks.cancel(self._watch)
         if self._task is not None:
             await tasks.finish(self._task, within=within)
 
