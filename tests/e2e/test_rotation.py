@@ -23,7 +23,6 @@ from tests.support.waiting import let_pass, until
 pytestmark = [pytest.mark.cluster, pytest.mark.local, pytest.mark.alone]
 
 RECORDER = "core4-recorder"
-MIB = 2**20
 SMALL = {
     "containerLogMaxFiles": 2,
     "containerLogMaxSize": "1Mi",

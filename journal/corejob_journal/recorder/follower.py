@@ -180,8 +180,7 @@ class Follower:
         try:
             await asyncio.wait({self._reading})
         finally:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await tasks.cancel(self._reading)
         if self._failure is not None:
             raise self._failure
         if self._reading.cancelled():

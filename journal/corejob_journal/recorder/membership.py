@@ -9,7 +9,6 @@ hold different views for a moment. The store's tokens make that harmless (docs/j
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -117,9 +116,7 @@ class Membership:
             else:
                 self._note(members)
                 self._joined.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_S):
-                    await self._news.wait()
+            await tasks.wait(self._news, RENEW_S)
 
     def _note(self, members: frozenset[str]) -> None:
         if members == self._members:
