@@ -77,7 +77,6 @@ echo '["no", "object"]'
 echo ''
 echo 'tab	and	ünïcode'
 printf '\377bad\n'
-printf 'no line end'
 """
 
 
@@ -99,8 +98,28 @@ def test_plain_lines_and_json_lines_with_levels(rest: Rest, kubectl: Kubectl, im
         ("INFO", ""),
         ("INFO", "tab\tand\tünïcode"),
         ("INFO", "\\xffbad"),
-        ("INFO", "no line end"),
     ]
+
+
+HALF = r"""
+printf 'no line end'
+exec >&-
+echo ', to stderr' >&2
+echo 'the last' >&2
+"""
+
+
+def test_a_text_without_a_line_end_beside_the_other_stream(
+    rest: Rest, kubectl: Kubectl, image: str
+):
+    job_id = rest.enqueue(shell(rest, kubectl, image, "Half", HALF))
+    rest.wait_state(job_id, "complete")
+    # The kubelet makes one line of it and what follows it in the file; nothing is missing.
+    assert [text for _, text in lines(rest, job_id)] in (
+        ["no line end, to stderr", "the last"],
+        [", to stderr", "no line endthe last"],
+        [", to stderr", "the last", "no line end"],
+    )
 
 
 def test_the_exit_code_decides(rest: Rest, kubectl: Kubectl, image: str):
