@@ -111,10 +111,10 @@ class Claims:
                 pass
             try:
                 return await self._take_over(name, job_id, fingerprint, heir_of)
-            except NotFoundError:
-                continue  # it went just now
-            except ConflictError:
-                raise TakenError from None  # somebody else took it over
+            except (NotFoundError, ConflictError):
+                # It went just now, or somebody else took it over, or all that has changed is that
+                # its CoreJob became its owner (`bequeath`): what there is now decides.
+                continue
         raise TakenError
 
     async def _take_over(

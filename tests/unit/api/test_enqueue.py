@@ -214,6 +214,23 @@ async def test_a_claim_of_nobodys_job_holds_for_seconds(
     assert (await post(client, {"n": 1})).status_code == 200
 
 
+async def test_a_claim_that_changes_while_it_is_taken_over_is_looked_at_again(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    """The CoreJob becomes its owner in the background: perhaps not before another job takes it."""
+    await kube.put("leases", claim(kube, ids.new_id(clock.from_epoch(1_700_000_000)), age=11))
+    changed: list[str] = []
+
+    def change(method: str, plural: str, name: str) -> None:
+        if (method, plural) == ("PUT", "leases") and not changed:
+            kube.objects[plural][name]["metadata"]["resourceVersion"] = "7"
+            changed.append(name)
+
+    kube.hook = change
+    assert (await post(client, {"n": 1})).status_code == 200
+    assert changed
+
+
 async def test_the_sweep_deletes_what_nobody_needs(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
 ) -> None:
