@@ -239,12 +239,21 @@ def observe(job: JobChild | None, pods: Sequence[PodChild], *, now: datetime) ->
     if pod.over:
         return _ended(job, pod, now)
     if pod.started_at is not None:
-        message = "the pod is being deleted" if pod.deleting else None
-        reason = Reason.TERMINATING if pod.deleting else Reason.RUNNING
+        reason, message = _while_it_runs(pod, now)
         return Observation(
             Phase.RUNNING, reason, message, started_at=pod.started_at, node=pod.node, pod=pod.name
         )
     return _starting(job, pod, now)
+
+
+def _while_it_runs(pod: PodChild, now: datetime) -> tuple[Reason, str | None]:
+    """Reason and message; of a disruption at once, for its pod may be gone when we look again."""
+    if not pod.deleting:
+        return Reason.RUNNING, None
+    if pod.disruption:
+        told = _disrupted(pod, now)
+        return told.reason, told.message
+    return Reason.TERMINATING, "the pod is being deleted"
 
 
 def _without_pod(job: JobChild | None, now: datetime) -> Observation:

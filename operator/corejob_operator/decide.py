@@ -30,6 +30,10 @@ STARTED: Final = frozenset(
 """Reasons that are only written once the trial's Job exists: gone then means deleted by hand."""
 
 
+DISRUPTED: Final = frozenset({Reason.EVICTED, Reason.NODE_LOST})
+"""Reasons of a trial that runs again."""
+
+
 @dataclass(frozen=True, slots=True)
 class CreateTrial:
     """Create the Job of a trial."""
@@ -318,6 +322,7 @@ def _running(seen: Situation) -> Decision:
             ended_at=now,
         )
     if observed.phase is Phase.ENDED:
+        observed = _as_seen_before(job.status, observed)
         return Decision(_removed(job, machine.finish(job, observed, now), now), queue="absent")
     status = replace(
         job.status, reason=str(observed.reason), message=observed.message, node=observed.node
@@ -327,6 +332,13 @@ def _running(seen: Situation) -> Decision:
     if job.stop:
         return _stopping(seen, status)
     return _overdue(seen, _followed(job, _removed(job, status, now)))
+
+
+def _as_seen_before(status: Status, observed: Observation) -> Observation:
+    """Of a disruption whose pod is gone the Job tells less than the pod did as it went."""
+    if observed.pod is None and observed.outcome is State.PENDING and status.reason in DISRUPTED:
+        return replace(observed, reason=Reason(str(status.reason)), message=status.message)
+    return observed
 
 
 def _removed(job: CoreJob, status: Status, now: datetime) -> Status:

@@ -101,6 +101,20 @@ def test_a_disruption_costs_no_attempt(reason: str) -> None:
     assert decision.status.query_time is None
 
 
+def test_a_disruption_is_told_as_its_pod_goes_and_still_when_that_is_gone() -> None:
+    eviction = condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")
+    job = running()
+    goes = look(job, **runs(deleting=True, conditions=[eviction]))
+    told = ("Evicted", "EvictionByEvictionAPI: drained")
+    assert (goes.status.state, goes.status.reason, goes.status.message) == (State.RUNNING, *told)
+
+    failed = child(conditions=[condition("Failed", "PodFailurePolicy", "rule 0")])
+    gone = look(with_status(job, goes), jobs=[failed]).status
+    assert (gone.state, gone.reason, gone.message) == (State.PENDING, *told)
+    unseen = look(job, jobs=[failed]).status
+    assert (unseen.state, unseen.reason, unseen.message) == (State.PENDING, "NodeLost", "rule 0")
+
+
 @pytest.mark.parametrize(
     ("jobs", "pods", "reason"),
     [
