@@ -172,7 +172,7 @@ class LocalCluster:
         else:
             say(f"{'restarting' if recorded else 'starting'} {component.name}")
         # The kernel may close the sockets of a process a moment after its end.
-        if not processes.wait(lambda: not network.ports_in_use(component.ports), 5):
+        if not processes.wait(lambda: not network.ports_in_use(component.ports), 30):
             used = network.ports_in_use(component.ports)
             raise ClusterError(f"{component.name} needs ports that are in use: {used}")
         log = self._log(component.name)

@@ -16,6 +16,8 @@ from tests.cluster.output import tail
 
 _PROC = Path("/proc")
 _TICK = 0.05
+# A killed process with much memory takes its time on a busy machine.
+_DYING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def wait(
 def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
     """End processes: asked first, made to after that time."""
     starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _DYING_S)):
         for pid in _still(starts):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -135,12 +137,12 @@ def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
 
 
 def kill(pids: Iterable[int]) -> None:
-    """End processes at once."""
+    """End processes at once, and wait until they are gone."""
     starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
     for pid in _still(starts):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait(lambda: not list(_still(starts)), 5.0)
+    wait(lambda: not list(_still(starts)), _DYING_S)
 
 
 def _still(starts: dict[int, int]) -> Iterator[int]:
