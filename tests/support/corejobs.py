@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.cluster.errors import ClusterError
 from tests.support.kubectl import Kubectl
 from tests.support.waiting import until
 
@@ -24,6 +25,8 @@ _SAME_TIMES = (
     ("killedTime", "killed_at"),
     ("inactiveTime", "inactive_at"),
 )
+# Who asks again and again may well be told once that the API server did not answer in time.
+_BUSY = (ClusterError,)
 _SECONDS = len("2026-01-01T00:00:00")
 
 
@@ -33,13 +36,14 @@ def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
     return found
 
 
-def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 60) -> dict[str, Any]:
+def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 120) -> dict[str, Any]:
     """Wait until a CoreJob is in a state; returns its status."""
     return until(
         lambda: status(kubectl, name),
         lambda seen: seen.get("state") == state,
         what=f"corejob {name} is {state}",
         seconds=seconds,
+        ignoring=_BUSY,
     )
 
 
@@ -56,9 +60,16 @@ def pod_name(kubectl: Kubectl, name: str) -> str:
     return only
 
 
-def wait_no_pod(kubectl: Kubectl, name: str) -> None:
-    """Wait until nothing runs for a CoreJob any more."""
-    until(lambda: pods(kubectl, name), lambda left: not left, what=f"the pods of {name} are gone")
+def wait_no_pod(kubectl: Kubectl, *names: str) -> None:
+    """Wait until nothing runs for these CoreJobs any more."""
+    selector = f"core4.io/corejob in ({','.join(names)})"
+    until(
+        lambda: kubectl("get", "pods", "-l", selector, "-o", "name"),
+        lambda left: not left,
+        what=f"the pods of {', '.join(names)} are gone",
+        seconds=120,
+        ignoring=_BUSY,
+    )
 
 
 def events(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
@@ -78,6 +89,7 @@ def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str
         lambda: events(kubectl, name),
         lambda seen: any(fits(event) for event in seen),
         what=f"an Event {reason} of state {state} on {name}",
+        ignoring=_BUSY,
     )
     return next(event for event in found if fits(event))
 

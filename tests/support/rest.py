@@ -160,7 +160,7 @@ class Rest:
         accept: Callable[[dict[str, Any]], bool],
         *,
         what: str,
-        seconds: float = 60,
+        seconds: float = 120,
     ) -> dict[str, Any]:
         """Wait until a job's document is accepted."""
         return until(
@@ -171,7 +171,7 @@ class Rest:
             ignoring=(requests.ConnectionError,),
         )
 
-    def wait_state(self, job_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_state(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
         """Wait until a job is in one of the states."""
         return self.wait(
             job_id,
@@ -180,9 +180,18 @@ class Rest:
             seconds=seconds,
         )
 
-    def wait_journaled(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_journaled(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
         """Wait until a job has left the queue."""
         return self.wait(job_id, lambda doc: bool(doc["journal"]), what="is past", seconds=seconds)
+
+    def wait_known(self, job_id: str) -> dict[str, Any]:
+        """Wait until the service has heard of a job that was made by kubectl; its document."""
+        until(
+            lambda: self.call("GET", f"job/{job_id}").status_code,
+            lambda status: status == 200,
+            what=f"job {job_id} is known",
+        )
+        return self.detail(job_id)
 
     def wait_listed(self, qual_name: str) -> None:
         """Wait until a new template has come into the catalogue."""
@@ -191,12 +200,18 @@ class Rest:
             what=f"{qual_name} is in the catalogue",
         )
 
-    def empty_queue(self, seconds: float = 90) -> None:
-        """Kill and remove all jobs, and wait until none is left."""
-        until(self._remove_all, lambda rows: not rows, what="the queue is empty", seconds=seconds)
+    def empty_queue(self, seconds: float = 120, *, but: str = "") -> None:
+        """Kill and remove all jobs, and wait until none is left, but for the one of that id."""
+        until(
+            lambda: self._remove_all(but),
+            lambda rows: not rows,
+            what="the queue is empty",
+            seconds=seconds,
+            ignoring=(requests.ConnectionError,),
+        )
 
-    def _remove_all(self) -> list[dict[str, Any]]:
-        rows = self.queue()
+    def _remove_all(self, but: str) -> list[dict[str, Any]]:
+        rows = [row for row in self.queue() if row["_id"] != but]
         for row in rows:
             if not row["flag"]["removed"]:
                 for action in ("kill", "remove"):

@@ -14,7 +14,7 @@ def until(
     accept: Callable[[T], bool] = bool,
     *,
     what: str,
-    seconds: float = 30,
+    seconds: float = 60,
     every: float = _TICK,
     ignoring: tuple[type[Exception], ...] = (),
 ) -> T:
