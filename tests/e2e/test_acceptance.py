@@ -23,6 +23,7 @@ pytestmark = pytest.mark.cluster
 
 LINES = [f"line {number} of 300" for number in range(1, 301)]
 START = "start execution"
+REMOVED = "removed"
 
 # The slow ones, which run at once: name, job, arguments.
 JOBS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -32,6 +33,8 @@ JOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "always deferring": (DEFERRING, {"defer_time": 3, "defer_max": 20}),
     "deferring twice": (DEFERRING, {"defer_time": 3, "times": 2}),
     "raising": (FAILING, {"message": "once"}),
+    # As long as the longest of the others: so much time there is to remove it while it runs.
+    REMOVED: (SLEEPY, {"sleep": 25}),
 }
 
 
@@ -51,13 +54,16 @@ class Life:
 def lives(rest: Rest) -> dict[str, Life]:
     """All of `JOBS`, from the enqueue to the close of their streams."""
     with ThreadPoolExecutor(len(JOBS)) as pool:
-        found = pool.map(lambda job: _life(rest, *job), JOBS.values())
+        found = pool.map(lambda name: _life(rest, name), JOBS)
         return dict(zip(JOBS, found, strict=True))
 
 
-def _life(rest: Rest, qual_name: str, args: dict[str, Any]) -> Life:
+def _life(rest: Rest, name: str) -> Life:
+    qual_name, args = JOBS[name]
     with rest.run(qual_name, **args) as stream:
-        stream.to_close(180)
+        if name == REMOVED:
+            rest.remove(stream.state("running")["_id"])
+        stream.to_close(300)
     return Life(stream, rest.detail(stream.frames[0].data["_id"]))
 
 
@@ -88,7 +94,8 @@ def test_3_a_kill_is_seen_by_followers(rest: Rest):
 
 
 def test_4_a_killed_job_starts_over(rest: Rest):
-    with rest.run(BURST_SLEEP_BURST, count=300, sleep=20) as stream:
+    # The kill comes in the sleep, however late that is: it is the first trial's only.
+    with rest.run(BURST_SLEEP_BURST, count=300, sleep=600) as stream:
         old = stream.state("running")["_id"]
         stream.line("line 300 of 600")
         rest.kill(old)
@@ -121,12 +128,12 @@ def test_5_attempts_with_a_pause_between_them(rest: Rest, lives):
 
 def test_6_pages_and_filters_of_the_queue(rest: Rest):
     for number in range(25):
-        rest.enqueue(SEGMENT, segment=number % 3, sleep=100 + number, max_parallel=1)
+        rest.enqueue(SEGMENT, segment=number % 3, sleep=600 + number, max_parallel=1)
     for method, path in (("GET", "job"), ("POST", "job/queue")):
         whole = rest.answer(method, path)
         assert (whole["total_count"], whole["page_count"], whole["count"]) == (25, 3, 10)
         last = rest.answer(method, path, page=2)
-        assert [row["args"]["sleep"] for row in last["data"]] == [120, 121, 122, 123, 124]
+        assert [row["args"]["sleep"] for row in last["data"]] == [620, 621, 622, 623, 624]
         part = rest.answer(method, path, filter={"args.segment": 0})
         assert (part["total_count"], part["page_count"]) == (9, 1)
         assert {row["args"]["segment"] for row in part["data"]} == {0}
@@ -180,14 +187,12 @@ def test_9_a_job_that_raises(lives):
     assert "RuntimeError: once" in last["message"]
 
 
-def test_10_a_running_job_that_is_removed_completes(rest: Rest):
-    with rest.run(SLEEPY, sleep=4) as stream:
-        job_id = stream.state("running")["_id"]
-        rest.remove(job_id)
-        assert rest.detail(job_id)["flag"]["removed"] is True
-        stream.to_close()
-    assert stream.states[-1] == "complete"
-    detail = rest.detail(job_id)
-    assert (detail["state"], detail["journal"]) == ("complete", True)
-    assert detail["removed_at"] is not None
-    assert rest.queue() == []
+def test_10_a_running_job_that_is_removed_completes(rest: Rest, lives):
+    life = lives[REMOVED]
+    flags = [row["flag"]["removed"] for row in life.stream.of("state") if row["state"] == "running"]
+    assert flags[0] is False
+    assert flags[-1] is True
+    assert life.stream.states[-1] == "complete"
+    assert (life.detail["state"], life.detail["journal"]) == ("complete", True)
+    assert life.detail["removed_at"] is not None
+    rest.refused(404, "PUT", f"job/remove/{life.detail['_id']}")

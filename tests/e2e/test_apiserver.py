@@ -30,7 +30,7 @@ def test_an_api_server_that_is_restarted_while_jobs_log(rest: Rest, provider: Pr
     server = processes.StateFile(Layout.default().state).read()["kube-apiserver"]
     # Until it is gone `up` would find it alive, and start no other.
     processes.kill([server.pid])
-    assert not server.alive()
+    assert not server.alive(), "it is still dying"
     provider.up()
     for stream in streams:
         # The same connection as before: only the recorder's were broken.

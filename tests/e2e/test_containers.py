@@ -17,15 +17,18 @@ pytestmark = pytest.mark.cluster
 
 GO_JOB = ROOT / "examples" / "go-job"
 SHELL = "e2e.containers."
+# Of a pod whose last words are waited for, however busy its node is.
+PATIENT = {"terminationGracePeriodSeconds": 60}
 # What the log of a container has: level, message.
 Lines = list[tuple[str, str]]
 
 
-def shell(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
+def shell(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str, **pod: Any) -> str:
     """Make a job of a shell script; returns its name."""
     container = {"name": "any", "image": image, "command": ["sh", "-c", script]}
     qual_name = f"{SHELL}{name}"
-    kubectl.apply(template(qual_name, runtime="container", pod={"containers": [container]}))
+    whole = {"containers": [container], **pod}
+    kubectl.apply(template(qual_name, runtime="container", pod=whole))
     rest.wait_listed(qual_name)
     return qual_name
 
@@ -146,7 +149,8 @@ def test_the_exit_code_decides(rest: Rest, kubectl: Kubectl, image: str):
 
 def test_a_container_that_is_killed(rest: Rest, kubectl: Kubectl, image: str):
     script = "trap 'echo bye; exit 143' TERM; echo waiting; sleep 600 & wait"
-    job_id = rest.enqueue(shell(rest, kubectl, image, "Killed", script))
+    name = shell(rest, kubectl, image, "Killed", script, **PATIENT)
+    job_id = rest.enqueue(name)
     with rest.follow(job_id) as stream:
         stream.line("waiting")
         rest.kill(job_id)
@@ -162,7 +166,9 @@ def primes(provider: Provider, rest: Rest, kubectl: Kubectl) -> str:
     """The name of the job in Go, its image built and its template applied."""
     built = go_program(provider, GO_JOB, "primes")
     document = yaml.safe_load((GO_JOB / "template.yaml").read_text(encoding="utf-8"))
-    document["spec"]["template"]["spec"]["containers"][0]["image"] = built.reference
+    pod = document["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = built.reference
+    pod |= PATIENT
     kubectl.apply(document)
     qual_name: str = document["spec"]["qualName"]
     rest.wait_listed(qual_name)
@@ -181,10 +187,13 @@ def test_the_progress_of_a_go_job(rest: Rest, primes: str):
     with rest.run(primes, limit=100, sleep=600) as stream:
         stream.line("25 primes up to 100")
         seen = stream.wait(
-            lambda frame: frame.event == "state" and frame.data["prog"]["value"] == 1.0,
+            # Its log may be read before the operator has noted that it runs.
+            lambda frame: (
+                frame.event == "state"
+                and (frame.data["state"], frame.data["prog"]["value"]) == ("running", 1.0)
+            ),
             what="its progress",
         ).data
-        assert seen["state"] == "running"
         assert seen["prog"]["message"] == "25 primes up to 100"
         rest.kill(seen["_id"])
         stream.to_close()

@@ -14,16 +14,20 @@ pytestmark = pytest.mark.cluster
 
 def demo(release: Release, url: str | None = None):
     where = ["--url", url or release.root, "--namespace", release.namespace, "--sleep", "2"]
-    return run([sys.executable, "-m", "tests.demo", *where], check=False, cwd=deploy.ROOT)
+    argv = [sys.executable, "-m", "tests.demo", *where]
+    return run(argv, check=False, cwd=deploy.ROOT, timeout=240)
 
 
-def test_it_shows_the_stream_and_what_is_left_of_the_job(release: Release):
+def test_it_shows_the_stream_and_what_is_left_of_the_job(release: Release, rest: Rest):
+    # So that there is a CoreJob to be shown, even if the demo's own is gone again by then.
+    other = rest.enqueue(DUMMY, case="another", worker="no-such-node")
     result = demo(release)
     assert result.returncode == 0, result.stderr
     shown = result.stdout
     for text in ("just sleeping [2] seconds", "line 1 at", "complete", "close  {", "make down"):
         assert text in shown, shown
     assert "NAME" in shown
+    assert other in shown
 
 
 def test_it_says_so_when_its_job_is_there_already(release: Release, rest: Rest):
