@@ -19,7 +19,7 @@ from tests.e2e.values import CLERK, VALUES
 from tests.support import hostprocess
 from tests.support.kubectl import Kubectl
 from tests.support.left_out import leave_out
-from tests.support.release import Release, released
+from tests.support.release import Release, released, wait_gone
 from tests.support.rest import Rest
 
 # The first test of a session also pays for the image and the release.
@@ -87,16 +87,24 @@ def image(provider: Provider) -> str:
 
 
 @pytest.fixture(scope="session")
-def release(provider: Provider, image: str) -> Iterator[Release]:
+def going(provider: Provider) -> Iterator[list[str]]:
+    """Namespaces that are being deleted while the tests go on; gone at the end of the session."""
+    namespaces: list[str] = []
+    yield namespaces
+    wait_gone(provider, *namespaces)
+
+
+@pytest.fixture(scope="session")
+def release(provider: Provider, image: str, going: list[str]) -> Iterator[Release]:
     """The service that the tests share."""
-    with released(provider, image, VALUES) as installed:
+    with released(provider, image, VALUES, going=going) as installed:
         yield installed
 
 
 @pytest.fixture(scope="module")
-def own_release(provider: Provider, image: str) -> Iterator[Release]:
+def own_release(provider: Provider, image: str, going: list[str]) -> Iterator[Release]:
     """A service for one module, that its tests may do anything to."""
-    with released(provider, image, VALUES) as installed:
+    with released(provider, image, VALUES, going=going) as installed:
         yield installed
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import requests
 from tests.cluster import deploy, diagnostics
 from tests.cluster.errors import ClusterError
 from tests.cluster.provider import Provider
@@ -14,8 +15,10 @@ from tests.support.jobs import ACCEPTANCE
 from tests.support.kubectl import Kubectl
 from tests.support.reach import reached
 from tests.support.rest import BASE, Rest
+from tests.support.waiting import until
 
 PORT = 5001
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,17 @@ class Release:
         return name
 
     def wait_ready(self) -> None:
-        """Wait until both deployments are rolled out."""
+        """Wait until both deployments are rolled out, and the service leads to the new pod."""
         for component in ("api", "operator"):
             name = f"deployment/{deploy.RELEASE}-{component}"
-            self.kubectl("rollout", "status", name, "--timeout=120s", timeout=150)
+            self.kubectl("rollout", "status", name, "--timeout=180s", timeout=210)
+        with self.rest(None) as nobody:
+            until(
+                lambda: nobody.call("GET", "profile").status_code,
+                lambda status: status == UNAUTHORIZED,
+                what="the service answers",
+                ignoring=(requests.RequestException,),
+            )
 
 
 @contextlib.contextmanager
@@ -79,6 +89,7 @@ def released(
     values: Mapping[str, Any],
     *,
     prepare: Callable[[Kubectl], None] | None = None,
+    going: list[str] | None = None,
 ) -> Iterator[Release]:
     """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
 
@@ -89,6 +100,7 @@ def released(
         image: the image.
         values: more values of the chart.
         prepare: makes what the release needs in its namespace, which is there already then.
+        going: takes the namespace's name at the end, instead of a wait until it is gone.
     """
     namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
     kubectl = Kubectl(provider, namespace)
@@ -106,14 +118,26 @@ def released(
             yield Release(provider, image, namespace, f"http://{address}", kubectl)
     finally:
         _take_away(provider, namespace)
+        if going is None:
+            wait_gone(provider, namespace)
+        else:
+            going.append(namespace)
+
+
+def wait_gone(provider: Provider, *namespaces: str) -> None:
+    """Wait until nothing is left of releases that were taken away: nothing holds them for ever."""
+    for namespace in namespaces:
+        what = (f"namespace/{namespace}", f"persistentvolume/{namespace}-journal")
+        Kubectl(provider, namespace)("wait", "--for=delete", *what, "--timeout=180s", timeout=210)
 
 
 def _take_away(provider: Provider, namespace: str) -> None:
     # Not `undeploy`: that also ends the port forwarding of `make up`.
     deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
     kubectl = Kubectl(provider, namespace)
-    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=180)
-    kubectl("delete", "persistentvolume", f"{namespace}-journal", "--ignore-not-found")
+    at_once = ("--ignore-not-found", "--wait=false")
+    kubectl("delete", "namespace", namespace, *at_once)
+    kubectl("delete", "persistentvolume", f"{namespace}-journal", *at_once)
     folder = provider.volume_host_path(namespace)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
