@@ -134,8 +134,13 @@ def test_a_recorder_that_starts_anew_adds_nothing(rest: Rest, own_release: Relea
     wait_row(rest, {"total": 1, "error": 1})
     before = changes(rest)
     old = own_release.pod("api")
-    own_release.kubectl("delete", "pod", old, timeout=120)
-    until(lambda: own_release.pod("api") != old, what="another pod", ignoring=(AssertionError,))
+    own_release.kubectl("delete", "pod", old, timeout=180)
+    until(
+        lambda: own_release.pod("api") != old,
+        what="another pod",
+        seconds=120,
+        ignoring=(AssertionError,),
+    )
     own_release.wait_ready()
     job_id = rest.enqueue(SLEEPY, sleep=600)
     rest.wait_state(job_id, "running")
