@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import requests
 from tests.cluster import deploy, diagnostics
 from tests.cluster.errors import ClusterError
 from tests.cluster.provider import Provider
@@ -14,6 +15,7 @@ from tests.support.jobs import ACCEPTANCE
 from tests.support.kubectl import Kubectl
 from tests.support.reach import reached
 from tests.support.rest import BASE, Rest
+from tests.support.waiting import until
 
 PORT = 5001
 
@@ -46,6 +48,7 @@ class Release:
     def upgrade(self, values: Mapping[str, Any]) -> None:
         """Install it again, with these values besides those of the demo."""
         deploy.install(self.provider, self.image, namespace=self.namespace, extra=values)
+        self.wait_answer()
 
     def uninstall(self) -> None:
         """Uninstall it; the namespace and what is kept on purpose stays."""
@@ -66,10 +69,22 @@ class Release:
         return name
 
     def wait_ready(self) -> None:
-        """Wait until both deployments are rolled out."""
+        """Wait until both deployments are rolled out, and the API answers."""
         for component in ("api", "operator"):
             name = f"deployment/{deploy.RELEASE}-{component}"
-            self.kubectl("rollout", "status", name, "--timeout=120s", timeout=150)
+            self.kubectl("rollout", "status", name, "--timeout=180s", timeout=210)
+        self.wait_answer()
+
+    def wait_answer(self) -> None:
+        """Wait until the API can be reached: the way to a new pod is made after it is ready."""
+        with Rest(self.root, None) as nobody:
+            until(
+                lambda: nobody.call("GET", "readyz?without=store").status_code,
+                lambda code: code == 200,
+                what="the API answers",
+                seconds=120,
+                ignoring=(requests.ConnectionError, requests.Timeout),
+            )
 
 
 @contextlib.contextmanager
@@ -103,7 +118,9 @@ def released(
             diagnostics.dump(provider, namespace)
             raise
         with reached(kubectl, f"{deploy.RELEASE}-api", PORT) as address:
-            yield Release(provider, image, namespace, f"http://{address}", kubectl)
+            release = Release(provider, image, namespace, f"http://{address}", kubectl)
+            release.wait_answer()
+            yield release
     finally:
         _take_away(provider, namespace)
 
@@ -112,7 +129,7 @@ def _take_away(provider: Provider, namespace: str) -> None:
     # Not `undeploy`: that also ends the port forwarding of `make up`.
     deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
     kubectl = Kubectl(provider, namespace)
-    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=180)
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=300)
     kubectl("delete", "persistentvolume", f"{namespace}-journal", "--ignore-not-found")
     folder = provider.volume_host_path(namespace)
     if folder is not None:
