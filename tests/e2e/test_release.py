@@ -237,12 +237,12 @@ def test_install_upgrade_uninstall(fresh: Release):
     for kind in ("deployments", "services", "roles", "rolebindings", "secrets", "serviceaccounts"):
         found = fresh.kubectl.items(kind, "-l", "app.kubernetes.io/part-of=core4")
         assert found == [], kind
-    fresh.kubectl("delete", "corejobs", "--all", "--timeout=60s")
+    fresh.kubectl("delete", "corejobs", "--all", "--timeout=110s")
     until(
         lambda: fresh.kubectl.items("pods", "-l", "core4.io/corejob"),
         lambda pods: not pods,
         what="the pods of the jobs are gone with them",
-        seconds=90,
+        seconds=120,
     )
 
 
