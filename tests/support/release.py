@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -18,6 +19,14 @@ from tests.support.rest import BASE, Rest
 from tests.support.waiting import until
 
 PORT = 5001
+
+Later = Callable[[Callable[[], None]], object]
+"""Runs something, at once or beside what comes next."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Run it, and return when it is done."""
+    work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ def released(
     values: Mapping[str, Any],
     *,
     prepare: Callable[[Kubectl], None] | None = None,
+    later: Later = at_once,
 ) -> Iterator[Release]:
     """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
 
@@ -104,6 +114,7 @@ def released(
         image: the image.
         values: more values of the chart.
         prepare: makes what the release needs in its namespace, which is there already then.
+        later: sees to it that it is taken away; by default that is waited for.
     """
     namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
     kubectl = Kubectl(provider, namespace)
@@ -122,7 +133,7 @@ def released(
             release.wait_answer()
             yield release
     finally:
-        _take_away(provider, namespace)
+        later(partial(_take_away, provider, namespace))
 
 
 def _take_away(provider: Provider, namespace: str) -> None:
