@@ -25,7 +25,7 @@ class Component:
     ready: Callable[[], bool]
     files: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
-    seconds: float = 60.0
+    seconds: float = 120.0
 
     def fingerprint(self) -> str:
         """Changes whenever a running process would have to be started anew."""

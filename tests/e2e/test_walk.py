@@ -34,9 +34,9 @@ def test_the_manual(release):
     assert [row["_id"] for row in found["data"]] == [DUMMY]
     assert found["total_count"] == 1
 
-    body = {"qual_name": DUMMY, "args": {"sleep": 60}}
-    with Stream(post(url, json=body, stream=True)) as stream:
-        stream.to_close(150)
+    short = {"qual_name": DUMMY, "args": {"sleep": 5}}
+    with Stream(post(url, json=short, stream=True)) as stream:
+        stream.to_close()
     assert "running" in stream.states
     assert stream.states[-1] == "complete"
     assert stream.messages.count("start execution") == 1
@@ -46,8 +46,9 @@ def test_the_manual(release):
     assert detail["journal"] is True
     assert detail["state"] == "complete"
     assert detail["prog"] == {"value": 1.0, "message": ""}
-    assert detail["runtime"] >= 60
+    assert detail["runtime"] >= 5
 
+    body = {"qual_name": DUMMY, "args": {"sleep": 600}}
     first = post(url, json={**body, "follow": False}).json()["data"]
     listed = post(f"{url}/queue", json={"search": "dummy"}).json()
     queue = get(url).json()
@@ -65,13 +66,13 @@ def test_the_manual(release):
     new = get(f"{url}/{second}").json()["data"]
     assert new["journal"] is False
     assert new["enqueued"]["parent_id"] == first
-    assert new["args"] == {"sleep": 60}
+    assert new["args"] == {"sleep": 600}
 
     with Stream(get(f"{url}/follow/{second}", json={"follow": True}, stream=True)) as stream:
         stream.state("running")
-        stream.line("just sleeping [60] seconds")
+        stream.line("just sleeping [600] seconds")
     with Stream(get(f"{url}/log/{second}", json={"follow": True}, stream=True)) as stream:
-        stream.line("just sleeping [60] seconds")
+        stream.line("just sleeping [600] seconds")
     assert stream.of("state") == []
 
     assert put(f"{url}/kill/{second}").json()["data"] is True
@@ -82,7 +83,7 @@ def test_the_manual(release):
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
 def test_kill_and_restart_without_a_pause(rest: Rest, running):
-    old = rest.enqueue(DUMMY, sleep=61)
+    old = rest.enqueue(DUMMY, sleep=601)
     if running:
         rest.wait_state(old, "running")
     rest.kill(old)
@@ -95,7 +96,7 @@ def test_kill_and_restart_without_a_pause(rest: Rest, running):
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
 def test_kill_and_remove_and_list_without_a_pause(rest: Rest, running):
-    job_id = rest.enqueue(DUMMY, sleep=62)
+    job_id = rest.enqueue(DUMMY, sleep=602)
     if running:
         rest.wait_state(job_id, "running")
     rest.kill(job_id)
@@ -106,8 +107,8 @@ def test_kill_and_remove_and_list_without_a_pause(rest: Rest, running):
 
 
 def test_kill_and_remove_and_enqueue_again_without_a_pause(rest: Rest):
-    old = rest.enqueue(DUMMY, sleep=63)
+    old = rest.enqueue(DUMMY, sleep=603)
     rest.kill(old)
     rest.remove(old)
-    new = rest.enqueue(DUMMY, sleep=63)
+    new = rest.enqueue(DUMMY, sleep=603)
     assert [row["_id"] for row in rest.queue()] == [new]

@@ -33,7 +33,7 @@ def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
     return found
 
 
-def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 60) -> dict[str, Any]:
+def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 120) -> dict[str, Any]:
     """Wait until a CoreJob is in a state; returns its status."""
     return until(
         lambda: status(kubectl, name),
