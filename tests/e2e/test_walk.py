@@ -34,9 +34,9 @@ def test_the_manual(release):
     assert [row["_id"] for row in found["data"]] == [DUMMY]
     assert found["total_count"] == 1
 
-    short = {"qual_name": DUMMY, "args": {"sleep": 5}}
-    with Stream(post(url, json=short, stream=True)) as stream:
-        stream.to_close()
+    body = {"qual_name": DUMMY, "args": {"sleep": 60}}
+    with Stream(post(url, json=body, stream=True)) as stream:
+        stream.to_close(150)
     assert "running" in stream.states
     assert stream.states[-1] == "complete"
     assert stream.messages.count("start execution") == 1
@@ -46,9 +46,8 @@ def test_the_manual(release):
     assert detail["journal"] is True
     assert detail["state"] == "complete"
     assert detail["prog"] == {"value": 1.0, "message": ""}
-    assert detail["runtime"] >= 5
+    assert detail["runtime"] >= 60
 
-    body = {"qual_name": DUMMY, "args": {"sleep": 600}}
     first = post(url, json={**body, "follow": False}).json()["data"]
     listed = post(f"{url}/queue", json={"search": "dummy"}).json()
     queue = get(url).json()
@@ -66,13 +65,13 @@ def test_the_manual(release):
     new = get(f"{url}/{second}").json()["data"]
     assert new["journal"] is False
     assert new["enqueued"]["parent_id"] == first
-    assert new["args"] == {"sleep": 600}
+    assert new["args"] == {"sleep": 60}
 
     with Stream(get(f"{url}/follow/{second}", json={"follow": True}, stream=True)) as stream:
         stream.state("running")
-        stream.line("just sleeping [600] seconds")
+        stream.line("just sleeping [60] seconds")
     with Stream(get(f"{url}/log/{second}", json={"follow": True}, stream=True)) as stream:
-        stream.line("just sleeping [600] seconds")
+        stream.line("just sleeping [60] seconds")
     assert stream.of("state") == []
 
     assert put(f"{url}/kill/{second}").json()["data"] is True
