@@ -4,6 +4,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ URL = f"http://localhost:{SERVICE_PORT}"
 IMAGE_VARIABLE = "CORE4_IMAGE"
 
 _STORAGE_CLASS = "core4-local"
-_TIMEOUT = 180
+# A busy machine may have several releases to start at once.
+_TIMEOUT = 300
 # What the image runs as; a hostPath volume does not follow a pod's fsGroup.
 _OWNER = 10001
 
@@ -79,9 +81,7 @@ def install(
         node_port: the service's node port; without one it has none.
         extra: more values; they win.
     """
-    # Helm installs the resource definitions once and never upgrades them.
-    crds = ("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
-    kubectl(provider, *crds)
+    _define(provider)
     volume = _volume(provider, namespace)
     values = chart_values(provider, image, node_port=node_port, volume=volume)
     say(f"installing {release} into namespace {namespace}")
@@ -130,6 +130,18 @@ def helm(provider: Provider, namespace: str, *arguments: str) -> str:
     return run(argv, env=env, timeout=_TIMEOUT + 60).stdout
 
 
+def _define(provider: Provider) -> None:
+    """Bring in the resource definitions, which Helm installs once and never upgrades.
+
+    The workers of a test run may come at the same time; and what the chart makes of a new kind is
+    refused until the API server serves it.
+    """
+    folder = ("-f", str(CHART / "crds"))
+    with cache.locked("definitions"):
+        kubectl(provider, "apply", "--server-side", "--force-conflicts", *folder)
+        kubectl(provider, "wait", "--for=condition=Established", "--timeout=60s", *folder)
+
+
 def _volume(provider: Provider, namespace: str) -> str | None:
     """Make the volume that no storage class makes; returns its name."""
     folder = provider.volume_host_path(namespace)
@@ -172,7 +184,7 @@ def _written(name: str, values: Mapping[str, Any]) -> str:
 
 def _await_answer() -> None:
     say(f"waiting for {URL}/healthz")
-    if not processes.wait(_answers, 60):
+    if not processes.wait(_answers, 120):
         raise ClusterError(f"{URL}/healthz does not answer")
 
 
@@ -180,5 +192,5 @@ def _answers() -> bool:
     try:
         with urllib.request.urlopen(f"{URL}/healthz", timeout=3) as response:
             return bool(response.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False

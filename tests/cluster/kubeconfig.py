@@ -4,6 +4,7 @@ import base64
 import json
 import ssl
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2, context=context) as response:
             return bool(response.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
@@ -65,7 +66,7 @@ class Api:
             context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
             with urllib.request.urlopen(SERVER + path, timeout=5, context=context) as response:
                 return bytes(response.read())
-        except OSError:
+        except (OSError, HTTPException):
             return None
 
     def ready(self) -> bool:

@@ -33,6 +33,8 @@ _LOCK = "cluster"
 _STOP_ORDER = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager")
 # What they would still write is deleted anyway.
 _PATIENCE = 2.0
+_FREE_SECONDS = 30.0
+_NODE_SECONDS = 180.0
 
 
 class LocalCluster:
@@ -133,12 +135,14 @@ class LocalCluster:
 
     def load(self, archive: Path, image: str) -> None:
         """Import the archive unless the image is there."""
-        if image in self._containerd.images():
-            return
-        say(f"loading {image}")
-        self._containerd.load(archive)
-        if image not in self._containerd.images():
-            raise ClusterError(f"{archive} holds no image named {image}")
+        # The workers of one test run come at the same time, and one import is enough.
+        with cache.locked("load"):
+            if image in self._containerd.images():
+                return
+            say(f"loading {image}")
+            self._containerd.load(archive)
+            if image not in self._containerd.images():
+                raise ClusterError(f"{archive} holds no image named {image}")
 
     def _alive(self) -> bool:
         return any(item.alive() for item in self._state.read().values())
@@ -171,8 +175,10 @@ class LocalCluster:
             processes.stop([recorded.pid])
         else:
             say(f"{'restarting' if recorded else 'starting'} {component.name}")
-        # The kernel may close the sockets of a process a moment after its end.
-        if not processes.wait(lambda: not network.ports_in_use(component.ports), 30):
+        # An `up` that was interrupted may have started it and had no time to record it.
+        processes.stop(processes.using(self._layout.data, [component.name]))
+        # The kernel closes the sockets of a process that was killed when it comes to it.
+        if not processes.wait(lambda: not network.ports_in_use(component.ports), _FREE_SECONDS):
             used = network.ports_in_use(component.ports)
             raise ClusterError(f"{component.name} needs ports that are in use: {used}")
         log = self._log(component.name)
@@ -188,8 +194,13 @@ class LocalCluster:
             raise ClusterError(f"{component.name} {how}; the end of {log}:\n{tail(log)}")
 
     def _await_node(self) -> None:
-        ready = kubeconfig.Api(self._layout).node_ready
-        if not processes.wait(ready, 90, lambda: not self._all_alive()):
+        api = kubeconfig.Api(self._layout)
+
+        def ready() -> bool:
+            # A node is called ready for a while after its kubelet has ended.
+            return api.node_ready() and self._all_alive()
+
+        if not processes.wait(ready, _NODE_SECONDS, lambda: not self._all_alive()):
             dead = [name for name, item in self._state.read().items() if not item.alive()]
             shown = "\n".join(f"{name}:\n{tail(self._log(name))}" for name in dead or ["kubelet"])
             raise ClusterError(f"the node does not become ready. {shown}")

@@ -7,6 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from tests.cluster import cache
 from tests.cluster.commands import environment, run
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import BRIDGE, CNI_NETWORK, Layout
@@ -65,7 +66,7 @@ def save_sysctls(layout: Layout) -> None:
             for name in _SYSCTLS
             if (path := Path("/proc/sys") / name).exists()
         }
-        layout.sysctls.write_text(json.dumps(values), encoding="utf-8")
+        cache.write(layout.sysctls, json.dumps(values))
 
 
 def restore_sysctls(layout: Layout) -> None:

@@ -90,7 +90,9 @@ def ensure(programs: Iterable[str]) -> None:
 def _install(names: Sequence[str]) -> None:
     say(f"installing packages: {' '.join(names)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *names]
+    # A fresh machine may be installing something by itself.
+    patience = ["-o", "DPkg::Lock::Timeout=300"]
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *patience, *names]
     if run([*install[:2], "--dry-run", *names], check=False, env=quiet).returncode != 0:
         run_visibly("apt-get update", ["apt-get", "update"], env=quiet)
     try:

@@ -39,8 +39,11 @@ def identities(node_ip: str) -> list[Identity]:
 def make(folder: Path, node_ip: str) -> None:
     """Make what is missing, and again what was made for another address."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Under another name first: half a file, of a run that was interrupted, is none.
     if not (folder / "sa.key").exists():
-        _openssl("genpkey", "-algorithm", "RSA", "-out", str(folder / "sa.key"))
+        new = folder / "sa.key.new"
+        _openssl("genpkey", "-algorithm", "RSA", "-out", str(new))
+        new.rename(folder / "sa.key")
     if not (folder / "ca.crt").exists():
         new = folder / "ca.crt.new"
         key = ["-keyout", str(folder / "ca.key"), "-out", str(new)]
@@ -70,8 +73,9 @@ def _sign(folder: Path, identity: Identity) -> None:
     request = ["-keyout", path("key"), "-out", path("csr"), "-subj", identity.subject]
     _openssl("req", *_CURVE, *request)
     authority = ["-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial"]
-    files = ["-in", path("csr"), "-out", path("crt"), "-extfile", path("ext")]
+    files = ["-in", path("csr"), "-out", path("crt.new"), "-extfile", path("ext")]
     _openssl("x509", "-req", *files, *authority, "-days", _DAYS)
+    Path(path("crt.new")).rename(path("crt"))
 
 
 def _openssl(*arguments: str) -> None:

@@ -27,7 +27,7 @@ def start(kubectl: Path, kubeconfig: Path, namespace: str, target: str, ports: s
     item = processes.spawn(_NAME, argv, log)
     state.add(item)
     if not processes.wait(
-        lambda: bool(network.ports_in_use((port,))), 20, lambda: not item.alive()
+        lambda: bool(network.ports_in_use((port,))), 60, lambda: not item.alive()
     ):
         stop()
         raise ClusterError(f"kubectl port-forward does not answer:\n{tail(log)}")

@@ -16,8 +16,9 @@ from tests.cluster.output import tail
 
 _PROC = Path("/proc")
 _TICK = 0.05
-# A killed process with much memory takes its time on a busy machine.
-_DYING_S = 30.0
+# A killed process is gone at once, but for a machine that has no time for it.
+_PATIENCE = 30.0
+_PF_EXITING = 0x4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Started:
     fingerprint: str
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
-        return self.boot == boot_id() and start_time(self.pid) == self.start
+        """Whether this very process still runs; one that was killed does not, from then on."""
+        ours = self.boot == boot_id() and start_time(self.pid) == self.start
+        return ours and not is_dying(self.pid)
 
 
 class StateFile:
@@ -90,6 +92,20 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def is_dying(pid: int) -> bool:
+    """Whether nothing keeps a process from its end, though it may not have come to it yet."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        status = (_PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    if int(stat.rpartition(")")[2].split()[6]) & _PF_EXITING:
+        return True
+    fields = dict(line.partition(":")[::2] for line in status.splitlines())
+    pending = int(fields.get("SigPnd", "0"), 16) | int(fields.get("ShdPnd", "0"), 16)
+    return bool(pending & 1 << signal.SIGKILL - 1)
+
+
 def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> Started:
     """Start a process in a session of its own, its output in a log file."""
     with log.open("ab") as output:
@@ -118,9 +134,10 @@ def wait(
     """Wait until it is ready, until the time is over, or until there is nothing to wait for."""
     deadline = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         if ready():
             return True
-        if gone() or time.monotonic() > deadline:
+        if gone() or asked > deadline:
             return False
         time.sleep(_TICK)
 
@@ -128,7 +145,7 @@ def wait(
 def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
     """End processes: asked first, made to after that time."""
     starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _DYING_S)):
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _PATIENCE)):
         for pid in _still(starts):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -142,7 +159,7 @@ def kill(pids: Iterable[int]) -> None:
     for pid in _still(starts):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait(lambda: not list(_still(starts)), _DYING_S)
+    wait(lambda: not list(_still(starts)), _PATIENCE)
 
 
 def _still(starts: dict[int, int]) -> Iterator[int]:

@@ -17,6 +17,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.layout import CGROUP, CNI_NETWORK
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_PATIENCE = 30.0
 # Not kubectl: that one is somebody's.
 _SERVERS = tuple(name for name in COMPONENTS if name != "kubectl")
 _SHIMS = ("containerd-shim-runc-v2", "containerd-shim")
@@ -41,7 +42,7 @@ def kill_containers(data: Path) -> None:
     children = processes.descendants(shims)
     processes.kill(shims)
     processes.kill(children)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + _PATIENCE
     # A container may fork while it is being killed.
     while (left := _cgroup_processes()) and time.monotonic() < deadline:
         processes.kill(left)
@@ -121,7 +122,7 @@ def make_cgroups() -> None:
 
 def remove_cgroups() -> None:
     """Remove it; the kernel may take a moment to see that it is empty."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + _PATIENCE
     while left := [path for parent in _hierarchies() if (path := parent / CGROUP).exists()]:
         for top in left:
             for folder, _, _ in os.walk(top, topdown=False):

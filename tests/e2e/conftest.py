@@ -9,6 +9,7 @@ All waits are for conditions, with deadlines (`tests.support.waiting`).
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from tests.cluster import deploy, diagnostics
@@ -19,7 +20,7 @@ from tests.e2e.values import CLERK, VALUES
 from tests.support import hostprocess
 from tests.support.kubectl import Kubectl
 from tests.support.left_out import leave_out
-from tests.support.release import Release, released, wait_gone
+from tests.support.release import Later, Release, at_once, released
 from tests.support.rest import Rest
 
 # The first test of a session also pays for the image and the release.
@@ -41,6 +42,8 @@ _ABILITIES: Mapping[str, Callable[[Provider], str | None]] = {
         None if provider.name == LocalCluster.name else f"the cluster is {provider.name}"
     ),
 }
+# Taking a release away takes seconds of the machine, and more of waiting.
+_CLEANERS = 2
 _dumped = pytest.StashKey[set[str]]()
 
 
@@ -87,24 +90,30 @@ def image(provider: Provider) -> str:
 
 
 @pytest.fixture(scope="session")
-def going(provider: Provider) -> Iterator[list[str]]:
-    """Namespaces that are being deleted while the tests go on; gone at the end of the session."""
-    namespaces: list[str] = []
-    yield namespaces
-    wait_gone(provider, *namespaces)
+def later() -> Iterator[Later]:
+    """Takes releases away while the next tests run; what fails of it is told at the end."""
+    with ThreadPoolExecutor(_CLEANERS) as pool:
+        begun: list[Future[None]] = []
+        yield lambda work: begun.append(pool.submit(work))
+    for ended in begun:
+        ended.result()
 
 
 @pytest.fixture(scope="session")
-def release(provider: Provider, image: str, going: list[str]) -> Iterator[Release]:
+def release(provider: Provider, image: str, later: Later) -> Iterator[Release]:
     """The service that the tests share."""
-    with released(provider, image, VALUES, going=going) as installed:
+    with released(provider, image, VALUES, later=later) as installed:
         yield installed
 
 
 @pytest.fixture(scope="module")
-def own_release(provider: Provider, image: str, going: list[str]) -> Iterator[Release]:
+def own_release(
+    request: pytest.FixtureRequest, provider: Provider, image: str, later: Later
+) -> Iterator[Release]:
     """A service for one module, that its tests may do anything to."""
-    with released(provider, image, VALUES, going=going) as installed:
+    # Those that must be alone leave nothing to do beside those that come next.
+    alone = request.node.get_closest_marker("alone") is not None
+    with released(provider, image, VALUES, later=at_once if alone else later) as installed:
         yield installed
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import requests
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
 from tests.support.release import Release
@@ -14,8 +13,8 @@ pytestmark = pytest.mark.cluster
 
 JOBS = 20
 RATE = 10
-SECONDS = 60
-AWAY_SECONDS = 30
+SECONDS = 45
+AWAY_SECONDS = 20
 KILLS = 2
 RECORDER = "core4-recorder"
 # Tells the jobs of one test from those of another.
@@ -42,7 +41,7 @@ def numbers(messages: list[str]) -> list[int]:
 
 
 def begun(service: Rest, size: int) -> list[str]:
-    """The ids of jobs that log steadily, all of which have begun."""
+    """The ids of jobs that log steadily, all of which have begun; the last one began last."""
     ids = [
         service.enqueue(CHATTY, rate=RATE, seconds=SECONDS, size=size + n, max_parallel=JOBS)
         for n in range(JOBS)
@@ -51,7 +50,7 @@ def begun(service: Rest, size: int) -> list[str]:
         until(
             lambda job_id=job_id: numbers([row["message"] for row in service.log(job_id)]),  # type: ignore[misc]
             what=f"{job_id} has logged",
-            seconds=150,
+            seconds=180,
             every=0.5,
         )
     return ids
@@ -87,8 +86,9 @@ def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service
     pod = own_release.pod("api")
     uid = own_release.kubectl.json("get", "pod", pod)["metadata"]["uid"]
     ids = begun(service, SIZES[how])
-    with service.follow(ids[0]) as stream:
-        stream.state("running")
+    # The one that began last: on a slow machine the first may be over by now.
+    with service.follow(ids[-1]) as stream:
+        stream.line("1 ")
         if how == "stopped":
             with hostprocess.stopped(uid, RECORDER):
                 let_pass(AWAY_SECONDS)
@@ -116,14 +116,10 @@ def test_what_a_job_wrote_that_is_killed_while_no_recorder_is_there(
     pod = own_release.pod("api")
     kubectl("scale", deployment, "--replicas=0")
     try:
-        kubectl("wait", "pod", pod, "--for=delete", "--timeout=60s")
+        kubectl("wait", "pod", pod, "--for=delete", "--timeout=110s")
         kubectl("patch", "corejob", job_id, "--type=merge", "--patch", '{"spec": {"kill": true}}')
         corejobs.wait_state(kubectl, job_id, "killed")
-        until(
-            lambda: kubectl.items("pods", "-l", f"core4.io/corejob={job_id}"),
-            lambda pods: not pods,
-            what="the job's pod is gone",
-        )
+        corejobs.wait_no_pod(kubectl, job_id)
     finally:
         kubectl("scale", deployment, "--replicas=1")
     own_release.wait_ready()
@@ -131,16 +127,10 @@ def test_what_a_job_wrote_that_is_killed_while_no_recorder_is_there(
         lambda: corejobs.status(kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
         what="the log is complete",
-        seconds=60,
+        seconds=120,
     )
     assert (log["lost"], log["reason"]) == (True, "PodGone")
     assert log["message"].startswith("lines after line ")
-    until(
-        lambda: service.call("GET", "job").status_code,
-        lambda code: code == 200,
-        what="the API answers",
-        ignoring=(requests.ConnectionError,),
-    )
     with service.follow(job_id) as stream:
         stream.to_close()
     found = numbers(stream.messages)

@@ -11,7 +11,7 @@ from tests.cluster.provider import Provider
 from tests.e2e.values import VALUES
 from tests.support.jobs import DUMMY, SEGMENT, SLEEPY
 from tests.support.kubectl import Kubectl
-from tests.support.release import Release, released
+from tests.support.release import Later, Release, released
 from tests.support.rest import Rest
 from tests.support.waiting import until
 
@@ -182,9 +182,9 @@ def test_the_pod_of_a_job_is_hardened_and_has_no_token(rest: Rest, kubectl: Kube
 
 
 @pytest.fixture
-def fresh(provider: Provider, image: str) -> Iterator[Release]:
+def fresh(provider: Provider, image: str, later: Later) -> Iterator[Release]:
     """A release in which no job has run yet."""
-    with released(provider, image, VALUES) as installed:
+    with released(provider, image, VALUES, later=later) as installed:
         yield installed
 
 
@@ -237,12 +237,12 @@ def test_install_upgrade_uninstall(fresh: Release):
     for kind in ("deployments", "services", "roles", "rolebindings", "secrets", "serviceaccounts"):
         found = fresh.kubectl.items(kind, "-l", "app.kubernetes.io/part-of=core4")
         assert found == [], kind
-    fresh.kubectl("delete", "corejobs", "--all", "--timeout=60s")
+    fresh.kubectl("delete", "corejobs", "--all", "--timeout=110s")
     until(
         lambda: fresh.kubectl.items("pods", "-l", "core4.io/corejob"),
         lambda pods: not pods,
         what="the pods of the jobs are gone with them",
-        seconds=90,
+        seconds=120,
     )
 
 

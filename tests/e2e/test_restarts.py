@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
+from tests.e2e.manifests import template
+from tests.support import corejobs
 from tests.support.jobs import CHATTY, FAILING, SEGMENT, SLEEPY
 from tests.support.release import Release
 from tests.support.rest import Rest
@@ -58,19 +59,9 @@ def end_container(release: Release, container: str) -> None:
 
     before = restarts()
     script = "import os, signal; os.kill(1, signal.SIGTERM)"
-    release.kubectl("exec", pod, "-c", container, "--", "python3", "-c", script)
+    # It may end with the container, before it has ended by itself.
+    release.kubectl.attempt("exec", pod, "-c", container, "--", "python3", "-c", script)
     until(restarts, lambda count: count > before, what=f"{container} is restarted", seconds=90)
-
-
-def ready(release: Release, service: Rest) -> None:
-    """Wait until the API answers, with a queue."""
-    release.wait_ready()
-    until(
-        lambda: service.call("GET", "job").status_code,
-        lambda code: code == 200,
-        what="the API answers",
-        ignoring=(requests.ConnectionError,),
-    )
 
 
 def numbers(messages: list[str]) -> list[int]:
@@ -80,7 +71,7 @@ def numbers(messages: list[str]) -> list[int]:
 
 
 def test_an_operator_that_is_killed_again_and_again(own_release: Release, service: Rest):
-    long = service.enqueue(SLEEPY, sleep=25)
+    long = service.enqueue(SLEEPY, sleep=20)
     service.wait_state(long, "running")
     retrying = service.enqueue(FAILING, message="again", attempts=3, error_time=4)
     queued = [service.enqueue(SEGMENT, segment=n, sleep=1, max_parallel=1) for n in range(5)]
@@ -90,8 +81,8 @@ def test_an_operator_that_is_killed_again_and_again(own_release: Release, servic
     service.kill(killed)
 
     for job_id in (long, *queued):
-        assert service.wait_state(job_id, "complete", seconds=120)["trial"] == 1
-    assert service.wait_state(retrying, "error", seconds=120)["trial"] == 3
+        assert service.wait_state(job_id, "complete", seconds=180)["trial"] == 1
+    assert service.wait_state(retrying, "error", seconds=180)["trial"] == 3
     assert service.wait(killed, lambda row: row["killed_at"], what="is killed")["state"] == "killed"
     for job_id in (long, *queued):
         assert service.messages(job_id).count(START) == 1
@@ -99,12 +90,36 @@ def test_an_operator_that_is_killed_again_and_again(own_release: Release, servic
     assert len(own_release.kubectl.items("corejobs")) <= len(queued) + 3
 
 
+# Until somebody else ends it, by a signal to its first process.
+ENDED_FROM_OUTSIDE = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("begun", flush=True)
+signal.sigwait({signal.SIGTERM})
+"""
+
+
 def test_a_job_that_ends_while_no_operator_is_there(own_release: Release, service: Rest):
-    job_id = service.enqueue(SLEEPY, sleep=3)
-    service.wait_state(job_id, "running")
+    kubectl, qual_name = own_release.kubectl, "e2e.restarts.EndedFromOutside"
+    command = ["python3", "-c", ENDED_FROM_OUTSIDE]
+    container = {"name": "job", "image": own_release.image, "command": command}
+    kubectl.apply(template(qual_name, runtime="container", pod={"containers": [container]}))
+    service.wait_listed(qual_name)
+    job_id = service.enqueue(qual_name)
+    with service.follow(job_id) as stream:
+        stream.line("begun")
+        # Its status is written, too.
+        stream.state("running")
     deployment = "deployment/core4-operator"
-    own_release.kubectl("scale", deployment, "--replicas=0")
+    kubectl("scale", deployment, "--replicas=0")
     try:
+        until(
+            lambda: kubectl.items("pods", "-l", "app.kubernetes.io/component=operator"),
+            lambda pods: not pods,
+            what="the operator is gone",
+        )
+        end = "import os, signal; os.kill(1, signal.SIGTERM)"
+        kubectl.attempt("exec", corejobs.pod_name(kubectl, job_id), "--", "python3", "-c", end)
         until(
             lambda: _exit_codes(own_release, job_id),
             lambda codes: codes == [0],
@@ -113,14 +128,14 @@ def test_a_job_that_ends_while_no_operator_is_there(own_release: Release, servic
         waiting = service.enqueue(SEGMENT, segment=99)
         assert service.detail(waiting)["state"] == "pending"
     finally:
-        own_release.kubectl("scale", deployment, "--replicas=1")
+        kubectl("scale", deployment, "--replicas=1")
     assert service.wait_state(job_id, "complete")["trial"] == 1
     assert service.wait_state(waiting, "complete")["trial"] == 1
-    assert service.messages(job_id).count(START) == 1
+    assert service.messages(job_id) == ["begun"]
 
 
 def _exit_codes(release: Release, job_id: str) -> list[int | None]:
-    pods = release.kubectl.items("pods", "-l", f"core4.io/corejob={job_id}")
+    pods = corejobs.pods(release.kubectl, job_id)
     states: list[dict[str, Any]] = [pod["status"]["containerStatuses"][0]["state"] for pod in pods]
     return [state.get("terminated", {}).get("exitCode") for state in states]
 
@@ -143,9 +158,8 @@ def test_a_recorder_that_ends_while_jobs_log(own_release: Release, service: Rest
 
 @pytest.mark.parametrize("how", ["container", "pod"])
 def test_an_api_that_ends_while_jobs_log(own_release: Release, service: Rest, how):
-    rate, seconds = 50, 10
-    # The size tells the two jobs apart.
-    job_id = service.enqueue(CHATTY, rate=rate, seconds=seconds, size=70 + len(how))
+    # It must not be over before the API is, whenever that is. The size tells the two jobs apart.
+    job_id = service.enqueue(CHATTY, rate=50, seconds=600, size=70 + len(how))
     with service.follow(job_id) as first:
         first.line("100 ")
         if how == "container":
@@ -155,15 +169,23 @@ def test_an_api_that_ends_while_jobs_log(own_release: Release, service: Rest, ho
         # What the server had sent, or the connection had, before it broke.
         with pytest.raises(AssertionError):
             first.to_close()
-    ready(own_release, service)
+    own_release.wait_ready()
     last = next(frame for frame in reversed(first.frames) if frame.event == "log")
     with service.follow(job_id, last_event_id=last.id) as second:
+        # What is live again: written after this stream was opened.
+        second.wait(
+            lambda frame: frame.event == "log" and frame.data["mode"] == "watchlog",
+            what="a line of now",
+        )
+        service.kill(job_id)
         second.to_close()
-    whole = list(range(1, rate * seconds + 1))
-    assert second.states[-1] == "complete"
-    assert numbers(first.messages + second.messages) == whole
-    assert numbers(service.messages(job_id)) == whole
-    assert service.messages(job_id).count(START) == 1
+    assert second.states[-1] == "killed"
+    found = numbers(first.messages + second.messages)
+    assert found == list(range(1, len(found) + 1))
+    messages = service.messages(job_id)
+    assert messages == first.messages + second.messages
+    assert messages.count(START) == 1
+    assert messages[-1].startswith("done execution with [killed]")
 
 
 def test_past_jobs_survive_a_crash_of_the_api(own_release: Release, service: Rest):
@@ -171,10 +193,10 @@ def test_past_jobs_survive_a_crash_of_the_api(own_release: Release, service: Res
     service.wait_state(job_id, "complete")
     log = service.whole_log(job_id)
     # From now on only the journal knows it.
-    own_release.kubectl("delete", "corejob", job_id, "--timeout=60s")
+    own_release.kubectl("delete", "corejob", job_id, "--timeout=110s")
     before = service.detail(job_id)
     assert (before["state"], before["journal"]) == ("complete", True)
     crash(own_release, "api")
-    ready(own_release, service)
+    own_release.wait_ready()
     assert {**service.detail(job_id), "age": None} == {**before, "age": None}
     assert service.log(job_id) == log

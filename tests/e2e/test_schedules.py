@@ -89,7 +89,7 @@ class Scheduled:
         return sorted(ids.created_at(job_id) for job_id in self.jobs())
 
     def wait_times(
-        self, accept: Callable[[list[datetime]], bool], *, what: str, seconds: float = 60
+        self, accept: Callable[[list[datetime]], bool], *, what: str, seconds: float = 180
     ) -> list[datetime]:
         """Wait until the times are accepted."""
         return until(self.times, accept, what=f"{self.qual_name}: {what}", seconds=seconds)
@@ -97,6 +97,11 @@ class Scheduled:
 
 def created(job: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+
+
+def utc(text: str) -> datetime:
+    """A time of a job document, which has no offset."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def last_time(status: dict[str, Any]) -> datetime | None:
@@ -107,27 +112,31 @@ def last_time(status: dict[str, Any]) -> datetime | None:
 def test_every_other_second(service: Rest, own_kubectl: Kubectl, image: str):
     job = Scheduled(own_kubectl, image, "Often", schedule="* * * * * */2", script="sleep 2.5")
     applied = job.apply()
-    times = job.wait_times(lambda seen: len(seen) >= 4, what="four jobs")
+    times = job.wait_times(lambda seen: len(seen) >= 3, what="three jobs")
     # The first sight enqueues nothing, each time has one job, and all are times of the schedule.
     assert times[0] > applied
     assert len(set(times)) == len(times)
     assert all(moment.second % 2 == 0 and moment.microsecond == 0 for moment in times)
+    jobs = dict(sorted(job.jobs().items()))
     # It takes longer than a period, so some times are skipped: none overlaps with the one before.
-    assert all(later - earlier >= timedelta(seconds=4) for earlier, later in pairwise(times))
-    for job_id, resource in job.jobs().items():
+    for earlier, later in pairwise(jobs):
+        document = service.wait_state(earlier, "complete")
+        assert utc(document["finished_at"]) <= created(jobs[later])
+        assert document["args"] == {}
+        assert document["enqueued"]["username"] == "scheduler"
+        at = ids.created_at(earlier).strftime("%Y-%m-%dT%H:%M:%S")
+        assert document["enqueued"]["at"].startswith(at)
+    for resource in jobs.values():
         assert resource["spec"]["username"] == "scheduler"
         assert "args" not in resource["spec"]
-        assert created(resource) - ids.created_at(job_id) <= timedelta(seconds=3)
-    first = ids.created_at(min(job.jobs()))
-    document = service.detail(min(job.jobs()))
-    assert document["state"] == "complete"
-    assert document["args"] == {}
-    assert document["enqueued"]["username"] == "scheduler"
-    assert document["enqueued"]["at"].startswith(first.strftime("%Y-%m-%dT%H:%M:%S"))
-    status = job.status()
-    last = last_time(status)
-    assert last is not None
-    assert last >= times[-1]
+    # It is in time, if the machine lets it; who only looks each minute never is.
+    assert min(created(jobs[job_id]) - ids.created_at(job_id) for job_id in jobs) <= 3 * SECOND
+    # What was enqueued is noted after it.
+    status = until(
+        job.status,
+        lambda seen: (last_time(seen) or applied) >= times[-1],
+        what="the last time is noted",
+    )
     assert status["lastJobId"] in job.jobs()
     assert status["schedule"] == "* * * * * */2"
 
@@ -137,19 +146,21 @@ def test_a_job_that_is_in_the_queue_still_is_skipped(
 ):
     job = Scheduled(own_kubectl, image, "Stuck", schedule="* * * * * */2", script="exit 3")
     job.apply()
-    (first,) = job.wait_times(bool, what="a job")
+    job.wait_times(bool, what="a job")
     (job_id,) = job.jobs()
     service.wait_state(job_id, "error")
     # Stopped, it stays in the queue: the schedule goes on and leaves it alone.
+    stopped = datetime.now(UTC)
     until(
         lambda: last_time(job.status()),
-        lambda last: last is not None and last >= first + timedelta(seconds=10),
+        lambda last: last is not None and last >= stopped + 2 * SECOND,
         what="times of the schedule have passed",
     )
     assert list(job.jobs()) == [job_id]
     removed = datetime.now(UTC)
     service.remove(job_id)
     times = job.wait_times(lambda seen: len(seen) > 1, what="another job")
+    # Of the times that have passed by then, the latest.
     assert times[1] > removed - 3 * SECOND
 
 
@@ -169,8 +180,11 @@ def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, i
     changed = last_time(job.status())
     assert changed is not None
     assert changed >= last
-    row = service.data("GET", "job/list", filter={"_id": job.qual_name})[0]
-    assert row["schedule"] == "* * * * *"
+    until(
+        lambda: service.data("GET", "job/list", filter={"_id": job.qual_name}),
+        lambda rows: [row["schedule"] for row in rows] == ["* * * * *"],
+        what="the catalogue has the other schedule",
+    )
     assert all(moment > changed for moment in job.times())
 
 
@@ -181,14 +195,21 @@ def test_what_is_no_schedule_is_refused(own_kubectl: Kubectl, image: str, schedu
     assert "spec.schedule" in own_kubectl.refused("apply", "-f", "-", stdin=json.dumps(whole))
 
 
-@pytest.mark.parametrize("schedule", [NEVER, "61 * * * *", "a b c d e"])
-def test_a_schedule_that_can_not_be_used_says_so(
-    service: Rest, own_kubectl: Kubectl, image: str, schedule
-):
-    job = Scheduled(own_kubectl, image, "Useless", schedule=schedule)
-    job.apply()
-    status = until(job.status, lambda seen: seen.get("message"), what="it says what is wrong")
-    assert f"the schedule [{schedule}] can't be used" in status["message"]
+def wait_complaint(job: Scheduled, schedule: str) -> None:
+    """Wait until its status says that it has no use for a schedule."""
+    until(
+        lambda: job.status().get("message") or "",
+        lambda told: f"the schedule [{schedule}] can't be used" in told,
+        what=f"it says what is wrong with [{schedule}]",
+    )
+
+
+def test_a_schedule_that_can_not_be_used_says_so(service: Rest, own_kubectl: Kubectl, image: str):
+    job = Scheduled(own_kubectl, image, "Useless", schedule=NEVER)
+    for schedule in (NEVER, "61 * * * *", "a b c d e"):
+        job.document["spec"]["schedule"] = schedule
+        job.apply()
+        wait_complaint(job, schedule)
     # It is a job all the same.
     service.wait_listed(job.qual_name)
     assert service.wait_state(service.enqueue(job.qual_name), "complete")["trial"] == 1
@@ -199,35 +220,36 @@ def test_a_schedule_that_can_not_be_used_says_so(
 
 
 def test_one_catch_up_run_after_the_operator_was_away(
-    own_release: Release, own_kubectl: Kubectl, image: str
+    own_release: Release, service: Rest, own_kubectl: Kubectl, image: str
 ):
-    period = timedelta(seconds=5)
-    job = Scheduled(own_kubectl, image, "Away", schedule="* * * * * */5")
+    job = Scheduled(own_kubectl, image, "Away", schedule="@daily")
     job.apply()
-    before = set(job.wait_times(bool, what="a job"))
+    until(job.status, lambda seen: "lastScheduleTime" in seen, what="it is noted")
     own_kubectl("scale", OPERATOR, "--replicas=0")
     try:
         until(
             lambda: own_kubectl.items("pods", "-l", "app.kubernetes.io/component=operator"),
             lambda pods: not pods,
             what="the operator is gone",
+            seconds=90,
         )
-        before |= set(job.times())
-        gone = datetime.now(UTC)
-        until(
-            lambda: datetime.now(UTC) - gone,
-            lambda away: away > 4 * period,
-            what="four periods have passed",
-        )
-        assert set(job.times()) == before
-    finally:
+        # What ten days without it leave behind.
         back = datetime.now(UTC)
+        last = {"lastScheduleTime": (back - timedelta(days=10)).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        where = ("corejobtemplate", job.resource, "--subresource=status", "--type=merge")
+        own_kubectl("patch", *where, "--patch", json.dumps({"status": last}))
+    finally:
         own_kubectl("scale", OPERATOR, "--replicas=1")
     own_release.wait_ready()
-    times = job.wait_times(lambda seen: len(set(seen) - before) >= 3, what="it goes on")
-    caught_up, *later = (moment for moment in times if moment not in before)
-    # Of all that were missed, the last one only; it is made late, those that follow are not.
-    assert caught_up > back - period
-    made = {ids.created_at(job_id): created(found) for job_id, found in job.jobs().items()}
-    assert [moment for moment in times if gone < moment <= made[caught_up]] == [caught_up]
-    assert all(made[moment] - moment <= timedelta(seconds=3) for moment in later)
+    job.wait_times(bool, what="a job")
+    for job_id in job.jobs():
+        service.wait_state(job_id, "complete")
+    # Of all that were missed the last one only, and all are dealt with. A day may begin meanwhile.
+    caught_up, *later = job.times()
+    assert caught_up == back.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert all(moment > back for moment in later)
+    until(
+        lambda: last_time(job.status()),
+        lambda noted: noted is not None and noted >= caught_up,
+        what="that time is noted",
+    )

@@ -82,7 +82,7 @@ def test_the_manual(release):
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
 def test_kill_and_restart_without_a_pause(rest: Rest, running):
-    old = rest.enqueue(DUMMY, sleep=61)
+    old = rest.enqueue(DUMMY, sleep=601)
     if running:
         rest.wait_state(old, "running")
     rest.kill(old)
@@ -95,7 +95,7 @@ def test_kill_and_restart_without_a_pause(rest: Rest, running):
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "just enqueued"])
 def test_kill_and_remove_and_list_without_a_pause(rest: Rest, running):
-    job_id = rest.enqueue(DUMMY, sleep=62)
+    job_id = rest.enqueue(DUMMY, sleep=602)
     if running:
         rest.wait_state(job_id, "running")
     rest.kill(job_id)
@@ -106,8 +106,8 @@ def test_kill_and_remove_and_list_without_a_pause(rest: Rest, running):
 
 
 def test_kill_and_remove_and_enqueue_again_without_a_pause(rest: Rest):
-    old = rest.enqueue(DUMMY, sleep=63)
+    old = rest.enqueue(DUMMY, sleep=603)
     rest.kill(old)
     rest.remove(old)
-    new = rest.enqueue(DUMMY, sleep=63)
+    new = rest.enqueue(DUMMY, sleep=603)
     assert [row["_id"] for row in rest.queue()] == [new]

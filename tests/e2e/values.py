@@ -7,7 +7,7 @@ READER = "reader"
 CLERK = "clerk"
 GUEST = "guest"
 JWT_SECRET = "the-key-of-the-tokens-of-the-suite-on-the-cluster"
-TTL_SECONDS = 15
+TTL_SECONDS = 30
 KILL_GRACE_SECONDS = 5
 
 _EXAMPLES = "core4.queue.helper.job.example"

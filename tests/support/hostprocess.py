@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.provider import Provider
+from tests.support.waiting import until
 
 _PROC = Path("/proc")
 
@@ -24,9 +25,14 @@ def unreachable(provider: Provider) -> str | None:
 
 
 def pid(pod_uid: str, program: str) -> int:
-    """The process of a pod whose command line holds the program's name."""
-    found = sorted(_pids(pod_uid, program))
-    assert found, f"no process {program} of the pod {pod_uid} is on this machine"
+    """The process of a pod whose command line holds the program's name.
+
+    A container that has just started may not have come to its program yet.
+    """
+    found = until(
+        lambda: sorted(_pids(pod_uid, program)),
+        what=f"a process {program} of the pod {pod_uid} is on this machine",
+    )
     return found[0]
 
 

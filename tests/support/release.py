@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -18,7 +19,14 @@ from tests.support.rest import BASE, Rest
 from tests.support.waiting import until
 
 PORT = 5001
-UNAUTHORIZED = 401
+
+Later = Callable[[Callable[[], None]], object]
+"""Runs something, at once or beside what comes next."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Run it, and return when it is done."""
+    work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class Release:
     def upgrade(self, values: Mapping[str, Any]) -> None:
         """Install it again, with these values besides those of the demo."""
         deploy.install(self.provider, self.image, namespace=self.namespace, extra=values)
+        self.wait_answer()
 
     def uninstall(self) -> None:
         """Uninstall it; the namespace and what is kept on purpose stays."""
@@ -69,16 +78,21 @@ class Release:
         return name
 
     def wait_ready(self) -> None:
-        """Wait until both deployments are rolled out, and the service leads to the new pod."""
+        """Wait until both deployments are rolled out, and the API answers."""
         for component in ("api", "operator"):
             name = f"deployment/{deploy.RELEASE}-{component}"
             self.kubectl("rollout", "status", name, "--timeout=180s", timeout=210)
-        with self.rest(None) as nobody:
+        self.wait_answer()
+
+    def wait_answer(self) -> None:
+        """Wait until the API can be reached: the way to a new pod is made after it is ready."""
+        with Rest(self.root, None) as nobody:
             until(
-                lambda: nobody.call("GET", "profile").status_code,
-                lambda status: status == UNAUTHORIZED,
-                what="the service answers",
-                ignoring=(requests.RequestException,),
+                lambda: nobody.call("GET", "readyz?without=store").status_code,
+                lambda code: code == 200,
+                what="the API answers",
+                seconds=120,
+                ignoring=(requests.ConnectionError, requests.Timeout),
             )
 
 
@@ -89,7 +103,7 @@ def released(
     values: Mapping[str, Any],
     *,
     prepare: Callable[[Kubectl], None] | None = None,
-    going: list[str] | None = None,
+    later: Later = at_once,
 ) -> Iterator[Release]:
     """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
 
@@ -100,7 +114,7 @@ def released(
         image: the image.
         values: more values of the chart.
         prepare: makes what the release needs in its namespace, which is there already then.
-        going: takes the namespace's name at the end, instead of a wait until it is gone.
+        later: sees to it that it is taken away; by default that is waited for.
     """
     namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
     kubectl = Kubectl(provider, namespace)
@@ -115,29 +129,19 @@ def released(
             diagnostics.dump(provider, namespace)
             raise
         with reached(kubectl, f"{deploy.RELEASE}-api", PORT) as address:
-            yield Release(provider, image, namespace, f"http://{address}", kubectl)
+            release = Release(provider, image, namespace, f"http://{address}", kubectl)
+            release.wait_answer()
+            yield release
     finally:
-        _take_away(provider, namespace)
-        if going is None:
-            wait_gone(provider, namespace)
-        else:
-            going.append(namespace)
-
-
-def wait_gone(provider: Provider, *namespaces: str) -> None:
-    """Wait until nothing is left of releases that were taken away: nothing holds them for ever."""
-    for namespace in namespaces:
-        what = (f"namespace/{namespace}", f"persistentvolume/{namespace}-journal")
-        Kubectl(provider, namespace)("wait", "--for=delete", *what, "--timeout=180s", timeout=210)
+        later(partial(_take_away, provider, namespace))
 
 
 def _take_away(provider: Provider, namespace: str) -> None:
     # Not `undeploy`: that also ends the port forwarding of `make up`.
     deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
     kubectl = Kubectl(provider, namespace)
-    at_once = ("--ignore-not-found", "--wait=false")
-    kubectl("delete", "namespace", namespace, *at_once)
-    kubectl("delete", "persistentvolume", f"{namespace}-journal", *at_once)
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=300)
+    kubectl("delete", "persistentvolume", f"{namespace}-journal", "--ignore-not-found")
     folder = provider.volume_host_path(namespace)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
-from tests.support.sse import TIMEOUT, Stream
+from tests.support.sse import TIMEOUT, WAIT_SECONDS, Stream
 from tests.support.waiting import until
 
 BASE = "/core4/api/v1"
@@ -160,7 +160,7 @@ class Rest:
         accept: Callable[[dict[str, Any]], bool],
         *,
         what: str,
-        seconds: float = 120,
+        seconds: float = WAIT_SECONDS,
     ) -> dict[str, Any]:
         """Wait until a job's document is accepted."""
         return until(
@@ -171,7 +171,9 @@ class Rest:
             ignoring=(requests.ConnectionError,),
         )
 
-    def wait_state(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_state(
+        self, job_id: str, *states: str, seconds: float = WAIT_SECONDS
+    ) -> dict[str, Any]:
         """Wait until a job is in one of the states."""
         return self.wait(
             job_id,
@@ -180,7 +182,7 @@ class Rest:
             seconds=seconds,
         )
 
-    def wait_journaled(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_journaled(self, job_id: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """Wait until a job has left the queue."""
         return self.wait(job_id, lambda doc: bool(doc["journal"]), what="is past", seconds=seconds)
 
@@ -200,7 +202,7 @@ class Rest:
             what=f"{qual_name} is in the catalogue",
         )
 
-    def empty_queue(self, seconds: float = 120, *, but: str = "") -> None:
+    def empty_queue(self, seconds: float = WAIT_SECONDS, *, but: str = "") -> None:
         """Kill and remove all jobs, and wait until none is left, but for the one of that id."""
         until(
             lambda: self._remove_all(but),

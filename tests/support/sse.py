@@ -15,9 +15,11 @@ import requests
 from tests.support.waiting import short
 
 CONNECT_SECONDS = 10.0
-# Four times the interval of the keep-alive comments: any part of the way may be held up.
+# Four times the interval of the keep-alive comments: a busy machine may swallow some.
 READ_SECONDS = 60.0
 TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
+# For what a pod has to start for.
+WAIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class Stream:
         """Close the connection, whether the server is done or not."""
         self.response.close()
 
-    def wait(self, accept: Callable[[Frame], bool], *, what: str, seconds: float = 120) -> Frame:
+    def wait(
+        self, accept: Callable[[Frame], bool], *, what: str, seconds: float = WAIT_SECONDS
+    ) -> Frame:
         """The first frame that is accepted, among those that came already and those to come."""
         for frame in self.frames:
             if accept(frame):
@@ -84,7 +88,7 @@ class Stream:
                 return frame_or_end
         raise StreamError(f"{what}: the stream ended without it; {self.seen()}")
 
-    def state(self, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def state(self, *states: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """The document of the first `state` frame with one of these states."""
         found = self.wait(
             lambda frame: frame.event == "state" and frame.data["state"] in states,
@@ -94,7 +98,7 @@ class Stream:
         document: dict[str, Any] = found.data
         return document
 
-    def line(self, message: str, seconds: float = 120) -> dict[str, Any]:
+    def line(self, message: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """The first log record whose message begins so."""
         found = self.wait(
             lambda frame: frame.event == "log" and frame.data["message"].startswith(message),
@@ -104,7 +108,7 @@ class Stream:
         record: dict[str, Any] = found.data
         return record
 
-    def to_close(self, seconds: float = 180) -> Self:
+    def to_close(self, seconds: float = WAIT_SECONDS) -> Self:
         """Read to the end: the last frame has to be `close`, and the server has to hang up."""
         deadline = time.monotonic() + seconds
         while self._next(deadline) is not None:

@@ -20,12 +20,16 @@ def until(
 ) -> T:
     """Ask again and again until the answer is accepted; returns it.
 
+    The last question is asked after the deadline, so that a machine that stood still in between
+    does not count as an answer.
+
     Args:
         probe: asks.
         accept: whether that is what is waited for.
         what: what is waited for, as the beginning of a sentence.
         seconds: how long, at most.
-        every: time between two questions.
+        every: time between two questions; longer if it takes longer to ask, for what is waited
+            for may need the same processors.
         ignoring: errors of `probe` that may pass by themselves.
 
     Raises:
@@ -33,6 +37,7 @@ def until(
     """
     deadline = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         try:
             seen = probe()
             if accept(seen):
@@ -40,9 +45,9 @@ def until(
             shown = repr(seen)
         except ignoring as error:
             shown = f"{type(error).__name__}: {error}"
-        if time.monotonic() > deadline:
+        if asked > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s; seen last: {short(shown)}")
-        time.sleep(every)
+        time.sleep(max(every, time.monotonic() - asked))
 
 
 def let_pass(seconds: float) -> None:

@@ -18,6 +18,11 @@ T = TypeVar("T")
 
 _MOST_LINES: Final = 20_000
 _MOST_BYTES: Final = 16 * 2**20
+_PACE_S_A_LINE: Final = 0.001
+_PACE_S_MOST: Final = 0.01
+"""A transaction costs as much as storing many lines. Those that bring several are therefore made to
+take that long a line: above a thousand lines a second more and more share one, and below that
+nobody waits."""
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 2.0
 
@@ -155,19 +160,25 @@ class Commits:
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _BACKOFF_MOST)
                 continue
-            self._metrics.commits.observe(time.perf_counter() - began)
-            self._count(operations, answers)
+            took = time.perf_counter() - began
+            self._metrics.commits.observe(took)
+            lines = self._count(operations, answers)
             self._idle_since = time.monotonic()
             if self._trouble is not None:
                 log.info("the store takes what it gets again")
                 self._tell(None)
+            # Whoever waits for its answer gathers lines meanwhile, and hands them over all at once.
+            await asyncio.sleep(min(lines * _PACE_S_A_LINE, _PACE_S_MOST) - took)
             return answers
 
-    def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> None:
-        for operation, answer in zip(operations, answers, strict=True):
-            if isinstance(operation, Append) and not answer.stale:
-                self._metrics.lines.inc(operation.lines)
-                self._metrics.bytes.inc(operation.bytes)
+    def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> int:
+        """Count what was stored; returns the lines."""
+        pairs = zip(operations, answers, strict=True)
+        stored = [each for each, answer in pairs if isinstance(each, Append) and not answer.stale]
+        lines = sum(append.lines for append in stored)
+        self._metrics.lines.inc(lines)
+        self._metrics.bytes.inc(sum(append.bytes for append in stored))
+        return lines
 
     def _note(self, error: StoreUnavailable) -> None:
         self._metrics.store_failures.inc()

@@ -53,6 +53,16 @@ def test_a_zombie_counts_as_gone(sleeper):
     assert processes.wait(lambda: not sleeper.alive(), 5)
 
 
+def test_a_process_that_was_killed_is_not_alive_from_then_on(tmp_path):
+    # One that takes its time: what it holds has to be given back.
+    code = "held = bytearray(200 << 20); print(1, flush=True); import time; time.sleep(60)"
+    item = processes.spawn("large", (sys.executable, "-c", code), tmp_path / "log")
+    assert processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), 30)
+    assert item.alive()
+    os.kill(item.pid, signal.SIGKILL)
+    assert not item.alive()
+
+
 def test_the_state_file_survives_rewriting(sleeper, tmp_path):
     state = processes.StateFile(tmp_path / "new" / "state.json")
     assert state.read() == {}

@@ -1,0 +1,38 @@
+"""Waiting for a condition, as the tests on the cluster do it."""
+
+import time
+
+import pytest
+from tests.support.waiting import until
+
+
+def test_the_last_look_is_after_the_deadline():
+    looks = 0
+
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        # The machine stands still, and all comes meanwhile.
+        time.sleep(0.05 if looks == 1 else 0)
+        return looks
+
+    assert until(look, lambda seen: seen > 1, what="it comes", seconds=0.01, every=0) == 2
+
+
+def test_what_does_not_come_is_told_with_what_was_seen():
+    with pytest.raises(AssertionError, match=r"the door is open: not within 0.01 s.*'closed'"):
+        until(lambda: "closed", lambda seen: seen == "open", what="the door is open", seconds=0.01)
+
+
+def test_who_takes_long_to_look_looks_less_often():
+    began, looks = time.monotonic(), 0
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        time.sleep(0.05)
+        return time.monotonic() - began > 0.5
+
+    until(look, what="the time is over", every=0)
+    # Half of the time at most is spent on looking.
+    assert looks <= 7
