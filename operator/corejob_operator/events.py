@@ -16,13 +16,15 @@ from corejob.names import Reason
 from corejob.state import State
 from corejob_kube import tasks
 from corejob_kube.client import Kube
-from corejob_kube.errors import KubeError
+from corejob_kube.errors import ConflictError, KubeError, UnavailableError
 from corejob_kube.resources import EVENTS
 
 log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
 _WORKERS: Final = 4
+_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
+"""Before another try, while the API server is away: that is as long as its restart may take."""
 _MOST_NOTE: Final = 1024
 """Bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
 _WARNING_STATES: Final = frozenset({State.ERROR, State.FAILED, State.KILLED, State.INACTIVE})
@@ -116,13 +118,25 @@ class Poster:
         while True:
             body = await self._queue.get()
             try:
-                await self._kube.create(
-                    EVENTS,
-                    body["metadata"]["namespace"],
-                    body,
-                    manager=names.MANAGER_OPERATOR,
-                )
+                await self._create(body)
             except KubeError as error:
                 log.warning("an event of %s was not posted: %s", body["regarding"]["name"], error)
             finally:
                 self._queue.task_done()
+
+    async def _create(self, body: Mapping[str, Any]) -> None:
+        pauses = iter(_PAUSES_S)
+        while True:
+            try:
+                await self._kube.create(
+                    EVENTS, body["metadata"]["namespace"], body, manager=names.MANAGER_OPERATOR
+                )
+            except ConflictError:
+                return  # a try whose answer was lost had got through: names are random
+            except UnavailableError:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return

@@ -122,7 +122,7 @@ def child_of(kubectl: Kubectl, name: str) -> str:
 def test_a_chain_by_kubectl(rest: Rest, kubectl: Kubectl):
     chain = [rest.enqueue(SLEEPY, sleep=600, attempts=2)]
     rest.wait_state(chain[0], "running")
-    for _ in range(LENGTH // 2):
+    for _ in range(LENGTH):
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         patch(kubectl, chain[-1], kill=True, restartAt=now)
         chain.append(child_of(kubectl, chain[-1]))

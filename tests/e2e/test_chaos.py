@@ -6,7 +6,6 @@ that there are. The operator's process is killed without a last word, and its po
 """
 
 import random
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,9 +30,9 @@ SEED = 4
 JOBS = 30
 CRASHES = 10
 OPERATIONS = 200
-# Of most new operators; of each, if the machine stalls for a moment just then.
 CATCH_UP_SECONDS = 5
-LATEST_SECONDS = 30
+# For one of them the machine may stall just then.
+STALLED_SECONDS = 30
 LONGEST_PAUSE = 0.4
 START = "start execution"
 OPERATOR = "core4-operator"
@@ -231,8 +230,9 @@ def test_chaos(own_release: Release, service: Rest):
         )
     assert sum(chaos.done.values()) == OPERATIONS
     assert len(delays) == CRASHES
-    assert statistics.median(delays) <= CATCH_UP_SECONDS, delays
-    assert max(delays) <= LATEST_SECONDS, delays
+    *delays, latest = sorted(delays)
+    assert max(delays) <= CATCH_UP_SECONDS, (delays, latest)
+    assert latest <= STALLED_SECONDS, latest
     # The dice met all cases.
     assert {operation for operation, status in chaos.done if status == 200} == {*ANSWERS, "enqueue"}
     check_moves(documents, seen)

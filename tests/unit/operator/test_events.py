@@ -122,6 +122,34 @@ async def test_a_refused_one_is_dropped_and_the_next_is_posted(
     assert "was not posted: 403" in caplog.text
 
 
+async def test_one_is_posted_once_the_api_server_is_back(
+    fake: FakeKube, kube: Kube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events, "_PAUSES_S", (0.01, 0.01))
+    fake.refuse("POST", "events", 503, "starting", times=2)
+    poster = Poster(kube)
+    poster.start()
+    poster.post(told(corejob(), corejob().status))
+    await poster.stop(5)
+
+    assert len(fake.objects["events"]) == 1
+    assert "not posted" not in caplog.text
+
+
+async def test_one_is_given_up_when_the_api_server_stays_away(
+    fake: FakeKube, kube: Kube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events, "_PAUSES_S", (0.01,))
+    fake.refuse("POST", "events", 503, "starting", times=2)
+    poster = Poster(kube)
+    poster.start()
+    poster.post(told(corejob(), corejob().status))
+    await poster.stop(5)
+
+    assert not fake.objects["events"]
+    assert "was not posted: 503" in caplog.text
+
+
 async def test_too_many_are_dropped_not_kept(
     kube: Kube, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
