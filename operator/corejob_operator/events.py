@@ -125,16 +125,13 @@ class Poster:
                 self._queue.task_done()
 
     async def _create(self, body: Mapping[str, Any]) -> None:
-        pauses = iter(_PAUSES_S)
-        while True:
+        namespace = body["metadata"]["namespace"]
+        for pause in (*_PAUSES_S, None):
             try:
-                await self._kube.create(
-                    EVENTS, body["metadata"]["namespace"], body, manager=names.MANAGER_OPERATOR
-                )
+                await self._kube.create(EVENTS, namespace, body, manager=names.MANAGER_OPERATOR)
             except ConflictError:
                 return  # a try whose answer was lost had got through: names are random
             except UnavailableError:
-                pause = next(pauses, None)
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)

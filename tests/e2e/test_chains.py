@@ -93,7 +93,7 @@ def test_a_chain_of_kills_and_restarts_without_a_pause(rest: Rest, kubectl: Kube
 def test_a_chain_of_restarts_of_what_runs(rest: Rest, kubectl: Kubectl):
     """As before, but each of them has come to its first line."""
     chain = [rest.enqueue(SLEEPY, sleep=600, attempts=2)]
-    for _ in range(2):
+    for _ in range(3):
         check_one_runs(rest, kubectl, chain)
         rest.kill(chain[-1])
         chain.append(rest.restart(chain[-1]))
