@@ -68,6 +68,8 @@ class Reconciler:
             job = self._parse(body)
             state = job.status.state
             if state is State.RUNNING or (state not in FINAL and self._has_begun(job)):
+                # Whoever was here before has let it in, though its status may not say so yet.
+                self._accepted.add(job.name)
                 self.admission.activate(gate.entry(job, self._settings))
         for body in self._world.corejobs:
             self._queue.add(body["metadata"]["name"])
@@ -156,9 +158,12 @@ class Reconciler:
     def _twin(self, job: CoreJob, body: Body) -> str | None:
         """Name of the equal job that is in the queue before this one; None: this one is let in.
 
-        A restart is never a duplicate: it takes the place of the job that it restarts.
+        A restart is never a duplicate: it takes the place of the job that it restarts. Nor is one
+        that has left the queue (restarted or removed) before anything of it was written down.
         """
-        if not job.held or job.spec.get("parentId") or self._is_accepted(body):
+        if not job.held or not job.in_queue:
+            return None
+        if job.spec.get("parentId") or self._is_accepted(body):
             return None
         twin = gate.twin_before(body, tuple(self._world.twins(job.name)), self._is_accepted)
         if twin is None:

@@ -271,7 +271,7 @@ def check_moves(documents: dict[str, dict[str, Any]], seen: Lives) -> None:
             assert later in TRANSITIONS[earlier], f"{job_id}: {states}"
         removed = document["flag"]["removed"]
         # What has not ended was removed while it waited.
-        assert document["state"] in FINAL or (removed and document["journal"]), document
+        assert document["state"] in FINAL or (removed and document["journal"]), f"{document}"
 
 
 def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) -> None:
@@ -289,7 +289,7 @@ def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) 
         least = own - unheard
         assert least <= started <= own, f"{started} starts in {own} trials of {document}"
         if document["state"] in {"complete", "error"}:
-            assert own >= 1, document
+            assert own >= 1, f"no trial of {document}"
 
 
 def check_journal(release: Release, rest: Rest, documents: dict[str, dict[str, Any]]) -> None:

@@ -203,31 +203,6 @@ async def test_one_that_kubectl_made_is_held_first(rig: Rig) -> None:
     assert sorted(meta["finalizers"]) == sorted(["other", names.FINALIZER])
 
 
-async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
-    old = {"creationTimestamp": "2026-11-24T11:00:00Z"}
-    new = {"creationTimestamp": "2026-11-24T11:00:01Z"}
-    rig.corejob("b", held=False, args={}, metadata=old)
-    rig.corejob("a", held=False, args={}, metadata=new)
-    await rig.settle()
-
-    assert rig.jobs() == ["b-1"]
-    refused = rig.status("a")
-    assert (refused["state"], refused["reason"]) == ("error", "Duplicate")
-    assert "job [a.Job] exists with args {}" in refused["message"]
-    assert refused["removedTime"]
-    assert rig.reconciler.admission.active() == 1
-
-
-async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
-    await to_running(rig, args={})
-    rig.pod("a-1", ended(0), "Succeeded")
-    await rig.settle()
-    rig.corejob("b", args={})
-    await rig.settle()
-
-    assert "b-1" in rig.jobs()
-
-
 async def test_a_kill_and_a_restart(rig: Rig) -> None:
     child = "6743cccccccccccccccccccc"
     await to_running(rig, username="hans")
