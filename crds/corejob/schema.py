@@ -18,7 +18,7 @@ from corejob.names import (
     Runtime,
 )
 from corejob.properties import MAX_WORKER_LENGTH, MOST_TRIALS, TABLE, Property, Rule
-from corejob.state import FINAL, State
+from corejob.state import FINAL, STOPPED, WAITING, State
 
 Schema = dict[str, Any]
 
@@ -329,6 +329,30 @@ JOB_COLUMNS: Final = [
 ]
 
 
+def _restarts() -> list[Schema]:
+    """Who may be restarted (contract section 5), for who asks it by `spec.restartAt`."""
+    same = (
+        "!has(self.spec.restartAt) || "
+        "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
+    )
+    states = ", ".join(f"'{state}'" for state in sorted({*WAITING, *STOPPED} - {State.PENDING}))
+    state = f"has(self.status) && has(self.status.state) && self.status.state in [{states}]"
+    complete = (
+        f"has(self.status) && has(self.status.state) && self.status.state == '{State.COMPLETE}'"
+    )
+    killed = f"has(self.spec.kill) && self.spec.kill && !({complete})"
+    removed = "has(self.spec.remove) && self.spec.remove"
+    replaced = "has(self.spec.childId) || (has(self.status) && has(self.status.childId))"
+    wrong = {
+        f"({state}) || ({killed})": "a pending, running or complete job can not be restarted: wait "
+        "for its end or kill it, or enqueue it anew",
+        f"!({removed})": "a removed job can not be restarted: enqueue it anew",
+        f"!({replaced})": "it was restarted already: restart its child",
+    }
+    where = ".spec.restartAt"
+    return [rule(f"{same} || {fine}", text, fieldPath=where) for fine, text in wrong.items()]
+
+
 def _template_spec() -> Schema:
     return {
         "type": "object",
@@ -448,7 +472,8 @@ def job_crd() -> Schema:
             rule(
                 f"self.metadata.name.size() <= {MAX_JOB_NAME} && !self.metadata.name.contains('.')",
                 f"metadata.name must be a DNS label of at most {MAX_JOB_NAME} characters",
-            )
+            ),
+            *_restarts(),
         ],
     }
     return _definition(KIND_JOB, PLURAL_JOB, ["c4j"], schema, JOB_COLUMNS)

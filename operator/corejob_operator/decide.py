@@ -167,13 +167,16 @@ def _waiting(seen: Situation) -> Decision:
     job, status = seen.job, seen.job.status
     number = status.trial + 1
     observed = seen.observe(number)
+    if observed.phase is not Phase.ABSENT and not job.kill:
+        # A restart asks for the next trial at once; there it is.
+        job = replace(job, status=_followed(job, status))
+        seen = replace(seen, job=job)
     if job.kill or job.remove:
         return _withdraw(seen, number, observed)
     if observed.phase is Phase.ABSENT:
         return _not_started(seen, number)
     if observed.phase is Phase.RUNNING or observed.started_at is not None:
-        running = machine.start(job, number, observed, seen.now)
-        return Decision(_followed(job, running), queue="active")
+        return Decision(machine.start(job, number, observed, seen.now), queue="active")
     if observed.phase is Phase.ENDED:
         return _ended_before_start(seen, number, observed)
     return _starting(seen, number, observed)
@@ -412,6 +415,8 @@ def wanted_child(job: CoreJob) -> str | None:
     stopped = job.status.state in STOPPED
     if job.spec.get("childId"):
         return str(job.spec["childId"]) if stopped else None
+    if job.past:
+        return None  # the journal may have it as it is
     # One that is marked killed counts as killed.
     asked = restart_asked(job) if stopped or job.kill else None
     return ids.derived_id(asked, f"{job.uid}/restart") if asked is not None else None

@@ -69,12 +69,14 @@ class Chaos:
 
     Attributes:
         ids: all jobs that there ever were, in their order.
+        probes: those that measure how fast an operator catches up.
         done: the answers, by operation and status.
     """
 
     rest: Rest
     dice: random.Random
     ids: list[str] = field(default_factory=list)
+    probes: list[str] = field(default_factory=list)
     done: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def fill(self) -> None:
@@ -103,7 +105,6 @@ class Chaos:
 
     def victim(self) -> str:
         """A job of the queue; now and then any that there was."""
-        # All but those that measure how fast an operator catches up.
         queue = [row["_id"] for row in self.rest.queue() if row["_id"] in self.ids]
         chosen: str = self.dice.choice(queue if queue and self.dice.random() < 0.9 else self.ids)
         return chosen
@@ -158,6 +159,7 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
         old = crash(release)
         # Outside the limits: it starts as soon as anything does, and ends at once.
         probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
+        chaos.probes.append(probe)
         for _ in range(share - moment):
             chaos.once()
         since = ready_since(release, old)
@@ -235,6 +237,8 @@ def test_chaos(own_release: Release, service: Rest):
     assert latest <= STALLED_SECONDS, latest
     # The dice met all cases.
     assert {operation for operation, status in chaos.done if status == 200} == {*ANSWERS, "enqueue"}
+    # Each restart that was asked made one job, and nothing else did.
+    assert set(seen.states) == {*chaos.ids, *chaos.probes}
     check_moves(documents, seen)
     check_starts(service, documents, seen)
     check_journal(own_release, service, documents)

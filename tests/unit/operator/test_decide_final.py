@@ -101,6 +101,14 @@ def test_one_that_was_killed_before_it_ever_started_restarts() -> None:
     assert wanted_child(never) is not None
 
 
+def test_a_past_job_is_not_restarted() -> None:
+    """The journal may have it already: it would never tell of the child."""
+    removed = {"removedTime": at_text(-1)}
+
+    assert wanted_child(final(remove=True, restartAt=at_text(-1), status=removed)) is None
+    assert wanted_child(final(remove=True, restartAt=at_text(-1))) is not None
+
+
 def test_a_complete_job_is_not_restarted() -> None:
     assert look(final(State.COMPLETE, childId=CHILD)).actions == ()
     assert look(final(State.COMPLETE, restartAt=at_text(0))).actions == ()

@@ -333,6 +333,16 @@ def test_a_restart_counts_once() -> None:
     assert look(job, gate=BUSY).status.query_time is None
 
 
+@pytest.mark.parametrize("remove", [False, True])
+@pytest.mark.parametrize("trial", [starts(2), runs(2), has_ended(2, 1)])
+def test_a_restart_of_one_whose_next_trial_is_there_already_is_followed(
+    trial: dict[str, Any], remove: bool
+) -> None:
+    job = waits(State.FAILED, restartAt=at_text(-6), remove=remove)
+
+    assert look(job, **trial).status.restart_time == at(-6)
+
+
 def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -> None:
     times = {"queryTime": at_text(10), "inactiveTime": at_text(5)}
     job = waits(State.DEFERRED, status=times)
