@@ -104,6 +104,10 @@ def test_the_resource_and_the_rest_document_agree(rest: Rest, kubectl: Kubectl):
 def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     kubectl.apply(corejob("steered", qualName=SLEEPY, args={"sleep": 600}))
     old = corejobs.wait_state(kubectl, "steered", "running")
+    restart = patch("steered", {"restartAt": old["startTime"]})
+    said = kubectl.refused(*restart)
+    assert "spec.restartAt" in said
+    assert "a pending, running or complete job can not be restarted" in said
     kubectl(*patch("steered", {"kill": True}))
     killed = corejobs.wait_state(kubectl, "steered", "killed")
     assert killed["reason"] == "Killed"
@@ -120,9 +124,20 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     rest.wait(
         old["id"], lambda row: row["enqueued"].get("child_id") == child, what="names its child"
     )
+    assert "it was restarted already" in kubectl.refused(*restart)
     rest.wait_state(child, "running")
     kubectl(*patch(child, {"kill": True, "remove": True}))
     assert rest.wait_journaled(child)["state"] == "killed"
+    said = kubectl.refused(*patch(child, {"restartAt": killed["endTime"]}))
+    assert "a removed job can not be restarted" in said
+
+
+def test_a_complete_job_can_not_be_restarted_by_patch(rest: Rest, kubectl: Kubectl):
+    job_id = rest.enqueue(SEGMENT, segment=1)
+    done = corejobs.wait_state(kubectl, job_id, "complete")
+    for change in ({}, {"kill": True}):
+        said = kubectl.refused(*patch(job_id, {**change, "restartAt": done["endTime"]}))
+        assert "a pending, running or complete job can not be restarted" in said
 
 
 def test_deleting_the_pod_kills_the_job(rest: Rest, kubectl: Kubectl):
