@@ -134,9 +134,14 @@ class Kube:
                 text = f"the answer of {path} is no JSON: {error}"
                 raise UnavailableError(503, "NoJson", text) from error
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
-        """One object. Raises NotFoundError."""
-        answer: dict[str, Any] = await self.request("GET", resource.path(namespace, name))
+    async def get(
+        self, resource: Resource, namespace: str, name: str, *, sub: str = ""
+    ) -> dict[str, Any]:
+        """One object; through its sub-resource `sub`, which may be all that we may do.
+
+        Raises NotFoundError.
+        """
+        answer: dict[str, Any] = await self.request("GET", resource.path(namespace, name, sub))
         return answer
 
     async def list(

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.store import StoreUnavailable, Writer
@@ -92,6 +92,10 @@ class Commits:
             if self._trouble is not None:
                 self._submit_probe()  # a commit ends the trouble: reading may work without
             return answer
+
+    async def cookies(self, qual_name: str) -> dict[str, Any]:
+        """The key-value store that all jobs of a qual_name share."""
+        return await self.call(lambda writer: writer.cookies(qual_name))
 
     async def ping(self) -> None:
         """Return when the store has taken a transaction, after all that is queued."""

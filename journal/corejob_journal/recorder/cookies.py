@@ -4,8 +4,8 @@ The operator gives it to the next pods from there; so the store stays the record
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -13,7 +13,13 @@ from corejob.schema import template_name
 from corejob_journal.recorder.patching import patch_status
 from corejob_kube import tasks
 from corejob_kube.client import Kube
+from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import TEMPLATES
+
+_WITHIN_S: Final = 30.0
+
+Read = Callable[[], Awaitable[dict[str, Any]]]
+"""Reads the cookie of a job class from the store."""
 
 
 class CookieWriter:
@@ -29,21 +35,38 @@ class CookieWriter:
         """Tell changes, in order; a value of None deletes."""
         if not changes:
             return
-        # As JSON text: a merge patch would merge objects that are meant to replace each other.
-        fields = {
-            key: None if value is None else msgspec.json.encode(value).decode()
-            for key, value in changes
-        }
+        fields = {key: None if value is None else _text(value) for key, value in changes}
         self._pending.setdefault(qual_name, {}).update(fields)
         if qual_name not in self._tasks:
             task = asyncio.create_task(self._send(qual_name), name=f"cookie {qual_name}")
             self._tasks[qual_name] = task
 
-    async def flushed(self, qual_name: str, within: float) -> None:
-        """Wait until all is told, but no longer than so many seconds."""
+    async def flushed(self, qual_name: str) -> None:
+        """Wait until all is told, but no longer than half a minute: a template may take nothing."""
         task = self._tasks.get(qual_name)
         if task is not None:
-            await asyncio.wait({task}, timeout=within)
+            await asyncio.wait({task}, timeout=_WITHIN_S)
+
+    async def tell_all(self, qual_name: str, read: Read) -> None:
+        """Tell what the store has and the template has not.
+
+        That is what a recorder left untold that died between the one and the other.
+
+        Raises:
+            KubeError: The template could not be read.
+        """
+        name = template_name(qual_name)
+        try:
+            body = await self._kube.get(TEMPLATES, self._namespace, name, sub="status")
+        except NotFoundError:
+            return
+        told = (body.get("status") or {}).get("cookie") or {}
+        # Read last: what is stored from now on is told after this.
+        kept = await read()
+        gone = [(key, None) for key in told if key not in kept]
+        new = [(key, value) for key, value in kept.items() if told.get(key) != _text(value)]
+        self.put(qual_name, [*gone, *new])
+        await self.flushed(qual_name)
 
     async def close(self, within: float) -> None:
         """Tell what is pending, if that takes no longer than so many seconds."""
@@ -64,3 +87,8 @@ class CookieWriter:
         # A template that is gone took along whoever would be given the cookie.
         name = template_name(qual_name)
         await patch_status(self._kube, TEMPLATES, self._namespace, name, newest)
+
+
+def _text(value: Any) -> str:
+    """As JSON text: a merge patch would merge objects that are meant to replace each other."""
+    return msgspec.json.encode(value).decode()

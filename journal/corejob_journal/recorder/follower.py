@@ -47,7 +47,6 @@ is not known to be whole by itself is read once more, so long after we knew of t
 _FLUSH_HALF_S: Final = 5.0
 """The same, if what is there ends in the middle of a line."""
 _VAIN_REREADS: Final = 3
-_COOKIE_WAIT_S: Final = 5.0
 _LOOK_S: Final = 1.0
 """While the store keeps a follower waiting it sees this often whether the log is rotated."""
 
@@ -83,6 +82,7 @@ class Follower:
         self._inflight: asyncio.Future[list[Stored]] | None = None
         self._failure: BaseException | None = None
         self._vain_rereads = 0
+        self._resumed = False
         self._intake: Intake
         self._rotation = Rotation(time.time())
         # What came after the last line end of a connection that ended in good order.
@@ -106,8 +106,10 @@ class Follower:
         self._tell(None, complete=False)
         state = await commits.call(lambda writer: writer.open_stream(source))
         if state.settled:
+            await self._tell_whole_cookie()
             self._tell(None, complete=True)
             return
+        self._resumed = state.position.stamp > 0
         self._intake = Intake(state)
         try:
             if self.pod.started:
@@ -391,8 +393,11 @@ class Follower:
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
         self._tell_cookie(appends)
-        # Before the job counts as over: who starts the next one then finds its cookie.
-        await self._tools.cookies.flushed(self.pod.source.qual_name, _COOKIE_WAIT_S)
+        # Before the log counts as settled: who starts the next one then finds its cookie.
+        if self._resumed:
+            await self._tell_whole_cookie()
+        else:
+            await self._tools.cookies.flushed(self.pod.source.qual_name)
         state = stored[-1].state
         self._tell(state, complete=True)
         if state is not None and state.lost:
@@ -407,6 +412,13 @@ class Follower:
     def _tell_cookie(self, appends: list[Append]) -> None:
         changes = [change for append in appends for change in append.cookies]
         self._tools.cookies.put(self.pod.source.qual_name, changes)
+
+    async def _tell_whole_cookie(self) -> None:
+        """Whoever read this log before may have died before it told what it had stored."""
+        qual_name = self.pod.source.qual_name
+        await self._tools.cookies.tell_all(
+            qual_name, partial(self._tools.commits.cookies, qual_name)
+        )
 
     def _job(self) -> model.CoreJob | None:
         body = self._tools.jobs.get(self._name)

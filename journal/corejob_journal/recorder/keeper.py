@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from corejob import model, names
 from corejob.document import document
 from corejob.model import CoreJob
 from corejob.state import State
 from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record_of
 from corejob_journal.recorder.intake import Intake
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import NewGap, PutDocument, Settle, Source, StreamState
+from corejob_journal.store.records import LogState, NewGap, PutDocument, Settle, Source, StreamState
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
@@ -36,6 +38,7 @@ class Keeper:
         pods: Informer,
         commits: Commits,
         status: StatusWriter,
+        cookies: CookieWriter,
         metrics: Metrics,
         followed: Callable[[str, int], bool],
         now: Clock,
@@ -46,6 +49,7 @@ class Keeper:
         self._pods = pods
         self._commits = commits
         self._status = status
+        self._cookies = cookies
         self._metrics = metrics
         self._followed = followed
         self._now = now
@@ -75,7 +79,7 @@ class Keeper:
             return
         state = await self._commits.call(lambda writer: writer.log_state(job.id))
         if state is not None and state.settled_trial >= trial:
-            self._status.log(job.name, trial, state, complete=True)
+            await self._settled(job, trial, state)
         elif not await self._has_pod(job, trial):
             await self._give_up(job, trial)
 
@@ -109,6 +113,12 @@ class Keeper:
         if state is not None and state.lost:
             self._metrics.lost.inc()
             log.warning("%s trial %d: %s", job.name, trial, state.message)
+        await self._settled(job, trial, state)
+
+    async def _settled(self, job: CoreJob, trial: int, state: LogState | None) -> None:
+        """Say so; before, what whoever read the log may have died over before it told it."""
+        name = job.qual_name
+        await self._cookies.tell_all(name, partial(self._commits.cookies, name))
         self._status.log(job.name, trial, state, complete=True)
 
     async def _open(self, job: CoreJob, trial: int) -> StreamState:

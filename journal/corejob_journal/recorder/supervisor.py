@@ -79,6 +79,7 @@ class Supervisor:
             pods=self.pods,
             commits=self.commits,
             status=status,
+            cookies=self._cookies,
             metrics=metrics,
             followed=self._is_followed,
             now=now,

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
 
-from corejob_kube.resources import COREJOBS, LEASES, PODS
+from corejob_kube.resources import COREJOBS, LEASES, PODS, TEMPLATES
 
 __all__ = ["BASE_NS", "DEADLINE", "NAMESPACE", "FakeCluster", "PodLog"]
 
@@ -75,10 +75,10 @@ class PodLog:
 
 
 class FakeCluster(KubeApi):
-    """Pods, CoreJobs and their logs, and the Leases of recorders."""
+    """Pods, CoreJobs and their logs, templates, and the Leases of recorders."""
 
     def __init__(self) -> None:
-        super().__init__((PODS, COREJOBS, LEASES))
+        super().__init__((PODS, COREJOBS, LEASES, TEMPLATES))
         self.leases_away = False
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []

@@ -16,13 +16,19 @@ PATH = f"/apis/core4.io/v1/namespaces/{NAMESPACE}/corejobtemplates/a.b_job".repl
 
 
 class Templates:
-    """A server that takes patches of one template's status."""
+    """A server of one template's status."""
 
     def __init__(self) -> None:
+        self.cookie: dict[str, str] | None = {}
         self.patches: list[dict[str, Any]] = []
         self.failures: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def get(self, _request: web.Request) -> web.Response:
+        if self.cookie is None:
+            return web.json_response({"reason": "NotFound", "message": "no"}, status=404)
+        return web.json_response({"status": {"cookie": self.cookie}})
 
     async def patch(self, request: web.Request) -> web.Response:
         await self.gate.wait()
@@ -42,6 +48,7 @@ def templates() -> Templates:
 @pytest.fixture
 async def cookies(templates: Templates) -> AsyncIterator[CookieWriter]:
     app = web.Application()
+    app.router.add_get(PATH + "/status", templates.get)
     app.router.add_patch(PATH + "/status", templates.patch)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -59,7 +66,7 @@ async def test_values_are_texts_and_null_deletes(
     cookies: CookieWriter, templates: Templates
 ) -> None:
     cookies.put("a.B_job", [("count", 1), ("map", {"x": [1]}), ("old", None)])
-    await cookies.flushed("a.B_job", 5)
+    await cookies.flushed("a.B_job")
     assert templates.patches == [{"count": "1", "map": '{"x":[1]}', "old": None}]
 
 
@@ -72,7 +79,7 @@ async def test_what_comes_meanwhile_goes_together(
     for number in range(2, 50):
         cookies.put("a.B_job", [("count", number)])
     templates.gate.set()
-    await cookies.flushed("a.B_job", 5)
+    await cookies.flushed("a.B_job")
     assert templates.patches[-1] == {"count": "49"}
     assert len(templates.patches) <= 2
 
@@ -82,15 +89,33 @@ async def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     templates.failures = [503, 409]
     cookies.put("a.B_job", [("count", 1)])
-    await cookies.flushed("a.B_job", 5)
+    await cookies.flushed("a.B_job")
     assert templates.patches == [{"count": "1"}]
 
 
 async def test_a_template_that_is_gone_ends_it(cookies: CookieWriter, templates: Templates) -> None:
     templates.failures = [404]
     cookies.put("a.B_job", [("count", 1)])
-    await cookies.flushed("a.B_job", 5)
+    await cookies.flushed("a.B_job")
     assert templates.patches == []
     cookies.put("a.B_job", [("count", 2)])
-    await cookies.flushed("a.B_job", 5)
+    await cookies.flushed("a.B_job")
     assert templates.patches == [{"count": "2"}]
+
+
+async def stored() -> dict[str, Any]:
+    return {"same": {"x": 1}, "other": 2, "new": "three"}
+
+
+async def test_what_the_template_lacks_is_told(cookies: CookieWriter, templates: Templates) -> None:
+    templates.cookie = {"same": '{"x":1}', "other": "1", "gone": "0"}
+    await cookies.tell_all("a.B_job", stored)
+    assert templates.patches == [{"gone": None, "other": "2", "new": '"three"'}]
+
+
+async def test_nothing_is_told_that_is_known(cookies: CookieWriter, templates: Templates) -> None:
+    templates.cookie = {"same": '{"x":1}', "other": "2", "new": '"three"'}
+    await cookies.tell_all("a.B_job", stored)
+    templates.cookie = None
+    await cookies.tell_all("a.B_job", stored)
+    assert templates.patches == []

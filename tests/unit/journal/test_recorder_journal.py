@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event
@@ -87,6 +88,54 @@ async def test_cookies_are_kept(cluster: FakeCluster, recorder: Recorder) -> Non
     )
     await recorder.until_count(1)
     assert await recorder.store.cookies("a.Job") == {"a": {"deep": [1, None]}}
+
+
+def cookie_of(cluster: FakeCluster) -> dict[str, Any]:
+    found: dict[str, Any] = cluster.objects["corejobtemplates"]["a.job"]["status"]["cookie"]
+    return found
+
+
+@pytest.mark.parametrize("died", ["while it ran", "when it had ended", "and the pod is gone"])
+async def test_crash_between_the_store_and_the_template(
+    cluster: FakeCluster, sqlite_url: str, died: str
+) -> None:
+    """The store has the cookie, the template was never told: the next recorder tells it."""
+    template = {"metadata": {"name": "a.job"}, "status": {"cookie": {"old": "1", "kept": "1"}}}
+    await cluster.put("corejobtemplates", template)
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.write(
+            event(1, "cookie", key="old", value=1), event(2, "cookie", key="kept", value=1)
+        )
+        await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+        cluster.patch_failures = [503] * 1000
+        await log.write(
+            event(3, "cookie", key="old", value=None), event(4, "cookie", key="kept", value=2)
+        )
+        if died != "while it ran":
+            await log.write(*done(5))
+            await cluster.end_pod(f"{JOB}-1", 0)
+        last = {"kept": 2}
+
+        async def stored() -> bool:
+            state = await recorder.store.log_state(JOB)
+            over = state is not None and state.settled_trial == 1
+            known = await recorder.store.cookies("a.Job") == last
+            return known and (over or died == "while it ran")
+
+        await recorder.until(stored)
+    assert cookie_of(cluster) == {"old": "1", "kept": "1"}
+    cluster.patch_failures.clear()
+    if died == "while it ran":
+        await log.write(*done(5))
+        await cluster.end_pod(f"{JOB}-1", 0)
+    if died == "and the pod is gone":
+        await cluster.delete("pods", f"{JOB}-1")
+    await cluster.set_job(JOB, state="complete")
+    async with recorder_on(cluster, sqlite_url):
+        await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
+        assert cookie_of(cluster) == {"kept": "2"}
 
 
 async def test_past_job_is_journaled(cluster: FakeCluster, recorder: Recorder) -> None:
