@@ -7,7 +7,7 @@ from typing import Any
 
 from corejob import clock, ids, properties
 from corejob.names import FINALIZER
-from corejob.state import FINAL, State
+from corejob.state import FINAL, WAITING, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,12 @@ class CoreJob:
     def remove(self) -> bool:
         """Whether the user asked to remove it; deleting the resource asks the same."""
         return bool(self.spec.get("remove")) or self.deleting
+
+    @property
+    def out(self) -> bool:
+        """Whether it was removed while it waited: out of the queue for good, and no end of it."""
+        removed = bool(self.spec.get("remove")) and not self.kill
+        return removed and self.status.state in WAITING
 
     @property
     def child_id(self) -> str | None:

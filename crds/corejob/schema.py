@@ -353,6 +353,28 @@ def _restarts() -> list[Schema]:
     return [rule(f"{same} || {fine}", text, fieldPath=where) for fine, text in wrong.items()]
 
 
+def _removed_stays_out() -> Schema:
+    """Who removed a waiting job was told that it is out of the queue; it must not start after that.
+
+    The operator may not know of the removal yet, when it notes that the pod has started.
+    """
+    waited = (
+        "!has(oldSelf.status) || !has(oldSelf.status.state) || "
+        f"oldSelf.status.state != '{State.RUNNING}'"
+    )
+    starts = (
+        "has(self.status) && has(self.status.state) && "
+        f"self.status.state == '{State.RUNNING}' && ({waited})"
+    )
+    removed = "has(self.spec.remove) && self.spec.remove"
+    killed = "has(self.spec.kill) && self.spec.kill"
+    return rule(
+        f"!({starts} && {removed} && !({killed}))",
+        "a removed job can not start",
+        fieldPath=".status.state",
+    )
+
+
 def _template_spec() -> Schema:
     return {
         "type": "object",
@@ -474,6 +496,7 @@ def job_crd() -> Schema:
                 f"metadata.name must be a DNS label of at most {MAX_JOB_NAME} characters",
             ),
             *_restarts(),
+            _removed_stays_out(),
         ],
     }
     return _definition(KIND_JOB, PLURAL_JOB, ["c4j"], schema, JOB_COLUMNS)

@@ -45,6 +45,17 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 `running` first, in a write of its own, see `corejob_operator.decide`."""
 
 
+def may_move(old: State, new: State, *, removed: bool) -> bool:
+    """Whether a status write may change the state so.
+
+    A removed job has left the queue, and must not come back into it as running: when a trial of it
+    has ended that nobody saw running, it goes at once where a running one may go.
+    """
+    return new in TRANSITIONS[old] or (
+        removed and old in WAITING and new in TRANSITIONS[State.RUNNING]
+    )
+
+
 def highstate(state: State) -> str | None:
     """`highstate` of the job document: `running`, `waiting`, `stopped`, or None when complete."""
     if state is State.RUNNING:

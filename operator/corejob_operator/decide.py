@@ -185,7 +185,11 @@ def _waiting(seen: Situation) -> Decision:
 def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     """A waiting job is killed or removed: what has begun of its next trial is stopped first."""
     job, now = seen.job, seen.now
+    if job.past:
+        return Decision(job.status, _stop(seen, number))  # the journal may have it as it is
     if observed.started_at is not None:
+        if job.out:
+            return _quit(seen, number, observed, observed.started_at)
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=_asked(job, job.status.killed_time, now))
@@ -194,6 +198,24 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     if job.kill:
         return Decision(machine.killed(job, counted, now))
     return Decision(replace(counted, removed_time=counted.removed_time or now))
+
+
+def _quit(seen: Situation, number: int, observed: Observation, started_at: datetime) -> Decision:
+    """It was removed while it waited, and so has left the queue; its trial has started meanwhile.
+
+    It must not come back as running: it is stopped, and keeps its state. If it has ended by itself
+    already, that is how the job ended.
+    """
+    job, now = seen.job, seen.now
+    if observed.phase is not Phase.ENDED:
+        latest = started_at + timedelta(seconds=seen.settings.attach_wait)
+        if job.log.trial < number and now < latest:
+            return Decision(job.status, queue="active", wake=latest)
+        return Decision(job.status, _stop(seen, number), queue="active")
+    if observed.outcome in {State.KILLED, State.PENDING}:
+        return Decision(replace(job.status, trial=number, removed_time=now))
+    ran = replace(job, status=machine.start(job, number, observed, now))
+    return Decision(_removed(job, machine.finish(ran, observed, now), now))
 
 
 def _counted(job: CoreJob, number: int) -> Status:

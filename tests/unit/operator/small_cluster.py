@@ -11,7 +11,7 @@ from tests.unit.corejob.builders import ID, NOW
 
 from corejob import clock, model, names, trial
 from corejob.model import CoreJob, Status, render_status
-from corejob.state import TRANSITIONS, State
+from corejob.state import State, may_move
 from corejob_operator.decide import (
     Action,
     CreateChild,
@@ -52,6 +52,7 @@ class SmallCluster:
         self.disrupted = 0
         self.states: list[State] = [State.PENDING]
         self.lost = False
+        self.kept: tuple[Any, ...] = ()
 
     def text(self) -> str:
         return str(clock.render(self.now))
@@ -70,7 +71,12 @@ class SmallCluster:
         raw = self.corejob.setdefault("status", {})
         old = State(raw.get("state", State.PENDING))
         if status.state is not old:
-            assert status.state in TRANSITIONS[old], f"{old} -> {status.state}"
+            spec = self.corejob["spec"]
+            removed = bool(spec.get("remove")) and not spec.get("kill")
+            gone = removed or "deletionTimestamp" in self._meta()
+            assert may_move(old, status.state, removed=gone), f"{old} -> {status.state}"
+            if removed and status.state is State.RUNNING:
+                return  # the API server refuses it
             self.states.append(status.state)
         for name, value in render_status(status).items():
             raw.pop(name, None)
@@ -247,6 +253,12 @@ class SmallCluster:
         job = self.job()
         if job is not None and job.past and job.log_settled and self.corejob is not None:
             self.corejob["status"].setdefault("journaledTime", self.text())
+            self.kept = self.kept or self.told(job)
+
+    @staticmethod
+    def told(job: CoreJob) -> tuple[Any, ...]:
+        """What the journal's document says of a job, for one."""
+        return job.status.state, job.status.trial, job.child_id, job.status.last_error
 
     def seen_jobs(self) -> list[trial.JobChild]:
         return [trial.parse_job(body) for body in self.jobs.values()]

@@ -1,8 +1,8 @@
 """An operator that may crash after any single request, in a cluster where anything may happen.
 
 Nothing but the cluster is kept from one look to the next. Whatever comes between: no trial runs
-twice, no two at a time, only moves of the table are made, attempts are counted right, and the job
-comes to its end.
+twice, no two at a time, only moves of the table are made, attempts are counted right, who has left
+the queue stays out of it, what is in the journal stays so, and the job comes to its end.
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.small_cluster import SmallCluster
 
@@ -37,11 +37,15 @@ class Life(RuleBasedStateMachine):
         self.attempts = attempts
         self.asked = False
         self.meddled = False
+        self.out = False
 
     # --- the operator -----------------------------------------------------------------------
 
-    def look(self, requests: int = NO_CRASH) -> bool:
-        """One look, cut short after so many requests; whether anything was to be done."""
+    def look(self, requests: int = NO_CRASH, *, removed: bool = False) -> bool:
+        """One look, cut short after so many requests; whether anything was to be done.
+
+        Before its last request the user may remove the job, of which it knows nothing.
+        """
         cluster = self.cluster
         job = cluster.job()
         if job is None:
@@ -58,6 +62,8 @@ class Life(RuleBasedStateMachine):
             cluster.perform(action)
         if decision.status == job.status or cluster.corejob is None or not requests:
             return bool(decision.actions)
+        if removed:
+            self.ask("remove")
         cluster.write(decision.status)
         return True
 
@@ -68,6 +74,10 @@ class Life(RuleBasedStateMachine):
     @rule(requests=st.integers(0, 3))
     def crashes(self, requests: int) -> None:
         self.look(requests)
+
+    @rule()
+    def looks_while_the_user_removes_it(self) -> None:
+        self.look(removed=True)
 
     # --- time, kubelet, Job controller, recorder ---------------------------------------------
 
@@ -118,9 +128,12 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule(asked=st.sampled_from(["kill", "remove"]))
     def user_asks(self, asked: str) -> None:
+        self.ask(asked)
+
+    def ask(self, what: str) -> None:
         assert self.cluster.corejob is not None
         self.asked = True
-        self.cluster.corejob["spec"][asked] = True
+        self.cluster.corejob["spec"][what] = True
 
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule()
@@ -150,6 +163,20 @@ class Life(RuleBasedStateMachine):
         self.cluster.delete_job(next(iter(self.cluster.jobs)))
 
     # --- what must be so --------------------------------------------------------------------
+
+    @invariant()
+    def it_does_not_come_back_into_the_queue(self) -> None:
+        """Whoever was told that it is gone may have enqueued an equal one."""
+        job = self.cluster.job() if hasattr(self, "cluster") else None
+        if job is not None:
+            assert not (self.out and job.in_queue)
+            self.out = not job.in_queue
+
+    @invariant()
+    def what_the_journal_has_stays_so(self) -> None:
+        job = self.cluster.job() if hasattr(self, "cluster") else None
+        if job is not None and self.cluster.kept:
+            assert self.cluster.told(job) == self.cluster.kept
 
     def settle(self) -> None:
         """Look until nothing is to be done: it must come to rest."""

@@ -12,6 +12,8 @@ from tests.unit.corejob.builders import (
     at_text,
     condition,
     corejob,
+    ended,
+    started,
     waiting,
 )
 from tests.unit.operator.builders import (
@@ -293,6 +295,43 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None
         assert (gone.state, gone.killed_time) == (State.KILLED, NOW)
     else:
         assert (gone.state, gone.removed_time) == (State.PENDING, at(2))
+
+
+def test_one_that_started_in_spite_of_its_removal_is_stopped_and_keeps_its_state() -> None:
+    """It has left the queue: it must not come back as running."""
+    job = waits(State.FAILED, remove=True, status={"log": {"trial": 1, "complete": True}})
+    unread = look(job, **runs(2), attach_wait=15)
+    assert (unread.status.state, unread.actions, unread.queue) == (State.FAILED, (), "active")
+    assert unread.wake == at(5)
+
+    stops = (
+        DeleteJob(f"{ID}-2", f"uid-{ID}-2"),
+        DeletePod(f"{ID}-2-x7k2p", f"uid-{ID}-2-x7k2p"),
+    )
+    assert look(job, **runs(2), attach_wait=15, now=at(5)).actions == stops
+    read = waits(State.FAILED, remove=True, status={"log": {"trial": 2}})
+    assert look(read, **runs(2), attach_wait=15).actions == stops
+    stopped = look(read, jobs=[], pods=[its_pod(2, state=ended(143), deleting=True)])
+    assert (stopped.status.state, stopped.status.trial) == (State.FAILED, 2)
+    assert stopped.status.removed_time == NOW
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"), [(0, State.COMPLETE), (1, State.ERROR), (75, State.DEFERRED)]
+)
+def test_one_that_had_ended_when_its_removal_was_seen_has_that_end(code: int, ends: State) -> None:
+    decision = look(waits(remove=True), **has_ended(code=code))
+
+    assert (decision.status.state, decision.status.trial) == (ends, 1)
+    assert (decision.status.removed_time, decision.queue) == (NOW, "absent")
+
+
+def test_what_comes_to_light_of_a_past_job_is_stopped_and_changes_nothing() -> None:
+    job = waits(remove=True, status={"removedTime": at_text(-1)})
+    decision = look(job, jobs=[], pods=[its_pod(state=started())])
+
+    assert decision.status == job.status
+    assert decision.actions == (DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),)
 
 
 def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
