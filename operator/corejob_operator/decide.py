@@ -211,7 +211,7 @@ def _quit(seen: Situation, number: int, observed: Observation, started_at: datet
         latest = started_at + timedelta(seconds=seen.settings.attach_wait)
         if job.log.trial < number and now < latest:
             return Decision(job.status, queue="active", wake=latest)
-        return Decision(job.status, _stop(seen, number), queue="active")
+        return Decision(job.status, _stop_pods(seen, number), queue="active")
     if observed.outcome in {State.KILLED, State.PENDING}:
         return Decision(replace(job.status, trial=number, removed_time=now))
     ran = replace(job, status=machine.start(job, number, observed, now))
@@ -383,12 +383,16 @@ def _stopping(seen: Situation, status: Status) -> Decision:
     if not followed:
         text += "; nobody was reading its log, its last lines may be missing"
     status = replace(status, reason=str(Reason.TERMINATING), message=text)
-    pods = tuple(
+    return Decision(status, _stop_pods(seen, job.status.trial), queue="active")
+
+
+def _stop_pods(seen: Situation, number: int) -> tuple[Action, ...]:
+    """Stop what runs; its Job stays until the log is settled."""
+    return tuple(
         DeletePod(pod.name, pod.uid)
-        for pod in seen.pods_of(job.status.trial)
+        for pod in seen.pods_of(number)
         if not pod.deleting and not pod.over
     )
-    return Decision(status, pods, queue="active")
 
 
 def _overdue(seen: Situation, status: Status) -> Decision:

@@ -304,10 +304,7 @@ def test_one_that_started_in_spite_of_its_removal_is_stopped_and_keeps_its_state
     assert (unread.status.state, unread.actions, unread.queue) == (State.FAILED, (), "active")
     assert unread.wake == at(5)
 
-    stops = (
-        DeleteJob(f"{ID}-2", f"uid-{ID}-2"),
-        DeletePod(f"{ID}-2-x7k2p", f"uid-{ID}-2-x7k2p"),
-    )
+    stops = (DeletePod(f"{ID}-2-x7k2p", f"uid-{ID}-2-x7k2p"),)
     assert look(job, **runs(2), attach_wait=15, now=at(5)).actions == stops
     read = waits(State.FAILED, remove=True, status={"log": {"trial": 2}})
     assert look(read, **runs(2), attach_wait=15).actions == stops
