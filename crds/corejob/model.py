@@ -243,6 +243,18 @@ def newest_trial(body: Mapping[str, Any]) -> int:
     return int(raw.get("trial", spec.get("carriedTrials", 0)))
 
 
+def unsettled_trial(body: Mapping[str, Any]) -> int | None:
+    """The number of the last trial, if it is over and its log is not settled; as cheap as that.
+
+    Trials count from `spec.carriedTrials` (or `status.carriedTrials`) on.
+    """
+    spec, raw = body.get("spec") or {}, body.get("status") or {}
+    trial, log = newest_trial(body), raw.get("log") or {}
+    carried = max(spec.get("carriedTrials", 0), raw.get("carriedTrials") or 0)
+    over = raw.get("state") not in {None, State.RUNNING} and trial > carried
+    return trial if over and not (log.get("complete") and log.get("trial", 0) >= trial) else None
+
+
 def _status(
     meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, Any], created: datetime
 ) -> Status:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
     RETRY_LATER = "RetryLater"
     DEFERRED = "Deferred"
+    COOKIE_PENDING = "CookiePending"
     STARTING = "Starting"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePull"
@@ -101,7 +102,6 @@ class Reason(StrEnum):
     BAD_DEFINITION = "BadDefinition"
     DEFER_MAX = "DeferMaxExceeded"
     DUPLICATE = "Duplicate"
-    REMOVED = "Removed"
 
 
 def label_value(text: str) -> str | None:

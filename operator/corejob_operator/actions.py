@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from corejob import lineage, names
 from corejob.model import CoreJob
+from corejob.schema import template_name
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
-from corejob_kube.resources import COREJOBS, JOBS, PODS
+from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import manifest
 from corejob_operator.decide import (
     Action,
@@ -67,7 +69,7 @@ class Actions:
                 await self._set_finalizers(job, held=False)
 
     async def _create_trial(self, job: CoreJob, template: Mapping[str, Any], trial: int) -> None:
-        cookie = self._world.cookie(job.qual_name)
+        cookie = await self._cookie(job)
         left_out = sorted(cookie.keys() - manifest.fitting(cookie).keys())
         if left_out:
             log.warning("%s: its cookie is too large, left out: %s", job.name, ", ".join(left_out))
@@ -96,6 +98,14 @@ class Actions:
                 raise RefusedError(f"Kubernetes refuses the Job: {error.message}") from error
             raise
         self._world.jobs.put(made)
+
+    async def _cookie(self, job: CoreJob) -> dict[str, Any]:
+        """The cookie as it is now: our watch of templates may be behind that of CoreJobs."""
+        if self._world.has_cookie(job.qual_name):
+            name = template_name(job.qual_name)
+            with suppress(NotFoundError):  # its pod is asked for by the one that we know
+                self._world.templates.put(await self._kube.get(TEMPLATES, job.namespace, name))
+        return self._world.cookie(job.qual_name)
 
     async def _create_child(self, job: CoreJob, child_id: str) -> None:
         try:

@@ -34,6 +34,10 @@ DISRUPTED: Final = frozenset({Reason.EVICTED, Reason.NODE_LOST})
 """Reasons of a trial that runs again."""
 
 
+_PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
+"""What a job is to the choice of the next one while it is held back so; else it waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class CreateTrial:
     """Create the Job of a trial."""
@@ -86,10 +90,15 @@ Action = CreateTrial | DeletePod | DeleteJob | CreateChild | Hold | Release | De
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Why a waiting job may not start now; None as reason: it may."""
+    """Why a waiting job may not start now; None as reason: it may.
+
+    Attributes:
+        until: When it may be otherwise though nothing happens.
+    """
 
     reason: Reason | None = None
     message: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +176,8 @@ def _waiting(seen: Situation) -> Decision:
     job, status = seen.job, seen.job.status
     number = status.trial + 1
     observed = seen.observe(number)
-    if observed.phase is not Phase.ABSENT and not job.kill:
-        # A restart asks for the next trial at once; there it is.
-        job = replace(job, status=_followed(job, status))
-        seen = replace(seen, job=job)
+    if observed.phase is not Phase.ABSENT:
+        seen, job = _heeded(seen)
     if job.kill or job.remove:
         return _withdraw(seen, number, observed)
     if observed.phase is Phase.ABSENT:
@@ -260,8 +267,8 @@ def _not_started(seen: Situation, number: int) -> Decision:
     waiting = replace(
         status, reason=str(seen.gate.reason), message=seen.gate.message, query_time=moment
     )
-    queue = "absent" if seen.gate.reason is Reason.TEMPLATE_NOT_FOUND else "waits"
-    return Decision(waiting, queue=queue)
+    queue = _PLACES.get(seen.gate.reason, "waits")
+    return Decision(waiting, queue=queue, wake=seen.gate.until)
 
 
 def due(job: CoreJob) -> datetime | None:
@@ -278,6 +285,14 @@ def restart_asked(job: CoreJob) -> datetime | None:
 def _followed(job: CoreJob, status: Status) -> Status:
     """Note that a restart was followed, or is none: a job that runs can't be restarted."""
     return replace(status, restart_time=clock.parse(job.spec.get("restartAt")))
+
+
+def _heeded(seen: Situation) -> tuple[Situation, CoreJob]:
+    """A restart asks for the next trial at once, and there it is; but a killed job is replaced."""
+    job = seen.job
+    if not job.kill:
+        job = replace(job, status=_followed(job, job.status))
+    return replace(seen, job=job), job
 
 
 def _is_inactive(job: CoreJob, now: datetime) -> bool:
@@ -335,7 +350,8 @@ def _ended_before_start(seen: Situation, number: int, observed: Observation) -> 
 
 
 def _running(seen: Situation) -> Decision:
-    job, now = seen.job, seen.now
+    seen, job = _heeded(seen)
+    now = seen.now
     observed = seen.observe(job.status.trial)
     if observed.phase is Phase.ABSENT:
         observed = Observation(
@@ -356,7 +372,7 @@ def _running(seen: Situation) -> Decision:
         status = job.status
     if job.stop:
         return _stopping(seen, status)
-    return _overdue(seen, _followed(job, _removed(job, status, now)))
+    return _overdue(seen, _removed(job, status, now))
 
 
 def _as_seen_before(status: Status, observed: Observation) -> Observation:

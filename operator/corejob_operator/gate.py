@@ -55,7 +55,7 @@ def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
         reason = Reason.DEFERRED if deferred else Reason.RETRY_LATER
         words = str((job.status.last_error or {}).get("exception") or "the last trial failed")
         text = f"next trial not before {clock.iso(moment)} UTC: {words[:_MOST_WORDS]}"
-        return Gate(reason, text)
+        return Gate(reason, text, moment)
     if blocked is None or blocked.limit is None:
         return Gate(Reason.QUEUED, "waiting for its turn")
     place = f"{_about(blocked.ahead)} before it"

@@ -20,6 +20,7 @@ from corejob_operator import events, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
 from corejob_operator.conditions import conditions
+from corejob_operator.cookies import Cookies
 from corejob_operator.decide import CreateTrial, Decision, Gate, Hold, Release, Situation, decide
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
@@ -30,7 +31,6 @@ from corejob_operator.world import World
 log = logging.getLogger(__name__)
 
 _REFUSED_AGAIN: Final = timedelta(seconds=5)
-_LATER: Final = frozenset({Reason.RETRY_LATER, Reason.DEFERRED})
 
 
 class Reconciler:
@@ -58,6 +58,7 @@ class Reconciler:
         self._now = now
         self._actions = Actions(kube, world, settings)
         self._accepted: set[str] = set()
+        self._cookies = Cookies(world, settings)
         self.admission = Admission(settings.namespace_limit)
 
     def restore(self) -> None:
@@ -80,9 +81,12 @@ class Reconciler:
         Raises:
             KubeError: The API server did not do its part; look again.
         """
+        for waiter in self._cookies.heard(name):
+            self._queue.add(waiter)
         body = self._world.corejobs.get(name)
         if body is None:
             self._accepted.discard(name)
+            self._cookies.forget(name)
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
@@ -150,10 +154,7 @@ class Reconciler:
             now=now,
             settings=self._settings,
         )
-        decision = decide(situation)
-        if allowed.reason in _LATER and decision.wake is None:
-            return replace(decision, wake=decision.status.query_time)
-        return decision
+        return decide(situation)
 
     def _twin(self, job: CoreJob, body: Body) -> str | None:
         """Name of the equal job that is in the queue before this one; None: this one is let in.
@@ -212,7 +213,7 @@ class Reconciler:
             self.admission.wait(gate.entry(job, self._settings))
             self._admit(now)
         if self.admission.is_active(name):
-            return gate.OPEN
+            return self._cookies.gate(job, now)
         return gate.waiting(job, self.admission.blocked(name), now)
 
     def _admit(self, now: datetime) -> None:

@@ -5,7 +5,7 @@ the caches, which only move forward; each change names the CoreJobs to look at.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from corejob import model, names, trial
@@ -34,6 +34,7 @@ class World:
         self._identity_of: dict[str, str] = {}
         self._twins: dict[str, set[str]] = {}
         self._named: dict[str, set[str]] = {}
+        self._unsettled: dict[str, dict[str, int]] = {}
         self._heard: dict[str, int] = {}
         self._look: list[Look] = []
         self.corejobs.listen(self._index_corejob)
@@ -86,6 +87,19 @@ class World:
         told: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
         return {key: json.loads(text) for key, text in told.items()}
 
+    def has_cookie(self, qual_name: str) -> bool:
+        """Whether there is anything in it."""
+        return bool(((self._template_of.get(qual_name) or {}).get("status") or {}).get("cookie"))
+
+    def unsettled(self, qual_name: str) -> Mapping[str, int]:
+        """The CoreJobs of a qual_name with a trial that is over and whose log is not settled."""
+        return self._unsettled.get(qual_name, {})
+
+    def unsettled_trial(self, corejob: str) -> int | None:
+        """The trial of a CoreJob that is over and whose log is not settled; None if it has none."""
+        body = self.corejobs.get(corejob)
+        return model.unsettled_trial(body) if body is not None else None
+
     def twins(self, corejob: str) -> Iterable[Body]:
         """Other CoreJobs of the same qual_name and args, whether in the queue or not."""
         key = self._identity_of.get(corejob, "")
@@ -116,6 +130,10 @@ class World:
                 self._identity_of[name] = key
                 self._twins.setdefault(key, set()).add(name)
                 self._named.setdefault(spec["qualName"], set()).add(name)
+        if old is not None:
+            self._unsettled.get(old["spec"]["qualName"], {}).pop(name, None)
+        if new is not None and (ended := model.unsettled_trial(new)) is not None:
+            self._unsettled.setdefault(new["spec"]["qualName"], {})[name] = ended
         self._changed(name)
         # The job that restarts this one may be waiting for its pod to be gone.
         child = _child(new or old)

@@ -39,6 +39,8 @@ class Rig:
         self.fake, self.kube, self.settings = fake, kube, settings
         self.now = NOW
         self.errors: list[KubeError] = []
+        # Kinds whose watch is behind.
+        self.deaf: set[str] = set()
         self.begin()
 
     def begin(self) -> None:
@@ -66,7 +68,7 @@ class Rig:
         return self.now
 
     def watch(self, plural: str, kind: str, body: dict[str, Any]) -> None:
-        if plural in WATCHED:
+        if plural in WATCHED and plural not in self.deaf:
             self.world.heard(WATCHED[plural], kind, body)
 
     async def settle(self, most: int = 100) -> None:

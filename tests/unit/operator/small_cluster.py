@@ -242,7 +242,8 @@ class SmallCluster:
         assert self.corejob is not None
         raw = self.corejob.setdefault("status", {})
         told = (raw.get("log") or {}).get("trial", 0)
-        last = max([*self.began, told])
+        # A trial that it never saw, but the operator did, it gives up.
+        last = max([*self.began, told, raw.get("trial", 0)])
         if last:
             job = names.trial_name(ID, last)
             gone = not any(pod["job"] == job for pod in self.pods.values())

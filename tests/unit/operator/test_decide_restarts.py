@@ -5,7 +5,9 @@ twice, no two at a time, only moves of the table are made, attempts are counted 
 the queue stays out of it, what is in the journal stays so, and the job comes to its end.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hypothesis import settings
@@ -15,7 +17,7 @@ from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.small_cluster import SmallCluster
 
 from corejob.names import Reason
-from corejob.state import FINAL, State
+from corejob.state import FINAL, STOPPED, State
 from corejob_operator.decide import Gate, Situation, decide, due
 
 LATER = Gate(Reason.RETRY_LATER, "later")
@@ -38,13 +40,14 @@ class Life(RuleBasedStateMachine):
         self.asked = False
         self.meddled = False
         self.out = False
+        self.replaceable = False
 
     # --- the operator -----------------------------------------------------------------------
 
-    def look(self, requests: int = NO_CRASH, *, removed: bool = False) -> bool:
+    def look(self, requests: int = NO_CRASH, meanwhile: Callable[[], None] | None = None) -> bool:
         """One look, cut short after so many requests; whether anything was to be done.
 
-        Before its last request the user may remove the job, of which it knows nothing.
+        Before its last request the user may do something, of which it knows nothing.
         """
         cluster = self.cluster
         job = cluster.job()
@@ -62,8 +65,8 @@ class Life(RuleBasedStateMachine):
             cluster.perform(action)
         if decision.status == job.status or cluster.corejob is None or not requests:
             return bool(decision.actions)
-        if removed:
-            self.ask("remove")
+        if meanwhile is not None:
+            meanwhile()
         cluster.write(decision.status)
         return True
 
@@ -77,7 +80,11 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def looks_while_the_user_removes_it(self) -> None:
-        self.look(removed=True)
+        self.look(meanwhile=partial(self.ask, "remove"))
+
+    @rule()
+    def looks_while_the_user_restarts_it(self) -> None:
+        self.look(meanwhile=self.restart)
 
     # --- time, kubelet, Job controller, recorder ---------------------------------------------
 
@@ -133,15 +140,29 @@ class Life(RuleBasedStateMachine):
     def ask(self, what: str) -> None:
         assert self.cluster.corejob is not None
         self.asked = True
+        self.replaceable |= what == "kill"
         self.cluster.corejob["spec"][what] = True
 
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule()
     def user_restarts(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """As the API server takes it."""
+        job = self.cluster.job()
+        assert job is not None
         assert self.cluster.corejob is not None
         noted = "childId" in self.cluster.corejob.get("status", {})
         if self.cluster.children and not noted:
             return  # a crash between a child and its note, and another restart just then
+        state = job.status.state
+        killed = job.kill and state is not State.COMPLETE
+        refused = state in {State.PENDING, State.RUNNING, State.COMPLETE} and not killed
+        if refused or job.spec.get("remove") or noted:
+            return
+        # When it falls due just then a deferred one may be out of time.
+        self.replaceable |= killed or state in STOPPED or state is State.DEFERRED
         self.cluster.corejob["spec"]["restartAt"] = self.cluster.text()
 
     @precondition(lambda self: self.cluster.corejob is not None)
@@ -216,6 +237,8 @@ class Life(RuleBasedStateMachine):
         cluster = self.cluster
         assert cluster.began == sorted(set(cluster.began))
         assert len(cluster.children) <= 1
+        # A failed one whose restart was followed is not restarted once more when it has stopped.
+        assert not cluster.children or self.replaceable
         assert not cluster.lost
         final = [state for state in cluster.states if state in FINAL]
         assert len(final) <= 1

@@ -46,6 +46,12 @@ def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
     assert killed.restart_time is None
 
 
+def test_a_restart_is_followed_though_the_trial_is_over_when_it_is_seen() -> None:
+    """It was asked of a failed job, just before its next trial was seen to run."""
+    ends = look(running(restartAt=at_text(-1)), **has_ended(code=1)).status
+    assert (ends.state, ends.restart_time) == (State.ERROR, at(-1))
+
+
 def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     job = running()
     decision = look(job, jobs=[child()])

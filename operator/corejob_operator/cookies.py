@@ -1,0 +1,83 @@
+"""Who is to be heard out before a trial is given the cookie of its class.
+
+A job changes the cookie by lines of its log. The recorder reads them and tells the template; that a
+pod has ended the operator hears from the kubelet, which may be sooner. So a trial of a class that
+has a cookie waits until the logs of all trials that ended before it are settled.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from corejob.model import CoreJob, parse
+from corejob.names import Reason
+from corejob_operator.decide import Gate
+from corejob_operator.gate import OPEN
+from corejob_operator.settings import Settings
+from corejob_operator.world import World
+
+Ended = tuple[str, int]
+"""A trial that is over: the name of its CoreJob, and its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """Whom a trial waits for.
+
+    Attributes:
+        trial: Its number.
+        of: Those that had ended before it could start. Who ends later is not waited for, or in a
+            busy class none would ever start.
+    """
+
+    trial: int
+    of: frozenset[Ended]
+
+
+class Cookies:
+    """Who waits for whom."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self._world = world
+        self._settings = settings
+        self._hearings: dict[str, _Hearing] = {}
+        self._waiters: dict[str, dict[int, set[str]]] = {}
+
+    def gate(self, job: CoreJob, now: datetime) -> Gate:
+        """Whether the next trial of a job that has its place may start now."""
+        if not self._world.has_cookie(job.qual_name):
+            self.forget(job.name)
+            return OPEN
+        unsettled = self._world.unsettled(job.qual_name)
+        number = job.status.trial + 1
+        hearing = self._hearings.get(job.name)
+        known = hearing.of if hearing is not None and hearing.trial == number else None
+        before = frozenset(unsettled.items()) if known is None else known & unsettled.items()
+        deadlines = {ended: self._deadline(ended[0], now) for ended in before}
+        awaited = frozenset(ended for ended in before if deadlines[ended] > now)
+        self._hearings[job.name] = _Hearing(number, awaited)
+        if not awaited:
+            return OPEN
+        for name, trial in awaited:
+            self._waiters.setdefault(name, {}).setdefault(trial, set()).add(job.name)
+        name, trial = min(awaited)
+        text = f"the log of trial {trial} of {name} is not settled: it may change the cookie"
+        return Gate(Reason.COOKIE_PENDING, text, min(deadlines[ended] for ended in awaited))
+
+    def heard(self, name: str) -> set[str]:
+        """A CoreJob changed: the names of those that need not wait for it any more."""
+        trials = self._waiters.get(name, {})
+        unsettled = self._world.unsettled_trial(name)
+        freed = [trials.pop(trial) for trial in trials.keys() - {unsettled}]
+        if not trials:
+            self._waiters.pop(name, None)
+        return set().union(*freed)
+
+    def forget(self, name: str) -> None:
+        """A CoreJob is gone."""
+        self._hearings.pop(name, None)
+
+    def _deadline(self, name: str, now: datetime) -> datetime:
+        """Until when a log is waited for: then it is given up."""
+        body = self._world.corejobs.get(name)
+        ended = parse(body).status.end_time if body is not None else None
+        return (ended or now) + timedelta(seconds=self._settings.log_deadline)

@@ -1,0 +1,109 @@
+"""A trial waits for the logs of those of its class that ended before: the cookie may change."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import ended, started
+from tests.unit.operator.rig import Rig
+
+PENDING = "CookiePending"
+SETTLED = {"log": {"trial": 1, "complete": True}}
+
+
+@pytest.fixture
+def rig(rig: Rig) -> Rig:
+    """The class has a cookie."""
+    tell(rig, count=1)
+    return rig
+
+
+def tell(rig: Rig, **cookie: Any) -> None:
+    texts = {key: json.dumps(value) for key, value in cookie.items()}
+    rig.fake.change("corejobtemplates", "a.job", {"status": {"cookie": texts}})
+
+
+def given(rig: Rig, job: str) -> dict[str, Any]:
+    """The cookie that a trial's pod is given."""
+    container = rig.fake.objects["jobs"][job]["spec"]["template"]["spec"]["containers"][0]
+    told = next(item["value"] for item in container["env"] if item["name"] == "CORE4_JOB")
+    found: dict[str, Any] = json.loads(told)["cookie"]
+    return found
+
+
+async def to_end(rig: Rig, name: str, code: int = 0) -> None:
+    """A job's first trial runs, and ends; its log is not settled."""
+    if name not in rig.fake.objects["corejobs"]:
+        rig.corejob(name)
+    await rig.settle()
+    rig.pod(f"{name}-1", started())
+    await rig.settle()
+    rig.pod(f"{name}-1", ended(code), "Failed" if code else "Succeeded")
+    await rig.settle()
+
+
+async def test_it_waits_for_the_log_and_has_the_newest_cookie(rig: Rig) -> None:
+    await to_end(rig, "a")
+    rig.corejob("b")
+    await rig.settle()
+    assert rig.jobs() == ["a-1"]
+    assert rig.status("b")["reason"] == PENDING
+    assert "the log of trial 1 of a is not settled" in rig.status("b")["message"]
+    assert rig.reconciler.admission.is_active("b")
+
+    rig.deaf.add("corejobtemplates")
+    tell(rig, count=2)
+    rig.fake.change("corejobs", "a", {"status": SETTLED})
+    await rig.settle()
+    assert given(rig, "b-1") == {"count": 2}
+
+
+async def test_it_waits_for_the_log_of_its_own_last_trial(rig: Rig) -> None:
+    rig.corejob("a", attempts=2, errorTimeSeconds=1)
+    await to_end(rig, "a", code=1)
+    await rig.passes(10)
+    assert rig.status("a")["reason"] == PENDING
+
+    rig.fake.change("corejobs", "a", {"status": SETTLED})
+    await rig.settle()
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_it_does_not_wait_for_those_that_end_later(rig: Rig) -> None:
+    rig.corejob("c")
+    await to_end(rig, "a")
+    rig.corejob("b")
+    await rig.settle()
+    await to_end(rig, "c")
+    rig.fake.change("corejobs", "a", {"status": SETTLED})
+    await rig.settle()
+
+    assert "b-1" in rig.jobs()
+
+
+async def test_it_does_not_wait_longer_than_until_the_log_is_given_up(rig: Rig) -> None:
+    await to_end(rig, "a")
+    rig.corejob("b")
+    await rig.settle()
+    await rig.passes(rig.settings.log_deadline / 2)
+    assert rig.status("b")["reason"] == PENDING
+
+    await rig.passes(rig.settings.log_deadline / 2)
+    assert rig.status("b")["reason"] == "Starting"
+
+
+@pytest.mark.parametrize("why", ["no cookie", "another class", "the other is gone"])
+async def test_it_starts_at_once(rig: Rig, why: str) -> None:
+    await to_end(rig, "a")
+    rig.template("b.Job")
+    if why == "no cookie":
+        rig.fake.objects["corejobtemplates"]["a.job"].pop("status")
+        rig.begin()
+    rig.corejob("b", qualName="b.Job" if why == "another class" else "a.Job")
+    await rig.settle()
+    if why == "the other is gone":
+        assert "b-1" not in rig.jobs()
+        rig.fake.remove("corejobs", "a")
+        await rig.settle()
+
+    assert "b-1" in rig.jobs()
