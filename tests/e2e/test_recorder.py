@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.manifests import corejob, template
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
 from tests.support.release import Release
@@ -138,3 +139,43 @@ def test_what_a_job_wrote_that_is_killed_while_no_recorder_is_there(
     assert found == list(range(1, len(found) + 1))
     (gap,) = stream.of("gap")
     assert gap["reason"].startswith("lines after line ")
+
+
+COUNTER = "e2e.recorder.Counter"
+COUNT = """
+import json, os, time
+def say(n, kind, **more):
+    line = {"core4": 1, "n": n, "type": kind, "time": time.time(), **more}
+    print(json.dumps(line, separators=(",", ":")))
+with open(os.environ["CORE4_JOB_FILE"]) as file:
+    number = json.load(file)["cookie"].get("count", 0) + 1
+say(1, "cookie", key="count", value=number)
+say(2, "log", level="INFO", message=f"no. {number}")
+"""
+
+
+@pytest.mark.host
+def test_a_job_waits_for_the_cookie_of_the_one_before(
+    own_release: Release, service: Rest, image: str
+):
+    kubectl = own_release.kubectl
+    container = {"name": "any", "image": image, "command": ["python3", "-c", COUNT]}
+    kubectl.apply(template(COUNTER, runtime="container", pod={"containers": [container]}))
+    service.wait_listed(COUNTER)
+    first = service.enqueue(COUNTER, number=1)
+    service.wait_state(first, "complete")
+    assert service.whole_log(first)[0]["message"] == "no. 1"
+
+    uid = kubectl.json("get", "pod", own_release.pod("api"))["metadata"]["uid"]
+    with hostprocess.stopped(uid, RECORDER):
+        kubectl.apply(corejob("second", qualName=COUNTER, args={"number": 2}))
+        corejobs.wait_state(kubectl, "second", "complete")
+        kubectl.apply(corejob("third", qualName=COUNTER, args={"number": 3}))
+        held = until(
+            lambda: corejobs.status(kubectl, "third"),
+            lambda status: status.get("reason") == "CookiePending",
+            what="it waits for the cookie",
+        )
+        assert held["message"].startswith("the log of trial 1 of second is not settled")
+    done = corejobs.wait_state(kubectl, "third", "complete")
+    assert service.whole_log(done["id"])[0]["message"] == "no. 3"
