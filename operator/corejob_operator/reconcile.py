@@ -10,11 +10,11 @@ from corejob import machine, model, names, trial
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import FINAL, State
-from corejob.trial import JobChild, Observation, Phase, PodChild
+from corejob.trial import Observation, Phase
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
-from corejob_kube.resources import COREJOBS, PODS
+from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 from corejob_operator import events, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
@@ -23,6 +23,7 @@ from corejob_operator.conditions import conditions
 from corejob_operator.cookies import Cookies
 from corejob_operator.decide import CreateTrial, Decision, Gate, Hold, Release, Situation, decide
 from corejob_operator.events import Poster
+from corejob_operator.evidence import Evidence
 from corejob_operator.metrics import Metrics
 from corejob_operator.settings import Settings
 from corejob_operator.workqueue import WorkQueue
@@ -57,6 +58,7 @@ class Reconciler:
         self._instance = instance
         self._now = now
         self._actions = Actions(kube, world, settings)
+        self._evidence = Evidence(kube, world)
         self._accepted: set[str] = set()
         self._cookies = Cookies(world, settings)
         self.admission = Admission(settings.namespace_limit)
@@ -90,7 +92,7 @@ class Reconciler:
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
-        await self._make_sure(job)
+        await self._evidence.make_sure(job)
         decision = self._decide(job, body, now)
         decision = await self._act(job, decision, now)
         if Hold() in decision.actions:
@@ -109,31 +111,6 @@ class Reconciler:
             return job
         return replace(job, status=replace(job.status, attempts_left=job.spec["attempts"]))
 
-    def _jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
-        """Its Jobs, without those that an earlier CoreJob of the same name has left."""
-        found = self._world.jobs_of(job.name)
-        return tuple(child for child in found if child.job_id in {None, job.id})
-
-    def _pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
-        found = self._world.pods_of(job.name)
-        return tuple(pod for pod in found if pod.job_id in {None, job.id})
-
-    async def _make_sure(self, job: CoreJob) -> None:
-        """A Job that has ended without a pod: gone, or is the watch of pods behind that of Jobs?"""
-        if job.status.state in FINAL:
-            return
-        number = job.status.trial + (job.status.state is not State.RUNNING)
-        ended = any(
-            child.trial == number and (child.complete or child.failed)
-            for child in self._jobs_of(job)
-        )
-        if not ended or any(pod.trial == number for pod in self._pods_of(job)):
-            return
-        selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
-        found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
-        for pod in found:
-            self._world.pods.put(pod)
-
     # --- deciding ---------------------------------------------------------------------------
 
     def _decide(self, job: CoreJob, body: Body, now: datetime) -> Decision:
@@ -148,8 +125,8 @@ class Reconciler:
         allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
         situation = Situation(
             job=job,
-            jobs=self._jobs_of(job),
-            pods=self._pods_of(job),
+            jobs=self._evidence.jobs_of(job),
+            pods=self._evidence.pods_of(job),
             gate=allowed,
             now=now,
             settings=self._settings,
@@ -198,8 +175,8 @@ class Reconciler:
 
     def _has_begun(self, job: CoreJob) -> bool:
         """Whether there is something of the next trial already."""
-        trials = {child.trial for child in self._jobs_of(job)}
-        trials |= {pod.trial for pod in self._pods_of(job)}
+        trials = {child.trial for child in self._evidence.jobs_of(job)}
+        trials |= {pod.trial for pod in self._evidence.pods_of(job)}
         return job.status.trial + 1 in trials
 
     def _gate(self, job: CoreJob, now: datetime) -> Gate:

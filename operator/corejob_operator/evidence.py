@@ -1,0 +1,65 @@
+"""What is read anew before a verdict: two watches tell of one end, and either may be behind."""
+
+from corejob import names
+from corejob.model import CoreJob
+from corejob.state import FINAL, State
+from corejob.trial import JobChild, PodChild
+from corejob_kube.client import Kube
+from corejob_kube.errors import NotFoundError
+from corejob_kube.resources import JOBS, PODS
+from corejob_operator.world import World
+
+
+class Evidence:
+    """A CoreJob's Jobs and pods, as far as they are its own."""
+
+    def __init__(self, kube: Kube, world: World) -> None:
+        self._kube = kube
+        self._world = world
+
+    def jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
+        """Its Jobs, without those that an earlier CoreJob of the same name has left."""
+        found = self._world.jobs_of(job.name)
+        return tuple(child for child in found if child.job_id in {None, job.id})
+
+    def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
+        """Its pods, likewise."""
+        found = self._world.pods_of(job.name)
+        return tuple(pod for pod in found if pod.job_id in {None, job.id})
+
+    async def make_sure(self, job: CoreJob) -> None:
+        """Read what the last trial's end would be judged by, if it may be other than we know.
+
+        Raises:
+            KubeError: It could not be read.
+        """
+        if job.status.state in FINAL:
+            return
+        number = job.status.trial + (job.status.state is not State.RUNNING)
+        jobs = [child for child in self.jobs_of(job) if child.trial == number]
+        pods = [pod for pod in self.pods_of(job) if pod.trial == number]
+        if not pods and any(child.complete or child.failed for child in jobs):
+            await self._read_pods(job, number)
+        if not job.stop and any(_is_deleted(pod) for pod in pods):
+            for child in jobs:
+                await self._read_job(job, child)
+
+    async def _read_pods(self, job: CoreJob, number: int) -> None:
+        """A Job that has ended without a pod: is that gone, or not heard of yet?"""
+        selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
+        found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
+        for pod in found:
+            self._world.pods.put(pod)
+
+    async def _read_job(self, job: CoreJob, child: JobChild) -> None:
+        """A pod was deleted: by itself, or with its Job?"""
+        if child.deleting:
+            return
+        try:
+            self._world.jobs.put(await self._kube.get(JOBS, job.namespace, child.name))
+        except NotFoundError:
+            self._world.jobs.forget(child.name)
+
+
+def _is_deleted(pod: PodChild) -> bool:
+    return pod.deleting and pod.over and not pod.disruption
