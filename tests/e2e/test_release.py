@@ -9,7 +9,7 @@ from tests.cluster import deploy
 from tests.cluster.commands import run
 from tests.cluster.provider import Provider
 from tests.e2e.values import VALUES
-from tests.support.jobs import DUMMY, SEGMENT, SLEEPY
+from tests.support.jobs import CHATTY, DUMMY, SEGMENT, SLEEPY
 from tests.support.kubectl import Kubectl
 from tests.support.release import Later, Release, released
 from tests.support.rest import Rest
@@ -205,7 +205,7 @@ def test_install_upgrade_uninstall(fresh: Release):
         secret = fresh.kubectl.json("get", "secret", "core4-users")["data"]["jwt-secret"]
 
     changed = VALUES | {
-        "jobs": VALUES["jobs"] | {"maxParallel": 1},
+        "jobs": VALUES["jobs"] | {"maxParallel": 1, "namespaceLimit": 2},
         "auth": {
             "users": [
                 {"name": "admin", "password": "other", "role": ["admin"]},
@@ -223,9 +223,14 @@ def test_install_upgrade_uninstall(fresh: Release):
         # A key that was given once and is not given now is kept.
         assert secrets["jwt-secret"] == secret
         assert secrets["generated-password"]
-        # The operator knows the new limit.
+        # The operator knows the new limits.
         second = rest.enqueue(SLEEPY, sleep=601)
         rest.wait(second, lambda row: row["reason"] == "MaxParallel", what="waits for the first")
+        other = rest.enqueue(SEGMENT, segment=2, sleep=600)
+        rest.wait_state(other, "running")
+        third = rest.enqueue(CHATTY, seconds=600)
+        held = rest.wait(third, lambda row: row["reason"] == "NamespaceLimit", what="waits for any")
+        assert held["message"].startswith("2 of at most 2 jobs run in the namespace")
         with rest.follow(running) as stream:
             stream.line("sleeping [600] seconds")
         assert stream.messages.count("start execution") == 1
