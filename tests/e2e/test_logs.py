@@ -12,6 +12,7 @@ from tests.support import corejobs
 from tests.support.jobs import BURST, CHATTY, ODD
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
+from tests.support.scripts import DRAINED
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +25,7 @@ CONTINUED = " [continued]"
 
 def python(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
     """The id of a job that is a container with a Python script."""
-    return command(rest, kubectl, image, name, ["python3", "-u", "-c", script])
+    return command(rest, kubectl, image, name, ["python3", "-u", "-c", script + DRAINED])
 
 
 def command(rest: Rest, kubectl: Kubectl, image: str, name: str, words: list[str]) -> str:

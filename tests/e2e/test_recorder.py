@@ -8,6 +8,7 @@ from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
 from tests.support.release import Release
 from tests.support.rest import Rest
+from tests.support.scripts import DRAINED
 from tests.support.waiting import let_pass, until
 
 pytestmark = pytest.mark.cluster
@@ -159,7 +160,7 @@ def test_a_job_waits_for_the_cookie_of_the_one_before(
     own_release: Release, service: Rest, image: str
 ):
     kubectl = own_release.kubectl
-    container = {"name": "any", "image": image, "command": ["python3", "-c", COUNT]}
+    container = {"name": "any", "image": image, "command": ["python3", "-c", COUNT + DRAINED]}
     kubectl.apply(template(COUNTER, runtime="container", pod={"containers": [container]}))
     service.wait_listed(COUNTER)
     first = service.enqueue(COUNTER, number=1)

@@ -17,6 +17,7 @@ from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
 from tests.support.release import Release
 from tests.support.rest import Rest
+from tests.support.scripts import DRAINED
 from tests.support.sse import Stream
 from tests.support.waiting import let_pass, until
 
@@ -42,7 +43,7 @@ start = time.monotonic()
 for number in range({RATE} * int(sys.argv[1])):
     print(f"{{number:0{WIDTH}}} {FILLING}", flush=True)
     time.sleep(max(0, start + number / {RATE} - time.monotonic()))
-"""
+{DRAINED}"""
 
 Streams = tuple[Stream, Stream]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 # For the last lines when the job did not end in its grace period.
 LAST_LINES_SECONDS = 2.0
+# For whoever reads our lines to have taken the last ones.
+DRAIN_SECONDS = 5.0
 
 _exit_process = os._exit
 
@@ -64,6 +66,7 @@ class Ending:
             message = result.closing_line(self.elapsed)
             self._wire.send_texts("log", "message", [message], {"level": result.level})
         self._wire.send("done", result.done(), last=True)
+        self._wire.drain(DRAIN_SECONDS)
         # No interpreter shutdown: nothing may change the exit code any more (or hang in a
         # library's clean-up), and what has to run at exit has run.
         _exit_process(result.exit_code)

@@ -6,10 +6,14 @@ parent (see `relay`), which numbers them.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import re
 import select
+import stat
+import termios
 import threading
 import time
 
@@ -25,6 +29,7 @@ MAX_LINE = 1_048_576
 CONTINUED = " [continued]"
 # `{"core4": 1, "n": <20 digits>, "type": "progress", "time": <20 digits>, ` and then some.
 HEAD_ROOM = 160
+_LOOK_SECONDS = 0.001
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=repr).encode
@@ -124,11 +129,32 @@ class Wire:
                 # Nobody reads any more. The job goes on: its outcome has another way out.
                 self._closed = True
 
+    def drain(self, seconds: float) -> None:
+        """Wait until all that was written is read, but no longer than so many seconds.
+
+        What is still in the pipe when its container ends a container runtime may drop: containerd
+        1.6 does so now and then on a busy node.
+        """
+        deadline = time.monotonic() + seconds
+        while unread(self._fd) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+
     def become_child(self, relay: Relay) -> None:
         """Send everything to the parent from now on; called in a forked child."""
         # Another thread of the parent may have held the lock at the fork.
         self._lock = threading.Lock()
         self._relay = relay
+
+
+def unread(fd: int) -> int:
+    """Return how many bytes of a pipe nobody has read yet; 0 for what is no pipe."""
+    count = array.array("i", [0])
+    try:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            fcntl.ioctl(fd, termios.FIONREAD, count)
+    except OSError:
+        return 0
+    return count[0]
 
 
 def write_all(fd: int, data: bytes) -> bool:

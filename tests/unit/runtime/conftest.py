@@ -4,6 +4,7 @@ import compileall
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,11 @@ class Result:
     def closing(self):
         """The log's last line."""
         return self.of("log")[-1]
+
+    @property
+    def ending(self):
+        """The closing message, with 0 for the seconds: on a busy machine they are more."""
+        return re.sub(r"after \[\d+\] sec", "after [0] sec", self.closing["message"])
 
     @property
     def done(self):

@@ -195,12 +195,14 @@ def test_execute(tmp_path):
     assert done.returncode == 0
     assert done.stdout == "printed {'n': 1, 'd': {'x': [1]}, 't': 'a=b'}\n"
     log = re.sub(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "", done.stderr).splitlines()
+    seconds = log[-1].split("[")[-1].split("]")[0]
+    assert int(seconds) < 60
     assert log == [
         "INFO     start execution",
         "DEBUG    progress [50%] - half",
         "cookie [a] = 1",
         "source [y.csv]",
-        "INFO     done execution with [complete] after [0] sec.",
+        f"INFO     done execution with [complete] after [{seconds}] sec.",
     ]
     for how, code, text in (
         ("fail", 1, "and [0] attempts to go: ValueError('no good')"),

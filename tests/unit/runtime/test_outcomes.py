@@ -10,7 +10,7 @@ def test_complete(runner):
     assert result.code == 0
     assert result.messages == ["hello world"]
     assert [line["level"] for line in result.of("log")] == ["INFO"] * 3
-    assert result.closing["message"] == "done execution with [complete] after [0] sec."
+    assert result.ending == "done execution with [complete] after [0] sec."
     assert result.done["state"] == "complete"
     assert result.termination == {"state": "complete"}
 
@@ -18,7 +18,7 @@ def test_complete(runner):
 def test_failed_with_attempts_left(runner):
     result = runner.run_body("raise ValueError('no good')", attempts=3, attemptsLeft=3)
     assert result.code == 1
-    first, *rest = result.closing["message"].split("\n")
+    first, *rest = result.ending.split("\n")
     assert first == (
         "done execution with [failed] after [0] sec. and [2] attempts to go: ValueError('no good')"
     )
@@ -37,7 +37,7 @@ def test_failed_with_attempts_left(runner):
 def test_last_attempt_is_an_error(runner):
     result = runner.run_body("raise ValueError", attempts=3, attemptsLeft=1)
     assert result.code == 1
-    assert "[error] after [0] sec. and [0] attempts to go: " in result.closing["message"]
+    assert "[error] after [0] sec. and [0] attempts to go: " in result.ending
     assert result.done["state"] == "error"
     # `error` there is a class that can't be loaded.
     assert result.termination["state"] == "failed"
@@ -48,14 +48,14 @@ def test_last_attempt_is_an_error(runner):
     [
         ({"deferMaxSeconds": 7201}, "2:00:0"),
         ({"deferMaxSeconds": 3600, "deferUntil": "2000-01-01T00:00:00"}, "0:00:00"),
-        ({"deferUntil": "no time", "deferMaxSeconds": 90}, "0:01:30"),
+        ({"deferUntil": "no time", "deferMaxSeconds": 115}, "0:01:"),
     ],
 )
 def test_deferred(runner, document, left):
     result = runner.run_body("self.defer('no file %d', 7)", attempts=2, attemptsLeft=2, **document)
     assert result.code == 75
     assert result.closing["level"] == "INFO"
-    message = result.closing["message"]
+    message = result.ending
     assert message.startswith(f"done execution with [deferred] after [0] sec. and [{left}")
     assert message.endswith("] to go: no file 7")
     assert result.done["state"] == result.termination["state"] == "deferred"

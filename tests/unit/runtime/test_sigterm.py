@@ -10,7 +10,7 @@ KILLED = "done execution with [killed] after [0] sec."
 def check_killed(result):
     assert result.code == 143
     assert result.closing["level"] == "ERROR"
-    assert result.closing["message"] == KILLED
+    assert result.ending == KILLED
     assert result.done["state"] == result.termination["state"] == "killed"
     assert result.termination["lastError"]["exception"] == "JobKilledByWorker"
     assert result.termination["lastError"]["traceback"] is None
@@ -106,7 +106,8 @@ def test_while_the_module_is_imported(runner):
     process.send_signal(signal.SIGTERM)
     result = runner.finish(process, seen)
     assert result.code == 143
-    assert [line["message"] for line in result.of("log")] == [KILLED]
+    (line,) = result.of("log")
+    assert (line, result.ending) == (result.closing, KILLED)
 
 
 def test_signal_that_does_not_wake_the_main_thread(runner):
