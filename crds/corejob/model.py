@@ -146,7 +146,7 @@ class CoreJob:
         return bool(self.spec.get("remove")) or self.deleting
 
     @property
-    def out(self) -> bool:
+    def withdrawn(self) -> bool:
         """Whether it was removed while it waited: out of the queue for good, and no end of it."""
         removed = bool(self.spec.get("remove")) and not self.kill
         return removed and self.status.state in WAITING

@@ -195,7 +195,7 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     if job.past:
         return Decision(job.status, _stop(seen, number))  # the journal may have it as it is
     if observed.started_at is not None:
-        if job.out:
+        if job.withdrawn:
             return _quit(seen, number, observed, observed.started_at)
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
