@@ -22,6 +22,7 @@ from tests.support.rest import FINAL, Rest
 from tests.support.waiting import until
 from tests.support.watch import Watch, watched
 
+from corejob.model import parse
 from corejob.state import WAITING, State, may_move
 
 pytestmark = [pytest.mark.cluster, pytest.mark.host]
@@ -245,14 +246,14 @@ def test_chaos(own_release: Release, service: Rest):
 
 
 def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, Any]]:
-    """Wait until kubectl and REST say the same of each job; returns the documents."""
+    """Wait until all logs are read, and kubectl and REST say the same; returns the documents."""
 
     def disagreements() -> dict[str, Any]:
         found = {}
         for resource in release.kubectl.items("corejobs"):
             name = resource["metadata"]["name"]
             differences = corejobs.differences(resource.get("status", {}), rest.detail(name))
-            if differences:
+            if differences or not parse(resource).log_settled:
                 found[name] = differences
         return found
 
