@@ -90,6 +90,11 @@ class Layout:
         return self.containerd / "containerd.sock"
 
     @property
+    def pod_logs(self) -> Path:
+        """The logs of pods, made by the kubelet."""
+        return self.data / "podlogs"
+
+    @property
     def volumes(self) -> Path:
         """Folders for hostPath volumes."""
         return self.data / "volumes"

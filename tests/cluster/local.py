@@ -61,6 +61,11 @@ class LocalCluster:
         """The administrator's kubeconfig."""
         return self._layout.kubeconfig
 
+    @property
+    def pod_logs(self) -> Path:
+        """Where the node keeps the logs of its pods."""
+        return self._layout.pod_logs
+
     def unavailable(self) -> str | None:
         """It needs Linux and root."""
         if platform.system() != "Linux":

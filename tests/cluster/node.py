@@ -96,7 +96,7 @@ def kubelet_config(layout: Layout, settings: Mapping[str, Any] | None = None) ->
         "kubeAPIBurst": 400,
         "kubeAPIQPS": 200,
         "maxPods": 200,
-        "podLogsDir": str(layout.data / "podlogs"),
+        "podLogsDir": str(layout.pod_logs),
         "port": KUBELET_PORT,
         "serializeImagePulls": False,
         "tlsCertFile": str(layout.pki / "node.crt"),

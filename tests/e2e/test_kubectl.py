@@ -104,7 +104,7 @@ def test_the_resource_and_the_rest_document_agree(rest: Rest, kubectl: Kubectl):
 def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     kubectl.apply(corejob("steered", qualName=SLEEPY, args={"sleep": 600}))
     old = corejobs.wait_state(kubectl, "steered", "running")
-    restart = patch("steered", {"restartAt": old["startTime"]})
+    restart = patch("steered", {"restartAt": "2026-01-01T00:00:00Z"})
     said = kubectl.refused(*restart)
     assert "spec.restartAt" in said
     assert "a pending, running or complete job can not be restarted" in said

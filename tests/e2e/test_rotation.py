@@ -19,7 +19,7 @@ from tests.support.release import Release
 from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
 from tests.support.sse import Stream
-from tests.support.waiting import let_pass, until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.local, pytest.mark.alone]
 
@@ -31,9 +31,11 @@ SMALL = {
 }
 # 2 MB/s each of two: six times the limit at each of the kubelet's looks.
 RATE, SIZE, SECONDS = 2000, 1000, 15
+# While so many files are filled, the connections hold one or two of them, and two lie on the node.
+STALL_FILES = 6
+STALL_SECONDS = 30
 FILLING = "x" * (SIZE - 10)
 WIDTH = 6
-STALL_SECONDS = 12
 # In the instant of a rotation some lines go to the old file after the kubelet has left it.
 UNSERVED = SECONDS // 3 * 10
 
@@ -147,18 +149,40 @@ def test_logs_under_fire(own_release: Release, service: Rest, streams: Callable[
     assert found[-1] == RATE * SECONDS - 1
 
 
+def wait_rotated(provider: LocalCluster, job_ids: list[str], files: int) -> None:
+    """Wait until the kubelet has put so many files of each job's log aside."""
+    seen: dict[str, set[str]] = {job_id: set() for job_id in job_ids}
+
+    def look() -> dict[str, int]:
+        for job_id, names in seen.items():
+            # As `0.log.20261124-110000`, and with `.gz` once it is packed.
+            found = provider.pod_logs.glob(f"*_{job_id}-1-*/job/0.log.*")
+            names.update(path.name.removesuffix(".tmp").removesuffix(".gz") for path in found)
+        return {job_id: len(names) for job_id, names in seen.items()}
+
+    until(
+        look,
+        lambda counts: min(counts.values()) >= files,
+        what=f"the logs are rotated {files} times",
+        seconds=STALL_SECONDS,
+    )
+
+
 @pytest.mark.host
 def test_files_that_were_rotated_away_unread(
-    own_release: Release, service: Rest, streams: Callable[[int], Streams]
+    provider: LocalCluster,
+    own_release: Release,
+    service: Rest,
+    streams: Callable[[int], Streams],
 ):
-    """The recorder hangs, with its connections open, for longer than two files last."""
+    """The recorder hangs, with its connections open, for longer than several files last."""
     pod = own_release.pod("api")
     uid = own_release.kubectl.json("get", "pod", pod)["metadata"]["uid"]
     seconds = SECONDS + STALL_SECONDS
     both = streams(seconds)
+    ids = [stream.frames[0].data["_id"] for stream in both]
     with hostprocess.stopped(uid, RECORDER):
-        # Nothing that can be waited for tells of files that nobody reads.
-        let_pass(STALL_SECONDS)
+        wait_rotated(provider, ids, STALL_FILES)
     expected = zip(both, ("LinesMissing", "Rotated"), (0, WIDTH), strict=True)
     logs = ended(own_release, service, both)
     for (stream, reason, width), log in zip(expected, logs, strict=True):
