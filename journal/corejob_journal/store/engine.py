@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from sqlalchemy.pool import QueuePool
 
 from corejob_journal.store.errors import translated
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _BUSY_S: Final = 5.0
@@ -23,6 +26,19 @@ _BUSY_S: Final = 5.0
 _IDLE_MS: Final = 5_000
 """How long a writer may say nothing within a transaction before PostgreSQL takes its locks back: a
 process that hangs must not hold up the recorder that takes its work over."""
+_LOCK_MS: Final = 5_000
+"""How long a writer waits for a lock of PostgreSQL before it ends those that hang."""
+_WRITER: Final = "core4-journal-writer"
+_END_HUNG: Final = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = :writer AND datname = current_database() AND usename = current_user"
+    " AND pid <> pg_backend_pid() AND state <> 'idle' AND wait_event_type = 'Client'"
+    " AND state_change < clock_timestamp() - :seconds * interval '1 second'"
+)
+"""Ends writers that have said nothing for so long within a transaction.
+
+Between two statements that are sent as one (psycopg's pipeline) no timeout of PostgreSQL 15 does.
+"""
 _READERS: Final = 4
 _CACHE_KIB: Final = 16 * 1024
 _WAL_LIMIT_BYTES: Final = 64 * 2**20
@@ -106,7 +122,7 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
     if is_sqlite(url):
         options["creator"] = lambda: connect_sqlite(url, writer=writer)
     else:
-        name = "core4-journal-writer" if writer else "core4-journal-reader"
+        name = _WRITER if writer else "core4-journal-reader"
         options["connect_args"] = {**POSTGRES, "application_name": name}
         options["pool_pre_ping"] = True
     engine = sa.create_engine(url, **options)
@@ -124,6 +140,7 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, _record: Any) -> None:
             connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+            connection.execute(f"SET lock_timeout = {_LOCK_MS}")
             connection.commit()
 
     return engine
@@ -149,8 +166,21 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
-        with translated(), self.engine.begin() as connection:
-            return work(connection)
+        with translated():
+            try:
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if type(error.orig).__name__ == "LockNotAvailable":
+                    self._end_hung()
+                raise
+
+    def _end_hung(self) -> None:
+        """End the writers that hold locks and hang; who waits for one tries again after this."""
+        with self.engine.begin() as connection:
+            values = {"writer": _WRITER, "seconds": _LOCK_MS / 1000}
+            if ended := connection.execute(_END_HUNG, values).rowcount:
+                log.warning("ended %d sessions of writers that hang, and held locks", ended)
 
     async def close(self) -> None:
         """Wait for the calls under way, then close the connections."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from tests.unit.journal.conftest import Feeder, Recorder, postgres_url, recorder_on, source
@@ -305,6 +306,37 @@ async def test_one_that_hangs_in_a_transaction_holds_nobody_up(
         end.set()
         await asyncio.gather(task, return_exceptions=True)
         await hanging.close()
+        await other.close()
+
+
+async def test_one_that_hangs_between_statements_sent_as_one_holds_nobody_up(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There PostgreSQL does not call it idle."""
+    monkeypatch.setattr(engine, "_LOCK_MS", 1000)
+    url = postgres_url(postgres_server)
+    writer = await Writer.open(url)
+    feeder = Feeder(writer, await writer.open_stream(source()))
+    append = feeder.append("a line")
+    hanging = writer._database.engine.raw_connection().driver_connection
+    assert isinstance(hanging, psycopg.Connection)
+    other = await Writer.open(url)
+    pipeline = hanging.pipeline()
+    pipeline.__enter__()
+    hanging.execute("SELECT no FROM job_log FOR UPDATE")
+    hanging.pgconn.send_flush_request()
+    hanging.pgconn.flush()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await other.commit([append])
+        async with asyncio.timeout(DEADLINE):
+            (stored,) = await other.commit([append])
+        assert not stored.stale
+        with pytest.raises(psycopg.OperationalError):
+            pipeline.__exit__(None, None, None)
+    finally:
+        hanging.close()
+        await writer.close()
         await other.close()
 
 
