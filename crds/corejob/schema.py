@@ -329,6 +329,15 @@ JOB_COLUMNS: Final = [
 ]
 
 
+_KILLED: Final = "has(self.spec.kill) && self.spec.kill"
+_REMOVED: Final = "has(self.spec.remove) && self.spec.remove"
+
+
+def _state(test: str) -> str:
+    """That the CoreJob has a state, of which `test` (`== 'running'`) is true."""
+    return f"has(self.status) && has(self.status.state) && self.status.state {test}"
+
+
 def _restarts() -> list[Schema]:
     """Who may be restarted (contract section 5), for who asks it by `spec.restartAt`."""
     same = (
@@ -336,17 +345,14 @@ def _restarts() -> list[Schema]:
         "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
     )
     states = ", ".join(f"'{state}'" for state in sorted({*WAITING, *STOPPED} - {State.PENDING}))
-    state = f"has(self.status) && has(self.status.state) && self.status.state in [{states}]"
-    complete = (
-        f"has(self.status) && has(self.status.state) && self.status.state == '{State.COMPLETE}'"
-    )
-    killed = f"has(self.spec.kill) && self.spec.kill && !({complete})"
-    removed = "has(self.spec.remove) && self.spec.remove"
+    may = _state(f"in [{states}]")
+    complete = _state(f"== '{State.COMPLETE}'")
+    killed = f"{_KILLED} && !({complete})"
     replaced = "has(self.spec.childId) || (has(self.status) && has(self.status.childId))"
     wrong = {
-        f"({state}) || ({killed})": "a pending, running or complete job can not be restarted: wait "
+        f"({may}) || ({killed})": "a pending, running or complete job can not be restarted: wait "
         "for its end or kill it, or enqueue it anew",
-        f"!({removed})": "a removed job can not be restarted: enqueue it anew",
+        f"!({_REMOVED})": "a removed job can not be restarted: enqueue it anew",
         f"!({replaced})": "it was restarted already: restart its child",
     }
     where = ".spec.restartAt"
@@ -362,14 +368,9 @@ def _removed_stays_out() -> Schema:
         "!has(oldSelf.status) || !has(oldSelf.status.state) || "
         f"oldSelf.status.state != '{State.RUNNING}'"
     )
-    starts = (
-        "has(self.status) && has(self.status.state) && "
-        f"self.status.state == '{State.RUNNING}' && ({waited})"
-    )
-    removed = "has(self.spec.remove) && self.spec.remove"
-    killed = "has(self.spec.kill) && self.spec.kill"
+    runs = _state(f"== '{State.RUNNING}'")
     return rule(
-        f"!({starts} && {removed} && !({killed}))",
+        f"!({runs} && ({waited}) && {_REMOVED} && !({_KILLED}))",
         "a removed job can not start",
         fieldPath=".status.state",
     )

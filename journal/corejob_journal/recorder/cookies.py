@@ -18,16 +18,17 @@ from corejob_kube.resources import TEMPLATES
 
 _WITHIN_S: Final = 30.0
 
-Read = Callable[[], Awaitable[dict[str, Any]]]
-"""Reads the cookie of a job class from the store."""
+Read = Callable[[str], Awaitable[dict[str, Any]]]
+"""Reads the cookie of a qual_name from the store."""
 
 
 class CookieWriter:
     """Patches `status.cookie` of templates: one patch of each at a time, the latest wins."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    def __init__(self, kube: Kube, namespace: str, read: Read) -> None:
         self._kube = kube
         self._namespace = namespace
+        self._read = read
         self._pending: dict[str, dict[str, str | None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -47,7 +48,7 @@ class CookieWriter:
         if task is not None:
             await asyncio.wait({task}, timeout=_WITHIN_S)
 
-    async def tell_all(self, qual_name: str, read: Read) -> None:
+    async def tell_all(self, qual_name: str) -> None:
         """Tell what the store has and the template has not.
 
         That is what a recorder left untold that died between the one and the other.
@@ -62,7 +63,7 @@ class CookieWriter:
             return
         told = (body.get("status") or {}).get("cookie") or {}
         # Read last: what is stored from now on is told after this.
-        kept = await read()
+        kept = await self._read(qual_name)
         gone = [(key, None) for key in told if key not in kept]
         new = [(key, value) for key, value in kept.items() if told.get(key) != _text(value)]
         self.put(qual_name, [*gone, *new])

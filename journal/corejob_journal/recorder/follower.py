@@ -415,10 +415,7 @@ class Follower:
 
     async def _tell_whole_cookie(self) -> None:
         """Whoever read this log before may have died before it told what it had stored."""
-        qual_name = self.pod.source.qual_name
-        await self._tools.cookies.tell_all(
-            qual_name, partial(self._tools.commits.cookies, qual_name)
-        )
+        await self._tools.cookies.tell_all(self.pod.source.qual_name)
 
     def _job(self) -> model.CoreJob | None:
         body = self._tools.jobs.get(self._name)

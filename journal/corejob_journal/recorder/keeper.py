@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from corejob import model, names
 from corejob.document import document
@@ -117,8 +116,7 @@ class Keeper:
 
     async def _settled(self, job: CoreJob, trial: int, state: LogState | None) -> None:
         """Say so; before, what whoever read the log may have died over before it told it."""
-        name = job.qual_name
-        await self._cookies.tell_all(name, partial(self._commits.cookies, name))
+        await self._cookies.tell_all(job.qual_name)
         self._status.log(job.name, trial, state, complete=True)
 
     async def _open(self, job: CoreJob, trial: int) -> StreamState:

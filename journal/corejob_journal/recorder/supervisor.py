@@ -64,7 +64,7 @@ class Supervisor:
         self._census = Census(self.jobs, self.commits, now)
         status = StatusWriter(kube, namespace, self.jobs)
         self._status = status
-        self._cookies = CookieWriter(kube, namespace)
+        self._cookies = CookieWriter(kube, namespace, self.commits.cookies)
         self._tools = Tools(
             kube, namespace, self.jobs, self.commits, status, self._cookies, metrics
         )

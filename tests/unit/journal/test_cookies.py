@@ -40,6 +40,10 @@ class Templates:
         return web.json_response({})
 
 
+async def stored(_qual_name: str) -> dict[str, Any]:
+    return {"same": {"x": 1}, "other": 2, "new": "three"}
+
+
 @pytest.fixture
 def templates() -> Templates:
     return Templates()
@@ -56,7 +60,7 @@ async def cookies(templates: Templates) -> AsyncIterator[CookieWriter]:
     configuration = Configuration()
     configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with Kube(configuration, user_agent="test") as kube:
-        writer = CookieWriter(kube, NAMESPACE)
+        writer = CookieWriter(kube, NAMESPACE, stored)
         yield writer
         await writer.close(5)
     await runner.cleanup()
@@ -103,19 +107,15 @@ async def test_a_template_that_is_gone_ends_it(cookies: CookieWriter, templates:
     assert templates.patches == [{"count": "2"}]
 
 
-async def stored() -> dict[str, Any]:
-    return {"same": {"x": 1}, "other": 2, "new": "three"}
-
-
 async def test_what_the_template_lacks_is_told(cookies: CookieWriter, templates: Templates) -> None:
     templates.cookie = {"same": '{"x":1}', "other": "1", "gone": "0"}
-    await cookies.tell_all("a.B_job", stored)
+    await cookies.tell_all("a.B_job")
     assert templates.patches == [{"gone": None, "other": "2", "new": '"three"'}]
 
 
 async def test_nothing_is_told_that_is_known(cookies: CookieWriter, templates: Templates) -> None:
     templates.cookie = {"same": '{"x":1}', "other": "2", "new": '"three"'}
-    await cookies.tell_all("a.B_job", stored)
+    await cookies.tell_all("a.B_job")
     templates.cookie = None
-    await cookies.tell_all("a.B_job", stored)
+    await cookies.tell_all("a.B_job")
     assert templates.patches == []
