@@ -1,8 +1,8 @@
 """Write what follows from the chart's sources; `--check` only tells whether it is fresh.
 
 From values.schema.yaml: values.yaml, values.schema.json and the table of values in
-docs/operations.md. From files/rbac.yaml: the table of rights there. From the `core4` package:
-files/examples.yaml.
+docs/operations.md. From files/rbac.yaml: the table of rights there; from `corejob.reasons`: those
+of reasons. From the `core4` package: files/examples.yaml.
 
 Usage: python charts/generate.py [--check]
 """
@@ -19,6 +19,7 @@ from typing import Any, Final
 import yaml
 
 from core4 import cli
+from corejob import reasons
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts" / "core4"
@@ -40,7 +41,12 @@ def load(path: Path) -> Any:
 def rendered() -> dict[Path, str]:
     """Each generated file's content."""
     schema = load(SCHEMA)
-    tables = {"values": values_table(schema), "rbac": rights_table(load(RIGHTS))}
+    tables = {
+        "values": values_table(schema),
+        "rbac": rights_table(load(RIGHTS)),
+        "reasons of waiting": reasons_table(reasons.WAITING, "what it waits for"),
+        "reasons of an end": reasons_table(reasons.ENDED, "cause"),
+    }
     return {
         CHART / "values.yaml": values(schema),
         CHART / "values.schema.json": json.dumps(schema, indent=2) + "\n",
@@ -105,6 +111,13 @@ def rights_table(rights: Mapping[str, Any]) -> str:
         rows += [
             (f"`{who}`", _resources(rule), ", ".join(rule["verbs"]), rule["why"]) for rule in rules
         ]
+    return _table(rows)
+
+
+def reasons_table(meanings: Sequence[reasons.Meaning], cause: str) -> str:
+    """Reasons as a Markdown table; `cause` is the head of the second column."""
+    rows = [("`reason`", cause, "what to do"), ("---", "---", "---")]
+    rows += [(f"`{one.reason}`", _cell(one.cause), _cell(one.remedy)) for one in meanings]
     return _table(rows)
 
 

@@ -34,6 +34,9 @@ ANNOTATION_ATTEMPTS_LEFT: Final = "core4.io/attempts-left"
 """On Jobs and pods: attempts left *before* this trial."""
 ANNOTATION_USER: Final = "core4.io/username"
 """On Jobs and pods: who enqueued the job."""
+ANNOTATION_CONTAINER: Final = "core4.io/container"
+"""On pods: the name of the container that is the job, decided when the Job is made: webhooks may
+put containers of theirs before it, and the kubelet sorts the states of containers by name."""
 ANNOTATION_JOB: Final = "core4.io/job"
 """On pods: the job as JSON for `CORE4_JOB_FILE` (docs/job-protocol.md)."""
 
@@ -41,7 +44,7 @@ FINALIZER: Final = "core4.io/journal"
 """Holds a CoreJob until the journal has it, or a deadline is past."""
 
 JOB_CONTAINER: Final = "job"
-"""The container that is the job; a pod template without it: the first one."""
+"""The container that is the job; a pod template without it: the first one of the template."""
 
 MANAGER_API: Final = "core4-api"
 MANAGER_OPERATOR: Final = "core4-operator"
@@ -71,9 +74,9 @@ class Condition(StrEnum):
 
 
 class Reason(StrEnum):
-    """The closed list of `status.reason`: why a job waits, and why it ended."""
+    """The closed list of `status.reason`; `corejob.reasons` says what each means."""
 
-    # Why it is not running.
+    # Why it is not running: the queue.
     QUEUED = "Queued"
     MAX_PARALLEL = "MaxParallel"
     NAMESPACE_LIMIT = "NamespaceLimit"
@@ -82,21 +85,31 @@ class Reason(StrEnum):
     RETRY_LATER = "RetryLater"
     DEFERRED = "Deferred"
     COOKIE_PENDING = "CookiePending"
+    # Why it is not running: its pod.
     STARTING = "Starting"
+    SUSPENDED = "Suspended"
+    FAILED_CREATE = "FailedCreate"
     UNSCHEDULABLE = "Unschedulable"
+    FAILED_MOUNT = "FailedMount"
     IMAGE_PULL = "ImagePull"
+    CONTAINER_ERROR = "ContainerError"
+    POD_REJECTED = "PodRejected"
     TERMINATING = "Terminating"
     # It runs.
     RUNNING = "Running"
     # Why it ended.
     COMPLETED = "Completed"
     KILLED = "Killed"
+    REMOVED = "Removed"
     POD_DELETED = "PodDeleted"
     JOB_DELETED = "JobDeleted"
     EVICTED = "Evicted"
     NODE_LOST = "NodeLost"
     OUT_OF_MEMORY = "OOMKilled"
+    DISK_LIMIT = "DiskLimit"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    INIT_FAILED = "InitContainerFailed"
+    START_ERROR = "StartError"
     BAD_IMAGE = "BadImage"
     CODE_ERROR = "CodeError"
     BAD_DEFINITION = "BadDefinition"

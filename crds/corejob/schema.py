@@ -7,6 +7,7 @@ resource is refused by the API server, with the field's name (Kubernetes:
 
 from typing import Any, Final
 
+from corejob import reasons
 from corejob.names import (
     GROUP,
     KIND_JOB,
@@ -210,6 +211,7 @@ def _log() -> Schema:
             "lines": whole("Records stored, all trials together."),
             "bytes": whole("Bytes of their messages."),
             "lastSeq": whole("The last record's number, as in the REST API's _id."),
+            "startedTrial": whole("The newest trial of which a line is in the journal."),
             "lost": flag("Whether lines are missing; reason and message say which and why."),
             "reason": text("Why lines are missing, in one word."),
             "message": text("Why lines are missing, for people."),
@@ -256,7 +258,7 @@ def _job_status() -> Schema:
             "id": text("The job id in the REST API, 24 hex digits.", pattern=ID_PATTERN),
             "state": text("The job's state.", enum=[str(state) for state in State]),
             "reason": text(
-                "Why it is not running, or why it ended: one of a closed list.",
+                f"Why it is not running, or why it ended: one of a closed list. {reasons.plain()}",
                 enum=[str(reason) for reason in Reason],
             ),
             "message": text("The same for people: which limit, whose words, what to do."),
@@ -280,6 +282,15 @@ def _job_status() -> Schema:
             "node": text("The node of the last trial's pod."),
             "pod": text("The last trial's pod."),
             "lastError": _last_error(),
+            "disruptions": whole(
+                "Runs in a row that the cluster ended or refused (Evicted, NodeLost, PodRejected): "
+                "the next one waits ever longer, up to five minutes.",
+                minimum=0,
+            ),
+            "startingTime": time(
+                "When the trial that has not started yet was first asked for; the start deadline "
+                "counts from here."
+            ),
             "childId": text("Id of the CoreJob that restarts this one.", pattern=ID_PATTERN),
             "restartTime": time(
                 "The spec.restartAt that was followed last, or that came too early."

@@ -1,0 +1,15 @@
+"""Each reason has its meaning, once for while it waits or once for its end."""
+
+from corejob import reasons
+from corejob.names import Reason
+
+
+def test_each_reason_but_running_is_explained_once() -> None:
+    explained = [one.reason for one in (*reasons.WAITING, *reasons.ENDED)]
+
+    assert sorted(explained) == sorted(set(Reason) - {Reason.RUNNING})
+
+
+def test_kubectl_explains_them_without_markup() -> None:
+    assert "`" not in reasons.plain()
+    assert "OOMKilled: more memory than its limit" in reasons.plain()
