@@ -25,7 +25,7 @@ from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
 from corejob_journal.store import StoreError
 from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError
+from corejob_kube.errors import AlreadyExistsError, ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES
 from corejob_kube.tasks import log_failure
 from corejob_kube.timing import Clock
@@ -107,7 +107,7 @@ class Claims:
             try:
                 lease = await self._create(name, _JOB, job_id, fingerprint)
                 return _claim(lease, made=True)
-            except ConflictError:
+            except AlreadyExistsError:
                 pass
             try:
                 return await self._take_over(name, job_id, fingerprint, heir_of)
@@ -145,7 +145,7 @@ class Claims:
         for _ in range(_TRIES):
             try:
                 await self._create(name, _KEY, job_id, fingerprint)
-            except ConflictError:
+            except AlreadyExistsError:
                 pass
             else:
                 return job_id

@@ -14,7 +14,7 @@ from corejob.schema import MAX_ARGS
 from corejob_api.arguments import Arguments
 from corejob_api.catalogue import Catalogue, Template
 from corejob_api.claims import Claim, Claims, KeyMisusedError, TakenError
-from corejob_api.errors import ApiError, bad_request, forbidden
+from corejob_api.errors import ApiError, bad_request, forbidden, too_many
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
@@ -22,7 +22,13 @@ from corejob_api.schema import BadSchemaError
 from corejob_api.storing import Storing
 from corejob_api.users import User
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
+from corejob_kube.errors import (
+    AlreadyExistsError,
+    InvalidError,
+    KubeError,
+    QuotaContendedError,
+    UnavailableError,
+)
 from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 
@@ -30,7 +36,6 @@ MAX_ARGS_BYTES: Final = 200 * 1024
 """As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""
 MAX_DEPTH: Final = 64
 _MAX_KEY: Final = 255
-_RETRY_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +166,8 @@ class Enqueue:
         if twin is not None and twin != job_id:
             raise _exists(order)
         if len(self._queue) >= self._limit:
-            raise ApiError(
-                429,
-                f"the queue is full: {len(self._queue)} jobs, the limit is {self._limit}",
-                {"Retry-After": str(_RETRY_S)},
+            raise too_many(
+                f"the queue is full: {len(self._queue)} jobs, the limit is {self._limit}"
             )
         try:
             claim = await self._claims.take(order.fingerprint, job_id)
@@ -177,12 +180,12 @@ class Enqueue:
         body = lineage.manifest(job_id, self._namespace, order.spec())
         try:
             made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
-        except ConflictError:
+        except AlreadyExistsError:
             # Ours all the same: an earlier request with this Idempotency-Key, in another replica.
             job = await self._jobs.fetch(job_id)
-        except UnavailableError:
-            raise  # it may have been made: the claim stays until the sweep knows
         except KubeError as error:
+            if _may_be_made(error):
+                raise  # the claim stays until the sweep knows
             await self._claims.release(claim)
             if isinstance(error, InvalidError):
                 raise bad_request(error.message) from None
@@ -191,6 +194,11 @@ class Enqueue:
             job = self._queue.put(made)
         if job is not None:
             self._claims.bequeath(claim, job)
+
+
+def _may_be_made(error: KubeError) -> bool:
+    """Whether the object may be there although its create failed."""
+    return isinstance(error, UnavailableError) and not isinstance(error, QuotaContendedError)
 
 
 def _exists(order: Order) -> ApiError:

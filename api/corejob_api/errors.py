@@ -1,6 +1,21 @@
 """Errors that clients get to see (contract section 1)."""
 
+import logging
 from collections.abc import Mapping
+from typing import Final
+
+from corejob_kube.errors import (
+    ConflictError,
+    InvalidError,
+    KubeError,
+    QuotaExceededError,
+    UnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+_ROOM_AFTER_S: Final = 10
+"""Seconds after which a full quota may have room again."""
 
 
 class ApiError(Exception):
@@ -36,3 +51,22 @@ def job_not_found(job_id: str) -> ApiError:
 def unavailable(text: str, retry_after: float = 2) -> ApiError:
     """503: Kubernetes or the store is away; try again."""
     return ApiError(503, text, {"Retry-After": str(max(1, round(retry_after)))})
+
+
+def too_many(text: str) -> ApiError:
+    """429: there is no room for another job; try again later."""
+    return ApiError(429, text, {"Retry-After": str(_ROOM_AFTER_S)})
+
+
+def of_kubernetes(error: KubeError) -> ApiError:
+    """What a client gets to know of a refusal of the API server's."""
+    if isinstance(error, UnavailableError):
+        return unavailable(error.message, error.retry_after or 2)
+    if isinstance(error, InvalidError):
+        return bad_request(error.message)
+    if isinstance(error, ConflictError):
+        return ApiError(409, error.message)
+    if isinstance(error, QuotaExceededError):
+        return too_many(error.message)
+    log.error("Kubernetes refused a request: %s", error)
+    return unavailable(f"Kubernetes refused: {error.message}", 10)

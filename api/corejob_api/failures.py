@@ -1,35 +1,19 @@
 """Every exception as an answer in the envelope, and none with a trace in it."""
 
 import logging
-from typing import Any, Final
+from typing import Any
 
 import falcon
 from falcon.asgi import App, Request, Response
 
 from corejob_api import call
 from corejob_api.envelope import Envelope
-from corejob_api.errors import ApiError, bad_request, unavailable
+from corejob_api.errors import ApiError, of_kubernetes, unavailable
 from corejob_api.routing import unknown_action
 from corejob_journal.store import StoreError
-from corejob_kube.errors import ConflictError, InvalidError, KubeError, UnavailableError
+from corejob_kube.errors import KubeError
 
 log = logging.getLogger(__name__)
-
-_QUOTA: Final = "exceeded quota"
-
-
-def of_kubernetes(error: KubeError) -> ApiError:
-    """What a client gets to know of a refusal of the API server's."""
-    if isinstance(error, UnavailableError):
-        return unavailable(error.message, error.retry_after or 2)
-    if isinstance(error, InvalidError):
-        return bad_request(error.message)
-    if isinstance(error, ConflictError):
-        return ApiError(409, error.message)
-    if error.status == 403 and _QUOTA in error.message:
-        return ApiError(429, error.message, {"Retry-After": "10"})
-    log.error("Kubernetes refused a request: %s", error)
-    return unavailable(f"Kubernetes refused: {error.message}", 10)
 
 
 def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:

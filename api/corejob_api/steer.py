@@ -12,14 +12,26 @@ from corejob.model import CoreJob
 from corejob.names import MANAGER_API
 from corejob.state import FINAL, STOPPED, State
 from corejob_api.claims import Claim, Claims, TakenError
-from corejob_api.errors import ApiError, forbidden, job_not_found, unavailable
+from corejob_api.errors import (
+    ApiError,
+    forbidden,
+    job_not_found,
+    of_kubernetes,
+    unavailable,
+)
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
 from corejob_api.storing import Storing
 from corejob_api.users import User
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
+from corejob_kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+)
 from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 
@@ -95,10 +107,15 @@ class Steer:
         """Restart a job; the id of the one that runs then: the same, or of its child.
 
         Raises:
-            ApiError: 404, 403, or 409: it is pending or running.
+            ApiError: 404, 403, or 409: it is pending or running; 429 or 503: Kubernetes takes no
+                job now.
         """
-        job = await self._steerable(job_id, user)
+        entry = self._queue.get(job_id)
+        job = entry.job if entry is not None else await self._steerable(job_id, user)
         async with self._locks.hold(identity(job.qual_name, job.args)):
+            unmade = await self._unmade_child(job_id, user)
+            if unmade is not None:
+                return unmade
             job = await self._steerable(job_id, user)
             if job.state in STOPPED:
                 return await self._replace(job, user)
@@ -192,17 +209,30 @@ class Steer:
         except TakenError:
             return None
 
+    async def _unmade_child(self, job_id: str, user: User) -> str | None:
+        """Make the child of a job whose restart Kubernetes refused; its id, None for all others."""
+        entry = self._queue.get(job_id)
+        old = entry.job if entry is not None else None
+        if old is None or old.child_id is None or await self._jobs.find(old.child_id) is not None:
+            return None
+        if not user.may_execute(old.qual_name):
+            raise forbidden(f"no permission to execute job [{old.qual_name}]")
+        await self._create_child(old, old.child_id, None)
+        return old.child_id
+
     async def _create_child(self, old: CoreJob, child_id: str, claim: Claim | None) -> None:
         body = lineage.restart(old, child_id)
         child: CoreJob | None
         try:
             made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
-        except ConflictError:
+        except AlreadyExistsError:
             child = await self._jobs.fetch(child_id)  # the operator was faster
         except KubeError as error:
             # The old job names its child by now: the operator makes it as soon as it can.
             log.warning("the operator has to make job %s: %s", child_id, error)
-            raise
+            refused = of_kubernetes(error)
+            text = f"job [{old.id}] is restarted as job [{child_id}] once Kubernetes takes it: "
+            raise ApiError(refused.status, text + refused.text, refused.headers) from None
         else:
             child = self._queue.put(made)
         if claim is not None and child is not None:

@@ -5,6 +5,8 @@ its generated models are left aside, since turning each object of a watch into c
 what costs the time.
 """
 
+import asyncio
+import random
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +18,12 @@ import msgspec
 from kubernetes.aio.client import Configuration
 
 from corejob_kube import credentials
-from corejob_kube.errors import KubeError, UnavailableError, for_status
+from corejob_kube.errors import (
+    KubeError,
+    QuotaContendedError,
+    UnavailableError,
+    for_status,
+)
 from corejob_kube.resources import Resource
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -24,6 +31,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 _REQUEST_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 5.0
+_QUOTA_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+"""The API server itself has tried four times by then, at once."""
 _LINE_LIMIT = 2**22
 """A watch event is one line: longer than any object that etcd takes (1.5 MiB), quoting included."""
 
@@ -168,10 +177,24 @@ class Kube:
     async def create(
         self, resource: Resource, namespace: str, body: Mapping[str, Any], *, manager: str
     ) -> dict[str, Any]:
-        """Create an object. Raises ConflictError if it exists, InvalidError if it breaks a rule."""
-        answer: dict[str, Any] = await self.request(
-            "POST", resource.path(namespace), params={"fieldManager": manager}, body=body
-        )
+        """Create an object.
+
+        Raises:
+            AlreadyExistsError: There is one of this name.
+            InvalidError: It breaks a rule.
+            QuotaExceededError: A ResourceQuota has no room for it.
+            QuotaContendedError: Too many requests count on a ResourceQuota, after some tries.
+        """
+        path, params = resource.path(namespace), {"fieldManager": manager}
+        answer: dict[str, Any]
+        for pause in _QUOTA_PAUSES_S:
+            try:
+                answer = await self.request("POST", path, params=params, body=body)
+            except QuotaContendedError:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # no secret
+            else:
+                return answer
+        answer = await self.request("POST", path, params=params, body=body)
         return answer
 
     async def patch(

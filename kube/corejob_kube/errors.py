@@ -1,5 +1,11 @@
 """What the Kubernetes API server may answer, as exceptions."""
 
+from typing import Final
+
+_CONTENDED_QUOTA: Final = "Operation cannot be fulfilled on resourcequotas"
+_FULL_QUOTA: Final = ("exceeded quota:", "status unknown for quota:")
+_ALREADY_EXISTS: Final = "AlreadyExists"
+
 
 class KubeError(Exception):
     """The API server refused a request.
@@ -24,7 +30,15 @@ class NotFoundError(KubeError):
 
 
 class ConflictError(KubeError):
-    """409: it exists already, or it changed since it was read."""
+    """409: it exists already, it changed since it was read, or a webhook answers so."""
+
+
+class AlreadyExistsError(ConflictError):
+    """409 of a create: there is an object of this name. No other 409 says that there is one."""
+
+
+class QuotaExceededError(KubeError):
+    """403: a ResourceQuota has no room for one more object."""
 
 
 class GoneError(KubeError):
@@ -39,17 +53,35 @@ class UnavailableError(KubeError):
     """The API server is away or overloaded (429, 5xx, or no answer at all): try again."""
 
 
+class QuotaContendedError(UnavailableError):
+    """409 of a create: too many requests count on one ResourceQuota. Nothing was made."""
+
+
 def for_status(
     status: int, reason: str, message: str, retry_after: float | None = None
 ) -> KubeError:
-    """The exception for an HTTP status code."""
+    """The exception for an error answer of the API server."""
+    return _kind(status, reason, message)(status, reason, message, retry_after)
+
+
+def _kind(status: int, reason: str, message: str) -> type[KubeError]:
+    if status >= 500:
+        return UnavailableError
+    if status == 409:
+        return _kind_of_conflict(reason, message)
+    if status == 403 and any(words in message for words in _FULL_QUOTA):
+        return QuotaExceededError
     kinds: dict[int, type[KubeError]] = {
         400: InvalidError,
         404: NotFoundError,
-        409: ConflictError,
         410: GoneError,
         422: InvalidError,
         429: UnavailableError,
     }
-    kind = UnavailableError if status >= 500 else kinds.get(status, KubeError)
-    return kind(status, reason, message, retry_after)
+    return kinds.get(status, KubeError)
+
+
+def _kind_of_conflict(reason: str, message: str) -> type[KubeError]:
+    if message.startswith(_CONTENDED_QUOTA):
+        return QuotaContendedError
+    return AlreadyExistsError if reason == _ALREADY_EXISTS else ConflictError

@@ -90,7 +90,7 @@ class KubeApi:
     async def _create(self, body: Body, plural: str) -> web.Response:
         name = body["metadata"]["name"]
         if name in self.objects[plural]:
-            return refuse(409, f"{plural} {name} already exists")
+            return refuse(409, f'{plural} "{name}" already exists', "AlreadyExists")
         return web.json_response(await self.put(plural, body), status=201)
 
     async def _write(self, request: web.Request, plural: str, old: Body) -> web.Response:
@@ -98,7 +98,7 @@ class KubeApi:
         meta = body.get("preconditions") or body.get("metadata") or {}
         for field in ("resourceVersion", "uid"):
             if meta.get(field) not in {None, old["metadata"][field]}:
-                return refuse(409, f"the object has another {field}")
+                return refuse(409, f"the object has another {field}", "Conflict")
         if request.method == "DELETE":
             await self.delete(plural, old["metadata"]["name"])
             return web.json_response({"kind": "Status", "status": "Success"})
@@ -191,10 +191,29 @@ def merged(body: Any, patch: Any) -> Any:
     return result
 
 
-def refuse(code: int, message: str) -> web.Response:
+def refuse(code: int, message: str, reason: str = "Refused") -> web.Response:
     """An error answer."""
-    body = {"kind": "Status", "reason": "Refused", "message": message, "code": code}
+    body = {"kind": "Status", "reason": reason, "message": message, "code": code}
     return web.json_response(body, status=code)
+
+
+def quota_contended() -> web.Response:
+    """What Kubernetes 1.37 answers to a create while others write the same ResourceQuota."""
+    words = (
+        'Operation cannot be fulfilled on resourcequotas "count": the object has been modified; '
+        "please apply your changes to the latest version and try again"
+    )
+    return refuse(409, words, "Conflict")
+
+
+def quota_exceeded(plural: str, name: str = "l-425", group: str = "core4.io") -> web.Response:
+    """What it answers where a ResourceQuota counts these objects, and is used up."""
+    counted = f"count/{plural}.{group}"
+    words = (
+        f'{plural}.{group} "{name}" is forbidden: exceeded quota: count, '
+        f"requested: {counted}=1, used: {counted}=500, limited: {counted}=500"
+    )
+    return refuse(403, words, "Forbidden")
 
 
 def matches(body: Body, selector: str) -> bool:

@@ -8,8 +8,8 @@ from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
 
 __all__ = ["NAMESPACE", "FakeKube"]
 
-Hook = Callable[[str, str, str], int | None]
-"""Called with method, plural and name before a request is done; a status refuses it."""
+Hook = Callable[[str, str, str], int | web.Response | None]
+"""Called with method, plural and name before a request is done; what it returns refuses it."""
 
 
 class FakeKube(KubeApi):
@@ -30,8 +30,10 @@ class FakeKube(KubeApi):
         self.requests.append((method, plural, name))
         await self._pass_gate(method, plural)
         refused = self.hook(method, plural, name) if self.hook else None
-        if refused is not None:
+        if isinstance(refused, int):
             return refuse(refused, f"hook says {refused}")
+        if refused is not None:
+            return refused
         return await super().answer(request, plural, name, sub)
 
     async def _pass_gate(self, method: str, plural: str) -> None:

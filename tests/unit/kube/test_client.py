@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.support.kubeapi import quota_contended, quota_exceeded, refuse
 from tests.unit.kube.server import DEADLINE, PATH, Server, client, item, refusal
 
 from corejob_kube import client as module
 from corejob_kube import resources
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
+    AlreadyExistsError,
     ConflictError,
     GoneError,
     InvalidError,
     KubeError,
     NotFoundError,
+    QuotaContendedError,
+    QuotaExceededError,
     UnavailableError,
 )
 from corejob_kube.resources import COREJOBS, EVENTS, PODS
@@ -194,6 +198,42 @@ async def test_errors_by_status(
     assert (caught.value.status, caught.value.reason) == (status, "Because")
     assert caught.value.message == "no: Because"
     assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refuse(409, 'leases "a" already exists', "AlreadyExists"), AlreadyExistsError),
+        (refuse(409, "the object has been modified", "Conflict"), ConflictError),
+        # A webhook may answer with any status and any words.
+        (refuse(409, 'admission webhook "a" denied the request: already exists'), ConflictError),
+        (quota_contended(), QuotaContendedError),
+        (quota_exceeded("leases"), QuotaExceededError),
+        (refuse(403, "is forbidden: status unknown for quota: a", "Forbidden"), QuotaExceededError),
+        (refuse(403, 'User "a" cannot create resource "leases"', "Forbidden"), KubeError),
+    ],
+)
+async def test_conflicts_and_quotas_are_told_apart(
+    server: Server, kube: Kube, answer: web.Response, kind: type[KubeError]
+) -> None:
+    server.answer = refusing(answer)
+    with pytest.raises(KubeError) as caught:
+        await kube.get(COREJOBS, "jobs", "a")
+    assert type(caught.value) is kind
+
+
+async def test_a_create_is_tried_again_while_a_quota_is_contended(
+    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUOTA_PAUSES_S", (0.001, 0.001))
+    made = web.json_response(item("a", 1), status=201)
+    server.answer = refusing(quota_contended(), quota_contended(), made)
+    assert await kube.create(COREJOBS, "jobs", {}, manager="test") == item("a", 1)
+    assert len(server.requests) == 3
+    server.answer = refusing(*(quota_contended() for _ in range(4)))
+    with pytest.raises(QuotaContendedError):
+        await kube.create(COREJOBS, "jobs", {}, manager="test")
+    assert len(server.requests) == 6
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("tomorrow", None)])

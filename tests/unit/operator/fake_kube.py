@@ -183,7 +183,7 @@ class FakeKube:
     def _create(self, plural: str, body: Body) -> web.Response:
         name = body["metadata"]["name"]
         if name in self.objects[plural]:
-            return refuse(409, f'{plural} "{name}" already exists')
+            return refuse(409, f'{plural} "{name}" already exists', "AlreadyExists")
         meta = {**body["metadata"], "uid": f"uid-{secrets.token_hex(4)}"}
         return web.json_response(self.put(plural, {**body, "metadata": meta}), status=201)
 
@@ -197,7 +197,7 @@ class FakeKube:
             return self._patch(plural, known, sub, body)
         wanted = (body or {}).get("preconditions", {}).get("uid")
         if wanted not in {None, known["metadata"]["uid"]}:
-            return refuse(409, "the UID in the precondition does not match")
+            return refuse(409, "the UID in the precondition does not match", "Conflict")
         self.delete(plural, name)
         return web.json_response({"kind": "Status", "status": "Success"})
 
@@ -205,7 +205,7 @@ class FakeKube:
         name = known["metadata"]["name"]
         version = patch.get("metadata", {}).get("resourceVersion")
         if version not in {None, known["metadata"]["resourceVersion"]}:
-            return refuse(409, "the object has been modified")
+            return refuse(409, "the object has been modified", "Conflict")
         allowed = {"status"} if sub == "status" else set(patch) - {"status"}
         new = copy.deepcopy(merged(known, {key: patch[key] for key in allowed & set(patch)}))
         old_state = (known.get("status") or {}).get("state")

@@ -1,0 +1,111 @@
+"""A ResourceQuota that is used up, or contended: never an id without a job."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from tests.support.kubeapi import quota_contended, quota_exceeded
+from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
+from tests.unit.api.fake_kube import FakeKube
+
+from corejob_kube import client as kube_client
+
+Answer = Callable[[], web.Response]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube_client, "_QUOTA_PAUSES_S", (0.001,) * 4)
+
+
+async def post(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
+    return await client.post("job", json={"qual_name": DUMMY, "follow": False}, **more)
+
+
+def refusing(kube: FakeKube, plural: str, answer: Answer, times: int = 10**9) -> None:
+    """Refuse creates of a kind, so many times."""
+    left = [times]
+
+    def hook(method: str, kind: str, _name: str) -> web.Response | None:
+        if (method, kind) != ("POST", plural) or not left[0]:
+            return None
+        left[0] -= 1
+        return answer()
+
+    kube.hook = hook
+
+
+@pytest.mark.parametrize("plural", ["corejobs", "leases"])
+async def test_a_contended_quota_is_tried_again(
+    client: httpx.AsyncClient, kube: FakeKube, plural: str
+) -> None:
+    refusing(kube, plural, quota_contended, times=4)
+    answer = await post(client)
+    assert answer.status_code == 200
+    assert list(kube.objects["corejobs"]) == [answer.json()["data"]]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["no key", "key"])
+@pytest.mark.parametrize("plural", ["corejobs", "leases"])
+@pytest.mark.parametrize(
+    ("answer", "status"), [(quota_contended, 503), (quota_exceeded, 429)], ids=["409", "403"]
+)
+async def test_a_job_that_can_not_be_made_has_no_id(
+    client: httpx.AsyncClient,
+    kube: FakeKube,
+    answer: Any,
+    status: int,
+    plural: str,
+    headers: dict[str, str],
+) -> None:
+    refusing(kube, plural, lambda: answer(plural) if answer is quota_exceeded else answer())
+    refused = await post(client, headers=headers)
+    assert refused.status_code == status
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "quota" in refused.json()["error"]
+    assert kube.objects["corejobs"] == {}
+    kube.hook = None
+    # Nothing of the first try is in the way.
+    assert (await post(client, headers=headers)).status_code == 200
+    assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_a_webhook_that_answers_409_does_not_say_that_there_is_such_a_job(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    kube.hook = lambda method, plural, _: 409 if (method, plural) == ("POST", "corejobs") else None
+    refused = await post(client)
+    assert (refused.status_code, refused.json()["error"]) == (409, "hook says 409")
+    kube.hook = None
+    assert (await post(client)).status_code == 200
+
+
+@pytest.mark.parametrize("by_operator", [False, True])
+async def test_a_restart_that_a_quota_refuses_is_carried_out_later(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, by_operator: bool
+) -> None:
+    job_id = await enqueue(client)
+    await api.status(job_id, state="error", trial=1)
+    path, body = f"job/restart/{job_id}", {"follow": False}
+    refusing(kube, "corejobs", lambda: quota_exceeded("corejobs"))
+    for _ in range(2):
+        refused = await client.put(path, json=body)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        child = kube.objects["corejobs"][job_id]["spec"]["childId"]
+        assert f"job [{job_id}] is restarted as job [{child}] once" in refused.json()["error"]
+        assert "exceeded quota" in refused.json()["error"]
+    async with api.client("reader") as reader:
+        assert (await reader.put(path, json=body)).status_code == 403
+    kube.hook = None
+    if by_operator:
+        spec = {"qualName": DUMMY, "parentId": job_id}
+        await kube.put("corejobs", {"metadata": {"name": child}, "spec": spec})
+        await api.until(lambda: api.service.queue.get(child))
+    else:
+        answer = await client.put(path, json=body)
+        assert (answer.status_code, answer.json()["data"]) == (200, child)
+    assert (await client.put(path, json=body)).status_code == 404
+    assert list(kube.objects["corejobs"]) == [job_id, child]
