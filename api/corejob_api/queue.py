@@ -140,6 +140,7 @@ def mask(row: Row) -> Row:
     """A row that the user may not read: its place, its state and its times, and nothing it says."""
     hidden: dict[str, Any] = {"qual_name": UNAUTHORIZED, "name": UNAUTHORIZED, "args": None}
     silent: dict[str, Any] = {"message": None, "last_error": None, "sources": []}
+    silent["sources_dropped"] = 0
     progress = {"value": row["prog"]["value"], "message": None}
     return {**row, **hidden, **silent, "prog": progress}
 

@@ -54,6 +54,7 @@ def document(job: CoreJob, now: datetime) -> dict[str, Any]:
         "zombie_at": clock.iso(status.zombie_time),
         "last_error": _last_error(job),
         "sources": list(job.sources),
+        "sources_dropped": job.sources_dropped,
         "age": max(0.0, (now - job.enqueued_at).total_seconds()),
         "reason": status.reason,
         "message": status.message,

@@ -108,6 +108,7 @@ class CoreJob:
     progress: Progress = field(default=Progress())
     log: LogStatus = field(default=LogStatus())
     sources: tuple[str, ...] = ()
+    sources_dropped: int = 0
     journaled_at: datetime | None = None
 
     @property
@@ -233,6 +234,7 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         progress=_progress(raw.get("progress") or {}),
         log=_log(raw.get("log") or {}),
         sources=tuple(raw.get("sources") or ()),
+        sources_dropped=raw.get("sourcesDropped") or 0,
         journaled_at=clock.parse(raw.get("journaledTime")),
     )
 

@@ -213,8 +213,11 @@ def _log() -> Schema:
             "lastSeq": whole("The last record's number, as in the REST API's _id."),
             "startedTrial": whole("The newest trial of which a line is in the journal."),
             "lost": flag("Whether lines are missing; reason and message say which and why."),
-            "reason": text("Why lines are missing, in one word."),
-            "message": text("Why lines are missing, for people."),
+            "reason": text(
+                "In one word, why lines are missing, or that the log can't be read at the moment "
+                "(Unreadable)."
+            ),
+            "message": text("The same for people: why, and since when."),
         },
     }
 
@@ -304,9 +307,13 @@ def _job_status() -> Schema:
             "progress": _progress(),
             "sources": {
                 "type": "array",
-                "description": "Base names of the sources that the job reported.",
+                "description": "Base names of the sources that the job reported: the newest 300, "
+                "of 16 KiB together at most. sourcesDropped says how many more there were.",
                 "items": {"type": "string"},
             },
+            "sourcesDropped": whole(
+                "Names that sources has no room for; written by the recorder.", minimum=0
+            ),
             "log": _log(),
             "journaledTime": time("When the journal took the job over; written by the recorder."),
         },

@@ -50,6 +50,7 @@ FRESH: dict[str, Any] = {
     "zombie_at": None,
     "last_error": None,
     "sources": [],
+    "sources_dropped": 0,
     "reason": None,
     "message": None,
 }
@@ -246,9 +247,11 @@ def test_the_last_error_is_what_the_operator_wrote() -> None:
 
 def test_sources_reason_and_message() -> None:
     status = {"state": "pending", "reason": "Queued", "message": "2 ahead", "sources": ["a.csv"]}
+    status |= {"sourcesDropped": 7}
     found = document(corejob(status=status), NOW)
 
-    assert (found["sources"], found["reason"]) == (["a.csv"], "Queued")
+    assert (found["sources"], found["sources_dropped"]) == (["a.csv"], 7)
+    assert found["reason"] == "Queued"
     assert found["message"] == "2 ahead"
 
 
