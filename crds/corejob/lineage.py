@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from corejob import args
 from corejob.model import CoreJob
 from corejob.names import API_VERSION, FINALIZER, KIND_JOB, LABEL_QUAL_NAME, label_value
 from corejob.properties import TABLE
@@ -26,7 +27,10 @@ def manifest(job_id: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, 
             "labels": {LABEL_QUAL_NAME: label} if label else {},
             "finalizers": [FINALIZER],
         },
-        "spec": {name: value for name, value in spec.items() if value is not None},
+        "spec": {
+            **{name: value for name, value in spec.items() if value is not None},
+            **(args.fields(spec["args"]) if "args" in spec else {}),
+        },
     }
 
 

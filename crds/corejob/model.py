@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from corejob import clock, ids, properties
+from corejob import args, clock, ids, properties
 from corejob.names import FINALIZER
 from corejob.state import FINAL, WAITING, State
 
@@ -88,7 +88,7 @@ class CoreJob:
     """One CoreJob resource.
 
     Attributes:
-        spec: The spec's JSON, with every property of `corejob.properties` filled in.
+        spec: The spec's JSON, with every property of `corejob.properties` and the args filled in.
         held: Whether our finalizer is on it.
         status: Parsed, with defaults where the operator has not written yet.
         observed: Whether the operator has written a status at all.
@@ -216,6 +216,7 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
     """
     meta = body["metadata"]
     spec = body.get("spec") or {}
+    spec = {**spec, "args": args.read(spec)}
     raw = body.get("status") or {}
     created = clock.parse(meta.get("creationTimestamp")) or clock.from_epoch(0)
     effective = properties.effective(spec, raw.get("properties") or template_properties or {})

@@ -32,6 +32,7 @@ ID_PATTERN: Final = "^[0-9a-f]{24}$"
 MAX_JOB_NAME: Final = 52
 """A Job's name is this and `-<trial>`, and a pod's label takes 63 characters."""
 MAX_ARGS: Final = 256
+MAX_ARGS_JSON: Final = 200 * 1024
 
 
 def text(doc: str, **more: Any) -> Schema:
@@ -109,11 +110,20 @@ def _job_spec() -> Schema:
     )
     args = {
         "type": "object",
-        "description": "The job's keyword arguments, any JSON. Immutable.",
+        "description": "The job's keyword arguments, any JSON. The API server turns 1.0 into 1 "
+        "here, and integers beyond 64 bits into floats: where that matters, use argsJson. "
+        "Immutable.",
         "maxProperties": MAX_ARGS,
         # Not additionalProperties: values of any type can not be compared in CEL.
         "x-kubernetes-preserve-unknown-fields": True,
     }
+    args_json = text(
+        'The job\'s keyword arguments as JSON text, such as {"ratio": 1.0}: they arrive exactly '
+        "so, and args is then only for the eye. REST sets it where args would not arrive as they "
+        "were given. Immutable.",
+        pattern=r"^\s*\{",
+        maxLength=MAX_ARGS_JSON,
+    )
     return {
         "type": "object",
         "description": "What to run, and what is asked of it.",
@@ -121,6 +131,7 @@ def _job_spec() -> Schema:
         "properties": {
             "qualName": qual_name,
             "args": args,
+            "argsJson": args_json,
             **_properties(),
             "kill": flag(
                 "Set it to true to kill the job: its pod is stopped, and the job counts as killed "
@@ -162,6 +173,7 @@ def _job_spec() -> Schema:
                 for name in (
                     "qualName",
                     "args",
+                    "argsJson",
                     "parentId",
                     "parentName",
                     "carriedTrials",

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from corejob import model, names, trial
+from corejob import args, model, names, trial
 from corejob.identity import identity
 from corejob.trial import JobChild, PodChild
 from corejob_kube.cache import Body, ObjectCache
@@ -126,7 +126,7 @@ class World:
                 _remove(self._named, old["spec"]["qualName"], name)
             if new is not None:
                 spec = new["spec"]
-                key = identity(spec["qualName"], spec.get("args") or {})
+                key = identity(spec["qualName"], args.read(spec))
                 self._identity_of[name] = key
                 self._twins.setdefault(key, set()).add(name)
                 self._named.setdefault(spec["qualName"], set()).add(name)

@@ -213,7 +213,16 @@ def rules(name: str, part: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "field",
-    ["qualName", "args", "parentId", "parentName", "carriedTrials", "username", "hostname"],
+    [
+        "qualName",
+        "args",
+        "argsJson",
+        "parentId",
+        "parentName",
+        "carriedTrials",
+        "username",
+        "hostname",
+    ],
 )
 def test_identity_can_not_be_changed(field: str) -> None:
     rule = rules("job", "spec")[f".{field}"]

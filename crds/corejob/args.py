@@ -1,0 +1,113 @@
+"""The keyword arguments of a job, exactly as they were given.
+
+The API server holds a number as a 64-bit integer or as a float, and writes a float without a
+fraction as an integer: `1.0` comes back as `1`. So args that have such a float travel twice: as
+`spec.args` for people, and as JSON text in `spec.argsJson`, which is what counts.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+MOST_INTEGER: Final = 2**63 - 1
+LEAST_INTEGER: Final = -(2**63)
+_SHOWN: Final = 100
+
+
+def fields(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a spec that carry the args through the API server."""
+    if any(isinstance(value, float) and value.is_integer() for _, value in walk(args)):
+        text = json.dumps(args, separators=(",", ":"), ensure_ascii=False)
+        return {"args": dict(args), "argsJson": text}
+    return {"args": dict(args)}
+
+
+def read(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The args that a spec carries; text that is no JSON object counts as not given."""
+    try:
+        exact = _exact(spec)
+    except ValueError:
+        exact = None
+    return spec.get("args") or {} if exact is None else exact
+
+
+def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
+    """Why the args of a spec can't be given to a job, for people; None if they can.
+
+    Args:
+        spec: The spec.
+        container: Whether the job is a container, which is given them as environment variables.
+    """
+    try:
+        exact = _exact(spec)
+    except ValueError as error:
+        return f"argsJson is not a JSON object: {error}"
+    args = spec.get("args") or {} if exact is None else exact
+    return number_problem(args) or (nul_problem(args) if container else None)
+
+
+def number_problem(value: Any) -> str | None:
+    """Which number within a JSON value can't be kept as it is, and what to do; None if all can."""
+    for path, item in walk(value):
+        if isinstance(item, float) and not math.isfinite(item):
+            return (
+                f"[{path}] is not a finite number: JSON has no NaN, no Infinity and no number "
+                "beyond 1.8e308; send it as text"
+            )
+        if isinstance(item, int) and not LEAST_INTEGER <= item <= MOST_INTEGER:
+            return (
+                f"[{path}] is {_cut(item)}: an integer has at most 64 bits "
+                f"({LEAST_INTEGER} to {MOST_INTEGER}); send it as text, or as a float (1e30)"
+            )
+    return None
+
+
+def nul_problem(value: Any) -> str | None:
+    """Where a JSON value has a NUL, which no environment variable can have; None if nowhere."""
+    for path, item in walk(value):
+        texts = item.keys() if isinstance(item, Mapping) else (item,)
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            return (
+                f"[{path}] has a NUL character, which can't be given to a container; "
+                "leave it out, or encode it, for example as Base64"
+            )
+    return None
+
+
+def walk(value: Any, path: str = "args") -> Iterator[tuple[str, Any]]:
+    """A JSON value and all values within it, each with its path; without recursion."""
+    waiting = [(path, value)]
+    while waiting:
+        here, item = waiting.pop()
+        yield here, item
+        if isinstance(item, Mapping):
+            inside = [(f"{here}{_step(name)}", inner) for name, inner in item.items()]
+            waiting += reversed(inside)
+        elif isinstance(item, list | tuple):
+            inside = [(f"{here}[{number}]", inner) for number, inner in enumerate(item)]
+            waiting += reversed(inside)
+
+
+def _step(name: str) -> str:
+    if name.isidentifier():
+        return f".{name[:_SHOWN]}"
+    return f"[{json.dumps(name[:_SHOWN])}]"
+
+
+def _cut(number: int) -> str:
+    """An integer for people; Python refuses to write one of thousands of digits."""
+    return str(number) if abs(number) < 10**40 else "an integer of more than 40 digits"
+
+
+def _exact(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    text = spec.get("argsJson")
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it is a {type(value).__name__}")  # noqa: TRY004  # of bad text
+    return value
