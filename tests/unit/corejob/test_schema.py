@@ -16,7 +16,7 @@ import pytest
 import yaml
 from tests.unit.corejob.builders import ID, corejob_body
 
-from corejob import schema
+from corejob import args, schema
 from corejob.model import Status, render_status
 from corejob.names import Reason
 from corejob.properties import TABLE
@@ -349,7 +349,7 @@ def strangers(node: dict[str, Any], value: Any, path: str = "") -> list[str]:
 
 
 def documented() -> list[dict[str, Any]]:
-    """The templates that the docs and the examples show."""
+    """The resources that the docs and the examples show."""
     page = (ROOT / "docs" / "writing-jobs.md").read_text(encoding="utf-8")
     texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/template.yaml")]
@@ -357,14 +357,24 @@ def documented() -> list[dict[str, Any]]:
 
 
 def test_the_templates_of_the_docs_fit() -> None:
-    found = documented()
+    found = [body for body in documented() if body["kind"] == "CoreJobTemplate"]
     assert {body["spec"]["qualName"] for body in found} == {"reports.Nightly", "example.Primes"}
     for body in found:
-        assert (body["apiVersion"], body["kind"]) == ("core4.io/v1", "CoreJobTemplate")
+        assert body["apiVersion"] == "core4.io/v1"
         assert body["metadata"] == {"name": schema.template_name(body["spec"]["qualName"])}
         assert problems("template", body) == []
         assert strangers(root("template")["properties"]["spec"], body["spec"]) == []
         jsonschema.Draft202012Validator.check_schema(body["spec"]["argsSchema"])
+
+
+def test_the_jobs_of_the_docs_fit() -> None:
+    found = [body for body in documented() if body["kind"] == "CoreJob"]
+    assert [args.read(body["spec"]) for body in found] == [{"scale": 1.0, "days": [1, 2.0]}]
+    for body in found:
+        assert body["apiVersion"] == "core4.io/v1"
+        assert problems("job", body) == []
+        assert strangers(root("job")["properties"]["spec"], body["spec"]) == []
+        assert args.problem(body["spec"], container=True) is None
 
 
 def test_a_field_that_no_template_has_is_strange() -> None:
