@@ -175,9 +175,25 @@ class Kube:
             params["continue"] = token
 
     async def create(
-        self, resource: Resource, namespace: str, body: Mapping[str, Any], *, manager: str
+        self,
+        resource: Resource,
+        namespace: str,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        strict: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         """Create an object.
+
+        Args:
+            resource: Its kind.
+            namespace: Its namespace.
+            body: The object.
+            manager: Its field manager.
+            strict: Refuse unknown and duplicate fields (`fieldValidation=Strict`), which are
+                dropped silently else.
+            dry_run: Go through all checks, admission included, but store nothing.
 
         Raises:
             AlreadyExistsError: There is one of this name.
@@ -186,6 +202,8 @@ class Kube:
             QuotaContendedError: Too many requests count on a ResourceQuota, after some tries.
         """
         path, params = resource.path(namespace), {"fieldManager": manager}
+        params |= {"fieldValidation": "Strict"} if strict else {}
+        params |= {"dryRun": "All"} if dry_run else {}
         answer: dict[str, Any]
         for pause in _QUOTA_PAUSES_S:
             try:
@@ -284,10 +302,18 @@ class Kube:
 
 async def _refusal(response: aiohttp.ClientResponse) -> KubeError:
     raw = await response.read()
+    details: Any = None
     try:
         status = msgspec.json.decode(raw)
         reason, message = str(status.get("reason")), str(status.get("message"))
+        details = status.get("details")
     except (msgspec.DecodeError, AttributeError):
         reason, message = str(response.reason), raw[:500].decode("utf-8", "replace")
     after = response.headers.get("Retry-After", "")
-    return for_status(response.status, reason, message, float(after) if after.isdigit() else None)
+    return for_status(
+        response.status,
+        reason,
+        message,
+        float(after) if after.isdigit() else None,
+        details if isinstance(details, dict) else {},
+    )

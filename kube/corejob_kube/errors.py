@@ -1,9 +1,14 @@
 """What the Kubernetes API server may answer, as exceptions."""
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+_NO_DETAILS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _CONTENDED_QUOTA: Final = "Operation cannot be fulfilled on resourcequotas"
 _FULL_QUOTA: Final = ("exceeded quota:", "status unknown for quota:")
+_WEBHOOK: Final = "admission webhook "
 _ALREADY_EXISTS: Final = "AlreadyExists"
 
 
@@ -13,16 +18,23 @@ class KubeError(Exception):
     Attributes:
         status: HTTP status code. `reason`: the machine-readable word of its `Status` object.
         retry_after: Seconds to wait, where the server said so.
+        details: `details` of its `Status` object (metav1.StatusDetails): name, kind, causes.
     """
 
     def __init__(
-        self, status: int, reason: str, message: str, retry_after: float | None = None
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        details: Mapping[str, Any] = _NO_DETAILS,
     ) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.details = details
 
 
 class NotFoundError(KubeError):
@@ -58,10 +70,14 @@ class QuotaContendedError(UnavailableError):
 
 
 def for_status(
-    status: int, reason: str, message: str, retry_after: float | None = None
+    status: int,
+    reason: str,
+    message: str,
+    retry_after: float | None = None,
+    details: Mapping[str, Any] = _NO_DETAILS,
 ) -> KubeError:
     """The exception for an error answer of the API server."""
-    return _kind(status, reason, message)(status, reason, message, retry_after)
+    return _kind(status, reason, message)(status, reason, message, retry_after, details)
 
 
 def _kind(status: int, reason: str, message: str) -> type[KubeError]:
@@ -84,4 +100,6 @@ def _kind(status: int, reason: str, message: str) -> type[KubeError]:
 def _kind_of_conflict(reason: str, message: str) -> type[KubeError]:
     if message.startswith(_CONTENDED_QUOTA):
         return QuotaContendedError
-    return AlreadyExistsError if reason == _ALREADY_EXISTS else ConflictError
+    # A webhook chooses its reason freely, but not the beginning of its message.
+    exists = reason == _ALREADY_EXISTS and not message.startswith(_WEBHOOK)
+    return AlreadyExistsError if exists else ConflictError

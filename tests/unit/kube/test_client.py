@@ -77,6 +77,27 @@ async def test_create_says_who_writes(server: Server, kube: Kube) -> None:
     assert json.loads(await request.read()) == {"kind": "CoreJob"}
 
 
+async def test_a_dry_run_stores_nothing_and_a_strict_one_drops_no_field(
+    server: Server, kube: Kube
+) -> None:
+    server.answer = always(item("a", 1))
+    await kube.create(COREJOBS, "jobs", {}, manager="core4-api", strict=True, dry_run=True)
+
+    (request,) = server.requests
+    expected = {"fieldManager": "core4-api", "fieldValidation": "Strict", "dryRun": "All"}
+    assert dict(request.query) == expected
+
+
+@pytest.mark.parametrize("details", [{"causes": [{"field": "spec"}]}, None, "odd"])
+async def test_a_refusal_keeps_its_details(server: Server, kube: Kube, details: Any) -> None:
+    body = {"kind": "Status", "reason": "Invalid", "message": "no", "details": details}
+    server.answer = refusing(web.json_response(body, status=422))
+    with pytest.raises(InvalidError) as refused:
+        await kube.create(COREJOBS, "jobs", {}, manager="core4-api")
+
+    assert refused.value.details == (details if isinstance(details, dict) else {})
+
+
 async def test_patch_merges_a_subresource(server: Server, kube: Kube) -> None:
     server.answer = always(item("a", 2))
     body = {"status": {"state": "running", "queryTime": None}}
