@@ -6,13 +6,14 @@ import logging
 import math
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from corejob import clock, model
 from corejob_journal.recorder import pods, protocol
+from corejob_journal.recorder.attempts import Attempts
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record
@@ -20,10 +21,25 @@ from corejob_journal.recorder.intake import ROTATED, ROTATED_UNREAD, Intake
 from corejob_journal.recorder.lines import Line
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
-from corejob_journal.recorder.reading import LogGoneError, LogReader
+from corejob_journal.recorder.reading import (
+    CantFollowError,
+    LogGoneError,
+    LogReader,
+    UnclearError,
+)
+from corejob_journal.recorder.retries import Attempt, Retries
 from corejob_journal.recorder.rotation import Rotation
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import Append, LogState, NewGap, Operation, Settle, Stored
+from corejob_journal.recorder.unreadable import REASON, Unreadable
+from corejob_journal.store.records import (
+    Append,
+    LogState,
+    NewGap,
+    Operation,
+    Position,
+    Settle,
+    Stored,
+)
 from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
@@ -32,8 +48,6 @@ from corejob_kube.resources import PODS
 
 log = logging.getLogger(__name__)
 
-_BACKOFF_FIRST: Final = 0.1
-_BACKOFF_MOST: Final = 3.0
 _REFUSALS: Final = 8
 """So often the server may refuse the log of an ended container before it counts as lost."""
 _STILL_FRESH_S: Final = 5.0
@@ -66,6 +80,7 @@ class Tools:
     status: StatusWriter
     cookies: CookieWriter
     metrics: Metrics
+    retries: Retries
 
 
 class Follower:
@@ -77,7 +92,6 @@ class Follower:
         self._name = pod.child.corejob
         self._trial = pod.child.trial
         self._reader = LogReader(tools.kube, tools.namespace, pod)
-        self._news = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._inflight: asyncio.Future[list[Stored]] | None = None
         self._failure: BaseException | None = None
@@ -85,6 +99,11 @@ class Follower:
         self._resumed = False
         self._intake: Intake
         self._rotation = Rotation(time.time())
+        self._refusals = 0
+        self._ended_well = 0.0
+        self._telling: asyncio.Task[None] | None = None
+        self._unreadable = Unreadable(self._tell_unreadable, told=self._was_unreadable())
+        self._attempts = Attempts(tools.retries, self._unreadable, self._reader)
         # What came after the last line end of a connection that ended in good order.
         self._tail: list[Line] = []
         self._over_at: float | None = None
@@ -93,11 +112,15 @@ class Follower:
         """The pod changed, or was seen for the last time."""
         was_over = self.pod.over
         self.pod = pod
-        self._news.set()
+        self._attempts.news.set()
         if not was_over and pod.over and self._reading is not None:
             # The runtime's last line is in: no need to wait for the kubelet to close the stream.
             delay = 0.0 if self._intake.done else _END_WAIT_S
             asyncio.get_running_loop().call_later(delay, self._reading.cancel)
+
+    def vanished(self) -> None:
+        """The pod is gone: the API server knows that without asking its node."""
+        self._attempts.vanished()
 
     async def run(self) -> None:
         """Follow the log and settle it."""
@@ -119,51 +142,81 @@ class Follower:
             if self._inflight is None or self._inflight.done():
                 self._send()  # what was read is committed before the process ends
             raise
+        finally:
+            self._attempts.close()
+            if self._telling is not None:
+                self._telling.cancel()
+            self._tools.metrics.unreadable(self.pod.uid, unreadable=False)
 
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_to_end(self) -> None:
         """Read until nothing more can come; what is missing then is named."""
-        backoff, refusals, ended_well = _BACKOFF_FIRST, 0, 0.0
         while True:
-            began = time.monotonic()
-            place = self._intake.position
-            self._begin(whole=self.pod.over and _is_fresh(ended_well))
-            try:
-                await self._read_once()
-            except (KubeError, LogGoneError) as error:
-                if await self._is_gone(error):
-                    self._gone(error, whole=_is_fresh(ended_well))
+            began, place = time.monotonic(), self._intake.position
+            self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
+            error = await self._attempt()
+            if error is None:
+                if await self._was_the_end(began, place):
                     return
-                log.debug("the log of %s broke off: %s", self.pod.child.name, error)
-                if self._intake.position != place:
-                    ended_well = 0.0
-                refusals += isinstance(error, InvalidError | NotFoundError) and self.pod.over
-                if refusals >= _REFUSALS:
-                    self._intake.lose_tail("LogRefused", str(error))
-                    return
-            else:
-                self._tail = self._reader.splitter.rest()
-                # A stream may end in good order and yet too early, in the middle of a line even: it
-                # was the end if one more reading brings nothing new.
-                if self._intake.done or (
-                    self._intake.position == place and began >= self._flushed_at()
-                ):
-                    await self._at_end()
-                    return
-                # The container has ended, or the connection did; if the former, one more reading
-                # shows that nothing came after.
-                ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
-                if await self._is_over():
-                    await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
-                    # Who has ended writes nothing meanwhile.
-                    ended_well = ended_well and time.monotonic()
+                if self.pod.over:
                     continue
+            elif await self._gives_up(error):
+                return
+            elif self._intake.position != place:
+                self._ended_well = 0.0
+            await self._attempts.wait(time.monotonic() - began)
+
+    async def _attempt(self) -> Exception | None:
+        """One connection, as soon as it is this log's turn; what went wrong."""
+        turn = await self._attempts.turn(self.pod.child.node or "")
+        try:
+            await self._read_once(turn)
+        except (KubeError, LogGoneError, UnclearError) as error:
+            log.debug("the log of %s broke off: %s", self.pod.child.name, error)
+            self._attempts.failed(error, turn)
             self._tools.metrics.reconnects.inc()
-            if time.monotonic() - began > _BACKOFF_MOST:
-                backoff = _BACKOFF_FIRST
-            await self._pause(backoff)
-            backoff = min(backoff * 2, _BACKOFF_MOST)
+            return error
+        finally:
+            turn.close()
+        self._attempts.fine()
+        return None
+
+    async def _gives_up(self, error: Exception) -> bool:
+        """True if the log can't be read any more; what is missing then is named."""
+        if isinstance(error, UnclearError | CantFollowError):
+            return False
+        if await self._is_gone(error):
+            self._gone(error, whole=_is_fresh(self._ended_well))
+            return True
+        self._refusals += isinstance(error, InvalidError | NotFoundError) and self.pod.over
+        if self._refusals >= _REFUSALS:
+            self._intake.lose_tail("LogRefused", str(error))
+            return True
+        return False
+
+    async def _was_the_end(self, began: float, place: Position) -> bool:
+        """True if the connection that ended in good order has shown that nothing more can come.
+
+        A stream may end in good order and yet too early, in the middle of a line even: it was the
+        end if one more reading brings nothing new.
+        """
+        self._tail = self._reader.splitter.rest()
+        if self._intake.done or (self._intake.position == place and began >= self._flushed_at()):
+            await self._at_end()
+            return True
+        # The container has ended, or the connection did; if the former, one more reading shows
+        # that nothing came after.
+        self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
+        if self._attempts.polls and not self.pod.over:
+            self._attempts.polled(idle=self._intake.position == place)
+        elif await self._is_over():
+            await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
+            # Who has ended writes nothing meanwhile.
+            self._ended_well = self._ended_well and time.monotonic()
+        else:
+            self._tools.metrics.reconnects.inc()
+        return False
 
     def _begin(self, *, whole: bool) -> None:
         """Begin a connection.
@@ -176,9 +229,9 @@ class Follower:
         self._rotation = self._rotation.again(now) if whole else Rotation(now)
         self._intake.resume(whole=whole)
 
-    async def _read_once(self) -> None:
+    async def _read_once(self, turn: Attempt) -> None:
         """One connection, in a task of its own so that it can be ended from outside."""
-        self._reading = asyncio.create_task(self._pump(), name=f"log {self.pod.child.name}")
+        self._reading = asyncio.create_task(self._pump(turn), name=f"log {self.pod.child.name}")
         try:
             await asyncio.wait({self._reading})
         finally:
@@ -191,15 +244,25 @@ class Follower:
             raise UnavailableError(503, "Silent", "the stream did not end with its container")
         await self._reading
 
-    async def _pump(self) -> None:
+    async def _pump(self, turn: Attempt) -> None:
         intake = self._intake
-        async with aclosing(self._reader.read(since=intake.since, follow=True)) as chunks:
-            async for lines in chunks:
-                await self._take(lines)
+        since = None if self._attempts.from_start else intake.since
+        self._attempts.from_start = False
+        # To follow takes an inotify instance of the node, which has few; who has ended needs none.
+        lines = self._reader.read(
+            since=since,
+            follow=not (self.pod.over or self._attempts.polls),
+            surely=intake.surely,
+            opened=partial(self._attempts.opened, turn),
+        )
+        async with aclosing(lines) as chunks:
+            async for some in chunks:
+                await self._take(some)
                 if intake.done and self.pod.over:
                     return
 
     async def _take(self, lines: list[Line]) -> None:
+        self._attempts.fine()
         if self._rotation.arrived(lines, time.time()):
             await self._look()
         if (missed := self._rotation.missed(lines)) is not None:
@@ -235,23 +298,25 @@ class Follower:
         number = protocol.parse(line.body).n
         if number:
             return number <= self._intake.last_n
-        first = await self._first_stamp()
+        first = await self._first_entry()
         # The kubelet begins the newest file anew; by now there may be one that is newer still.
-        return first is not None and (first == line.stamp or first > self._intake.position.stamp)
+        return first is not None and (
+            first[0] == line.stamp or first[0] > self._intake.position.stamp
+        )
 
     async def _look(self) -> None:
         """Look at the newest file of the log; numbered lines tell by themselves what is missing."""
         if not self._numbered:
             now = time.time()
-            self._rotation.looked(await self._first_stamp(), self._intake.position.stamp, now)
+            self._rotation.looked(await self._first_entry(), self._intake.position.stamp, now)
 
     @property
     def _numbered(self) -> bool:
         return self.pod.core4 or self._intake.numbered
 
-    async def _first_stamp(self) -> int | None:
+    async def _first_entry(self) -> tuple[int, bytes] | None:
         try:
-            return await self._reader.first_stamp()
+            return await self._reader.first_entry()
         except KubeError as error:
             log.debug("no look at the log of %s: %s", self.pod.child.name, error)
             return None
@@ -263,7 +328,8 @@ class Follower:
         if self._vain_rereads < _VAIN_REREADS:
             reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
             try:
-                async with aclosing(reader.read(since=None, follow=False)) as chunks:
+                everything = reader.read(since=None, follow=False, surely=self._intake.surely)
+                async with aclosing(everything) as chunks:
                     async for lines in chunks:
                         self._intake.fill(lines, number)
             except (KubeError, LogGoneError) as error:
@@ -342,11 +408,6 @@ class Follower:
         self.pod = pod
         return True
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until the pod changes."""
-        self._news.clear()
-        await tasks.wait(self._news, seconds)
-
     # --- storing ----------------------------------------------------------------------------
 
     def _send(self) -> None:
@@ -393,6 +454,8 @@ class Follower:
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
         self._tell_cookie(appends)
+        if self._telling is not None:
+            await tasks.cancel(self._telling)  # what it tells is of before the end
         # Before the log counts as settled: who starts the next one then finds its cookie.
         if self._resumed:
             await self._tell_whole_cookie()
@@ -408,6 +471,30 @@ class Follower:
         """Say how far the log has come; one that never started is no trial to the operator."""
         if self.pod.started:
             self._tools.status.log(self._name, self._trial, state, complete=complete)
+
+    def _was_unreadable(self) -> bool:
+        """True if the CoreJob says so: by this process, or by one before it."""
+        body = self._tools.jobs.get(self._name) or {}
+        return ((body.get("status") or {}).get("log") or {}).get("reason") == REASON
+
+    def _tell_unreadable(self, words: str | None) -> None:
+        self._tools.metrics.unreadable(self.pod.uid, unreadable=words is not None)
+        if words is not None and self._tools.retries.trouble(self.pod.child.node or "") is None:
+            log.warning("%s trial %d: %s", self._name, self._trial, words)
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.create_task(self._tell_state(words), name=f"tell {self._name}")
+        self._telling.add_done_callback(tasks.log_failure)
+
+    async def _tell_state(self, words: str | None) -> None:
+        """Say that the log can't be read, beside what is missing of it."""
+        job_id = self.pod.source.job_id
+        state = await self._tools.commits.call(lambda writer: writer.log_state(job_id))
+        if state is not None and words is not None:
+            message = f"{state.message}; {words}" if state.message else words
+            state = replace(state, reason=REASON, message=message)
+        if self._unreadable.told == (words is not None):
+            self._tell(state, complete=False)
 
     def _tell_cookie(self, appends: list[Append]) -> None:
         changes = [change for append in appends for change in append.cookies]

@@ -57,6 +57,8 @@ class Intake:
         self._whole = False
         # The lines in the window that ends with `_stamp`, sorted.
         self._recent: list[Mark] = []
+        # The mark of the line that is being taken in pieces: that of its first one.
+        self._head: Mark = ()
         self._may_jump = False
         self._may_go_back = False
         self._sealed: list[Append] = []
@@ -97,6 +99,13 @@ class Intake:
         """
         self._resume = Resume(self.position)
         self._whole = whole
+
+    def surely(self, line: Line) -> bool:
+        """True for a line that a new connection may begin with: it was taken, or is of no matter.
+
+        The rest of a long line may look as if it had a timestamp too.
+        """
+        return line.stamp < self._stamp - WINDOW_NS or self._is_recent(line)
 
     def take(self, lines: Sequence[Line], start: int = 0) -> int:
         """Take lines from index `start` on, up to one that can't be taken as it is.
@@ -165,6 +174,7 @@ class Intake:
     def _repeated(self, line: Line) -> bool:
         """Whether a line that a new connection brought was taken before it."""
         if line.part == 0:
+            self._head = mark(line)
             known = self._resume.knows(line)
             if known and _is_numbered(line):
                 # Numbers are surer than times.
@@ -184,6 +194,8 @@ class Intake:
         return False
 
     def _piece(self, line: Line) -> None:
+        if line.part == 0:
+            self._head = mark(line)
         text = protocol.text_of(line.body)
         if not line.last:
             text += protocol.CONTINUED
@@ -247,11 +259,14 @@ class Intake:
         if stamp > self._stamp:
             self._stamp = stamp
             self._may_go_back = False
-            recent.append(mark(line))
+            recent.append(self._mark_of(line))
             if recent[0][0] < stamp - WINDOW_NS:
                 del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
         elif stamp >= self._stamp - WINDOW_NS:
-            bisect.insort(recent, mark(line))  # two output streams may overtake each other
+            bisect.insort(recent, self._mark_of(line))  # two output streams may overtake each other
+
+    def _mark_of(self, line: Line) -> Mark:
+        return mark(line) if line.part == 0 else self._head
 
     # --- what is missing --------------------------------------------------------------------
 

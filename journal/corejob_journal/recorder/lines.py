@@ -11,6 +11,16 @@ _LONGEST: Final = MAX_LINE + _STAMP_ROOM
 _STAMP: Final = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ", re.ASCII
 )
+# What the kubelet writes into a body that it has begun: `GetContainerLogs`, `ReadLogs` and
+# `waitLogs` of Kubernetes 1.20 to 1.37.
+_KUBELETS: Final = re.compile(
+    rb"unable to retrieve container logs for "
+    rb"|failed to (?:try resolving symlinks in path|open log file|tail [0-9]+ lines of log file"
+    rb"|seek [0-9-]+ in log file|read log file|reset seek in log file|watch directory) \""
+    rb"|failed to (?:create fsnotify watcher|get parse function): "
+    rb"|context cancell?ed|rpc error: code = "
+)
+_KUBELETS_AT_THE_END: Final = re.compile(rb"(?:" + _KUBELETS.pattern + rb")[^\n]{0,1000}\Z")
 
 
 class Line(NamedTuple):
@@ -31,18 +41,36 @@ class Line(NamedTuple):
 class Splitter:
     """Makes lines of the chunks of one connection.
 
+    The container runtime stores a long line in parts, each with a time of its own, and the kubelet
+    puts the time of a line's first part before it. Asked to begin at a time, it leaves out the
+    parts before that, and sends the rest of such a line without any time.
+
+    Args:
+        since: True if the connection was asked to begin at a time: then what comes before the first
+            timestamp is the rest of a line that began earlier, and is dropped.
+        follow: True if it follows the log: then the kubelet may put its own words at the end.
+
     Attributes:
         words: What the kubelet said in place of a line, if it did. Each line of a log has a
             timestamp; a text without one is the kubelet's own ("unable to retrieve container
             logs …"), and the last that comes.
+        unclear: A text that ends the connection, and is either the kubelet's words or the rest of a
+            line: only a connection that begins at the log's start can tell.
+        dropped: True if the rest of a line was dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, since: bool = False, follow: bool = False) -> None:
         self.words: str | None = None
+        self.unclear: str | None = None
+        self.dropped = False
+        self._follow = follow
         self._held = b""
         self._long: tuple[int, int] | None = None
         self._second = b""
         self._base = 0
+        # True until the first line has ended: it may be the rest of one.
+        self._may_be_rest = since
+        self._dropping = False
 
     def feed(self, chunk: bytes) -> list[Line]:
         """The lines that end in this chunk, and pieces of one that is too long to wait for."""
@@ -53,6 +81,7 @@ class Splitter:
             self._held = rest
             for raw in whole:
                 self._end(raw, lines)
+                self._may_be_rest = self._dropping = False
         else:
             self._held += rest
         if len(self._held) > _LONGEST:
@@ -61,8 +90,19 @@ class Splitter:
 
     def close(self) -> None:
         """The connection ended: a rest that is no line of the log is the kubelet's own words."""
-        if self._held and self._long is None and self.words is None and not _stamp(self._held):
-            self._say(self._held)
+        if not self._held or self.words is not None:
+            return
+        found = _KUBELETS_AT_THE_END.search(self._held) if self._follow else None
+        if found is not None:
+            self._say(found[0])
+            # The words come right after what the container wrote last, also in its line.
+            self._held = self._held[: found.start()]
+        elif self._long is None and _stamp(self._held) is None:
+            if not self._may_be_rest or _KUBELETS.match(self._held):
+                self._say(self._held)
+            else:
+                self.unclear = _readable(self._held)
+            self._held = b""
 
     def rest(self) -> list[Line]:
         """What came after the last line end: the last line, if this is the end of the log."""
@@ -74,7 +114,7 @@ class Splitter:
 
     def _end(self, raw: bytes, lines: list[Line]) -> None:
         """A line ends."""
-        if self.words is not None:
+        if self.words is not None or self._dropping:
             return
         line = self._usual(raw) if self._long is None else None
         if line is not None:
@@ -93,8 +133,7 @@ class Splitter:
         if self._long is None:
             found = _stamp(self._held)
             if found is None:
-                self._say(self._held)
-                self._held = b""
+                self._without_stamp()
                 return
             self._long = found[0], 0
             self._held = self._held[found[1] :]
@@ -105,6 +144,14 @@ class Splitter:
             self._held = self._held[end:]
             part += 1
         self._long = stamp, part
+
+    def _without_stamp(self) -> None:
+        """What is held is no line of the log."""
+        if self._may_be_rest and not _KUBELETS.match(self._held):
+            self.dropped = self._dropping = True
+        else:
+            self._say(self._held)
+        self._held = b""
 
     def _usual(self, raw: bytes) -> Line | None:
         """`2026-11-24T03:00:00.123456789Z text`, quickly; None for all that looks different."""
@@ -121,13 +168,17 @@ class Splitter:
         return Line(self._base + int(fraction), raw[31:])
 
     def _say(self, raw: bytes) -> None:
-        self.words = raw[:1000].decode("utf-8", "backslashreplace")
+        self.words = _readable(raw)
 
 
-def stamp_of(raw: bytes) -> int | None:
-    """The time at the front of a line of the log, in nanoseconds; None if there is none."""
+def first_entry(raw: bytes) -> tuple[int, bytes] | None:
+    """The time at the front of a line of the log, in nanoseconds, and its text; None without."""
     found = _stamp(raw)
-    return found[0] if found is not None else None
+    return (found[0], raw[found[1] :].split(b"\n")[0]) if found is not None else None
+
+
+def _readable(raw: bytes) -> str:
+    return raw[:1000].decode("utf-8", "backslashreplace")
 
 
 def _stamp(raw: bytes) -> tuple[int, int] | None:

@@ -34,6 +34,12 @@ class Metrics:
             "Log connections that broke and were opened again.",
             registry=self.registry,
         )
+        self._unreadable: set[str] = set()
+        self._unreadable_logs = Gauge(
+            "core4_recorder_unreadable_logs",
+            "Logs that can't be read at the moment, for some seconds or longer.",
+            registry=self.registry,
+        )
         self.lost = Counter(
             "core4_recorder_lost_trials", "Trials with lines missing.", registry=self.registry
         )
@@ -55,3 +61,8 @@ class Metrics:
             "About what all jobs take in the store, as of the last look of retention.",
             registry=self.registry,
         )
+
+    def unreadable(self, pod_uid: str, *, unreadable: bool) -> None:
+        """Count a log that can't be read, or no more."""
+        (self._unreadable.add if unreadable else self._unreadable.discard)(pod_uid)
+        self._unreadable_logs.set(len(self._unreadable))

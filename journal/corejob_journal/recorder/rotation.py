@@ -20,6 +20,15 @@ is the newest for that long at least."""
 _DISORDER_NS: Final = 10**9
 """A container's two output streams are stamped by two threads: lines may stand in a file slightly
 out of order."""
+_PART_BYTES: Final = 8_000
+"""No container runtime cuts shorter lines into parts, if they come at once."""
+_SURE_BYTES: Final = 64
+
+
+def _has_part(line: bytes, start: bytes) -> bool:
+    """True if a part of the line begins like that; a short one is its last."""
+    long = len(line) > _PART_BYTES
+    return long and (start in line if len(start) >= _SURE_BYTES else line.endswith(start))
 
 
 class Rotation:
@@ -31,6 +40,8 @@ class Rotation:
         self._looked = now
         self._late: float | None = None
         self._next: int | None = None
+        self._next_text = b""
+        self._before = b""
         self._unsure = False
 
     def arrived(self, lines: Sequence[Line], now: float) -> bool:
@@ -47,38 +58,48 @@ class Rotation:
         """Whether the last look is long enough ago."""
         return now - self._looked >= _LOOK_EVERY_S
 
-    def looked(self, first: int | None, taken: int, now: float) -> None:
+    def looked(self, first: tuple[int, bytes] | None, taken: int, now: float) -> None:
         """What a look has shown.
 
         Args:
-            first: Time of the newest file's first line; None: it has none yet, or couldn't be read.
+            first: Time of the newest file's first entry, which is a line or a part of one, and how
+                its text begins; None: it has none yet, or couldn't be read.
             taken: Time of the latest line that was taken.
             now: When the look began.
         """
         self._looked = now
         if first is None:
             return
-        if first <= taken:
+        stamp, text = first
+        if stamp <= taken:
             self._next = None
         elif self._next is None:
-            self._next = first
+            self._next, self._next_text = stamp, text
             self._unsure = not self.sure(now)
         self._known = now
 
     def missed(self, lines: Sequence[Line]) -> int | None:
         """The index of the line before which others may be missing; None if none may."""
+        missed = None
         for index, line in enumerate(lines):
-            if self._next is None:
-                return None
-            if line.stamp < self._next or line.part:
-                continue
-            if line.stamp == self._next:
-                self._next = None
-                if self._unsure:
-                    return index
-            elif line.stamp > self._next + _DISORDER_NS:
-                self._next = None
-                return index
+            if self._next is None or missed is not None:
+                break
+            if line.stamp >= self._next and not line.part:
+                missed = self._at(index, line.stamp)
+            # The file may begin in the middle of a line, which has the time of its first part.
+            self._before = self._before + line.body if line.part else line.body
+        return missed
+
+    def _at(self, index: int, stamp: int) -> int | None:
+        """The index if lines may be missing before a line that isn't older than the next file."""
+        if stamp == self._next:
+            self._next = None
+            return index if self._unsure else None
+        if _has_part(self._before, self._next_text):
+            self._next = None
+        elif stamp > (self._next or 0) + _DISORDER_NS:
+            self._next = None
+            return index
         return None
 
     def sure(self, now: float) -> bool:
@@ -98,4 +119,5 @@ class Rotation:
         """The view of a connection that goes on where this one has read a file to its end."""
         new = Rotation(now)
         new._next, new._unsure = self._next, self._unsure
+        new._next_text, new._before = self._next_text, self._before
         return new

@@ -15,6 +15,7 @@ from corejob_journal.recorder.keeper import Keeper
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
+from corejob_journal.recorder.retries import Retries
 from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.recorder.workqueue import Workqueue
@@ -66,7 +67,7 @@ class Supervisor:
         self._status = status
         self._cookies = CookieWriter(kube, namespace, self.commits.cookies)
         self._tools = Tools(
-            kube, namespace, self.jobs, self.commits, status, self._cookies, metrics
+            kube, namespace, self.jobs, self.commits, status, self._cookies, metrics, Retries()
         )
         self._followers: dict[str, Follower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -171,6 +172,8 @@ class Supervisor:
         follower = self._followers.get(pod.uid)
         if follower is not None:
             follower.update(pod)
+            if new is None:
+                follower.vanished()
         if new is None:
             self._settled.discard(pod.uid)
             self._queue.add(pod.child.corejob)

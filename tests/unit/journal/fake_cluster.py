@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +31,9 @@ class PodLog:
         self.ended = False
         self.open_end = False  # whether the last line has no line end
         self.refusal: tuple[int, str] | None = None
+        self.answer: dict[str, Any] | None = None  # the body of a refusal, as recorded
         self.words = ""
+        self.no_watcher = ""  # what a request to follow gets after the lines
         self.requests: list[dict[str, str]] = []
         self.served = 0
         self.asked = asyncio.Condition()
@@ -47,6 +50,18 @@ class PodLog:
             raw = body.encode() if isinstance(body, str) else body
             self.lines.append((self._clock, raw))
         await self.poke()
+
+    def chunk(self, index: int, query: Mapping[str, str]) -> bytes:
+        """What a request gets of the lines from an index on."""
+        since, stamps, follow = query.get("sinceTime"), "timestamps" in query, "follow" in query
+        least = int(datetime.fromisoformat(since).timestamp()) * 10**9 if since else 0
+        chunk = b""
+        for number, (stamp, body) in enumerate(self.lines[index:], index):
+            if stamp >= least and not (follow and number in self.hidden):
+                last = self.open_end and number == len(self.lines) - 1
+                prefix = stamp_text(stamp).encode() + b" " if stamps else b""
+                chunk += prefix + body + (b"" if last else b"\n")
+        return chunk
 
     async def poke(self) -> None:
         async with self.changed:
@@ -115,6 +130,8 @@ class FakeCluster(KubeApi):
         log.requests.append(dict(request.query))
         async with log.asked:
             log.asked.notify_all()
+        if log.answer is not None:
+            return web.json_response(log.answer, status=log.answer["code"])
         if log.refusal is not None:
             return refuse(*log.refusal)
         response = web.StreamResponse()
@@ -133,20 +150,14 @@ class FakeCluster(KubeApi):
         self, request: web.Request, response: web.StreamResponse, log: PodLog
     ) -> None:
         closed = log.closed
-        since = request.query.get("sinceTime")
-        least = 0
-        follow = "follow" in request.query
-        if since:
-            least = int(datetime.fromisoformat(since).timestamp()) * 10**9
+        follow, limit = "follow" in request.query, request.query.get("limitBytes")
         index = log.first
         while True:
-            chunk = b""
-            while index < len(log.lines):
-                stamp, body = log.lines[index]
-                index += 1
-                if stamp >= least and not (follow and index - 1 in log.hidden):
-                    last = log.open_end and index == len(log.lines)
-                    chunk += stamp_text(stamp).encode() + b" " + body + (b"" if last else b"\n")
+            chunk = log.chunk(index, request.query)
+            index = max(index, len(log.lines))
+            if limit and chunk:
+                await response.write(chunk[: int(limit)])
+                return
             if log.cut_after is not None and len(chunk) > log.cut_after:
                 await response.write(chunk[: log.cut_after])
                 log.cut_after = None
@@ -154,6 +165,9 @@ class FakeCluster(KubeApi):
                 return
             if chunk:
                 await response.write(chunk)
+            if follow and log.no_watcher:
+                await response.write(log.no_watcher.encode())
+                return
             if log.ended or not follow:
                 return
             async with log.changed:
@@ -205,6 +219,7 @@ class FakeCluster(KubeApi):
         attempts_left: int = 1,
         name: str = "",
         state: dict[str, Any] | None = None,
+        node: str = "node-1",
     ) -> PodLog:
         """A running pod; its log."""
         name = name or f"{job_id}-{trial}"
@@ -223,7 +238,7 @@ class FakeCluster(KubeApi):
                     "core4.io/username": "hans",
                 },
             },
-            "spec": {"nodeName": "node-1", "containers": [{"name": "job"}]},
+            "spec": {"nodeName": node, "containers": [{"name": "job"}]},
             "status": _pod_status(state or {"running": {"startedAt": "2026-11-24T01:00:00Z"}}),
         }
         log = self.logs[name] = PodLog()

@@ -12,11 +12,15 @@ def lines(*stamps: float) -> list[Line]:
     return [Line(round(stamp * SECOND), b"text") for stamp in stamps]
 
 
+def entry(second: float, text: bytes = b"text") -> tuple[int, bytes]:
+    return round(second * SECOND), text
+
+
 def looking(*, late: float = 98.0) -> Rotation:
     """Reading a file, of which second 90 was taken, beside a newer one that begins at 100."""
     rotation = Rotation(80.0)
     assert rotation.arrived(lines(late), 100.5)
-    rotation.looked(100 * SECOND, 90 * SECOND, 100.5)
+    rotation.looked(entry(100), 90 * SECOND, 100.5)
     return rotation
 
 
@@ -53,7 +57,7 @@ def test_lines_that_overtake_each_other_are_no_loss() -> None:
 
 def test_a_third_file_seen_before_the_second_was_read_changes_nothing() -> None:
     rotation = looking()
-    rotation.looked(110 * SECOND, 92 * SECOND, 111)
+    rotation.looked(entry(110), 92 * SECOND, 111)
     assert rotation.missed(lines(93, 110, 111.5)) == 1
 
 
@@ -66,9 +70,9 @@ def test_a_reader_that_was_blind_for_a_file_s_life_is_not_sure() -> None:
 def test_looks_end_the_time_in_doubt() -> None:
     rotation = Rotation(80.0)
     assert rotation.arrived(lines(90), 92.5)
-    rotation.looked(85 * SECOND, 90 * SECOND, 92.5)
+    rotation.looked(entry(85), 90 * SECOND, 92.5)
     assert rotation.arrived(lines(91), 94)
-    rotation.looked(93 * SECOND, 91 * SECOND, 94)
+    rotation.looked(entry(93), 91 * SECOND, 94)
     assert rotation.missed(lines(92, 93, 94)) is None
 
 
@@ -85,7 +89,7 @@ def test_silence_is_no_time_in_doubt() -> None:
 
 def test_the_newest_file_is_the_one_that_is_read() -> None:
     rotation = looking()
-    rotation.looked(100 * SECOND, 100 * SECOND, 102)
+    rotation.looked(entry(100), 100 * SECOND, 102)
     assert not rotation.open_end
     assert rotation.missed(lines(500)) is None
 
@@ -107,3 +111,17 @@ def test_the_next_connection_has_to_begin_with_the_next_file() -> None:
     assert looking().again(110).missed(lines(100, 101)) is None
     assert looking().again(110).missed(lines(105, 106)) == 0
     assert looking(late=97).again(110).missed(lines(100, 101)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [(b"x" * 97, None), (b"end", None), (b"y" * 97, 1), (b"other", 1)],
+)
+def test_a_file_that_begins_in_the_middle_of_the_line_before_it(
+    text: bytes, missed: int | None
+) -> None:
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(98), 100.5)
+    rotation.looked(entry(100, text), 90 * SECOND, 100.5)
+    long = Line(97 * SECOND, b"x" * 40_000 + b"end")
+    assert rotation.missed([long, *lines(105)]) == missed

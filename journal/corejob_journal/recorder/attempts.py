@@ -1,0 +1,127 @@
+"""When the next connection to one log is made, and how: its turn, its back-off, polling."""
+
+import asyncio
+import time
+from typing import Final
+
+from corejob_journal.recorder.reading import CantFollowError, LogReader, UnclearError
+from corejob_journal.recorder.retries import Attempt, Retries
+from corejob_journal.recorder.unreadable import Unreadable
+from corejob_kube import tasks
+from corejob_kube.errors import KubeError
+
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_MOST: Final = 3.0
+_BACKOFF_MOST_UNREAD: Final = 60.0
+"""For a log that can't be read; who is read breaks off now and then."""
+_WORDS_WITHIN_S: Final = 1.0
+"""A kubelet that can't read a log says so at once."""
+_NO_FOLLOW_S: Final = 60.0
+"""So long a log that could not be followed is read again and again instead, every so often."""
+_POLL_FIRST_S: Final = 1.0
+_POLL_MOST_S: Final = 5.0
+
+
+class Attempts:
+    """The connections to one log, one after the other.
+
+    Attributes:
+        news: Set when the pod changes, which ends a wait.
+        from_start: True if the next connection has to begin at the start of the log.
+    """
+
+    def __init__(self, retries: Retries, unreadable: Unreadable, reader: LogReader) -> None:
+        self.news = asyncio.Event()
+        self.from_start = False
+        self._retries = retries
+        self._unreadable = unreadable
+        self._reader = reader
+        self._again = False
+        self._vanished = False
+        self._waits_its_turn = False
+        self._backoff = _BACKOFF_FIRST
+        self._no_follow_until = 0.0
+        self._poll_s = _POLL_FIRST_S
+        self._fine_soon: asyncio.TimerHandle | None = None
+
+    @property
+    def polls(self) -> bool:
+        """True while the node has nothing to follow this log with."""
+        return time.monotonic() < self._no_follow_until
+
+    def vanished(self) -> None:
+        """The pod is gone: the API server knows that without asking its node."""
+        self._vanished = True
+        self.news.set()
+        self._retries.stir()
+
+    async def turn(self, node: str) -> Attempt:
+        """Wait until it is this log's turn to be asked for."""
+        self.news.clear()
+        words = self._retries.trouble(node)
+        if words is not None:
+            self._unreadable.failed(words)
+        turn = await self._retries.turn(node, again=self._again, hurry=lambda: self._vanished)
+        self._again = True
+        return turn
+
+    def opened(self, turn: Attempt) -> None:
+        """The log is there; unless the kubelet says something else in its place."""
+        turn.opened()
+        loop = asyncio.get_running_loop()
+        self._fine_soon = loop.call_later(_WORDS_WITHIN_S, self.fine)
+
+    def fine(self) -> None:
+        """The log can be read."""
+        self._waits_its_turn = False
+        self._stop_timer()
+        self._unreadable.fine()
+
+    def failed(self, error: Exception, turn: Attempt) -> None:
+        """A connection did not come about, or broke."""
+        self._stop_timer()
+        self._waits_its_turn = False
+        if isinstance(error, UnclearError):
+            self.from_start = True
+        elif isinstance(error, CantFollowError):
+            self.fine()  # it was read to its present end
+            self._no_follow_until = time.monotonic() + _NO_FOLLOW_S
+        elif isinstance(error, KubeError):
+            if not self._reader.opened:
+                self._waits_its_turn = turn.failed(error)
+            if not self._reader.opened or self._reader.splitter.words is not None:
+                self._unreadable.failed(str(error))
+
+    def polled(self, *, idle: bool) -> None:
+        """A log that can't be followed was read to its present end."""
+        self._poll_s = min(self._poll_s * 2, _POLL_MOST_S) if idle else _POLL_FIRST_S
+
+    async def wait(self, lasted: float) -> None:
+        """Wait before the next connection, but no longer than until the pod changes.
+
+        Args:
+            lasted: Seconds from the beginning of the last one to its end.
+        """
+        if self._vanished:
+            await asyncio.sleep(min(self._backoff, _BACKOFF_MOST))
+        elif self._waits_its_turn:
+            return
+        if self.polls:
+            await tasks.wait(self.news, self._poll_s)
+            return
+        if self._reader.opened and lasted > _BACKOFF_MOST:
+            self._backoff = _BACKOFF_FIRST
+        most = _BACKOFF_MOST if self._reader.opened else _BACKOFF_MOST_UNREAD
+        self._backoff = min(self._backoff, most)
+        await tasks.wait(self.news, self._retries.spread(self._backoff))
+        self._backoff *= 2
+
+    def close(self) -> None:
+        """Say no more."""
+        self._stop_timer()
+        self._unreadable.close()
+
+    def _stop_timer(self) -> None:
+        if self._fine_soon is not None:
+            self._fine_soon.cancel()
+            self._fine_soon = None
