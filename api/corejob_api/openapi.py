@@ -87,7 +87,10 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         {**_WHOLE, "minimum": 0},
         "Only the last so many records that pass; in a stream, those that are there already.",
     ),
-    "last_event_id": (_TEXT, "As header Last-Event-ID: go on after that frame."),
+    "last_event_id": (
+        _TEXT,
+        "As header Last-Event-ID: go on after that frame, or after the record of that _id.",
+    ),
     "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
     "password": (_TEXT, "Their password."),
 }

@@ -135,7 +135,7 @@ class JobTree:
             raise unknown_action(method, first or "")
         takes_id = route.path.endswith(_ID)
         if takes_id and not second:
-            raise bad_request("Missing argument _id")
+            raise bad_request("missing job _id")
         if not takes_id and second is not None:
             raise ApiError(404, f"URL [{BASE}{JOB}/{first}/…] not found")
         return route, {"job_id": second} if takes_id and second else {}

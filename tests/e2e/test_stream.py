@@ -39,8 +39,8 @@ def past(rest: Rest, live: Stream) -> str:
 
 def test_headers(live):
     headers = live.response.headers
-    assert headers["Content-Type"].partition(";")[0] == "text/event-stream"
-    assert headers["Cache-Control"] == "no-cache"
+    assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert headers["Cache-Control"] == "no-cache, no-transform"
     assert headers["X-Accel-Buffering"] == "no"
 
 

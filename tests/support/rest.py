@@ -86,7 +86,11 @@ class Rest:
     def stream(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, **arguments: Any
     ) -> Stream:
-        """The event stream of a request that has to succeed. Use it in a `with`."""
+        """The event stream of a request that has to succeed. Use it in a `with`.
+
+        It is a stream for clients that know ids, unless `headers` say otherwise.
+        """
+        headers = {"Accept": "text/event-stream", **(headers or {})}
         response = self.call(method, path, json=arguments, headers=headers, stream=True)
         assert response.status_code == 200, f"{method} {path} {arguments}: {response.text}"
         return Stream(response)

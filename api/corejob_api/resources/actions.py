@@ -79,5 +79,7 @@ class Actions:
         if view is None:
             self._envelope.answer(req, resp, job_id)
         else:
-            follower = self._hub.follow(job_id, req.receive, where=view.where, resume=view.resume)
+            follower = self._hub.follow(
+                job_id, req.receive, where=view.where, ids=view.ids, resume=view.resume
+            )
             sse.respond(resp, follower)

@@ -40,7 +40,12 @@ class Log:
         if follow:
             await self._jobs.readable(job_id, call.user_of(req))
             follower = self._hub.follow(
-                job_id, req.receive, states=False, where=view.where, resume=view.resume
+                job_id,
+                req.receive,
+                states=False,
+                where=view.where,
+                ids=view.ids,
+                resume=view.resume,
             )
             sse.respond(resp, follower)
             return

@@ -102,7 +102,7 @@ class Feed:
         self._store = store
         self._now = now
         self._lines: deque[Line] = deque()
-        self._chunks: OrderedDict[tuple[int, Mode], Chunk] = OrderedDict()
+        self._chunks: OrderedDict[tuple[int, Mode, bool], Chunk] = OrderedDict()
         self._chunk_bytes = 0
         self._bytes = 0
         self._seen: Row | None = None
@@ -155,15 +155,17 @@ class Feed:
                 break
         return found
 
-    def chunk_after(self, seq: int, mode: Mode) -> Chunk | None:
-        """The frames of `lines_after`; None if there are no such lines."""
-        key = (seq, mode)
+    def chunk_after(self, seq: int, mode: Mode, *, ids: bool) -> Chunk | None:
+        """The frames of `lines_after`, with ids or without; None if there are no such lines."""
+        key = (seq, mode, ids)
         chunk = self._chunks.get(key)
         if chunk is None:
             lines = self.lines_after(seq)
             if not lines:
                 return None
-            data = b"".join(frames.log_frame(line.seq, line.text, mode) for line in lines)
+            data = b"".join(
+                frames.log_frame(line.text, mode, line.seq if ids else None) for line in lines
+            )
             chunk = self._chunks[key] = Chunk(data, lines[-1].seq, len(lines))
             self._chunk_bytes += len(data)
             while self._chunk_bytes > _CHUNKS_KEPT_BYTES and len(self._chunks) > 1:

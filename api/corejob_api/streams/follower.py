@@ -32,6 +32,7 @@ class Follower(Stream):
         receive: The client's connection, read to its end.
         states: Whether the client wants them; else the log only.
         where: Which records it wants.
+        ids: Whether its frames have ids.
         resume: Number of the last record that it has; None for one that comes for the first time.
     """
 
@@ -44,6 +45,7 @@ class Follower(Stream):
         *,
         states: bool,
         where: LogFilter,
+        ids: bool,
         resume: int | None,
     ) -> None:
         super().__init__(f"job {job_id}", streams, receive)
@@ -51,6 +53,7 @@ class Follower(Stream):
         self._job_id = job_id
         self._with_states = states
         self._where = where
+        self._ids = ids
         self._resume = resume
         self._seq = resume or 0
         self._told: int | None = None
@@ -162,7 +165,7 @@ class Follower(Stream):
     def _shared_frames(self, source: Feed) -> list[bytes]:
         """Those that all followers get who have come as far."""
         found = self._gap_frames(source)
-        chunk = source.chunk_after(self._seq, self._mode(self._seq + 1))
+        chunk = source.chunk_after(self._seq, self._mode(self._seq + 1), ids=self._ids)
         if chunk is None:
             return found
         within = self._seq < self._before < chunk.last
@@ -200,7 +203,8 @@ class Follower(Stream):
         for line in lines:
             self._seq = line.seq - 1
             found += self._gap_frames(source)
-            found.append(frames.log_frame(line.seq, line.text, self._mode(line.seq)))
+            place = line.seq if self._ids else None
+            found.append(frames.log_frame(line.text, self._mode(line.seq), place))
         self._seq = reached
         self._count(Event.LOG, len(lines))
         return found + self._gap_frames(source)
@@ -217,7 +221,7 @@ class Follower(Stream):
     def _gap_frames(self, source: Feed) -> list[bytes]:
         found = []
         while self._next_gap(source) <= self._seq:
-            found.append(frames.gap_frame(source.gaps[self._gap]))
+            found.append(frames.gap_frame(source.gaps[self._gap], ids=self._ids))
             self._gap += 1
         if found:
             self._count(Event.GAP, len(found))
@@ -231,7 +235,7 @@ class Follower(Stream):
         behind = source.tail - self._seq
         data, self._dropped = frames.encode({"dropped": self._dropped, "behind": behind}), 0
         self._count(Event.LAGGED, 1)
-        return [frames.frame(Event.LAGGED, data, self._seq)]
+        return [frames.frame(Event.LAGGED, data, self._place())]
 
     def _state_frames(self, states: list[feed.State]) -> list[bytes]:
         found = []
@@ -246,15 +250,15 @@ class Follower(Stream):
     def _place(self) -> int | None:
         """What a frame says as id; nothing before it is known where the tail begins."""
         unknown = self._told is None and self._resume is None and self._where.tail is not None
-        return None if unknown else self._seq
+        return self._seq if self._ids and not unknown else None
 
     def _passed(self) -> int | None:
-        return self._told if self._where.chooses else None
+        return self._told if self._ids and self._where.chooses else None
 
     def _close_frame(self) -> bytes:
         expected = [Event.STATE, Event.LOG] if self._with_states else [Event.LOG]
         counts = {str(event): self._counts[event] for event in (*expected, *self._counts)}
-        return frames.frame(Event.CLOSE, frames.encode(counts), self._seq)
+        return frames.frame(Event.CLOSE, frames.encode(counts), self._place())
 
     def _count(self, event: Event, number: int) -> None:
         if number:

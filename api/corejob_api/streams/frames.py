@@ -9,6 +9,10 @@ from corejob_api import records
 from corejob_journal.store import Gap, LogRecord
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+_LINE_ENDS: Final = tuple(
+    (char.encode(), f"\\u{ord(char):04x}".encode()) for char in ("\u0085", "\u2028", "\u2029")
+)
+"""Characters at which many clients end a line, and how JSON spells them out."""
 
 
 class Event(StrEnum):
@@ -39,33 +43,37 @@ def alive(seq: int | None) -> bytes:
 
 
 def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
-    """A frame; data is JSON, so one line.
+    """A frame, with `event` first and `data` last, as clients of the original read it.
 
     Args:
         event: Its type.
-        data: Its data.
-        seq: Number of the last log record sent; None in a stream that can't be resumed.
+        data: Its data, of `encode`.
+        seq: Number of the last log record sent; None for a client that knows no ids, and in a
+            stream that can't be resumed.
     """
-    head = "" if seq is None else f"id: {records.number(seq)}\n"
-    return f"{head}event: {event}\ndata: ".encode() + data + b"\n\n"
+    place = "" if seq is None else f"id: {records.number(seq)}\n"
+    return f"event: {event}\n{place}data: ".encode() + data + b"\n\n"
 
 
 def encode(data: Any) -> bytes:
-    """JSON."""
-    return msgspec.json.encode(data)
+    """JSON in one line, whatever a client takes for the end of a line."""
+    text = msgspec.json.encode(data)
+    for char, escaped in _LINE_ENDS:
+        text = text.replace(char, escaped)
+    return text
 
 
 def encode_record(record: LogRecord) -> bytes:
     """A record as JSON without its end: `log_frame` adds the mode, which differs by follower."""
-    return msgspec.json.encode(records.row(record))[:-1]
+    return encode(records.row(record))[:-1]
 
 
-def log_frame(seq: int, record: bytes, mode: Mode) -> bytes:
-    """The frame of a record."""
+def log_frame(record: bytes, mode: Mode, seq: int | None) -> bytes:
+    """The frame of a record; `seq` as of `frame`."""
     return frame(Event.LOG, record + f',"mode":"{mode}"}}'.encode(), seq)
 
 
-def gap_frame(gap: Gap) -> bytes:
+def gap_frame(gap: Gap, *, ids: bool) -> bytes:
     """The frame that says that records are missing after `gap.after_seq`."""
     data = {
         "after": records.number(gap.after_seq),
@@ -73,4 +81,4 @@ def gap_frame(gap: Gap) -> bytes:
         "to": gap.last_n,
         "reason": gap.reason,
     }
-    return frame(Event.GAP, encode(data), gap.after_seq)
+    return frame(Event.GAP, encode(data), gap.after_seq if ids else None)

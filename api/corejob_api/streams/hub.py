@@ -68,11 +68,19 @@ class Hub:
         *,
         states: bool = True,
         where: LogFilter = EVERYTHING,
+        ids: bool = False,
         resume: int | None = None,
     ) -> Follower:
-        """A stream of a job for a client."""
+        """A stream of a job for a client; see `Follower`."""
         return Follower(
-            self, self._streams, job_id, receive, states=states, where=where, resume=resume
+            self,
+            self._streams,
+            job_id,
+            receive,
+            states=states,
+            where=where,
+            ids=ids,
+            resume=resume,
         )
 
     def summary(self, receive: Receive) -> Summary:

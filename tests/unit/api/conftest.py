@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -305,9 +305,16 @@ class Frames:
 
 @asynccontextmanager
 async def stream(
-    client: httpx.AsyncClient, method: str, path: str, **more: Any
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> AsyncIterator[Frames]:
-    async with client.stream(method, path, **more) as response:
+    """A stream for a client that knows ids, as browsers do."""
+    headers = {"Accept": "text/event-stream", **(headers or {})}
+    async with client.stream(method, path, headers=headers, **more) as response:
         if response.status_code != 200:
             await response.aread()
         assert response.status_code == 200, response.text

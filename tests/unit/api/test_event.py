@@ -46,8 +46,8 @@ async def test_at_once_and_when_it_changes(
 ) -> None:
     pause(0.0)
     async with stream(caller, "GET", "event") as frames:
-        assert frames.response.headers["Content-Type"] == "text/event-stream"
-        assert frames.response.headers["Cache-Control"] == "no-cache"
+        assert frames.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert frames.response.headers["Cache-Control"] == "no-cache, no-transform"
         assert counts(await frames.next()) == {"total": 0}
         job_id = await enqueue(caller)
         assert counts(await frames.next()) == {"total": 1, "pending": 1}

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from tests.unit.api.conftest import DEADLINE, Recorder, RunningApi, enqueue, stream
 
 from corejob_api.streams import frames
@@ -125,15 +126,23 @@ async def _take(reader: asyncio.StreamReader, count: int) -> None:
             count -= len(await reader.read(MIB))
 
 
-async def test_frames_are_made_once_for_all(
-    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+EVENTS = "text/event-stream"
+
+
+@pytest.mark.parametrize("accepts", [[EVENTS], ["*/*"], [EVENTS, "*/*"]], ids=str)
+async def test_frames_are_made_once_for_all_and_only_as_somebody_wants_them(
+    served: RunningApi,
+    caller: httpx.AsyncClient,
+    record: Record,
+    monkeypatch: Any,
+    accepts: list[str],
 ) -> None:
-    made: list[tuple[int, Mode]] = []
+    made: list[tuple[int | None, Mode]] = []
     real = frames.log_frame
 
-    def log_frame(seq: int, text: bytes, mode: Mode) -> bytes:
+    def log_frame(text: bytes, mode: Mode, seq: int | None) -> bytes:
         made.append((seq, mode))
-        return real(seq, text, mode)
+        return real(text, mode, seq)
 
     monkeypatch.setattr(frames, "log_frame", log_frame)
     job_id = await enqueue(caller)
@@ -141,11 +150,18 @@ async def test_frames_are_made_once_for_all(
     await served.status(job_id, **STARTED)
     async with AsyncExitStack() as stack:
         opened = [
-            await stack.enter_async_context(stream(caller, "GET", f"job/log/{job_id}?follow=true"))
-            for _ in range(20)
+            await stack.enter_async_context(
+                stream(caller, "GET", f"job/log/{job_id}?follow=true", headers={"Accept": accept})
+            )
+            for accept in accepts
+            for _ in range(20 // len(accepts))
         ]
         await served.until(lambda: len(served.service.hub) == 20)
         await recorder.log("a", "b", "c")
         for one in opened:
             assert [data["message"] for _, data in await one.take(3)] == ["a", "b", "c"]
-    assert sorted(made) == [(1, Mode.LIVE), (2, Mode.LIVE), (3, Mode.LIVE)]
+    with_ids = [(1, Mode.LIVE), (2, Mode.LIVE), (3, Mode.LIVE)]
+    without = [(None, Mode.LIVE)] * 3
+    assert sorted(made, key=str) == sorted(
+        [*(with_ids if EVENTS in accepts else ()), *(without if "*/*" in accepts else ())], key=str
+    )

@@ -162,6 +162,11 @@ async def test_an_id_goes_on_over_what_is_left_out(
         async with client.stream("GET", path) as response:
             lines = response.aiter_lines()
             async with asyncio.timeout(DEADLINE):
+                # A client that knows no ids gets comments only, however far it has come.
+                assert [await anext(lines) for _ in range(20)] == [": keep-alive", ""] * 10
+        async with client.stream("GET", path, headers={"Accept": "text/event-stream"}) as response:
+            lines = response.aiter_lines()
+            async with asyncio.timeout(DEADLINE):
                 while await anext(lines) != "id: 000000002500":
                     pass
                 assert await anext(lines) == ""
@@ -173,6 +178,7 @@ async def test_an_id_goes_on_over_what_is_left_out(
                 while (line := await anext(lines)).startswith((":", "id: 00000000250")) or not line:
                     pass
             assert line == "event: log"
+            assert await anext(lines) == "id: 000000002502"
             assert '"message":"at last"' in await anext(lines)
 
 
