@@ -1,5 +1,7 @@
 """The arguments of a request: where they come from, and their types (contract section 1)."""
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,15 +9,21 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from corejob.args import infinite_problem
 from corejob_api.errors import ApiError, bad_request
 
 _TRUE: Final = frozenset({"yes", "y", "on", "true", "t", "1"})
 _FALSE: Final = frozenset({"no", "n", "off", "false", "f", "0"})
+_MAX_DIGITS: Final = 1000
+_USUAL_DIGITS: Final = 20
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,100}\s*")
 
 
 def decode_json(raw: bytes | str) -> Any:
     """JSON as a value.
+
+    Numbers that are not JSON (`NaN`, `Infinity`), or too large for a float, become floats that are
+    not finite, so that an error can say where they are: see `Arguments`.
 
     Raises:
         ValueError: It is none (or not UTF-8, or nested too deep to be meant).
@@ -24,6 +32,38 @@ def decode_json(raw: bytes | str) -> Any:
         return msgspec.json.decode(raw)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except ValueError as error:
+        return _with_any_number(raw, error)
+
+
+def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
+    """JSON but for its numbers, as many clients write it; else raise the `error`."""
+    strange: list[str] = []
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            strange.append(text)
+        return value
+
+    def integer(text: str) -> int | float:
+        # Python refuses to read an integer of thousands of digits.
+        if len(text) > _MAX_DIGITS:
+            return number(text)
+        if len(text) > _USUAL_DIGITS:
+            strange.append(text)
+        return int(text)
+
+    try:
+        text = raw if isinstance(raw, str) else raw.decode()
+        value = json.loads(text, parse_float=number, parse_constant=number, parse_int=integer)
+        # Halves of a surrogate pair are no text that could go anywhere.
+        msgspec.json.encode(value)
+    except (ValueError, RecursionError):
+        raise error from None
+    if not strange:
+        raise error
+    return value
 
 
 def from_query(text: str) -> dict[str, Any]:
@@ -89,7 +129,9 @@ class Arguments:
         value = self._values.get(name, default)
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and math.isfinite(value):
             return int(value)
         raise mismatch(name, "int")
 
@@ -113,9 +155,12 @@ class Arguments:
         value = self._values.get(name)
         if isinstance(value, str):
             try:
-                return decode_json(value)
+                value = decode_json(value)
             except ValueError:
                 raise mismatch(name, kind) from None
+        problem = infinite_problem(value, name)
+        if problem is not None:
+            raise bad_request(f"parameter [{name}]: {problem}")
         return value
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from corejob import clock
+from corejob.names import Runtime
 from corejob_api.query.selection import Row
 from corejob_api.schema import ArgsSchema
 from corejob_kube.cache import Body, ObjectCache
@@ -16,12 +17,14 @@ class Template:
     """One job of the catalogue.
 
     Attributes:
+        is_container: Whether it is any container, and no core4 class.
         args_schema: What the args of a job must fit; None: anything.
     """
 
     qual_name: str
     name: str
     row: Row
+    is_container: bool
     args_schema: ArgsSchema | None
 
 
@@ -63,7 +66,11 @@ def _template(body: Body) -> Template:
     }
     schema = spec.get("argsSchema")
     return Template(
-        qual_name, meta["name"], row, ArgsSchema(schema) if schema is not None else None
+        qual_name,
+        meta["name"],
+        row,
+        is_container=spec.get("runtime") == Runtime.CONTAINER,
+        args_schema=ArgsSchema(schema) if schema is not None else None,
     )
 
 

@@ -7,14 +7,15 @@ from typing import Any, Final
 import msgspec
 
 from corejob import ids, lineage
+from corejob.args import nul_problem, number_problem
 from corejob.identity import identity
 from corejob.names import MANAGER_API
 from corejob.properties import split_args
-from corejob.schema import MAX_ARGS
+from corejob.schema import MAX_ARGS, MAX_ARGS_JSON
 from corejob_api.arguments import Arguments
 from corejob_api.catalogue import Catalogue, Template
 from corejob_api.claims import Claim, Claims, KeyMisusedError, TakenError
-from corejob_api.errors import ApiError, bad_request, forbidden, too_many
+from corejob_api.errors import ApiError, bad_request, cut, forbidden, too_many
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.queue import Queue
@@ -32,7 +33,7 @@ from corejob_kube.errors import (
 from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 
-MAX_ARGS_BYTES: Final = 200 * 1024
+MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
 """As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""
 MAX_DEPTH: Final = 64
 _MAX_KEY: Final = 255
@@ -125,6 +126,7 @@ class Enqueue:
         except ValueError as error:
             raise bad_request(str(error)) from None
         _check_size(rest)
+        _check_values(template, rest)
         await _check_schema(template, rest)
         return Order(user.name, hostname, qual_name, rest, properties, identity(qual_name, rest))
 
@@ -203,7 +205,7 @@ def _may_be_made(error: KubeError) -> bool:
 
 def _exists(order: Order) -> ApiError:
     args = msgspec.json.encode(order.args).decode()
-    return bad_request(f"job [{order.qual_name}] exists with args {args}")
+    return bad_request(f"job [{order.qual_name}] exists with args {cut(args)}")
 
 
 def _key_fingerprint(order: Order) -> str:
@@ -236,6 +238,12 @@ def _depth(value: Any) -> int:
                 inner += item
         level = [item for item in inner if isinstance(item, Mapping | list)]
     return depth
+
+
+def _check_values(template: Template, args: Mapping[str, Any]) -> None:
+    problem = number_problem(args) or (nul_problem(args) if template.is_container else None)
+    if problem is not None:
+        raise bad_request(f"parameter [args]: {problem}")
 
 
 async def _check_schema(template: Template, args: Mapping[str, Any]) -> None:

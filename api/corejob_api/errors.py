@@ -14,6 +14,8 @@ from corejob_kube.errors import (
 
 log = logging.getLogger(__name__)
 
+_LONGEST: Final = 5000
+"""Characters of an error's text, whatever it quotes."""
 _ROOM_AFTER_S: Final = 10
 """Seconds after which a full quota may have room again."""
 
@@ -24,8 +26,14 @@ class ApiError(Exception):
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
-        self.text = text
+        self.text = cut(text, _LONGEST)
         self.headers = dict(headers or {})
+
+
+def cut(text: str, most: int = 1000) -> str:
+    """A text that may quote much, without its middle: what is wrong often stands at the end."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
 
 def bad_request(text: str) -> ApiError:

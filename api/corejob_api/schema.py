@@ -17,6 +17,7 @@ from jsonschema.validators import extend
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from corejob_api.errors import cut
 from corejob_api.query import patterns
 from corejob_api.query.values import key
 
@@ -54,9 +55,11 @@ class ArgsSchema:
         except _TooLongError:
             raise BadSchemaError(f"a check against it takes longer than {_LIMIT_S:.0f} s") from None
         except SchemaError as problem:
-            raise BadSchemaError(_cut(problem.message)) from None
+            raise BadSchemaError(cut(problem.message, _MAX_WORDS)) from None
         except Unresolvable as problem:
-            raise BadSchemaError(f"it refers to what is not in it: {_cut(str(problem))}") from None
+            raise BadSchemaError(
+                f"it refers to what is not in it: {cut(str(problem), _MAX_WORDS)}"
+            ) from None
         except RecursionError:
             raise BadSchemaError("it refers to itself without end") from None
         return None if error is None else _sentence(error)
@@ -89,21 +92,15 @@ def _inspect(part: Any) -> None:
         try:
             patterns.regex(pattern)
         except ValueError as error:
-            raise BadSchemaError(f"pattern [{_cut(pattern)}]: {error}") from None
+            raise BadSchemaError(f"pattern [{cut(pattern, _MAX_WORDS)}]: {error}") from None
     for item in part.values():
         _inspect(item)
 
 
 def _sentence(error: ValidationError) -> str:
     where = "/".join(str(part) for part in error.absolute_path)
-    words = _cut(error.message)
+    words = cut(error.message, _MAX_WORDS)
     return f"[{where}] {words}" if where else words
-
-
-def _cut(text: str) -> str:
-    """A text that may quote much, without its middle: what is wrong stands at the end."""
-    half = _MAX_WORDS // 2
-    return text if len(text) <= _MAX_WORDS else f"{text[:half]} … {text[-half:]}"
 
 
 def _timed(keyword: Any) -> Any:

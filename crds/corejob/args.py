@@ -51,15 +51,25 @@ def number_problem(value: Any) -> str | None:
     """Which number within a JSON value can't be kept as it is, and what to do; None if all can."""
     for path, item in walk(value):
         if isinstance(item, float) and not math.isfinite(item):
-            return (
-                f"[{path}] is not a finite number: JSON has no NaN, no Infinity and no number "
-                "beyond 1.8e308; send it as text"
-            )
+            return _infinite(path)
         if isinstance(item, int) and not LEAST_INTEGER <= item <= MOST_INTEGER:
             return (
                 f"[{path}] is {_cut(item)}: an integer has at most 64 bits "
                 f"({LEAST_INTEGER} to {MOST_INTEGER}); send it as text, or as a float (1e30)"
             )
+    return None
+
+
+def infinite_problem(value: Any, name: str) -> str | None:
+    """Which number within a JSON value is none that JSON has; None if all are.
+
+    Args:
+        value: The value.
+        name: What the paths begin with.
+    """
+    for path, item in walk(value, name):
+        if isinstance(item, float) and not math.isfinite(item):
+            return _infinite(path)
     return None
 
 
@@ -93,6 +103,13 @@ def _step(name: str) -> str:
     if name.isidentifier():
         return f".{name[:_SHOWN]}"
     return f"[{json.dumps(name[:_SHOWN])}]"
+
+
+def _infinite(path: str) -> str:
+    return (
+        f"[{path}] is not a finite number: JSON has no NaN, no Infinity and no number beyond "
+        "1.8e308; send it as text"
+    )
 
 
 def _cut(number: int) -> str:

@@ -119,6 +119,12 @@ _RANGES: Final = {
     Rule.INTEGER: (-_MAX_INT, _MAX_INT),
 }
 MAX_WORKER_LENGTH: Final = 63
+_MOST_SHOWN: Final = 200
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "an integer"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def problem(prop: Property, value: object) -> str | None:
@@ -132,7 +138,7 @@ def problem(prop: Property, value: object) -> str | None:
     else:
         least, most = _RANGES[prop.rule]
         fits = type(value) is int and least <= value <= most
-    return None if fits else f"property [{prop.rest}] expected [{prop.rule}], got [{value!r}]"
+    return None if fits else f"property [{prop.rest}] expected [{prop.rule}], got [{_shown(value)}]"
 
 
 def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,14 +1,11 @@
 """The example of a user's own project: its image, its templates, its two jobs."""
 
-import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.commands import run
 from tests.cluster.deploy import ROOT
-from tests.cluster.engines import Image
-from tests.cluster.image import build_image, project_image
 from tests.cluster.provider import Provider
+from tests.support import project
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
 
@@ -22,19 +19,13 @@ ORDERS = "shop.orders.ImportOrders"
 @pytest.fixture(scope="module")
 def built(provider: Provider, image: str) -> str:
     """The name of the project's image, built from the service's own."""
-    base = project_image(ROOT)
-    # Another one (CORE4_IMAGE) is in a registry, and the engine pulls it.
-    uses: tuple[Image, ...] = (base,) if base.reference == image else ()
-    shop = build_image(PROJECT, name="shop", build_args={"CORE4_IMAGE": image}, uses=uses)
-    provider.load(shop.archive, shop.reference)
-    return shop.reference
+    return project.build(provider, image, PROJECT, "shop")
 
 
 @pytest.fixture(scope="module")
 def _applied(built: str, rest: Rest, kubectl: Kubectl) -> Iterator[None]:
     """The templates of its jobs, as the README has it."""
-    argv = [sys.executable, "-m", "core4", "templates", "shop", "--image", built]
-    kubectl("apply", "-f", "-", stdin=run(argv, cwd=PROJECT).stdout)
+    kubectl("apply", "-f", "-", stdin=project.templates(PROJECT, "shop", built))
     patch = str(PROJECT / "orders-volume.json")
     name = ORDERS.lower()
     kubectl("patch", "corejobtemplate", name, "--type=json", f"--patch-file={patch}")

@@ -72,3 +72,56 @@ def test_no_body_is_an_error(body: bytes) -> None:
 
 def test_a_body_that_is_nested_without_end() -> None:
     assert from_json(b'{"a":' + b"[" * 100_000) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"x": NaN}', "x.x"),
+        ('{"x": [1, -Infinity]}', "x.x[1]"),
+        ('{"a b": {"c": 1e400}}', 'x["a b"].c'),
+        ('{"n": -' + "9" * 5000 + "}", "x.n"),
+    ],
+)
+def test_numbers_that_json_has_not_are_named(text: str, path: str) -> None:
+    body = from_json(b'{"x": ' + text.encode() + b"}")
+    assert body is not None
+    for source in (body, {"x": text}):
+        assert refusal(Arguments(source).mapping, "x").startswith(
+            f"parameter [x]: [{path}] is not a finite number"
+        )
+    in_a_list = from_json(b'{"x": [' + text.encode() + b"]}")
+    assert in_a_list is not None
+    assert "is not a finite number" in refusal(Arguments(in_a_list).sequence, "x")
+
+
+@pytest.mark.parametrize("digits", [19, 20, 21, 300, 999])
+def test_long_integers_are_read_as_they_are(digits: int) -> None:
+    assert from_json(b'{"x": ' + b"9" * digits + b"}") == {"x": int("9" * digits)}
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e400", "-Infinity", "9" * 5000])
+def test_such_a_number_is_no_whole_number_and_no_truth(text: str) -> None:
+    body = from_json(b'{"x": ' + text.encode() + b"}")
+    assert body is not None
+    assert refusal(Arguments(body).integer, "x", 0) == "parameter [x] expected as_type [int]"
+    assert refusal(Arguments(body).flag, "x", False) == "parameter [x] expected as_type [bool]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x": NaN',
+        b'{"x": NaN, }',
+        b'{"x": nan}',
+        b'{"x": NaN, "y": "\\ud800"}',
+        b'{"x": NaN, "y": "\xff"}',
+        b"\xef\xbb\xbf{}",
+        b'{"x": NaN, "y": ' + b"[" * 100_000,
+        '{"x": NaN}'.encode("utf-16"),
+        b"NaN",
+        b"[NaN]",
+    ],
+)
+def test_all_else_that_is_no_json_object_has_no_arguments(body: bytes) -> None:
+    assert from_json(body) is None

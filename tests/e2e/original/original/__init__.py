@@ -1,0 +1,1 @@
+"""A project with the jobs of the original server's acceptance tests."""
