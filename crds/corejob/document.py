@@ -5,6 +5,7 @@ from typing import Any
 
 from corejob import clock
 from corejob.model import CoreJob
+from corejob.outcome import KILLED
 from corejob.properties import TABLE
 from corejob.state import FINAL, State, highstate
 
@@ -107,6 +108,6 @@ def _last_error(job: CoreJob) -> dict[str, Any] | None:
     """A job that is marked killed says so before its pod is gone."""
     error = job.status.last_error
     if job.state is State.KILLED and job.status.state not in FINAL:
-        return {"exception": "JobKilledByWorker", "timestamp": None, "traceback": None}
+        return {"exception": KILLED, "timestamp": None, "traceback": None}
     # Nulls inside a status are dropped on their way to it.
     return {"traceback": None, **error} if error else None

@@ -6,11 +6,19 @@ Each function takes the job and returns its new `Status`; nothing is written her
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
+from corejob import clock, texts
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
+from corejob.observation import Observation, error
+from corejob.outcome import KILLED
 from corejob.state import State
-from corejob.trial import Observation, error
+
+FIRST_PAUSE_S: Final = 10
+MOST_PAUSE_S: Final = 300
+_MOST_ARGS: Final = 1_000
+"""Characters of args that a message repeats."""
 
 
 def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
@@ -25,6 +33,7 @@ def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
         trial=trial,
         start_time=started,
         query_time=None,
+        starting_time=None,
         inactive_time=job.status.inactive_time or inactive,
         nonstop_time=None,
         zombie_time=None,
@@ -37,10 +46,12 @@ def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
 def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
     """A running trial has ended. `job.status` is the running one (see `start`)."""
     status = job.status
+    before = status.disruptions
     ended = max(seen.ended_at or now, status.start_time or now)
     spent = (ended - (status.start_time or ended)).total_seconds()
     status = replace(
         status,
+        disruptions=None,
         reason=str(seen.reason),
         message=seen.message,
         end_time=ended,
@@ -60,9 +71,66 @@ def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
         case State.FAILED:
             return _failed(job, replace(status, finish_time=ended), _at_the_latest(ended, now))
         case State.PENDING:
-            return replace(status, state=State.PENDING)
+            again = replace(status, disruptions=None if spent > MOST_PAUSE_S else before)
+            return disrupted(replace(again, state=State.PENDING), seen, now)
         case _:
             return replace(status, state=State.ERROR, finish_time=ended)
+
+
+def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
+    """A trial has failed whose own container never ran (an init container, no such program).
+
+    It used an attempt and it has a log, so it counts; but it was never `running`, and has no start.
+    """
+    ended = seen.ended_at or now
+    status = replace(
+        job.status,
+        reason=str(seen.reason),
+        message=seen.message,
+        trial=trial,
+        start_time=None,
+        finish_time=ended,
+        end_time=ended,
+        starting_time=None,
+        disruptions=None,
+        query_time=None,
+        last_error=seen.last_error,
+        node=seen.node,
+        pod=seen.pod,
+        runtime_seconds=job.status.runtime_seconds or 0.0,
+        nonstop_time=None,
+        zombie_time=None,
+    )
+    return _failed(job, status, _at_the_latest(ended, now))
+
+
+def disrupted(status: Status, seen: Observation, now: datetime) -> Status:
+    """The cluster ended or refused a run: it runs again, not before a growing pause is over.
+
+    The pause is 0 s after the first time, then 10, 20, 40 … 300 s. The count is in the status, so a
+    restart of the operator forgets nothing. A suspended Job makes no pause: it is resumed.
+    """
+    if seen.reason is Reason.SUSPENDED:
+        return replace(status, reason=str(seen.reason), message=seen.message)
+    count = (status.disruptions or 0) + 1
+    pause = timedelta(seconds=pause_seconds(count))
+    message = seen.message
+    if pause:
+        message = f"{message}; it runs again, not before {clock.iso(now + pause)} UTC"
+    return replace(
+        status,
+        reason=str(seen.reason),
+        message=message,
+        disruptions=count,
+        query_time=now + pause if pause else None,
+    )
+
+
+def pause_seconds(disruptions: int) -> int:
+    """Seconds before the next run after so many disruptions in a row."""
+    if disruptions <= 1:
+        return 0
+    return min(MOST_PAUSE_S, FIRST_PAUSE_S << min(disruptions - 2, 10))
 
 
 def _at_the_latest(ended: datetime, now: datetime) -> datetime:
@@ -98,17 +166,12 @@ def killed(job: CoreJob, status: Status, now: datetime) -> Status:
         message=message,
         killed_time=(status.killed_time or now) if by_user else None,
         query_time=None,
-        last_error=status.last_error
-        if _is_kill(status)
-        else error("JobKilledByWorker", status.end_time or now),
+        last_error=status.last_error if _is_kill(status) else error(KILLED, status.end_time or now),
     )
 
 
 def _is_kill(status: Status) -> bool:
-    return (
-        bool(status.last_error)
-        and (status.last_error or {}).get("exception") == "JobKilledByWorker"
-    )
+    return bool(status.last_error) and (status.last_error or {}).get("exception") == KILLED
 
 
 def inactive(status: Status) -> Status:
@@ -131,6 +194,7 @@ def failed_before_start(status: Status, seen: Observation, now: datetime) -> Sta
         message=seen.message,
         last_error=seen.last_error or error(seen.message or str(seen.reason), now),
         query_time=None,
+        starting_time=None,
         finish_time=now,
         end_time=now,
     )
@@ -144,7 +208,7 @@ def refused(job: CoreJob, twin: str, now: datetime) -> Status:
         twin: Name of the CoreJob that was there before.
         now: The time.
     """
-    args = json.dumps(dict(job.args), ensure_ascii=False)
+    args = texts.cut(json.dumps(dict(job.args), ensure_ascii=False), _MOST_ARGS)
     message = f"job [{job.qual_name}] exists with args {args}: CoreJob {twin} is in the queue"
     return replace(
         job.status,

@@ -25,6 +25,7 @@ class LogStatus:
 
     Attributes:
         trial: The trial whose log the recorder follows or has followed last.
+        started_trial: The newest trial of which a line is in the journal.
         complete: Whether all of that trial's log is in the journal, or is known to be lost.
         lost: Whether lines are missing; `reason` and `message` say which and why.
     """
@@ -34,6 +35,7 @@ class LogStatus:
     lines: int = 0
     bytes: int = 0
     last_seq: int = 0
+    started_trial: int = 0
     lost: bool = False
     reason: str | None = None
     message: str | None = None
@@ -55,6 +57,8 @@ class Status:
         end_time: End of the last trial, whatever its outcome.
         child_id: Id of the job that restarts this one, if the operator chose it (kubectl).
         restart_time: The `spec.restartAt` that was followed last.
+        disruptions: Runs in a row that the cluster ended or refused.
+        starting_time: When the trial that has not started yet was first asked for.
         carried_trials: Trials of the jobs that this one restarts, once the last of them has ended;
             until then `spec.carriedTrials` is what the one who restarted it knew.
     """
@@ -80,6 +84,8 @@ class Status:
     last_error: Mapping[str, Any] | None = None
     child_id: str | None = None
     restart_time: datetime | None = None
+    disruptions: int | None = None
+    starting_time: datetime | None = None
     carried_trials: int | None = None
 
 
@@ -285,6 +291,8 @@ def _status(
         last_error=raw.get("lastError"),
         child_id=raw.get("childId"),
         restart_time=clock.parse(raw.get("restartTime")),
+        disruptions=raw.get("disruptions"),
+        starting_time=clock.parse(raw.get("startingTime")),
         carried_trials=raw.get("carriedTrials"),
     )
 
@@ -304,6 +312,7 @@ def _log(raw: Mapping[str, Any]) -> LogStatus:
         lines=raw.get("lines", 0),
         bytes=raw.get("bytes", 0),
         last_seq=raw.get("lastSeq", 0),
+        started_trial=raw.get("startedTrial", 0),
         lost=raw.get("lost", False),
         reason=raw.get("reason"),
         message=raw.get("message"),
@@ -334,5 +343,7 @@ def render_status(status: Status) -> dict[str, Any]:
         "lastError": dict(status.last_error) if status.last_error else None,
         "childId": status.child_id,
         "restartTime": clock.render(status.restart_time),
+        "disruptions": status.disruptions,
+        "startingTime": clock.render(status.starting_time),
         "carriedTrials": status.carried_trials,
     }

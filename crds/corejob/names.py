@@ -103,6 +103,7 @@ class Reason(StrEnum):
     REMOVED = "Removed"
     POD_DELETED = "PodDeleted"
     JOB_DELETED = "JobDeleted"
+    STOPPED = "Stopped"
     EVICTED = "Evicted"
     NODE_LOST = "NodeLost"
     OUT_OF_MEMORY = "OOMKilled"

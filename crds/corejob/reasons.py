@@ -186,6 +186,12 @@ ENDED: Final = (
         "somebody deleted the Job",
         "the cluster's audit log says who",
     ),
+    Meaning(
+        Reason.STOPPED,
+        "the job was told to stop (SIGTERM), though nobody deleted its pod: a liveness or startup "
+        "probe that fails does that, or a process in the pod or on the node",
+        "`kubectl describe pod`: probes of the template",
+    ),
     Meaning(Reason.KILLED, "a user killed it"),
     Meaning(Reason.REMOVED, "a user removed it while it waited"),
     Meaning(

@@ -23,7 +23,8 @@ STOPPED: Final = frozenset({State.KILLED, State.INACTIVE, State.ERROR})
 """Final, yet still in the queue until removed or restarted."""
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.PENDING: frozenset({State.RUNNING, State.KILLED, State.ERROR}),
+    # `failed` without `running`: an attempt whose own container never ran.
+    State.PENDING: frozenset({State.RUNNING, State.FAILED, State.KILLED, State.ERROR}),
     State.RUNNING: frozenset(
         {
             State.COMPLETE,
@@ -35,7 +36,9 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
         }
     ),
     State.FAILED: frozenset({State.RUNNING, State.KILLED, State.ERROR}),
-    State.DEFERRED: frozenset({State.RUNNING, State.KILLED, State.ERROR, State.INACTIVE}),
+    State.DEFERRED: frozenset(
+        {State.RUNNING, State.FAILED, State.KILLED, State.ERROR, State.INACTIVE}
+    ),
     State.COMPLETE: frozenset(),
     State.ERROR: frozenset(),
     State.INACTIVE: frozenset(),

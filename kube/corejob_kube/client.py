@@ -159,10 +159,21 @@ class Kube:
         namespace: str | None,
         *,
         selector: str = "",
+        fields: str = "",
         page: int = 500,
     ) -> tuple[list[dict[str, Any]], str]:
-        """All objects of a collection, fetched in pages, and the resource version of the list."""
+        """All objects of a collection, fetched in pages, and the resource version of the list.
+
+        Args:
+            resource: Their kind.
+            namespace: Their namespace; None: all.
+            selector: Label selector.
+            fields: Field selector.
+            page: Objects of a request.
+        """
         params = {"limit": str(page)}
+        if fields:
+            params["fieldSelector"] = fields
         if selector:
             params["labelSelector"] = selector
         items: list[dict[str, Any]] = []

@@ -1,12 +1,13 @@
 """What is read anew before a verdict: two watches tell of one end, and either may be behind."""
 
 from corejob import names
+from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
 from corejob.state import FINAL, State
-from corejob.trial import JobChild, PodChild
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import JOBS, PODS
+from corejob_operator.decide import next_trial
 from corejob_operator.world import World
 
 
@@ -18,14 +19,18 @@ class Evidence:
         self._world = world
 
     def jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
-        """Its Jobs, without those that an earlier CoreJob of the same name has left."""
+        """The Jobs that it owns.
+
+        A label is not enough: anybody may write one, and an earlier CoreJob of the same name may
+        have left a Job.
+        """
         found = self._world.jobs_of(job.name)
-        return tuple(child for child in found if child.job_id in {None, job.id})
+        return tuple(child for child in found if child.owner_uid == job.uid)
 
     def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
-        """Its pods, likewise."""
+        """The pods of its Jobs, also of one that is gone."""
         found = self._world.pods_of(job.name)
-        return tuple(pod for pod in found if pod.job_id in {None, job.id})
+        return tuple(pod for pod in found if pod.owner_uid is not None and pod.job_id == job.id)
 
     async def make_sure(self, job: CoreJob) -> None:
         """Read what the last trial's end would be judged by, if it may be other than we know.
@@ -35,8 +40,10 @@ class Evidence:
         """
         if job.status.state in FINAL:
             return
-        number = job.status.trial + (job.status.state is not State.RUNNING)
-        jobs = [child for child in self.jobs_of(job) if child.trial == number]
+        own = self.jobs_of(job)
+        running = job.status.state is State.RUNNING
+        number = job.status.trial if running else next_trial(job, own)
+        jobs = [child for child in own if child.trial == number]
         pods = [pod for pod in self.pods_of(job) if pod.trial == number]
         if not pods and any(child.complete or child.failed for child in jobs):
             await self._read_pods(job, number)

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Final
 
 from corejob import clock
+from corejob.children import PodChild
 from corejob.model import CoreJob, parse
 from corejob.names import Reason
 from corejob.state import FINAL, State
-from corejob.trial import PodChild
+from corejob.trial import overdue_at, silent_node
 from corejob_kube.cache import Body
 from corejob_operator.admission import Blocked, Entry
 from corejob_operator.decide import Gate, due
@@ -38,12 +39,17 @@ def without_template(job: CoreJob) -> Gate:
     return Gate(Reason.TEMPLATE_NOT_FOUND, text)
 
 
-def parent(body: Body | None, pods: Iterable[PodChild]) -> Gate:
+def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> Gate:
     """A restarted job starts when the pod of the one before is gone: never two at a time."""
+    left = [pod for pod in pods if not pod.over]
+    silent = next(filter(None, (silent_node(pod, now) for pod in left if pod.deleting)), None)
+    until = overdue_at(left, now)
     if body is not None and parse(body).status.state not in FINAL:
-        return Gate(Reason.PARENT_TERMINATING, "waiting for the job that it restarts to end")
-    if any(not pod.over for pod in pods):
-        return Gate(Reason.PARENT_TERMINATING, "waiting for the pod of the job that it restarts")
+        text = silent or "waiting for the job that it restarts to end"
+        return Gate(Reason.PARENT_TERMINATING, text, until)
+    if left:
+        text = silent or "waiting for the pod of the job that it restarts"
+        return Gate(Reason.PARENT_TERMINATING, text, until)
     return OPEN
 
 
@@ -51,6 +57,8 @@ def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
     """Not before its time, not over a limit, not before those ahead of it."""
     moment = due(job)
     if moment is not None and moment > now:
+        if job.status.disruptions and job.status.state is State.PENDING:
+            return Gate(Reason(str(job.status.reason)), job.status.message, moment)
         deferred = job.status.state is State.DEFERRED
         reason = Reason.DEFERRED if deferred else Reason.RETRY_LATER
         words = str((job.status.last_error or {}).get("exception") or "the last trial failed")

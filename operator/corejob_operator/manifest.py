@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from corejob import clock, names
+from corejob.children import choose_container
 from corejob.model import CoreJob
 from corejob.names import Runtime
-from corejob.trial import job_container
 from corejob_operator.settings import Settings
 
 ENV_LIMIT: Final = 65_536
@@ -26,6 +26,9 @@ _HARDENED: Final = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+_FALLBACK: Final = "FallbackToLogsOnError"
+ANNOTATIONS_LIMIT: Final = 262_144
+"""Bytes of all annotations of an object, keys and values (TotalAnnotationSizeLimitB)."""
 _DISRUPTION: Final = {
     "action": "FailJob",
     "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
@@ -50,6 +53,9 @@ def build(
         trial: The trial's number.
         settings: For the default image and the grace time.
         cookie: The key-value store of the qual_name.
+
+    Raises:
+        ValueError: The args don't fit into a pod; the message says which and what to do.
     """
     labels, annotations = _labels(job, trial), _annotations(job, template)
     return {
@@ -129,32 +135,38 @@ def _pod_template(
         nodes = spec.get("nodeSelector") or {}
         spec["nodeSelector"] = {**nodes, "kubernetes.io/hostname": worker}
     containers = spec["containers"] = spec.get("containers") or [{"name": names.JOB_CONTAINER}]
-    container = dict(job_container(containers))
-    containers[_index(containers, container)] = container
+    chosen = choose_container([str(container.get("name")) for container in containers])
+    meta["annotations"][names.ANNOTATION_CONTAINER] = chosen
+    container = next(c for c in containers if str(c.get("name")) == chosen)
     core4 = template.get("runtime", Runtime.CORE4) == Runtime.CORE4
     if core4:
         _core4_container(container, settings)
+    else:
+        # Its last lines are why it failed, unless it writes a termination message itself.
+        container.setdefault("terminationMessagePolicy", _FALLBACK)
+    for init in spec.get("initContainers") or ():
+        init.setdefault("terminationMessagePolicy", _FALLBACK)
     container["securityContext"] = {**_HARDENED, **(container.get("securityContext") or {})}
     _give_job(pod, container, told, core4=core4)
     return pod
-
-
-def _index(containers: list[dict[str, Any]], container: Mapping[str, Any]) -> int:
-    name = container.get("name")
-    return next(i for i, other in enumerate(containers) if other.get("name") == name)
 
 
 def _core4_container(container: dict[str, Any], settings: Settings) -> None:
     if not container.get("image"):
         container["image"] = settings.job_image
         container.setdefault("imagePullPolicy", settings.job_image_pull_policy)
+        # Our own image's user is a number that isn't 0, so Pod Security `restricted` lets it in.
+        container["securityContext"] = {
+            "runAsNonRoot": True,
+            **(container.get("securityContext") or {}),
+        }
     if not container.get("command"):
         container["command"] = ["core4", "run"]
 
 
-def fitting(cookie: Mapping[str, Any]) -> dict[str, Any]:
-    """As much of a cookie as a pod can be given: the smaller values first."""
-    kept, room = {}, COOKIE_LIMIT
+def fitting(cookie: Mapping[str, Any], room: int = COOKIE_LIMIT) -> dict[str, Any]:
+    """As much of a cookie as `room` bytes of JSON take: the smaller values first."""
+    kept = {}
     sizes = {key: len(json.dumps([key, value]).encode()) for key, value in cookie.items()}
     for key in sorted(cookie, key=lambda name: (sizes[name], name)):
         room -= sizes[key]
@@ -192,7 +204,7 @@ def _give_job(
     pod: dict[str, Any], container: dict[str, Any], told: Mapping[str, Any], *, core4: bool
 ) -> None:
     """Environment, and where that is too small or not enough, a file from an annotation."""
-    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+    text = _json(told)
     fits = len(text.encode()) <= ENV_LIMIT
     env = list(container.get("env") or ())
     env += [
@@ -208,13 +220,49 @@ def _give_job(
         env += _argument_variables(told["args"])
     if not fits or not core4:
         env.append(_literal("CORE4_JOB_FILE", f"{_FOLDER}/job.json"))
-        pod["metadata"]["annotations"][names.ANNOTATION_JOB] = text
+        annotations = pod["metadata"]["annotations"]
+        annotations[names.ANNOTATION_JOB] = _json(_within(told, _room(annotations)))
         _mount(pod, container)
     container["env"] = env
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _room(annotations: Mapping[str, str]) -> int:
+    """Bytes that the job's own annotation may have beside the others."""
+    others = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
+    return ANNOTATIONS_LIMIT - others - len(names.ANNOTATION_JOB)
+
+
+def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
+    """The job as its pod is told, in so many bytes: the cookie makes room for the args.
+
+    Raises:
+        ValueError: The args alone are too large.
+    """
+    size = len(_json(told).encode())
+    if size <= room:
+        return told
+    cookie = len(_json(told["cookie"]).encode())
+    bare = size - cookie
+    if bare + len("{}") > room:
+        raise ValueError(
+            f"args: a pod can't be given so much: they have, with what belongs to them, {bare} "
+            f"bytes, and there is room for {room}; put large data into a file or a database, and "
+            "pass its name"
+        )
+    return {**told, "cookie": fitting(told["cookie"], room - bare)}
+
+
 def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:
-    whole = json.dumps(args, separators=(",", ":"), ensure_ascii=False)
+    whole = _json(args)
+    if "\\u0000" in whole:
+        raise ValueError(
+            "args: an environment variable can't hold the character NUL (\\u0000); leave it out, "
+            "or encode it"
+        )
     variables = [_literal("CORE4_ARGS", whole)] if len(whole.encode()) <= ENV_LIMIT else []
     for name, value in args.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

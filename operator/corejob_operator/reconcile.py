@@ -1,16 +1,18 @@
 """One look at one CoreJob: gather what there is, decide, act, write the status at most once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
-from corejob import machine, model, names, trial
+from corejob import machine, model, names
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
-from corejob.state import FINAL, State
-from corejob.trial import Observation, Phase
+from corejob.observation import ChildEvent, Observation, Phase, error
+from corejob.starting import needs_events
+from corejob.state import FINAL, WAITING, State
+from corejob.trial import newest
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
@@ -21,17 +23,28 @@ from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
 from corejob_operator.conditions import conditions
 from corejob_operator.cookies import Cookies
-from corejob_operator.decide import CreateTrial, Decision, Gate, Hold, Release, Situation, decide
+from corejob_operator.decide import (
+    CreateTrial,
+    Decision,
+    Gate,
+    Hold,
+    Release,
+    Situation,
+    decide,
+    due,
+    next_trial,
+)
+from corejob_operator.decide.types import at_most, own_pods
 from corejob_operator.events import Poster
 from corejob_operator.evidence import Evidence
 from corejob_operator.metrics import Metrics
+from corejob_operator.refusal_pauses import Refusals
 from corejob_operator.settings import Settings
+from corejob_operator.start_events import StartEvents
 from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
-
-_REFUSED_AGAIN: Final = timedelta(seconds=5)
 
 
 class Reconciler:
@@ -59,6 +72,8 @@ class Reconciler:
         self._now = now
         self._actions = Actions(kube, world, settings)
         self._evidence = Evidence(kube, world)
+        self._start_events = StartEvents(kube, settings.namespace)
+        self._refusals = Refusals()
         self._accepted: set[str] = set()
         self._cookies = Cookies(world, settings)
         self.admission = Admission(settings.namespace_limit)
@@ -89,18 +104,22 @@ class Reconciler:
         if body is None:
             self._accepted.discard(name)
             self._cookies.forget(name)
+            self._start_events.forget(name)
+            self._refusals.forget(name)
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
         await self._evidence.make_sure(job)
-        decision = self._decide(job, body, now)
+        events = await self._events_of(job, now)
+        decision = self._decide(job, body, now, events)
         decision = await self._act(job, decision, now)
         if Hold() in decision.actions:
             return  # the answer brings the next look
         self._count(job, decision)
         await self._write(job, body, decision.status, now)
-        if decision.wake is not None:
-            self._queue.add_in(name, (decision.wake - now).total_seconds())
+        requeue_at = at_most(decision.wake, self._start_events.next_at(name))
+        if requeue_at is not None:
+            self._queue.add_in(name, (requeue_at - now).total_seconds())
 
     def _parse(self, body: Body) -> CoreJob:
         """Until the template's properties are noted in the status, the template's own count."""
@@ -113,13 +132,29 @@ class Reconciler:
 
     # --- deciding ---------------------------------------------------------------------------
 
-    def _decide(self, job: CoreJob, body: Body, now: datetime) -> Decision:
+    async def _events_of(self, job: CoreJob, now: datetime) -> tuple[ChildEvent, ...]:
+        """Events of a trial that takes long to start and does not say why."""
+        children = self._evidence.jobs_of(job)
+        number = next_trial(job, children)
+        child = next((child for child in children if child.trial == number), None)
+        if job.status.state in WAITING and child is not None:
+            pods = own_pods(child, [p for p in self._evidence.pods_of(job) if p.trial == number])
+            pod = newest(pods)
+            begun = pod is not None and (pod.over or pod.started_at is not None)
+            if not begun and needs_events(child, pod):
+                return await self._start_events.of(job.name, child, pod, now)
+        self._start_events.forget(job.name)
+        return ()
+
+    def _decide(
+        self, job: CoreJob, body: Body, now: datetime, events: Sequence[ChildEvent]
+    ) -> Decision:
         twin = self._twin(job, body)
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
         waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
         if waits and job.held and not self._has_begun(job):
-            held_back = self._behind_parent(job)
+            held_back = self._behind_parent(job, now)
             if held_back is not None:
                 return held_back
         allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
@@ -130,6 +165,7 @@ class Reconciler:
             gate=allowed,
             now=now,
             settings=self._settings,
+            events=events,
         )
         return decide(situation)
 
@@ -149,7 +185,7 @@ class Reconciler:
             self._accepted.add(job.name)
         return twin
 
-    def _behind_parent(self, job: CoreJob) -> Decision | None:
+    def _behind_parent(self, job: CoreJob, now: datetime) -> Decision | None:
         """What holds for a restarted job as long as its parent has not ended; None: nothing does.
 
         Killed and removed ones wait as well: so in a chain of restarts all before one have ended,
@@ -161,10 +197,11 @@ class Reconciler:
         if not name or job.status.trial > job.carried_trials:
             return None
         body = self._world.corejobs.get(name)
-        waiting = gate.parent(body, self._world.pods_of(name))
+        pods = [pod for pod in self._world.pods_of(name) if pod.owner_uid is not None]
+        waiting = gate.parent(body, pods, now)
         if waiting.reason is not None:
             status = replace(job.status, reason=str(waiting.reason), message=waiting.message)
-            return Decision(status)
+            return Decision(status, wake=waiting.until)
         trials = model.parse(body).status.trial if body is not None else 0
         if trials <= job.carried_trials:
             return None
@@ -175,9 +212,10 @@ class Reconciler:
 
     def _has_begun(self, job: CoreJob) -> bool:
         """Whether there is something of the next trial already."""
-        trials = {child.trial for child in self._evidence.jobs_of(job)}
+        jobs = self._evidence.jobs_of(job)
+        trials = {child.trial for child in jobs}
         trials |= {pod.trial for pod in self._evidence.pods_of(job)}
-        return job.status.trial + 1 in trials
+        return next_trial(job, jobs) in trials
 
     def _gate(self, job: CoreJob, now: datetime) -> Gate:
         name = job.name
@@ -186,6 +224,13 @@ class Reconciler:
         if self._world.template(job.qual_name) is None:
             self._leave(name)
             return gate.without_template(job)
+        refused = self._refusals.waiting(name, now)
+        if refused is not None and self.admission.is_active(name):
+            return Gate(Reason.QUEUED, job.status.message, refused)
+        moment = due(job)
+        if moment is not None and moment > now:
+            # The cluster refused its pod: until the pause is over others may have its place.
+            self.admission.forget(name)
         if not self.admission.is_active(name):
             self.admission.wait(gate.entry(job, self._settings))
             self._admit(now)
@@ -222,9 +267,11 @@ class Reconciler:
                 return Decision(_never(job, str(error), now))
             except RefusedError as error:
                 status = replace(job.status, reason=str(Reason.QUEUED), message=str(error))
-                return Decision(status, queue="active", wake=now + _REFUSED_AGAIN)
+                again = self._refusals.note(job.name, now)
+                return Decision(status, queue="active", wake=again)
             if isinstance(action, CreateTrial):
                 self._metrics.trials.inc()
+                self._refusals.forget(job.name)
             if action == Release(lost=True):
                 self._unjournaled(job, now)
         return decision
@@ -301,6 +348,6 @@ def _never(job: CoreJob, message: str, now: datetime) -> Status:
         Reason.BAD_DEFINITION,
         message,
         outcome=State.ERROR,
-        last_error=trial.error(message, now),
+        last_error=error(message, now),
     )
     return machine.failed_before_start(job.status, observed, now)

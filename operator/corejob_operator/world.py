@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from corejob import args, model, names, trial
+from corejob import args, model, names
+from corejob.children import JobChild, PodChild, parse_job, parse_pod
 from corejob.identity import identity
-from corejob.trial import JobChild, PodChild
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
@@ -143,7 +143,7 @@ class World:
     def _index_job(self, name: str, old: Body | None, new: Body | None) -> None:
         corejob = _owner(new or old)
         if new is not None:
-            self._jobs_of.setdefault(corejob, {})[name] = trial.parse_job(new)
+            self._jobs_of.setdefault(corejob, {})[name] = parse_job(new)
         else:
             _discard(self._jobs_of, corejob, name)
         self._changed(corejob)
@@ -151,7 +151,7 @@ class World:
     def _index_pod(self, name: str, old: Body | None, new: Body | None) -> None:
         corejob = _owner(new or old)
         if new is not None:
-            self._pods_of.setdefault(corejob, {})[name] = trial.parse_pod(new)
+            self._pods_of.setdefault(corejob, {})[name] = parse_pod(new)
         else:
             _discard(self._pods_of, corejob, name)
         self._changed(corejob)

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from corejob.model import CoreJob
+from corejob.observation import Observation
 from corejob.state import State
-from corejob.trial import Observation, observe
+from corejob.trial import observe
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.store.records import NewRecord
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from corejob import names, trial
-from corejob.trial import PodChild
+from corejob import names
+from corejob.children import PodChild, parse_pod
 from corejob_journal.store.records import Source
 
 
@@ -50,9 +50,8 @@ def parse(body: Mapping[str, Any]) -> JobPod | None:
     job_id = annotations.get(names.ANNOTATION_ID)
     if not job_id or not str(labels.get(names.LABEL_TRIAL, "")).isdecimal():
         return None
-    child = trial.parse_pod(body)
+    child = parse_pod(body)
     left = str(annotations.get(names.ANNOTATION_ATTEMPTS_LEFT, ""))
-    container = trial.job_container(body["spec"].get("containers") or ())
     return JobPod(
         child=child,
         source=Source(
@@ -64,7 +63,7 @@ def parse(body: Mapping[str, Any]) -> JobPod | None:
             pod=child.name,
             hostname=child.node,
         ),
-        container=str(container.get("name", names.JOB_CONTAINER)),
+        container=child.container,
         core4=annotations.get(names.ANNOTATION_RUNTIME, names.Runtime.CORE4) == names.Runtime.CORE4,
         attempts_left=int(left) if left.isdecimal() else 1,
     )

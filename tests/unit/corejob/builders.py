@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from corejob import clock, model, names, trial
+from corejob import children, clock, model, names
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 ID = "6743aaaaaaaaaaaaaaaaaaaa"
@@ -69,7 +69,7 @@ def batch_job(
     deleting: bool = False,
     suspended: bool = False,
     number: int = 1,
-) -> trial.JobChild:
+) -> children.JobChild:
     """The batch/v1 Job of a trial."""
     meta = _child_meta(f"{ID}-{number}", number, deleting=deleting)
     body = {
@@ -77,7 +77,7 @@ def batch_job(
         "spec": {"suspend": suspended},
         "status": {"conditions": conditions or []},
     }
-    return trial.parse_job(body)
+    return children.parse_job(body)
 
 
 def condition(kind: str, reason: str = "", message: str = "", *, status: str = "True") -> Any:
@@ -109,9 +109,9 @@ def pod_body(
     }
 
 
-def pod(**more: Any) -> trial.PodChild:
+def pod(**more: Any) -> children.PodChild:
     """A pod as a value; arguments as of `pod_body`."""
-    return trial.parse_pod(pod_body(**more))
+    return children.parse_pod(pod_body(**more))
 
 
 def started() -> dict[str, Any]:
@@ -133,9 +133,16 @@ def waiting(reason: str, message: str | None = None) -> dict[str, Any]:
 
 
 def _child_meta(name: str, number: int, *, deleting: bool) -> dict[str, Any]:
+    """A pod's `number` is that of its name: `<corejob>-<trial>-x7k2p`."""
+    job_name = "-".join(name.split("-")[:2])
+    owner = {"controller": True, "kind": "CoreJob", "name": ID, "uid": UID}
+    if name != job_name:
+        owner = {"controller": True, "kind": "Job", "name": job_name, "uid": f"uid-{job_name}"}
     meta: dict[str, Any] = {
         "name": name,
         "uid": f"uid-{name}",
+        "ownerReferences": [owner],
+        "annotations": {names.ANNOTATION_ID: ID},
         "creationTimestamp": CREATED,
         "labels": {names.LABEL_COREJOB: ID, names.LABEL_TRIAL: str(number)},
     }

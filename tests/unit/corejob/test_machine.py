@@ -12,11 +12,12 @@ from tests.unit.corejob.builders import NOW, at, at_text, corejob, running
 from corejob import machine
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
+from corejob.observation import Observation, Phase, error
 from corejob.state import FINAL, TRANSITIONS, WAITING, State
-from corejob.trial import Observation, Phase, error
 
 ERROR = error("ValueError", NOW, ["a\n"])
 RUNS = Observation(Phase.RUNNING, Reason.RUNNING, started_at=at(-5), node="n2", pod="p2")
+UNSTARTED = Observation(Phase.ENDED, Reason.INIT_FAILED, "no", State.FAILED, ERROR, ended_at=at(-3))
 
 
 def over(outcome: State, reason: Reason = Reason.CODE_ERROR, **more: Any) -> Observation:
@@ -273,6 +274,10 @@ def moves() -> set[tuple[State, State]]:
         }
     fresh = corejob()
     made.add((State.PENDING, machine.refused(fresh, "older", NOW).state))
+    for state in (State.PENDING, State.FAILED, State.DEFERRED):
+        job = corejob(attempts=5, status={"state": str(state), "attemptsLeft": 5})
+        new = machine.failed_unstarted(job, 1, UNSTARTED, NOW).state
+        made |= {(state, new)} - {(new, new)}
     deferred = corejob(status={"state": "deferred"})
     made.add((State.DEFERRED, machine.inactive(deferred.status).state))
     return made
@@ -313,7 +318,9 @@ def test_any_life_ends_by_the_rules(
         runtime = status.runtime_seconds
         failures += outcome is State.FAILED and index != kill_at
         assert status.attempts_left == attempts - failures
-        assert (status.query_time is not None) == (status.state in {State.FAILED, State.DEFERRED})
+        paused = status.state is State.PENDING and (status.disruptions or 0) > 1
+        due_later = paused or status.state in {State.FAILED, State.DEFERRED}
+        assert (status.query_time is not None) == due_later
         if index == kill_at:
             assert status.state is State.KILLED
         if status.state in FINAL:

@@ -68,6 +68,7 @@ def test_what_the_recorder_wrote() -> None:
         "lines": 3,
         "bytes": 40,
         "lastSeq": 5,
+        "startedTrial": 2,
         "lost": True,
         "reason": "Rotated",
         "message": "gone",
@@ -83,7 +84,7 @@ def test_what_the_recorder_wrote() -> None:
         }
     )
 
-    assert job.log == model.LogStatus(2, True, 3, 40, 5, True, "Rotated", "gone")
+    assert job.log == model.LogStatus(2, True, 3, 40, 5, 2, True, "Rotated", "gone")
     assert job.progress == model.Progress(0.5, "half", at(1))
     assert (job.sources, job.journaled_at, job.journaled) == (("a",), at(2), True)
 

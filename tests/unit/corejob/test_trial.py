@@ -20,10 +20,12 @@ from tests.unit.corejob.builders import (
     waiting,
 )
 
-from corejob import trial
+from corejob import children, names
+from corejob.children import JobChild, PodChild
 from corejob.names import Reason
+from corejob.observation import Observation, Phase
 from corejob.state import State
-from corejob.trial import JobChild, Observation, Phase, PodChild, observe
+from corejob.trial import observe
 
 TOLD = {"exception": "ValueError('no')", "timestamp": "2026-11-24T11:59:57", "traceback": ["a\n"]}
 DISRUPTED = condition("DisruptionTarget", "EvictionByEvictionAPI", "eviction was asked for")
@@ -64,7 +66,7 @@ def test_a_good_end_counts_although_the_pod_was_being_evicted() -> None:
         (1, "failed", State.FAILED, Reason.CODE_ERROR),
         (75, "deferred", State.DEFERRED, Reason.DEFERRED),
         (78, "error", State.ERROR, Reason.BAD_DEFINITION),
-        (143, "killed", State.KILLED, Reason.POD_DELETED),
+        (143, "failed", State.FAILED, Reason.CODE_ERROR),
     ],
 )
 def test_what_the_runtime_said_is_the_last_error(
@@ -82,8 +84,8 @@ def test_what_the_runtime_said_is_the_last_error(
         (3, State.FAILED, Reason.CODE_ERROR, "exit code 3"),
         (75, State.DEFERRED, Reason.DEFERRED, "exit code 75"),
         (78, State.FAILED, Reason.CODE_ERROR, "exit code 78"),
-        (137, State.FAILED, Reason.CODE_ERROR, "exit code 137 (SIGKILL)"),
-        (143, State.KILLED, Reason.POD_DELETED, KILLED),
+        (137, State.FAILED, Reason.CODE_ERROR, "exit code 137 (SIGKILL); nobody deleted its pod"),
+        (143, State.FAILED, Reason.CODE_ERROR, "(SIGTERM), though nobody deleted its pod"),
     ],
 )
 def test_a_container_that_says_nothing_is_judged_by_its_exit_code(
@@ -108,12 +110,65 @@ def test_a_termination_message_of_somebody_else_is_no_trouble(message: str) -> N
     assert "exit code 1" in seen.last_error["exception"]
 
 
-def test_out_of_memory_beats_all_that_the_container_said() -> None:
-    seen = death(pod(state=ended(137, reason="OOMKilled", message=told("failed")), deleting=True))
+def test_a_runtime_that_was_told_to_stop_though_nobody_deleted_its_pod() -> None:
+    seen = death(pod(state=ended(143, message=told("killed", exception=KILLED))))
+
+    assert (seen.outcome, seen.reason) == (State.KILLED, Reason.STOPPED)
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_out_of_memory(deleting: bool) -> None:
+    seen = death(pod(state=ended(137, reason="OOMKilled"), deleting=deleting))
 
     assert (seen.outcome, seen.reason) == (State.FAILED, Reason.OUT_OF_MEMORY)
     assert seen.message is not None
     assert seen.message.startswith("OOMKilled: ")
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "reason"),
+    [
+        (1, State.FAILED, Reason.CODE_ERROR),
+        (75, State.DEFERRED, Reason.DEFERRED),
+        (78, State.ERROR, Reason.BAD_DEFINITION),
+    ],
+)
+def test_what_the_job_told_of_its_end_beats_the_lost_child(
+    code: int, outcome: State, reason: Reason
+) -> None:
+    seen = death(pod(state=ended(code, reason="OOMKilled", message=told("failed"))))
+
+    assert (seen.outcome, seen.reason, seen.last_error) == (outcome, reason, TOLD)
+    assert seen.message is not None
+    assert seen.message.startswith("ValueError('no') (another process")
+    assert "OOMKilled" in seen.message
+
+
+HOSTILE = ["[" * 4000, '{"lastError": ' * 2000, '{"lastError":{"exception":{"a":1}}}']
+
+
+@pytest.mark.parametrize("message", HOSTILE)
+def test_what_a_container_leaves_is_data(message: str) -> None:
+    assert death(pod(state=ended(1, message=message))).outcome is State.FAILED
+
+
+def test_a_traceback_as_one_text_is_taken_line_by_line() -> None:
+    message = json.dumps({"lastError": {"exception": "a\ud800b\0", "traceback": "one\ntwo"}})
+    seen = death(pod(state=ended(1, message=message)))
+
+    assert seen.last_error == {
+        "exception": "a\\ud800b\\x00",
+        "timestamp": None,
+        "traceback": ["one\n", "two"],
+    }
+
+
+@pytest.mark.parametrize("odd", [{"timestamp": {"a": 1}}, {"traceback": [1]}, {"traceback": {}}])
+def test_what_has_the_wrong_type_is_left_out(odd: dict[str, Any]) -> None:
+    message = json.dumps({"lastError": {"exception": "boom", **odd}})
+    seen = death(pod(state=ended(1, message=message)))
+
+    assert seen.last_error == {"exception": "boom", "timestamp": None, "traceback": None}
 
 
 # --- ends from outside ----------------------------------------------------------------------
@@ -174,7 +229,6 @@ def test_a_disruption_runs_again(reason: str, expected: Reason) -> None:
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        ("Evicted", Reason.EVICTED),
         ("Preempting", Reason.EVICTED),
         ("NodeShutdown", Reason.EVICTED),
         ("NodeLost", Reason.NODE_LOST),
@@ -265,16 +319,17 @@ def test_a_running_container_of_a_pod_in_deletion_still_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "words"),
-    [(batch_job(), "waiting for"), (batch_job(suspended=True), "suspended")],
+    ("job", "reason", "words"),
+    [
+        (batch_job(), Reason.STARTING, "waiting for the pod"),
+        (batch_job(suspended=True), Reason.SUSPENDED, "its Job is suspended"),
+    ],
     ids=["plain", "suspended"],
 )
-def test_a_job_without_a_pod_yet(job: JobChild, words: str) -> None:
+def test_a_job_without_a_pod_yet(job: JobChild, reason: Reason, words: str) -> None:
     seen = observe(job, [], now=NOW)
 
-    assert (seen.phase, seen.reason) == (Phase.STARTING, Reason.STARTING)
-    assert seen.message is not None
-    assert words in seen.message
+    assert (seen.phase, seen.reason, seen.message) == (Phase.STARTING, reason, words)
 
 
 def test_the_scheduler_says_why_it_finds_no_node() -> None:
@@ -286,25 +341,30 @@ def test_the_scheduler_says_why_it_finds_no_node() -> None:
     seen = observe(batch_job(), [one], now=NOW)
 
     assert (seen.phase, seen.reason) == (Phase.STARTING, Reason.UNSCHEDULABLE)
-    assert (seen.message, seen.trouble) == (text, True)
+    assert seen.message == text
 
 
 @pytest.mark.parametrize(
-    "reason", ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"]
+    "reason",
+    [
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ImageInspectError",
+    ],
 )
 def test_an_image_that_can_not_be_pulled_may_be_there_later(reason: str) -> None:
     one = pod(state=waiting(reason, "not found"), phase="Pending")
     seen = observe(batch_job(), [one], now=NOW)
 
     assert (seen.phase, seen.reason, seen.outcome) == (Phase.STARTING, Reason.IMAGE_PULL, None)
-    assert seen.trouble
     assert seen.last_error is not None
     assert seen.last_error["exception"] == f"{reason}: not found"
 
 
-@pytest.mark.parametrize("reason", ["InvalidImageName", "ImageInspectError"])
-def test_a_bad_image_ends_the_trial_before_it_began(reason: str) -> None:
-    one = pod(state=waiting(reason), phase="Pending")
+def test_a_bad_image_ends_the_trial_before_it_began() -> None:
+    one = pod(state=waiting("InvalidImageName"), phase="Pending")
     seen = observe(batch_job(), [one], now=NOW)
 
     assert (seen.phase, seen.outcome) == (Phase.ENDED, State.ERROR)
@@ -312,13 +372,19 @@ def test_a_bad_image_ends_the_trial_before_it_began(reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"]
+    "reason",
+    [
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "CrashLoopBackOff",
+    ],
 )
 def test_a_container_that_can_not_be_made(reason: str) -> None:
     one = pod(state=waiting(reason, 'secret "x" not found'), phase="Pending")
     seen = observe(batch_job(), [one], now=NOW)
 
-    assert (seen.phase, seen.reason, seen.trouble) == (Phase.STARTING, Reason.STARTING, True)
+    assert (seen.phase, seen.reason) == (Phase.STARTING, Reason.CONTAINER_ERROR)
     assert seen.message == f'{reason}: secret "x" not found'
 
 
@@ -328,7 +394,7 @@ def test_an_init_container_holds_the_job_back() -> None:
         {"name": "first", "state": ended(0)},
         {"name": "second", "state": waiting("ErrImagePull", "no such image")},
     ]
-    seen = observe(batch_job(), [trial.parse_pod(body)], now=NOW)
+    seen = observe(batch_job(), [children.parse_pod(body)], now=NOW)
 
     assert seen.reason is Reason.IMAGE_PULL
 
@@ -344,7 +410,7 @@ def test_an_init_container_holds_the_job_back() -> None:
 def test_a_pod_that_is_on_its_way(state: Any, words: str) -> None:
     seen = observe(batch_job(), [pod(state=state, phase="Pending")], now=NOW)
 
-    assert (seen.phase, seen.reason, seen.trouble) == (Phase.STARTING, Reason.STARTING, False)
+    assert (seen.phase, seen.reason) == (Phase.STARTING, Reason.STARTING)
     assert seen.message == words
 
 
@@ -383,17 +449,33 @@ def test_the_container_named_job_counts() -> None:
     body = pod_body(state=ended(0))
     body["status"]["containerStatuses"].insert(0, {"name": "proxy", "state": started()})
 
-    assert trial.parse_pod(body).exit_code == 0
+    assert children.parse_pod(body).exit_code == 0
 
 
 def test_else_the_first_container_counts() -> None:
+    """The first of the spec: the kubelet sorts their states by name."""
     body = pod_body()
+    body["spec"]["containers"] = [{"name": "main"}, {"name": "agent"}]
     body["status"]["containerStatuses"] = [
+        {"name": "agent", "state": ended(0)},
         {"name": "main", "state": ended(4)},
-        {"name": "proxy", "state": ended(0)},
     ]
 
-    assert trial.parse_pod(body).exit_code == 4
+    assert children.parse_pod(body).exit_code == 4
+
+
+def test_the_container_that_the_operator_named_counts() -> None:
+    """A webhook has put one of its own before it, and one called `job` behind it."""
+    body = pod_body()
+    body["metadata"]["annotations"][names.ANNOTATION_CONTAINER] = "main"
+    body["spec"]["containers"] = [{"name": "agent"}, {"name": "main"}, {"name": "job"}]
+    body["status"]["containerStatuses"] = [
+        {"name": "agent", "state": ended(0)},
+        {"name": "job", "state": ended(0)},
+        {"name": "main", "state": ended(4)},
+    ]
+
+    assert children.parse_pod(body).exit_code == 4
 
 
 def test_children_know_when_they_were_made() -> None:

@@ -48,6 +48,8 @@ def job(**status: Any) -> model.CoreJob:
     return model.parse({"metadata": {"name": "j"}, "spec": spec, "status": status})
 
 
+STOPPED = '{"lastError": {"exception": "JobKilledByWorker"}}'
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
 TRACE = '{"lastError": {"exception": "ValueError(1)", "traceback": ["Traceback\\n", "  x\\n"]}}'
 
 
@@ -56,12 +58,19 @@ TRACE = '{"lastError": {"exception": "ValueError(1)", "traceback": ["Traceback\\
     [
         (pod(0), "[complete] after [7] sec.", 20),
         (pod(137), "[error] after [7] sec. and [0] attempts to go: the container ended with exit"
-         " code 137 (SIGKILL)", 50),
+         " code 137 (SIGKILL); nobody deleted its pod. Memory may be the cause: a busy node does"
+         " not always say so, and the limit is not set", 50),
         (pod(137, 2, reason="OOMKilled"), "[failed] after [7] sec. and [1] attempts to go:"
          " OOMKilled: the container used more memory than its limit", 50),
-        (pod(143, 3), "[killed] after [7] sec.", 40),
+        (pod(143, 3, message=STOPPED), "[killed] after [7] sec.", 40),
+        (pod(143, 3), "[failed] after [7] sec. and [2] attempts to go: the container ended with"
+         " exit code 143 (SIGTERM), though nobody deleted its pod: a probe that fails does that",
+         50),
         (pod(None), "[killed] after [30] sec.", 40),
-        (pod(137, 3, {"phase": "Failed", "reason": "Evicted"}), "[killed] after [7] sec.", 40),
+        (pod(137, 3, {"phase": "Failed", "reason": "Evicted", "conditions": [DISRUPTED]}),
+         "[killed] after [7] sec.", 40),
+        (pod(137, 3, {"phase": "Failed", "reason": "Evicted", "message": "too much"}),
+         "[failed] after [7] sec. and [2] attempts to go: Evicted: too much", 50),
         (pod(1, 1, message=TRACE), "[error] after [7] sec. and [0] attempts to go: ValueError(1)\n"
          "Traceback\n  x", 50),
         (pod(78, 2, message=TRACE), "[error] after [7] sec. and [2] attempts to go: ValueError(1)\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.unit.corejob.builders import ID, NOW, at_text, batch_job, condition, ended, pod, started
 
+from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
 from corejob.names import Reason
-from corejob.trial import JobChild, PodChild
 from corejob_operator.decide import Decision, Gate, Situation, decide
 from corejob_operator.settings import Settings
 

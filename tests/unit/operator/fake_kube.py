@@ -172,7 +172,12 @@ class FakeKube:
 
     def _list(self, plural: str, request: web.Request) -> web.Response:
         selector = request.query.get("labelSelector", "")
-        items = [one for one in self.objects[plural].values() if matches(one, selector)]
+        fields = request.query.get("fieldSelector", "")
+        items = [
+            one
+            for one in self.objects[plural].values()
+            if matches(one, selector) and _of_uid(one, fields)
+        ]
         meta = {"resourceVersion": str(self._version)}
         size = self.page or int(request.query["limit"])
         start = int(request.query.get("continue", "0"))
@@ -220,3 +225,9 @@ class FakeKube:
         if new.get("spec") != known.get("spec"):
             meta["generation"] = meta.get("generation", 1) + 1
         return web.json_response(self.put(plural, new))
+
+
+def _of_uid(body: Body, fields: str) -> bool:
+    """The one field selector that the operator uses."""
+    _, _, uid = fields.partition("regarding.uid=")
+    return not fields or body["regarding"]["uid"] == uid

@@ -128,7 +128,7 @@ class Rig:
     def pod(self, job: str, state: dict[str, Any], phase: str = "Running") -> None:
         """The pod of a Job, as kubelet and scheduler report it."""
         body = self.fake.objects["jobs"][job]
-        owner = {"uid": body["metadata"]["uid"], "name": job, "kind": "Job"}
+        owner = {"uid": body["metadata"]["uid"], "name": job, "kind": "Job", "controller": True}
         made = body["spec"]["template"]["metadata"]
         meta = {"name": f"{job}-x", **made, "ownerReferences": [owner]}
         status = {"phase": phase, "containerStatuses": [{"name": "job", "state": state}]}

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.unit.corejob.builders import ID, NOW
 
-from corejob import clock, model, names, trial
+from corejob import children, clock, model, names
 from corejob.model import CoreJob, Status, render_status
 from corejob.state import State, may_move
 from corejob_operator.decide import (
@@ -53,6 +53,8 @@ class SmallCluster:
         self.states: list[State] = [State.PENDING]
         self.lost = False
         self.kept: tuple[Any, ...] = ()
+        self.stopping: set[str] = set()
+        self.resumed: set[int] = set()
 
     def text(self) -> str:
         return str(clock.render(self.now))
@@ -127,11 +129,13 @@ class SmallCluster:
         meta: Body = self.corejob["metadata"]
         return meta
 
-    def _child(self, name: str, number: int) -> Body:
+    def _child(self, name: str, number: int, owner: str) -> Body:
         self.uid += 1
         labels = {names.LABEL_COREJOB: ID, names.LABEL_TRIAL: str(number)}
         return {
             "name": name,
+            "annotations": {names.ANNOTATION_ID: ID},
+            "ownerReferences": [{"uid": owner, "controller": True}],
             "uid": f"uid-{self.uid}",
             "creationTimestamp": self.text(),
             "labels": labels,
@@ -142,10 +146,16 @@ class SmallCluster:
         if name in self.jobs:
             return  # 409, and ours
         assert number not in self.began, f"trial {number} a second time"
-        self.jobs[name] = {"metadata": self._child(name, number), "spec": {}, "status": {}}
+        meta = self._child(name, number, "uid-corejob")
+        self.jobs[name] = {"metadata": meta, "spec": {}, "status": {}}
+        self._create_pod(name, number)
+
+    def _create_pod(self, name: str, number: int) -> None:
+        """The Job controller makes the pod."""
         pod = f"{name}-{self.uid}"
+        self.passes(1)  # the newest pod is told by its time, which is exact to a second
         self.pods[pod] = {
-            "metadata": self._child(pod, number),
+            "metadata": self._child(pod, number, self.jobs[name]["metadata"]["uid"]),
             "spec": {"nodeName": "node-1"},
             "status": {"phase": "Pending"},
             "job": name,
@@ -212,6 +222,46 @@ class SmallCluster:
             pod["status"] = {"phase": "Failed", "conditions": [condition]}
             self._conclude(pod, failed=True, disrupted=True)
 
+    def reject(self, pod: Body) -> None:
+        """The kubelet refuses the pod."""
+        self.disrupted += 1
+        pod["status"] = {"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}
+        self._conclude(pod, failed=True, disrupted=False)
+
+    def fail_init(self, pod: Body) -> None:
+        """An init container fails; the job's own never starts."""
+        number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
+        self.began.append(number)
+        self.exits[number] = 1
+        self.ends[number] = self.now
+        ended = {"exitCode": 3, "reason": "Error", "finishedAt": self.text()}
+        waits = {"waiting": {"reason": "PodInitializing"}}
+        pod["status"] = {
+            "phase": "Failed",
+            "initContainerStatuses": [{"name": "first", "state": {"terminated": ended}}],
+            "containerStatuses": [{"name": "job", "state": waits}],
+        }
+        self._conclude(pod, failed=True, disrupted=False)
+
+    def suspend(self, job: Body) -> None:
+        """Somebody suspends a Job; the Job controller deletes its pod."""
+        job["spec"]["suspend"] = True
+        for pod in self.pods.values():
+            if pod["job"] == job["metadata"]["name"] and "deletionTimestamp" not in pod["metadata"]:
+                self._terminate(pod)
+                self.stopping.add(pod["metadata"]["name"])
+
+    def resume(self, job: Body) -> None:
+        """Somebody resumes it; the Job controller makes a new pod when the old one is gone."""
+        name = job["metadata"]["name"]
+        number = int(job["metadata"]["labels"][names.LABEL_TRIAL])
+        job["spec"]["suspend"] = False
+        self.resumed.add(number)
+        if number in self.began:
+            self.began.remove(number)
+            self.exits.pop(number, None)
+        self._create_pod(name, number)
+
     def vanish(self, pod: Body) -> None:
         """A pod that is being deleted is gone; one that still ran is stopped before."""
         if self.running(pod):
@@ -231,7 +281,7 @@ class SmallCluster:
 
     def _conclude(self, pod: Body, *, failed: bool, disrupted: bool) -> None:
         job = self.jobs.get(pod["job"])
-        if job is None or job["status"]:
+        if job is None or job["status"] or pod["metadata"]["name"] in self.stopping:
             return
         reason = "PodFailurePolicy" if disrupted else "BackoffLimitExceeded"
         condition = {"type": "Failed" if failed else "Complete", "status": "True", "reason": reason}
@@ -247,7 +297,11 @@ class SmallCluster:
         if last:
             job = names.trial_name(ID, last)
             gone = not any(pod["job"] == job for pod in self.pods.values())
-            raw["log"] = {"trial": last, "complete": last in self.exits or gone}
+            raw["log"] = {
+                "trial": last,
+                "complete": last in self.exits or gone,
+                "startedTrial": max(self.began, default=0),
+            }
 
     def journal(self) -> None:
         """The recorder takes a past job into the journal."""
@@ -261,8 +315,8 @@ class SmallCluster:
         """What the journal's document says of a job, for one."""
         return job.status.state, job.status.trial, job.child_id, job.status.last_error
 
-    def seen_jobs(self) -> list[trial.JobChild]:
-        return [trial.parse_job(body) for body in self.jobs.values()]
+    def seen_jobs(self) -> list[children.JobChild]:
+        return [children.parse_job(body) for body in self.jobs.values()]
 
-    def seen_pods(self) -> list[trial.PodChild]:
-        return [trial.parse_pod(body) for body in self.pods.values()]
+    def seen_pods(self) -> list[children.PodChild]:
+        return [children.parse_pod(body) for body in self.pods.values()]

@@ -130,7 +130,33 @@ class Life(RuleBasedStateMachine):
     def node_is_drained(self) -> None:
         self.cluster.evict((self.pending() or self.running())[0])
 
+    @precondition(lambda self: self.pending())
+    @rule()
+    def kubelet_refuses_the_pod(self) -> None:
+        self.cluster.reject(self.pending()[0])
+
+    @precondition(lambda self: self.pending())
+    @rule()
+    def init_container_fails(self) -> None:
+        self.cluster.fail_init(self.pending()[0])
+
     # --- people -----------------------------------------------------------------------------
+
+    def alive(self, *, suspended: bool) -> list[Any]:
+        """Jobs that have not ended."""
+        jobs = [job for job in self.cluster.jobs.values() if not job["status"]]
+        return [job for job in jobs if bool(job["spec"].get("suspend")) is suspended]
+
+    @precondition(lambda self: self.alive(suspended=False))
+    @rule()
+    def somebody_suspends_job(self) -> None:
+        self.cluster.suspend(self.alive(suspended=False)[0])
+
+    @precondition(lambda self: self.alive(suspended=True))
+    @rule()
+    def somebody_resumes_job(self) -> None:
+        self.deleted_pods_vanish()
+        self.cluster.resume(self.alive(suspended=True)[0])
 
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule(asked=st.sampled_from(["kill", "remove"]))
@@ -215,6 +241,9 @@ class Life(RuleBasedStateMachine):
             if self.at_rest():
                 break
             cluster.passes(30)
+            for job in self.alive(suspended=True):
+                self.deleted_pods_vanish()
+                cluster.resume(job)
             for pod in self.pending()[:1]:
                 cluster.start(pod)
             for pod in self.running()[:1]:

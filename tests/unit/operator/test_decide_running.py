@@ -71,7 +71,7 @@ def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
         (1, 1, State.ERROR, 0),
         (75, 2, State.DEFERRED, 2),
         (137, 2, State.FAILED, 1),
-        (143, 2, State.KILLED, 2),
+        (143, 2, State.FAILED, 1),
     ],
 )
 def test_the_exit_code_decides(code: int, attempts: int, state: State, left: int) -> None:

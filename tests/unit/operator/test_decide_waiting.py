@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from tests.unit.corejob.builders import (
-    CREATED,
     ID,
     NOW,
     at,
@@ -28,7 +27,6 @@ from tests.unit.operator.builders import (
     starts,
 )
 
-from corejob import clock
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob.state import WAITING, State
@@ -170,14 +168,11 @@ def test_a_bad_image_name_is_an_error_at_once() -> None:
 
 
 def test_what_has_not_started_in_time_is_an_error() -> None:
-    job = waits(status={"reason": "ImagePull"})
+    job = waits(status={"reason": "ImagePull", "startingTime": at_text(-60)})
     seen = starts(state=waiting("ErrImagePull", "no such image"))
-    created = clock.parse(CREATED)
-    assert created is not None
-    deadline = (NOW - created).total_seconds()
 
-    early = look(job, start_deadline=deadline + 1, **seen)
-    late = look(job, start_deadline=deadline, **seen)
+    early = look(job, start_deadline=61, **seen)
+    late = look(job, start_deadline=60, **seen)
     assert (early.status.state, early.wake) == (State.PENDING, at(1))
     assert (late.status.state, late.status.reason) == (State.ERROR, "ImagePull")
     assert late.status.message is not None
@@ -185,9 +180,29 @@ def test_what_has_not_started_in_time_is_an_error() -> None:
     assert "no such image" in late.status.message
 
 
-def test_the_start_deadline_is_for_trouble_only() -> None:
-    assert look(waits(), start_deadline=1, **starts()).status.state is State.PENDING
-    assert look(waits(), **starts(state=waiting("ErrImagePull"))).wake is None
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"jobs": [child()], "pods": []},
+        starts(),
+        starts(state=waiting("ErrImagePull")),
+        starts(conditions=[condition("PodScheduled", "Unschedulable", "no node", status="False")]),
+    ],
+)
+def test_the_start_deadline_counts_whatever_the_cause(seen: dict[str, Any]) -> None:
+    job = waits(status={"reason": "Starting", "startingTime": at_text(-60)})
+
+    assert look(job, start_deadline=60, **seen).status.state is State.ERROR
+    assert look(job, **seen).status.state is State.PENDING
+
+
+def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -> None:
+    times = {"startingTime": at_text(-60), "disruptions": 3, "queryTime": at_text(40)}
+    job = waits(status={"reason": "PodRejected", "message": "OutOfcpu: no", **times})
+    late = look(job, gate=Gate(Reason.POD_REJECTED, "OutOfcpu: no", at(40)), start_deadline=60)
+
+    assert (late.status.state, late.status.reason) == (State.ERROR, "PodRejected")
+    assert late.status.message == "not started within 60 s: OutOfcpu: no"
 
 
 # --- a trial that goes before it starts -------------------------------------------------------
@@ -197,8 +212,7 @@ def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
     status = look(waits(status={"reason": "Starting"})).status
 
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "JobDeleted", None)
-    assert status.message is not None
-    assert f"{ID}-1" in status.message
+    assert status.message == "its Job was deleted by somebody else"
     assert status.last_error is not None
     assert status.last_error["exception"] == "JobKilledByWorker"
 
@@ -241,7 +255,8 @@ def test_the_disruption_is_written_down_before_its_job_goes() -> None:
 def test_an_error_is_written_down_before_its_job_goes(
     state: dict[str, Any], settings: dict[str, float]
 ) -> None:
-    job, seen = waits(status={"reason": "Starting"}), starts(state=state)
+    job = waits(status={"reason": "Starting", "startingTime": at_text(-1)})
+    seen = starts(state=state)
     decision = look(job, **seen, **settings)
     assert decision.status.state is State.ERROR
     assert decision.actions == ()
@@ -308,9 +323,22 @@ def test_one_that_started_in_spite_of_its_removal_is_stopped_and_keeps_its_state
     assert look(job, **runs(2), attach_wait=15, now=at(5)).actions == stops
     read = waits(State.FAILED, remove=True, status={"log": {"trial": 2}})
     assert look(read, **runs(2), attach_wait=15).actions == stops
-    stopped = look(read, jobs=[], pods=[its_pod(2, state=ended(143), deleting=True)])
-    assert (stopped.status.state, stopped.status.trial) == (State.FAILED, 2)
-    assert stopped.status.removed_time == NOW
+
+
+@pytest.mark.parametrize(("started_trial", "counted"), [(1, 1), (2, 2)])
+def test_a_trial_that_was_stopped_so_counts_if_its_log_has_a_line(
+    started_trial: int, counted: int
+) -> None:
+    ended_pod = {"jobs": [], "pods": [its_pod(2, state=ended(143), deleting=True)]}
+    log, begun = {"trial": 2, "startedTrial": started_trial}, {"startingTime": at_text(-60)}
+    reading = look(waits(State.FAILED, remove=True, status={"log": log, **begun}), **ended_pod)
+    assert reading.status.removed_time is None
+    assert reading.wake is not None
+
+    read = waits(State.FAILED, remove=True, status={"log": {**log, "complete": True}})
+    stopped = look(read, **ended_pod).status
+    assert (stopped.state, stopped.trial, stopped.removed_time) == (State.FAILED, counted, NOW)
+    assert (stopped.reason, stopped.message) == ("Removed", "removed by the user while it waited")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_ten_thousand_places_are_few_messages() -> None:
 
 @pytest.mark.parametrize("state", ["running", "pending", "failed"])
 def test_the_job_before_must_have_ended(state: str) -> None:
-    found = gate.parent(corejob_body(status={"state": state, "trial": 1}), [])
+    found = gate.parent(corejob_body(status={"state": state, "trial": 1}), [], NOW)
 
     assert found.reason is Reason.PARENT_TERMINATING
 
@@ -130,14 +130,14 @@ def test_the_job_before_must_have_ended(state: str) -> None:
 def test_its_pod_must_be_gone_or_over() -> None:
     body = corejob_body(status={"state": "killed", "trial": 1})
 
-    still = gate.parent(body, [its_pod(state=started(), deleting=True)])
+    still = gate.parent(body, [its_pod(state=started(), deleting=True)], NOW)
     assert still.reason is Reason.PARENT_TERMINATING
-    assert gate.parent(body, [its_pod(state=ended(143), phase="Failed")]) == gate.OPEN
-    assert gate.parent(body, []) == gate.OPEN
+    assert gate.parent(body, [its_pod(state=ended(143), phase="Failed")], NOW) == gate.OPEN
+    assert gate.parent(body, [], NOW) == gate.OPEN
 
 
 def test_a_job_before_that_is_gone_holds_up_nobody() -> None:
-    assert gate.parent(None, []) == gate.OPEN
+    assert gate.parent(None, [], NOW) == gate.OPEN
 
 
 # --- twins ----------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
             ("killed", "Killed"),
             id="restarted",
         ),
-        pytest.param({"remove": True}, {}, ("pending", None), id="removed"),
+        pytest.param({"remove": True}, {}, ("pending", "Removed"), id="removed"),
         pytest.param({"kill": True, "remove": True}, {}, ("killed", "Killed"), id="both"),
     ],
 )

@@ -1,0 +1,299 @@
+"""How a trial ended, and whose fault that was: the job's own, the cluster's, or a kill.
+
+Sources: `DisruptionTarget` (KEP-3329), the kubelet's eviction manager and admission, Job conditions
+(batch/v1 JobStatus), exit codes and termination messages (docs/job-protocol.md). An end that the
+cluster caused has the outcome `pending`: no attempt is used, the trial runs again.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import texts
+from corejob.children import Container, JobChild, PodChild
+from corejob.names import (
+    EXIT_BAD_DEFINITION,
+    EXIT_DEFERRED,
+    EXIT_RUNC_INIT,
+    EXIT_SIGKILL,
+    EXIT_SIGTERM,
+    Reason,
+)
+from corejob.observation import Observation, Phase, error
+from corejob.state import State
+
+KILLED: Final = "JobKilledByWorker"
+"""The exception of a job that was killed, as the original calls it."""
+_BIRTH_S: Final = 10
+"""A loaded node takes seconds to put the container's program in the place of runc."""
+_NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
+"""The kubelet's words for a container whose program could not be started."""
+_NODE_RESET: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
+"""The kubelet, or the container runtime, came back and knew nothing of the container."""
+_OF_THE_NODE: Final = frozenset({"NodeLost", "NodeShutdown", "Terminated", "Preempting"})
+"""Reasons of a pod that the kubelet of an old cluster ended without a `DisruptionTarget`."""
+_LOST: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
+_MOST_WORDS: Final = 2_000
+
+
+def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
+    """How a trial ended whose pod is there.
+
+    Args:
+        job: Its Job; None if that is gone.
+        pod: Its pod, which is over.
+        now: For the time of what has none of its own.
+    """
+    if pod.exit_code == 0:
+        return _end(pod, now, Reason.COMPLETED, State.COMPLETE)
+    deadline = _by_deadline(job, pod, now)
+    if deadline is not None:
+        return deadline
+    by_cluster = _by_cluster(pod, now)
+    if by_cluster is not None:
+        return by_cluster
+    if pod.failed_init is not None and pod.exit_code is None:
+        return _init_failed(pod, pod.failed_init, now)
+    stopped = _by_deletion(job, pod, now)
+    if stopped is not None:
+        return stopped
+    if pod.exit_code is None:
+        return _rejected(pod, now)
+    return _by_exit(pod, pod.exit_code, now)
+
+
+def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
+    """The end of a pod that the cluster ended, or the kubelet; None: neither did."""
+    if pod.disruption is not None and not _ended_before_disruption(pod):
+        return disrupted(pod, now)
+    if pod.reason in _OF_THE_NODE:
+        return disrupted(pod, now)
+    if pod.reason == "Evicted" and pod.ran:
+        # Without a `DisruptionTarget` it is its own limit that it has exceeded.
+        return _failed(pod, now, Reason.DISK_LIMIT, f"Evicted: {pod.message or 'no reason given'}")
+    if not pod.ran and pod.finished and pod.reason is not None:
+        return _rejected(pod, now)
+    if pod.exit_reason in _NODE_RESET and not pod.deleting:
+        text = _words(f"{pod.exit_reason}: {_message(pod) or 'the node was reset'}")
+        return _end(pod, now, Reason.NODE_LOST, State.PENDING, text, error(text, _at(pod, now)))
+    return None
+
+
+def _rejected(pod: PodChild, now: datetime) -> Observation:
+    """The kubelet refused the pod (OutOfcpu, NodeAffinity, …): no container ever ran."""
+    text = _words(f"{pod.reason or 'PodFailed'}: {pod.message or 'it failed before it ran'}")
+    return _end(pod, now, Reason.POD_REJECTED, State.PENDING, text, error(text, now))
+
+
+def ended_without_pod(job: JobChild, *, now: datetime) -> Observation:
+    """How a trial ended whose Job has ended and whose pod is gone."""
+    if job.complete:
+        # Somebody cleaned up behind us: the Job controller has seen all containers end with 0.
+        return Observation(
+            Phase.ENDED,
+            Reason.COMPLETED,
+            outcome=State.COMPLETE,
+            started_at=job.created,
+            ended_at=now,
+        )
+    if job.reason == "DeadlineExceeded":
+        return _deadline(job, None, now)
+    if job.reason == "PodFailurePolicy":
+        text = job.message
+        return Observation(Phase.ENDED, Reason.NODE_LOST, text, State.PENDING, ended_at=now)
+    return deleted(Reason.POD_DELETED, "the pod", now)
+
+
+def deleted(reason: Reason, what: str, now: datetime) -> Observation:
+    """Somebody else has deleted the Job or the pod, and nothing of it is left."""
+    return Observation(
+        Phase.ENDED,
+        reason,
+        f"{what} was deleted by somebody else",
+        outcome=State.KILLED,
+        last_error=error(KILLED, now),
+        ended_at=now,
+    )
+
+
+def disrupted(pod: PodChild, now: datetime) -> Observation:
+    """The cluster takes, or took, the pod away."""
+    lost = pod.disruption in _LOST or pod.reason == "NodeLost"
+    reason = Reason.NODE_LOST if lost else Reason.EVICTED
+    words = pod.disruption_message or pod.message or "the pod was disrupted"
+    text = _words(f"{pod.disruption or pod.reason}: {words}")
+    return _end(pod, now, reason, State.PENDING, text, error(text, _at(pod, now)))
+
+
+def _ended_before_disruption(pod: PodChild) -> bool:
+    """True if the container had ended by itself; both times are exact to a second."""
+    return (
+        pod.ended_at is not None
+        and pod.disrupted_at is not None
+        and pod.ended_at < pod.disrupted_at
+        and not _by_signal(pod)
+    )
+
+
+def _by_signal(pod: PodChild) -> bool:
+    return pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None} or _stopped_at_birth(pod)
+
+
+def _stopped_at_birth(pod: PodChild) -> bool:
+    """True if SIGTERM came before the container's own program was there.
+
+    What runs in its place until then (runc, a Go program) ends with code 2 when it is told to stop.
+    """
+    if pod.exit_code != EXIT_RUNC_INIT or pod.termination_message or pod.started_at is None:
+        return False
+    return ((pod.ended_at or pod.started_at) - pod.started_at).total_seconds() <= _BIRTH_S
+
+
+def _by_deletion(job: JobChild | None, pod: PodChild, now: datetime) -> Observation | None:
+    """The end of a pod that was stopped by its deletion; None if it was not."""
+    if not pod.deleting or not _by_signal(pod) or pod.exit_reason == "OOMKilled":
+        return None
+    if job is not None and job.suspended:
+        return _end(pod, now, Reason.SUSPENDED, State.PENDING, "its Job is suspended")
+    gone = job is None or job.deleting
+    reason = Reason.JOB_DELETED if gone else Reason.POD_DELETED
+    text = f"the {'Job' if gone else 'pod'} was deleted by somebody else"
+    last = _termination(pod.termination_message) or error(KILLED, _at(pod, now))
+    return _end(pod, now, reason, State.KILLED, text, last | {"exception": KILLED})
+
+
+def _init_failed(pod: PodChild, init: Container, now: datetime) -> Observation:
+    text = f"init container [{init.name}] ended with exit code {init.exit_code}"
+    if init.exit_reason not in {None, "Error"}:
+        text += f" ({init.exit_reason})"
+    if init.message and init.message.strip():
+        text += f": {init.message.strip()}"
+    return _failed(pod, now, Reason.INIT_FAILED, text, at=init.ended_at)
+
+
+def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
+    if pod.exit_reason in _NOT_STARTED:
+        words = _message(pod) or "the container's program could not be started"
+        return _failed(pod, now, Reason.START_ERROR, f"{pod.exit_reason}: {words}")
+    told = _termination(pod.termination_message)
+    if told is None and pod.exit_reason == "OOMKilled":
+        limit = f" of {pod.memory_limit}" if pod.memory_limit else ""
+        text = f"OOMKilled: the container used more memory than its limit{limit}"
+        return _failed(pod, now, Reason.OUT_OF_MEMORY, text)
+    if code == EXIT_SIGTERM and told is not None and told["exception"] == KILLED:
+        text = "the job was told to stop (SIGTERM), though nobody deleted its pod"
+        return _end(pod, now, Reason.STOPPED, State.KILLED, text, told)
+    last = told or error(_words(_default(pod, code)), _at(pod, now))
+    text = str(last["exception"])
+    if pod.exit_reason == "OOMKilled":
+        text += " (another process of the container was killed for want of memory: OOMKilled)"
+    if code == EXIT_DEFERRED:
+        return _end(pod, now, Reason.DEFERRED, State.DEFERRED, text, last)
+    if code == EXIT_BAD_DEFINITION and told is not None:
+        return _end(pod, now, Reason.BAD_DEFINITION, State.ERROR, text, last)
+    return _end(pod, now, Reason.CODE_ERROR, State.FAILED, text, last)
+
+
+def _default(pod: PodChild, code: int) -> str:
+    """What is said of an end that the container itself told nothing of, or in plain text."""
+    text = f"the container ended with exit code {code}"
+    if code == EXIT_SIGKILL:
+        text += " (SIGKILL)"
+        if not _message(pod):
+            text += (
+                "; nobody deleted its pod. Memory may be the cause: a busy node does not always "
+                f"say so, and the limit is {pod.memory_limit or 'not set'}"
+            )
+    elif code == EXIT_SIGTERM:
+        text += " (SIGTERM), though nobody deleted its pod: a probe that fails does that"
+    if words := _message(pod):
+        text += f": {words}"
+    return text
+
+
+def _message(pod: PodChild) -> str:
+    """The termination message as text, empty if there is none."""
+    return (pod.termination_message or "").strip()
+
+
+def _termination(message: str | None) -> dict[str, Any] | None:
+    """`lastError` of the runtime's termination message; None if it is not one of the runtime.
+
+    Whatever stands there was written by a container: types are checked, texts cleaned.
+    """
+    if not message or not message.lstrip().startswith("{"):
+        return None
+    try:
+        last = json.loads(message)["lastError"]
+        exception, traceback, at = last["exception"], last.get("traceback"), last.get("timestamp")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not isinstance(exception, str):
+        return None
+    if isinstance(traceback, str):
+        traceback = traceback.splitlines(keepends=True)
+    if not isinstance(traceback, list) or not all(isinstance(line, str) for line in traceback):
+        traceback = None
+    return {
+        "exception": texts.clean(exception),
+        "timestamp": texts.clean(at) if isinstance(at, str) else None,
+        "traceback": None if traceback is None else [texts.clean(line) for line in traceback],
+    }
+
+
+def _by_deadline(job: JobChild | None, pod: PodChild, now: datetime) -> Observation | None:
+    if job is not None and job.reason == "DeadlineExceeded":
+        return _deadline(job, pod, now)
+    return _deadline(pod, pod, now) if pod.reason == "DeadlineExceeded" else None
+
+
+def _deadline(source: JobChild | PodChild, pod: PodChild | None, now: datetime) -> Observation:
+    text = f"DeadlineExceeded: {source.message or 'active longer than activeDeadlineSeconds'}"
+    return Observation(
+        Phase.ENDED,
+        Reason.DEADLINE_EXCEEDED,
+        text,
+        outcome=State.FAILED,
+        last_error=error(text, now),
+        started_at=pod.started_at if pod else None,
+        ended_at=_at(pod, now) if pod else now,
+        node=pod.node if pod else None,
+        pod=pod.name if pod else None,
+    )
+
+
+def _failed(
+    pod: PodChild, now: datetime, reason: Reason, text: str, *, at: datetime | None = None
+) -> Observation:
+    text = _words(text)
+    return _end(pod, now, reason, State.FAILED, text, error(text, at or _at(pod, now)))
+
+
+def _at(pod: PodChild, now: datetime) -> datetime:
+    return pod.ended_at or now
+
+
+def _words(text: str) -> str:
+    return texts.cut(texts.clean(text), _MOST_WORDS)
+
+
+def _end(
+    pod: PodChild,
+    now: datetime,
+    reason: Reason,
+    outcome: State,
+    message: str | None = None,
+    last_error: Mapping[str, Any] | None = None,
+) -> Observation:
+    return Observation(
+        Phase.ENDED,
+        reason,
+        message,
+        outcome=outcome,
+        last_error=last_error,
+        started_at=pod.started_at,
+        ended_at=_at(pod, now),
+        node=pod.node,
+        pod=pod.name,
+    )

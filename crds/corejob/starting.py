@@ -1,0 +1,153 @@
+"""Why a trial's container has not started: the words of Kubernetes, and a reason for each kind.
+
+Sources: waiting reasons of the kubelet (kubelet/images, kuberuntime), the scheduler's condition
+`PodScheduled`, Events of the Job controller and the kubelet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from corejob import texts
+from corejob.children import JobChild, PodChild
+from corejob.names import Reason
+from corejob.observation import ChildEvent, Observation, Phase, error
+from corejob.state import State
+
+_PULL: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+        # The container runtime did not answer: it passes by itself.
+        "ImageInspectError",
+    }
+)
+_BAD_IMAGE: Final = frozenset({"InvalidImageName"})
+"""No other pull will succeed."""
+_CREATE: Final = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "PreCreateHookError",
+        "PreStartHookError",
+        "PostStartHookError",
+        "CrashLoopBackOff",
+    }
+)
+_MOUNT: Final = frozenset(
+    {
+        "FailedMount",
+        "FailedAttachVolume",
+        "FailedMapVolume",
+        "FailedBinding",
+        "ProvisioningFailed",
+        "VolumeResizeFailed",
+    }
+)
+_MOST_WORDS: Final = 2_000
+WAITING_FOR_POD: Final = "waiting for the pod"
+
+
+def starting(
+    job: JobChild | None, pod: PodChild | None, events: Sequence[ChildEvent], *, now: datetime
+) -> Observation:
+    """What holds a trial back.
+
+    Args:
+        job: Its Job; None if that is gone.
+        pod: Its pod; None if there is none.
+        events: Events of both, as far as they were read.
+        now: For the time of an error.
+
+    Returns:
+        An observation in phase STARTING, or ENDED if it can never start.
+    """
+    if job is not None and job.suspended and (pod is None or pod.deleting):
+        return Observation(Phase.STARTING, Reason.SUSPENDED, "its Job is suspended")
+    if pod is None:
+        return _without_pod(job, events)
+    if pod.deleting:
+        return _being_deleted(job, pod)
+    seen = Observation(Phase.STARTING, Reason.STARTING, node=pod.node, pod=pod.name)
+    if pod.unschedulable is not None:
+        return replace(seen, reason=Reason.UNSCHEDULABLE, message=_words(pod.unschedulable))
+    if pod.waiting_reason in _BAD_IMAGE:
+        text = _of_container(pod)
+        return replace(
+            seen,
+            phase=Phase.ENDED,
+            reason=Reason.BAD_IMAGE,
+            message=text,
+            outcome=State.ERROR,
+            last_error=error(text, now),
+            ended_at=now,
+        )
+    if pod.waiting_reason in _PULL:
+        return _failing(seen, Reason.IMAGE_PULL, _of_container(pod), now)
+    if pod.waiting_reason in _CREATE:
+        return _failing(seen, Reason.CONTAINER_ERROR, _of_container(pod), now)
+    return _unexplained(seen, pod, events)
+
+
+def needs_events(job: JobChild | None, pod: PodChild | None) -> bool:
+    """True if neither Job nor pod says what it waits for, so that only Events can tell."""
+    if job is not None and job.suspended:
+        return False
+    if pod is None:
+        return job is not None and not job.deleting
+    if pod.deleting or pod.unschedulable is not None or pod.running_init is not None:
+        return False
+    return pod.waiting_reason not in _PULL | _BAD_IMAGE | _CREATE
+
+
+def _without_pod(job: JobChild | None, events: Sequence[ChildEvent]) -> Observation:
+    newest = _newest(events, job.uid if job is not None else "")
+    if newest is not None and newest.warning:
+        return Observation(Phase.STARTING, Reason.FAILED_CREATE, _words(newest.message))
+    return Observation(Phase.STARTING, Reason.STARTING, WAITING_FOR_POD)
+
+
+def _being_deleted(job: JobChild | None, pod: PodChild) -> Observation:
+    lost = job is None or job.deleting
+    reason = Reason.JOB_DELETED if lost else Reason.POD_DELETED
+    return Observation(Phase.STARTING, reason, "the pod is being deleted", pod=pod.name)
+
+
+def _unexplained(seen: Observation, pod: PodChild, events: Sequence[ChildEvent]) -> Observation:
+    """The pod itself says nothing: its newest Event may."""
+    newest = _newest(events, pod.uid)
+    if newest is not None and newest.warning:
+        reason = Reason.FAILED_MOUNT if newest.reason in _MOUNT else Reason.STARTING
+        return replace(seen, reason=reason, message=_words(newest.words))
+    if pod.running_init is not None:
+        return replace(seen, message=f"init container [{pod.running_init}] is running")
+    if newest is not None:
+        return replace(seen, message=_words(newest.message))
+    return replace(seen, message=pod.waiting_message or pod.waiting_reason or WAITING_FOR_POD)
+
+
+def _failing(seen: Observation, reason: Reason, text: str, now: datetime) -> Observation:
+    return replace(seen, reason=reason, message=text, last_error=error(text, now))
+
+
+def _of_container(pod: PodChild) -> str:
+    """The kubelet's words; which container they are about, if that is not the job's own."""
+    words = pod.waiting_message or "the kubelet gives no reason"
+    text = _words(f"{pod.waiting_reason}: {words}")
+    if pod.waiting_container not in {None, pod.container}:
+        return f"container [{pod.waiting_container}]: {text}"
+    return text
+
+
+def _newest(events: Sequence[ChildEvent], uid: str) -> ChildEvent | None:
+    about = [event for event in events if event.uid == uid]
+    return max(about, key=lambda event: (event.at, event.warning), default=None)
+
+
+def _words(text: str) -> str:
+    return texts.cut(texts.clean(text), _MOST_WORDS)

@@ -1,0 +1,65 @@
+"""One decision: what a CoreJob and its children, as they are now, call for.
+
+Level-based: only the present state counts, not how it came about, so that a restart of the operator
+at any point changes nothing. Pure: the time is passed in, the result says what to do.
+"""
+
+from corejob.state import FINAL, State
+from corejob_operator.decide.cleanup import tidy
+from corejob_operator.decide.requests import due, removed, replaced, wanted_child
+from corejob_operator.decide.running import decide_running
+from corejob_operator.decide.types import (
+    Action,
+    CreateChild,
+    CreateTrial,
+    Decision,
+    DeleteCoreJob,
+    DeleteJob,
+    DeletePod,
+    Gate,
+    Hold,
+    Release,
+    Situation,
+    next_trial,
+)
+from corejob_operator.decide.waiting import decide_waiting
+
+__all__ = [
+    "Action",
+    "CreateChild",
+    "CreateTrial",
+    "Decision",
+    "DeleteCoreJob",
+    "DeleteJob",
+    "DeletePod",
+    "Gate",
+    "Hold",
+    "Release",
+    "Situation",
+    "decide",
+    "due",
+    "next_trial",
+    "wanted_child",
+]
+
+
+def decide(seen: Situation) -> Decision:
+    """What the situation calls for."""
+    job = seen.job
+    if not job.held and not job.deleting:
+        return Decision(job.status, (Hold(),), queue=_queue(seen))
+    if job.status.state in FINAL:
+        decision = Decision(removed(job, job.status, seen.now))
+    elif job.status.state is State.RUNNING:
+        decision = decide_running(seen)
+    else:
+        decision = decide_waiting(seen)
+    return tidy(seen, replaced(seen, decision))
+
+
+def _queue(seen: Situation) -> str:
+    status = seen.job.status
+    if status.state in FINAL:
+        return "absent"
+    starting = any(job.trial == next_trial(seen.job, seen.jobs) for job in seen.jobs)
+    return "active" if status.state is State.RUNNING or starting else "waits"

@@ -1,0 +1,76 @@
+"""Clearing away: Jobs of trials that are over, and a CoreJob that is past and in the journal."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from corejob.children import JobChild
+from corejob.model import Status
+from corejob.state import FINAL, State
+from corejob_operator.decide.types import (
+    Action,
+    Decision,
+    DeleteCoreJob,
+    DeleteJob,
+    Release,
+    Situation,
+    at_most,
+    next_trial,
+)
+
+
+def tidy(seen: Situation, decision: Decision) -> Decision:
+    """Add to a decision what is to be cleared away, and when."""
+    actions, wake = list(decision.actions), decision.wake
+    stopping = {action.name for action in actions if isinstance(action, DeleteJob)}
+    for job in seen.jobs:
+        if job.name in stopping or job.deleting or not _is_spent(seen, job):
+            continue
+        deadline = _log_deadline(seen, decision, job)
+        if deadline is None or deadline <= seen.now:
+            actions.append(DeleteJob(job.name, job.uid))
+        else:
+            wake = at_most(wake, deadline)
+    leave, leave_at = _leave(seen, decision.status)
+    actions += leave
+    return replace(decision, actions=tuple(actions), wake=at_most(wake, leave_at))
+
+
+def _is_spent(seen: Situation, job: JobChild) -> bool:
+    """True if a Job's trial is over, and its outcome written down."""
+    status = seen.job.status
+    if status.state in FINAL:
+        return True
+    if status.state is State.RUNNING:
+        return job.trial < status.trial
+    return job.trial < next_trial(seen.job, seen.jobs)
+
+
+def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetime | None:
+    """Until when its log is waited for; None: it is in the journal, or it never had one."""
+    log, status = seen.job.log, seen.job.status
+    # A later trial's log that is being read says nothing about this one's.
+    settled = log.trial >= job.trial and log.complete
+    if settled or job.trial > status.trial or job.trial <= seen.job.carried_trials:
+        return None
+    ended = decision.status.end_time or seen.now
+    return ended + timedelta(seconds=seen.settings.log_deadline)
+
+
+def _leave(seen: Situation, status: Status) -> tuple[list[Action], datetime | None]:
+    job, now, settings = seen.job, seen.now, seen.settings
+    if not job.past:
+        return [], None
+    if job.deleting:
+        if not job.held:
+            return [], None
+        if job.journaled:
+            return [Release(lost=False)], None
+        # Before it was past, the journal could not take it: slow ends don't count against that.
+        times = (job.deleted_at, status.removed_time, status.end_time)
+        since = max((time for time in times if time is not None), default=now)
+        deadline = since + timedelta(seconds=settings.journal_deadline)
+        return ([Release(lost=True)], None) if deadline <= now else ([], deadline)
+    if job.journaled_at is None:
+        return [], None
+    expiry = job.journaled_at + timedelta(seconds=settings.ttl)
+    return ([DeleteCoreJob()], None) if expiry <= now else ([], expiry)

@@ -1,0 +1,87 @@
+"""Decisions about a job that runs."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from corejob import machine, outcome
+from corejob.model import Status
+from corejob.names import Reason
+from corejob.observation import Observation, Phase
+from corejob.state import State
+from corejob.trial import newest, overdue_at, silent_node
+from corejob_operator.decide.requests import kill_time, removed, with_restart_followed
+from corejob_operator.decide.stopping import stop_pods
+from corejob_operator.decide.types import DISRUPTED, Decision, Situation, at_most
+
+
+def decide_running(seen: Situation) -> Decision:
+    """What a running job calls for."""
+    seen = with_restart_followed(seen)
+    job, now = seen.job, seen.now
+    observed = seen.observe(job.status.trial)
+    if observed.phase is Phase.ABSENT:
+        observed = outcome.deleted(Reason.JOB_DELETED, "the Job", now)
+    if observed.phase is Phase.STARTING and observed.reason is Reason.SUSPENDED:
+        # Its pod is gone. The Job stays: when it is resumed, the trial goes on in it.
+        observed = replace(observed, phase=Phase.ENDED, outcome=State.PENDING, ended_at=now)
+    if observed.phase is Phase.ENDED:
+        observed = _as_seen_before(job.status, observed)
+        # A suspended job keeps its place: it may go on at any time.
+        queue = "active" if observed.reason is Reason.SUSPENDED else "absent"
+        return Decision(removed(job, machine.finish(job, observed, now), now), queue=queue)
+    status = replace(
+        job.status, reason=str(observed.reason), message=observed.message, node=observed.node
+    )
+    if observed.phase is Phase.STARTING:
+        status = job.status
+    wake = overdue_at(seen.pods_of(job.status.trial), now)
+    decision = _stopping(seen, status) if job.stop else _overdue(seen, removed(job, status, now))
+    return replace(decision, wake=at_most(decision.wake, wake))
+
+
+def _as_seen_before(status: Status, observed: Observation) -> Observation:
+    """Of a disruption whose pod is gone the Job tells less than the pod did as it went."""
+    if observed.pod is None and observed.outcome is State.PENDING and status.reason in DISRUPTED:
+        return replace(observed, reason=Reason(str(status.reason)), message=status.message)
+    return observed
+
+
+def _stopping(seen: Situation, status: Status) -> Decision:
+    """Delete the pod, but only once the recorder is reading: a deleted pod's log is gone."""
+    job, now = seen.job, seen.now
+    status = replace(removed(job, status, now), killed_time=kill_time(job, status.killed_time, now))
+    asked = status.killed_time or job.deleted_at or now
+    latest = asked + timedelta(seconds=seen.settings.attach_wait)
+    read = job.log.trial >= job.status.trial
+    if not read and now < latest:
+        return Decision(status, queue="active", wake=latest)
+    text = "stopping the pod"
+    if not read:
+        text += "; nobody was reading its log, its last lines may be missing"
+    pod = newest(seen.pods_of(job.status.trial))
+    silent = silent_node(pod, now) if pod is not None and pod.deleting else None
+    if silent is not None:
+        text += f"; {silent}"
+    status = replace(status, reason=str(Reason.TERMINATING), message=text)
+    return Decision(status, stop_pods(seen, job.status.trial), queue="active")
+
+
+def _overdue(seen: Situation, status: Status) -> Decision:
+    """Flag what runs too long or says nothing; it runs on."""
+    job, now, start = seen.job, seen.now, seen.job.status.start_time or seen.now
+    wake = None
+    wall = job.spec["wallTimeSeconds"]
+    if wall is not None and status.nonstop_time is None:
+        limit = start + timedelta(seconds=wall)
+        if limit <= now:
+            status = replace(status, nonstop_time=now)
+        else:
+            wake = limit
+    if status.zombie_time is None:
+        beat = max(start, job.progress.time or start)
+        limit = beat + timedelta(seconds=job.spec["zombieTimeSeconds"])
+        if limit <= now:
+            status = replace(status, zombie_time=now)
+        else:
+            wake = at_most(wake, limit)
+    return Decision(status, queue="active", wake=wake)

@@ -1,0 +1,288 @@
+"""Decisions about a job that waits (pending, failed, deferred): for its turn, or for its pod."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from corejob import machine
+from corejob.model import CoreJob, Status
+from corejob.names import Reason
+from corejob.observation import Observation, Phase
+from corejob.state import State
+from corejob.trial import overdue_at
+from corejob_operator.decide.requests import (
+    due,
+    followed,
+    kill_time,
+    removed,
+    with_restart_followed,
+)
+from corejob_operator.decide.stopping import stop_pods, stop_trial
+from corejob_operator.decide.types import (
+    STARTED,
+    CreateTrial,
+    Decision,
+    Situation,
+    at_most,
+    next_trial,
+)
+
+_PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
+"""What a job is to the choice of the next one while it is held back so; else it waits."""
+
+
+def decide_waiting(seen: Situation) -> Decision:
+    """What a waiting job calls for."""
+    number = next_trial(seen.job, seen.jobs)
+    observed = seen.observe(number)
+    if observed.phase is not Phase.ABSENT:
+        seen = with_restart_followed(seen)
+    job = seen.job
+    if job.kill or job.remove:
+        return _withdraw(seen, number, observed)
+    if observed.phase is Phase.ABSENT:
+        return _not_started(seen, number)
+    if observed.phase is Phase.RUNNING or observed.started_at is not None:
+        return Decision(machine.start(job, number, observed, seen.now), queue="active")
+    if observed.phase is Phase.ENDED:
+        return _ended_before_start(seen, number, observed)
+    return _starting(seen, number, observed)
+
+
+# --- killed or removed --------------------------------------------------------------------------
+
+
+def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
+    """A waiting job is killed or removed. Stop its next trial first if that has begun."""
+    job, now = seen.job, seen.now
+    if job.past:
+        return Decision(job.status, stop_trial(seen, number))  # the journal may have it as it is
+    if observed.started_at is not None:
+        if job.withdrawn:
+            return _stop_removed(seen, number, observed, observed.started_at)
+        return Decision(machine.start(job, number, observed, now), queue="active")
+    if observed.phase is Phase.STARTING:
+        status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
+        wake = overdue_at(seen.pods_of(number), now)
+        return Decision(status, stop_trial(seen, number), queue="active", wake=wake)
+    return _withdraw_unstarted(seen, number, observed)
+
+
+def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> Decision:
+    """Nothing of the next trial runs, or will."""
+    job, now = seen.job, seen.now
+    if observed.outcome is State.FAILED:
+        # It has ended by itself, unstarted; there is a log of it.
+        failed = machine.failed_unstarted(job, number, observed, now)
+        if job.kill:
+            counted = replace(job.status, trial=number, end_time=failed.end_time)
+            return Decision(machine.killed(job, counted, now))
+        return Decision(removed(job, failed, now))
+    log_deadline = _unread_until(seen, number, began=False)
+    if log_deadline is not None and log_deadline > now:
+        status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
+        return Decision(status, stop_trial(seen, number), queue="active", wake=log_deadline)
+    counted = _counted(job, number)
+    if job.kill:
+        return Decision(machine.killed(job, counted, now))
+    return Decision(_removed_while_waiting(job, counted, now))
+
+
+def _removed_while_waiting(job: CoreJob, status: Status, now: datetime) -> Status:
+    """It keeps its state, for it did not end; but no longer says that it is starting."""
+    words = "the CoreJob was deleted" if job.deleting else "removed by the user"
+    return replace(
+        removed(job, status, now),
+        reason=str(Reason.REMOVED),
+        message=f"{words} while it waited",
+        query_time=None,
+        starting_time=None,
+    )
+
+
+def _stop_removed(
+    seen: Situation, number: int, observed: Observation, started_at: datetime
+) -> Decision:
+    """It was removed while it waited, and so has left the queue; its trial has started meanwhile.
+
+    It must not come back as running: it is stopped, and keeps its state. If it has ended by itself
+    already, that is how the job ended.
+    """
+    job, now = seen.job, seen.now
+    if observed.phase is not Phase.ENDED:
+        latest = started_at + timedelta(seconds=seen.settings.attach_wait)
+        if job.log.trial < number and now < latest:
+            return Decision(job.status, queue="active", wake=latest)
+        wake = overdue_at(seen.pods_of(number), now)
+        return Decision(job.status, stop_pods(seen, number), queue="active", wake=wake)
+    if observed.outcome in {State.KILLED, State.PENDING}:
+        log_deadline = _unread_until(seen, number, began=True)
+        if log_deadline is not None and log_deadline > now:
+            return Decision(job.status, queue="active", wake=log_deadline)
+        return Decision(_removed_while_waiting(job, _counted(job, number), now))
+    ran = replace(job, status=machine.start(job, number, observed, now))
+    return Decision(removed(job, machine.finish(ran, observed, now), now))
+
+
+def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | None:
+    """Until when to wait for the log of a trial that was stopped; None: it is read, or has none.
+
+    Only the log tells whether the job's own program had begun when it was stopped.
+
+    Args:
+        seen: What there is.
+        number: The trial.
+        began: Whether its container is known to have started.
+    """
+    log, job = seen.job.log, seen.job
+    if log.trial == number and log.complete:
+        return None
+    if log.trial < number and not began:
+        return None
+    begun = job.status.starting_time or job.created
+    return begun + timedelta(seconds=seen.settings.log_deadline)
+
+
+def _counted(job: CoreJob, number: int) -> Status:
+    """The status with a trial counted that nobody saw running, if a line of it is in the journal.
+
+    A pod may be stopped before its container has put the job's own program in place.
+    """
+    begun = job.log.started_trial >= number > job.status.trial
+    return replace(job.status, trial=number) if begun else job.status
+
+
+# --- nothing of the next trial is there ---------------------------------------------------------
+
+
+def _not_started(seen: Situation, number: int) -> Decision:
+    job, status, now = seen.job, seen.job.status, seen.now
+    if status.reason in {Reason.SUSPENDED, *STARTED}:
+        lost = replace(
+            _counted(job, number),
+            reason=str(Reason.JOB_DELETED),
+            message="its Job was deleted by somebody else",
+            end_time=now,
+        )
+        return Decision(machine.killed(job, lost, now))
+    moment = due(job)
+    over = moment is None or moment <= now
+    if status.state is State.DEFERRED and over and _is_inactive(job, now):
+        return Decision(machine.inactive(status))
+    deadline = _start_deadline(seen)
+    if deadline is not None and deadline <= now:
+        return Decision(_too_late(seen, status.reason, status.message))
+    if seen.gate.reason is None:
+        starting = replace(
+            status,
+            reason=str(Reason.STARTING),
+            message="waiting for the pod",
+            query_time=moment,
+            starting_time=status.starting_time or now,
+        )
+        return Decision(followed(job, starting), (CreateTrial(number),), queue="active")
+    waiting = replace(
+        status, reason=str(seen.gate.reason), message=seen.gate.message, query_time=moment
+    )
+    queue = _PLACES.get(seen.gate.reason, "waits")
+    return Decision(waiting, queue=queue, wake=at_most(seen.gate.until, deadline))
+
+
+def _is_inactive(job: CoreJob, now: datetime) -> bool:
+    return job.status.inactive_time is not None and job.status.inactive_time <= now
+
+
+def _start_deadline(seen: Situation) -> datetime | None:
+    """When the trial that is starting has taken too long, whatever the cause; None: never.
+
+    A suspended Job is on hold by somebody's wish, so the time counts from its being resumed.
+    """
+    since, seconds = seen.job.status.starting_time, seen.settings.start_deadline
+    if not seconds or since is None:
+        return None
+    job = seen.job_of(next_trial(seen.job, seen.jobs))
+    if job is not None:
+        if job.suspended:
+            return None
+        since = max(since, job.resumed_at or since)
+    return since + timedelta(seconds=seconds)
+
+
+def _too_late(seen: Situation, reason: str | None, message: str | None) -> Status:
+    late = f"not started within {seen.settings.start_deadline:g} s: {message}"
+    observed = Observation(Phase.ENDED, Reason(reason or Reason.STARTING), late)
+    return machine.failed_before_start(seen.job.status, observed, seen.now)
+
+
+# --- its Job is there ---------------------------------------------------------------------------
+
+
+def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
+    job, now = seen.job, seen.now
+    observed = _with_known_words(seen, number, observed)
+    deadline = _start_deadline(seen)
+    if deadline is not None and deadline <= now:
+        return Decision(_too_late(seen, str(observed.reason), observed.message))
+    status = replace(
+        job.status,
+        reason=str(observed.reason),
+        message=observed.message,
+        last_error=observed.last_error or job.status.last_error,
+    )
+    if status.starting_time is None:
+        # An operator that died between creating the Job and writing the status.
+        child = seen.job_of(number)
+        status = replace(status, starting_time=child.created if child is not None else now)
+    if observed.last_error is not None and _same_error(job.status, observed):
+        status = replace(status, last_error=job.status.last_error)
+    wake = at_most(deadline, overdue_at(seen.pods_of(number), now))
+    return Decision(status, queue="active", wake=wake)
+
+
+def _with_known_words(seen: Situation, number: int, observed: Observation) -> Observation:
+    """Keep what an Event has told: Events live for an hour, and are not read at each reconcile."""
+    status = seen.job.status
+    pods = seen.pods_of(number)
+    about = {pod.uid for pod in pods} | {job.uid for job in seen.jobs if job.trial == number}
+    if observed.reason is not Reason.STARTING or any(event.uid in about for event in seen.events):
+        return observed
+    kept = Reason.FAILED_MOUNT if pods else Reason.FAILED_CREATE
+    if status.reason != kept:
+        return observed
+    return replace(observed, reason=kept, message=status.message)
+
+
+def _same_error(status: Status, observed: Observation) -> bool:
+    """True if the same problem was noted before: it keeps its first timestamp, without a write."""
+    known, new = status.last_error or {}, observed.last_error or {}
+    return known.get("exception") == new.get("exception")
+
+
+def _ended_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
+    """The job's own container never ran."""
+    job, now = seen.job, seen.now
+    if observed.outcome is State.PENDING:
+        return _disrupted_before_start(seen, number, observed)
+    if observed.outcome is State.KILLED:
+        status = replace(
+            job.status, reason=str(observed.reason), message=observed.message, end_time=now
+        )
+        return Decision(machine.killed(job, status, now))
+    if observed.outcome is State.FAILED:
+        return Decision(machine.failed_unstarted(job, number, observed, now))
+    return Decision(machine.failed_before_start(job.status, observed, now))
+
+
+def _disrupted_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
+    """The cluster refused or took the pod. Clear the dead Job away, then make the trial anew.
+
+    Written down first: after a crash in between, it would look like a Job deleted by hand. The Job
+    must be gone before the next one, which has its name.
+    """
+    status = seen.job.status
+    deadline = _start_deadline(seen)
+    if deadline is not None and deadline <= seen.now:
+        return Decision(_too_late(seen, str(observed.reason), observed.message))
+    if status.reason == str(observed.reason):
+        return Decision(status, stop_trial(seen, number), queue="active", wake=deadline)
+    return Decision(machine.disrupted(status, observed, seen.now), queue="active")

@@ -1,0 +1,94 @@
+"""Events of a trial that takes long to start: only they say why there is no pod, or no volume.
+
+They are listed, not watched: a namespace has many, and few are of ours. How often depends on how
+long a trial has been starting.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from corejob import clock
+from corejob.children import JobChild, PodChild
+from corejob.observation import ChildEvent
+from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError
+from corejob_kube.resources import EVENTS
+
+log = logging.getLogger(__name__)
+
+FIRST_AFTER: Final = timedelta(seconds=5)
+"""An ordinary start is over by then."""
+_LONGEST: Final = timedelta(seconds=60)
+_OLD: Final = clock.from_epoch(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    uid: str
+    events: tuple[ChildEvent, ...]
+    next_at: datetime
+
+
+class StartEvents:
+    """The Events of the trials that are starting, by the CoreJob's name."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._read: dict[str, _Read] = {}
+
+    async def of(
+        self, corejob: str, job: JobChild, pod: PodChild | None, now: datetime
+    ) -> tuple[ChildEvent, ...]:
+        """The Events of the pod, or of the Job if there is no pod; read anew if that is due.
+
+        An API server that does not answer leaves it with what is known.
+        """
+        about = pod if pod is not None else job
+        known = self._read.get(corejob)
+        if known is None or known.uid != about.uid:
+            known = _Read(about.uid, (), about.created + FIRST_AFTER)
+        if known.next_at <= now:
+            pause = min(max(FIRST_AFTER, now - about.created), _LONGEST)
+            events = await self._list(about.uid)
+            known = _Read(about.uid, known.events if events is None else events, now + pause)
+        self._read[corejob] = known
+        return known.events
+
+    def next_at(self, corejob: str) -> datetime | None:
+        """When to read them again; None if the trial is not waited for."""
+        known = self._read.get(corejob)
+        return known.next_at if known is not None else None
+
+    def forget(self, corejob: str) -> None:
+        """The trial has started, or is over."""
+        self._read.pop(corejob, None)
+
+    async def _list(self, uid: str) -> tuple[ChildEvent, ...] | None:
+        try:
+            items, _ = await self._kube.list(EVENTS, self._namespace, fields=f"regarding.uid={uid}")
+        except KubeError as error:
+            log.warning("no Events of %s: %s", uid, error)
+            return None
+        return tuple(parse_event(item) for item in items)
+
+
+def parse_event(body: Mapping[str, Any]) -> ChildEvent:
+    """An Event of events.k8s.io/v1 as a value; also one that was written by the older API."""
+    series = body.get("series") or {}
+    moment = (
+        series.get("lastObservedTime")
+        or body.get("deprecatedLastTimestamp")
+        or body.get("eventTime")
+        or body["metadata"].get("creationTimestamp")
+    )
+    return ChildEvent(
+        uid=str((body.get("regarding") or {}).get("uid", "")),
+        reason=str(body.get("reason", "")),
+        message=str(body.get("note") or ""),
+        warning=body.get("type") == "Warning",
+        at=clock.parse(moment) or _OLD,
+    )

@@ -1,0 +1,135 @@
+"""Events of a trial that takes long to start: read seldom, kept while the API server is away."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import CREATED, at, batch_job, pod
+from tests.unit.operator.fake_kube import FakeKube
+from tests.unit.operator.rig import Rig
+
+from corejob import clock
+from corejob.children import JobChild
+from corejob_operator.start_events import StartEvents, parse_event
+
+BORN = clock.parse(CREATED)
+assert BORN is not None
+WORDS = 'Error creating: pods "nosa-" is forbidden: serviceaccount "nobody" not found'
+
+
+def event(uid: str, reason: str, note: str, **more: Any) -> dict[str, Any]:
+    """As events.k8s.io/v1 shows an Event that the Job controller wrote by the older API."""
+    return {
+        "metadata": {"name": f"e-{uid}-{reason}", "creationTimestamp": CREATED},
+        "eventTime": None,
+        "reason": reason,
+        "regarding": {"kind": "Job", "name": "a-1", "uid": uid},
+        "note": note,
+        "type": "Warning",
+        "deprecatedLastTimestamp": "2026-11-24T11:00:07Z",
+        **more,
+    }
+
+
+@pytest.fixture
+async def events(rig: Rig) -> StartEvents:
+    return StartEvents(rig.kube, "jobs")
+
+
+def asked(fake: FakeKube) -> int:
+    return len(fake.asked("GET", "events"))
+
+
+async def test_an_ordinary_start_reads_none(rig: Rig, events: StartEvents) -> None:
+    assert await events.of("a", batch_job(), None, BORN + timedelta(seconds=4.9)) == ()
+    assert asked(rig.fake) == 0
+    assert events.next_at("a") == BORN + timedelta(seconds=5)
+
+
+async def test_a_long_start_reads_them_ever_less_often(rig: Rig, events: StartEvents) -> None:
+    job = batch_job()
+    rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    for second in range(600):
+        found = await events.of("a", job, None, BORN + timedelta(seconds=second))
+        assert (found != ()) == (second >= 5)
+    # At 5, 10, 20, 40, 80, and then once a minute.
+    assert asked(rig.fake) == 13
+    assert [one.message for one in found] == [WORDS]
+
+
+async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartEvents) -> None:
+    job, one = batch_job(), pod(phase="Pending")
+    rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    rig.fake.put("events", event(one.uid, "FailedMount", "no volume"))
+    await events.of("a", job, None, at(0))
+    found = await events.of("a", job, one, at(1))
+
+    assert [(e.uid, e.words) for e in found] == [(one.uid, "FailedMount: no volume")]
+
+
+async def test_what_is_known_stays_while_nobody_answers(rig: Rig, events: StartEvents) -> None:
+    job = batch_job()
+    rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    known = await events.of("a", job, None, at(0))
+    rig.fake.refuse("GET", "events", 503)
+
+    assert await events.of("a", job, None, at(100)) == known
+    assert asked(rig.fake) == 2
+
+
+def test_the_time_of_an_event_is_when_it_was_seen_last() -> None:
+    late = {"lastObservedTime": "2026-11-24T11:00:09.000000Z", "count": 3}
+    assert parse_event(event("u", "r", "n", series=late)).at == BORN + timedelta(seconds=9)
+    assert parse_event(event("u", "r", "n")).at == BORN + timedelta(seconds=7)
+    new = {"eventTime": "2026-11-24T11:00:08.000000Z", "deprecatedLastTimestamp": None}
+    assert parse_event(event("u", "r", "n", **new)).at == BORN + timedelta(seconds=8)
+
+
+# --- what the job says of them --------------------------------------------------------------
+
+
+async def age(rig: Rig, seconds: float) -> JobChild:
+    """A Job that is so old."""
+    rig.template()
+    rig.corejob("a")
+    await rig.settle()
+    made = clock.render(rig.now - timedelta(seconds=seconds))
+    rig.fake.change("jobs", "a-1", {"metadata": {"creationTimestamp": made}})
+    rig.begin()
+    return next(iter(rig.world.jobs_of("a")))
+
+
+async def test_the_server_s_words_come_from_the_job_s_event(rig: Rig) -> None:
+    job = await age(rig, 6)
+    rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    await rig.settle()
+
+    assert (rig.status("a")["reason"], rig.status("a")["message"]) == ("FailedCreate", WORDS)
+
+
+async def test_they_stay_when_the_event_has_expired_and_the_operator_is_new(rig: Rig) -> None:
+    job = await age(rig, 6)
+    rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    await rig.settle()
+    rig.fake.objects["events"].clear()
+    rig.begin()
+    await rig.settle()
+
+    assert (rig.status("a")["reason"], rig.status("a")["message"]) == ("FailedCreate", WORDS)
+    rig.pod("a-1", {"waiting": {"reason": "ContainerCreating"}}, "Pending")
+    await rig.settle()
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_a_volume_that_can_not_be_mounted(rig: Rig) -> None:
+    await age(rig, 6)
+    rig.pod("a-1", {"waiting": {"reason": "ContainerCreating"}}, "Pending")
+    uid = rig.fake.objects["pods"]["a-1-x"]["metadata"]["uid"]
+    made = {"creationTimestamp": clock.render(rig.now - timedelta(seconds=6))}
+    rig.fake.change("pods", "a-1-x", {"metadata": made})
+    rig.fake.put("events", event(uid, "FailedMount", 'secret "missing" not found'))
+    await rig.settle()
+
+    status = rig.status("a")
+    assert status["reason"] == "FailedMount"
+    assert status["message"] == 'FailedMount: secret "missing" not found'
