@@ -3,13 +3,17 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from corejob import lineage, names
+from corejob import lineage, names, texts
 from corejob.model import CoreJob
 from corejob.schema import template_name
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
+from corejob_kube.errors import (
+    AlreadyExistsError,
+    KubeError,
+    NotFoundError,
+)
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import manifest
 from corejob_operator.decide import (
@@ -22,10 +26,13 @@ from corejob_operator.decide import (
     Hold,
     Release,
 )
+from corejob_operator.refusals import blames_definition, is_answer, words
 from corejob_operator.settings import Settings
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
+
+_MOST_WORDS: Final = 1_000
 
 
 class BadTemplateError(Exception):
@@ -75,29 +82,38 @@ class Actions:
             log.warning("%s: its cookie is too large, left out: %s", job.name, ", ".join(left_out))
         try:
             body = manifest.build(job, template, trial, self._settings, cookie)
+        except manifest.ArgsError as error:
+            raise BadTemplateError(str(error)) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             # Any JSON may stand where the template's pod should.
             raise BadTemplateError(f"the template's pod is malformed: {error!r}") from error
-        name = body["metadata"]["name"]
         try:
             made = await self._kube.create(
-                JOBS, job.namespace, body, manager=names.MANAGER_OPERATOR
+                JOBS, job.namespace, body, manager=names.MANAGER_OPERATOR, strict=True
             )
-        except ConflictError:
-            made = await self._kube.get(JOBS, job.namespace, name)
-            owners = made["metadata"].get("ownerReferences") or ()
-            if any(_is_namesake(job, owner) for owner in owners):
-                text = "the Job of an earlier CoreJob of this name is not gone yet"
-                raise RefusedError(text) from None
-            if not any(owner["uid"] == job.uid for owner in owners):
-                raise BadTemplateError(f"another Job is named {name} already") from None
-        except InvalidError as error:
-            raise BadTemplateError(f"Kubernetes refuses the Job: {error.message}") from error
+        except AlreadyExistsError:
+            made = await self._own_job(job, body["metadata"]["name"])
         except KubeError as error:
-            if error.status == 403:
-                raise RefusedError(f"Kubernetes refuses the Job: {error.message}") from error
-            raise
+            raise _refusal(error) from error
         self._world.jobs.put(made)
+
+    async def _own_job(self, job: CoreJob, name: str) -> dict[str, Any]:
+        """The Job of that name, which is there already: made before a crash, or by somebody else.
+
+        Raises:
+            BadTemplateError: It is not the CoreJob's.
+            RefusedError: It is about to go.
+        """
+        made = await self._kube.get(JOBS, job.namespace, name)
+        owners = made["metadata"].get("ownerReferences") or ()
+        if any(_is_namesake(job, owner) for owner in owners):
+            raise RefusedError("the Job of an earlier CoreJob of this name is not gone yet")
+        if not any(owner["uid"] == job.uid for owner in owners):
+            raise BadTemplateError(f"another Job is named {name} already")
+        if "deletionTimestamp" in made["metadata"]:
+            # The trial is made anew under the same name: its dead Job must be gone first.
+            raise RefusedError("the Job of the run before is not gone yet")
+        return made
 
     async def _cookie(self, job: CoreJob) -> dict[str, Any]:
         """The cookie as it is now: our watch of templates may be behind that of CoreJobs."""
@@ -115,7 +131,7 @@ class Actions:
                 lineage.restart(job, child_id),
                 manager=names.MANAGER_OPERATOR,
             )
-        except ConflictError:
+        except AlreadyExistsError:
             return
         self._world.corejobs.put(made)
 
@@ -144,6 +160,15 @@ class Actions:
             self._world.corejobs.drop(answer)
         else:
             self._world.corejobs.put(answer)
+
+
+def _refusal(error: KubeError) -> Exception:
+    """What a refused Job means: a bad definition, a wait, or no answer about it at all."""
+    if blames_definition(error):
+        return BadTemplateError(f"Kubernetes refuses the Job: {words(error)}")
+    if is_answer(error):
+        return RefusedError(f"Kubernetes refuses the Job: {texts.cut(error.message, _MOST_WORDS)}")
+    return error
 
 
 def _is_namesake(job: CoreJob, owner: Mapping[str, Any]) -> bool:

@@ -35,6 +35,10 @@ _DISRUPTION: Final = {
 }
 
 
+class ArgsError(ValueError):
+    """The args can't be given to a pod; the message says why, and what to do."""
+
+
 def build(
     job: CoreJob,
     template: Mapping[str, Any],
@@ -55,7 +59,7 @@ def build(
         cookie: The key-value store of the qual_name.
 
     Raises:
-        ValueError: The args don't fit into a pod; the message says which and what to do.
+        ArgsError: The args don't fit into a pod; the message says which and what to do.
     """
     labels, annotations = _labels(job, trial), _annotations(job, template)
     return {
@@ -240,7 +244,7 @@ def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
     """The job as its pod is told, in so many bytes: the cookie makes room for the args.
 
     Raises:
-        ValueError: The args alone are too large.
+        ArgsError: The args alone are too large.
     """
     size = len(_json(told).encode())
     if size <= room:
@@ -248,7 +252,7 @@ def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
     cookie = len(_json(told["cookie"]).encode())
     bare = size - cookie
     if bare + len("{}") > room:
-        raise ValueError(
+        raise ArgsError(
             f"args: a pod can't be given so much: they have, with what belongs to them, {bare} "
             f"bytes, and there is room for {room}; put large data into a file or a database, and "
             "pass its name"
@@ -259,7 +263,7 @@ def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
 def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:
     whole = _json(args)
     if "\\u0000" in whole:
-        raise ValueError(
+        raise ArgsError(
             "args: an environment variable can't hold the character NUL (\\u0000); leave it out, "
             "or encode it"
         )

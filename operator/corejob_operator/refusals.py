@@ -7,12 +7,13 @@ away may. The bodies that the real API server gives are in tests/unit/operator/r
 import re
 from typing import Final
 
-from corejob_kube.errors import KubeError
+from corejob_kube.errors import GoneError, KubeError, NotFoundError, QuotaContendedError
 
 _WEBHOOK: Final = "admission webhook "
 """A webhook chooses its code, reason and causes freely, but not the beginning of its message."""
 _UNDECODABLE: Final = re.compile(r'\A\w+ in version "[^"]*" cannot be handled as a \w+: ')
 _INVALID: Final = re.compile(r'\A[\w.]+ "[^"]*" is invalid: ')
+_NO_ANSWER: Final = frozenset({401, 429, 502, 503, 504})
 _MOST_WORDS: Final = 1000
 
 
@@ -31,6 +32,18 @@ def blames_definition(error: KubeError) -> bool:
     if error.status != 422 or not isinstance(causes, list):
         return False
     return any(isinstance(cause, dict) and cause.get("field") for cause in causes)
+
+
+def is_answer(error: KubeError) -> bool:
+    """True if somebody has looked at the Job and said no; False if the answer is about else.
+
+    That is an API server that is away or overloaded, a namespace that is gone, a contended quota. A
+    webhook may answer with any code; one that is away is a 500 that names it.
+    """
+    if error.message.startswith(_WEBHOOK):
+        return True
+    elsewhere = isinstance(error, NotFoundError | QuotaContendedError | GoneError)
+    return not elsewhere and error.status not in _NO_ANSWER
 
 
 def words(error: KubeError) -> str:

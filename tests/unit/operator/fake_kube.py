@@ -38,6 +38,12 @@ class Refusal:
     message: str
     times: int
     after: Callable[[], None] | None = field(default=None)
+    body: Body | None = None
+
+    def answer(self) -> web.Response:
+        if self.body is not None:
+            return web.json_response(self.body, status=self.code)
+        return refuse(self.code, self.message)
 
 
 class FakeKube:
@@ -129,6 +135,11 @@ class FakeKube:
         """Refuse the next requests; with `after`, first let it happen (the answer is lost)."""
         self.refusals.append(Refusal(method, plural, code, message, times, after))
 
+    def answer(self, method: str, plural: str, body: Body, *, times: int = 1) -> None:
+        """Refuse the next requests with a Status that a real API server gave."""
+        code = body["code"]
+        self.refusals.append(Refusal(method, plural, code, "", times, body=body))
+
     def asked(self, method: str, plural: str) -> list[Request]:
         """Requests of this method and kind, in order."""
         return [one for one in self.requests if (one.method, one.plural) == (method, plural)]
@@ -150,7 +161,7 @@ class FakeKube:
         self.requests.append(Request(request.method, plural, name, sub, body))
         refusal = self._refusal(request.method, plural)
         if refusal is not None and refusal.after is None:
-            return refuse(refusal.code, refusal.message)
+            return refusal.answer()
         match request.method:
             case "GET" if name is None:
                 answer = self._list(plural, request)
@@ -160,7 +171,7 @@ class FakeKube:
                 answer = self._one(request.method, plural, str(name), sub, body)
         if refusal is not None and refusal.after is not None:
             refusal.after()
-            return refuse(refusal.code, refusal.message)
+            return refusal.answer()
         return answer
 
     def _refusal(self, method: str, plural: str) -> Refusal | None:

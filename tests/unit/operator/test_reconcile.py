@@ -353,18 +353,6 @@ async def test_what_an_earlier_one_of_the_same_name_left_is_not_its_own(rig: Rig
     assert rig.status("a")["reason"] == "Starting"
 
 
-async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(rig: Rig) -> None:
-    rig.fake.refuse("POST", "jobs", 422, "spec.template.spec.volumes[0].name: Required value")
-    rig.corejob("a", attempts=3)
-    await rig.settle()
-
-    status = rig.status("a")
-    assert (status["state"], status["reason"]) == ("error", "BadDefinition")
-    assert "volumes[0].name: Required value" in status["message"]
-    assert (status["attemptsLeft"], status["trial"]) == (3, 0)
-    assert rig.reconciler.admission.active() == 0
-
-
 @pytest.mark.parametrize("pod", ["text", {"spec": "text"}, {"spec": {"containers": ["x"]}}, [1]])
 async def test_a_template_that_is_no_pod_is_a_bad_definition(rig: Rig, pod: Any) -> None:
     rig.template("b.Job", template=pod)
@@ -372,24 +360,6 @@ async def test_a_template_that_is_no_pod_is_a_bad_definition(rig: Rig, pod: Any)
     await rig.settle()
 
     assert (rig.status("b")["state"], rig.status("b")["reason"]) == ("error", "BadDefinition")
-
-
-async def test_a_job_that_is_forbidden_waits_with_the_server_s_words(rig: Rig) -> None:
-    rig.fake.refuse("POST", "jobs", 403, "exceeded quota: pods=10", times=3)
-    rig.corejob("a")
-    await rig.settle()
-    status = rig.status("a")
-    assert (status["state"], status["reason"]) == ("pending", "Queued")
-    assert "exceeded quota: pods=10" in status["message"]
-    count = len(rig.fake.asked("PATCH", "corejobs"))
-
-    await rig.passes(2)
-    assert len(rig.fake.asked("PATCH", "corejobs")) == count
-    assert len(rig.fake.asked("POST", "jobs")) == 2
-    await rig.passes(4)
-    await rig.passes(8)
-    assert rig.jobs() == ["a-1"]
-    assert rig.status("a")["reason"] == "Starting"
 
 
 async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:

@@ -1,0 +1,139 @@
+"""Jobs that the API server refuses, pods that the kubelet refuses, and Jobs that are suspended.
+
+refusals.json holds what a real API server answered.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.corejob.builders import NOW, ended, started
+from tests.unit.operator.rig import Rig
+
+REFUSALS: Mapping[str, Any] = json.loads(
+    (Path(__file__).parent / "refusals.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("strict_unknown_field", 'unknown field "spec.template.spec.containers[0].resorces"'),
+        ("missing_image", "spec.template.spec.containers[0].image: Required value"),
+        ("bad_quantity", "quantities must match the regular expression"),
+    ],
+)
+async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(
+    rig: Rig, kind: str, words: str
+) -> None:
+    rig.fake.answer("POST", "jobs", REFUSALS[kind])
+    rig.corejob("a", attempts=3)
+    await rig.settle()
+
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("error", "BadDefinition")
+    assert words in status["message"]
+    assert (status["attemptsLeft"], status["trial"]) == (3, 0)
+    assert rig.reconciler.admission.active() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("quota", "exceeded quota: q"),
+        ("policy", "denied request: no jobs on Fridays"),
+        ("policy_too_large", "denied request: no jobs on Fridays"),
+        ("webhook_no_code", "denied the request without explanation"),
+        ("webhook_invalid", "denied the request: spec.template: unknown field"),
+        ("webhook_conflict", "denied the request: exists"),
+        ("webhook_internal", "denied the request: boom"),
+        ("webhook_away", "failed calling webhook"),
+        ("namespace_terminating", "it is being terminated"),
+    ],
+)
+async def test_a_job_that_is_refused_for_now_waits_with_the_server_s_words(
+    rig: Rig, kind: str, words: str
+) -> None:
+    rig.fake.answer("POST", "jobs", REFUSALS[kind], times=3)
+    rig.corejob("a")
+    await rig.settle()
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("pending", "Queued")
+    assert words in status["message"]
+    count = len(rig.fake.asked("PATCH", "corejobs"))
+
+    await rig.passes(2)
+    assert len(rig.fake.asked("PATCH", "corejobs")) == count
+    assert len(rig.fake.asked("POST", "jobs")) == 2
+    await rig.passes(4)
+    await rig.passes(8)
+    assert rig.jobs() == ["a-1"]
+    assert rig.status("a")["reason"] == "Starting"
+
+
+async def test_refusals_in_ever_other_words_are_not_asked_for_again_at_once(rig: Rig) -> None:
+    """Each message is a write, each write an event; the event must not bring the next try."""
+    for number in range(50):
+        body = {**REFUSALS["quota"], "message": f"exceeded quota: used {number}"}
+        rig.fake.answer("POST", "jobs", body)
+    rig.corejob("a")
+    await rig.settle()
+    for _ in range(60):
+        await rig.passes(1)
+
+    # At once, and after 2, 6, 14, 30 seconds; then once a minute.
+    assert len(rig.fake.asked("POST", "jobs")) == 5
+
+
+async def test_a_pod_that_the_kubelet_refuses_again_and_again(rig: Rig) -> None:
+    """It runs again after 0, 10, 20 … seconds, keeps that over a restart, and frees its place."""
+    rig.template()
+    rig.corejob("a", attempts=1, maxParallel=1)
+    await rig.settle()
+    rejected = {"phase": "Failed", "reason": "OutOfcpu", "message": "Pod was rejected: no cpu"}
+    made = []
+    for _ in range(150):
+        if rig.jobs():
+            made.append((rig.now - NOW).total_seconds())
+            rig.pod("a-1", {})
+            rig.fake.change("pods", "a-1-x", {"status": {**rejected, "containerStatuses": None}})
+            await rig.settle()
+            rig.begin()
+        await rig.passes(1)
+
+    assert made == [0, 1, 11, 31, 71]
+    status = rig.status("a")
+    assert (status["state"], status["reason"], status["trial"]) == ("pending", "PodRejected", 0)
+    assert status["message"].startswith("OutOfcpu: Pod was rejected: no cpu; it runs again")
+    assert rig.reconciler.admission.active() == 0
+
+
+async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
+    """The trial goes on in the same Job; no attempt is used, and no other Job is made."""
+    rig.template()
+    rig.corejob("a", attempts=1)
+    await rig.settle()
+    rig.pod("a-1", started())
+    await rig.settle()
+    rig.fake.change("jobs", "a-1", {"spec": {"suspend": True}})
+    rig.fake.change("pods", "a-1-x", {"metadata": {"deletionTimestamp": "2026-11-24T12:00:10Z"}})
+    await rig.settle()
+    assert rig.status("a")["state"] == "running"
+    rig.fake.remove("pods", "a-1-x")
+    await rig.settle()
+    status = rig.status("a")
+    assert (status["state"], status["reason"]) == ("pending", "Suspended")
+    assert (status["trial"], status["attemptsLeft"], rig.jobs()) == (1, 1, ["a-1"])
+
+    rig.begin()
+    rig.fake.change("jobs", "a-1", {"spec": {"suspend": False}})
+    await rig.settle()
+    assert rig.status("a")["reason"] == "Starting"
+    rig.pod("a-1", started())
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.status("a")["trial"]) == ("running", 1)
+    rig.pod("a-1", ended(0, reason="Completed"), "Succeeded")
+    await rig.settle()
+    assert (rig.status("a")["state"], rig.jobs()) == ("complete", ["a-1"])
