@@ -65,6 +65,37 @@ class Runtime(StrEnum):
     CONTAINER = "container"
 
 
+class SchedulePolicy(StrEnum):
+    """What to do at a time of the schedule while the same job is in the queue still."""
+
+    SKIP = "Skip"
+    REPLACE = "Replace"
+
+
+class TemplateCondition(StrEnum):
+    """Condition types of a CoreJobTemplate."""
+
+    VALID = "Valid"
+    SCHEDULED = "Scheduled"
+
+
+class TemplateReason(StrEnum):
+    """The closed list of reasons of a CoreJobTemplate's conditions."""
+
+    # Of Valid.
+    VALID = "Valid"
+    BAD_DEFINITION = "BadDefinition"
+    REFUSED = "Refused"
+    UNAVAILABLE = "Unavailable"
+    # Of Scheduled.
+    SCHEDULED = "Scheduled"
+    SKIPPED = "Skipped"
+    BAD_SCHEDULE = "BadSchedule"
+    ENQUEUE_FAILED = "EnqueueFailed"
+    # Of both.
+    INTERNAL_ERROR = "InternalError"
+
+
 class Condition(StrEnum):
     """Condition types of a CoreJob (`kubectl wait --for=condition=…`)."""
 

@@ -17,6 +17,7 @@ from corejob.names import (
     VERSION,
     Reason,
     Runtime,
+    SchedulePolicy,
 )
 from corejob.properties import MAX_WORKER_LENGTH, MOST_TRIALS, TABLE, Property, Rule
 from corejob.state import FINAL, STOPPED, WAITING, State
@@ -28,6 +29,7 @@ QUAL_NAME_PATTERN: Final = f"^{SEGMENT}(\\.{SEGMENT})+$"
 SCHEDULE_PATTERN: Final = (
     r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+(\s+\S+){4,5})$"
 )
+TIME_ZONE_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 ID_PATTERN: Final = "^[0-9a-f]{24}$"
 MAX_JOB_NAME: Final = 52
 """A Job's name is this and `-<trial>`, and a pod's label takes 63 characters."""
@@ -192,22 +194,22 @@ def _job_spec() -> Schema:
     }
 
 
-def _conditions() -> Schema:
+def _conditions(doc: str, *, kind: str, reason: str, message: str) -> Schema:
     return {
         "type": "array",
-        "description": "Complete, Failed (error or inactive) and Finished (any final state).",
+        "description": doc,
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
         "items": {
             "type": "object",
             "required": ["type", "status", "lastTransitionTime", "reason", "message"],
             "properties": {
-                "type": text("Complete, Failed or Finished."),
-                "status": text("True or False.", enum=["True", "False", "Unknown"]),
+                "type": text(kind),
+                "status": text("True, False or Unknown.", enum=["True", "False", "Unknown"]),
                 "observedGeneration": whole("The generation that it was computed from."),
                 "lastTransitionTime": time("When its status changed last."),
-                "reason": text("As status.reason."),
-                "message": text("As status.message."),
+                "reason": text(reason),
+                "message": text(message),
             },
         },
     }
@@ -315,7 +317,12 @@ def _job_status() -> Schema:
             ),
             "properties": anything("The template's properties when the job was first seen."),
             "observedGeneration": whole("The generation of the spec that this status is of."),
-            "conditions": _conditions(),
+            "conditions": _conditions(
+                "Complete, Failed (error or inactive) and Finished (any final state).",
+                kind="Complete, Failed or Finished.",
+                reason="As status.reason.",
+                message="As status.message.",
+            ),
             "progress": _progress(),
             "sources": {
                 "type": "array",
@@ -428,12 +435,31 @@ def _template_spec() -> Schema:
                 "items": {"type": "string", "maxLength": 253},
             },
             "schedule": text(
-                "When to enqueue it by itself: crontab in UTC, five fields, or six with the "
-                "seconds last, or a form such as @daily.",
+                "When to enqueue it by itself, without args: a crontab of five fields (minute, "
+                "hour, day of month, month, day of week), or six with the seconds LAST, or @yearly "
+                "@annually @monthly @weekly @daily @midnight @hourly. status.scheduleMeaning says "
+                "what it comes to.",
                 nullable=True,
                 pattern=SCHEDULE_PATTERN,
                 maxLength=253,
             ),
+            "timeZone": text(
+                "The time zone of the schedule, a name of the IANA database such as "
+                "Europe/Berlin. Default: UTC. A time that the clocks skip in spring runs once, "
+                "right after the gap; one that they repeat in autumn runs once, but a schedule "
+                "for every hour (* as hour) goes on through both.",
+                nullable=True,
+                pattern=TIME_ZONE_PATTERN,
+                maxLength=64,
+            ),
+            "schedulePolicy": text(
+                "What to do at a time of the schedule while the same job is in the queue still. "
+                "Skip: leave this time out. Replace: remove one that has stopped (error, killed, "
+                "inactive) and enqueue; one that waits or runs is left alone, and the time left "
+                "out. Default: Skip.",
+                enum=[str(policy) for policy in SchedulePolicy],
+            )
+            | {"default": str(SchedulePolicy.SKIP)},
             "runtime": text(
                 "What speaks in the container: core4 (the class is run by the core4 runtime) or "
                 "container (any image and command).",
@@ -457,7 +483,17 @@ def _template_spec() -> Schema:
                 "self.runtime != 'container' || has(self.template)",
                 "a container job needs a pod template with an image",
                 fieldPath=".template",
-            )
+            ),
+            rule(
+                "!has(self.schedule) || !self.schedule.contains('TZ=')",
+                "the time zone is not part of the schedule: put it into spec.timeZone",
+                fieldPath=".schedule",
+            ),
+            rule(
+                "!has(self.timeZone) || self.timeZone.lowerAscii() != 'local'",
+                "Local is no time zone: put a name such as Europe/Berlin",
+                fieldPath=".timeZone",
+            ),
         ],
     }
 
@@ -465,7 +501,8 @@ def _template_spec() -> Schema:
 def _template_status() -> Schema:
     return {
         "type": "object",
-        "description": "Last time of the schedule, and the cookie; written by the service only.",
+        "description": "Whether it can run, its schedule, and the cookie; written by the service "
+        "only.",
         "properties": {
             "cookie": {
                 "type": "object",
@@ -473,11 +510,28 @@ def _template_status() -> Schema:
                 "additionalProperties": {"type": "string"},
             },
             "schedule": text("The schedule that the times below are of."),
+            "timeZone": text("The time zone that the times below are of."),
+            "scheduleMeaning": text(
+                "What the schedule comes to: its next times, in its time zone."
+            ),
+            "nextScheduleTime": time("The next time of the schedule."),
             "lastScheduleTime": time(
                 "The last time of the schedule that was dealt with; at first sight, that moment."
             ),
-            "message": text("Why the schedule can't be used.") | {"nullable": True},
+            "lastSkipTime": time("The last time of the schedule that was left out."),
+            "message": text("Why the schedule does not enqueue.") | {"nullable": True},
             "lastJobId": text("Id of the job that was enqueued last.", pattern=ID_PATTERN),
+            "lastJobState": text(
+                "The state that this job has ended in.", enum=[str(state) for state in State]
+            ),
+            "conditions": _conditions(
+                "Valid (the pod template can be made into a Job) and Scheduled (the schedule "
+                "enqueues; only with one).",
+                kind="Valid or Scheduled.",
+                reason="Of Valid: Valid, BadDefinition, Refused, Unavailable. Of Scheduled: "
+                "Scheduled, Skipped, BadSchedule, EnqueueFailed, InternalError.",
+                message="The same for people: whose words, what to do.",
+            ),
         },
     }
 
@@ -554,7 +608,14 @@ def template_crd() -> Schema:
         _column("Schedule", ".spec.schedule"),
         _column("Runtime", ".spec.runtime"),
         _column("Last Schedule", ".status.lastScheduleTime", "date"),
+        _column("Next", ".status.nextScheduleTime"),
+        _column("Valid", ".status.conditions[?(@.type=='Valid')].status"),
+        _column("Scheduled", ".status.conditions[?(@.type=='Scheduled')].status"),
         _column("Age", ".metadata.creationTimestamp", "date"),
+        _column("Time Zone", ".spec.timeZone", wide=True),
+        _column("Last Job", ".status.lastJobId", wide=True),
+        _column("Message", ".status.message", wide=True),
+        _column("Problem", ".status.conditions[?(@.type=='Valid')].message", wide=True),
     ]
     return _definition(KIND_TEMPLATE, PLURAL_TEMPLATE, ["c4t"], schema, columns)
 
