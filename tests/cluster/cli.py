@@ -5,7 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster import binaries, deploy, diagnostics, image, image_archive, providers
+from tests.cluster import (
+    binaries,
+    cleaning,
+    deploy,
+    diagnostics,
+    image,
+    image_archive,
+    providers,
+    started,
+)
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import say, tell
 from tests.cluster.provider import Provider
@@ -38,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("up", help="start the cluster, or repair it")
-    commands.add_parser("down", help="stop it and take everything away")
+    commands.add_parser("down", help="stop what was started, and delete the clusters")
+    commands.add_parser("clean", help="the same, and delete the cache and Docker's images too")
     commands.add_parser("status", help="tell whether it runs (exit code 3: it does not)")
     load = commands.add_parser("load", help="load an image archive")
     load.add_argument("archive", type=Path, help="a docker archive")
@@ -60,17 +70,24 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "binary" and options.name in binaries.INSTALLED:
         tell(str(binaries.installed(options.name)))
         return 0
-    return _run_with(providers.choose(options.provider), options)
+    match options.command:
+        case "down":
+            _down(providers.running(options.provider))
+        case "clean":
+            _clean(providers.running(options.provider))
+        case "status":
+            return _status(providers.running(options.provider))
+        case _:
+            _run_with(providers.choose(options.provider), options)
+    return 0
 
 
-def _run_with(provider: Provider, options: argparse.Namespace) -> int:
+def _run_with(provider: Provider, options: argparse.Namespace) -> None:
     match options.command:
         case "up":
+            # Before it begins: what an interrupted `up` has left is to be found by `down`.
+            started.add(started.Started(provider.name, str(provider.kubeconfig)))
             provider.up()
-        case "down":
-            provider.down()
-        case "status":
-            return _status(provider)
         case "load":
             provider.load(options.archive.resolve(), image_archive.reference(options.archive))
         case "kubeconfig":
@@ -83,10 +100,60 @@ def _run_with(provider: Provider, options: argparse.Namespace) -> int:
             diagnostics.dump(provider, deploy.NAMESPACE)
         case "binary":
             tell(str(provider.binary(options.name)))
-    return 0
 
 
-def _status(provider: Provider) -> int:
+def _down(clusters: Sequence[Provider]) -> None:
+    """Stop them, the latest first.
+
+    Raises:
+        ClusterError: one can't be reached; all others are stopped.
+    """
+    lost = _stop(clusters)
+    if not clusters:
+        say("no cluster was started here")
+    if kept := cleaning.kept():
+        say(
+            f"kept, for the next start to be quick (`make clean-all` deletes it): {'; '.join(kept)}"
+        )
+    if lost:
+        advice = "Mend that and run `make down` again; `make clean-all` gives them up."
+        raise ClusterError("\n".join(["these were started here, and still are:", *lost, advice]))
+
+
+def _clean(clusters: Sequence[Provider]) -> None:
+    """Stop them, and delete all that was made here; what can't be reached is given up."""
+    for line in _stop(clusters):
+        say(f"given up, and left as it is:{line}")
+    cleaning.clean()
+
+
+def _stop(clusters: Sequence[Provider]) -> list[str]:
+    """Stop those that can be; returns what each other lacks."""
+    lost = []
+    for provider in reversed(clusters):
+        if (lacking := provider.unavailable()) is not None:
+            lost.append(f"  {provider.name}: {lacking}")
+            continue
+        provider.down()
+        started.remove(provider.name)
+    return lost
+
+
+def _status(clusters: Sequence[Provider]) -> int:
+    """Tell about each; 0 if the latest runs."""
+    if not clusters:
+        say("no cluster was started here; `make up` starts one")
+        return _NOT_RUNNING
+    code = _NOT_RUNNING
+    for provider in clusters:
+        code = _status_of(provider)
+    return code
+
+
+def _status_of(provider: Provider) -> int:
+    if (lacking := provider.unavailable()) is not None:
+        say(f"{provider.name} cluster: can't be asked: {lacking}")
+        return _NOT_RUNNING
     status = provider.status()
     say(f"{provider.name} cluster: {'running' if status.running else 'not running'}")
     for line in status.lines:

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import cache, diagnostics, portforward, processes
+from tests.cluster import cache, diagnostics, network, portforward, processes
 from tests.cluster.commands import run
 from tests.cluster.diagnostics import kubectl
 from tests.cluster.errors import ClusterError
@@ -39,18 +39,30 @@ def deploy(provider: Provider) -> None:
     Raises:
         ClusterError: it does not come up; the cluster's state has been printed.
     """
-    reference = provide_image(provider)
-    try:
-        install(provider, reference, node_port=provider.node_port)
-        if provider.node_port is None:
-            target, ports = f"service/{RELEASE}-api", f"{SERVICE_PORT}:{SERVICE_PORT}"
-            kubectl_path = provider.binary("kubectl")
-            portforward.start(kubectl_path, provider.kubeconfig, NAMESPACE, target, ports)
-        _await_answer()
-    except ClusterError:
-        diagnostics.dump(provider, NAMESPACE)
-        raise
+    # Another checkout may come at the same time, and Helm refuses the second.
+    with cache.locked("deploy"):
+        _require_port(provider)
+        reference = provide_image(provider)
+        try:
+            install(provider, reference, node_port=provider.node_port)
+            if provider.node_port is None:
+                target, ports = f"service/{RELEASE}-api", f"{SERVICE_PORT}:{SERVICE_PORT}"
+                kubectl_path = provider.binary("kubectl")
+                portforward.start(kubectl_path, provider.kubeconfig, NAMESPACE, target, ports)
+            _await_answer()
+        except ClusterError:
+            diagnostics.dump(provider, NAMESPACE)
+            raise
     tell(f"{URL}/core4/api/v1")
+
+
+def _require_port(provider: Provider) -> None:
+    """Check that the service's address is free, before the minutes that the rest may take."""
+    if provider.node_port is None:
+        portforward.require_free(SERVICE_PORT)
+    elif provider.node_port == SERVICE_PORT:
+        # On other clusters what listens is the cluster.
+        network.require_free((SERVICE_PORT,), "the service", forwarded=True)
 
 
 def provide_image(provider: Provider) -> str:

@@ -1,12 +1,16 @@
-"""Whether a Docker engine answers, and what it is like."""
+"""The Docker engine: whether it answers, what it is like, and which images we have given it."""
 
 import functools
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 
+from tests.cluster import cache
 from tests.cluster.commands import run
 from tests.cluster.errors import ClusterError
+
+_RECORD = "docker-images"
 
 
 @functools.cache
@@ -15,10 +19,13 @@ def unavailable() -> str | None:
     if shutil.which("docker") is None:
         return "no docker program"
     try:
-        answered = run(["docker", "info"], check=False, timeout=15).returncode == 0
-    except ClusterError:
-        answered = False
-    return None if answered else "no Docker engine answers (`docker info`)"
+        answer = run(["docker", "info"], check=False, timeout=15)
+    except ClusterError as error:
+        return f"no Docker engine answers: {error}"
+    if answer.returncode == 0:
+        return None
+    lines = [line for line in answer.stderr.splitlines() if line.strip()]
+    return f"no Docker engine answers (`docker info`{f': {lines[-1].strip()}' if lines else ''})"
 
 
 def user() -> str:
@@ -32,6 +39,30 @@ def user() -> str:
 def is_here() -> bool:
     """Whether it runs on this machine itself; Docker Desktop's runs on a virtual one."""
     return _told("{{.Name}}") == platform.node()
+
+
+def has_image(reference: str) -> bool:
+    """Whether the engine has the image."""
+    return run(["docker", "image", "inspect", reference], check=False).returncode == 0
+
+
+def note_image(reference: str) -> None:
+    """Remember an image that the engine has because of us, for `clean`."""
+    with cache.locked(_RECORD):
+        known = noted_images()
+        if reference not in known:
+            cache.write(cache.cache_dir() / _RECORD, "\n".join([*known, reference]))
+
+
+def noted_images() -> Sequence[str]:
+    """The images that the engine has because of us, the oldest first."""
+    path = cache.cache_dir() / _RECORD
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+
+def forget_images() -> None:
+    """Empty the record."""
+    (cache.cache_dir() / _RECORD).unlink(missing_ok=True)
 
 
 def _told(what: str) -> str:

@@ -52,12 +52,13 @@ class Docker:
         """Build and save."""
         argv = ["docker", "build", "--file", str(dockerfile), "--tag", image.reference]
         run_visibly(f"building {image.reference}", [*argv, *_given(arguments), str(context)])
+        docker.note_image(image.reference)
         run(["docker", "save", "--output", image.archive, image.reference], timeout=600)
 
     def provide(self, image: Image) -> None:
         """Load it, unless it is there."""
-        known = run(["docker", "image", "inspect", image.reference], check=False)
-        if known.returncode != 0:
+        if not docker.has_image(image.reference):
+            docker.note_image(image.reference)
             run(["docker", "load", "--input", image.archive], timeout=600)
 
 

@@ -22,16 +22,28 @@ class ExistingCluster:
     node_port: int | None = None
     image_pull_policy = "IfNotPresent"
 
+    def __init__(self, named: str = "") -> None:
+        """Take the file that the variable names.
+
+        Args:
+            named: the one to take where there is no variable: what `up` was given.
+        """
+        self._named = named
+
     @property
     def kubeconfig(self) -> Path:
         """The file that the user named."""
-        return Path(os.environ[VARIABLE]).expanduser().resolve()
+        return Path(os.environ.get(VARIABLE) or self._named).expanduser().resolve()
 
     def unavailable(self) -> str | None:
         """It needs the variable and the file."""
-        if not os.environ.get(VARIABLE):
+        if not (os.environ.get(VARIABLE) or self._named):
             return f"{VARIABLE} names no kubeconfig"
         return None if self.kubeconfig.is_file() else f"{self.kubeconfig} is no file"
+
+    def left(self) -> bool:
+        """Whether a port is forwarded to it."""
+        return portforward.is_recorded()
 
     def distant(self) -> str | None:
         """It may be that this machine is its only node."""
@@ -53,18 +65,22 @@ class ExistingCluster:
 
     def up(self) -> None:
         """Check that it answers."""
-        if not self._answers():
-            raise ClusterError(f"the cluster of {self.kubeconfig} does not answer")
+        answer = self._kubectl("get", "--raw", "/readyz")
+        if answer.returncode != 0:
+            raise ClusterError(
+                f"the cluster of {self.kubeconfig} does not answer: start it, or name another"
+                f" kubeconfig in {VARIABLE}.\n{answer.stderr.strip()}"
+            )
         say(f"using the cluster of {self.kubeconfig}")
 
     def down(self) -> None:
         """Only end what runs on this machine."""
         portforward.stop()
-        say(f"the cluster of {self.kubeconfig} is left as it is")
+        say(f"the cluster of {self.kubeconfig} is left as it is, with the service if that is in it")
 
     def status(self) -> Status:
         """Whether it answers."""
-        answers = self._answers()
+        answers = self._kubectl("get", "--raw", "/readyz").returncode == 0
         word = "answers" if answers else "does not answer"
         return Status(answers, [f"{self.kubeconfig} {word}"])
 
@@ -75,9 +91,8 @@ class ExistingCluster:
             " registry that the cluster pulls from, and name the image: CORE4_IMAGE=…"
         )
 
-    def _answers(self) -> bool:
-        return self._kubectl("get", "--raw", "/readyz").returncode == 0
-
     def _kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = [str(self.binary("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
+        # A cluster that is gone may swallow packets.
+        where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=20s"]
+        argv = [str(self.binary("kubectl")), *where, *arguments]
         return run(argv, check=False)

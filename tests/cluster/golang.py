@@ -107,8 +107,9 @@ class _Contained:
     @classmethod
     def started(cls) -> "_Contained":
         """Fetch the image, unless it is there, and ask it."""
-        if run(["docker", "image", "inspect", IMAGE], check=False).returncode != 0:
+        if not docker.has_image(IMAGE):
             run_visibly(f"fetching {IMAGE}, which has Go", ["docker", "pull", IMAGE])
+            docker.note_image(IMAGE)
         return cls(run(_contained(["env", "GOVERSION"], _MODULE)).stdout.strip())
 
     def build(self, task: str, arguments: Sequence[str], module: Path) -> None:

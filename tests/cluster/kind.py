@@ -1,18 +1,17 @@
 """A kind cluster, where a Docker engine answers."""
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
-from functools import cached_property
+import sys
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import binaries, cache, docker
-from tests.cluster.commands import run
+from tests.cluster import binaries, cache, docker, kind_failures, network, processes
+from tests.cluster.commands import run, run_visibly
 from tests.cluster.errors import ClusterError
+from tests.cluster.kindnode import Node
 from tests.cluster.layout import SERVICE_PORT
-from tests.cluster.output import say
+from tests.cluster.output import Heartbeat, say
 from tests.cluster.provider import Status
 
 CLUSTER = "core4"
@@ -20,7 +19,15 @@ CLUSTER = "core4"
 NODE_IMAGE = (
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 )
+# Another image for the node, such as one that was built here.
+IMAGE_VARIABLE = "CORE4_KIND_IMAGE"
 NODE_PORT = 30501
+
+_CREATOR = Path(__file__).with_name("kind_create.py")
+# A node that starts on a busy machine takes minutes until all of its pods run again.
+_READY_SECONDS = 300.0
+# So long a creation by another process may take until it comes to kubeadm.
+_UNFINISHED_SECONDS = 60.0
 
 
 def cluster_config() -> dict[str, Any]:
@@ -30,9 +37,12 @@ def cluster_config() -> dict[str, Any]:
         "hostPort": SERVICE_PORT,
         "listenAddress": "127.0.0.1",
     }
+    # Else the kubelet refuses machines that still have cgroup v1.
+    kubelet = {"kind": "KubeletConfiguration", "failCgroupV1": False}
     return {
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "kind": "Cluster",
+        "kubeadmConfigPatches": [json.dumps(kubelet)],
         "nodes": [{"role": "control-plane", "extraPortMappings": [mapping]}],
     }
 
@@ -44,10 +54,26 @@ class KindProvider:
     node_port: int | None = NODE_PORT
     image_pull_policy = "IfNotPresent"
 
+    def __init__(
+        self,
+        *,
+        ready_seconds: float = _READY_SECONDS,
+        unfinished_seconds: float = _UNFINISHED_SECONDS,
+    ) -> None:
+        """Choose how long `up` waits.
+
+        Args:
+            ready_seconds: for a cluster that answers.
+            unfinished_seconds: for somebody to go on with a cluster that is only half made.
+        """
+        self._node = Node(CLUSTER)
+        self._ready_seconds = ready_seconds
+        self._unfinished_seconds = unfinished_seconds
+
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, in the cache."""
-        return cache.folder("kind") / "kubeconfig"
+        return cache.cache_dir() / "kind" / "kubeconfig"
 
     def unavailable(self) -> str | None:
         """It needs an engine; a Docker client alone is not enough."""
@@ -56,6 +82,10 @@ class KindProvider:
     def distant(self) -> str | None:
         """Its node is a container, wherever the engine runs."""
         return None if docker.is_here() else "the Docker engine runs on another or virtual machine"
+
+    def left(self) -> bool:
+        """Whether the cache knows of a cluster."""
+        return self.kubeconfig.exists()
 
     def binary(self, name: str) -> Path:
         """A program, built here."""
@@ -67,70 +97,159 @@ class KindProvider:
         return None
 
     def up(self) -> None:
-        """Create the cluster; one that does not answer is created anew."""
-        with cache.locked("cluster"), _inside(cache.folder("kind")):
-            if self.kubeconfig.exists() and not self._answers():
-                self._cluster.delete()
-                self.kubeconfig.unlink(missing_ok=True)
-            config = cache.folder("kind") / "config.json"
-            cache.write(config, json.dumps(cluster_config()))
-            self._cluster.create(config)
-            if not self._answers():
-                raise ClusterError("the kind cluster does not answer; try `down`, then `up`")
+        """Start the cluster, and create it where there is none.
+
+        One that is stopped is started, one that is starting is waited for. Only one that does not
+        answer in the end is created anew, which is said.
+
+        Raises:
+            ClusterError: Docker or kind failed; the message has their words and what to do.
+        """
+        with cache.locked("cluster"):
+            fault = self._revive()
+            if fault is not None:
+                say(f"the kind cluster {CLUSTER} can't be used: {fault}")
+                say("it is deleted and created anew: its jobs and its journal are lost")
+                self._node.delete()
+            if self._node.state() is None:
+                self._create()
         say(f"the kind cluster runs: KUBECONFIG={self.kubeconfig}")
 
     def down(self) -> None:
-        """Delete the cluster."""
-        with cache.locked("cluster"), _inside(cache.folder("kind")):
-            self._cluster.delete()
+        """Delete the cluster; this needs the engine only."""
+        with cache.locked("cluster"):
+            self._node.delete()
             self.kubeconfig.unlink(missing_ok=True)
         say("the kind cluster is gone")
 
     def status(self) -> Status:
         """Whether it answers."""
-        answers = self.kubeconfig.exists() and self._answers()
-        return Status(answers, [f"kind cluster {CLUSTER}: {'ready' if answers else 'not running'}"])
+        state = self._node.state()
+        if state is None:
+            word = "there is none"
+        elif state != "running":
+            word = f"its node is {state}; `make up` starts it"
+        else:
+            word = self._fault() or "ready"
+        return Status(word == "ready", [f"kind cluster {CLUSTER}: {word}"])
 
     def load(self, archive: Path, image: str) -> None:
         """Load the archive into the node, unless the image is there."""
-        node = f"{CLUSTER}-control-plane"
-        there = run(["docker", "exec", node, "ctr", "-n", "k8s.io", "images", "ls", "-q"])
-        if image not in there.stdout.split():
+        # The workers of one test run come at the same time, and one load is enough.
+        with cache.locked("load"):
+            names = ("docker", "exec", self._node.name, "ctr", "-n", "k8s.io", "images", "ls", "-q")
+            if image in run(names).stdout.split():
+                return
             say(f"loading {image}")
             kind = binaries.installed("kind")
             run([kind, "load", "image-archive", archive, "--name", CLUSTER], timeout=600)
+            if image not in run(names).stdout.split():
+                raise ClusterError(f"{archive} holds no image named {image}")
 
-    @cached_property
-    def _cluster(self) -> Any:
-        try:
-            from pytest_kind import KindCluster  # type: ignore[import-untyped]
-        except ImportError as error:
-            raise ClusterError("pytest-kind is missing: run `make venv`") from error
-        return KindCluster(
-            CLUSTER,
-            kubeconfig=self.kubeconfig,
-            image=NODE_IMAGE,
-            kind_path=binaries.installed("kind"),
-            kubectl_path=self.binary("kubectl"),
+    def _revive(self) -> str | None:
+        """Bring a cluster that there is to answer; returns why it does not, None if it does.
+
+        None too if there is no cluster.
+        """
+        state = self._node.state()
+        if state is None:
+            return None
+        if state != "running":
+            say(f"starting the node of the kind cluster {CLUSTER}, which is {state}")
+            if state != "paused":
+                network.require_free(self._node.ports(), "the kind cluster's node")
+            self._node.start(state)
+        return self._awaited()
+
+    def _awaited(self) -> str | None:
+        """Wait until it answers, telling what is lacking; returns what is in the end."""
+        heartbeat = Heartbeat("waiting for the kind cluster")
+        fault = self._fault()
+
+        def ready() -> bool:
+            nonlocal fault
+            fault = self._fault()
+            if fault is not None:
+                heartbeat.beat(fault)
+            return fault is None
+
+        def hopeless() -> bool:
+            if self._node.state() not in ("running", "restarting"):
+                return True
+            late = heartbeat.elapsed > self._unfinished_seconds
+            return late and not self._node.is_finished()
+
+        if fault is not None:
+            processes.wait(ready, self._ready_seconds, hopeless)
+        return fault
+
+    def _fault(self) -> str | None:
+        """What keeps the cluster from being used; None: nothing."""
+        state = self._node.state()
+        if state != "running":
+            return f"its node is {state or 'gone'}"
+        if not self._answers() and not (self._export() and self._answers()):
+            finished = self._node.is_finished()
+            return "its API server does not answer" if finished else "its creation is not finished"
+        conditions = self._kubectl(
+            "get", "nodes", '--output=jsonpath={..conditions[?(@.type=="Ready")].status}'
         )
+        if conditions.split() != ["True"]:
+            return "its node is not ready"
+        if not self._kubectl("get", "storageclasses", "--output=name"):
+            return "it has no storage class"
+        return None
+
+    def _create(self) -> None:
+        """Create the cluster, and wait until pods can run.
+
+        Raises:
+            ClusterError: kind could not; the message has its words.
+        """
+        network.require_free((SERVICE_PORT,), "the kind cluster")
+        image = os.environ.get(IMAGE_VARIABLE) or NODE_IMAGE
+        had_image = docker.has_image(image)
+        config = cache.folder("kind") / "config.json"
+        cache.write(config, json.dumps(cluster_config()))
+        self.kubeconfig.unlink(missing_ok=True)
+        given = {
+            "cluster": CLUSTER,
+            "config": config,
+            "image": image,
+            "kind": binaries.installed("kind"),
+            "kubeconfig": self.kubeconfig,
+            "kubectl": self.binary("kubectl"),
+        }
+        argv = [sys.executable, str(_CREATOR), *(f"--{name}={it}" for name, it in given.items())]
+        try:
+            run_visibly("creating the kind cluster", argv, cwd=config.parent)
+        except ClusterError as error:
+            raise ClusterError(kind_failures.explained(str(error), image)) from error
+        finally:
+            if not had_image and docker.has_image(image):
+                docker.note_image(image)
+        if (fault := self._awaited()) is not None:
+            raise ClusterError(
+                f"the kind cluster was created, but {fault} after {self._ready_seconds:.0f} s."
+                f" `docker exec {self._node.name} journalctl --unit=kubelet` tells more; `make down"
+                " up` tries again."
+            )
+
+    def _export(self) -> bool:
+        """Write the kubeconfig of a cluster that there is; False if it has none yet."""
+        kind = binaries.installed("kind")
+        cache.folder("kind")
+        where = [f"--name={CLUSTER}", f"--kubeconfig={self.kubeconfig}"]
+        return run([kind, "export", "kubeconfig", *where], check=False).returncode == 0
 
     def _answers(self) -> bool:
-        argv = [
-            str(self.binary("kubectl")),
-            f"--kubeconfig={self.kubeconfig}",
-            "get",
-            "--raw",
-            "/readyz",
-        ]
-        return run(argv, check=False).returncode == 0
+        # kubectl would take an empty kubeconfig for one of localhost:8080.
+        if not self.kubeconfig.exists() or not self.kubeconfig.stat().st_size:
+            return False
+        return self._kubectl("get", "--raw", "/readyz").strip() == "ok"
 
-
-@contextlib.contextmanager
-def _inside(place: Path) -> Iterator[None]:
-    """pytest-kind makes a folder in the working directory, which is not to be the checkout."""
-    before = Path.cwd()
-    os.chdir(place)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+    def _kubectl(self, *arguments: str) -> str:
+        """The output; empty if it fails."""
+        where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s"]
+        found = run([self.binary("kubectl"), *where, *arguments], check=False)
+        return found.stdout if found.returncode == 0 else ""

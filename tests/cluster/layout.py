@@ -99,6 +99,11 @@ class Layout:
         """Folders for hostPath volumes."""
         return self.data / "volumes"
 
+    @property
+    def saved_volumes(self) -> Path:
+        """Where the volumes are while all else is cleared away."""
+        return self.data.with_name(f"{self.data.name}.volumes")
+
     def socket_fits(self) -> bool:
         """Whether the kernel accepts the socket's path, its ttrpc twin's included."""
         return len(f"{self.socket}.ttrpc") <= _LONGEST_SOCKET

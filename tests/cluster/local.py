@@ -72,6 +72,11 @@ class LocalCluster:
             return f"needs Linux, this is {platform.system()}"
         return None if os.geteuid() == 0 else "needs root (namespaces, mounts, iptables)"
 
+    def left(self) -> bool:
+        """Whether there are data, or processes on them."""
+        data = self._layout.data
+        return data.exists() or bool(remains.find_processes(data))
+
     def distant(self) -> str | None:
         """None: its node is this machine."""
         return None
@@ -85,7 +90,11 @@ class LocalCluster:
         return self._layout.volumes / namespace
 
     def up(self) -> None:
-        """Start what does not run; the data of a cluster of which nothing runs is discarded."""
+        """Start what does not run.
+
+        A cluster of which nothing runs any more starts from nothing but its journal: the machine
+        may have been stopped, and etcd does not sync.
+        """
         layout = self._layout
         if not layout.socket_fits():
             raise ClusterError(
@@ -96,7 +105,7 @@ class LocalCluster:
         programs, pause = binaries.hyperkube(), binaries.pause()
         with cache.locked(_LOCK):
             if not self._alive():
-                self._clean()
+                self._clear_for_restart()
             if foreign := remains.foreign_kubernetes(layout.data):
                 raise ClusterError(
                     f"this machine is a Kubernetes node already: {foreign}. Name its kubeconfig in"
@@ -122,6 +131,7 @@ class LocalCluster:
         """Stop everything and delete it; works whatever is left of the cluster."""
         with cache.locked(_LOCK):
             self._clean()
+            remains.delete(self._layout.saved_volumes)
         engines.Buildah.tidy()
         say("the local cluster is gone")
 
@@ -221,6 +231,23 @@ class LocalCluster:
 
     def _log(self, name: str) -> Path:
         return self._layout.log / f"{name}.log"
+
+    def _clear_for_restart(self) -> None:
+        """Clear away a cluster that was not stopped by `down`, except for its volumes."""
+        layout = self._layout
+        # An earlier `up` may have been interrupted after it had put them aside.
+        used = layout.volumes.is_dir() and any(layout.volumes.iterdir())
+        if used and not layout.saved_volumes.exists():
+            say(
+                "the local cluster has ended without `make down`: its jobs are lost, its journal is"
+                " kept"
+            )
+            layout.volumes.rename(layout.saved_volumes)
+        self._clean()
+        if layout.saved_volumes.exists():
+            layout.make()
+            layout.volumes.rmdir()
+            layout.saved_volumes.rename(layout.volumes)
 
     def _clean(self) -> None:
         """Stop what runs, and undo what it did to the machine."""

@@ -5,9 +5,10 @@ import json
 import re
 import shutil
 import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.cluster import cache
+from tests.cluster import cache, processes
 from tests.cluster.commands import environment, run
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import BRIDGE, CNI_NETWORK, Layout
@@ -56,6 +57,66 @@ def ports_in_use(ports: tuple[int, ...]) -> list[int]:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 used.append(port)
     return used
+
+
+def require_free(ports: Sequence[int], user: str, *, forwarded: bool = False) -> None:
+    """Check that nobody listens on ports of this machine, and no node port takes their connections.
+
+    Args:
+        ports: port numbers.
+        user: what needs them.
+        forwarded: they may be node ports: a rule of iptables, without a process that listens.
+
+    Raises:
+        ClusterError: some are in use; the message names them, and who listens where that is seen.
+    """
+    taken = [port for port in ports if not _can_bind(port)]
+    if not forwarded:
+        taken += ports_in_use(tuple(port for port in ports if port not in taken))
+    if not taken:
+        return
+    shown = ", ".join(f"{port}{_by_whom(port)}" for port in taken)
+    raise ClusterError(
+        f"{user} needs ports of this machine that are in use: {shown}. End what listens there,"
+        " then try again."
+    )
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        # Connections of an earlier listener that are still closing don't matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def _by_whom(port: int) -> str:
+    """What listens on a port, in brackets; empty where that can't be seen."""
+    if _can_bind(port):
+        return " (a rule of iptables, such as another cluster's node port)"
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for pid, argv in processes.all_processes() if sockets else ():
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                if str(descriptor.readlink()) in sockets:
+                    return f" ({Path(argv[0]).name}, process {pid})"
+    return ""
+
+
+def _listening(port: int) -> Iterator[str]:
+    """The inodes of the sockets that listen on a port."""
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                # 0A: the state LISTEN.
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
 
 
 def save_sysctls(layout: Layout) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cluster import network, processes
-from tests.cluster.cache import folder
+from tests.cluster.cache import cache_dir, folder
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import tail
 
@@ -13,16 +13,15 @@ _NAME = "port-forward"
 def start(kubectl: Path, kubeconfig: Path, namespace: str, target: str, ports: str) -> None:
     """Forward, unless the very same is forwarded already."""
     place = folder("forward")
-    state = processes.StateFile(place / "state.json")
+    state = _state()
     arguments = [f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", "port-forward"]
     argv = [str(kubectl), *arguments, target, ports]
     recorded = state.read().get(_NAME)
     if recorded and recorded.alive() and recorded.argv == tuple(argv):
         return
-    stop()
     port = int(ports.partition(":")[0])
-    if network.ports_in_use((port,)):
-        raise ClusterError(f"port {port} of this machine is in use")
+    stop()
+    network.require_free((port,), "the forwarding to the service")
     log = place / "log"
     item = processes.spawn(_NAME, argv, log)
     state.add(item)
@@ -33,11 +32,27 @@ def start(kubectl: Path, kubeconfig: Path, namespace: str, target: str, ports: s
         raise ClusterError(f"kubectl port-forward does not answer:\n{tail(log)}")
 
 
+def require_free(port: int) -> None:
+    """Check that the port is free, or forwarded by us already."""
+    recorded = _state().read().get(_NAME)
+    if not (recorded and recorded.alive()):
+        network.require_free((port,), "the forwarding to the service")
+
+
+def is_recorded() -> bool:
+    """Whether a forwarding was started and not stopped."""
+    return _NAME in _state().read()
+
+
 def stop() -> None:
     """End it, if it runs."""
-    state = processes.StateFile(folder("forward") / "state.json")
+    state = _state()
     recorded = state.read().get(_NAME)
     if recorded:
         if recorded.alive():
             processes.stop([recorded.pid])
         state.remove(_NAME)
+
+
+def _state() -> processes.StateFile:
+    return processes.StateFile(cache_dir() / "forward" / "state.json")

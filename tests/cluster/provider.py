@@ -35,6 +35,9 @@ class Provider(Protocol):
     def unavailable(self) -> str | None:
         """What this provider lacks on this machine; None if it can be used."""
 
+    def left(self) -> bool:
+        """Whether this machine has anything of it, whether it can be used now or not."""
+
     def distant(self) -> str | None:
         """Why the pods' processes are not among this machine's; None if they are."""
 

@@ -1,18 +1,23 @@
 """What the chart is told about a cluster, and the command line around it."""
 
+import shutil
+import socket
 from dataclasses import dataclass
 
 import pytest
-from tests.cluster import cli, packages
+from tests.cluster import cli, deploy, existing, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
+from tests.cluster.layout import Layout
+from tests.cluster.local import LocalCluster
 from tests.unit.journal import postgres
 
 
 @dataclass
 class FakeProvider:
     image_pull_policy: str = "IfNotPresent"
+    node_port: int | None = None
 
 
 def test_a_local_cluster_gets_a_node_port_and_a_volume():
@@ -36,6 +41,65 @@ def test_a_named_cluster_gets_neither():
     assert values["image"]["repository"] == "host:5000/core4"
     assert values["service"] == {"type": "ClusterIP"}
     assert "persistence" not in values
+
+
+@pytest.fixture
+def taken_port(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(deploy, "SERVICE_PORT", port)
+        yield port
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_taken_address_of_the_service_is_named_before_anything_is_built(
+    monkeypatch, tmp_path, taken_port, own
+):
+    monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
+    provider = FakeProvider(node_port=taken_port if own else None)
+    with pytest.raises(ClusterError, match=f"in use: {taken_port}"):
+        deploy.deploy(provider)
+
+
+def test_a_named_cluster_that_is_gone_is_an_error_with_its_words(monkeypatch, tmp_path):
+    config = tmp_path / "config"
+    config.touch()
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\necho 'connection refused' >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setattr(existing.binaries, "kubectl", lambda: kubectl)
+    with pytest.raises(ClusterError, match=r"(?s)does not answer: start it.*connection refused"):
+        existing.ExistingCluster(str(config)).up()
+
+
+def test_the_journal_of_a_local_cluster_that_was_not_stopped_is_kept(monkeypatch, tmp_path, capsys):
+    layout = Layout(tmp_path / "cluster")
+    layout.make()
+    journal = layout.volumes / "core4" / "journal.db"
+    journal.parent.mkdir()
+    journal.write_text("lines")
+    (layout.data / "etcd").mkdir()
+    monkeypatch.setattr(LocalCluster, "_clean", lambda self: shutil.rmtree(self._layout.data))
+    cluster = LocalCluster(layout)
+    cluster._clear_for_restart()
+    assert journal.read_text() == "lines"
+    assert not (layout.data / "etcd").exists()
+    assert "its jobs are lost, its journal is kept" in capsys.readouterr().err
+    # As an `up` leaves it that is interrupted between the two.
+    layout.volumes.rename(layout.saved_volumes)
+    shutil.rmtree(layout.data)
+    layout.make()
+    cluster._clear_for_restart()
+    assert journal.read_text() == "lines"
+
+
+def test_nothing_is_said_of_the_journal_of_a_cluster_that_had_none(monkeypatch, tmp_path, capsys):
+    layout = Layout(tmp_path / "cluster")
+    layout.make()
+    monkeypatch.setattr(LocalCluster, "_clean", lambda self: shutil.rmtree(self._layout.data))
+    LocalCluster(layout)._clear_for_restart()
+    assert capsys.readouterr().err == ""
+    assert not layout.data.exists()
 
 
 def test_an_error_is_one_message(capsys):

@@ -1,0 +1,95 @@
+"""What stays after `down`, so that the next start is quick; and how that goes away too."""
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import docker, engines, remains
+from tests.cluster.cache import cache_dir, locked
+from tests.cluster.commands import run
+from tests.cluster.errors import ClusterError
+from tests.cluster.output import say
+
+# kind makes it, and never takes it away.
+_NETWORK = "kind"
+# All that is ever made in the cache, which may be a folder with other things in it.
+_PARTS = (
+    "bin",
+    "containers",
+    "docker-images",
+    "forward",
+    "go",
+    "helm",
+    "images",
+    "kind",
+    "locks",
+    "started.json",
+    "values",
+    "wheels",
+)
+
+
+def kept() -> Sequence[str]:
+    """What is still there after `down`, each in a few words."""
+    found = [str(cache_dir())] if _parts() else []
+    if images := docker.noted_images():
+        found.append(f"{len(images)} images in Docker and its network `{_NETWORK}`")
+    return found
+
+
+def clean() -> None:
+    """Delete the cache, and what Docker has because of us.
+
+    Raises:
+        ClusterError: something is still mounted in the cache.
+    """
+    engines.Buildah.tidy()
+    _clean_docker()
+    if mounts := remains.mounts_below(cache_dir()):
+        raise ClusterError(f"still mounted, so the cache is left: {', '.join(map(str, mounts))}")
+    for path in _parts():
+        if path.is_dir() and not path.is_symlink():
+            _delete(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        cache_dir().rmdir()
+    say(f"{cache_dir()} is deleted")
+    say(
+        "left, because others use it too: installed packages (containerd, runc, buildah, …),"
+        " Docker's build cache (`docker builder prune`), Go's (`go clean -cache -modcache`)"
+    )
+
+
+def _clean_docker() -> None:
+    if docker.unavailable() is not None:
+        if docker.noted_images():
+            say("no Docker engine answers: its images stay")
+        return
+    for image in docker.noted_images():
+        if docker.has_image(image):
+            removed = run(["docker", "image", "rm", "--force", image], check=False, timeout=300)
+            if removed.returncode != 0:
+                say(f"Docker keeps {image}: {removed.stderr.strip()}")
+    # Refused while other clusters use it, which is as it should be.
+    with locked("docker-images"):
+        if docker.noted_images() or (cache_dir() / "kind").exists():
+            run(["docker", "network", "rm", _NETWORK], check=False)
+        docker.forget_images()
+
+
+def _parts() -> Sequence[Path]:
+    trash = cache_dir().glob("cluster.*") if cache_dir().is_dir() else ()
+    return [*(path for name in _PARTS if (path := cache_dir() / name).exists()), *trash]
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder; Go makes those of its modules read-only."""
+    for place, _, _ in os.walk(folder):
+        Path(place).chmod(Path(place).stat().st_mode | stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise ClusterError(f"{folder} can't be deleted: whose is it?")

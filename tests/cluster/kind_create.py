@@ -1,0 +1,45 @@
+"""Create a kind cluster through pytest-kind: a process of its own.
+
+pytest-kind makes a folder in the working directory and lets kind write to the terminal. Here the
+one is the cache, and the other is read by the process that waits for this one.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Create it, unless there is one of that name; the exit code is kind's."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("kubeconfig", "kind", "kubectl", "config"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("cluster", "image"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args(argv)
+    try:
+        from pytest_kind import KindCluster  # type: ignore[import-untyped]
+    except ImportError:
+        sys.stderr.write("pytest-kind is missing: run `make venv`\n")
+        return 1
+    cluster = KindCluster(
+        options.cluster,
+        kubeconfig=options.kubeconfig,
+        image=options.image,
+        kind_path=options.kind,
+        kubectl_path=options.kubectl,
+    )
+    try:
+        cluster.create(options.config)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode) or 1
+    except (LookupError, TypeError, ValueError) as error:
+        # Of the kubeconfig, which the process that waits for this one reads again.
+        sys.stderr.write(f"pytest-kind can't read the kubeconfig: {error!r}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The clusters that `up` has started and `down` has not taken away yet, kept in the cache.
+
+Without this record a stopped Docker engine would make `status` and `down` speak of another cluster.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.cluster import cache
+
+_NAME = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A cluster that was started.
+
+    Attributes:
+        provider: the provider's name.
+        kubeconfig: the path of its kubeconfig.
+    """
+
+    provider: str
+    kubeconfig: str
+
+
+def read() -> Sequence[Started]:
+    """The record, the latest last; empty when there is none or it can't be read."""
+    try:
+        return [Started(**row) for row in json.loads(_path().read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def add(cluster: Started) -> None:
+    """Record a cluster as the latest."""
+    with cache.locked(_NAME):
+        _write([*(item for item in read() if item.provider != cluster.provider), cluster])
+
+
+def remove(provider: str) -> None:
+    """Forget the cluster of a provider."""
+    with cache.locked(_NAME):
+        _write([item for item in read() if item.provider != provider])
+
+
+def _write(clusters: Sequence[Started]) -> None:
+    cache.write(_path(), json.dumps([asdict(item) for item in clusters], indent=1))
+
+
+def _path() -> Path:
+    return cache.cache_dir() / "started.json"
