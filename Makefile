@@ -14,9 +14,15 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CLUSTER := $(BIN)/python -m tests.cluster
 # Stopping needs the standard library only, so it works when making the environment has failed.
 STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.cluster
-# More arguments for pytest: make test ARGS="-k name -x". All its runs get them; not -m, by which
-# those tests are told apart that must be alone.
+# More arguments for pytest: make test ARGS="-k name -x", or files, folders and node ids. All its runs
+# get them; not -m, by which those tests are told apart that must be alone.
 ARGS ?=
+# Without a file among the arguments pytest collects `testpaths`; with some, those of the suite are left.
+suite = --override-ini=testpaths=$(1) --suite=$(1)
+# The suites that files named in ARGS belong to; both where none is named.
+NAMED := $(filter tests tests/% ./tests ./tests/%,$(ARGS))
+IN_UNIT := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/unit% ./tests/unit%,$(NAMED)),all)
+IN_E2E := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/e2e% ./tests/e2e%,$(NAMED)),all)
 # Exit code 5 is that no test was selected. A run that was given ARGS may have none of what they name.
 OR_NONE = || { code=$$?; [ $$code = 5 ] || exit $$code; echo "==> none of these here"; }
 # Of the unit tests' time two fifths are waiting for intervals: more workers than processors.
@@ -62,12 +68,22 @@ image: venv ## build the container image
 up: cluster ## the service at http://localhost:5001/core4/api/v1, in a cluster
 	@$(CLUSTER) deploy
 
+# Only its version: stopping needs no virtual environment.
+.PHONY: stopper-check
+stopper-check:
+	@[ -x $(BIN)/python ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+
 .PHONY: down
-down: ## stop the cluster and take away all that it made
+down: stopper-check ## stop what was started and delete the cluster; what makes the next start quick stays
 	@$(STOPPER) down
 
+.PHONY: clean-all
+clean-all: stopper-check ## the same, and delete the cache, Docker's images of ours and what clean deletes
+	@$(STOPPER) clean
+	@$(MAKE) --no-print-directory clean
+
 .PHONY: status
-status: ## what runs
+status: stopper-check ## what runs
 	@$(STOPPER) status || true
 
 .PHONY: demo
@@ -77,19 +93,28 @@ demo: up ## start the service and show what it does
 .PHONY: test-unit
 test-unit: venv ## the tests that need no cluster
 	@echo "==> unit tests"
-	@$(BIN)/pytest tests/unit --numprocesses=$(UNIT_WORKERS) --dist=worksteal $(ARGS) $(if $(strip $(ARGS)),$(OR_NONE))
+	@$(BIN)/pytest $(call suite,tests/unit) --numprocesses=$(UNIT_WORKERS) --dist=worksteal $(ARGS) $(if $(strip $(ARGS)),$(OR_NONE))
 
 .PHONY: test-e2e
 test-e2e: cluster ## the tests that need the cluster; starts it
 	@echo "==> cluster tests"
-	@$(BIN)/pytest tests/e2e --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone" $(if $(strip $(ARGS)),$(OR_NONE))
+	@$(BIN)/pytest $(call suite,tests/e2e) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone" $(if $(strip $(ARGS)),$(OR_NONE))
 	@echo "==> cluster tests that must have the cluster to themselves"
-	@$(BIN)/pytest tests/e2e $(ARGS) -m alone $(OR_NONE)
+	@$(BIN)/pytest $(call suite,tests/e2e) $(ARGS) -m alone $(OR_NONE)
 
-# One after the other also with make --jobs.
+# One after the other also with make --jobs. Files of one suite leave the other out.
 .PHONY: test
-test: test-unit ## all tests; starts the cluster
-	@$(MAKE) --no-print-directory test-e2e
+test: venv ## all tests; starts the cluster
+	@$(if $(IN_UNIT),$(MAKE) --no-print-directory test-unit,:)
+	@$(if $(IN_E2E),$(MAKE) --no-print-directory test-e2e,:)
+
+# SEEDS: how many. FIRST: the first seed, to repeat one: make chaos SEEDS=1 FIRST=17
+SEEDS ?= 5
+FIRST ?= 1
+.PHONY: chaos
+chaos: cluster ## kill, restart and crash at random, with many seeds (SEEDS=5)
+	@echo "==> chaos with $(SEEDS) seeds from $(FIRST); one of them again: make chaos SEEDS=1 FIRST=<seed>"
+	@$(BIN)/pytest tests/e2e/test_chaos.py --verbose --chaos-seeds=$(FIRST):$(SEEDS) $(ARGS)
 
 .PHONY: bench
 bench: up ## measure throughput and latencies

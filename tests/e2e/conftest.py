@@ -47,6 +47,10 @@ _CLEANERS = 2
 _dumped = pytest.StashKey[set[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos-seeds", metavar="FIRST:COUNT", help="seeds of test_chaos")
+
+
 # Last, so that what -k and -m have left out already is not counted.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

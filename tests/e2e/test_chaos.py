@@ -1,8 +1,9 @@
 """Kill, restart, remove and enqueue at random moments, while the operator dies again and again.
 
-What happens is drawn with a fixed seed; what it meets depends on the machine's speed. So nothing is
-said about which state a job ends in, but that all agree on it and that it came about by the moves
-that there are. The operator's process is killed without a last word, and its pod deleted by force.
+What happens is drawn with a fixed seed, which is in the test's name, or with those that `make
+chaos` names. What it meets depends on the machine's speed, so nothing is said about which state a
+job ends in, but that all agree on it and that it came about by the moves that there are. The
+operator's process is killed without a last word, and its pod deleted by force.
 """
 
 import random
@@ -15,9 +16,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.cluster.provider import Provider
+from tests.e2e.values import VALUES
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import BURST, FAILING, SLEEPY
-from tests.support.release import Release
+from tests.support.release import Later, Release, released
 from tests.support.rest import FINAL, Rest
 from tests.support.waiting import until
 from tests.support.watch import Watch, watched
@@ -27,7 +30,8 @@ from corejob.state import WAITING, State, may_move
 
 pytestmark = [pytest.mark.cluster, pytest.mark.host]
 
-SEED = 4
+# Of the first seed and of how many; `make chaos` names others.
+SEEDS = "4:1"
 JOBS = 30
 CRASHES = 10
 OPERATIONS = 200
@@ -43,9 +47,23 @@ PARALLEL = {"max_parallel": 3}
 ANSWERS = {"kill": {200, 404}, "remove": {200, 404}, "restart": {200, 404, 409}}
 
 
-@pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        first, _, count = (metafunc.config.getoption("--chaos-seeds", None) or SEEDS).partition(":")
+        seeds = range(int(first), int(first) + int(count or 1))
+        metafunc.parametrize("seed", seeds, ids=lambda seed: f"seed={seed}")
+
+
+@pytest.fixture
+def empty_release(provider: Provider, image: str, later: Later) -> Iterator[Release]:
+    """A release for one seed: what another has left must not meet it."""
+    with released(provider, image, VALUES, later=later) as installed:
+        yield installed
+
+
+@pytest.fixture
+def service(empty_release: Release) -> Iterator[Rest]:
+    with empty_release.rest() as client:
         yield client
 
 
@@ -197,9 +215,9 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
     return Lives(dict(states), carried, dict(starts))
 
 
-def test_chaos(own_release: Release, service: Rest):
-    kubectl = own_release.kubectl
-    chaos = Chaos(service, random.Random(SEED))
+def test_chaos(empty_release: Release, service: Rest, seed: int):
+    kubectl = empty_release.kubectl
+    chaos = Chaos(service, random.Random(seed))
     fields = (".metadata.name", ".status.state", ".spec.carriedTrials", ".status.carriedTrials")
     job_fields = (".metadata.name", ".metadata.uid", ".metadata.creationTimestamp")
     with (
@@ -214,7 +232,7 @@ def test_chaos(own_release: Release, service: Rest):
             what="the watch has begun",
         )
         until(job_watch.rows, what="the watch of Jobs has begun")
-        delays = storm(own_release, chaos, job_watch)
+        delays = storm(empty_release, chaos, job_watch)
         until(
             service.queue,
             lambda rows: all(row["state"] in FINAL for row in rows),
@@ -222,7 +240,7 @@ def test_chaos(own_release: Release, service: Rest):
             seconds=300,
             every=1,
         )
-        documents = settled(own_release, service, chaos)
+        documents = settled(empty_release, service, chaos)
         seen = until(
             lambda: lives(corejob_watch, job_watch),
             lambda seen: all(
@@ -242,7 +260,7 @@ def test_chaos(own_release: Release, service: Rest):
     assert set(seen.states) == {*chaos.ids, *chaos.probes}
     check_moves(documents, seen)
     check_starts(service, documents, seen)
-    check_journal(own_release, service, documents)
+    check_journal(empty_release, service, documents)
 
 
 def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, Any]]:

@@ -48,8 +48,11 @@ def sleeping(rest: Rest, **args: Any) -> str:
     return job_id
 
 
-def verdict(rest: Rest, kubectl: Kubectl, job_id: str, reason: str) -> dict[str, Any]:
-    """The document of a job that stands still, checked against kubectl and the Event."""
+def verdict(rest: Rest, kubectl: Kubectl, job_id: str, *reasons: str) -> dict[str, Any]:
+    """The document of a job that stands still, checked against kubectl and the Event.
+
+    It has the reason; or one of them, where that is not for us to say.
+    """
 
     def look() -> tuple[dict[str, Any], dict[str, Any]]:
         document = rest.detail(job_id)
@@ -58,11 +61,11 @@ def verdict(rest: Rest, kubectl: Kubectl, job_id: str, reason: str) -> dict[str,
     # Of one that can't start the message may change between two looks: the kubelet tries again.
     document, _ = until(
         look,
-        lambda seen: seen[0]["reason"] == reason and not seen[1],
-        what=f"REST and kubectl say {reason} of {job_id}",
+        lambda seen: seen[0]["reason"] in reasons and not seen[1],
+        what=f"REST and kubectl say {' or '.join(reasons)} of {job_id}",
         seconds=120,
     )
-    event = corejobs.wait_event(kubectl, job_id, reason, document["state"])
+    event = corejobs.wait_event(kubectl, job_id, document["reason"], document["state"])
     assert event["type"] == "Warning"
     return document
 
@@ -213,6 +216,17 @@ def test_the_job_is_deleted_by_hand(rest: Rest, kubectl: Kubectl):
 # --- memory, time, code ------------------------------------------------------------------------
 
 
+def of_memory(document: dict[str, Any], limit: str) -> bool:
+    """True if the job's error names memory as its cause.
+
+    A container runtime under load may miss the kernel's event. Then there is only exit code 137,
+    and the error says that memory may be the cause, and how much the container was allowed.
+    """
+    said = document["last_error"]["exception"]
+    alone = all(word in said for word in ("137", "memory", limit))
+    return said.startswith("OOMKilled: the container used more memory") or alone
+
+
 def test_out_of_memory(rest: Rest, kubectl: Kubectl):
     limits = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
     name = provide(
@@ -221,12 +235,12 @@ def test_out_of_memory(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(name, mb=512, attempts=2, error_time=600)
     document = verdict(rest, kubectl, job_id, "RetryLater")
     assert (document["state"], document["attempts_left"]) == ("failed", 1)
-    assert document["last_error"]["exception"].startswith("OOMKilled")
+    assert of_memory(document, "64Mi"), document
     assert document["killed_at"] is None
     rest.restart(job_id)
     rest.wait_state(job_id, "error")
-    document = verdict(rest, kubectl, job_id, "OOMKilled")
-    assert document["message"].startswith("OOMKilled: the container used more memory")
+    document = verdict(rest, kubectl, job_id, "OOMKilled", "CodeError")
+    assert of_memory(document, "64Mi"), document
     assert document["last_error"]["exception"] == document["message"]
     assert (document["trial"], document["attempts_left"]) == (2, 0)
     messages = rest.messages(job_id)

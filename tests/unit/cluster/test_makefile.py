@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,19 @@ words = sys.argv[1:]
 with open(os.environ["RECORD"], "a") as file:
     file.write(json.dumps(words) + "\\n")
 sys.exit(json.loads(os.environ["CODES"]).get(words[-1] if "-m" in words else "unit", 0))
+"""
+
+
+# Runs `-c` and `-m` as python does, with the standard library and this checkout only.
+PLAIN = """\
+import runpy, sys
+kind, what = sys.argv[1:3]
+sys.argv[:3] = [what]
+if kind == "-c":
+    exec(what)
+else:
+    sys.path.insert(0, "")
+    runpy.run_module(what, run_name="__main__", alter_sys=True)
 """
 
 
@@ -32,25 +46,37 @@ class Make:
         for name in (".locked", ".ready"):
             (self.venv / name).touch()
 
-    def __call__(self, target, *, codes=None, args=""):
+    def __call__(self, target, *, codes=None, args="", **variables):
         """The exit code, and the arguments of each run of pytest."""
         record = self.place / "record"
-        record.unlink(missing_ok=True)
+        record.write_text("")
         given = [f"ARGS={args}"] if args else []
+        given += [f"{name}={value}" for name, value in variables.items()]
+        environment = {"RECORD": str(record), "CODES": json.dumps(codes or {})}
+        done = self._make(target, given, environment)
+        return done.returncode, [json.loads(line) for line in record.read_text().splitlines()]
+
+    def run(self, target, **variables):
+        """The exit code, and what it said."""
+        given = [f"{name}={value}" for name, value in variables.items()]
+        done = self._make(target, given, {})
+        return done.returncode, done.stdout + done.stderr
+
+    def _make(self, target, given, environment):
         # What the make that runs these tests was given reaches its programs' environment.
-        environment = {
+        kept = {
             name: text
             for name, text in os.environ.items()
-            if "MAKE" not in name and name not in ("ARGS", "WORKERS")
+            if "MAKE" not in name and name not in ("ARGS", "WORKERS", "SEEDS", "FIRST")
         }
-        done = subprocess.run(
+        return subprocess.run(
             ["make", "-C", str(ROOT), f"VENV={self.venv}", *given, target],
             check=False,
             capture_output=True,
-            env={**environment, "RECORD": str(record), "CODES": json.dumps(codes or {})},
-            timeout=30,
+            env={**kept, **environment},
+            text=True,
+            timeout=60,
         )
-        return done.returncode, [json.loads(line) for line in record.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -78,6 +104,90 @@ def test_all_are_run_and_all_get_the_arguments(make):
 def test_units_and_cluster_tests_can_be_run_alone(make):
     assert kinds(make("test-unit")[1]) == ALL[:1]
     assert kinds(make("test-e2e")[1]) == ALL[1:]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("tests/unit/kube", ALL[:1]),
+        ("-x ./tests/unit/kube/test_leases.py::test_one", ALL[:1]),
+        ("tests/e2e/test_logs.py", ALL[1:]),
+        ("tests/e2e/test_logs.py tests/unit/kube -v", ALL),
+        ("tests", ALL),
+        ("-k tests_of_something", ALL),
+        (f"{ROOT}/tests/unit/kube", ALL),
+    ],
+)
+def test_named_files_leave_out_the_suite_that_has_none_of_them(make, args, expected):
+    code, runs = make("test", args=args, codes={"unit": 5, "not alone": 5, "alone": 5})
+    assert (code, kinds(runs)) == (0, expected)
+
+
+@pytest.mark.parametrize("target", ["test", "test-unit", "test-e2e"])
+def test_no_run_names_its_own_folder_beside_the_named_files(make, target):
+    named = "tests/unit/kube/test_leases.py tests/e2e/test_logs.py"
+    for words in make(target, args=named)[1]:
+        assert [word for word in words if word.startswith("tests")] == named.split()
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], {"test_in_e2e", "test_other_in_e2e"}),
+        (["e2e/test_it.py"], {"test_in_e2e", "test_other_in_e2e"}),
+        (["e2e/test_it.py::test_in_e2e", "unit"], {"test_in_e2e"}),
+        (["unit", "-k", "other"], set()),
+        (["-k", "other"], {"test_other_in_e2e"}),
+    ],
+)
+def test_a_suite_runs_those_of_its_tests_that_are_named(tmp_path, args, expected):
+    for name in ("unit", "e2e"):
+        (tmp_path / name).mkdir()
+        tests = f"def test_in_{name}(): pass\ndef test_other_in_{name}(): pass\n"
+        (tmp_path / name / "test_it.py").write_text(tests)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\ntestpaths = .\n")
+    suite = ["--override-ini=testpaths=e2e", "--suite=e2e"]
+    plain = ["-p", "tests.support.suite", "-p", "no:cacheprovider", "-v"]
+    plain += ["--import-mode=importlib"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plain, *suite, *args],
+        check=False,
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == (0 if expected else 5), done.stdout + done.stderr
+    assert set(re.findall(r"::(\w+) PASSED", done.stdout)) == expected
+
+
+def test_chaos_runs_the_seeds_that_are_named(make):
+    (words,) = make("chaos", SEEDS=3, FIRST=17)[1]
+    assert "--chaos-seeds=17:3" in words
+
+
+# Not clean-all: it would clean the checkout that these tests are in.
+@pytest.mark.parametrize("target", ["down", "status"])
+def test_stopping_needs_no_virtual_environment(make, tmp_path, target):
+    shutil.rmtree(make.venv)
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} -IS -c '{PLAIN}' \"$@\"\n")
+    python.chmod(0o755)
+    code, said = make.run(target, PYTHON=python, CORE4_CACHE=tmp_path / "cache")
+    assert code == 0, said
+    assert "no cluster was started here" in said
+    assert not make.venv.exists()
+
+
+def test_stopping_says_which_python_it_needs(make, tmp_path):
+    shutil.rmtree(make.venv)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    code, said = make.run("down", PYTHON=python)
+    assert code != 0
+    assert "Python 3.11 or later is needed" in said
 
 
 def test_what_is_found_in_one_run_only_is_enough(make):
