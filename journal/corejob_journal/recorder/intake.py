@@ -208,7 +208,8 @@ class Intake:
     def _store(self, event: protocol.Event, n: int | None, line: Line) -> None:
         at = line.stamp / 1e9
         if isinstance(event, protocol.Plain):
-            self._add(NewRecord(n, at, event.levelno, event.message), line)
+            plain = NewRecord(n, at, event.levelno, event.message, event.exception)
+            self._add(plain, line)
             return
         if 0.0 < event.time < _LATEST:
             at = event.time

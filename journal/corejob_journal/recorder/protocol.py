@@ -1,27 +1,25 @@
 """What a line says, by docs/job-protocol.md: typed events, or a text as it is."""
 
-import json
+import logging
 import math
 import re
 from typing import Any, Final
 
 import msgspec
 
+from corejob_journal.recorder import jsonlines
 from corejob_journal.store.records import NewRecord
 
+log = logging.getLogger(__name__)
+
 CONTINUED: Final = " [continued]"
-_LEVELS: Final = {
-    "DEBUG": 10,
-    "INFO": 20,
-    "WARN": 30,
-    "WARNING": 30,
-    "ERROR": 40,
-    "CRITICAL": 50,
-    "FATAL": 50,
-}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEBUG: Final = 10
 _INFO: Final = 20
+_WARNING: Final = 30
+MOST_DEPTH: Final = 64
+"""Levels of nesting of a value that is kept: what is deeper, others could not read."""
+_NUMBERED: Final = re.compile(rb'\{"core4":\s*1,\s*"n":\s*([0-9]{1,18})\s*[,}]')
 _MOST_LEVEL: Final = 100
 
 
@@ -78,6 +76,7 @@ class Plain(msgspec.Struct):
     message: str
     levelno: int = _INFO
     n: int = 0
+    exception: dict[str, Any] | None = None
 
 
 Event = Log | Progress | Output | Source | Cookie | Done | Plain
@@ -87,15 +86,24 @@ _MINE: Final = b'{"core4"'
 
 def parse(body: bytes) -> Event:
     """What a whole line says. Nothing is refused: what can't be read is a text."""
-    if body.startswith(_MINE):
-        try:
-            event = _TYPED.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return _odd(body)
-        return event if event.core4 == 1 and _is_number(event.n) else Plain(text_of(body))
-    if body.startswith(b"{"):
+    if not body.startswith(b"{"):
+        return Plain(text_of(body))
+    try:
+        return _event(body) if body.startswith(_MINE) else _odd(body)
+    except Exception as error:
+        # One line must not end the log. Its number counts, so that no gap is seen where none is.
+        deep = isinstance(error, RecursionError)
+        log.debug("a line can't be read: %s", error, exc_info=not deep)
+        number = _NUMBERED.match(body)
+        return Plain(text_of(body), _WARNING, int(number[1]) if number is not None else 0)
+
+
+def _event(body: bytes) -> Event:
+    try:
+        event = _TYPED.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _odd(body)
-    return Plain(text_of(body))
+    return event if event.core4 == 1 and _is_number(event.n) else Plain(text_of(body))
 
 
 def text_of(body: bytes) -> str:
@@ -115,29 +123,53 @@ def clean(text: str) -> str:
 def record(event: Log, n: int | None, epoch: float) -> NewRecord:
     """A log event as a record."""
     level = event.level
-    if isinstance(level, str):
-        levelno = _LEVELS.get(level.upper(), _INFO)
+    if isinstance(level, str) and not level.isdigit():
+        found = jsonlines.level_of(level)
+        levelno = found[0] if found is not None else _INFO
     else:
-        levelno = min(max(0, level), _MOST_LEVEL)
-    return NewRecord(n, epoch, levelno, clean(event.message), event.exception)
+        levelno = min(max(0, int(level)), _MOST_LEVEL)
+    return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
+
+
+def is_deep(value: Any) -> bool:
+    """True if a value is nested deeper than `MOST_DEPTH`."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _exception(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is None or not is_deep(value):
+        return value
+    info = f"an exception that is nested deeper than {MOST_DEPTH} levels is not kept"
+    return {"info": info, "text": []}
 
 
 def _odd(body: bytes) -> Event:
     """JSON that is no event as our runtime writes it: foreign, malformed, or of a later version."""
     try:
         # Python's own reader also takes NaN and lone surrogates.
-        value = _tidy(json.loads(body.decode("utf-8", "replace")))
+        value = jsonlines.loads(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
+        if _NUMBERED.match(body) and body.endswith(b"}"):
+            raise  # it is whole
         return Plain(text_of(body))
     if not isinstance(value, dict):
         return Plain(text_of(body))
     if value.get("core4") == 1:
-        return _strange_event(value, body)
-    message = value.get("message", value.get("msg"))
-    if not isinstance(message, str):
-        return Plain(text_of(body))
-    level = next((value[key] for key in ("level", "severity", "levelname") if key in value), "INFO")
-    return Plain(message, _LEVELS.get(str(level).upper(), _INFO))
+        return _strange_event(_tidy(value), body)
+    found = jsonlines.read(value)
+    message = clean(found.message) if found.message is not None else text_of(body)
+    return Plain(message, found.levelno, 0, _tidy(found.exception))
 
 
 def _strange_event(value: dict[str, Any], body: bytes) -> Event:

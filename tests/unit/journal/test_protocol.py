@@ -24,10 +24,10 @@ def test_key_order_is_of_no_matter() -> None:
     ("body", "message", "levelno"),
     [
         (b"plain", "plain", 20),
-        (b'{"message": "m", "level": "error", "x": 1}', "m", 40),
+        (b'{"message": "m", "level": "error", "x": 1}', "m x=1", 40),
         (b'{"msg": "m", "severity": "FATAL"}', "m", 50),
         (b'{"msg": "m", "levelname": "Warn"}', "m", 30),
-        (b'{"msg": "m", "level": 17}', "m", 20),
+        (b'{"msg": "m", "level": 17}', "m level=17", 10),
         (b'{"msg": 1}', '{"msg": 1}', 20),
         (b'{"msg": "lone \\ud800 nul \\u0000"}', "lone \\ud800 nul \\x00", 20),
         (b'{"core4": 2, "n": 1, "type": "log"}', '{"core4": 2, "n": 1, "type": "log"}', 20),
@@ -63,7 +63,41 @@ def test_surrogates_and_bad_numbers_in_events() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "levelno"), [("WARNING", 30), ("odd", 20), (37, 37), (10**9, 100)]
+    ("kind", "deep"),
+    [
+        ("cookie", b'"key":"d","value":' + b"[" * 5000 + b"]" * 5000),
+        ("log", b'"message":"m","exception":{"info":' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        ("progress", b'"value":' + b"9" * 5000),
+        ("log", b'"message":"m","level":' + b'{"a":' * 5000 + b"1" + b"}" * 5000),
+    ],
+)
+def test_an_event_that_cant_be_read_is_a_warning_and_keeps_its_number(
+    kind: str, deep: bytes
+) -> None:
+    body = b'{"core4":1,"n":7,"type":"' + kind.encode() + b'",' + deep + b"}"
+    assert parse(body) == Plain(body.decode(), 30, 7)
+
+
+def test_an_exception_that_others_could_not_read_is_named() -> None:
+    deep = b'{"info":' + b"[" * 70 + b"]" * 70 + b"}"
+    event = parse(b'{"core4":1,"n":7,"type":"log","message":"m","exception":' + deep + b"}")
+    assert isinstance(event, Log)
+    kept = protocol.record(event, 7, 0.0)
+    info = "an exception that is nested deeper than 64 levels is not kept"
+    assert (kept.message, kept.exception) == ("m", {"info": info, "text": []})
+
+
+@pytest.mark.parametrize(("levels", "deep"), [(63, False), (64, False), (65, True), (900, True)])
+def test_depth(levels: int, deep: bool) -> None:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": 0, "b": value}
+    assert protocol.is_deep(value) is deep
+
+
+@pytest.mark.parametrize(
+    ("level", "levelno"),
+    [("WARNING", 30), ("odd", 20), (37, 37), ("37", 37), (10**9, 100), ("Notice", 20)],
 )
 def test_levels(level: str | int, levelno: int) -> None:
     assert protocol.record(Log(core4=1, n=1, message="x", level=level), 1, 0.0).levelno == levelno
