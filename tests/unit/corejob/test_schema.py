@@ -126,7 +126,8 @@ def test_the_definition(name: str) -> None:
     assert (version["served"], version["storage"]) == (True, True)
     paths = dict(nodes(root(name)))
     for column in version["additionalPrinterColumns"]:
-        assert column["jsonPath"] in paths or column["jsonPath"].startswith(".metadata.")
+        path = re.sub(r"\[\?\(@\.type=='[A-Z][a-z]+'\)\]", "[]", column["jsonPath"])
+        assert path in paths or path.startswith(".metadata.")
 
 
 def test_status_is_a_subresource_of_its_own() -> None:
@@ -315,10 +316,23 @@ def test_bad_schedules(schedule: str) -> None:
     assert problems("template", template(schedule=schedule)) == ["spec.schedule"]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Argentina/Salta", "Etc/GMT+5"])
+def test_time_zones(zone: str) -> None:
+    assert problems("template", template(timeZone=zone)) == []
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "/etc/passwd", "../UTC", "Europe/", "+01:00", "a b", "x" * 65]
+)
+def test_what_is_no_name_of_a_time_zone(zone: str) -> None:
+    assert problems("template", template(timeZone=zone)) == ["spec.timeZone"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("author", ""),
+        ("schedulePolicy", "Queue"),
         ("tag", "word"),
         ("runtime", "java"),
         ("properties", {"attempts": 0}),
