@@ -1,0 +1,128 @@
+"""The long-lived tasks of a process: none of them ends without a word.
+
+A task that ends by an exception, or returns, is logged with its name. It is started again where it
+holds no state that could be half changed; else its end is the end of the process, whose container
+the kubelet starts again. In both cases the liveness probe is told at once.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final
+
+from corejob_kube import tasks
+from corejob_kube.backoff import Backoff
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, object]]
+"""Makes the coroutine of a task, anew for each start."""
+
+_RESTART_FIRST_S: Final = 0.5
+_RESTART_MOST_S: Final = 30.0
+_SOUND_S: Final = 60.0
+"""A task that has run for so long before it ended is restarted after the shortest pause."""
+
+
+class TaskEndedError(Exception):
+    """A task without which the process can't go on has ended; the message names it."""
+
+
+class Supervision:
+    """The long-lived tasks of one process.
+
+    Attributes:
+        failed: Set when a task has ended without which the process can't go on.
+    """
+
+    def __init__(self) -> None:
+        self.failed = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: dict[str, str] = {}
+
+    def start(self, name: str, work: Work, *, restart: bool = False) -> "asyncio.Task[None]":
+        """Start a task that is to run until its owner cancels it.
+
+        Args:
+            name: Its name, which no other task has.
+            work: Makes its coroutine.
+            restart: Whether it is started again when it ends; else that ends the process.
+
+        Raises:
+            ValueError: A task of this name runs already.
+        """
+        if name in self._tasks:
+            raise ValueError(f"the task [{name}] runs already")
+        task = asyncio.create_task(self._supervise(name, work, restart=restart), name=name)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        return task
+
+    def trouble(self) -> str | None:
+        """Which tasks have ended and are not running again, and why; None: all run."""
+        return "; ".join(self._ended.values()) or None
+
+    def check(self) -> None:
+        """Do nothing if all tasks run that the process can't go on without.
+
+        Raises:
+            TaskEndedError: One has ended.
+        """
+        if self.failed.is_set():
+            raise TaskEndedError(self.trouble() or "a task has ended")
+
+    def __iter__(self) -> Iterator["asyncio.Task[None]"]:
+        return iter(list(self._tasks.values()))
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._tasks.values()
+
+    async def guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the body of the process; a task's end that the process can't survive cancels it.
+
+        Raises:
+            TaskEndedError: That is why it was cancelled.
+        """
+        body = asyncio.ensure_future(work)
+        failing = asyncio.ensure_future(self.failed.wait())
+        try:
+            await asyncio.wait({body, failing}, return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            await body
+        finally:
+            await tasks.cancel(body, failing)
+
+    async def _supervise(self, name: str, work: Work, *, restart: bool) -> None:
+        backoff = Backoff(_RESTART_FIRST_S, _RESTART_MOST_S)
+        try:
+            while True:
+                began = time.monotonic()
+                self._ended[name] = f"the task [{name}] has ended: {await _end_of(name, work)}"
+                if not restart:
+                    self.failed.set()
+                    return
+                if time.monotonic() - began > _SOUND_S:
+                    backoff.reset()
+                await asyncio.sleep(backoff.next())
+                del self._ended[name]
+        except asyncio.CancelledError:
+            self._ended.pop(name, None)  # its owner does not want it any more
+            raise
+
+
+async def _end_of(name: str, work: Work) -> str:
+    """Run a task to its end; what there is to say about that, which is logged as well."""
+    try:
+        await work()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        log.error("the task [%s] has ended", name, exc_info=error)  # noqa: TRY400
+        return "what it waited for was cancelled"
+    except Exception as error:
+        log.exception("the task [%s] has ended", name)
+        return f"{type(error).__name__}: {error}"
+    log.error("the task [%s] has ended: it returned", name)
+    return "it returned"
