@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _HERE = Path(__file__).parent
@@ -9,6 +10,16 @@ _HERE = Path(__file__).parent
 _TIMEOUT = 60
 # The first test of these pays for PostgreSQL's package or for building helm.
 _INSTALLING = 600
+
+# hypothesis counts the milliseconds of an example, which are the machine's affair; the time of a
+# whole test is what is limited. What it finds it prints with how to repeat it.
+hypothesis.settings.register_profile(
+    "unit",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

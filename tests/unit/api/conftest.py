@@ -32,6 +32,7 @@ from corejob_journal.store.records import (
     StreamState,
 )
 from corejob_kube.client import Kube
+from corejob_kube.timing import Clock, system_clock
 
 DEADLINE = 15.0
 DUMMY = "core4.queue.helper.job.example.DummyJob"
@@ -169,6 +170,7 @@ async def running(
     *,
     loopback: bool = False,
     keep_alive: float = KEEP_ALIVE_S,
+    now: Clock = system_clock,
     **more: Any,
 ) -> AsyncIterator[RunningApi]:
     """The API, synced with its API server; on a port of its own if streams are to be seen."""
@@ -187,7 +189,7 @@ async def running(
         store = await Store.open(store_url)
         stack.push_async_callback(store.close)
         client = await stack.enter_async_context(Kube(configuration, user_agent="test"))
-        app = create_app(settings, client, store, keep_alive=keep_alive)
+        app = create_app(settings, client, store, now=now, keep_alive=keep_alive)
         serving = _on_a_port(app) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
         async with asyncio.timeout(DEADLINE):

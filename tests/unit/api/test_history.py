@@ -157,15 +157,18 @@ async def test_the_span_that_is_asked_for(client: httpx.AsyncClient, writer: Wri
     assert await between("2026-11-25", "2026-11-26") == []
 
 
-async def test_the_span_if_none_is_asked_for(client: httpx.AsyncClient, writer: Writer) -> None:
-    now = datetime.now(UTC)
+@pytest.mark.parametrize("now", [BEGAN, datetime(2027, 1, 1, tzinfo=UTC)])
+async def test_the_span_if_none_is_asked_for(
+    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path, now: datetime
+) -> None:
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=7)
     counts = {midnight - timedelta(seconds=1): 1, midnight: 2, now: 3, now + timedelta(hours=1): 4}
     await write(writer, {when: {"pending": n} for when, n in counts.items()})
-    assert totals(await get(client, "queue/history")) == [3, 2]
-    start = clock.iso(midnight - timedelta(days=1))
-    assert totals(await get(client, "queue/history", startDate=start)) == [3, 2, 1]
-    assert totals(await get(client, "queue/history", endDate=clock.iso(midnight))) == [2]
+    async with running(kube, store_url, tmp_path, now=lambda: now) as api, api.client() as client:
+        assert totals(await get(client, "queue/history")) == [3, 2]
+        start = clock.iso(midnight - timedelta(days=1))
+        assert totals(await get(client, "queue/history", startDate=start)) == [3, 2, 1]
+        assert totals(await get(client, "queue/history", endDate=clock.iso(midnight))) == [2]
 
 
 @pytest.mark.parametrize("name", ["startDate", "endDate"])

@@ -161,9 +161,9 @@ def test_other_protocols_are_ignored_with_a_warning(
 
 def test_no_pattern_is_slow() -> None:
     found = Permissions(["job://(a+)+$/x"])
-    began = time.monotonic()
+    began = time.process_time()
     assert found.access("a" * 50_000 + "b") is Access.NONE
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_names_are_asked_once_and_not_kept_without_end() -> None:

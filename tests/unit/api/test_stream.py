@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tests.support.loops import run
+
 from corejob_api.metrics import Metrics
 from corejob_api.streams.frames import KEEP_ALIVE
 from corejob_api.streams.stream import Stream, Streams
@@ -24,24 +26,30 @@ class Given(Stream):
             await self._put([await self.given.get()])
 
 
-async def test_one_that_waits_for_its_client_says_nothing_more() -> None:
-    stream = Given()
-    stream.given.put_nowait(b"first")
-    assert await anext(stream) == b"first"
-    stream.given.put_nowait(b"second")
-    # Several times as long as a silent one would take; nothing may come of it.
-    await asyncio.sleep(KEEP_ALIVE_S * 5)
-    stream.given.put_nowait(b"third")
-    found = [await anext(stream) for _ in range(3)]
-    await stream.close()
-    assert found == [b"second", b"third", KEEP_ALIVE]
+def test_one_that_waits_for_its_client_says_nothing_more() -> None:
+    async def check() -> None:
+        stream = Given()
+        stream.given.put_nowait(b"first")
+        assert await anext(stream) == b"first"
+        stream.given.put_nowait(b"second")
+        # Several times as long as a silent one would take; nothing may come of it.
+        await asyncio.sleep(KEEP_ALIVE_S * 5)
+        stream.given.put_nowait(b"third")
+        found = [await anext(stream) for _ in range(3)]
+        await stream.close()
+        assert found == [b"second", b"third", KEEP_ALIVE]
+
+    run(check())
 
 
-async def test_one_that_has_ended_says_nothing_more() -> None:
-    stream = Given()
-    stream.given.put_nowait(b"first")
-    assert await anext(stream) == b"first"
-    stream.end()
-    await asyncio.sleep(KEEP_ALIVE_S * 5)
-    assert [chunk async for chunk in stream] == []
-    await stream.close()
+def test_one_that_has_ended_says_nothing_more() -> None:
+    async def check() -> None:
+        stream = Given()
+        stream.given.put_nowait(b"first")
+        assert await anext(stream) == b"first"
+        stream.end()
+        await asyncio.sleep(KEEP_ALIVE_S * 5)
+        assert [chunk async for chunk in stream] == []
+        await stream.close()
+
+    run(check())

@@ -104,5 +104,6 @@ async def test_another_process_is_heard_within_milliseconds(store_url: str, stor
             delays.append(told - committed)
         child.stdin.close()
         await child.wait()
-    # The median: other processes of the machine may take the processor for a while.
-    assert sorted(delays)[5] < 0.02
+    # The median: other processes of the machine may take the processor for a while. A feed that
+    # only looked every quarter of a second would take twice as long.
+    assert sorted(delays)[5] < 0.06

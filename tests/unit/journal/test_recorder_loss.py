@@ -2,7 +2,7 @@
 
 import pytest
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
-from tests.unit.journal.fake_cluster import BASE_NS, FakeCluster, stamp_text
+from tests.unit.journal.fake_cluster import FakeCluster, stamp_text
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
 from corejob_journal.recorder import follower, rotation
@@ -318,6 +318,6 @@ async def test_pod_deleted_while_no_recorder_was_there(
         assert len(rest) == (runtime == "core4")
         assert all(text.startswith("done execution with [killed] after [") for text in rest)
     assert (status["lost"], status["reason"], status["lines"]) == (True, "PodGone", 2 + len(rest))
-    place = "line 2" if runtime == "core4" else stamp_text(BASE_NS)[:11]
+    place = "line 2" if runtime == "core4" else stamp_text(log.lines[1][0])[:11]
     assert status["message"].startswith(f"lines after {place}")
     assert "the pod was gone before the rest of its log could be read" in status["message"]

@@ -219,15 +219,18 @@ async def test_a_recorder_takes_back_what_one_before_it_said(
 
 @pytest.mark.parametrize("answer", [_REFUSED, _INTERNAL])
 async def test_a_pod_that_goes_ends_the_waiting(
-    cluster: FakeCluster, recorder: Recorder, answer: dict[str, Any]
+    cluster: FakeCluster,
+    recorder: Recorder,
+    answer: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A killed job's log is settled at once, whatever its node does."""
+    for name in ("_PROBE_FIRST_S", "_PROBE_MOST_S", "_PROBE_MOST_API_S"):
+        monkeypatch.setattr(retries, name, 3600.0)
     await many(cluster, 30, answer)
     await cluster.until(lambda: cluster.log_status(job_id(3)).get("reason") == "Unreadable")
-    began = time.monotonic()
     await cluster.delete("pods", f"{job_id(3)}-1")
     status = await cluster.settled(job_id(3))
-    assert time.monotonic() - began < 3.0
     assert (status["lost"], status["reason"]) == (True, "PodGone")
 
 

@@ -2,38 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from tests.support.loops import run
 
 from corejob_operator.workqueue import WorkQueue
 
 DEADLINE = 5.0
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time is set: it jumps to the next timer instead of waiting for it."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-    def _run_once(self) -> None:
-        timers = [one.when() for one in self._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
-        if timers and not self._ready:  # type: ignore[attr-defined]
-            self.now = max(self.now, min(timers))
-        super()._run_once()  # type: ignore[misc]
-
-
 @pytest.fixture
 def queue() -> WorkQueue:
     return WorkQueue()
-
-
-def run(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(coroutine)
 
 
 async def next_of(queue: WorkQueue) -> str:
