@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from corejob import args, model, names
 from corejob.children import JobChild, PodChild, parse_job, parse_pod
+from corejob.depth import is_deep
 from corejob.identity import identity
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
@@ -82,10 +83,21 @@ class World:
         return body["spec"] if body is not None else None
 
     def cookie(self, qual_name: str) -> dict[str, Any]:
-        """The key-value store that all jobs of a qual_name share."""
+        """The key-value store that all jobs of a qual_name share, but what nobody can read of it.
+
+        Recorders of earlier versions let values of any depth through.
+        """
         body = self._template_of.get(qual_name) or {}
         told: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
-        return {key: json.loads(text) for key, text in told.items()}
+        cookie = {}
+        for key, text in told.items():
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if not is_deep(value):
+                cookie[key] = value
+        return cookie
 
     def has_cookie(self, qual_name: str) -> bool:
         """Whether there is anything in it."""

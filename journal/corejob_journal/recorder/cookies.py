@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from corejob.depth import is_deep
 from corejob.schema import template_name
 from corejob_journal.recorder.patching import patch_status
 from corejob_kube import tasks
@@ -65,7 +66,12 @@ class CookieWriter:
         # Read last: what is stored from now on is told after this.
         kept = await self._read(qual_name)
         gone = [(key, None) for key in told if key not in kept]
-        new = [(key, value) for key, value in kept.items() if told.get(key) != _text(value)]
+        new = [
+            (key, value)
+            for key, value in kept.items()
+            # Earlier versions stored what the operator could not read.
+            if not is_deep(value) and told.get(key) != _text(value)
+        ]
         self.put(qual_name, [*gone, *new])
         await self.flushed(qual_name)
 

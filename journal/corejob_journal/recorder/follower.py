@@ -5,6 +5,7 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from corejob_journal.recorder.retries import Attempt, Retries
 from corejob_journal.recorder.rotation import Rotation
 from corejob_journal.recorder.status import StatusWriter
 from corejob_journal.recorder.unreadable import REASON, Unreadable
+from corejob_journal.store.bounds import Sources
 from corejob_journal.store.records import (
     Append,
     LogState,
@@ -100,6 +102,7 @@ class Follower:
         self._intake: Intake
         self._rotation = Rotation(time.time())
         self._refusals = 0
+        self._sources = Sources()
         self._ended_well = 0.0
         self._telling: asyncio.Task[None] | None = None
         self._unreadable = Unreadable(self._tell_unreadable, told=self._was_unreadable())
@@ -128,12 +131,16 @@ class Follower:
         # First of all: a kill waits for somebody to be reading.
         self._tell(None, complete=False)
         state = await commits.call(lambda writer: writer.open_stream(source))
+        await self._tell_sources(state.job)
         if state.settled:
             await self._tell_whole_cookie()
             self._tell(None, complete=True)
             return
         self._resumed = state.position.stamp > 0
         self._intake = Intake(state)
+        if not self._sources.names:
+            # Those that a recorder of an earlier version told without storing them.
+            self._intake.name_sources(self._told("sources") or ())
         try:
             if self.pod.started:
                 await self._read_to_end()
@@ -428,7 +435,7 @@ class Follower:
         if error is None and any(stored.stale for stored in future.result()):
             error = StaleError(self.pod.child.name)
         if error is None:
-            self._tell_cookie(appends)
+            self._tell_stored(future.result())
             self._send()
             return
         self._failure = error
@@ -453,7 +460,7 @@ class Follower:
         stored = await self._tools.commits.submit(operations)
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
-        self._tell_cookie(appends)
+        self._tell_stored(stored)
         if self._telling is not None:
             await tasks.cancel(self._telling)  # what it tells is of before the end
         # Before the log counts as settled: who starts the next one then finds its cookie.
@@ -474,8 +481,11 @@ class Follower:
 
     def _was_unreadable(self) -> bool:
         """True if the CoreJob says so: by this process, or by one before it."""
-        body = self._tools.jobs.get(self._name) or {}
-        return ((body.get("status") or {}).get("log") or {}).get("reason") == REASON
+        return (self._told("log") or {}).get("reason") == REASON
+
+    def _told(self, field: str) -> Any:
+        """A field of the CoreJob's status."""
+        return ((self._tools.jobs.get(self._name) or {}).get("status") or {}).get(field)
 
     def _tell_unreadable(self, words: str | None) -> None:
         self._tools.metrics.unreadable(self.pod.uid, unreadable=words is not None)
@@ -496,9 +506,22 @@ class Follower:
         if self._unreadable.told == (words is not None):
             self._tell(state, complete=False)
 
-    def _tell_cookie(self, appends: list[Append]) -> None:
-        changes = [change for append in appends for change in append.cookies]
+    def _tell_stored(self, answers: Sequence[Stored]) -> None:
+        """Cookies and sources go on once the store has them."""
+        changes: list[tuple[str, Any]] = []
+        for answer in answers:
+            changes += answer.cookies or ()
+            # Stored by a commit whose answer was lost: what of it was kept, the store knows.
+            self._resumed = self._resumed or answer.cookies is None
+            if answer.sources is not None:
+                self._tools.status.sources(self._name, answer.sources)
         self._tools.cookies.put(self.pod.source.qual_name, changes)
+
+    async def _tell_sources(self, job: int) -> None:
+        """Whoever read this log before may have died before it told what it had stored."""
+        self._sources = await self._tools.commits.call(lambda writer: writer.sources(job))
+        if self._sources.names:
+            self._tools.status.sources(self._name, self._sources)
 
     async def _tell_whole_cookie(self) -> None:
         """Whoever read this log before may have died before it told what it had stored."""
@@ -509,16 +532,13 @@ class Follower:
         return model.parse(body) if body is not None else None
 
     def _pass_on(self) -> None:
-        """Progress and sources go to the CoreJob's status."""
+        """Progress goes to the CoreJob's status."""
         intake, status = self._intake, self._tools.status
         progress: Any = intake.progress
         if progress is not None:
             intake.progress = None
             at = clock.from_epoch(progress.time or time.time())
             status.progress(self._name, self._trial, progress.value, progress.message, at)
-        if intake.sources:
-            status.sources(self._name, intake.sources)
-            intake.sources = []
 
 
 def _is_fresh(ended: float) -> bool:

@@ -2,10 +2,11 @@
 
 import bisect
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from corejob import clock
+from corejob.depth import MOST_DEPTH, is_deep
 from corejob_journal.recorder import protocol
 from corejob_journal.recorder.lines import Line
 from corejob_journal.recorder.resume import WINDOW_NS, Mark, Resume, contains, mark
@@ -25,6 +26,10 @@ _LATEST: Final = 253_402_300_799.0
 """The last second of the year 9999: no later time can be written as a date."""
 _LONGEST_KEY: Final = 1_000
 """Of a cookie: PostgreSQL's indices take no key above 2,704 bytes."""
+_LARGEST_VALUE: Final = 64 * 2**10
+LONGEST_SOURCE: Final = 1_000
+_LONGEST_PROGRESS: Final = 1_000
+_WARNING: Final = 30
 _FULL_LINES: Final = 5_000
 _FULL_BYTES: Final = 2**20
 
@@ -37,7 +42,7 @@ class Intake:
         numbered: Whether any line carried a number of its own.
         last_n: Number of the last line taken.
         epoch: Time of the last record.
-        progress: The latest progress, and `sources`, what was named: not yet passed on.
+        progress: The latest progress, not yet passed on.
         stream: Whose lines they are.
     """
 
@@ -48,7 +53,6 @@ class Intake:
         self.numbered = self.last_n > 0
         self.epoch = 0.0
         self.progress: protocol.Progress | None = None
-        self.sources: list[str] = []
         self.stream = state
         self._token = state.token
         self._stamp = state.position.stamp
@@ -59,6 +63,7 @@ class Intake:
         self._recent: list[Mark] = []
         # The mark of the line that is being taken in pieces: that of its first one.
         self._head: Mark = ()
+        self._progress_cut = False
         self._may_jump = False
         self._may_go_back = False
         self._sealed: list[Append] = []
@@ -68,6 +73,7 @@ class Intake:
         self._records: list[NewRecord] = []
         self._outputs: list[NewOutput] = []
         self._cookies: list[tuple[str, object]] = []
+        self._sources: list[str] = []
         self._gaps: list[NewGap] = []
         self._lines = 0
         self._bytes = 0
@@ -222,9 +228,9 @@ class Intake:
                 self._outputs.append(NewOutput(n, at, protocol.clean(event.stream), text))
                 self._count(line)
             case protocol.Progress():
-                self.progress = event
+                self._progress(event, line)
             case protocol.Source():
-                self.sources.append(protocol.clean(event.name))
+                self._source(event, line)
             case protocol.Cookie():
                 self._cookie(event, line)
             case protocol.Done():
@@ -235,12 +241,40 @@ class Intake:
                     )
 
     def _cookie(self, event: protocol.Cookie, line: Line) -> None:
-        key = protocol.clean(event.key)
-        if len(key.encode()) <= _LONGEST_KEY:
+        key, why = protocol.clean(event.key), None
+        if len(key.encode()) > _LONGEST_KEY:
+            why = f"its key is longer than {_LONGEST_KEY} bytes"
+        elif is_deep(event.value):
+            why = f"it is nested deeper than {MOST_DEPTH} levels"
+        elif len(line.body) > _LARGEST_VALUE and protocol.size(event.value) > _LARGEST_VALUE:
+            why = f"its value is larger than {_LARGEST_VALUE} bytes"
+        if why is None:
             self._cookies.append((key, event.value))
-            return
-        text = f"cookie [{key[:50]}…] is not kept: its key is longer than {_LONGEST_KEY} bytes"
-        self._add(NewRecord(None, line.stamp / 1e9, 30, text), line)
+            self._count(line)
+        else:
+            self._warn(f"cookie [{_short(key)}] is not kept: {why}", line)
+
+    def _source(self, event: protocol.Source, line: Line) -> None:
+        name = protocol.clean(event.name)
+        if len(name) > LONGEST_SOURCE:
+            name = f"{name[:LONGEST_SOURCE]}…"
+            text = f"source [{_short(name)}] is cut to {LONGEST_SOURCE} characters"
+            self._warn(text, line)
+        self._sources.append(name)
+        self._count(line)
+
+    def _progress(self, event: protocol.Progress, line: Line) -> None:
+        message = event.message
+        if message is not None and len(message) > _LONGEST_PROGRESS:
+            event.message = f"{message[:_LONGEST_PROGRESS]}…"
+            if not self._progress_cut:
+                self._progress_cut = True  # once: it may come each second
+                text = f"the message of the progress is cut to {_LONGEST_PROGRESS} characters"
+                self._warn(text, line)
+        self.progress = event
+
+    def _warn(self, text: str, line: Line) -> None:
+        self._add(NewRecord(None, line.stamp / 1e9, _WARNING, text), line)
 
     def _add(self, record: NewRecord, line: Line) -> None:
         self._records.append(record)
@@ -320,6 +354,11 @@ class Intake:
         self._lines += 1
         self._dirty = True
 
+    def name_sources(self, names: Iterable[str]) -> None:
+        """Add sources that were named before."""
+        self._sources += names
+        self._dirty = self._dirty or bool(self._sources)
+
     def flush(self) -> list[Append]:
         """All that was taken since the last call, to be stored in this order."""
         if self._dirty:
@@ -339,6 +378,7 @@ class Intake:
                 outputs=self._outputs,
                 gaps=self._gaps,
                 cookies=self._cookies,
+                sources=self._sources,
                 lines=self._lines,
                 bytes=self._bytes,
                 done=self.done,
@@ -351,3 +391,7 @@ class Intake:
 
 def _is_numbered(line: Line) -> bool:
     return line.last and line.part == 0 and protocol.parse(line.body).n > 0
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 50 else f"{text[:50]}…"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from corejob.names import MANAGER_RECORDER
@@ -15,12 +16,18 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 5.0
+_REFUSED: Final = frozenset({400, 413, 422})
+"""Something in the patch breaks the schema, or is too large."""
+_LAST: Final = frozenset({"trial", "complete"})
+"""Others act on these two: together, and after all that belongs to them."""
 
 
 async def patch_status(
     kube: Kube, resource: Resource, namespace: str, name: str, newest: Callable[[], dict[str, Any]]
 ) -> Body | None:
     """Merge-patch an object's status, again and again as long as the API server is away.
+
+    What the API server refuses (422, 413) is left out: the rest is written without it.
 
     Args:
         kube: The API server.
@@ -30,25 +37,59 @@ async def patch_status(
         newest: The fields; asked before each try, since they may have changed during one in vain.
 
     Returns:
-        The object; None if it is gone, or takes no such fields (the log says so).
+        The object; None if it is gone, or takes none of the fields (the log says so).
     """
     backoff = _BACKOFF_FIRST
     while True:
         fields = newest()
         try:
-            return await kube.patch(
-                resource,
-                namespace,
-                name,
-                {"status": fields},
-                manager=MANAGER_RECORDER,
-                sub="status",
-            )
+            return await _patch(kube, resource, namespace, name, fields)
         except NotFoundError:
             return None
         except (UnavailableError, ConflictError) as error:
             await asyncio.sleep(error.retry_after or backoff)
             backoff = min(backoff * 2, _BACKOFF_MOST)
-        except KubeError:
-            log.exception("the status of %s %s takes no %s", resource.plural, name, sorted(fields))
+        except KubeError as error:
+            parts = _parts(fields) if error.status in _REFUSED else []
+            if len(parts) > 1:
+                return await _patch_parts(kube, resource, namespace, name, parts)
+            log.warning(
+                "the status of %s %s takes no %s: %s", resource.plural, name, _named(fields), error
+            )
             return None
+
+
+async def _patch_parts(
+    kube: Kube, resource: Resource, namespace: str, name: str, parts: list[dict[str, Any]]
+) -> Body | None:
+    """Write part after part, so that those that are refused don't hold up the others."""
+    body = None
+    for part in parts:
+        answer = await patch_status(kube, resource, namespace, name, partial(dict, part))
+        body = answer if answer is not None else body
+    return body
+
+
+async def _patch(
+    kube: Kube, resource: Resource, namespace: str, name: str, fields: dict[str, Any]
+) -> Body:
+    return await kube.patch(
+        resource, namespace, name, {"status": fields}, manager=MANAGER_RECORDER, sub="status"
+    )
+
+
+def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Smaller patches that come to the same: field by field, or what is in the only field."""
+    if len(fields) > 1:
+        return [{key: value} for key, value in fields.items()]
+    ((key, value),) = fields.items()
+    if not isinstance(value, dict) or len(value) < 2 or value.keys() <= _LAST:
+        return [fields]
+    last = {inner: each for inner, each in value.items() if inner in _LAST}
+    first = [{key: {inner: each}} for inner, each in value.items() if inner not in _LAST]
+    return [*first, {key: last}] if last else first
+
+
+def _named(fields: dict[str, Any]) -> str:
+    ((key, value),) = fields.items()
+    return f"{key}.{next(iter(value))}" if isinstance(value, dict) and value else key

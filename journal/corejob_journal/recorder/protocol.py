@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from corejob.depth import MOST_DEPTH, is_deep
 from corejob_journal.recorder import jsonlines
 from corejob_journal.store.records import NewRecord
 
@@ -17,8 +18,6 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEBUG: Final = 10
 _INFO: Final = 20
 _WARNING: Final = 30
-MOST_DEPTH: Final = 64
-"""Levels of nesting of a value that is kept: what is deeper, others could not read."""
 _NUMBERED: Final = re.compile(rb'\{"core4":\s*1,\s*"n":\s*([0-9]{1,18})\s*[,}]')
 _MOST_LEVEL: Final = 100
 
@@ -131,20 +130,9 @@ def record(event: Log, n: int | None, epoch: float) -> NewRecord:
     return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
 
 
-def is_deep(value: Any) -> bool:
-    """True if a value is nested deeper than `MOST_DEPTH`."""
-    level = [value]
-    for _ in range(MOST_DEPTH):
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        level = inner
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
+def size(value: Any) -> int:
+    """Bytes of a value as JSON."""
+    return len(msgspec.json.encode(value))
 
 
 def _exception(value: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from corejob import clock, model
 from corejob_journal.recorder.patching import patch_status
 from corejob_journal.store import LogState
+from corejob_journal.store.bounds import Sources
 from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
@@ -77,14 +78,14 @@ class StatusWriter:
         }
         self._put(name, {"progress": fields})
 
-    def sources(self, name: str, names: list[str]) -> None:
-        """Add to the job's sources."""
-        body = self._jobs.get(name)
-        known = list(model.parse(body).sources) if body is not None else []
-        known = self._pending.get(name, {}).get("sources", known)
-        new = [source for source in dict.fromkeys(names) if source not in known]
-        if new:
-            self._put(name, {"sources": [*known, *new]})
+    def sources(self, name: str, sources: Sources) -> None:
+        """Say which sources the job has named, as the store has them."""
+        names = list(sources.names)
+        body = self._jobs.get(name) or {}
+        status = body.get("status") or {}
+        dropped = sources.dropped
+        if name in self._tasks or status.get("sources") != names:
+            self._put(name, {"sources": names, "sourcesDropped": dropped})
 
     def journaled(self, name: str, time: datetime) -> None:
         """Say that the journal has taken the job over."""

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from corejob_journal.store import history, schema, tally
+from corejob_journal.store.bounds import MOST_COOKIE_BYTES, CookieSizes, Sources
+from corejob_journal.store.reader import cookies, sources
 from corejob_journal.store.records import (
     AddCount,
     Append,
     LogState,
+    NewRecord,
     Operation,
     Probe,
     PutDocument,
@@ -21,6 +24,10 @@ from corejob_journal.store.records import (
 from corejob_journal.store.upsert import put, rewrite, touch
 
 Row = dict[str, Any]
+
+_WARNING: Final = 30
+_MOST_CHARACTERS: Final = 2_000
+_MORE: Final = " … and more: the log names every gap"
 
 
 @dataclass(slots=True)
@@ -53,8 +60,10 @@ class _Job:
     def lose(self, reason: str | None, message: str | None) -> None:
         """Note that lines are missing; what was missing before stays named."""
         known = self.message or ""
-        if message and message not in known:
+        if message and message not in known and not known.endswith(_MORE):
             self.message = f"{known}; {message}" if known else message
+            if len(self.message) > _MOST_CHARACTERS:
+                self.message = f"{self.message[:_MOST_CHARACTERS]}{_MORE}"
         self.lost = True
         self.reason = self.reason or reason
 
@@ -91,6 +100,8 @@ class Batch:
         self._output: list[Row] = []
         self._gaps: list[Row] = []
         self._cookies: dict[tuple[str, str], Any] = {}
+        self._cookie_sizes: dict[str, CookieSizes] = {}
+        self._sources: dict[int, Sources] = {}
         self._documents: dict[str, Row] = {}
         self._changed: set[str] = set()
         self._probed = False
@@ -132,21 +143,24 @@ class Batch:
             self._settle(job, stream, operation)
             return Stored(job.state())
         if stream.token == operation.token:  # done already, by a commit whose answer was lost
-            return Stored(job.state())
+            sources = self._sources_of(job) if operation.sources else None
+            return Stored(job.state(), sources=sources, cookies=None)
         if stream.token != operation.expect or stream.settled:
             return Stored(job.state(), stale=True)
-        self._append(job, stream, operation)
-        return Stored(job.state())
+        cookies = self._append(job, stream, operation)
+        return Stored(job.state(), sources=self._add_sources(job, operation), cookies=cookies)
 
-    def _append(self, job: _Job, stream: _Stream, append: Append) -> None:
+    def _append(self, job: _Job, stream: _Stream, append: Append) -> Sequence[tuple[str, Any]]:
+        """Add an append's rows; the changes of cookies that there is room for."""
         for first, last, reason, cause in append.gaps:
             stream.lost = True
             stream.reason = stream.reason or reason
             job.lose(cause, reason)
             place = {"job": job.no, "stream": stream.no, "after_seq": job.last_seq}
             self._gaps.append({**place, "first_n": first, "last_n": last, "reason": reason})
+        cookies, refusals = self._take_cookies(job, append)
         seq = job.last_seq
-        for seq, record in enumerate(append.records, job.last_seq + 1):
+        for seq, record in enumerate([*append.records, *refusals], job.last_seq + 1):
             self._log.append(
                 {
                     "job": job.no,
@@ -164,9 +178,43 @@ class Batch:
             key = {"job": job.no, "seq": number, "stream": stream.no}
             self._output.append({**key, "n": n, "epoch": epoch, "channel": channel, "text": text})
         job.last_output += len(append.outputs)
-        for key_name, value in append.cookies:
-            self._cookies[job.qual_name, key_name] = value
         self._advance(job, stream, append)
+        return cookies
+
+    def _take_cookies(
+        self, job: _Job, append: Append
+    ) -> tuple[list[tuple[str, Any]], list[NewRecord]]:
+        """The changes that there is room for, and records that name the others."""
+        taken: list[tuple[str, Any]] = []
+        refusals: list[NewRecord] = []
+        if not append.cookies:
+            return taken, refusals
+        name = job.qual_name
+        if name not in self._cookie_sizes:
+            self._cookie_sizes[name] = CookieSizes(cookies(self._connection, name))
+        for key, value in append.cookies:
+            if self._cookie_sizes[name].take(key, value):
+                self._cookies[name, key] = value
+                taken.append((key, value))
+                continue
+            text = (
+                f"cookie [{key}] is not kept: all cookies of {name} together may have "
+                f"{MOST_COOKIE_BYTES} bytes"
+            )
+            epoch = append.position.stamp / 1e9
+            refusals.append(NewRecord(None, epoch, _WARNING, text))
+        return taken, refusals
+
+    def _sources_of(self, job: _Job) -> Sources:
+        if job.no not in self._sources:
+            self._sources[job.no] = sources(self._connection, job.no)
+        return self._sources[job.no]
+
+    def _add_sources(self, job: _Job, append: Append) -> Sources | None:
+        if not append.sources:
+            return None
+        self._sources[job.no] = self._sources_of(job).with_more(append.sources)
+        return self._sources[job.no]
 
     def _advance(self, job: _Job, stream: _Stream, append: Append) -> None:
         job.lines += append.lines
@@ -214,6 +262,11 @@ class Batch:
         self._update(schema.stream, _STREAM_FIELDS, self._streams.values())
         self._update(schema.job_log, _JOB_FIELDS, self._jobs.values())
         self._write_cookies()
+        rows = [
+            {"job": no, "names": list(kept.names), "dropped": kept.dropped}
+            for no, kept in self._sources.items()
+        ]
+        put(self._connection, schema.source, rows)
         self._write_documents()
         if self._changed:
             touch(self._connection, self._changed)

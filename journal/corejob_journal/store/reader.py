@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from corejob_journal.store import history, past, retention, schema, tally
+from corejob_journal.store.bounds import Sources
 from corejob_journal.store.changes import Changes
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
@@ -78,6 +79,14 @@ def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
     )
     rows: Any = connection.execute(query)
     return dict(rows.all())
+
+
+def sources(connection: sa.Connection, job: int) -> Sources:
+    """The sources that a job has named; by the number of its log."""
+    table = schema.source
+    query = sa.select(table.c.names, table.c.dropped).where(table.c.job == job)
+    row = connection.execute(query).first()
+    return Sources(tuple(row.names), row.dropped) if row is not None else Sources()
 
 
 def _passing(

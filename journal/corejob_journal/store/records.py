@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from corejob_journal.store.bounds import Sources
+
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
@@ -192,6 +194,7 @@ class Append:
     Attributes:
         lines: Records and printed lines, with the `bytes` that they took in the pod's log.
         cookies: Changes of the key-value store, in order; None deletes.
+        sources: Names of sources, in order.
         done: Whether the runtime's `done` line is among them.
         ended: Whether a record `done execution …` is.
     """
@@ -204,6 +207,7 @@ class Append:
     outputs: Sequence[NewOutput] = ()
     gaps: Sequence[NewGap] = ()
     cookies: Sequence[tuple[str, Any]] = ()
+    sources: Sequence[str] = ()
     lines: int = 0
     bytes: int = 0
     done: bool = False
@@ -257,7 +261,12 @@ class Stored:
     Attributes:
         state: The job's log state after it; None for what belongs to no job's log.
         stale: Whether an append was refused, since another process got lines in before.
+        sources: The job's sources after an append that brought some.
+        cookies: The changes of the key-value store that there was room for; None: not known, since
+            the append was stored before.
     """
 
     state: LogState | None
     stale: bool = False
+    sources: Sources | None = None
+    cookies: Sequence[tuple[str, Any]] | None = ()

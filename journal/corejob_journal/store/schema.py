@@ -154,6 +154,15 @@ dropped: Final = sa.Table(
 )
 """Logs whose job retention took away: what is left of them goes bit by bit."""
 
+source: Final = sa.Table(
+    "source",
+    metadata,
+    sa.Column("job", sa.ForeignKey(job_log.c.no, ondelete="CASCADE"), primary_key=True),
+    sa.Column("names", _JSON, nullable=False),
+    sa.Column("dropped", sa.BigInteger, nullable=False),
+)
+"""The sources that a job has named: the newest, and how many there were before."""
+
 cookie: Final = sa.Table(
     "cookie",
     metadata,

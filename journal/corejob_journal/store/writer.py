@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from corejob_journal.store import migrate, retention, schema
 from corejob_journal.store.batch import Batch
+from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.reader import cookies, log_state
+from corejob_journal.store.reader import cookies, log_state, sources
 from corejob_journal.store.records import (
     LogState,
     Operation,
@@ -97,6 +98,10 @@ class Writer:
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
+
+    async def sources(self, job: int) -> Sources:
+        """The sources that a job has named; by the number of its log."""
+        return await self._database.run(functools.partial(sources, job=job))
 
     async def drop(self, job_ids: Sequence[str]) -> int:
         """Take past jobs away, and note their logs for `sweep`; how many there were."""

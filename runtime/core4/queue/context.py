@@ -69,7 +69,7 @@ class JobContext:
         self.enqueued: dict[str, Any] = _get(document, "enqueued", dict, {})
         self.username: str | None = document.get("username")
         self.cookie: dict[str, Any] = _get(document, "cookie", dict, {})
-        self.sources: list[str] = _get(document, "sources", list, [])
+        self.sources: dict[str, None] = dict.fromkeys(_get(document, "sources", list, []))
 
 
 def _get(document: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:

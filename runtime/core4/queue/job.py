@@ -214,9 +214,14 @@ class CoreJob:
     def set_source(self, source: str | os.PathLike[str]) -> None:
         """Say which file or other source the job works on; its base name is kept."""
         name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib costs start-up
+        name = name[:_LONGEST_SOURCE]
         if name not in self._context.sources:
-            self._context.sources.append(name)
+            self._context.sources[name] = None
             self._context.reports.source(name)
+
+
+_LONGEST_SOURCE = 100_000
+"""A line of the protocol has 1 MiB at most; the service keeps less, and says so."""
 
 
 def _format(message: object, args: tuple[object, ...]) -> str:

@@ -98,6 +98,7 @@ class FakeCluster(KubeApi):
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []
         self.patch_failures: list[int] = []
+        self.refused_fields: set[str] = set()
         self.patch_gate = asyncio.Event()
         self.patch_gate.set()
 
@@ -117,6 +118,10 @@ class FakeCluster(KubeApi):
             return refuse(503, "away")
         if sub == "status":
             await self.patch_gate.wait()
+            fields = (await request.json())["status"] if request.can_read_body else {}
+            inner = {key for value in fields.values() if isinstance(value, dict) for key in value}
+            if self.refused_fields & {*fields, *inner}:
+                return refuse(422, "Invalid value")
             if self.patch_failures:
                 return refuse(self.patch_failures.pop(0), "no")
             if name in self.objects["corejobs"]:

@@ -45,7 +45,7 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(migrate.current) == "0003"
+    assert await database.run(migrate.current) == "0004"
     await database.close()
 
 
@@ -86,7 +86,7 @@ async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
         [
             first.append(records=records, outputs=outputs, position=Position(5, 1, 4, 2)),
             first.append("after the gap", gaps=[NewGap(5, 7, "rotated")]),
-            second.append("another job's", cookies=[("seen", [1, None])]),
+            second.append("another job's", cookies=[("seen", [1, None])], sources=["a.csv"]),
             gone.append("of a job that retention has taken away"),
             Settle(second.stream, lost=True, reason="PodGone", message="nothing is known"),
             PutDocument(JOB, document | finished, 7.0),
@@ -114,7 +114,7 @@ async def content(url: str) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-@pytest.mark.parametrize("revision", ["0002", "0001"])
+@pytest.mark.parametrize("revision", ["0003", "0002", "0001"])
 async def test_going_down_and_up_again_keeps_what_the_older_tables_hold(
     store_url: str, revision: str
 ) -> None:
@@ -127,9 +127,10 @@ async def test_going_down_and_up_again_keeps_what_the_older_tables_hold(
     await database.close()
     writer = await Writer.open(store_url)
     after = await content(store_url)
-    lost = {"0002": {"dropped"}, "0001": {"dropped", "queue_history"}}[revision]
-    assert {name for name in before if before[name] != after[name]} == lost
-    assert all(after[name] == [] for name in lost)
+    lost = {"0003": {"source"}, "0002": {"source", "dropped"}}
+    lost["0001"] = {"source", "dropped", "queue_history"}
+    assert {name for name in before if before[name] != after[name]} == lost[revision]
+    assert all(after[name] == [] for name in lost[revision])
     # And it goes on where it stood.
     feeder = Feeder(writer, await writer.open_stream(source()))
     assert feeder.stream.position.last_n == 0

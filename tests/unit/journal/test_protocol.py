@@ -87,14 +87,6 @@ def test_an_exception_that_others_could_not_read_is_named() -> None:
     assert (kept.message, kept.exception) == ("m", {"info": info, "text": []})
 
 
-@pytest.mark.parametrize(("levels", "deep"), [(63, False), (64, False), (65, True), (900, True)])
-def test_depth(levels: int, deep: bool) -> None:
-    value: object = 1
-    for _ in range(levels):
-        value = {"a": 0, "b": value}
-    assert protocol.is_deep(value) is deep
-
-
 @pytest.mark.parametrize(
     ("level", "levelno"),
     [("WARNING", 30), ("odd", 20), (37, 37), ("37", 37), (10**9, 100), ("Notice", 20)],
