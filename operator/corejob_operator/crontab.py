@@ -1,49 +1,228 @@
-"""When a schedule falls due: crontab in UTC, 5 fields, a 6th for seconds, or `@daily` forms."""
+"""The grammar of schedules: crontab(5), a sixth field for seconds, and forms such as `@daily`.
 
+The runtime checks the classes of jobs by the same grammar in the standard library only
+(`core4.queue.crontab`); one corpus tests both (tests/support/crontabs.py).
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from typing import Final
 
-from croniter import croniter
-from croniter.croniter import CroniterError
-
-_SECOND = timedelta(seconds=1)
+FORMS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+_DAYS: Final = {
+    name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
+}
+_LONGEST_MONTH: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
+_ONE_DAY: Final = timedelta(days=1)
+_MOST_DIGITS: Final = 4
+_FARTHEST: Final = timedelta(days=366 * 41)
+"""29 February on a given weekday is at most 40 years away."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a schedule calls for now.
+class _Field:
+    name: str
+    least: int
+    greatest: int
+    words: dict[str, int]
+
+
+_FIELDS: Final = (
+    _Field("minute", 0, 59, {}),
+    _Field("hour", 0, 23, {}),
+    _Field("day of month", 1, 31, {}),
+    _Field("month", 1, 12, _MONTHS),
+    _Field("day of week", 0, 7, _DAYS),
+    _Field("second", 0, 59, {}),
+)
+_SUNDAY_AGAIN: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """A schedule on the face of a clock: which local times it means. Ascending numbers.
 
     Attributes:
-        run_at: The time of the schedule to enqueue for; None: nothing is due. However many times
-            were missed, only the latest counts.
-        mark: What to note as the last time that was dealt with; None: nothing new.
-        wake: The next time of the schedule.
+        weekdays: 0 is Sunday.
+        either_day: A day counts if its month day *or* its weekday fits; else both must.
+        with_seconds: The schedule has a sixth field.
     """
 
-    run_at: datetime | None
-    mark: datetime | None
-    wake: datetime
+    seconds: tuple[int, ...]
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+    with_seconds: bool
+
+    @property
+    def every_hour(self) -> bool:
+        """True if it falls due in each hour of its days."""
+        return len(self.hours) == 24
+
+    def at_or_after(self, moment: datetime) -> datetime | None:
+        """The first local time from `moment` (naive, whole seconds) on; None if there is none."""
+        day, start = moment.date(), moment.time()
+        last = _shifted(day, _FARTHEST)
+        while day <= last:
+            if day.month not in self.months:
+                following = _next_month(day)
+                if following is None:
+                    return None
+                day, start = following, time.min
+                continue
+            if self._is_day(day) and (found := self._first_from(start)) is not None:
+                return datetime.combine(day, found)
+            if day == date.max:
+                return None
+            day, start = day + _ONE_DAY, time.min
+        return None
+
+    def at_or_before(self, moment: datetime) -> datetime | None:
+        """The last local time up to `moment` (naive, whole seconds); None if there is none."""
+        day, end = moment.date(), moment.time()
+        first = _shifted(day, -_FARTHEST)
+        while day >= first:
+            if day.month not in self.months:
+                day, end = day.replace(day=1), time.min
+            elif self._is_day(day) and (found := self._last_until(end)) is not None:
+                return datetime.combine(day, found)
+            if day == date.min:
+                return None
+            day, end = day - _ONE_DAY, time(23, 59, 59)
+        return None
+
+    def _is_day(self, day: date) -> bool:
+        fits = (day.day in self.days, (day.weekday() + 1) % 7 in self.weekdays)
+        return any(fits) if self.either_day else all(fits)
+
+    def _first_from(self, start: time) -> time | None:
+        for hour in self.hours[bisect_left(self.hours, start.hour) :]:
+            minutes = self.minutes
+            if hour == start.hour:
+                minutes = minutes[bisect_left(minutes, start.minute) :]
+            for minute in minutes:
+                exact = (hour, minute) == (start.hour, start.minute)
+                index = bisect_left(self.seconds, start.second) if exact else 0
+                if index < len(self.seconds):
+                    return time(hour, minute, self.seconds[index])
+        return None
+
+    def _last_until(self, end: time) -> time | None:
+        for hour in reversed(self.hours[: bisect_right(self.hours, end.hour)]):
+            minutes = self.minutes
+            if hour == end.hour:
+                minutes = minutes[: bisect_right(minutes, end.minute)]
+            for minute in reversed(minutes):
+                exact = (hour, minute) == (end.hour, end.minute)
+                index = bisect_right(self.seconds, end.second) if exact else len(self.seconds)
+                if index:
+                    return time(hour, minute, self.seconds[index - 1])
+        return None
 
 
-def plan(schedule: str, last: datetime | None, now: datetime) -> Plan:
-    """What a schedule calls for at the time `now`.
-
-    Args:
-        schedule: The crontab.
-        last: The last time that was dealt with; None at first sight, which enqueues nothing.
-        now: The time.
+def parse(expression: str) -> Crontab:
+    """The schedule that a text means.
 
     Raises:
-        ValueError: The schedule is none, or never falls due; the message says which.
+        ValueError: It means none, or none that ever falls due; the message says why.
     """
-    second = now.replace(microsecond=0)
+    if expression.startswith("@"):
+        if expression not in FORMS:
+            raise ValueError(f"unknown form, expected one of {' '.join(FORMS)}")
+        expression = FORMS[expression]
+    texts = expression.split()
+    if texts and "TZ=" in texts[0]:
+        raise ValueError("the time zone is not part of the schedule: put it into spec.timeZone")
+    if len(texts) not in {5, 6}:
+        raise ValueError(f"expected 5 fields, or 6 with the seconds last, got {len(texts)}")
+    minutes, hours, days, months, weekdays, *seconds = (
+        _expand(text, field) for text, field in zip(texts, _FIELDS, strict=False)
+    )
+    either = "*" not in texts[2] and "*" not in texts[4]
+    if not either and all(days[0] > _LONGEST_MONTH.get(month, 31) for month in months):
+        raise ValueError(f"it never falls due: no month [{texts[3]}] has a day [{texts[2]}]")
+    return Crontab(
+        seconds=seconds[0] if seconds else (0,),
+        minutes=minutes,
+        hours=hours,
+        days=frozenset(days),
+        months=frozenset(months),
+        weekdays=frozenset(day % _SUNDAY_AGAIN for day in weekdays),
+        either_day=either,
+        with_seconds=bool(seconds),
+    )
+
+
+def _expand(text: str, field: _Field) -> tuple[int, ...]:
+    """The numbers that a field stands for, ascending."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        numbers.update(_range(part, text, field))
+    return tuple(sorted(numbers))
+
+
+def _range(part: str, text: str, field: _Field) -> Sequence[int]:
+    span, slash, step = part.partition("/")
+    if slash and not (_is_number(step) and int(step) > 0):
+        raise ValueError(f"bad {field.name} [{text}]: [{step}] is not a step")
+    start, dash, end = span.partition("-")
+    if span == "*":
+        low, high = field.least, field.greatest
+    elif dash:
+        low, high = _number(start, text, field), _number(end, text, field)
+        if field.words is _DAYS and high == 0 < low:
+            high = _SUNDAY_AGAIN  # a week may end on Sunday
+    else:
+        low = _number(start, text, field)
+        high = field.greatest if slash else low
+    if low > high:
+        raise ValueError(f"bad {field.name} [{text}]: [{span}] runs backwards")
+    return range(low, high + 1, int(step) if slash else 1)
+
+
+def _number(word: str, text: str, field: _Field) -> int:
+    named = field.words.get(word.lower())
+    if named is not None:
+        return named
+    if not _is_number(word) or not field.least <= int(word) <= field.greatest:
+        allowed = f"{field.least}-{field.greatest}"
+        names = f" or {next(iter(field.words))}-{list(field.words)[-1]}" if field.words else ""
+        raise ValueError(f"bad {field.name} [{text}]: [{word}] is not in {allowed}{names}")
+    return int(word)
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS
+
+
+def _next_month(day: date) -> date | None:
+    if day.month < 12:
+        return day.replace(month=day.month + 1, day=1)
+    return date(day.year + 1, 1, 1) if day.year < date.max.year else None
+
+
+def _shifted(day: date, by: timedelta) -> date:
+    """A day so far away, or the last (first) one that there is."""
     try:
-        wake: datetime = croniter(schedule, second).get_next(datetime)
-        if last is None:
-            return Plan(None, now, wake)
-        latest: datetime = croniter(schedule, second + _SECOND).get_prev(datetime)
-    except (CroniterError, ValueError, KeyError, OverflowError) as error:
-        raise ValueError(f"the schedule [{schedule}] can't be used: {error}") from error
-    if latest <= last:
-        return Plan(None, None, wake)
-    return Plan(latest, latest, wake)
+        return day + by
+    except OverflowError:
+        return date.max if by > timedelta() else date.min

@@ -25,6 +25,7 @@ _QUEUE: Final = 10_000
 _WORKERS: Final = 4
 _PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
 """Before another try, while the API server is away: that is as long as its restart may take."""
+_MOST_NAME: Final = 230
 _MOST_NOTE: Final = 1024
 """Bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
 _WARNING_STATES: Final = frozenset({State.ERROR, State.FAILED, State.KILLED, State.INACTIVE})
@@ -57,26 +58,52 @@ def event(
     action: str,
 ) -> dict[str, Any]:
     """An Event of events.k8s.io/v1 regarding a CoreJob."""
+    regarding = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND_JOB,
+        "name": job.name,
+        "namespace": job.namespace,
+        "uid": job.uid,
+        "resourceVersion": job.resource_version,
+    }
+    return _event(regarding, reason, note, now, instance=instance, warning=warning, action=action)
+
+
+def template_warning(
+    body: Mapping[str, Any], reason: str, note: str, now: datetime, *, instance: str
+) -> dict[str, Any]:
+    """A Warning Event regarding a CoreJobTemplate."""
+    meta = body["metadata"]
+    regarding = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND_TEMPLATE,
+        **{key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion")},
+    }
+    return _event(regarding, reason, note, now, instance=instance, warning=True, action="Reconcile")
+
+
+def _event(
+    regarding: Mapping[str, Any],
+    reason: str,
+    note: str,
+    now: datetime,
+    *,
+    instance: str,
+    warning: bool,
+    action: str,
+) -> dict[str, Any]:
+    # A template's name may be as long as an Event's.
+    name = f"{regarding['name'][:_MOST_NAME].rstrip('.-')}.{secrets.token_hex(8)}"
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {
-            "name": f"{job.name}.{secrets.token_hex(8)}",
-            "namespace": job.namespace,
-        },
+        "metadata": {"name": name, "namespace": regarding["namespace"]},
         "eventTime": clock.render(now),
         "reportingController": "core4.io/operator",
         "reportingInstance": instance,
         "action": action,
         "reason": reason,
-        "regarding": {
-            "apiVersion": names.API_VERSION,
-            "kind": names.KIND_JOB,
-            "name": job.name,
-            "namespace": job.namespace,
-            "uid": job.uid,
-            "resourceVersion": job.resource_version,
-        },
+        "regarding": regarding,
         "note": note.encode()[:_MOST_NOTE].decode(errors="ignore"),
         "type": "Warning" if warning else "Normal",
     }

@@ -57,3 +57,21 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.schedule_times = Counter(
+            "core4_operator_schedule_times",
+            "Times of a template's schedule: enqueued, skipped, or tries that failed.",
+            ["template", "outcome"],
+            registry=self.registry,
+        )
+        self.schedule_blocked = Gauge(
+            "core4_operator_schedule_blocked",
+            "1 while a template's schedule does not enqueue; its condition Scheduled says why.",
+            ["template"],
+            registry=self.registry,
+        )
+        self.invalid_templates = Gauge(
+            "core4_operator_template_invalid",
+            "1 while a template can't be made into a Job; its condition Valid says why.",
+            ["template"],
+            registry=self.registry,
+        )

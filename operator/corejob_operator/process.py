@@ -16,9 +16,9 @@ from corejob_operator.events import Poster
 from corejob_operator.leadership import Leadership
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
-from corejob_operator.schedule import Scheduler
 from corejob_operator.settings import Settings
 from corejob_operator.sweep import Sweep
+from corejob_operator.templates import Templates
 from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
@@ -67,11 +67,13 @@ class Operator:
             now=now,
         )
         self._leadership = Leadership(kube, settings.namespace, instance, now)
-        self._scheduler = Scheduler(
+        self._templates = Templates(
             kube=kube,
             world=self._world,
             settings=settings,
             metrics=self.metrics,
+            poster=self._poster,
+            instance=instance,
             now=now,
         )
 
@@ -103,7 +105,7 @@ class Operator:
             acting = [
                 asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)
             ]
-            acting.append(asyncio.create_task(self._scheduler.run(), name="schedules"))
+            acting.append(asyncio.create_task(self._templates.run(), name="templates"))
             try:
                 await self._leadership.lost.wait()
             finally:

@@ -14,6 +14,9 @@ _WEBHOOK: Final = "admission webhook "
 _UNDECODABLE: Final = re.compile(r'\A\w+ in version "[^"]*" cannot be handled as a \w+: ')
 _INVALID: Final = re.compile(r'\A[\w.]+ "[^"]*" is invalid: ')
 _NO_ANSWER: Final = frozenset({401, 429, 502, 503, 504})
+_QUANTITY: Final = re.compile(
+    r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?"
+)
 _MOST_WORDS: Final = 1000
 
 
@@ -50,3 +53,8 @@ def words(error: KubeError) -> str:
     """The API server's words for people, bounded: field and complaint, without the Job's name."""
     text = _INVALID.sub("", _UNDECODABLE.sub("", error.message)).removeprefix("json: ")
     return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
+
+
+def is_quantity(text: str) -> bool:
+    """True if Kubernetes takes a text as an amount, such as `500m` or `2Gi`."""
+    return _QUANTITY.fullmatch(text) is not None

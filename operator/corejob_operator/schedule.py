@@ -1,143 +1,312 @@
-"""Enqueues the jobs of templates with a schedule (contract section 5).
+"""What the schedule of a template calls for now, and doing it.
 
 A job's id follows from its template and its time, so that a crash between creating it and noting it
-makes no second; the last time is noted in the template's status and survives everything.
+makes no second; a time is noted as dealt with only when its job is there, or was left out for one
+that is in the queue still. So no refusal loses a run.
 """
 
-import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from corejob import clock, ids, lineage, names
+from corejob import clock, ids, lineage, model, names
 from corejob.identity import identity
-from corejob_kube import tasks
+from corejob.model import CoreJob
+from corejob.names import SchedulePolicy, TemplateReason
+from corejob.state import FINAL, STOPPED, State
+from corejob_kube.backoff import pause
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError
-from corejob_kube.resources import COREJOBS, TEMPLATES
+from corejob_kube.errors import AlreadyExistsError, KubeError, NotFoundError
+from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
-from corejob_operator import crontab
-from corejob_operator.metrics import Metrics
 from corejob_operator.settings import Settings
+from corejob_operator.template_status import Verdict
+from corejob_operator.timetable import DEFAULT_ZONE, Plan, Timetable
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
 
 USERNAME: Final = "scheduler"
-"""Who enqueues scheduled jobs."""
-_LONGEST_SLEEP: Final = timedelta(seconds=60)
+"""Enqueues scheduled jobs."""
+LONGEST_PAUSE: Final = timedelta(seconds=60)
 """A clock that was set is noticed after this time."""
-_AGAIN: Final = timedelta(seconds=2)
+_AGAIN_FIRST_S: Final = 2.0
+_AGAIN_MOST_S: Final = 60.0
+_RESTARTING: Final = timedelta(seconds=60)
+"""How long the CoreJob that restarts another may take to be seen."""
+_WITHOUT_SCHEDULE: Final = (
+    "schedule",
+    "timeZone",
+    "scheduleMeaning",
+    "nextScheduleTime",
+    "lastScheduleTime",
+    "lastSkipTime",
+)
+_HINTS: Final = {
+    State.ERROR: "ended in error and is still in the queue",
+    State.INACTIVE: "turned inactive and is still in the queue",
+    State.KILLED: "was killed and is still in the queue",
+    State.RUNNING: "is still running",
+    State.PENDING: "is still waiting to start",
+    State.FAILED: "has failed and is still waiting for its next trial",
+    State.DEFERRED: "is deferred and still waiting for its next trial",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one reconcile of a template's schedule.
+
+    Attributes:
+        fields: Of the template's status; None takes a field away.
+        verdict: For the condition Scheduled; None: there is no schedule.
+        requeue_at: When to reconcile again even if nothing happens.
+        outcome: `enqueued`, `skipped` or `failed`, if a time was dealt with or tried; else None.
+        blocker: What keeps the job out of the queue, for telling one skip from the next.
+        watched: CoreJobs whose changes matter.
+    """
+
+    fields: Mapping[str, Any]
+    verdict: Verdict | None
+    requeue_at: datetime
+    outcome: str | None = None
+    blocker: str = ""
+    watched: frozenset[str] = frozenset()
+
+
+class NotOursError(Exception):
+    """There is a CoreJob of the name that the schedule's job must have, and it is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A time whose job could not be made."""
+
+    run_at: datetime
+    generation: int
+    tries: int
+    until: datetime
+    words: str
 
 
 class Scheduler:
-    """Looks at all schedules whenever one falls due or a template changes."""
+    """Enqueues the jobs of templates with a schedule."""
 
-    def __init__(
-        self,
-        *,
-        kube: Kube,
-        world: World,
-        settings: Settings,
-        metrics: Metrics,
-        now: Clock,
-    ) -> None:
+    def __init__(self, *, kube: Kube, world: World, settings: Settings, now: Clock) -> None:
         self._kube = kube
         self._world = world
         self._settings = settings
-        self._metrics = metrics
         self._now = now
-        self._news = asyncio.Event()
-        world.templates.listen(lambda *_: self._news.set())
+        self._refused: dict[str, _Refused] = {}
 
-    async def run(self) -> None:
-        """Go on for ever."""
-        while True:
-            self._news.clear()
-            wake = self._now() + _LONGEST_SLEEP
-            for body in self._world.templates:
-                wake = min(wake, await self._look_safely(body))
-            seconds = max(0.0, (wake - self._now()).total_seconds())
-            await tasks.wait(self._news, seconds)
+    def forget(self, template: str) -> None:
+        """The template is gone."""
+        self._refused.pop(template, None)
 
-    async def _look_safely(self, body: Body) -> datetime:
-        try:
-            return await self.look(body)
-        except KubeError as error:
-            log.warning("schedule of %s: %s", body["metadata"]["name"], error)
-            return self._now() + _AGAIN
-
-    async def look(self, body: Body) -> datetime:
-        """Do what the schedule of a template calls for; when to look again.
-
-        Raises:
-            KubeError: The API server did not do its part.
-        """
-        now, schedule = self._now(), body["spec"].get("schedule")
+    async def step(self, body: Body) -> Step:
+        """Do what the schedule of a template calls for."""
+        now, spec = self._now(), body["spec"]
+        later = now + LONGEST_PAUSE
+        known: Mapping[str, Any] = body.get("status") or {}
         if "deletionTimestamp" in body["metadata"]:
-            return now + _LONGEST_SLEEP
+            return Step({}, None, later)
+        schedule, zone = spec.get("schedule"), spec.get("timeZone") or DEFAULT_ZONE
         if not schedule:
             # One that was taken off is no downtime: put back, it is seen for the first time.
-            await self._note(body, dict.fromkeys(("schedule", "lastScheduleTime", "message")))
-            return now + _LONGEST_SLEEP
-        known: Mapping[str, Any] = body.get("status") or {}
+            self.forget(body["metadata"]["name"])
+            return Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
         # Another schedule is seen for the first time, whatever the one before did.
-        same = known.get("schedule") == schedule
+        same = (known.get("schedule"), known.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
         last = clock.parse(known.get("lastScheduleTime")) if same else None
+        skipped = clock.parse(known.get("lastSkipTime")) if same else None
+        fields: dict[str, Any] = {"schedule": schedule, "timeZone": zone}
         try:
-            plan = crontab.plan(schedule, last, now)
+            table = Timetable(schedule, zone)
+            plan = table.plan(last, now)
+            fields["scheduleMeaning"] = table.meaning(now)
         except ValueError as error:
-            await self._note(body, {"schedule": schedule, "message": str(error)})
-            return now + _LONGEST_SLEEP
-        fields: dict[str, Any] = {"schedule": schedule, "message": None}
-        if plan.mark is not None:
-            fields["lastScheduleTime"] = clock.render(plan.mark)
-        if plan.run_at is not None:
-            job_id = await self._enqueue(body, plan.run_at)
-            if job_id is not None:
-                fields["lastJobId"] = job_id
-        await self._note(body, fields)
-        return plan.wake
+            empty = dict.fromkeys(_WITHOUT_SCHEDULE)
+            verdict = Verdict("False", TemplateReason.BAD_SCHEDULE, str(error))
+            return Step({**empty, **fields}, verdict, later)
+        fields["nextScheduleTime"] = clock.render(plan.next)
+        fields["lastScheduleTime"] = clock.render(plan.mark or last)
+        fields["lastSkipTime"] = clock.render(skipped)
+        step = Step(fields, None, min(plan.next, later))
+        step = await self._act(body, plan, step, last=last, skipped=skipped)
+        return self._with_last_job(known, step)
 
-    async def _enqueue(self, body: Body, at: datetime) -> str | None:
-        """The id of the job; None if the same job is in the queue still."""
-        qual_name = body["spec"]["qualName"]
-        job_id = ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{clock.render(at)}")
-        if self._world.in_queue(identity(qual_name, {}), but=job_id):
-            log.info("%s at %s: skipped, it is in the queue still", qual_name, clock.iso(at))
-            self._metrics.scheduled.labels("skipped").inc()
-            return None
+    async def _act(
+        self,
+        body: Body,
+        plan: Plan,
+        step: Step,
+        *,
+        last: datetime | None,
+        skipped: datetime | None,
+    ) -> Step:
+        if plan.run_at is not None:
+            return await self._due(body, plan.run_at, step, last)
+        if skipped is not None and skipped == last:
+            return self._after_skip(body, skipped, step)
+        return replace(step, verdict=_fine(step))
+
+    async def _due(self, body: Body, run_at: datetime, step: Step, last: datetime | None) -> Step:
+        """Enqueue the job of a time, or leave it out, or say why it can't be made."""
+        name = body["metadata"]["name"]
+        job_id = _job_id(body, run_at)
+        replaces = body["spec"].get("schedulePolicy") == SchedulePolicy.REPLACE
+        before = self._in_the_way(body["spec"]["qualName"], job_id)
+        if before and not (replaces and self._all_stopped(before)):
+            self.forget(name)
+            fields = {**step.fields, "lastSkipTime": clock.render(run_at)}
+            step = replace(step, fields=fields, outcome="skipped")
+            log.info("%s at %s: left out, it is in the queue still", name, clock.iso(run_at))
+            return self._skip(body, run_at, before, step)
+        refused = self._refused.get(name)
+        if (
+            refused is not None
+            and not refused.until <= self._now()
+            and ((refused.run_at, refused.generation) == (run_at, _generation(body)))
+        ):
+            return _undone(step, refused, last)
+        try:
+            for job in before:
+                await self._remove(job)
+            await self._create(body["spec"]["qualName"], job_id)
+        except (KubeError, NotOursError) as error:
+            refused = self._note_refusal(body, run_at, error)
+            log.warning("%s at %s: not enqueued: %s", name, clock.iso(run_at), error)
+            return replace(_undone(step, refused, last), outcome="failed")
+        self.forget(name)
+        log.info("%s at %s: enqueued as %s", name, clock.iso(run_at), job_id)
+        fields = {**step.fields, "lastJobId": job_id, "lastJobState": None}
+        return replace(step, fields=fields, verdict=_fine(step), outcome="enqueued")
+
+    def _note_refusal(self, body: Body, run_at: datetime, error: Exception) -> _Refused:
+        name, known = body["metadata"]["name"], self._refused.get(body["metadata"]["name"])
+        tries = known.tries + 1 if known is not None and known.run_at == run_at else 1
+        until = self._now() + timedelta(seconds=pause(tries, _AGAIN_FIRST_S, _AGAIN_MOST_S))
+        words = error.message if isinstance(error, KubeError) else str(error)
+        refused = _Refused(run_at, _generation(body), tries, until, words[:1000])
+        self._refused[name] = refused
+        return refused
+
+    # --- the job before -----------------------------------------------------------------------
+
+    def _in_the_way(self, qual_name: str, job_id: str) -> list[CoreJob]:
+        """The same jobs that are in the queue, or being restarted, oldest first."""
+        found = [
+            job
+            for job in self._world.same_jobs(identity(qual_name, {}), but=job_id)
+            if job.in_queue or self._is_restarting(job)
+        ]
+        return sorted(found, key=lambda job: (job.created, job.name))
+
+    def _is_restarting(self, job: CoreJob) -> bool:
+        """True between the word that a job is restarted and the job that does it."""
+        child = job.child_id
+        if child is None or not ids.is_id(child) or self._world.corejobs.get(child) is not None:
+            return False
+        return abs(self._now() - ids.created_at(child)) < _RESTARTING
+
+    def _all_stopped(self, jobs: Sequence[CoreJob]) -> bool:
+        return all(
+            job.in_queue
+            and job.status.state in STOPPED
+            and all(pod.over for pod in self._world.pods_of(job.name))
+            for job in jobs
+        )
+
+    def _skip(self, body: Body, at: datetime, before: Sequence[CoreJob], step: Step) -> Step:
+        job = next((each for each in before if not self._all_stopped([each])), before[0])
+        what = f"job {job.id}" if job.id == job.name else f"job {job.name} ({job.id})"
+        state = self._state_in_words(job, body["spec"].get("schedulePolicy"))
+        text = f"skipped at {clock.iso(at)} UTC: {what} {state}"
+        if len(before) > 1:
+            text += f"; {len(before) - 1} more of them are in the queue"
+        watched = step.watched | {each.name for each in before}
+        verdict = Verdict("False", TemplateReason.SKIPPED, text)
+        return replace(step, verdict=verdict, blocker=f"{job.id} {state}", watched=watched)
+
+    def _state_in_words(self, job: CoreJob, policy: str | None) -> str:
+        if not job.in_queue:
+            return "is being restarted"
+        words, state = _HINTS[job.status.state], job.status.state
+        if state not in STOPPED:
+            return words
+        if policy == SchedulePolicy.REPLACE:
+            ends = not self._all_stopped([job])
+            return f"{words}; {'its pod is still ending' if ends else 'the next time replaces it'}"
+        return f"{words}; restart or remove it, or set spec.schedulePolicy to Replace"
+
+    def _after_skip(self, body: Body, skipped: datetime, step: Step) -> Step:
+        """A time was left out, and the next has not come: is the reason for it still there?"""
+        before = self._in_the_way(body["spec"]["qualName"], "")
+        if not before:
+            return replace(step, verdict=_fine(step))
+        return self._skip(body, skipped, before, step)
+
+    async def _remove(self, job: CoreJob) -> None:
+        """Take a stopped job out of the queue, unless somebody has changed it meanwhile."""
+        patch = {"metadata": {"resourceVersion": job.resource_version}, "spec": {"remove": True}}
+        try:
+            answer = await self._kube.patch(
+                COREJOBS, job.namespace, job.name, patch, manager=names.MANAGER_OPERATOR
+            )
+        except NotFoundError:
+            self._world.corejobs.forget(job.name)
+            return
+        log.info("%s: removed, its schedule replaces it", job.name)
+        self._world.corejobs.put(answer)
+
+    # --- the job ------------------------------------------------------------------------------
+
+    async def _create(self, qual_name: str, job_id: str) -> None:
         spec = {"qualName": qual_name, "username": USERNAME, "hostname": "core4-operator"}
         manifest = lineage.manifest(job_id, self._settings.namespace, spec)
         try:
             made = await self._kube.create(
                 COREJOBS, self._settings.namespace, manifest, manager=names.MANAGER_OPERATOR
             )
-        except ConflictError:
-            return job_id
+        except AlreadyExistsError:
+            made = await self._kube.get(COREJOBS, self._settings.namespace, job_id)
+            found = made.get("spec") or {}
+            if any(found.get(field) != value for field, value in spec.items()) or found.get("args"):
+                text = f"there is another CoreJob named {job_id}: delete it"
+                raise NotOursError(text) from None
         self._world.corejobs.put(made)
-        log.info("%s at %s: enqueued as %s", qual_name, clock.iso(at), job_id)
-        self._metrics.scheduled.labels("enqueued").inc()
-        return job_id
 
-    async def _note(self, body: Body, fields: Mapping[str, Any]) -> None:
-        known = body.get("status") or {}
-        changed = {name: value for name, value in fields.items() if known.get(name) != value}
-        if not changed:
-            return
-        name = body["metadata"]["name"]
-        try:
-            answer = await self._kube.patch(
-                TEMPLATES,
-                self._settings.namespace,
-                name,
-                {"status": changed},
-                manager=names.MANAGER_OPERATOR,
-                sub="status",
-            )
-        except NotFoundError:
-            self._world.templates.forget(name)
-            return
-        self._world.templates.put(answer)
+    def _with_last_job(self, known: Mapping[str, Any], step: Step) -> Step:
+        """Note the state that the last job has ended in, or watch it until it does."""
+        job_id = step.fields.get("lastJobId", known.get("lastJobId"))
+        body = self._world.corejobs.get(job_id) if job_id else None
+        if body is None:
+            return step
+        state = model.parse(body).status.state
+        if state not in FINAL:
+            return replace(step, watched=step.watched | {job_id})
+        return replace(step, fields={**step.fields, "lastJobState": str(state)})
+
+
+def _job_id(body: Body, at: datetime) -> str:
+    return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{clock.render(at)}")
+
+
+def _generation(body: Body) -> int:
+    return int(body["metadata"].get("generation") or 0)
+
+
+def _fine(step: Step) -> Verdict:
+    return Verdict("True", TemplateReason.SCHEDULED, str(step.fields["scheduleMeaning"]))
+
+
+def _undone(step: Step, refused: _Refused, last: datetime | None) -> Step:
+    """A time is still to be dealt with."""
+    fields = {**step.fields, "lastScheduleTime": clock.render(last)}
+    text = f"the run of {clock.iso(refused.run_at)} UTC could not be enqueued, it is tried again: "
+    verdict = Verdict("False", TemplateReason.ENQUEUE_FAILED, text + refused.words)
+    requeue_at = min(step.requeue_at, refused.until)
+    return replace(step, fields=fields, verdict=verdict, requeue_at=requeue_at)

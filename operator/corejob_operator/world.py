@@ -12,6 +12,7 @@ from corejob import args, model, names
 from corejob.children import JobChild, PodChild, parse_job, parse_pod
 from corejob.depth import is_deep
 from corejob.identity import identity
+from corejob.model import CoreJob
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
@@ -118,10 +119,10 @@ class World:
         names_ = self._twins.get(key, set()) - {corejob}
         return [body for name in names_ if (body := self.corejobs.get(name)) is not None]
 
-    def in_queue(self, key: str, *, but: str) -> bool:
-        """Whether a job of that identity is in the queue, other than the CoreJob named `but`."""
+    def same_jobs(self, key: str, *, but: str) -> list[CoreJob]:
+        """The jobs of that identity, in the queue or not, other than the CoreJob named `but`."""
         bodies = (self.corejobs.get(name) for name in self._twins.get(key, set()) - {but})
-        return any(body is not None and model.parse(body).in_queue for body in bodies)
+        return [model.parse(body) for body in bodies if body is not None]
 
     # --- indexes ----------------------------------------------------------------------------
 

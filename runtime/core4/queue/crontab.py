@@ -1,7 +1,7 @@
-"""Checks the syntax of a schedule: crontab in UTC.
+"""Checks the syntax of a schedule: crontab(5).
 
 Five fields (minute, hour, day of month, month, day of week), an optional sixth for seconds at
-the end, or a form such as `@daily`.
+the end, or a form such as `@daily`. The operator has the same grammar; one corpus tests both.
 """
 
 from __future__ import annotations
@@ -32,12 +32,21 @@ def check(expression: str) -> None:
             raise ValueError(f"unknown form [{expression}], expected one of {' '.join(FORMS)}")
         return
     fields = expression.split()
+    if fields and "TZ=" in fields[0]:
+        raise ValueError("the time zone is not part of the schedule: set the class's time_zone")
     if len(fields) not in {5, 6}:
         raise ValueError(f"expected 5 fields (or 6, the last for seconds), got {len(fields)}")
     values = [_expand(text, *field) for text, field in zip(fields, _FIELDS, strict=False)]
     days, months = values[2], values[3]
-    if fields[4] == "*" and all(min(days) > _LONGEST_MONTH.get(month, 31) for month in months):
+    # crontab(5): only if neither field has a star one of the two days is enough.
+    both = "*" in fields[2] or "*" in fields[4]
+    if both and all(min(days) > _LONGEST_MONTH.get(month, 31) for month in months):
         raise ValueError(f"no month [{fields[3]}] has a day [{fields[2]}]")
+
+
+def is_number(word: str) -> bool:
+    """Return whether a word is a number, of a length that a field can have."""
+    return word.isascii() and word.isdigit() and len(word) <= 4
 
 
 def _expand(
@@ -48,15 +57,15 @@ def _expand(
     def number(word: str) -> int:
         if word.lower() in names:
             return names.index(word.lower()) + first
-        if not (word.isascii() and word.isdigit()) or not least <= int(word) <= greatest:
+        if not is_number(word) or not least <= int(word) <= greatest:
             raise ValueError(f"bad {name} [{text}]: [{word}] is not in {least}-{greatest}")
         return int(word)
 
     numbers: set[int] = set()
     for part in text.split(","):
         span, slash, step = part.partition("/")
-        if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
-            raise ValueError(f"bad {name} [{text}]: [{step}] is no step")
+        if slash and not (is_number(step) and int(step) > 0):
+            raise ValueError(f"bad {name} [{text}]: [{step}] is not a step")
         start, dash, end = span.partition("-")
         if span == "*":
             low, high = least, greatest

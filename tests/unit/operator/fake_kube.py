@@ -22,6 +22,7 @@ class Request:
     name: str | None
     sub: str | None
     body: Any
+    query: dict[str, str] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
@@ -56,6 +57,7 @@ class FakeKube:
         }
         self.requests: list[Request] = []
         self.refusals: list[Refusal] = []
+        self.answers: dict[tuple[str, str], web.Response] = {}
         self.watchers: list[Callable[[str, str, Body], None]] = []
         self.page = 0
         self.url = ""
@@ -135,6 +137,10 @@ class FakeKube:
         """Refuse the next requests; with `after`, first let it happen (the answer is lost)."""
         self.refusals.append(Refusal(method, plural, code, message, times, after))
 
+    def refuse_with(self, method: str, plural: str, answer: web.Response) -> None:
+        """Answer the next request so."""
+        self.answers[method, plural] = answer
+
     def answer(self, method: str, plural: str, body: Body, *, times: int = 1) -> None:
         """Refuse the next requests with a Status that a real API server gave."""
         code = body["code"]
@@ -158,13 +164,18 @@ class FakeKube:
         at = request.match_info
         plural, name, sub = at["plural"], at.get("name"), at.get("sub")
         body = await request.json() if request.can_read_body else None
-        self.requests.append(Request(request.method, plural, name, sub, body))
+        self.requests.append(Request(request.method, plural, name, sub, body, dict(request.query)))
+        answer = self.answers.pop((request.method, plural), None)
+        if answer is not None:
+            return answer
         refusal = self._refusal(request.method, plural)
         if refusal is not None and refusal.after is None:
             return refusal.answer()
         match request.method:
             case "GET" if name is None:
                 answer = self._list(plural, request)
+            case "POST" if "dryRun" in request.query:
+                answer = web.json_response(body, status=201)
             case "POST":
                 answer = self._create(plural, body or {})
             case _:

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from tests.unit.corejob.builders import NOW, at, at_text
 from tests.unit.operator.rig import Rig
 
+from corejob import ids
 from corejob_kube.errors import UnavailableError
-from corejob_operator.schedule import Scheduler
+from corejob_operator.templates import Templates
 
 MINUTE = timedelta(minutes=1)
 
@@ -25,23 +27,34 @@ class Clock:
     def restart(self) -> None:
         """Nothing but the cluster is kept."""
         self.rig.begin()
-        self.scheduler = Scheduler(
+        self.templates = Templates(
             kube=self.rig.kube,
             world=self.rig.world,
             settings=self.rig.settings,
             metrics=self.rig.metrics,
+            poster=self.rig.poster,
+            instance="test",
             now=self.rig.time,
         )
 
     async def look(self, seconds: float = 0) -> datetime:
         """Time passes, then the template is looked at; when to look again."""
         self.rig.now += timedelta(seconds=seconds)
-        body = self.rig.world.templates.get("a.job")
-        assert body is not None
-        return await self.scheduler.look(body)
+        after = await self.templates.reconcile("a.job")
+        return self.rig.now + timedelta(seconds=after or 0)
 
     def status(self) -> dict[str, Any]:
         return dict(self.rig.fake.objects["corejobtemplates"]["a.job"].get("status") or {})
+
+    def times(self) -> dict[str, Any]:
+        """The part of its status that is of its schedule's past."""
+        told = ("schedule", "lastScheduleTime", "lastJobId")
+        return {name: value for name, value in self.status().items() if name in told}
+
+    def condition(self) -> tuple[str, str]:
+        """Status and reason of Scheduled."""
+        (found,) = self.status().get("conditions") or [{"status": "", "reason": ""}]
+        return found["status"], found["reason"]
 
     def jobs(self) -> list[str]:
         return sorted(self.rig.fake.objects["corejobs"])
@@ -64,7 +77,7 @@ def clock(rig: Rig) -> Clock:
 async def test_the_first_sight_is_noted_and_enqueues_nothing(clock: Clock) -> None:
     assert await clock.look() == NOW + MINUTE
     assert clock.jobs() == []
-    assert clock.status() == {"schedule": "* * * * *", "lastScheduleTime": at_text(0)}
+    assert clock.times() == {"schedule": "* * * * *", "lastScheduleTime": at_text(0)}
 
 
 async def test_it_is_enqueued_at_its_time_without_args(clock: Clock) -> None:
@@ -97,7 +110,9 @@ async def test_looking_often_enqueues_once(clock: Clock) -> None:
         await clock.look(1)
 
     assert len(clock.jobs()) == 1
-    assert len(clock.rig.fake.requests) == writes
+    # How it has ended is noted, once.
+    assert clock.status()["lastJobState"] == "complete"
+    assert len(clock.rig.fake.requests) == writes + 1
 
 
 async def test_after_a_downtime_one_is_caught_up(clock: Clock) -> None:
@@ -124,6 +139,251 @@ async def test_what_is_still_in_the_queue_is_skipped_for_good(clock: Clock) -> N
     assert len(clock.jobs()) == 1
 
 
+# --- skips are seen ---------------------------------------------------------------------------
+
+
+def end(clock: Clock, name: str, state: str) -> None:
+    clock.rig.fake.change("corejobs", name, {"status": {"state": state, "trial": 1}})
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("running", "is still running"),
+        ("pending", "is still waiting to start"),
+        ("failed", "has failed and is still waiting for its next trial"),
+        ("deferred", "is deferred and still waiting for its next trial"),
+        ("error", "ended in error and is still in the queue; restart or remove it"),
+        ("killed", "was killed and is still in the queue; restart or remove it"),
+        ("inactive", "turned inactive and is still in the queue; restart or remove it"),
+    ],
+)
+async def test_a_skip_is_seen_everywhere(clock: Clock, state: str, words: str) -> None:
+    await clock.look()
+    await clock.look(60)
+    (name,) = clock.jobs()
+    end(clock, name, state)
+    await clock.look(60)
+
+    text = f"skipped at 2026-11-24T12:02:00 UTC: job {name} {words}"
+    assert clock.status()["message"].startswith(text)
+    (condition,) = clock.status()["conditions"]
+    assert (condition["type"], condition["status"]) == ("Scheduled", "False")
+    assert (condition["reason"], condition["message"]) == ("Skipped", clock.status()["message"])
+    assert clock.status()["lastSkipTime"] == at_text(120)
+    (event,) = await clock.rig.events()
+    assert (event["type"], event["reason"]) == ("Warning", "Skipped")
+    assert event["note"] == condition["message"]
+    assert (event["regarding"]["kind"], event["regarding"]["name"]) == ("CoreJobTemplate", "a.job")
+    metrics = clock.rig.metrics
+    assert metrics.schedule_times.labels("a.job", "skipped")._value.get() == 1
+    assert metrics.schedule_blocked.labels("a.job")._value.get() == 1
+
+
+async def test_what_a_skip_says_goes_as_soon_as_the_job_has_left_the_queue(clock: Clock) -> None:
+    await clock.look()
+    await clock.look(60)
+    (name,) = clock.jobs()
+    end(clock, name, "error")
+    await clock.look(60)
+    await clock.templates.queue.get()
+    clock.templates.queue.done("a.job")
+    clock.rig.fake.change("corejobs", name, {"spec": {"remove": True}})
+
+    assert await clock.templates.queue.get() == "a.job"
+    await clock.look(1)
+    assert clock.condition() == ("True", "Scheduled")
+    assert "message" not in clock.status()
+    assert clock.rig.metrics.schedule_blocked.labels("a.job")._value.get() == 0
+
+
+async def test_one_event_for_one_reason_and_another_each_hour(clock: Clock) -> None:
+    await clock.look()
+    await clock.look(60)
+    end(clock, clock.jobs()[0], "error")
+    for _ in range(130):
+        await clock.look(60)
+
+    assert len(await clock.rig.events()) == 3
+    assert clock.rig.metrics.scheduled.labels("skipped")._value.get() == 130
+
+
+async def test_the_metrics_of_a_template_go_with_it(clock: Clock) -> None:
+    await clock.look()
+    for _ in range(2):
+        await clock.look(60)
+    clock.rig.fake.remove("corejobtemplates", "a.job")
+    assert await clock.templates.reconcile("a.job") is None
+
+    text = generate_latest(clock.rig.metrics.registry).decode()
+    assert "a.job" not in text
+
+
+async def test_the_status_says_what_the_schedule_means_and_how_the_last_job_ended(
+    clock: Clock,
+) -> None:
+    clock.rig.template(schedule="0 6 * * *", timeZone="Europe/Berlin", uid="x")
+    await clock.look()
+
+    status = clock.status()
+    assert status["scheduleMeaning"].startswith("next: 2026-11-25 06:00:00 +0100 Europe/Berlin")
+    assert status["nextScheduleTime"] == "2026-11-25T05:00:00.000000Z"
+    assert status["timeZone"] == "Europe/Berlin"
+    assert clock.condition() == ("True", "Scheduled")
+
+
+async def test_another_time_zone_is_seen_for_the_first_time(clock: Clock) -> None:
+    await clock.look()
+    zone = {"spec": {"timeZone": "Asia/Kathmandu"}}
+    clock.rig.fake.change("corejobtemplates", "a.job", zone)
+    await clock.look(3600)
+
+    assert clock.jobs() == []
+    assert clock.status()["lastScheduleTime"] == at_text(3600)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Belrin", "Local", "../x", "+01:00"])
+async def test_what_is_no_time_zone_is_said(clock: Clock, zone: str) -> None:
+    clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"timeZone": zone}})
+    await clock.look()
+
+    assert clock.condition() == ("False", "BadSchedule")
+    assert "unknown time zone" in clock.status()["message"]
+    (event,) = await clock.rig.events()
+    assert event["reason"] == "BadSchedule"
+
+
+# --- replacing --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def replacing(clock: Clock) -> Clock:
+    clock.rig.template(schedule="* * * * *", schedulePolicy="Replace", uid="x")
+    return clock
+
+
+@pytest.mark.parametrize("state", ["error", "killed", "inactive"])
+async def test_one_that_has_stopped_is_replaced(replacing: Clock, state: str) -> None:
+    await replacing.look()
+    await replacing.look(60)
+    (old,) = replacing.jobs()
+    end(replacing, old, state)
+    await replacing.look(60)
+
+    assert len(replacing.jobs()) == 2
+    assert replacing.rig.fake.objects["corejobs"][old]["spec"]["remove"] is True
+    assert replacing.condition() == ("True", "Scheduled")
+
+
+@pytest.mark.parametrize("state", ["running", "pending", "failed", "deferred"])
+async def test_one_that_waits_or_runs_is_not_replaced(replacing: Clock, state: str) -> None:
+    await replacing.look()
+    await replacing.look(60)
+    (old,) = replacing.jobs()
+    end(replacing, old, state)
+    await replacing.look(60)
+
+    assert replacing.jobs() == [old]
+    assert "remove" not in replacing.rig.fake.objects["corejobs"][old]["spec"]
+    assert replacing.condition() == ("False", "Skipped")
+
+
+async def test_a_crash_between_removing_and_enqueuing_loses_no_run(replacing: Clock) -> None:
+    await replacing.look()
+    await replacing.look(60)
+    (old,) = replacing.jobs()
+    end(replacing, old, "error")
+    replacing.rig.fake.refuse("POST", "corejobs", 500)
+    await replacing.look(60)
+    assert replacing.condition() == ("False", "EnqueueFailed")
+    replacing.restart()
+    await replacing.look(5)
+
+    assert len(replacing.jobs()) == 2
+    assert replacing.status()["lastScheduleTime"] == at_text(120)
+
+
+async def test_one_that_a_user_restarts_meanwhile_is_not_removed(replacing: Clock) -> None:
+    await replacing.look()
+    await replacing.look(60)
+    (old,) = replacing.jobs()
+    end(replacing, old, "error")
+    # The operator has not heard of the restart.
+    replacing.rig.deaf.add("corejobs")
+    child = ids.new_id(replacing.rig.now + 2 * MINUTE)
+    replacing.rig.fake.change("corejobs", old, {"spec": {"childId": child}})
+    await replacing.look(60)
+    assert "remove" not in replacing.rig.fake.objects["corejobs"][old]["spec"]
+    assert replacing.condition() == ("False", "EnqueueFailed")
+
+    # It has heard of it, but not yet of the job that restarts it.
+    replacing.rig.deaf.clear()
+    replacing.rig.world.corejobs.put(replacing.rig.fake.objects["corejobs"][old])
+    await replacing.look(5)
+    assert replacing.jobs() == [old]
+    assert "is being restarted" in replacing.status()["message"]
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (409, 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'),
+        (409, "the object has been modified"),
+        (403, "exceeded quota: q, requested: count/corejobs.core4.io=1"),
+        (422, "denied request: no jobs on Fridays"),
+        (400, 'admission webhook "x" denied the request'),
+        (429, "too many requests"),
+        (500, "Internal error occurred: failed calling webhook"),
+        (503, "away"),
+    ],
+)
+async def test_no_refusal_loses_a_run(clock: Clock, code: int, message: str) -> None:
+    await clock.look()
+    clock.rig.fake.refuse("POST", "corejobs", code, message, times=20)
+    await clock.look(60)
+    assert clock.jobs() == []
+    assert clock.condition() == ("False", "EnqueueFailed")
+    assert message in clock.status()["message"]
+    assert "2026-11-24T12:01:00" in clock.status()["message"]
+    tries = len(clock.rig.fake.asked("POST", "corejobs"))
+    # News of the template are no reason to try at once.
+    await clock.look(0.1)
+    assert len(clock.rig.fake.asked("POST", "corejobs")) == tries
+
+    clock.rig.fake.refusals.clear()
+    assert await clock.look(4) == at(120)
+    assert len(clock.jobs()) == 1
+    assert ids.created_at(clock.jobs()[0]) == at(60)
+    assert clock.condition() == ("True", "Scheduled")
+
+
+async def test_at_the_next_time_the_one_before_is_given_up(clock: Clock) -> None:
+    await clock.look()
+    clock.rig.fake.refuse("POST", "corejobs", 503, times=3)
+    await clock.look(60)
+    clock.rig.fake.refusals.clear()
+    await clock.look(60)
+
+    assert [ids.created_at(name) for name in clock.jobs()] == [at(120)]
+
+
+async def test_another_corejob_of_that_name_is_no_success(clock: Clock) -> None:
+    await clock.look()
+    await clock.look(60)
+    (name,) = clock.jobs()
+    clock.rig.fake.remove("corejobs", name)
+    clock.rig.fake.change("corejobtemplates", "a.job", {"status": {"lastScheduleTime": at_text(0)}})
+    clock.rig.deaf.add("corejobs")
+    clock.rig.corejob(name, qualName="other.Job")
+    await clock.look(1)
+
+    assert clock.condition() == ("False", "EnqueueFailed")
+    assert f"another CoreJob named {name}" in clock.status()["message"]
+
+
 async def test_one_that_somebody_enqueued_counts_but_not_with_args(clock: Clock) -> None:
     await clock.look()
     clock.rig.corejob("mine", args={"x": 1})
@@ -141,8 +401,8 @@ async def test_one_that_somebody_enqueued_counts_but_not_with_args(clock: Clock)
 
 async def crash_after_create(clock: Clock) -> None:
     clock.rig.fake.refuse("POST", "corejobs", 503, after=lambda: None)
-    with pytest.raises(UnavailableError):
-        await clock.look(60)
+    await clock.look(60)
+    assert clock.condition() == ("False", "EnqueueFailed")
 
 
 async def crash_before_note(clock: Clock) -> None:
@@ -199,7 +459,7 @@ async def test_one_that_was_taken_off_and_is_put_back_has_missed_nothing(
         clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": schedule}})
         await clock.look(3600)
     assert clock.jobs() == []
-    assert clock.status() == {"schedule": "* * * * *", "lastScheduleTime": at_text(7200)}
+    assert clock.times() == {"schedule": "* * * * *", "lastScheduleTime": at_text(7200)}
 
     await clock.look(60)
     assert len(clock.jobs()) == 1
@@ -262,11 +522,52 @@ async def test_a_new_template_is_seen_at_once_and_errors_do_not_end_it(clock: Cl
             seen.set()
 
     clock.rig.fake.watchers.append(watch)
-    running = asyncio.create_task(clock.scheduler.run())
+    running = asyncio.create_task(clock.templates.run())
     try:
         clock.rig.template("b.Job", schedule="@daily")
         async with asyncio.timeout(5):
             await seen.wait()
+    finally:
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"schedule": 5},
+        {"schedule": ["* * * * *"]},
+        {"schedule": {"a": 1}},
+        {"schedule": "9" * 5000 + " * * * *"},
+        {"schedule": "* * * * *", "timeZone": 7},
+        {"schedule": "* * * * *", "timeZone": "\0"},
+        {"schedule": "* * * * *", "properties": 7},
+        {"schedule": None},
+        {"template": [1, {"spec": "x"}]},
+        {"template": {"spec": {"containers": [None, 5]}}},
+        {"argsSchema": {"type": 5}},
+        {"argsSchema": ["x"]},
+        {"runtime": {"a": 1}},
+    ],
+)
+async def test_one_odd_template_never_stops_the_others(clock: Clock, odd: dict[str, Any]) -> None:
+    clock.rig.template("a.Odd", **odd)
+    clock.rig.fake.change("corejobtemplates", "a.odd", {"status": {"lastScheduleTime": "nonsense"}})
+    seen = asyncio.Event()
+
+    def watch(_plural: str, _kind: str, body: dict[str, Any]) -> None:
+        kinds = {one["type"] for one in (body.get("status") or {}).get("conditions") or ()}
+        if body["metadata"]["name"] == "b.job" and kinds == {"Scheduled", "Valid"}:
+            seen.set()
+
+    clock.rig.fake.watchers.append(watch)
+    running = asyncio.create_task(clock.templates.run())
+    try:
+        clock.rig.template("b.Job", schedule="@daily")
+        async with asyncio.timeout(5):
+            await seen.wait()
+        assert not running.done()
     finally:
         running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -174,19 +174,19 @@ def test_a_corejob_made_anew_under_the_same_name_is_another(seen: Seen) -> None:
     seen.corejob("a", args={"n": 2}, metadata={"uid": "another"})
 
     assert [body["metadata"]["name"] for body in seen.world.twins("a")] == ["other"]
-    assert not seen.world.in_queue(identity("a.Job", {"n": 1}), but="")
+    assert seen.world.same_jobs(identity("a.Job", {"n": 1}), but="") == []
 
 
-def test_whether_a_job_is_in_the_queue(seen: Seen) -> None:
+def test_the_same_jobs(seen: Seen) -> None:
     key = identity("a.Job", {})
-    assert not seen.world.in_queue(key, but="x")
+    assert seen.world.same_jobs(key, but="x") == []
 
     seen.corejob("a", status={"state": "running"})
-    assert seen.world.in_queue(key, but="x")
-    assert not seen.world.in_queue(key, but="a")
+    assert [job.in_queue for job in seen.world.same_jobs(key, but="x")] == [True]
+    assert seen.world.same_jobs(key, but="a") == []
 
     seen.corejob("a", status={"state": "complete"})
-    assert not seen.world.in_queue(key, but="x")
+    assert [job.in_queue for job in seen.world.same_jobs(key, but="x")] == [False]
 
 
 # --- what the watch heard ---------------------------------------------------------------------

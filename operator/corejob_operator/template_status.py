@@ -1,0 +1,57 @@
+"""The conditions of a CoreJobTemplate, and the Events that tell of them: pure functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import clock
+from corejob.names import TemplateCondition, TemplateReason
+
+_MOST_MESSAGE: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a condition says.
+
+    Attributes:
+        status: `True`, `False` or `Unknown`.
+        message: For people.
+    """
+
+    status: str
+    reason: TemplateReason
+    message: str
+
+
+def conditions(
+    known: Sequence[Mapping[str, Any]],
+    verdicts: Mapping[TemplateCondition, Verdict | None],
+    generation: int,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """All conditions, with the verdicts taken in.
+
+    Args:
+        known: The conditions as they are.
+        verdicts: By type; None takes the condition away. A type that is missing stays as it is.
+        generation: Of the spec that the verdicts are about.
+        now: The time of those whose status changes.
+    """
+    result = {str(condition["type"]): dict(condition) for condition in known}
+    for kind, verdict in verdicts.items():
+        old = result.pop(str(kind), None)
+        if verdict is None:
+            continue
+        same = old is not None and old["status"] == verdict.status
+        since = old["lastTransitionTime"] if old is not None and same else clock.render(now)
+        result[str(kind)] = {
+            "type": str(kind),
+            "status": verdict.status,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+            "reason": str(verdict.reason),
+            "message": verdict.message[:_MOST_MESSAGE],
+        }
+    return [result[kind] for kind in sorted(result)]

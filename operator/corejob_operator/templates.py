@@ -1,0 +1,315 @@
+"""Reconciles CoreJobTemplates: their schedules, and whether they are valid.
+
+One template at a time has one worker, which alone writes its status; what the validator finds is
+handed to it. A template whose reconcile fails is tried again, ever later, and delays no other.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from corejob import names
+from corejob.names import TemplateCondition, TemplateReason
+from corejob_kube.backoff import pause
+from corejob_kube.cache import Body
+from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError, NotFoundError
+from corejob_kube.resources import TEMPLATES
+from corejob_kube.timing import Clock
+from corejob_operator import events
+from corejob_operator.events import Poster
+from corejob_operator.metrics import Metrics
+from corejob_operator.schedule import Scheduler, Step
+from corejob_operator.settings import Settings
+from corejob_operator.template_status import Verdict, conditions
+from corejob_operator.validation import Validator
+from corejob_operator.workqueue import WorkQueue
+from corejob_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_WORKERS: Final = 4
+_VALIDATORS: Final = 2
+_FIRST_AGAIN_S: Final = 1.0
+_MOST_AGAIN_S: Final = 60.0
+_MOST_VALIDATE_AGAIN_S: Final = 300.0
+_TELL_AGAIN: Final = timedelta(hours=1)
+"""As long as Kubernetes keeps an Event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The verdict about one generation of a template."""
+
+    uid: str
+    generation: int
+    verdict: Verdict
+
+
+class Templates:
+    """Reconciles the templates of one namespace, as long as its operator leads."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        world: World,
+        settings: Settings,
+        metrics: Metrics,
+        poster: Poster,
+        instance: str,
+        now: Clock,
+    ) -> None:
+        self._kube = kube
+        self._world = world
+        self._settings = settings
+        self._metrics = metrics
+        self._poster = poster
+        self._instance = instance
+        self._now = now
+        self._scheduler = Scheduler(kube=kube, world=world, settings=settings, now=now)
+        self._validator = Validator(kube, settings, now)
+        self._begin()
+        world.templates.listen(self._template_changed)
+        world.corejobs.listen(self._corejob_changed)
+
+    def _begin(self) -> None:
+        """Know nothing but what is in the cluster."""
+        self.queue, self.to_validate = WorkQueue(), WorkQueue()
+        self._failures: dict[str, int] = {}
+        self._oddities: dict[str, int] = {}
+        self._doubts: dict[str, int] = {}
+        self._judged: dict[str, _Judged] = {}
+        self._watched: dict[str, frozenset[str]] = {}
+        self._watching: dict[str, str] = {}
+        self._told: dict[tuple[str, TemplateCondition], tuple[str, datetime]] = {}
+        for body in self._world.templates:
+            self.queue.add(body["metadata"]["name"])
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        # A new generation of the operator may build other Jobs: all are validated anew.
+        self._begin()
+        async with asyncio.TaskGroup() as group:
+            for number in range(_WORKERS):
+                group.create_task(self._work(), name=f"templates {number}")
+            for number in range(_VALIDATORS):
+                group.create_task(self._validate_all(), name=f"validator {number}")
+
+    # --- what there is to do --------------------------------------------------------------------
+
+    def _template_changed(self, name: str, _old: Body | None, _new: Body | None) -> None:
+        self.queue.add(name)
+
+    def _corejob_changed(self, name: str, _old: Body | None, _new: Body | None) -> None:
+        template = self._watching.get(name)
+        if template is not None:
+            self.queue.add(template)
+
+    async def _work(self) -> None:
+        while True:
+            name = await self.queue.get()
+            try:
+                seconds = await self.reconcile(name)
+                if seconds is not None:
+                    self.queue.add_in(name, seconds)
+            except Exception as error:
+                count = self._failures[name] = self._failures.get(name, 0) + 1
+                if isinstance(error, KubeError):
+                    log.warning("template %s: %s", name, error)
+                else:
+                    log.exception("template %s: unexpected", name)
+                self.queue.add_in(name, pause(count, _FIRST_AGAIN_S, _MOST_AGAIN_S))
+            else:
+                self._failures.pop(name, None)
+            finally:
+                self.queue.done(name)
+
+    async def _validate_all(self) -> None:
+        while True:
+            name = await self.to_validate.get()
+            try:
+                await self.validate(name)
+            finally:
+                self.to_validate.done(name)
+
+    # --- one template ---------------------------------------------------------------------------
+
+    async def reconcile(self, name: str) -> float | None:
+        """Do what a template needs, and write its status once.
+
+        Returns:
+            Seconds until the next time; None: the template is gone.
+
+        Raises:
+            KubeError: Its status could not be written.
+        """
+        body = self._world.templates.get(name)
+        if body is None:
+            self._forget(name)
+            return None
+        step = await self._step(body)
+        self._watch(name, step.watched)
+        verdicts: dict[TemplateCondition, Verdict | None] = {}
+        if "deletionTimestamp" not in body["metadata"]:
+            verdicts[TemplateCondition.SCHEDULED] = step.verdict
+            judged = self._judgement(body)
+            if judged is not None:
+                verdicts[TemplateCondition.VALID] = judged
+        await self._write(body, step, verdicts)
+        self._account(name, step, verdicts)
+        self._tell(body, step, verdicts)
+        return max(0.0, (step.requeue_at - self._now()).total_seconds())
+
+    async def _step(self, body: Body) -> Step:
+        """The schedule's part; whatever a template may hold, it ends no more than its own."""
+        name = body["metadata"]["name"]
+        try:
+            step = await self._scheduler.step(body)
+        except Exception as error:
+            log.exception("schedule of %s: unexpected", name)
+            count = self._oddities[name] = self._oddities.get(name, 0) + 1
+            again = self._now() + timedelta(seconds=pause(count, _FIRST_AGAIN_S, _MOST_AGAIN_S))
+            text = f"the operator can't deal with its schedule: {error!r}"
+            return Step({}, Verdict("False", TemplateReason.INTERNAL_ERROR, text), again)
+        self._oddities.pop(name, None)
+        return step
+
+    def _judgement(self, body: Body) -> Verdict | None:
+        """What is known about this very generation; None: nothing yet, it is asked."""
+        meta = body["metadata"]
+        judged = self._judged.get(meta["name"])
+        if judged is not None and (judged.uid, judged.generation) == _version(body):
+            return judged.verdict
+        self.to_validate.add(meta["name"])
+        return None
+
+    async def validate(self, name: str) -> None:
+        """Judge a template as it is now, once for each generation; ask again if nobody knows."""
+        body = self._world.templates.get(name)
+        if body is None:
+            return
+        uid, generation = _version(body)
+        known = self._judged.get(name)
+        if known is not None and (known.uid, known.generation) != (uid, generation):
+            self._doubts.pop(name, None)
+        elif known is not None and known.verdict.status != "Unknown":
+            return
+        try:
+            verdict = await self._validator.judge(body)
+        except Exception as error:
+            log.exception("template %s: its validation failed", name)
+            text = f"the operator can't check it: {error!r}"
+            verdict = Verdict("Unknown", TemplateReason.INTERNAL_ERROR, text)
+        self._judged[name] = _Judged(uid, generation, verdict)
+        if verdict.status == "Unknown":
+            count = self._doubts[name] = self._doubts.get(name, 0) + 1
+            self.to_validate.add_in(name, pause(count, _FIRST_AGAIN_S, _MOST_VALIDATE_AGAIN_S))
+        else:
+            self._doubts.pop(name, None)
+        self.queue.add(name)
+
+    async def _write(
+        self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
+    ) -> None:
+        """Patch what differs; nothing if nothing does."""
+        meta, known = body["metadata"], body.get("status") or {}
+        fields = dict(step.fields)
+        if verdicts:
+            scheduled = verdicts.get(TemplateCondition.SCHEDULED)
+            blocked = scheduled is not None and scheduled.status != "True"
+            fields["message"] = scheduled.message if scheduled is not None and blocked else None
+            new = conditions(
+                known.get("conditions") or (), verdicts, _version(body)[1], self._now()
+            )
+            fields["conditions"] = new or None
+        changed = {field: value for field, value in fields.items() if known.get(field) != value}
+        if not changed:
+            return
+        try:
+            answer = await self._kube.patch(
+                TEMPLATES,
+                self._settings.namespace,
+                meta["name"],
+                {"status": changed},
+                manager=names.MANAGER_OPERATOR,
+                sub="status",
+            )
+        except NotFoundError:
+            self._world.templates.forget(meta["name"])
+            return
+        self._world.templates.put(answer)
+
+    # --- who is told ----------------------------------------------------------------------------
+
+    def _account(
+        self, name: str, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
+    ) -> None:
+        if step.outcome is not None:
+            self._metrics.scheduled.labels(step.outcome).inc()
+            self._metrics.schedule_times.labels(name, step.outcome).inc()
+        for kind, gauge in (
+            (TemplateCondition.SCHEDULED, self._metrics.schedule_blocked),
+            (TemplateCondition.VALID, self._metrics.invalid_templates),
+        ):
+            verdict = verdicts.get(kind)
+            if verdict is not None:
+                gauge.labels(name).set(verdict.status == "False")
+            elif kind in verdicts:
+                _remove(gauge, name)
+
+    def _tell(
+        self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
+    ) -> None:
+        """Warning Events: of each new fault, and of one that lasts, each hour."""
+        name, now = body["metadata"]["name"], self._now()
+        for kind, verdict in verdicts.items():
+            if verdict is None or verdict.status == "True":
+                self._told.pop((name, kind), None)
+                continue
+            skipped = verdict.reason is TemplateReason.SKIPPED
+            what = step.blocker if skipped else verdict.message
+            before, since = self._told.get((name, kind), ("", now))
+            if what == before and not (skipped and step.outcome and now - since >= _TELL_AGAIN):
+                continue
+            self._told[name, kind] = (what, now)
+            self._poster.post(
+                events.template_warning(
+                    body, str(verdict.reason), verdict.message, now, instance=self._instance
+                )
+            )
+
+    def _watch(self, template: str, watched: frozenset[str]) -> None:
+        """CoreJobs whose changes bring the next reconcile of a template."""
+        for corejob in self._watched.pop(template, frozenset()) - watched:
+            self._watching.pop(corejob, None)
+        if watched:
+            self._watched[template] = watched
+            self._watching |= dict.fromkeys(watched, template)
+
+    def _forget(self, name: str) -> None:
+        self._scheduler.forget(name)
+        self._watch(name, frozenset())
+        for memory in (self._failures, self._oddities, self._doubts, self._judged):
+            memory.pop(name, None)
+        for kind in TemplateCondition:
+            self._told.pop((name, kind), None)
+        for gauge in (self._metrics.schedule_blocked, self._metrics.invalid_templates):
+            _remove(gauge, name)
+        for outcome in ("enqueued", "skipped", "failed"):
+            _remove(self._metrics.schedule_times, name, outcome)
+
+
+def _version(body: Body) -> tuple[str, int]:
+    meta = body["metadata"]
+    return str(meta["uid"]), int(meta.get("generation") or 0)
+
+
+def _remove(metric: Any, *labels: str) -> None:
+    """Take away a series; nothing if there is none."""
+    with contextlib.suppress(KeyError):
+        metric.remove(*labels)

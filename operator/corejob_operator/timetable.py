@@ -1,0 +1,208 @@
+"""When a schedule falls due in its time zone: each time once, whatever the clocks do.
+
+A local time that does not exist (clocks go forward) falls due at the end of the gap. One that
+exists twice (clocks go back) falls due the first time only; but a schedule for every hour goes on
+through both, as crontab(5) has it: else it would pause for an hour.
+"""
+
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from corejob_operator import crontab
+from corejob_operator.crontab import Crontab
+
+DEFAULT_ZONE: Final = "UTC"
+_SECOND: Final = timedelta(seconds=1)
+_CLOCK_SET_BACK: Final = timedelta(hours=1)
+_TOLD: Final = 3
+_MOST_STEPS: Final = 200_000
+"""Far above the seconds of the longest hours that clocks were ever set back by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a schedule calls for now.
+
+    Attributes:
+        run_at: The time of the schedule to enqueue for; None: nothing is due. However many times
+            were missed, only the latest counts.
+        mark: What to note as the last time that was dealt with; None: nothing new.
+        next: The next time of the schedule.
+    """
+
+    run_at: datetime | None
+    mark: datetime | None
+    next: datetime
+
+
+class Timetable:
+    """A schedule in a time zone. All times are aware; those returned are in UTC."""
+
+    def __init__(self, schedule: str, zone: str | None = None) -> None:
+        """Raise ValueError if the schedule or the zone is none; the message says why."""
+        self._zone = time_zone(zone or DEFAULT_ZONE)
+        try:
+            self._crontab: Crontab = crontab.parse(schedule)
+        except ValueError as error:
+            raise ValueError(f"the schedule [{schedule}] can't be used: {error}") from error
+
+    def plan(self, last: datetime | None, now: datetime) -> Plan:
+        """What the schedule calls for at the time `now`.
+
+        Args:
+            last: The last time that was dealt with; None at first sight, which enqueues nothing.
+            now: The time.
+        """
+        following = self.after(now)
+        if last is None or last - now > _CLOCK_SET_BACK:
+            # A mark far ahead is of a clock that went wrong: it must not silence the schedule.
+            return Plan(None, now, following)
+        latest = self.until(now)
+        if latest is None or latest <= last:
+            return Plan(None, None, following)
+        return Plan(latest, latest, following)
+
+    def meaning(self, now: datetime) -> str:
+        """The next times in words, such as `next: 2026-11-29 06:00:00 CET, then …`."""
+        moments, moment = [], now
+        for _ in range(_TOLD):
+            moment = self.after(moment)
+            moments.append(moment)
+        first, *rest = (self._local(each) for each in moments)
+        words = f"next: {first}, then {', '.join(rest)}"
+        return (
+            f"{words} (6 fields: the last is the seconds)" if self._crontab.with_seconds else words
+        )
+
+    def after(self, moment: datetime) -> datetime:
+        """The first time after `moment`.
+
+        Raises:
+            ValueError: There is none.
+        """
+        moment = moment.replace(microsecond=0)
+        local = moment.astimezone(self._zone)
+        candidates = [self._first_after(moment, local)]
+        if self._crontab.every_hour and (size := self._repeated(local)):
+            candidates.append(self._repeated_after(local, size))
+        found = [candidate for candidate in candidates if candidate is not None]
+        if not found:
+            raise ValueError("the schedule never falls due again")
+        return min(found)
+
+    def until(self, moment: datetime) -> datetime | None:
+        """The last time up to `moment`; None if there is none."""
+        moment = moment.replace(microsecond=0)
+        local = moment.astimezone(self._zone)
+        first_pass = self._last_until(moment, local)
+        if not self._crontab.every_hour:
+            return first_pass
+        naive = self._crontab.at_or_before(local.replace(tzinfo=None))
+        if naive is None or not self._repeated(naive.replace(tzinfo=self._zone)):
+            return first_pass
+        second_pass = self._instant(naive, fold=1)
+        if second_pass > moment or (first_pass is not None and first_pass > second_pass):
+            return first_pass
+        return second_pass
+
+    # --- the face of the clock, and the time ----------------------------------------------------
+
+    def _first_after(self, moment: datetime, local: datetime) -> datetime | None:
+        naive = local.replace(tzinfo=None)
+        # Local times ascend with the instants that they are first reached at.
+        for _ in range(_MOST_STEPS):
+            found = self._crontab.at_or_after(naive + _SECOND)
+            if found is None:
+                return None
+            instant = self._instant(found)
+            if instant > moment:
+                return instant
+            naive = found
+        return None
+
+    def _repeated_after(self, local: datetime, size: timedelta) -> datetime | None:
+        """The first time after `local` in the second pass of the hour that it is in."""
+        naive = local.replace(tzinfo=None)
+        if local.fold == 0:
+            turn = self._turn(local.astimezone(UTC), local.astimezone(UTC) + size)
+            naive = turn.astimezone(self._zone).replace(tzinfo=None) - _SECOND
+        found = self._crontab.at_or_after(naive + _SECOND)
+        if found is None or not self._repeated(found.replace(tzinfo=self._zone)):
+            return None
+        return self._instant(found, fold=1)
+
+    def _last_until(self, moment: datetime, local: datetime) -> datetime | None:
+        naive = local.replace(tzinfo=None)
+        if local.fold:
+            naive += self._repeated(local)  # all of the first pass is over
+        for _ in range(_MOST_STEPS):
+            found = self._crontab.at_or_before(naive)
+            if found is None:
+                return None
+            instant = self._instant(found)
+            if instant <= moment:
+                return instant
+            naive = found - _SECOND
+        return None
+
+    def _repeated(self, local: datetime) -> timedelta:
+        """By how much the clock goes back, if it shows this local time twice; else 0."""
+        first, second = (local.replace(fold=fold).utcoffset() for fold in (0, 1))
+        assert first is not None  # noqa: S101  # every local time of a zone has an offset
+        assert second is not None  # noqa: S101
+        return max(first - second, timedelta())
+
+    def _instant(self, naive: datetime, fold: int = 0) -> datetime:
+        """When the clock shows a local time; one that it skips: when it skips it."""
+        instant = naive.replace(tzinfo=self._zone, fold=fold).astimezone(UTC)
+        if instant.astimezone(self._zone).replace(tzinfo=None) == naive:
+            return instant
+        before, after = (
+            naive.replace(tzinfo=self._zone, fold=other).astimezone(UTC) for other in (1, 0)
+        )
+        return self._turn(before, after)
+
+    def _turn(self, before: datetime, after: datetime) -> datetime:
+        """The instant, exact to a second, from which on the offset is that of `after`."""
+        offset = after.astimezone(self._zone).utcoffset()
+        while after - before > _SECOND:
+            middle = before + (after - before) // 2
+            middle = middle.replace(microsecond=0)
+            if middle.astimezone(self._zone).utcoffset() == offset:
+                after = middle
+            else:
+                before = middle
+        return after
+
+    def _local(self, moment: datetime) -> str:
+        local = moment.astimezone(self._zone)
+        return f"{local:%Y-%m-%d %H:%M:%S} {self._name(local)}"
+
+    def _name(self, local: datetime) -> str:
+        """`UTC`, or the offset: abbreviations such as CST mean several."""
+        return "UTC" if self._zone.key == DEFAULT_ZONE else f"{local:%z} {self._zone.key}"
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The zone of a name of the IANA database.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    known = _zones()
+    if name in known:
+        return ZoneInfo(name)
+    similar = difflib.get_close_matches(name, known, n=1) if len(name) <= 64 else []
+    hint = f", did you mean {similar[0]}?" if similar else ": put a name such as Europe/Berlin"
+    raise ValueError(f"unknown time zone [{name[:64]}]{hint}")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """All names: those of the package `tzdata`, whatever the machine has."""
+    return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())

@@ -1,0 +1,140 @@
+"""Finds the faults of a CoreJobTemplate when it is applied, not when its first job runs.
+
+The Job of a trial is built as ever and given to the API server for a strict dry run, which finds
+typos, wrong types and missing fields, and stores nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from corejob import ids, lineage, model, names
+from corejob.names import TemplateReason
+from corejob_kube.cache import Body
+from corejob_kube.client import Kube
+from corejob_kube.errors import ConflictError, KubeError, UnavailableError
+from corejob_kube.resources import JOBS
+from corejob_kube.timing import Clock
+from corejob_operator import manifest, refusals
+from corejob_operator.settings import Settings
+from corejob_operator.template_status import Verdict
+
+log = logging.getLogger(__name__)
+
+_MOST_WORDS: Final = 300
+_NO_UID: Final = "00000000-0000-0000-0000-000000000000"
+
+
+class Validator:
+    """Judges templates, with the help of the API server."""
+
+    def __init__(self, kube: Kube, settings: Settings, now: Clock) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._now = now
+
+    async def judge(self, body: Body) -> Verdict:
+        """What the condition Valid of a template is to say. Unknown: ask again."""
+        spec = body["spec"]
+        problem = await asyncio.to_thread(args_schema_problem, spec.get("argsSchema"))
+        if problem is not None:
+            text = f"spec.argsSchema is not a JSON schema: {problem}"
+            return Verdict("False", TemplateReason.BAD_DEFINITION, text)
+        try:
+            job = _probe(body, self._settings, self._now())
+        except Exception as error:  # any JSON may stand where the pod should
+            text = f"the pod template is malformed: {error!r}"
+            return Verdict("False", TemplateReason.BAD_DEFINITION, text)
+        try:
+            await self._kube.create(
+                JOBS,
+                self._settings.namespace,
+                job,
+                manager=names.MANAGER_OPERATOR,
+                strict=True,
+                dry_run=True,
+            )
+        except KubeError as error:
+            return self._refused(spec, error)
+        notes = remarks(spec)
+        return Verdict("True", TemplateReason.VALID, "; ".join(notes))
+
+    def _refused(self, spec: Mapping[str, Any], error: KubeError) -> Verdict:
+        words = refusals.words(error)
+        if refusals.blames_definition(error):
+            hint = quantity_path(spec.get("template")) if "quantities must match" in words else None
+            words = f"{hint}: {words}" if hint else words
+            if words.endswith("image: Required value"):
+                words += ": the template must name one"
+            return Verdict("False", TemplateReason.BAD_DEFINITION, words)
+        if isinstance(error, UnavailableError) and 'webhook "' not in error.message:
+            text = f"not checked yet, Kubernetes does not answer: {words}"
+            return Verdict("Unknown", TemplateReason.UNAVAILABLE, text)
+        who = (
+            "Kubernetes says" if isinstance(error, ConflictError) else "Kubernetes refuses its Job"
+        )
+        return Verdict("Unknown", TemplateReason.REFUSED, f"{who}: {words}")
+
+
+def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
+    """The Job of the first trial of a job without args; nobody owns it, for it never exists."""
+    name = ids.derived_id(now, f"{body['metadata']['uid']}/validate")
+    spec = {"qualName": body["spec"]["qualName"]}
+    corejob = lineage.manifest(name, settings.namespace, spec)
+    corejob["metadata"] |= {
+        "uid": _NO_UID,
+        "resourceVersion": "1",
+        "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    job = model.parse(corejob, body["spec"].get("properties") or {})
+    return manifest.build(job, body["spec"], 1, settings)
+
+
+def args_schema_problem(schema: Any) -> str | None:
+    """Why a schema of args is none, with its path; None if it is one, or there is none."""
+    if schema is None:
+        return None
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        path = "".join(f"/{part}" for part in error.absolute_path)
+        return f"{path}: {error.message}"[:_MOST_WORDS] if path else error.message[:_MOST_WORDS]
+    except RecursionError:
+        return "it is nested too deeply"
+    return None
+
+
+def remarks(spec: Mapping[str, Any]) -> list[str]:
+    """What is allowed, but perhaps not meant: a sentence each."""
+    pod = (spec.get("template") or {}).get("spec") or {}
+    containers = pod.get("containers") or []
+    found = []
+    called = [container.get("name") for container in containers]
+    if len(containers) > 1 and names.JOB_CONTAINER not in called:
+        found.append(
+            f"none of its containers is named {names.JOB_CONTAINER}: the first one, {called[0]}, "
+            "is the job"
+        )
+    if pod.get("restartPolicy") not in {None, "Never"}:
+        found.append("its restartPolicy is not used: it is always Never, the service retries")
+    return found
+
+
+def quantity_path(template: Any) -> str | None:
+    """Where a bad quantity stands in a pod template: the API server does not say."""
+    pod = template.get("spec") if isinstance(template, dict) else None
+    for kind in ("initContainers", "containers"):
+        listed = pod.get(kind) if isinstance(pod, dict) else None
+        for index, container in enumerate(listed if isinstance(listed, list) else ()):
+            resources = container.get("resources") if isinstance(container, dict) else None
+            for group, amounts in (resources if isinstance(resources, dict) else {}).items():
+                for name, amount in (amounts if isinstance(amounts, dict) else {}).items():
+                    if isinstance(amount, str) and not refusals.is_quantity(amount):
+                        path = f"spec.template.spec.{kind}[{index}].resources.{group}.{name}"
+                        return f"{path} [{amount[:50]}]"
+    return None

@@ -1,0 +1,260 @@
+"""Templates are judged when they are applied: by a strict dry run, and by what it can't see."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from aiohttp import web
+from tests.unit.corejob.builders import NOW
+from tests.unit.operator.rig import Rig
+from tests.unit.operator.test_schedule import Clock
+
+from corejob_operator import validation
+from corejob_operator.template_status import Verdict
+from corejob_operator.validation import Validator
+
+RECORDED: Final[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("refusals.json").read_text("utf-8")
+)
+FINE: Final = {"spec": {"containers": [{"name": "job", "image": "x"}]}}
+
+
+async def judge(rig: Rig, **spec: Any) -> Verdict:
+    rig.template("a.Job", **spec)
+    body = rig.world.templates.get("a.job")
+    assert body is not None
+    return await Validator(rig.kube, rig.settings, lambda: NOW).judge(body)
+
+
+async def refused(rig: Rig, name: str, **spec: Any) -> Verdict:
+    """What is said when the API server answers as it was recorded."""
+    body = RECORDED[name]
+    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=body["code"]))
+    return await judge(rig, template=FINE, **spec)
+
+
+async def test_a_good_one_is_valid_and_its_job_is_not_stored(rig: Rig) -> None:
+    assert await judge(rig, template=FINE) == Verdict("True", "Valid", "")
+
+    (request,) = rig.fake.asked("POST", "jobs")
+    assert request.query["dryRun"] == "All"
+    assert request.query["fieldValidation"] == "Strict"
+    assert rig.jobs() == []
+    # It is the Job of a trial.
+    assert request.body["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert request.body["metadata"]["name"].endswith("-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("strict_unknown_field", 'unknown field "spec.template.spec.containers[0].resorces"'),
+        ("strict_two_fields", 'unknown field "spec.template.spec.tolerationz"'),
+        ("bad_type", "PodSpec.spec.template.spec.containers of type []v1.Container"),
+        ("missing_image", "containers[0].image: Required value: the template must name one"),
+        ("bad_enum", "containers[0].imagePullPolicy: Unsupported value"),
+    ],
+)
+async def test_a_bad_definition_is_said_with_its_path(rig: Rig, name: str, words: str) -> None:
+    verdict = await refused(rig, name)
+
+    assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
+    assert words in verdict.message
+
+
+async def test_a_bad_quantity_has_a_path_though_the_api_server_names_none(rig: Rig) -> None:
+    body = RECORDED["bad_quantity"]
+    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    container = {"name": "job", "image": "x", "resources": {"limits": {"cpu": "banana"}}}
+    verdict = await judge(rig, template={"spec": {"containers": [container]}})
+
+    path = "spec.template.spec.containers[0].resources.limits.cpu [banana]"
+    assert verdict.message.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("policy", "Refused"),
+        ("policy_forbidden", "Refused"),
+        ("webhook_no_code", "Refused"),
+        ("webhook_bad_request", "Refused"),
+        ("webhook_invalid", "Refused"),
+        ("webhook_away", "Refused"),
+        ("webhook_conflict", "Refused"),
+        ("quota", "Refused"),
+        ("rbac", "Refused"),
+        ("namespace_terminating", "Refused"),
+    ],
+)
+async def test_if_somebody_else_refuses_nobody_knows(rig: Rig, name: str, reason: str) -> None:
+    verdict = await refused(rig, name)
+
+    assert (verdict.status, verdict.reason) == ("Unknown", reason)
+    assert RECORDED[name]["message"][:40] in verdict.message
+
+
+async def test_an_api_server_that_is_away_is_no_fault_of_the_template(rig: Rig) -> None:
+    rig.fake.refuse("POST", "jobs", 503, "starting up")
+    verdict = await judge(rig, template=FINE)
+
+    assert (verdict.status, verdict.reason) == ("Unknown", "Unavailable")
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"spec": {"containers": "x"}},
+        {"spec": {"containers": [None]}},
+        {"spec": 5},
+        [1],
+        {"spec": {"containers": [{"name": "job", "env": 7}]}},
+        {"metadata": {"labels": [1]}},
+    ],
+)
+async def test_a_pod_of_any_json_is_a_bad_definition_at_the_most(rig: Rig, pod: Any) -> None:
+    verdict = await judge(rig, template=pod)
+
+    assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "objekt"}, "/type"),
+        ({"properties": {"n": {"minimum": "1"}}}, "/properties/n/minimum"),
+        ({"required": "n"}, "/required"),
+        ("text", "not of type"),
+        ({"pattern": "("}, ""),
+    ],
+)
+async def test_an_args_schema_that_is_none_is_said_with_its_path(
+    rig: Rig, schema: Any, words: str
+) -> None:
+    problem = validation.args_schema_problem(schema)
+    if words:
+        verdict = await judge(rig, template=FINE, argsSchema=schema)
+        assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
+        assert words in verdict.message
+        assert problem is not None
+        assert rig.fake.asked("POST", "jobs") == []
+
+
+def test_a_deep_schema_is_a_problem_not_an_error() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(5000):
+        schema = {"not": schema}
+    assert validation.args_schema_problem(schema) == "it is nested too deeply"
+
+
+@pytest.mark.parametrize(
+    ("pod", "words"),
+    [
+        ({"containers": [{"name": "a"}, {"name": "b"}]}, "the first one, a, is the job"),
+        ({"containers": [{"name": "a"}, {"name": "job"}]}, ""),
+        ({"containers": [{"name": "a"}]}, ""),
+        ({"restartPolicy": "OnFailure"}, "its restartPolicy is not used"),
+        ({"restartPolicy": "Never"}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_is_allowed_but_perhaps_not_meant_is_said(pod: dict[str, Any], words: str) -> None:
+    found = "; ".join(validation.remarks({"template": {"spec": pod}}))
+    assert words in found
+    assert bool(words) == bool(found)
+
+
+# --- when it is judged ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(rig: Rig) -> Clock:
+    rig.template(schedule="@daily", uid="x")
+    return Clock(rig)
+
+
+def told(clock: Clock) -> dict[str, tuple[str, str]]:
+    listed = clock.status().get("conditions") or ()
+    return {one["type"]: (one["status"], one["reason"]) for one in listed}
+
+
+async def test_both_conditions_live_in_one_list(clock: Clock) -> None:
+    await clock.look()
+    await clock.templates.validate("a.job")
+    await clock.look()
+
+    assert told(clock) == {"Scheduled": ("True", "Scheduled"), "Valid": ("True", "Valid")}
+    clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": None}})
+    await clock.look()
+    assert told(clock) == {"Valid": ("True", "Valid")}
+
+
+async def test_each_generation_is_judged_once(clock: Clock) -> None:
+    for _ in range(3):
+        await clock.look()
+        await clock.templates.validate("a.job")
+    assert len(clock.rig.fake.asked("POST", "jobs")) == 1
+
+    meta = {"metadata": {"generation": 2}}
+    clock.rig.fake.change("corejobtemplates", "a.job", meta)
+    for _ in range(3):
+        await clock.look()
+        await clock.templates.validate("a.job")
+    assert len(clock.rig.fake.asked("POST", "jobs")) == 2
+    observed = {one["type"]: one["observedGeneration"] for one in clock.status()["conditions"]}
+    assert observed["Valid"] == 2
+
+
+async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock) -> None:
+    await clock.look()
+    await clock.templates.validate("a.job")
+    await clock.look()
+    clock.restart()
+    writes = len(clock.rig.fake.asked("PATCH", "corejobtemplates"))
+    await clock.look()
+    await clock.templates.validate("a.job")
+    await clock.look()
+
+    assert len(clock.rig.fake.asked("POST", "jobs")) == 2
+    assert len(clock.rig.fake.asked("PATCH", "corejobtemplates")) == writes
+
+
+async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock: Clock) -> None:
+    clock.rig.fake.refuse("POST", "jobs", 503)
+    await clock.look()
+    await clock.templates.validate("a.job")
+    await clock.look()
+    assert told(clock)["Valid"] == ("Unknown", "Unavailable")
+    await clock.templates.validate("a.job")
+    await clock.look()
+
+    assert told(clock)["Valid"] == ("True", "Valid")
+
+
+async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: Clock) -> None:
+    body = RECORDED["strict_unknown_field"]
+    clock.rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    await clock.look()
+    await clock.templates.validate("a.job")
+    for _ in range(3):
+        await clock.look()
+
+    (event,) = await clock.rig.events()
+    assert (event["reason"], event["type"]) == ("BadDefinition", "Warning")
+    assert "resorces" in event["note"]
+    assert clock.rig.metrics.invalid_templates.labels("a.job")._value.get() == 1
+
+
+async def test_an_error_of_our_own_is_said_and_ends_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> Verdict:
+        raise RecursionError("deep")
+
+    monkeypatch.setattr(Validator, "judge", fail)
+    await clock.look()
+    await clock.templates.validate("a.job")
+    await clock.look()
+
+    assert told(clock)["Valid"] == ("Unknown", "InternalError")
