@@ -103,7 +103,7 @@ class Hub:
             await feed.close()
 
     async def _listen(self) -> None:
-        async for ids in self._store.changes():
+        async for ids in self._store.changes(lambda: tuple(self._feeds)):
             for job_id in ids or list(self._feeds):
                 feed = self._feeds.get(job_id)
                 if feed is not None:

@@ -9,10 +9,11 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import psycopg
 import sqlalchemy as sa
@@ -26,7 +27,23 @@ EVERYTHING: Final[frozenset[str]] = frozenset()
 """The empty set: anything may have changed."""
 _POLL_S: Final = 0.005
 _NOTIFY_WAIT_S: Final = 0.25
+_SLOW_POLL_S: Final = 1.5
+_RELISTEN_S: Final = 60.0
+_LAST_TRANSACTION: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+"""Another one than before, unless nothing at all was written: costs no table."""
+_STATES: Final = (
+    "SELECT log.job_id, log.last_seq, log.last_output, log.lines, log.settled_trial, log.message,"
+    " job.journaled_at, (SELECT max(no) FROM gap WHERE gap.job = log.no)"
+    " FROM job_log AS log LEFT JOIN job ON job.job_id = log.job_id"
+    " WHERE log.job_id = ANY(%(ids)s)"
+)
 _RECONNECT_S: Final = 0.25
+
+
+Watched = Callable[[], Collection[str] | None]
+"""Says which jobs matter; None: all."""
+
+_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class _Feed(Protocol):
@@ -73,24 +90,76 @@ class _SqliteFeed:
 
 
 class _PostgresFeed:
-    def __init__(self, url: sa.URL) -> None:
+    """Notifications, and beside them a slow poll.
+
+    A pooler that gives each transaction another session takes the LISTEN away, and so does whoever
+    resets a session: then nothing is heard, and nothing says so.
+    """
+
+    def __init__(self, url: sa.URL, watched: Watched) -> None:
         plain = url.set(drivername="postgresql")
         self._dsn = plain.render_as_string(hide_password=False)
+        self._watched = watched
+        self._states: dict[str, tuple[Any, ...]] = {}
+        self._transaction = ""
+        self._listened = 0.0
 
     def sets(self) -> Iterator[frozenset[str] | None]:
-        with psycopg.connect(self._dsn, autocommit=True, **POSTGRES) as connection:
-            connection.execute(f"LISTEN {CHANNEL}")
+        name = "core4-journal-changes"
+        with psycopg.connect(
+            self._dsn, autocommit=True, application_name=name, prepare_threshold=None, **POSTGRES
+        ) as connection:
+            self._listen(connection)
+            self._poll(connection, heard=True)
             yield EVERYTHING
+            heard, poll_at = False, time.monotonic() + _SLOW_POLL_S
             while True:
                 for note in connection.notifies(timeout=_NOTIFY_WAIT_S):
+                    heard = True
                     yield frozenset(note.payload.split(","))
-                yield None
+                changed = None
+                if time.monotonic() >= poll_at:
+                    changed = self._poll(connection, heard=heard)
+                    heard, poll_at = False, time.monotonic() + _SLOW_POLL_S
+                yield changed
+
+    def _listen(self, connection: _Connection) -> None:
+        connection.execute(f"LISTEN {CHANNEL}")
+        self._listened = time.monotonic()
+
+    def _poll(self, connection: _Connection, *, heard: bool) -> frozenset[str] | None:
+        """What has changed since the last poll.
+
+        Args:
+            connection: The one that listens.
+            heard: True if there was a notification since then.
+        """
+        row = connection.execute(_LAST_TRANSACTION).fetchone()
+        transaction = str(row[0]) if row is not None else ""
+        if transaction == self._transaction:
+            return None
+        self._transaction = transaction
+        ids = self._watched()
+        if ids is None:
+            return None if heard else EVERYTHING
+        # A job that is followed from now on is read by its follower anyway.
+        rows = connection.execute(_STATES, {"ids": list(ids)})
+        states = {str(row[0]): row[1:] for row in rows}
+        before, self._states = self._states, states
+        changed = {key for key in states if key in before and before[key] != states[key]} | {
+            key for key in states.keys() - before.keys() if not heard
+        }
+        if changed and not heard and time.monotonic() - self._listened > _RELISTEN_S:
+            log.warning("the store's notifications do not arrive: its changes are polled")
+            self._listen(connection)
+        return frozenset(changed) if changed else None
 
 
 class _Subscriber:
     """What one iteration has not taken yet. Bounded by the number of jobs, however slow it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
         self._ids: set[str] = set()
         self._everything = False
         self._over = False
@@ -130,9 +199,13 @@ class Changes:
         self._stopping = threading.Event()
         self._established = False
 
-    def subscribe(self) -> AsyncIterator[frozenset[str]]:
-        """An iteration over what changes from now on; its first item is the empty set."""
-        subscriber = _Subscriber()
+    def subscribe(self, watched: Watched = lambda: None) -> AsyncIterator[frozenset[str]]:
+        """An iteration over what changes from now on; its first item is the empty set.
+
+        Args:
+            watched: Called in another thread: the jobs that the iteration is interested in.
+        """
+        subscriber = _Subscriber(watched)
         self._subscribers.add(subscriber)
         if self._established:
             subscriber.put(EVERYTHING)
@@ -168,7 +241,9 @@ class Changes:
     def _watch(self, stopping: threading.Event, tell: Callable[..., object]) -> None:
         feed: _Feed
         feed = (
-            _SqliteFeed(self._url, stopping) if is_sqlite(self._url) else _PostgresFeed(self._url)
+            _SqliteFeed(self._url, stopping)
+            if is_sqlite(self._url)
+            else _PostgresFeed(self._url, self._watched)
         )
         while not stopping.is_set():
             try:
@@ -182,6 +257,16 @@ class Changes:
             except (sqlite3.Error, psycopg.Error) as error:
                 log.debug("the store's changes can't be seen: %s", error)
                 stopping.wait(_RECONNECT_S)
+
+    def _watched(self) -> set[str] | None:
+        """The jobs that any iteration is interested in; None: all."""
+        found: set[str] = set()
+        for subscriber in list(self._subscribers):
+            ids = subscriber.watched()
+            if ids is None:
+                return None
+            found.update(ids)
+        return found
 
     def _deliver(self, stopping: threading.Event, ids: frozenset[str] | None) -> None:
         if stopping is not self._stopping:

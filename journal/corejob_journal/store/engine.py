@@ -135,15 +135,26 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         def _begin(connection: sa.Connection) -> None:
             connection.exec_driver_sql(begin)
 
-    elif writer:
+    else:
 
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, _record: Any) -> None:
-            connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
-            connection.execute(f"SET lock_timeout = {_LOCK_MS}")
+            if _is_pooled(connection):
+                # The next transaction may have another session: without what was prepared in this
+                # one, and this one's settings would be another client's.
+                connection.prepare_threshold = None
+            elif writer:
+                connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+                connection.execute(f"SET lock_timeout = {_LOCK_MS}")
             connection.commit()
 
     return engine
+
+
+def _is_pooled(connection: Any) -> bool:
+    """True if a pooler, such as PgBouncer, is between: it gives its clients numbers of its own."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(row[0] != connection.info.backend_pid)
 
 
 class Database:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from corejob_journal.store import history, past, retention, schema, tally
 from corejob_journal.store.bounds import Sources
-from corejob_journal.store.changes import Changes
+from corejob_journal.store.changes import Changes, Watched
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
 from corejob_journal.store.past import Order, PastJob, Place, Wanted
@@ -352,11 +352,15 @@ class Store:
         """Return if the store answers and has its tables."""
         await self._rows(sa.select(schema.counter.c.value))
 
-    def changes(self) -> AsyncIterator[frozenset[str]]:
+    def changes(self, watched: Watched = lambda: None) -> AsyncIterator[frozenset[str]]:
         """Sets of ids of jobs whose log, log state or document changed, soon after the commit.
 
         It counts from the call on, not from the first item. An empty set means that anything may
         have changed: it is the first item, once the watch is up, and comes again after trouble. A
         slow iteration gets larger sets, never a backlog. `close` ends it.
+
+        Args:
+            watched: Called in another thread: the jobs that matter; None: all. PostgreSQL is asked
+                for them now and then, should its notifications not arrive.
         """
-        return self._changes.subscribe()
+        return self._changes.subscribe(watched)

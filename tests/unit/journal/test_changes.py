@@ -3,12 +3,16 @@
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
+import psycopg
+import pytest
+from tests.unit.journal.conftest import JOB, OTHER, Feeder, emptied, source
 from tests.unit.journal.fake_cluster import DEADLINE
 
-from corejob_journal.store import Store, Writer
+from corejob_journal.store import Store, Writer, upsert
+from corejob_journal.store import changes as changes_module
 from corejob_journal.store.records import PutDocument
 
 CHILD = Path(__file__).parent / "writing_child.py"
@@ -107,3 +111,96 @@ async def test_another_process_is_heard_within_milliseconds(store_url: str, stor
     # The median: other processes of the machine may take the processor for a while. A feed that
     # only looked every quarter of a second would take twice as long.
     assert sorted(delays)[5] < 0.06
+
+
+@pytest.fixture
+async def postgres_store(postgres_database: str) -> AsyncIterator[tuple[Store, Feeder]]:
+    url = emptied(postgres_database)
+    writer = await Writer.open(url)
+    store = await Store.open(url)
+    yield store, Feeder(writer, await writer.open_stream(source()))
+    await store.close()
+    await writer.close()
+
+
+async def test_lines_come_though_no_notification_does(
+    postgres_store: tuple[Store, Feeder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that gives each transaction another session."""
+    monkeypatch.setattr(upsert, "CHANNEL", "nobody_listens")
+    store, feeder = postgres_store
+    async with asyncio.timeout(DEADLINE):
+        changes = store.changes(lambda: [JOB])
+        everything = store.changes()
+        await anext(changes)
+        await anext(everything)
+        for number in range(3):
+            await feeder.feed(f"line {number}")
+            await anext(changes)
+            assert await anext(everything) == frozenset()
+            assert await store.log_count(JOB) == number + 1
+
+
+async def test_who_watches_some_jobs_is_told_of_those_only(
+    postgres_store: tuple[Store, Feeder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upsert, "CHANNEL", "nobody_listens")
+    store, feeder = postgres_store
+    other = Feeder(feeder.writer, await feeder.writer.open_stream(source(OTHER, uid="uid-2")))
+    async with asyncio.timeout(DEADLINE):
+        changes = store.changes(lambda: [JOB])
+        await anext(changes)
+        await other.feed("not watched")
+        await feeder.feed("watched")
+        assert await anext(changes) == {JOB}
+        put = PutDocument(JOB, {"qual_name": "a", "state": "killed"}, 1.0)
+        await feeder.writer.commit([put])
+        assert await anext(changes) == {JOB}
+
+
+@pytest.mark.parametrize("how", ["pg_terminate_backend", "UNLISTEN"])
+async def test_lines_come_though_the_listening_session_is_lost(
+    postgres_store: tuple[Store, Feeder],
+    postgres_database: str,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if how == "UNLISTEN":
+        monkeypatch.setattr(changes_module, "CHANNEL", "core4_other")
+    store, feeder = postgres_store
+    async with asyncio.timeout(DEADLINE):
+        changes = store.changes(lambda: [JOB])
+        await anext(changes)
+        if how != "UNLISTEN":
+            plain = postgres_database.replace("+psycopg", "")
+            with psycopg.connect(plain, autocommit=True) as connection:
+                ended = connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'core4-journal-changes'"
+                ).fetchall()
+            assert ended == [(True,)]
+        await feeder.feed("a line")
+        assert await anext(changes) in (frozenset(), {JOB})
+        assert await store.log_count(JOB) == 1
+
+
+async def test_an_idle_store_is_not_asked_for_its_jobs(
+    postgres_store: tuple[Store, Feeder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_module, "_SLOW_POLL_S", 0.01)
+    asked = 0
+
+    def watched() -> list[str]:
+        nonlocal asked
+        asked += 1
+        return [JOB]
+
+    store, feeder = postgres_store
+    async with asyncio.timeout(DEADLINE):
+        changes = store.changes(watched)
+        await anext(changes)
+        await feeder.feed("a line")
+        await anext(changes)
+        before = asked
+        await asyncio.sleep(1.5)
+        assert asked - before <= 2
