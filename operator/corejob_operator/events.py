@@ -30,7 +30,18 @@ _MOST_NOTE: Final = 1024
 """Bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
 _WARNING_STATES: Final = frozenset({State.ERROR, State.FAILED, State.KILLED, State.INACTIVE})
 _WARNING_REASONS: Final = frozenset(
-    {Reason.UNSCHEDULABLE, Reason.IMAGE_PULL, Reason.TEMPLATE_NOT_FOUND, Reason.DUPLICATE}
+    {
+        Reason.FAILED_CREATE,
+        Reason.UNSCHEDULABLE,
+        Reason.FAILED_MOUNT,
+        Reason.IMAGE_PULL,
+        Reason.CONTAINER_ERROR,
+        Reason.POD_REJECTED,
+        Reason.EVICTED,
+        Reason.NODE_LOST,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.DUPLICATE,
+    }
 )
 
 

@@ -131,9 +131,15 @@ class Situation:
     events: Sequence[ChildEvent] = ()
 
     def observe(self, number: int) -> Observation:
-        """What became of one trial."""
-        job = self.job_of(number)
+        """What became of one trial.
+
+        Of a trial that waits to be resumed, the pod that was stopped by the suspension is left out:
+        its end is written down.
+        """
+        job, status = self.job_of(number), self.job.status
         pods = own_pods(job, self.pods_of(number))
+        if status.state is not State.RUNNING and number == status.trial:
+            pods = [pod for pod in pods if pod.name != status.pod]
         return trial.observe(job, pods, now=self.now, events=self.events)
 
     def job_of(self, number: int) -> JobChild | None:

@@ -125,11 +125,13 @@ class Rig:
     def jobs(self) -> list[str]:
         return sorted(self.fake.objects["jobs"])
 
-    def pod(self, job: str, state: dict[str, Any], phase: str = "Running") -> None:
-        """The pod of a Job, as kubelet and scheduler report it."""
+    def pod(
+        self, job: str, state: dict[str, Any], phase: str = "Running", *, name: str = "x"
+    ) -> None:
+        """The pod of a Job, as kubelet and scheduler report it; `name` is its name's end."""
         body = self.fake.objects["jobs"][job]
         owner = {"uid": body["metadata"]["uid"], "name": job, "kind": "Job", "controller": True}
         made = body["spec"]["template"]["metadata"]
-        meta = {"name": f"{job}-x", **made, "ownerReferences": [owner]}
+        meta = {"name": f"{job}-{name}", **made, "ownerReferences": [owner]}
         status = {"phase": phase, "containerStatuses": [{"name": "job", "state": state}]}
         self.fake.put("pods", {"metadata": meta, "spec": {"nodeName": "node-1"}, "status": status})

@@ -152,10 +152,16 @@ class Life(RuleBasedStateMachine):
     def somebody_suspends_job(self) -> None:
         self.cluster.suspend(self.alive(suspended=False)[0])
 
+    @rule()
+    def stopped_pods_end(self) -> None:
+        for pod in self.running():
+            if "deletionTimestamp" in pod["metadata"]:
+                self.cluster.end(pod, 143)
+
     @precondition(lambda self: self.alive(suspended=True))
     @rule()
     def somebody_resumes_job(self) -> None:
-        self.deleted_pods_vanish()
+        self.stopped_pods_end()
         self.cluster.resume(self.alive(suspended=True)[0])
 
     @precondition(lambda self: self.cluster.corejob is not None)

@@ -16,6 +16,8 @@ REFUSALS: Mapping[str, Any] = json.loads(
     (Path(__file__).parent / "refusals.json").read_text(encoding="utf-8")
 )
 
+STOPPED = [{"name": "job", "state": ended(143)}]
+
 
 @pytest.mark.parametrize(
     ("kind", "words"),
@@ -121,6 +123,12 @@ async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
     rig.fake.change("pods", "a-1-x", {"metadata": {"deletionTimestamp": "2026-11-24T12:00:10Z"}})
     await rig.settle()
     assert rig.status("a")["state"] == "running"
+    # Its end is accounted once, however long the pod stays.
+    rig.fake.change("pods", "a-1-x", {"status": {"phase": "Failed", "containerStatuses": STOPPED}})
+    await rig.settle()
+    writes = len(rig.fake.writes())
+    await rig.passes(60)
+    assert len(rig.fake.writes()) == writes
     rig.fake.remove("pods", "a-1-x")
     await rig.settle()
     status = rig.status("a")
@@ -131,9 +139,9 @@ async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
     rig.fake.change("jobs", "a-1", {"spec": {"suspend": False}})
     await rig.settle()
     assert rig.status("a")["reason"] == "Starting"
-    rig.pod("a-1", started())
+    rig.pod("a-1", started(), name="y")
     await rig.settle()
     assert (rig.status("a")["state"], rig.status("a")["trial"]) == ("running", 1)
-    rig.pod("a-1", ended(0, reason="Completed"), "Succeeded")
+    rig.pod("a-1", ended(0, reason="Completed"), "Succeeded", name="y")
     await rig.settle()
     assert (rig.status("a")["state"], rig.jobs()) == ("complete", ["a-1"])
