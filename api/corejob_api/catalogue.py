@@ -1,6 +1,6 @@
 """The catalogue: every CoreJobTemplate of the cache, by qual_name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ class Template:
     """One job of the catalogue.
 
     Attributes:
+        properties: Default properties of its jobs, by their fields in a spec.
         is_container: Whether it is any container, and no core4 class.
         args_schema: What the args of a job must fit; None: anything.
     """
@@ -24,6 +25,7 @@ class Template:
     qual_name: str
     name: str
     row: Row
+    properties: Mapping[str, Any]
     is_container: bool
     args_schema: ArgsSchema | None
 
@@ -33,7 +35,12 @@ class Catalogue:
 
     def __init__(self, cache: ObjectCache) -> None:
         self._templates: dict[str, Template] = {}
+        self._listeners: list[Callable[[str], None]] = []
         cache.listen(self._changed)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the qual_name of each template that is new, changed or gone."""
+        self._listeners.append(listener)
 
     def get(self, qual_name: str) -> Template | None:
         """The template of that qual_name, or None."""
@@ -48,6 +55,9 @@ class Catalogue:
         if new is not None:
             template = _template(new)
             self._templates[template.qual_name] = template
+        for body in filter(None, (old, new)):
+            for listener in self._listeners:
+                listener(body["spec"]["qualName"])
 
 
 def _template(body: Body) -> Template:
@@ -69,6 +79,7 @@ def _template(body: Body) -> Template:
         qual_name,
         meta["name"],
         row,
+        properties=spec.get("properties") or {},
         is_container=spec.get("runtime") == Runtime.CONTAINER,
         args_schema=ArgsSchema(schema) if schema is not None else None,
     )

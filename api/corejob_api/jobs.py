@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from corejob import ids, model
+from corejob import ids
 from corejob.model import CoreJob
 from corejob_api.errors import bad_request, forbidden, job_not_found
 from corejob_api.query.selection import Row
@@ -82,8 +82,7 @@ class Jobs:
             body = await self._kube.get(COREJOBS, self._namespace, name)
         except NotFoundError:
             return None
-        self._queue.put(body)
-        return model.parse(body)
+        return self._queue.put(body)
 
     async def readable(self, job_id: str, user: User) -> Found:
         """The job of that id, if the user may read it.

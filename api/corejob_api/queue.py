@@ -10,6 +10,7 @@ from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.state import State
 from corejob.tally import Tally
+from corejob_api.catalogue import Catalogue
 from corejob_api.query.selection import Row
 from corejob_kube.cache import Body, ObjectCache
 
@@ -47,20 +48,30 @@ class Queue:
         tally: How many jobs are in the queue, by state.
     """
 
-    def __init__(self, cache: ObjectCache) -> None:
+    def __init__(self, cache: ObjectCache, catalogue: Catalogue) -> None:
         self.tally = Tally()
         self._cache = cache
+        self._catalogue = catalogue
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}
         self._queued: dict[str, Entry] = {}
         self._identities: dict[str, set[str]] = {}
         self._watchers: dict[str, list[Watcher]] = {}
         cache.listen(self._changed)
+        catalogue.listen(self._template_changed)
+
+    def parse(self, body: Body) -> CoreJob:
+        """A CoreJob as a value.
+
+        One that the operator has not seen yet has the properties of its template all the same.
+        """
+        template = self._catalogue.get((body.get("spec") or {}).get("qualName", ""))
+        return model.parse(body, None if template is None else template.properties)
 
     def put(self, body: Body) -> CoreJob:
         """Take in what the API server answered to a write, so that the next request sees it."""
         self._cache.put(body)
-        return model.parse(body)
+        return self.parse(body)
 
     def forget(self, job: CoreJob) -> None:
         """Take out a job of which a read of this moment found that it is gone."""
@@ -101,7 +112,7 @@ class Queue:
             if known is not None:
                 self._drop(name, known)
             return
-        job = model.parse(new)
+        job = self.parse(new)
         if known is not None and known != job.id:
             self._drop(name, known)
         entry = self._entries.get(job.id)
@@ -117,6 +128,15 @@ class Queue:
             self._queued.pop(job.id, None)
         self.tally.put(job.id, job)
         self._tell(job)
+
+    def _template_changed(self, qual_name: str) -> None:
+        waiting = [
+            entry.job.name
+            for entry in self._queued.values()
+            if not entry.job.observed and entry.job.qual_name == qual_name
+        ]
+        for name in waiting:
+            self._changed(name, None, self._cache.get(name))
 
     def _drop(self, name: str, job_id: str) -> None:
         del self._names[name]

@@ -310,3 +310,35 @@ async def test_while_the_store_is_away_nothing_is_taken(kube: FakeKube, tmp_path
         writer = await Writer.open(url)
         await writer.close()
         assert (await post(client)).status_code == 200
+
+
+async def test_a_job_has_the_properties_of_its_template_from_the_beginning(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    """The operator may not have seen it yet."""
+    await kube.template("a.Stubborn", properties={"attempts": 3, "errorTimeSeconds": 7})
+    await api.until(lambda: api.service.catalogue.get("a.Stubborn"))
+    body = {"qual_name": "a.Stubborn", "args": {"error_time": 8}, "follow": False}
+    job_id = (await client.post("job", json=body)).json()["data"]
+    row = (await client.get(f"job/{job_id}")).json()["data"]
+    assert (row["attempts"], row["attempts_left"], row["error_time"]) == (3, 3, 8)
+    # Also one that is killed and restarted before.
+    await client.put(f"job/kill/{job_id}")
+    child = (await client.put(f"job/restart/{job_id}", json={"follow": False})).json()["data"]
+    row = (await client.get(f"job/{child}")).json()["data"]
+    assert (row["attempts"], row["attempts_left"], row["error_time"]) == (3, 3, 8)
+
+
+async def test_a_template_that_comes_after_the_job_counts_until_the_operator_has_seen_it(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    """At the start of the API either list may come first."""
+    for number in (1, 2):
+        spec = {"qualName": "a.Late", "args": {"n": number}}
+        await kube.put("corejobs", {"metadata": {"name": f"late-{number}"}, "spec": spec})
+    await kube.patch("corejobs", "late-2", {"status": {"state": "pending", "attemptsLeft": 1}})
+    await api.until(lambda: (api.service.corejobs.get("late-2") or {}).get("status"))
+    await kube.template("a.Late", properties={"attempts": 3})
+    await api.until(lambda: api.service.catalogue.get("a.Late"))
+    rows = (await client.get("job", params={"sort": "args.n"})).json()["data"]
+    assert [row["attempts_left"] for row in rows] == [3, 1]

@@ -44,8 +44,15 @@ async def test_the_envelope(client: httpx.AsyncClient) -> None:
         ("PATCH", "/core4/api/v1/job/queue", 405, "unknown action PATCH [queue]"),
         ("GET", "/core4/api/v1/job/{job_id}", 405, "unknown action GET [{job_id}]"),
         ("DELETE", "/core4/api/v1/profile", 405, "unknown action DELETE [profile]"),
-        ("GET", "/core4/api/v1/job/detail", 400, "missing job _id"),
-        ("PUT", "/core4/api/v1/job/kill/", 400, "missing job _id"),
+        *(
+            (method, f"/core4/api/v1/job/{action}{end}", 400, "missing job _id")
+            for method, actions in (
+                ("GET", ("detail", "follow", "log")),
+                ("PUT", ("kill", "remove", "restart")),
+            )
+            for action in actions
+            for end in ("", "/", "/?follow=true")
+        ),
         ("GET", "/core4/api/v1/job/detail/abc", 400, "job id [abc] is malformed"),
         ("PUT", "/core4/api/v1/job/kill/abc", 400, "job id [abc] is malformed"),
         ("GET", f"/core4/api/v1/job/{UNKNOWN}", 404, f"job [{UNKNOWN}] not found"),

@@ -9,6 +9,7 @@ from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
 from corejob import clock, ids
+from corejob_api.catalogue import Catalogue
 from corejob_api.paging import PageRequest
 from corejob_api.query.selection import Selection
 from corejob_api.queue import Masking, Queue
@@ -117,7 +118,7 @@ async def test_the_log_of_a_past_job(
 
 async def test_twenty_thousand_jobs_stay_quick() -> None:
     cache = ObjectCache("corejobs")
-    queue = Queue(cache)
+    queue = Queue(cache, Catalogue(ObjectCache("corejobtemplates")))
     now = clock.from_epoch(1_800_000_000)
     for number in range(20_000):
         name = ids.new_id(now)
