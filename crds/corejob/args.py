@@ -44,7 +44,11 @@ def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
     except ValueError as error:
         return f"argsJson is not a JSON object: {error}"
     args = spec.get("args") or {} if exact is None else exact
-    return number_problem(args) or (nul_problem(args) if container else None)
+    found = number_problem(args)
+    if found is not None and exact is None:
+        # By kubectl: it was a float, or an integer that is not what was written any more.
+        found += ", in argsJson"
+    return found or (nul_problem(args) if container else None)
 
 
 def number_problem(value: Any) -> str | None:

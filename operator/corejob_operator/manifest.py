@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from corejob import clock, names
+from corejob import args, clock, names
 from corejob.children import choose_container
 from corejob.model import CoreJob
 from corejob.names import Runtime
@@ -59,8 +59,11 @@ def build(
         cookie: The key-value store of the qual_name.
 
     Raises:
-        ArgsError: The args don't fit into a pod; the message says which and what to do.
+        ArgsError: The args can't be given to a pod; the message says which and what to do.
     """
+    problem = args.problem(job.spec, container=_is_container(template))
+    if problem is not None:
+        raise ArgsError(problem)
     labels, annotations = _labels(job, trial), _annotations(job, template)
     return {
         "apiVersion": "batch/v1",
@@ -87,6 +90,10 @@ def build(
             ),
         },
     }
+
+
+def _is_container(template: Mapping[str, Any]) -> bool:
+    return bool(template.get("runtime", Runtime.CORE4) != Runtime.CORE4)
 
 
 def _labels(job: CoreJob, trial: int) -> dict[str, str]:
@@ -142,7 +149,7 @@ def _pod_template(
     chosen = choose_container([str(container.get("name")) for container in containers])
     meta["annotations"][names.ANNOTATION_CONTAINER] = chosen
     container = next(c for c in containers if str(c.get("name")) == chosen)
-    core4 = template.get("runtime", Runtime.CORE4) == Runtime.CORE4
+    core4 = not _is_container(template)
     if core4:
         _core4_container(container, settings)
     else:
@@ -262,11 +269,6 @@ def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
 
 def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:
     whole = _json(args)
-    if "\\u0000" in whole:
-        raise ArgsError(
-            "args: an environment variable can't hold the character NUL (\\u0000); leave it out, "
-            "or encode it"
-        )
     variables = [_literal("CORE4_ARGS", whole)] if len(whole.encode()) <= ENV_LIMIT else []
     for name, value in args.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -141,7 +141,8 @@ def test_numbers_that_can_not_be_kept(value: Any, words: str) -> None:
         found = args.problem({"args": value}, container=container)
         assert found is not None
         assert found.startswith(words)
-    assert args.number_problem(value) == found
+        # What the API server may have rounded is not known, but how to keep it from that.
+        assert found == f"{args.number_problem(value)}, in argsJson"
 
 
 @pytest.mark.parametrize("value", [MOST_INTEGER, LEAST_INTEGER, 1.8e307, True, "1e400", None])

@@ -377,3 +377,31 @@ def test_a_grace_time_that_the_template_sets_stays() -> None:
     env = container_of(build({"template": {"spec": {"containers": [fields]}}}))["env"]
 
     assert [one["value"] for one in env if one["name"] == "CORE4_GRACE_SECONDS"] == ["1"]
+
+
+# --- args that can't be given ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "template", "words"),
+    [
+        ({"args": {"n": [2**63]}}, {}, "[args.n[0]] is 9223372036854775808"),
+        ({"argsJson": '{"n": 1e400}'}, {}, "[args.n] is not a finite number"),
+        ({"argsJson": "{"}, {}, "argsJson is not a JSON object"),
+        ({"args": {"a": {"b": "\0"}}}, container(), "[args.a.b] has a NUL character"),
+        ({"args": {"a\0": 1}}, container(), "[args] has a NUL character"),
+    ],
+)
+def test_they_are_named(spec: Any, template: Any, words: str) -> None:
+    with pytest.raises(manifest.ArgsError) as caught:
+        build(template, **spec)
+    assert str(caught.value).startswith(words)
+
+
+def test_a_core4_class_is_given_json_and_floats_are_floats() -> None:
+    text = '{"t": "\\u0000", "x": 1.0}'
+    env = env_of(build(args={"t": "\0", "x": 1}, argsJson=text))
+    assert '"args":{"t":"\\u0000","x":1.0}' in env["CORE4_JOB"]
+    env = env_of(build(container(), argsJson='{"x": 1.0, "y": 1}'))
+    assert (env["CORE4_ARG_X"], env["CORE4_ARG_Y"]) == ("1.0", "1")
+    assert env["CORE4_ARGS"] == '{"x":1.0,"y":1}'
