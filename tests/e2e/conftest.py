@@ -13,11 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from tests.cluster import deploy, diagnostics
+from tests.cluster.deploy import ROOT
 from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
 from tests.cluster.providers import choose
 from tests.e2e.values import CLERK, VALUES
-from tests.support import hostprocess
+from tests.support import hostprocess, project
 from tests.support.kubectl import Kubectl
 from tests.support.left_out import leave_out
 from tests.support.release import Later, Release, at_once, released
@@ -138,6 +139,16 @@ def clerk(release: Release) -> Iterator[Rest]:
 @pytest.fixture(scope="session")
 def kubectl(release: Release) -> Kubectl:
     return release.kubectl
+
+
+@pytest.fixture(scope="session")
+def original(provider: Provider, image: str, rest: Rest, kubectl: Kubectl) -> str:
+    """The module of a user's project with the jobs of the original's tests, in the catalogue."""
+    folder = ROOT / "tests" / "e2e" / "original"
+    built = project.build(provider, image, folder, "original")
+    kubectl("apply", "-f", "-", stdin=project.templates(folder, "original", built))
+    rest.wait_listed("original.jobs.WordsJob")
+    return "original.jobs"
 
 
 @pytest.fixture(autouse=True)

@@ -1,198 +1,278 @@
-"""What the original's own tests hold it to (contract section 10), through real pods."""
+"""The original's own acceptance tests, as its clients run them.
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+The jobs are those of a user's project, in an image of its own; the client is plain `requests` and
+the parser of the original's tests. Nothing here knows that there is Kubernetes.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from tests.support.jobs import (
-    BURST,
-    BURST_SLEEP_BURST,
-    DEFERRING,
-    DUMMY,
-    FAILING,
-    SEGMENT,
-    SLEEPY,
-)
-from tests.support.rest import Rest
-from tests.support.sse import Stream
+import requests
+from tests.support.release import Release
+from tests.support.sse_clients import original_events
 
 pytestmark = pytest.mark.cluster
 
-LINES = [f"line {number} of 300" for number in range(1, 301)]
-START = "start execution"
-REMOVED = "removed"
-
-# The slow ones, which run at once: name, job, arguments.
-JOBS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dummy": (DUMMY, {"sleep": 1, "case": "acceptance"}),
-    "burst": (BURST, {"count": 300}),
-    "failing": (FAILING, {"attempts": 3, "error_time": 3, "message": "three times"}),
-    "always deferring": (DEFERRING, {"defer_time": 3, "defer_max": 20}),
-    "deferring twice": (DEFERRING, {"defer_time": 3, "times": 2}),
-    "raising": (FAILING, {"message": "once"}),
-    # As long as the longest of the others: so much time there is to remove it while it runs.
-    REMOVED: (SLEEPY, {"sleep": 25}),
-}
+AUTH = ("admin", "hans")
+# Pods have to start for it.
+SECONDS = 300
+DUMMY = "core4.queue.helper.job.example.DummyJob"
+JOBS = "original.jobs"
+LINES = [f"hello world: {number}" for number in range(600)]
+DONE = "done execution with ["
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
-    """What a job's stream brought, and its document afterwards."""
+class Log(NamedTuple):
+    """What a stream brought."""
 
-    stream: Stream
-    detail: dict[str, Any]
+    states: list[dict[str, Any]]
+    records: list[dict[str, Any]]
+    close: dict[str, int]
 
-    def starts(self) -> int:
-        """Trials, as clients count them."""
-        return self.stream.messages.count(START)
+    @property
+    def id(self) -> str:
+        return str(self.states[0]["_id"])
+
+    @property
+    def names(self) -> list[str]:
+        """The states, each change once."""
+        names = [document["state"] for document in self.states]
+        return names[:1] + [after for before, after in pairwise(names) if after != before]
+
+    @property
+    def messages(self) -> list[str]:
+        return [record["message"] for record in self.records]
+
+    @property
+    def lines(self) -> list[str]:
+        return [text for text in self.messages if text.startswith("hello world")]
+
+    @property
+    def starts(self) -> list[dict[str, Any]]:
+        return [one for one in self.records if one["message"].startswith("start execution")]
+
+    @property
+    def ends(self) -> list[str]:
+        """What the trials ended as."""
+        ends = [text for text in self.messages if text.startswith(DONE)]
+        return [text.removeprefix(DONE).partition("]")[0] for text in ends]
+
+
+def parse(response: requests.Response) -> Log:
+    assert response.status_code == 200, response.text
+    found = list(original_events(response.content.decode("utf-8")))
+    assert {event.type for event in found} <= {"state", "log", "close"}
+    (close,) = [event.data for event in found if event.type == "close"]
+    return Log(
+        [event.data for event in found if event.type == "state"],
+        [event.data for event in found if event.type == "log"],
+        close,
+    )
+
+
+class Api:
+    """The original's URLs."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def call(self, method: str, path: str, **body: Any) -> requests.Response:
+        url = f"{self._url}/{path}"
+        return requests.request(method, url, json=body or None, auth=AUTH, timeout=SECONDS)
+
+    def answer(self, method: str, path: str, **body: Any) -> Any:
+        response = self.call(method, path, **body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, qual_name: str, **args: Any) -> Log:
+        return parse(self.call("POST", "job", qual_name=qual_name, args=args))
+
+    def enqueue(self, qual_name: str, **args: Any) -> str:
+        body = {"qual_name": qual_name, "args": args, "follow": False}
+        return str(self.answer("POST", "job", **body)["data"])
+
+    def detail(self, job_id: str) -> dict[str, Any]:
+        document: dict[str, Any] = self.answer("GET", f"job/{job_id}")["data"]
+        return document
+
+    def wait(self, so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not so():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain requests ask the environment for a proxy, which knows nothing of the cluster."""
+    monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture(scope="module")
-def lives(rest: Rest) -> dict[str, Life]:
-    """All of `JOBS`, from the enqueue to the close of their streams."""
-    with ThreadPoolExecutor(len(JOBS)) as pool:
-        found = pool.map(lambda name: _life(rest, name), JOBS)
-        return dict(zip(JOBS, found, strict=True))
+def api(release: Release, original: str) -> Api:
+    assert original == JOBS
+    return Api(release.url)
 
 
-def _life(rest: Rest, name: str) -> Life:
-    qual_name, args = JOBS[name]
-    with rest.run(qual_name, **args) as stream:
-        if name == REMOVED:
-            rest.remove(stream.state("running")["_id"])
-        stream.to_close(300)
-    return Life(stream, rest.detail(stream.frames[0].data["_id"]))
+@pytest.fixture(scope="module")
+def streams(api: Api) -> Iterator[dict[str, Future[Log]]]:
+    """Jobs that take long, all at once."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("no_proxy", "*")
+    with ThreadPoolExecutor() as pool:
+        started = {
+            name: pool.submit(api.post, name, case="acceptance")
+            for name in (
+                DUMMY,
+                f"{JOBS}.BurstJob",
+                f"{JOBS}.FailingJob",
+                f"{JOBS}.EndlessDeferringJob",
+                f"{JOBS}.TwiceDeferringJob",
+                f"{JOBS}.ZeroDivisionJob",
+            )
+        }
+        for future in started.values():
+            future.result()
+        yield started
+    patch.undo()
 
 
-def test_1_the_example_job(lives):
-    life = lives["dummy"]
-    assert life.stream.states[-2:] == ["running", "complete"]
-    assert life.starts() == 1
-    assert life.detail["journal"] is True
+def test_1_a_job_is_posted_and_followed(streams):
+    log = streams[DUMMY].result()
+    assert {"running", "complete"} <= set(log.names)
+    assert len(log.starts) == 1
+    assert log.close == {"state": len(log.states), "log": len(log.records)}
 
 
-def test_2_300_lines_come_once_each_however_they_are_asked_for(rest: Rest, lives):
-    life = lives["burst"]
-    job_id = life.detail["_id"]
-    with rest.follow(job_id) as follow, rest.stream("GET", f"job/log/{job_id}", follow=True) as log:
-        for stream in (life.stream, follow.to_close(), log.to_close()):
-            assert [text for text in stream.messages if text.startswith("line ")] == LINES
+def test_2_300_lines_at_once_come_once_each_by_every_way(api: Api, streams):
+    posted = streams[f"{JOBS}.BurstJob"].result()
+    assert posted.lines == LINES[:300]
+    assert parse(api.call("GET", f"job/follow/{posted.id}")).lines == LINES[:300]
+    assert parse(api.call("GET", f"job/log/{posted.id}?follow=true")).lines == LINES[:300]
 
 
-def test_3_a_kill_is_seen_by_followers(rest: Rest):
-    with rest.run(SLEEPY, sleep=600) as stream:
-        job_id = stream.state("running")["_id"]
-        rest.kill(job_id)
-        stream.to_close()
-    assert stream.states[-1] == "killed"
-    rest.remove(job_id)
-    rest.wait_journaled(job_id)
-    rest.refused(404, "PUT", f"job/remove/{job_id}")
+def test_2_300_lines_after_five_seconds_come_while_it_is_followed(api: Api):
+    job_id = api.enqueue(f"{JOBS}.LateBurstJob")
+    with ThreadPoolExecutor() as pool:
+        followed = pool.submit(api.call, "GET", f"job/follow/{job_id}")
+        logged = pool.submit(api.call, "GET", f"job/log/{job_id}", follow=True)
+    assert parse(followed.result()).lines == LINES[:300]
+    log = parse(logged.result())
+    assert log.lines == LINES[:300]
+    assert log.states == []
+    assert {"watchlog", "postlog"} & {record["mode"] for record in log.records}
 
 
-def test_4_a_killed_job_starts_over(rest: Rest):
-    # The kill comes in the sleep, however late that is: it is the first trial's only.
-    with rest.run(BURST_SLEEP_BURST, count=300, sleep=600) as stream:
-        old = stream.state("running")["_id"]
-        stream.line("line 300 of 600")
-        rest.kill(old)
-        with rest.stream("PUT", f"job/restart/{old}") as restarted:
-            restarted.to_close()
-    lines = [text for text in restarted.messages if text.startswith("line ")]
-    assert lines == [f"line {number} of 600" for number in range(1, 601)]
-    assert restarted.messages.count(START) == 1
-    assert restarted.states[-1] == "complete"
-    assert restarted.of("state")[-1]["trial"] == 2
-    assert restarted.of("state")[-1]["_id"] != old
-    assert rest.detail(old)["state"] == "killed"
+def test_3_a_job_is_killed_while_it_is_followed_and_removed(api: Api):
+    job_id = api.enqueue(DUMMY, sleep=600)
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(api.call, "GET", f"job/follow/{job_id}")
+        api.wait(lambda: api.detail(job_id)["state"] == "running")
+        assert api.answer("PUT", f"job/kill/{job_id}")["data"] is True
+    assert "killed" in parse(following.result()).names
+    assert api.answer("PUT", f"job/remove/{job_id}")["data"] is True
+    api.wait(lambda: api.answer("GET", "job")["total_count"] == 0)
+    assert api.call("PUT", f"job/remove/{job_id}").status_code == 404
 
 
-def test_5_attempts_with_a_pause_between_them(rest: Rest, lives):
-    life = lives["failing"]
-    assert life.starts() == 3
-    endings = [text for text in life.stream.messages if text.startswith("done execution with [")]
-    assert [text.split("[")[1].split("]")[0] for text in endings] == ["failed", "failed", "error"]
-    assert "and [2] attempts to go: RuntimeError('three times')" in endings[0]
-    starts = [row["epoch"] for row in life.stream.of("log") if row["message"] == START]
-    assert [b - a >= 3 for a, b in pairwise(starts)] == [True, True]
-    left: list[int] = []
-    for document in life.stream.of("state"):
-        if not left or left[-1] != document["attempts_left"]:
-            left.append(document["attempts_left"])
-    assert left == [3, 2, 1, 0]
-    assert (life.detail["state"], life.detail["trial"]) == ("error", 3)
+def test_4_a_killed_job_that_is_restarted_begins_anew(api: Api):
+    job_id = api.enqueue(f"{JOBS}.TwoBurstsJob")
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(api.call, "GET", f"job/follow/{job_id}")
+        # It sleeps now.
+        api.wait(lambda: api.answer("GET", f"job/log/{job_id}")["total_count"] == 301)
+        assert api.answer("PUT", f"job/kill/{job_id}")["data"] is True
+    assert parse(following.result()).lines == LINES[:300]
+    log = parse(api.call("PUT", f"job/restart/{job_id}"))
+    assert log.lines == LINES
+    assert len(log.starts) == 1
+    assert log.names[-1] == "complete"
+    assert log.states[-1]["trial"] == 2
+    assert log.id != job_id
+    assert {record["identifier"] for record in log.records} == {log.id}
 
 
-def test_6_pages_and_filters_of_the_queue(rest: Rest):
+def test_5_a_job_that_fails_is_tried_three_times(api: Api, streams):
+    log = streams[f"{JOBS}.FailingJob"].result()
+    assert len(log.starts) == 3
+    assert log.ends == ["failed", "failed", "error"]
+    times = [record["epoch"] for record in log.starts]
+    assert all(after - before >= 3 for before, after in pairwise(times))
+    left = [document["attempts_left"] for document in log.states]
+    assert [n for n, _ in pairwise([*left, -1]) if n != _] == [3, 2, 1, 0]
+    assert api.detail(log.id)["state"] == "error"
+
+
+def test_6_the_queue_has_pages_and_filters(api: Api):
+    # Those of other tests, which wait there for good, would count.
+    for row in api.answer("GET", "job", per_page=100)["data"]:
+        api.answer("PUT", f"job/remove/{row['_id']}")
+    api.wait(lambda: api.answer("GET", "job")["total_count"] == 0)
     for number in range(25):
-        rest.enqueue(SEGMENT, segment=number % 3, sleep=600 + number, max_parallel=1)
+        api.enqueue(f"{JOBS}.SegmentJob", segment=number % 3, _i=number, max_parallel=1)
     for method, path in (("GET", "job"), ("POST", "job/queue")):
-        whole = rest.answer(method, path)
-        assert (whole["total_count"], whole["page_count"], whole["count"]) == (25, 3, 10)
-        last = rest.answer(method, path, page=2)
-        assert [row["args"]["sleep"] for row in last["data"]] == [620, 621, 622, 623, 624]
-        part = rest.answer(method, path, filter={"args.segment": 0})
+        whole = api.answer(method, path)
+        assert (whole["total_count"], whole["page_count"]) == (25, 3)
+        last = api.answer(method, f"{path}?page=2")
+        assert [row["args"]["_i"] for row in last["data"]] == [20, 21, 22, 23, 24]
+        part = api.answer(method, path, filter={"args.segment": 0})
         assert (part["total_count"], part["page_count"]) == (9, 1)
-        assert {row["args"]["segment"] for row in part["data"]} == {0}
 
 
-def test_7_the_pages_of_a_log_hold_every_record_once(rest: Rest, lives):
-    path = f"job/log/{lives['burst'].detail['_id']}"
-    first = rest.answer("GET", path)
-    assert first["total_count"] == 302
-    assert first["page_count"] == 31
-    pages = [rest.data("GET", path, page=page) for page in range(first["page_count"])]
-    records = [record for page in pages for record in page]
-    ids = [record["_id"] for record in records]
-    assert ids == sorted(set(ids))
-    assert [record["message"] for record in records][1:-1] == LINES
+def test_7_the_pages_of_a_log_have_every_record_once(api: Api, streams):
+    posted = streams[f"{JOBS}.BurstJob"].result()
+    page, records = 0, []
+    while True:
+        answer = api.answer("GET", f"job/log/{posted.id}?page={page}")
+        assert answer["total_count"] == len(posted.records)
+        assert answer["page_count"] == math.ceil(answer["total_count"] / 10)
+        records += answer["data"]
+        page += 1
+        if page == answer["page_count"]:
+            break
+    assert [record["_id"] for record in records] == [record["_id"] for record in posted.records]
+    assert [record["message"] for record in records] == posted.messages
 
 
-def test_8_a_job_that_always_defers_turns_inactive(lives):
-    life = lives["always deferring"]
-    assert {"running", "deferred"} <= set(life.stream.states)
-    assert life.stream.states[-1] == "inactive"
-    assert {document["attempts_left"] for document in life.stream.of("state")} == {1}
-    assert life.detail["last_error"]["exception"].startswith("not yet in trial [")
-    first = next(row["started_at"] for row in life.stream.of("state") if row["started_at"])
-    inactive = datetime.fromisoformat(life.detail["inactive_at"])
-    assert (inactive - datetime.fromisoformat(first)).total_seconds() == 20
+def test_8_a_job_that_always_defers_turns_inactive(streams):
+    log = streams[f"{JOBS}.EndlessDeferringJob"].result()
+    assert {"running", "deferred", "inactive"} <= set(log.names)
+    assert log.names[-1] == "inactive"
+    assert {document["attempts_left"] for document in log.states} == {1}
 
 
-def test_8_a_job_that_defers_twice_completes(lives):
-    life = lives["deferring twice"]
-    assert (life.stream.states[-1], life.detail["trial"]) == ("complete", 3)
-    assert life.starts() == 3
-    assert life.stream.states.count("deferred") == 2
-    endings = [text for text in life.stream.messages if text.startswith("done execution with [")]
-    assert [text.partition(" after ")[0] for text in endings] == [
-        "done execution with [deferred]",
-        "done execution with [deferred]",
-        "done execution with [complete]",
-    ]
-    assert endings[0].endswith("to go: not yet in trial [1]")
+def test_8_a_job_that_defers_twice_completes(streams):
+    log = streams[f"{JOBS}.TwiceDeferringJob"].result()
+    assert log.ends == ["deferred", "deferred", "complete"]
+    assert (log.states[-1]["state"], log.states[-1]["trial"]) == ("complete", 3)
 
 
-def test_9_a_job_that_raises(lives):
-    life = lives["raising"]
-    assert life.stream.states[-2:] == ["running", "error"]
-    assert life.detail["attempts_left"] == 0
-    assert life.detail["last_error"]["exception"] == "RuntimeError('once')"
-    assert life.detail["last_error"]["traceback"][-1] == "RuntimeError: once\n"
-    last = life.stream.of("log")[-1]
-    assert last["level"] == "CRITICAL"
-    assert "RuntimeError: once" in last["message"]
+def test_9_a_job_that_raises_ends_in_error(streams):
+    log = streams[f"{JOBS}.ZeroDivisionJob"].result()
+    assert log.names[-2:] == ["running", "error"]
+    assert log.ends == ["error"]
+    assert "ZeroDivisionError" in log.messages[-1]
+    assert "ZeroDivisionError" in log.states[-1]["last_error"]["exception"]
 
 
-def test_10_a_running_job_that_is_removed_completes(rest: Rest, lives):
-    life = lives[REMOVED]
-    flags = [row["flag"]["removed"] for row in life.stream.of("state") if row["state"] == "running"]
-    assert flags[0] is False
-    assert flags[-1] is True
-    assert life.stream.states[-1] == "complete"
-    assert (life.detail["state"], life.detail["journal"]) == ("complete", True)
-    assert life.detail["removed_at"] is not None
-    rest.refused(404, "PUT", f"job/remove/{life.detail['_id']}")
+def test_10_a_running_job_that_is_removed_completes(api: Api):
+    job_id = api.enqueue(DUMMY, sleep=20)
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(api.call, "GET", f"job/follow/{job_id}")
+        api.wait(lambda: api.detail(job_id)["state"] == "running")
+        assert api.answer("PUT", f"job/remove/{job_id}")["data"] is True
+    assert parse(following.result()).names[-1] == "complete"
+    document = api.detail(job_id)
+    assert (document["state"], document["journal"]) == ("complete", True)
+
+
+@pytest.mark.parametrize("path", ["detail", "follow", "log"])
+def test_an_id_that_is_missing(api: Api, path):
+    answer = api.call("GET", f"job/{path}")
+    assert (answer.status_code, answer.json()["error"]) == (400, "missing job _id")

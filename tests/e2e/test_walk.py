@@ -1,14 +1,21 @@
 """The user manual of the job API, call by call, with plain `requests` and without any pause."""
 
+import re
 from functools import partial
+from typing import Any
 
 import pytest
 import requests
+from tests.cluster.deploy import ROOT
+from tests.e2e.original.original.jobs import WORDS
 from tests.support.jobs import DUMMY
+from tests.support.release import Release
 from tests.support.rest import Rest
 from tests.support.sse import TIMEOUT, Stream
 
 pytestmark = pytest.mark.cluster
+
+README = ROOT / "README.md"
 
 AUTH = ("admin", "hans")
 
@@ -111,3 +118,33 @@ def test_kill_and_remove_and_enqueue_again_without_a_pause(rest: Rest):
     rest.remove(old)
     new = rest.enqueue(DUMMY, sleep=603)
     assert [row["_id"] for row in rest.queue()] == [new]
+
+
+def readme(release: Release) -> str:
+    """The README's Python, for this service, with a job that takes a few seconds only."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    changes = {"http://localhost:5001/core4/api/v1": release.url, '"sleep": 60': '"sleep": 6'}
+    for old, new in changes.items():
+        assert old in code
+        code = code.replace(old, new)
+    return str(code)
+
+
+def test_the_readme_s_code_does_what_it_says(release, original, capsys):
+    names: dict[str, Any] = {}
+    exec(compile(readme(release), str(README), "exec"), names)
+    catalogue, state, *log, page, queue = capsys.readouterr().out.splitlines()
+    assert DUMMY in catalogue
+    assert state in {"pending", "running"}
+    assert log[:2] == ["start execution", "just sleeping [6] seconds"]
+    assert log[-1].startswith("done execution with [complete]")
+    assert "start execution" in page
+    assert queue == "[]"
+
+    # As it was logged, whatever it was.
+    body = {"qual_name": f"{original}.WordsJob"}
+    names["follow"](names["rest"].post(f"{release.url}/job", json=body, stream=True))
+    printed = capsys.readouterr().out
+    whole = "start execution\n" + "".join(f"{word}\n" for word in WORDS)
+    assert printed.startswith(whole)
+    assert printed.removeprefix(whole).startswith("done execution with [complete]")

@@ -5,7 +5,6 @@ ACCEPTANCE = "core4.queue.helper.job.acceptance"
 
 DUMMY = f"{EXAMPLES}.DummyJob"
 BURST = f"{ACCEPTANCE}.BurstJob"
-BURST_SLEEP_BURST = f"{ACCEPTANCE}.BurstSleepBurstJob"
 FAILING = f"{ACCEPTANCE}.FailingJob"
 DEFERRING = f"{ACCEPTANCE}.DeferringJob"
 SEGMENT = f"{ACCEPTANCE}.SegmentJob"

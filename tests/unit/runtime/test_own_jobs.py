@@ -50,12 +50,6 @@ def test_start_up_imports_little():
     assert not slow & (set(done.stdout.split()) - set(own.stdout.split()))
 
 
-def test_burst_sleep_burst(runner):
-    name = f"{ACCEPTANCE}.BurstSleepBurstJob"
-    result = runner.run(name, trial=2, args={"sleep": 60})
-    assert result.messages == [f"line {i} of 600" for i in range(1, 601)]
-
-
 def test_failing(runner):
     result = runner.run(f"{ACCEPTANCE}.FailingJob", args={"message": "so"})
     assert result.done["lastError"]["exception"] == "RuntimeError('so')"

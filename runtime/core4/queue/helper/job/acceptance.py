@@ -22,21 +22,8 @@ class BurstJob(CoreJob):
 
     def execute(self, count: int = 300) -> None:
         """Log the lines `line 1 of <count>` and so on."""
-        _burst(self, count)
-
-
-class BurstSleepBurstJob(CoreJob):
-    """Logs `count` lines, sleeps in trial 1 only, and logs as many again."""
-
-    author = "core4"
-    tag = ("test",)
-
-    def execute(self, count: int = 300, sleep: float = 20) -> None:
-        """Log the lines `line 1 of <2 * count>` and so on, with a sleep half-way."""
-        _burst(self, count, of=2 * count)
-        if self.trial == 1:
-            time.sleep(sleep)
-        _burst(self, count, of=2 * count, start=count + 1)
+        for number in range(1, count + 1):
+            self.logger.info("line %d of %d", number, count)
 
 
 class FailingJob(CoreJob):
@@ -174,8 +161,3 @@ class OddJob(CoreJob):
         for mebibytes in (1, 3):
             self.logger.info("x" * mebibytes * 2**20)
         os.write(sys.stdout.fileno(), b"\r 10%\r100%\nbad \xff, half \xe2\x82\nno line end")
-
-
-def _burst(job: CoreJob, count: int, *, of: int | None = None, start: int = 1) -> None:
-    for number in range(start, start + count):
-        job.logger.info("line %d of %d", number, of or count)
