@@ -65,8 +65,12 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+# A busy machine may take that long to import it all.
+START_SECONDS = 60.0
+
+
 async def until_ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             assert process.returncode is None
             try:
