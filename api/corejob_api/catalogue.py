@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from corejob import clock
-from corejob.names import Runtime
+from corejob import clock, ids
+from corejob.names import Runtime, SchedulePolicy, TemplateCondition
 from corejob_api.query.selection import Row
 from corejob_api.schema import ArgsSchema
 from corejob_kube.cache import Body, ObjectCache
@@ -29,6 +29,16 @@ class Template:
     is_container: bool
     args_schema: ArgsSchema | None
 
+    def listed(self, state_of: Callable[[str], str | None]) -> Row:
+        """The row of the catalogue.
+
+        Args:
+            state_of: The state of the job of an id; None for one that is past and gone.
+        """
+        job_id = self.row["last_job"]
+        state = state_of(job_id) if job_id is not None else None
+        return self.row if state is None else {**self.row, "last_job_state": state}
+
 
 class Catalogue:
     """Kept up by the cache's listener."""
@@ -50,17 +60,16 @@ class Catalogue:
         return iter(list(self._templates.values()))
 
     def _changed(self, _name: str, old: Body | None, new: Body | None) -> None:
-        if old is not None:
-            self._templates.pop(old["spec"]["qualName"], None)
+        before = self._templates.pop(old["spec"]["qualName"], None) if old is not None else None
         if new is not None:
-            template = _template(new)
+            template = _template(new, before)
             self._templates[template.qual_name] = template
         for body in filter(None, (old, new)):
             for listener in self._listeners:
                 listener(body["spec"]["qualName"])
 
 
-def _template(body: Body) -> Template:
+def _template(body: Body, before: Template | None) -> Template:
     meta, spec = body["metadata"], body["spec"]
     qual_name = spec["qualName"]
     created = clock.parse(meta.get("creationTimestamp"))
@@ -73,19 +82,52 @@ def _template(body: Body) -> Template:
         "doc": spec.get("doc"),
         "schedule": spec.get("schedule"),
         "tag": list(spec.get("tag") or ()),
+        **_schedule(spec, body.get("status") or {}),
     }
-    schema = spec.get("argsSchema")
     return Template(
         qual_name,
         meta["name"],
         row,
         properties=spec.get("properties") or {},
         is_container=spec.get("runtime") == Runtime.CONTAINER,
-        args_schema=ArgsSchema(schema) if schema is not None else None,
+        args_schema=_args_schema(spec.get("argsSchema"), before),
     )
 
 
+def _args_schema(schema: Any, before: Template | None) -> ArgsSchema | None:
+    """The schema; the compiled one of before if only the status has changed."""
+    if schema is None:
+        return None
+    if before is not None and before.args_schema is not None and before.args_schema.is_of(schema):
+        return before.args_schema
+    return ArgsSchema(schema)
+
+
+def _schedule(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Row:
+    """How its schedule fares, and whether it can run at all."""
+    scheduled = bool(spec.get("schedule"))
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    valid = conditions.get(TemplateCondition.VALID) or {}
+    policy = spec.get("schedulePolicy") or str(SchedulePolicy.SKIP)
+    last_job = status.get("lastJobId")
+    return {
+        "time_zone": (spec.get("timeZone") or "UTC") if scheduled else None,
+        "schedule_policy": policy if scheduled else None,
+        "next_run": clock.iso(clock.parse(status.get("nextScheduleTime"))),
+        "last_run": clock.iso(ids.created_at(last_job)) if last_job is not None else None,
+        "last_job": last_job,
+        "last_job_state": status.get("lastJobState"),
+        "skipped": status.get("message"),
+        "valid": {"True": True, "False": False}.get(valid.get("status", "")),
+        "problem": valid.get("message") or None if valid.get("status") != "True" else None,
+    }
+
+
 def _updated(meta: Mapping[str, Any]) -> datetime | None:
-    """The latest time at which somebody changed it."""
-    times = (clock.parse(entry.get("time")) for entry in meta.get("managedFields") or ())
+    """The latest time at which somebody changed it; what the service notes is no change."""
+    times = (
+        clock.parse(entry.get("time"))
+        for entry in meta.get("managedFields") or ()
+        if entry.get("subresource") != "status"
+    )
     return max((moment for moment in times if moment is not None), default=None)

@@ -38,6 +38,10 @@ class ArgsSchema:
         self._schema = schema
         self._validator: Any = None
 
+    def is_of(self, schema: Any) -> bool:
+        """True if it is made of an equal schema, so that it need not be compiled again."""
+        return bool(self._schema == schema)
+
     async def problem(self, args: Mapping[str, Any]) -> str | None:
         """Why the args do not fit, as a sentence that names the place; None if they do.
 

@@ -57,10 +57,16 @@ class Listings:
         page = page_request(arguments)
         user = call.user_of(req)
         found = await selection.apply(
-            template.row for template in self._catalogue if user.may_execute(template.qual_name)
+            template.listed(self._state_of)
+            for template in self._catalogue
+            if user.may_execute(template.qual_name)
         )
         window = page.window(len(found))
         self._envelope.page(req, resp, window.cut(found), window)
+
+    def _state_of(self, job_id: str) -> str | None:
+        entry = self._queue.get(job_id)
+        return None if entry is None else str(entry.job.state)
 
     async def detail(self, req: Request, resp: Response, job_id: str) -> None:
         """One job, current or past."""

@@ -43,6 +43,10 @@ def template(
         spec["tag"] = tags
     if schedule := properties.schedule(job_class):
         spec["schedule"] = schedule
+        if time_zone := properties.time_zone(job_class):
+            spec["timeZone"] = time_zone
+        if (policy := properties.schedule_policy(job_class)) != CoreJob.schedule_policy:
+            spec["schedulePolicy"] = policy
     spec["runtime"] = "core4"
     if changed := properties.changed(job_class):
         spec["properties"] = changed

@@ -30,7 +30,12 @@ class CoreJob:
     author: ClassVar[str | None] = None
     """Who answers for the job. Required, in the class itself."""
     schedule: ClassVar[str | None] = None
-    """Crontab, UTC: five fields, `@daily` and the like, or six fields of which the last is s."""
+    """Crontab: five fields, `@daily` and the like, or six fields of which the last is seconds."""
+    time_zone: ClassVar[str | None] = None
+    """The time zone of the schedule, such as `Europe/Berlin`; None means UTC."""
+    schedule_policy: ClassVar[str] = "Skip"
+    """At a time of the schedule while the same job is in the queue: `Skip` it, or `Replace` one
+    that has stopped."""
     tag: ClassVar[str | Sequence[str] | None] = None
     """Words to find the job by in the catalogue."""
     attempts: int = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from core4.queue import crontab
 from core4.queue.job import CoreJob
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 MAX_INT = 2**31 - 1
 MAX_TEXT = 253
 MAX_WORKER = 63
+POLICIES = ("Skip", "Replace")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 
 def is_int(value: object) -> str | None:
@@ -69,7 +73,12 @@ def problems(job_class: type[CoreJob]) -> list[str]:
         value = getattr(job_class, name)
         if wrong := rule(value):
             found.append(f"[{name}] is {value!r}: {wrong}")
-    for check, name in ((tags, "tag"), (schedule, "schedule")):
+    for check, name in (
+        (tags, "tag"),
+        (schedule, "schedule"),
+        (time_zone, "time_zone"),
+        (schedule_policy, "schedule_policy"),
+    ):
         try:
             check(job_class)
         except (TypeError, ValueError) as error:
@@ -108,6 +117,33 @@ def schedule(job_class: type[CoreJob]) -> str | None:
         raise TypeError("expected a crontab text or None")
     crontab.check(text)
     return " ".join(text.split())
+
+
+def time_zone(job_class: type[CoreJob]) -> str | None:
+    """Return the time zone of the schedule.
+
+    Raises:
+        ValueError: It can't be the name of one. Names that are unknown are found by the operator:
+            a job's image need not have the IANA database.
+    """
+    name: Any = job_class.time_zone
+    if name is None:
+        return None
+    if not isinstance(name, str) or not _ZONE.fullmatch(name) or name.lower() == "local":
+        raise ValueError("expected a name such as Europe/Berlin or None")
+    return name
+
+
+def schedule_policy(job_class: type[CoreJob]) -> str:
+    """Return what to do at a time of the schedule while the same job is in the queue.
+
+    Raises:
+        ValueError: It is unknown.
+    """
+    policy: Any = job_class.schedule_policy
+    if policy not in POLICIES:
+        raise ValueError(f"expected {' or '.join(POLICIES)}")
+    return str(policy)
 
 
 def changed(job_class: type[CoreJob]) -> dict[str, Any]:

@@ -52,6 +52,45 @@ async def test_the_catalogue(client: httpx.AsyncClient, kube: FakeKube, api: Run
     assert (await client.get("job/list")).json()["total_count"] == 1
 
 
+async def test_the_catalogue_says_how_a_schedule_fares(
+    client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
+) -> None:
+    (row,) = (await client.get("job/list", params={"search": "dummy"})).json()["data"]
+    told = ("next_run", "last_run", "last_job", "last_job_state", "skipped", "valid", "problem")
+    assert {row[name] for name in (*told, "time_zone", "schedule_policy")} == {None}
+
+    job_id = await enqueue(client, {})
+    skipped, problem = f"skipped at noon: job {job_id} is still running", 'unknown field "x"'
+    status = {
+        "lastJobId": job_id,
+        "nextScheduleTime": "2026-11-29T05:00:00.000000Z",
+        "message": skipped,
+        "conditions": [
+            {"type": "Scheduled", "status": "False", "reason": "Skipped", "message": skipped},
+            {"type": "Valid", "status": "False", "reason": "BadDefinition", "message": problem},
+        ],
+    }
+    body = kube.objects["corejobtemplates"][DUMMY.lower()]
+    spec = {**body["spec"], "schedule": "0 6 * * *", "timeZone": "Europe/Berlin"}
+    await kube.put("corejobtemplates", {**body, "spec": spec, "status": status})
+    await api.until(lambda: (api.service.catalogue.get(DUMMY) or fail()).row["last_job"])
+    (row,) = (await client.get("job/list", params={"search": "dummy"})).json()["data"]
+    assert row["last_run"] == clock.iso(ids.created_at(job_id))
+    assert {name: row[name] for name in told if name != "last_run"} == {
+        "next_run": "2026-11-29T05:00:00",
+        "last_job": job_id,
+        "last_job_state": "pending",
+        "skipped": skipped,
+        "valid": False,
+        "problem": problem,
+    }
+    assert (row["time_zone"], row["schedule_policy"]) == ("Europe/Berlin", "Skip")
+
+
+def fail() -> Any:
+    raise AssertionError("the template is gone")
+
+
 async def test_a_job_made_by_kubectl_is_found_by_its_id(
     client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
 ) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from tests.support.crontabs import BAD, GOOD, NEVER
 
+from core4.catalogue import manifest
 from core4.queue import crontab, properties
 from core4.queue.job import CoreJob
 from corejob.properties import TABLE
@@ -49,6 +50,9 @@ def test_defaults_and_names_are_those_of_the_service():
         ("worker", ["node-1", None], ["", 1, "x" * 64]),
         ("tag", [None, "one", ["one", "two"], ("one",), []], [1, [1], [None], {"a": 1}]),
         ("schedule", [None, "@daily", " 0  0 * * * "], [1, "", "nonsense"]),
+        ("time_zone", [None, "UTC", "America/Argentina/Salta", "Etc/GMT+5"],
+         ["", 1, "Local", "/etc/localtime", "../UTC", "+01:00"]),
+        ("schedule_policy", ["Skip", "Replace"], [None, "", "skip", 1, ["Skip"]]),
         ("author", ["me"], [None, "", 1]),
     ],
 )  # fmt: skip
@@ -69,3 +73,13 @@ def test_author_and_schedule_are_not_inherited():
     assert properties.tags(child) == ["x"]
     orphan = type("Orphan", (parent,), {})
     assert "author" in properties.problems(orphan)[0]
+
+
+def test_the_schedules_zone_and_policy_go_into_the_template():
+    chosen = job_class(schedule="@daily", time_zone="Europe/Berlin", schedule_policy="Replace")
+    spec = manifest.template(chosen)["spec"]
+    assert (spec["timeZone"], spec["schedulePolicy"]) == ("Europe/Berlin", "Replace")
+    assert "timeZone" not in manifest.template(job_class(schedule="@daily"))["spec"]
+    # Without a schedule of its own a class inherits none of it.
+    child = type("Child", (chosen,), {"author": "test"})
+    assert not {"schedule", "timeZone", "schedulePolicy"} & manifest.template(child)["spec"].keys()
