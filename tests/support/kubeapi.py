@@ -15,7 +15,7 @@ from aiohttp import web
 from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES, Resource
 
 NAMESPACE = "jobs"
-DEADLINE = 15.0
+DEADLINE = 45.0
 Body = dict[str, Any]
 
 

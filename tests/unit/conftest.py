@@ -7,7 +7,7 @@ import pytest
 
 _HERE = Path(__file__).parent
 # Far more than any needs: the machine may be busy.
-_TIMEOUT = 60
+_TIMEOUT = 120
 # The first test of these pays for PostgreSQL's package or for building helm.
 _INSTALLING = 600
 

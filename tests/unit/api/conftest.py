@@ -34,7 +34,7 @@ from corejob_journal.store.records import (
 from corejob_kube.client import Kube
 from corejob_kube.timing import Clock, system_clock
 
-DEADLINE = 15.0
+DEADLINE = 45.0
 DUMMY = "core4.queue.helper.job.example.DummyJob"
 SECRET = "other.team.SecretJob"
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -169,7 +169,7 @@ async def test_of_racing_enqueues_at_two_replicas_one_wins(
         gate = kube.hold("POST", "corejobs")
         tasks = [asyncio.create_task(post(client, {"n": 1})) for client in (first, second)]
         await kube.until_held()
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=45)
         assert [task.result().status_code for task in done] == [400]
         gate.set()
         answers = await asyncio.gather(*tasks)

@@ -16,7 +16,7 @@ from corejob_api.passwords import (
     verify_argon2,
 )
 
-DEADLINE = 10.0
+DEADLINE = 45.0
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 DECOY = CHEAP.hash("decoy")
 

@@ -146,7 +146,7 @@ async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
         await check(cluster, first, 60)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("pods")
 async def test_one_that_is_killed_is_replaced_within_15_seconds(
     cluster: FakeCluster, postgres_server: str
@@ -188,7 +188,7 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
         await check(cluster, first, 5)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("pods")
 async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
     cluster: FakeCluster, store_url: str, monkeypatch: pytest.MonkeyPatch

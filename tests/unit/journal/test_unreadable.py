@@ -105,7 +105,7 @@ def requests(logs: list[PodLog]) -> int:
     return sum(len(log.requests) for log in logs)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("answer", "most"), [(_REFUSED, 20), (_INTERNAL, 6 * RATE + 2 * BURST)])
 async def test_700_logs_that_cant_be_read_cost_few_requests(
     cluster: FakeCluster,
@@ -118,7 +118,7 @@ async def test_700_logs_that_cant_be_read_cost_few_requests(
     caplog.set_level(logging.WARNING)
     async with recorder_on(cluster, sqlite_url) as recorder:
         began = time.monotonic()
-        async with asyncio.timeout(60), cluster.changed:
+        async with asyncio.timeout(200), cluster.changed:
             await cluster.changed.wait_for(
                 lambda: all(
                     cluster.log_status(job_id(number)).get("reason") == "Unreadable"

@@ -11,7 +11,7 @@ from kubernetes.aio.client import Configuration
 
 from corejob_kube.client import Kube
 
-DEADLINE = 10.0
+DEADLINE = 45.0
 PATH = "/apis/core4.io/v1/namespaces/jobs/corejobs"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -51,7 +51,7 @@ def core4(path, *args):
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=45,
     )
 
 

@@ -208,5 +208,5 @@ def test_closed_log_does_not_stop_the_job(runner):
     runner.read_until(process, "ready")
     process.stdout.close()
     process.stdin.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=45) == 0
     assert runner.termination_log.read_text() == '{"state": "complete"}'

@@ -100,7 +100,7 @@ def test_crash_leaves_its_stack_in_the_pods_log(runner):
     runner.write_job("self.logger.info('before'); os.abort()")
     process = runner.start()
     out = process.stdout.read()
-    assert process.wait(timeout=30) == -6
+    assert process.wait(timeout=45) == -6
     err = runner.stderr.read_bytes()
     assert b'"before"' in out
     assert b"Fatal Python error: Aborted" in err
