@@ -131,7 +131,7 @@ class Scheduler:
             empty = dict.fromkeys(_WITHOUT_SCHEDULE)
             verdict = Verdict("False", TemplateReason.BAD_SCHEDULE, str(error))
             return Step({**empty, **fields}, verdict, later)
-        fields["nextScheduleTime"] = clock.render(plan.next)
+        fields["nextScheduleTime"] = f"{plan.next:%Y-%m-%dT%H:%M:%SZ}"
         fields["lastScheduleTime"] = clock.render(plan.mark or last)
         fields["lastSkipTime"] = clock.render(skipped)
         step = Step(fields, None, min(plan.next, later))

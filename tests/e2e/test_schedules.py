@@ -50,14 +50,23 @@ class Scheduled:
     """A template with a schedule, and the jobs that it has enqueued so far."""
 
     def __init__(
-        self, kubectl: Kubectl, image: str, name: str, *, schedule: str, script: str = "true"
+        self,
+        kubectl: Kubectl,
+        image: str,
+        name: str,
+        *,
+        schedule: str | None,
+        script: str = "true",
+        **spec: Any,
     ) -> None:
         self.qual_name = f"e2e.schedules.{name}"
         self._kubectl = kubectl
         container = {"name": "job", "image": image, "command": ["sh", "-c", script]}
+        pod = {"containers": [container]}
         self.document = template(
-            self.qual_name, runtime="container", schedule=schedule, pod={"containers": [container]}
+            self.qual_name, runtime="container", schedule=schedule, pod=pod, **spec
         )
+        self.pod = pod
         self.document["metadata"]["labels"] = {"e2e": "schedules"}
         self._jobs: dict[str, dict[str, Any]] = {}
 
@@ -77,6 +86,29 @@ class Scheduled:
         found: dict[str, Any] = self._kubectl.json("get", "corejobtemplate", self.resource)
         return found.get("status", {})
 
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One of its conditions; empty if it is not there."""
+        listed = self.status().get("conditions", ())
+        return next((one for one in listed if one["type"] == kind), {})
+
+    def wait_condition(self, kind: str, status: str, reason: str) -> dict[str, Any]:
+        """Wait until a condition says this."""
+        return until(
+            lambda: self.condition(kind),
+            lambda told: (told.get("status"), told.get("reason")) == (status, reason),
+            what=f"{self.qual_name}: {kind} is {status}, {reason}",
+        )
+
+    def warnings(self, reason: str) -> list[str]:
+        """The notes of the Warning Events about it that have a reason."""
+        return [
+            event["note"]
+            for event in self._kubectl.items("events.v1.events.k8s.io")
+            if (event["regarding"]["kind"], event["regarding"]["name"], event["reason"])
+            == ("CoreJobTemplate", self.resource, reason)
+            and event["type"] == "Warning"
+        ]
+
     def jobs(self) -> dict[str, dict[str, Any]]:
         """All CoreJobs of it that were ever seen, by id: past ones go from the cluster soon."""
         for job in self._kubectl.items("corejobs"):
@@ -93,6 +125,18 @@ class Scheduled:
     ) -> list[datetime]:
         """Wait until the times are accepted."""
         return until(self.times, accept, what=f"{self.qual_name}: {what}", seconds=seconds)
+
+
+def wait_row(
+    service: Rest, job: Scheduled, accept: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Wait until its row of the catalogue is accepted."""
+
+    def row() -> dict[str, Any]:
+        rows = service.data("GET", "job/list", filter={"_id": job.qual_name})
+        return rows[0] if rows else {"skipped": None, "next_run": None, "problem": None}
+
+    return until(row, accept, what=f"the row of {job.qual_name} in the catalogue")
 
 
 def created(job: dict[str, Any]) -> datetime:
@@ -162,11 +206,169 @@ def test_a_job_that_is_in_the_queue_still_is_skipped(
         what="times of the schedule have passed",
     )
     assert list(job.jobs()) == [job_id]
+    # And everybody is told.
+    told = job.wait_condition("Scheduled", "False", "Skipped")
+    words = f"job {job_id} ended in error and is still in the queue; restart or remove it"
+    assert words in told["message"]
+    assert told["message"].startswith("skipped at ")
+    assert words in job.status()["message"]
+    until(
+        lambda: job.warnings("Skipped"),
+        lambda notes: any(words in note for note in notes),
+        what="a Warning Event",
+    )
+    row = wait_row(service, job, lambda row: words in (row["skipped"] or ""))
+    assert (row["last_job"], row["last_job_state"]) == (job_id, "error")
+    assert row["last_run"].startswith(f"{ids.created_at(job_id):%Y-%m-%dT%H:%M:%S}")
+    assert datetime.fromisoformat(row["next_run"]) > datetime.fromisoformat(row["last_run"])
     removed = datetime.now(UTC)
     service.remove(job_id)
     times = job.wait_times(lambda seen: len(seen) > 1, what="another job")
     # Of the times that have passed by then, the latest.
     assert times[1] > removed - 3 * SECOND
+
+
+def test_one_that_has_stopped_is_replaced_if_the_template_says_so(
+    service: Rest, own_kubectl: Kubectl, image: str
+):
+    job = Scheduled(
+        own_kubectl,
+        image,
+        "Replaced",
+        schedule="* * * * * */5",
+        schedulePolicy="Replace",
+        script="sleep 1; exit 3",
+    )
+    job.apply()
+    job.wait_times(lambda seen: len(seen) >= 3, what="three jobs, of which each has failed")
+    for job_id in sorted(job.jobs())[:2]:
+        document = service.wait(job_id, lambda found: found["journal"], what="it is past")
+        assert document["state"] == "error"
+        assert document["removed_at"] is not None
+
+
+def test_a_schedule_in_a_time_zone_says_what_it_means(
+    service: Rest, own_kubectl: Kubectl, image: str
+):
+    job = Scheduled(own_kubectl, image, "Zoned", schedule="0 6 * * *", timeZone="Asia/Kathmandu")
+    job.apply()
+    job.wait_condition("Scheduled", "True", "Scheduled")
+    status = job.status()
+    assert status["scheduleMeaning"].count(" 06:00:00 +0545 Asia/Kathmandu") == 3
+    assert "T00:15:00" in status["nextScheduleTime"]
+    row = wait_row(service, job, lambda row: row["next_run"] is not None)
+    assert row["time_zone"] == "Asia/Kathmandu"
+    assert row["next_run"].endswith("T00:15:00")
+    # An unknown one is said, with what was meant.
+    job.document["spec"]["timeZone"] = "Asia/Katmandoo"
+    job.apply()
+    told = job.wait_condition("Scheduled", "False", "BadSchedule")
+    assert "unknown time zone [Asia/Katmandoo], did you mean Asia/Kat" in told["message"]
+    columns = own_kubectl("get", "corejobtemplate", job.resource, "-o", "wide")
+    assert "unknown time zone" in columns
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("timeZone", "Local"),
+        ("timeZone", "+01:00"),
+        ("schedulePolicy", "Queue"),
+        ("schedule", "TZ=UTC * * * * *"),
+        ("schedule", "CRON_TZ=Europe/Berlin 0 6 * * *"),
+    ],
+)
+def test_a_bad_zone_or_policy_is_refused(own_kubectl: Kubectl, image: str, field, value):
+    job = Scheduled(own_kubectl, image, "Bad", schedule="0 6 * * *")
+    job.document["spec"][field] = value
+    whole = {"apiVersion": "v1", "kind": "List", "items": [job.document]}
+    assert f"spec.{field}" in own_kubectl.refused("apply", "-f", "-", stdin=json.dumps(whole))
+
+
+# --- what a template's pod is worth, before any job runs ------------------------------------------
+
+
+def test_a_typo_in_the_pod_template_is_found_when_it_is_applied(
+    service: Rest, own_kubectl: Kubectl, image: str
+):
+    job = Scheduled(own_kubectl, image, "Typo", schedule=None)
+    (container,) = job.document["spec"]["template"]["spec"]["containers"]
+    for field, value, words in (
+        ("resorces", {"limits": {"cpu": 1}}, 'unknown field "spec.template.spec.containers[0].res'),
+        ("env", [{"name": "A", "value": 1}], "EnvVar.spec.template.spec.containers.env.value"),
+        (
+            "resources",
+            {"limits": {"memory": "much"}},
+            "spec.template.spec.containers[0].resources.limits.memory [much]: quantities must",
+        ),
+        ("imagePullPolicy", "Sometimes", 'imagePullPolicy: Unsupported value: "Sometimes"'),
+    ):
+        container[field] = value
+        job.apply()
+        until(
+            lambda: job.condition("Valid"),
+            lambda told, words=words: words in told.get("message", ""),
+            what=f"{field} is named",
+        )
+        assert job.condition("Valid")["status"] == "False"
+        assert job.condition("Valid")["reason"] == "BadDefinition"
+        del container[field]
+    until(lambda: job.warnings("BadDefinition"), what="a Warning Event")
+    row = wait_row(service, job, lambda row: "Unsupported value" in (row["problem"] or ""))
+    assert row["valid"] is False
+    # Mended, it is fine, and no Job was made for all that.
+    job.apply()
+    job.wait_condition("Valid", "True", "Valid")
+    assert own_kubectl.items("jobs", "-l", f"core4.io/qual-name={job.qual_name}") == []
+
+
+def test_a_policy_that_denies_jobs_is_no_fault_of_the_template(
+    own_release: Release, own_kubectl: Kubectl, image: str
+):
+    name = f"no-jobs-{own_release.namespace}"
+    here = {"kubernetes.io/metadata.name": own_release.namespace}
+    matches = {"namespaceSelector": {"matchLabels": here}}
+    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"]}
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {**matches, "resourceRules": [{**rule, "resources": ["jobs"]}]},
+            "validations": [{"expression": "false", "message": "no jobs on Saturdays"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": matches},
+    }
+    job = Scheduled(own_kubectl, image, "Denied", schedule=None)
+    probe = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "probe"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", **job.pod}}},
+    }
+    try:
+        own_kubectl.apply(policy, binding)
+        until(
+            lambda: _is_denied(own_kubectl, probe), bool, what="the policy is in force", seconds=60
+        )
+        job.apply()
+        told = job.wait_condition("Valid", "Unknown", "Refused")
+        assert "no jobs on Saturdays" in told["message"]
+    finally:
+        own_kubectl("delete", "validatingadmissionpolicybinding", name, "--ignore-not-found")
+        own_kubectl("delete", "validatingadmissionpolicy", name, "--ignore-not-found")
+    job.wait_condition("Valid", "True", "Valid")
+
+
+def _is_denied(kubectl: Kubectl, probe: dict[str, Any]) -> bool:
+    answer = kubectl.attempt("create", "--dry-run=server", "-f", "-", stdin=json.dumps(probe))
+    return "no jobs on Saturdays" in answer.stderr
 
 
 def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, image: str):
