@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from corejob_api.arguments import Arguments, mismatch
+from corejob_api.arguments import Arguments, decode_json, mismatch
 from corejob_api.errors import ApiError, bad_request
 from corejob_api.query import patterns
 from corejob_api.query.filters import Predicate, compile_filter
@@ -23,7 +23,7 @@ _SLICE_SECONDS: Final = 0.005
 def sort_argument(arguments: Arguments) -> Sort:
     """`sort` as pairs of field and direction: a list of pairs, or a field's name with `order`."""
     raw = arguments.raw("sort")
-    if isinstance(raw, str) and not raw.lstrip().startswith("["):
+    if isinstance(raw, str) and not _is_json(raw):
         return ((raw, _direction(arguments.integer("order", 1))),)
     pairs = arguments.sequence("sort")
     if not pairs:
@@ -31,6 +31,17 @@ def sort_argument(arguments: Arguments) -> Sort:
     if len(pairs) > _MAX_SORT:
         raise bad_request(f"parameter [sort] has more than {_MAX_SORT} fields")
     return tuple(_pair(pair) for pair in pairs)
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON, or meant to be; a field's name is not."""
+    if text.strip()[:1] in {"", "[", "{", '"'}:
+        return True
+    try:
+        decode_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _pair(pair: Any) -> tuple[str, int]:

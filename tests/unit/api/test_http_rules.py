@@ -65,7 +65,15 @@ async def test_the_envelope(client: httpx.AsyncClient) -> None:
         ("GET", "/core4/api/v1/job?filter=[]", 400, "parameter [filter] expected as_type [dict]"),
         ("GET", '/core4/api/v1/job?filter={"a":{"$foo":1}}', 400, "unknown operator [$foo]"),
         ("GET", '/core4/api/v1/job?filter={"a":{"$regex":"("}}', 400, "regex"),
-        ("GET", "/core4/api/v1/job?sort=[1]", 400, "parameter [sort] expected as_type [list]"),
+        *(
+            (
+                "GET",
+                f"/core4/api/v1/job?sort={text}",
+                400,
+                "parameter [sort] expected as_type [list]",
+            )
+            for text in ("[1]", "{}", "5", "true", '"_id"', "", "[", '[["a",2.5]]')
+        ),
         ("GET", f"/core4/api/v1/job/follow/{UNKNOWN}?last_event_id=x", 400, "Last-Event-ID"),
         ("POST", "/core4/api/v1/job", 400, "Missing argument qual_name"),
         ("POST", f"/core4/api/v1/job?qual_name={DUMMY}&args=1", 400, "parameter [args]"),
