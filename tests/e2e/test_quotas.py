@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 import requests
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import load_kube_config
 from tests.cluster.provider import Provider
 from tests.support.jobs import SLEEPY
 from tests.support.kubectl import Kubectl
@@ -78,7 +81,7 @@ def test_a_restart_beyond_the_quota_is_carried_out_once_there_is_room(rest: Rest
     assert rest.detail(child)["enqueued"]["parent_id"] == job_id
 
 
-async def _contend(namespace: str, stop: Event) -> None:
+async def _contend(kubeconfig: Path, namespace: str, stop: Event) -> None:
     """Write the quota as fast as may be, so that whoever counts on it has seen an older one."""
 
     async def write(kube: Kube, key: str) -> None:
@@ -88,14 +91,13 @@ async def _contend(namespace: str, stop: Event) -> None:
             body = {"metadata": {"annotations": {key: str(number)}}}
             await kube.patch(QUOTAS, namespace, QUOTA, body, manager="test")
 
-    async with await Kube.load(user_agent="test") as kube:
+    configuration = Configuration()
+    await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    async with Kube(configuration, user_agent="test") as kube:
         await asyncio.gather(*(write(kube, f"writer-{number}") for number in range(8)))
 
 
-def test_a_contended_quota_costs_time_and_no_job(
-    provider: Provider, rest: Rest, kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("KUBECONFIG", str(provider.kubeconfig))
+def test_a_contended_quota_costs_time_and_no_job(provider: Provider, rest: Rest, kubectl: Kubectl):
     set_quota(kubectl, ROOM)
     stop = Event()
 
@@ -105,7 +107,9 @@ def test_a_contended_quota_costs_time_and_no_job(
         return rest.call("POST", "job", json=body)
 
     with ThreadPoolExecutor(9) as pool:
-        contending = pool.submit(asyncio.run, _contend(kubectl.namespace, stop))
+        contending = pool.submit(
+            asyncio.run, _contend(provider.kubeconfig, kubectl.namespace, stop)
+        )
         answers = list(pool.map(enqueue, range(24)))
         stop.set()
         contending.result()
