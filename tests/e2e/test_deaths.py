@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.e2e.manifests import template
 from tests.support import corejobs
+from tests.support.ghost import ghost_node, pod_spec, say_it_runs
 from tests.support.jobs import FAILING, MEMORY, SLEEPY
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
@@ -84,33 +85,13 @@ def check_killed(document: dict[str, Any], *, by_user: bool) -> None:
 
 
 GHOST = "e2e-ghost"
-TAINT = {"key": "e2e", "value": "ghost", "effect": "NoSchedule"}
 
 
 @pytest.fixture(scope="module")
 def ghost(kubectl: Kubectl) -> Iterator[str]:
-    """A node that no kubelet serves. Its taint keeps everybody else's pods away."""
-    node = {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": GHOST, "labels": {"kubernetes.io/hostname": GHOST}},
-        "spec": {"taints": [TAINT]},
-    }
-    kubectl("delete", "node", GHOST, "--ignore-not-found")
-    kubectl("create", "-f", "-", stdin=json.dumps(node))
-    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-    patch_status(
-        kubectl, "node", GHOST, {"capacity": room, "allocatable": room, "conditions": [ready]}
-    )
-    yield GHOST
-    kubectl("delete", "node", GHOST, "--ignore-not-found")
-
-
-def patch_status(kubectl: Kubectl, kind: str, name: str, fields: dict[str, Any]) -> None:
-    """Write a status, as a kubelet does."""
-    patch = json.dumps({"status": fields})
-    kubectl("patch", kind, name, "--subresource=status", "--type=merge", "--patch", patch)
+    """A node that no kubelet serves."""
+    with ghost_node(kubectl, GHOST) as name:
+        yield name
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,38 +106,13 @@ class Lost:
 def lost(rest: Rest, kubectl: Kubectl, image: str, ghost: str) -> Iterator[Lost]:
     """A pod runs on a node that is then taken out of the cluster, with all that it ran.
 
-    The node is an object without a machine, and we do what its kubelet would: we say that the pod
-    runs. All else is real: the scheduler binds the pod to it, and when the node is deleted, the
-    garbage collector of pods ends and deletes its pods, which is what becomes of the pods of a
-    machine that died.
+    When the node is deleted, the garbage collector of pods ends and deletes its pods.
     """
-    place = {"nodeSelector": {"kubernetes.io/hostname": ghost}}
-    tolerations = [{"operator": "Exists", "key": TAINT["key"]}]
     name = "e2e.deaths.Ghost"
     script = "echo here; exec sleep 600"
-    provide(rest, kubectl, shell(name, script, image, tolerations=tolerations, **place))
+    provide(rest, kubectl, shell(name, script, image, **pod_spec(ghost)))
     job_id = rest.enqueue(name, attempts=NO_ATTEMPT_USED)
-    bound = until(
-        lambda: corejobs.pods(kubectl, job_id),
-        lambda found: bool(found and found[0]["spec"].get("nodeName")),
-        what="the pod is bound to the node",
-    )[0]
-    assert bound["spec"]["nodeName"] == ghost
-    started = bound["metadata"]["creationTimestamp"]
-    running = {
-        "name": "job",
-        "image": image,
-        "imageID": "",
-        "ready": True,
-        "restartCount": 0,
-        "state": {"running": {"startedAt": started}},
-    }
-    patch_status(
-        kubectl,
-        "pod",
-        bound["metadata"]["name"],
-        {"phase": "Running", "startTime": started, "containerStatuses": [running]},
-    )
+    say_it_runs(kubectl, job_id, ghost)
     document = rest.wait_state(job_id, "running")
     assert document["locked"]["hostname"] == ghost
     # The next trial may run on any node.

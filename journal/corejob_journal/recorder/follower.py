@@ -134,7 +134,7 @@ class Follower:
         await self._tell_sources(state.job)
         if state.settled:
             await self._tell_whole_cookie()
-            self._tell(None, complete=True)
+            self._tell(None, complete=True, has_lines=state.position.stamp > 0)
             return
         self._resumed = state.position.stamp > 0
         self._intake = Intake(state)
@@ -469,15 +469,17 @@ class Follower:
         else:
             await self._tools.cookies.flushed(self.pod.source.qual_name)
         state = stored[-1].state
-        self._tell(state, complete=True)
+        self._tell(state, complete=True, has_lines=intake.position.stamp > 0)
         if state is not None and state.lost:
             self._tools.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)
 
-    def _tell(self, state: LogState | None, *, complete: bool) -> None:
+    def _tell(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
         """Say how far the log has come; one that never started is no trial to the operator."""
         if self.pod.started:
-            self._tools.status.log(self._name, self._trial, state, complete=complete)
+            self._tools.status.log(
+                self._name, self._trial, state, complete=complete, has_lines=has_lines
+            )
 
     def _was_unreadable(self) -> bool:
         """True if the CoreJob says so: by this process, or by one before it."""

@@ -39,11 +39,27 @@ class StatusWriter:
             event.set()
         await tasks.finish(*self._tasks.values(), within=within)
 
-    def log(self, name: str, trial: int, state: LogState | None, *, complete: bool) -> None:
-        """Say how far a trial's log has come; a `state` of None leaves the counts as they are.
+    def log(
+        self,
+        name: str,
+        trial: int,
+        state: LogState | None,
+        *,
+        complete: bool,
+        has_lines: bool = False,
+    ) -> None:
+        """Say how far a trial's log has come.
 
         The newest trial's log counts as complete once those of all before it are settled too: the
         operator then deletes their pods.
+
+        Args:
+            name: The CoreJob's name.
+            trial: The trial's number.
+            state: The counts of the job's whole log; None leaves them as they are.
+            complete: True if all of the trial's log is stored, or known to be lost.
+            has_lines: True if its container has written a line: so the operator knows that it
+                began, if nobody saw it running.
         """
         trials = self._trials.setdefault(name, {})
         trials[trial] = complete
@@ -52,6 +68,9 @@ class StatusWriter:
             "trial": newest,
             "complete": trials.get(newest, False) and all(trials.values()),
         }
+        started = max(trial if has_lines else 0, self._started_trial(name))
+        if started:
+            fields["startedTrial"] = started
         if state is not None:
             fields |= {
                 "lines": state.lines,
@@ -99,6 +118,13 @@ class StatusWriter:
         body = self._jobs.get(name)
         seen = model.newest_trial(body) if body is not None else 0
         return max(seen, *self._trials.get(name, {0: True}))
+
+    def _started_trial(self, name: str) -> int:
+        """The newest trial that is known to have written a line."""
+        body = self._jobs.get(name)
+        told = model.parse(body).log.started_trial if body is not None else 0
+        pending = self._pending.get(name, {}).get("log", {}).get("startedTrial", 0)
+        return max(told, int(pending))
 
     def _newest_log(self, name: str) -> int:
         """The newest trial whose log was begun, by this process or by one before it."""

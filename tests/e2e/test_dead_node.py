@@ -1,0 +1,50 @@
+"""A kill and a restart while the node is dead: the job names the node, and what to do."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.manifests import template
+from tests.support.ghost import ghost_node, pod_spec, say_it_runs
+from tests.support.kubectl import Kubectl
+from tests.support.rest import Rest
+
+pytestmark = pytest.mark.cluster
+
+NAME = "e2e.dead.Node"
+
+
+@pytest.fixture
+def ghost(kubectl: Kubectl) -> Iterator[str]:
+    with ghost_node(kubectl, "e2e-dead") as name:
+        yield name
+
+
+def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image: str, ghost: str):
+    container = {"name": "job", "image": image, "command": ["sleep", "600"]}
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 1, **pod_spec(ghost)}
+    kubectl.apply(template(NAME, runtime="container", pod=pod))
+    rest.wait_listed(NAME)
+    job_id = rest.enqueue(NAME)
+    pod_name = say_it_runs(kubectl, job_id, ghost)
+    rest.wait_state(job_id, "running")
+    rest.kill(job_id)
+    document = rest.wait(
+        job_id, lambda row: f"node {ghost}" in (row["message"] or ""), what="names the node"
+    )
+    assert document["state"] == "killed"
+    assert f"kubectl delete pod {pod_name} --force" in document["message"]
+
+    # The job that restarts it must not run beside it.
+    child = rest.restart(job_id)
+    waits = rest.wait(child, lambda row: f"node {ghost}" in (row["message"] or ""), what="says why")
+    assert (waits["state"], waits["reason"]) == ("pending", "ParentTerminating")
+    # The node controller, which gives a node 40 s, knows since when.
+    words = f"node {ghost} does not answer since "
+    rest.wait(
+        child, lambda row: words in (row["message"] or ""), what="says since when", seconds=180
+    )
+
+    kubectl("delete", "pod", pod_name, "--force", "--grace-period=0")
+    rest.wait(child, lambda row: row["reason"] != "ParentTerminating", what="goes on")
+    rest.kill(child)
+    rest.wait_state(child, "killed")

@@ -1,0 +1,83 @@
+"""A node that no kubelet serves, and a pod on it that seems to run: what a dead machine leaves.
+
+The node is an object without a machine, and we do what its kubelet would: we say that the pod runs.
+All else is real: the scheduler, the node controller, and the garbage collector of pods.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from tests.support import corejobs
+from tests.support.kubectl import Kubectl
+from tests.support.waiting import until
+
+_TAINT: Final = {"key": "e2e", "value": "ghost", "effect": "NoSchedule"}
+TOLERATIONS: Final = [{"operator": "Exists", "key": _TAINT["key"]}]
+
+
+@contextmanager
+def ghost_node(kubectl: Kubectl, name: str) -> Iterator[str]:
+    """A node of that name. Its taint keeps everybody else's pods away."""
+    labels = {"kubernetes.io/hostname": name}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"taints": [_TAINT]},
+    }
+    kubectl("delete", "node", name, "--ignore-not-found")
+    kubectl("create", "-f", "-", stdin=json.dumps(node))
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+    patch_status(
+        kubectl, "node", name, {"capacity": room, "allocatable": room, "conditions": [ready]}
+    )
+    try:
+        yield name
+    finally:
+        kubectl("delete", "node", name, "--ignore-not-found")
+
+
+def pod_spec(node: str) -> dict[str, Any]:
+    """What a pod needs to be bound to it."""
+    return {"tolerations": TOLERATIONS, "nodeSelector": {"kubernetes.io/hostname": node}}
+
+
+def say_it_runs(kubectl: Kubectl, corejob: str, node: str) -> str:
+    """Wait until the pod of a CoreJob is bound to the node, and say that it runs; its name."""
+    bound = until(
+        lambda: corejobs.pods(kubectl, corejob),
+        lambda found: bool(found and found[0]["spec"].get("nodeName")),
+        what="the pod is bound to the node",
+    )[0]
+    assert bound["spec"]["nodeName"] == node
+    started = bound["metadata"]["creationTimestamp"]
+    running = {
+        "name": "job",
+        "image": bound["spec"]["containers"][0]["image"],
+        "imageID": "",
+        "ready": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": started}},
+    }
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": started}
+        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+    ]
+    name: str = bound["metadata"]["name"]
+    status = {
+        "phase": "Running",
+        "startTime": started,
+        "conditions": conditions,
+        "containerStatuses": [running],
+    }
+    patch_status(kubectl, "pod", name, status)
+    return name
+
+
+def patch_status(kubectl: Kubectl, kind: str, name: str, fields: dict[str, Any]) -> None:
+    """Write a status, as a kubelet does."""
+    patch = json.dumps({"status": fields})
+    kubectl("patch", kind, name, "--subresource=status", "--type=merge", "--patch", patch)
