@@ -45,11 +45,13 @@ class Validator:
         if problem is not None:
             text = f"spec.argsSchema is not a JSON schema: {problem}"
             return Verdict("False", TemplateReason.BAD_DEFINITION, text)
+        malformed = ""
         try:
             job = _probe(body, self._settings, self._now())
         except Exception as error:  # any JSON may stand where the pod should
-            text = f"the pod template is malformed: {error!r}"
-            return Verdict("False", TemplateReason.BAD_DEFINITION, text)
+            malformed = f"the pod template is malformed: {error!r}"
+            # The API server can say where better than we can.
+            job = _bare(spec.get("template"), self._settings)
         try:
             await self._kube.create(
                 JOBS,
@@ -60,7 +62,11 @@ class Validator:
                 dry_run=True,
             )
         except KubeError as error:
-            return self._refused(spec, error)
+            verdict = self._refused(spec, error)
+            if not malformed or verdict.reason is TemplateReason.BAD_DEFINITION:
+                return verdict
+        if malformed:
+            return Verdict("False", TemplateReason.BAD_DEFINITION, malformed)
         notes = remarks(spec)
         return Verdict("True", TemplateReason.VALID, "; ".join(notes))
 
@@ -93,6 +99,16 @@ def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
     }
     job = model.parse(corejob, body["spec"].get("properties") or {})
     return manifest.build(job, body["spec"], 1, settings)
+
+
+def _bare(template: Any, settings: Settings) -> dict[str, Any]:
+    """A Job with the pod template as it was written."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName": "validate-", "namespace": settings.namespace},
+        "spec": {"template": template},
+    }
 
 
 def args_schema_problem(schema: Any) -> str | None:

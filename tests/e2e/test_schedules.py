@@ -313,8 +313,17 @@ def test_a_typo_in_the_pod_template_is_found_when_it_is_applied(
         assert job.condition("Valid")["status"] == "False"
         assert job.condition("Valid")["reason"] == "BadDefinition"
         del container[field]
+    pod = job.document["spec"]["template"]["spec"]
+    pod["containers"] = 5
+    job.apply()
+    until(
+        lambda: job.condition("Valid").get("message", ""),
+        lambda told: "cannot unmarshal number" in told and "spec.template.spec.containers" in told,
+        what="no container at all is named",
+    )
+    pod["containers"] = [container]
     until(lambda: job.warnings("BadDefinition"), what="a Warning Event")
-    row = wait_row(service, job, lambda row: "Unsupported value" in (row["problem"] or ""))
+    row = wait_row(service, job, lambda row: "cannot unmarshal" in (row["problem"] or ""))
     assert row["valid"] is False
     # Mended, it is fine, and no Job was made for all that.
     job.apply()

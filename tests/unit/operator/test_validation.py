@@ -119,6 +119,18 @@ async def test_a_pod_of_any_json_is_a_bad_definition_at_the_most(rig: Rig, pod: 
     assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
 
 
+async def test_the_api_server_says_what_is_wrong_with_a_pod_that_we_can_not_read(rig: Rig) -> None:
+    body = RECORDED["bad_type"]
+    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    verdict = await judge(rig, template={"spec": {"containers": 5}})
+
+    assert verdict.reason == "BadDefinition"
+    assert "spec.template.spec.containers of type []v1.Container" in verdict.message
+    (request,) = rig.fake.asked("POST", "jobs")
+    assert request.body["spec"]["template"] == {"spec": {"containers": 5}}
+    assert request.query["dryRun"] == "All"
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
