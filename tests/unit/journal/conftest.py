@@ -17,7 +17,7 @@ from corejob_journal.recorder import follower
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
-from corejob_journal.store import Store, Writer
+from corejob_journal.store import Store, Writer, engine
 from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
 from corejob_kube.client import Kube
 from corejob_kube.timing import system_clock
@@ -32,6 +32,12 @@ _databases = itertools.count()
 def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of the fake cluster is whole when its container has ended."""
     monkeypatch.setattr(follower, "_FLUSH_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends no session because this machine is busy between two statements."""
+    monkeypatch.setattr(engine, "_IDLE_MS", 60_000)
 
 
 @pytest.fixture(scope="session")
