@@ -41,6 +41,7 @@ from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES
+from corejob_kube.supervision import Supervision
 from corejob_kube.timing import Clock, system_clock
 
 
@@ -58,6 +59,7 @@ class Service:
     ) -> None:
         namespace = settings.namespace
         self.version = version("core4")
+        self.supervision = Supervision()
         self.metrics = Metrics()
         self.envelope = Envelope(self.version, now)
         self.corejobs = Informer(kube, COREJOBS, namespace)
@@ -70,7 +72,7 @@ class Service:
         self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
         storing = Storing(store, self.recorders)
-        self.health = Health(self.informers, storing, self.queue, self.metrics)
+        self.health = Health(self.supervision, self.informers, storing, self.queue, self.metrics)
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
@@ -133,9 +135,9 @@ class Service:
     async def process_startup(self, _scope: Any, _event: Any) -> None:
         """Begin to watch and to listen; it does not wait for Kubernetes nor for the store."""
         for informer in self.informers:
-            informer.start()
-        self.claims.start()
-        self.hub.start()
+            informer.start(self.supervision)
+        self.claims.start(self.supervision)
+        self.hub.start(self.supervision)
 
     async def process_shutdown(self, _scope: Any, _event: Any) -> None:
         """End it all in good order."""

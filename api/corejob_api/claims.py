@@ -27,6 +27,7 @@ from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, ConflictError, KubeError, NotFoundError
 from corejob_kube.resources import LEASES
+from corejob_kube.supervision import Supervision
 from corejob_kube.tasks import log_failure
 from corejob_kube.timing import Clock
 
@@ -82,10 +83,9 @@ class Claims:
         self._sweeping: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
+    def start(self, supervision: Supervision) -> None:
         """Begin to sweep up claims that nobody needs any more."""
-        self._sweeping = asyncio.create_task(self._sweep_for_ever(), name="sweep claims")
-        self._sweeping.add_done_callback(log_failure)
+        self._sweeping = supervision.start("sweep claims", self._sweep_for_ever, restart=True)
 
     async def stop(self) -> None:
         """Stop that, and what goes on in the background."""
@@ -153,12 +153,13 @@ class Claims:
                 lease = await self._kube.get(LEASES, self._namespace, name)
             except NotFoundError:
                 continue
-            if _expired(lease, self._now()):
+            holder = leases.holder(lease)
+            if not holder or _expired(lease, self._now()):
                 await self._delete(_claim(lease, made=False))
                 continue
             if (lease["metadata"].get("annotations") or {}).get(_FINGERPRINT) != fingerprint:
                 raise KeyMisusedError
-            return str(lease["spec"]["holderIdentity"])
+            return holder
         raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
 
     async def release(self, claim: Claim) -> None:
@@ -173,6 +174,7 @@ class Claims:
         task = asyncio.create_task(self._own(claim, job), name=f"own {claim.name}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        task.add_done_callback(log_failure)
 
     async def _own(self, claim: Claim, job: CoreJob) -> None:
         owner = {"apiVersion": API_VERSION, "kind": KIND_JOB, "name": job.name, "uid": job.uid}
@@ -215,7 +217,7 @@ class Claims:
 
     async def _needless(self, lease: Mapping[str, Any]) -> bool:
         if lease["metadata"]["labels"][_LABEL] == _KEY:
-            return _expired(lease, self._now())
+            return not leases.holder(lease) or _expired(lease, self._now())
         if self._now() - _renewed(lease) < _GRACE:
             return False
         return not await self._in_queue(leases.holder(lease))
@@ -240,8 +242,7 @@ def _claim(lease: Mapping[str, Any], *, made: bool) -> Claim:
 
 
 def _renewed(lease: Mapping[str, Any]) -> datetime:
-    moment = clock.parse(lease["spec"].get("renewTime"))
-    return moment if moment is not None else clock.from_epoch(0)
+    return leases.renewed_at(lease) or clock.from_epoch(0)
 
 
 def _expired(lease: Mapping[str, Any], now: datetime) -> bool:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Generator
 from typing import Final
@@ -18,8 +19,9 @@ from corejob_api import connections
 from corejob_api.app import Api, create_app
 from corejob_api.settings import Settings, from_environment
 from corejob_journal.store import Store
-from corejob_kube import logs
+from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
+from corejob_kube.supervision import TaskEndedError
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,18 @@ _YOUNG: Final = 50_000
 
 
 class Server(uvicorn.Server):
-    """Ends the streams before it waits for the open requests, and drops vanished clients."""
+    """Ends the streams before it waits for the open requests, and drops vanished clients.
+
+    Attributes:
+        supervision: The application's long-lived tasks.
+        was_stopped: Whether it was told to end.
+    """
 
     def __init__(self, config: uvicorn.Config, app: Api) -> None:
         super().__init__(config)
         self._api = app
+        self.supervision = app.service.supervision
+        self.was_stopped = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -53,6 +62,7 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Begin to end; streams end at once and their clients connect anew."""
+        self.was_stopped = True
         self._api.service.hub.end_streams()
         self.should_exit = True
 
@@ -99,9 +109,23 @@ async def serve(settings: Settings) -> None:
             with connections.listen(settings.host, settings.port) as sock:
                 log.info("serving on port %d", settings.port)
                 collect_rarely()
-                await server(app).serve(sockets=[sock])
+                await _serve(server(app), sock)
     finally:
         await store.close()
+
+
+async def _serve(running: Server, sock: socket.socket) -> None:
+    """Serve until a signal comes, or a task has ended without which the process can't go on."""
+    supervision = running.supervision
+    failing = asyncio.create_task(supervision.failed.wait(), name="failing")
+    failing.add_done_callback(lambda task: None if task.cancelled() else running.stop())
+    try:
+        await running.serve(sockets=[sock])
+    finally:
+        await tasks.cancel(failing)
+    supervision.check()
+    if not running.was_stopped:
+        raise TaskEndedError("the HTTP server has ended though nobody stopped it")
 
 
 def main() -> int:
@@ -114,6 +138,9 @@ def main() -> int:
     except (ValueError, OSError, ConfigException) as error:
         sys.stderr.write(f"core4-api: {error}\n")
         return 2
+    except TaskEndedError as error:
+        log.critical("the process ends, to be started again: %s", error)
+        return 1
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from corejob.names import ANNOTATION_TROUBLE
 from corejob_api.errors import unavailable
 from corejob_journal.store import Store, StoreError
+from corejob_kube import leases
 from corejob_kube.cache import Body, ObjectCache
 
 _RETRY_S: Final = 5
@@ -22,18 +23,18 @@ class Storing:
 
     Args:
         store: The store.
-        leases: The recorders' Leases.
+        members: The recorders' Leases.
         clock: Seconds, of this process only.
     """
 
     def __init__(
-        self, store: Store, leases: ObjectCache, *, clock: Callable[[], float] = time.monotonic
+        self, store: Store, members: ObjectCache, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
-        self._leases = leases
+        self._leases = members
         self._clock = clock
         self._renewed: dict[str, float] = {}
-        leases.listen(self._changed)
+        members.listen(self._changed)
 
     async def check(self) -> None:
         """Return if a job may be made.
@@ -69,7 +70,7 @@ class Storing:
 
     def _is_renewed(self, lease: Mapping[str, Any]) -> bool:
         since = self._clock() - self._renewed[lease["metadata"]["name"]]
-        return since <= (lease["spec"].get("leaseDurationSeconds") or 0)
+        return since <= leases.duration(lease)
 
 
 def _told(lease: Mapping[str, Any]) -> str | None:

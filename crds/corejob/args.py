@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from corejob.nesting import MAX_DEPTH, is_deeper
+
 MOST_INTEGER: Final = 2**63 - 1
 LEAST_INTEGER: Final = -(2**63)
 _SHOWN: Final = 100
@@ -125,10 +127,9 @@ def _exact(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     text = spec.get("argsJson")
     if text is None:
         return None
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    if is_deeper(text.encode("utf-8", "surrogatepass"), MAX_DEPTH):
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"it is a {type(value).__name__}")  # noqa: TRY004  # of bad text
     return value

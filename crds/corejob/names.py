@@ -24,6 +24,8 @@ LABEL_RECORDER: Final = "core4.io/recorder"
 
 ANNOTATION_TROUBLE: Final = "core4.io/store-trouble"
 """On the Lease of a recorder that can't write to the store: why, and what to do about it."""
+UNREADABLE: Final = "core4.io/unreadable"
+"""In place of a field of an object as we hold it, never in the cluster: why it is not whole."""
 ANNOTATION_ID: Final = "core4.io/id"
 """On Jobs and pods: the job's id, 24 hex digits."""
 ANNOTATION_QUAL_NAME: Final = "core4.io/qual-name"

@@ -65,9 +65,14 @@ class ObjectCache:
 
     def replace(self, items: Sequence[Body], version: str) -> None:
         """Take in a whole list of that version; what is missing in it was deleted meanwhile."""
-        present = {item["metadata"]["name"] for item in items}
+        present = set()
         for item in items:
-            self.put(item)
+            try:
+                self.put(item)
+                present.add(item["metadata"]["name"])
+            except (AttributeError, LookupError, TypeError, ValueError):
+                # Nobody else's object waits for one that is not as objects are.
+                log.exception("an object of %s is passed over", self._kind)
         for name in [name for name in self._objects if name not in present]:
             self._drop(name, int(version), self._objects[name])
         horizon = int(version)

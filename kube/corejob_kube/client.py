@@ -7,7 +7,6 @@ what costs the time.
 
 import asyncio
 import random
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -17,7 +16,8 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client import Configuration
 
-from corejob_kube import credentials
+from corejob_kube import credentials, tls
+from corejob_kube.decoding import LIST_LEVELS, Decoder
 from corejob_kube.errors import (
     KubeError,
     QuotaContendedError,
@@ -38,13 +38,18 @@ _LINE_LIMIT = 2**22
 
 
 class Kube:
-    """One connection pool to one API server. Use as an async context manager."""
+    """One connection pool to one API server. Use as an async context manager.
+
+    Attributes:
+        decoder: Turns its answers into values, whatever is in them.
+    """
 
     def __init__(self, configuration: Configuration, *, user_agent: str) -> None:
         self._configuration = configuration
         self._base = configuration.host.rstrip("/")
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
+        self.decoder = Decoder()
 
     @classmethod
     async def load(cls, *, user_agent: str) -> "Kube":
@@ -52,19 +57,8 @@ class Kube:
         return cls(await credentials.load(), user_agent=user_agent)
 
     async def __aenter__(self) -> Self:
-        configuration = self._configuration
-        tls: ssl.SSLContext | bool = False
-        if self._base.startswith("https"):
-            tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-            # Cluster CAs are made by tools that leave out what VERIFY_X509_STRICT (3.13) wants.
-            tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-            if configuration.cert_file:
-                tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-            if not configuration.verify_ssl:
-                tls.check_hostname = False
-                tls.verify_mode = ssl.CERT_NONE
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=0),
+            connector=aiohttp.TCPConnector(ssl=tls.context(self._configuration), limit=0),
             headers={"User-Agent": self._user_agent, "Accept": JSON},
             read_bufsize=_LINE_LIMIT,
         )
@@ -125,8 +119,17 @@ class Kube:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = JSON,
+        levels: int = 0,
     ) -> Any:
         """One request; the answer's JSON.
+
+        Args:
+            method: HTTP method.
+            path: URL path.
+            params: Query parameters.
+            body: What is sent as JSON, or None.
+            content_type: What kind of JSON that is.
+            levels: Levels of the answer around its objects (`decoding`).
 
         Raises:
             KubeError: The server refused it (see `corejob_kube.errors`), or did not answer.
@@ -137,7 +140,7 @@ class Kube:
             method, path, params=params, body=data, content_type=content_type, timeout=timeout
         ) as response:
             try:
-                return msgspec.json.decode(await response.read())
+                return self.decoder.decode(await response.read(), levels)
             except msgspec.DecodeError as error:
                 # A proxy in between, not the API server.
                 text = f"the answer of {path} is no JSON: {error}"
@@ -178,7 +181,9 @@ class Kube:
             params["labelSelector"] = selector
         items: list[dict[str, Any]] = []
         while True:
-            answer = await self.request("GET", resource.path(namespace), params=params)
+            answer = await self.request(
+                "GET", resource.path(namespace), params=params, levels=LIST_LEVELS
+            )
             items += answer.get("items") or []
             token = answer["metadata"].get("continue")
             if not token:

@@ -13,10 +13,13 @@ from typing import Final
 import msgspec
 
 from corejob_kube import tasks
+from corejob_kube.backoff import Backoff
 from corejob_kube.cache import Body, Listener, ObjectCache
 from corejob_kube.client import Kube
+from corejob_kube.decoding import EVENT_LEVELS, Decoder
 from corejob_kube.errors import GoneError, KubeError, UnavailableError
 from corejob_kube.resources import Resource
+from corejob_kube.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +53,14 @@ class Informer(ObjectCache):
         self.last_seen = 0.0
         """`time.monotonic()` of the last sign of life of the watch."""
 
-    def start(self) -> None:
-        """Start watching, in a task of its own."""
-        self._task = asyncio.create_task(self._run(), name=f"informer {self._resource.plural}")
+    def start(self, supervision: Supervision | None = None) -> None:
+        """Start watching, in a task of its own.
+
+        Args:
+            supervision: Looks after the task; None: a new one.
+        """
+        supervision = supervision or Supervision()
+        self._task = supervision.start(f"informer {self._resource.plural}", self._run, restart=True)
 
     async def stop(self) -> None:
         """Stop watching."""
@@ -70,25 +78,25 @@ class Informer(ObjectCache):
         return self._synced.is_set()
 
     async def _run(self) -> None:
-        backoff = _BACKOFF_FIRST
+        backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
+        self._version = ""  # whatever ended the run before: what there is now is listed
         while True:
             started = time.monotonic()
             try:
                 if not self._version:
                     await self._relist()
                 await self._watch()
-                backoff = _BACKOFF_FIRST
+                backoff.reset()
                 if time.monotonic() - started < _SHORT_SECONDS:
                     await asyncio.sleep(_BACKOFF_FIRST)  # a server that is going down
-            except GoneError:
-                self._version = ""
-                await asyncio.sleep(_BACKOFF_FIRST)
             except KubeError as error:
-                log.warning("watch of %s broke: %s", self._resource.plural, error)
+                if isinstance(error, GoneError):
+                    self._version = ""
+                else:
+                    log.warning("watch of %s broke: %s", self._resource.plural, error)
                 if time.monotonic() - started > _BACKOFF_MOST:
-                    backoff = _BACKOFF_FIRST
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
+                    backoff.reset()
+                await asyncio.sleep(backoff.next())
 
     async def _relist(self) -> None:
         items, version = await self._kube.list(
@@ -111,7 +119,7 @@ class Informer(ObjectCache):
         path = self._resource.path(self._namespace)
         async with self._kube.stream(path, params=params, idle=_IDLE_SECONDS) as lines:
             async for line in lines:
-                self._event(*_decoded(line))
+                self._event(*_decoded(self._kube.decoder, line))
 
     def _event(self, kind: str, body: Body, version: str) -> None:
         self.last_seen = time.monotonic()
@@ -120,11 +128,19 @@ class Informer(ObjectCache):
             if body.get("code") == 410:
                 raise GoneError(410, "Expired", message)
             raise KubeError(int(body.get("code") or 500), str(body.get("reason")), message)
-        if kind == "DELETED":
-            self.drop(body)
-        elif kind != "BOOKMARK":
-            self.put(body)
+        if kind != "BOOKMARK":
+            self._take(kind, body)
         self._version = version
+
+    def _take(self, kind: str, body: Body) -> None:
+        try:
+            if kind == "DELETED":
+                self.drop(body)
+            else:
+                self.put(body)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            # Nobody else's object waits for one that is not as objects are.
+            log.exception("an object of %s is passed over", self._resource.plural)
 
 
 def silence(informers: Sequence[Informer], *, since: float) -> float:
@@ -133,10 +149,10 @@ def silence(informers: Sequence[Informer], *, since: float) -> float:
     return max(now - max(informer.last_seen, since) for informer in informers)
 
 
-def _decoded(line: bytes) -> tuple[str, Body, str]:
+def _decoded(decoder: Decoder, line: bytes) -> tuple[str, Body, str]:
     """An event's type, object and version; half a line, say, must not end the watching."""
     try:
-        event = msgspec.json.decode(line)
+        event = decoder.decode(line, EVENT_LEVELS)
         kind, body = event["type"], event["object"]
         version = "" if kind == "ERROR" else body["metadata"]["resourceVersion"]
     except (msgspec.DecodeError, KeyError, TypeError) as error:

@@ -44,7 +44,29 @@ def manifest(
 
 def holder(lease: Mapping[str, Any]) -> str:
     """Who holds a Lease; nobody has the empty name."""
-    return lease["spec"].get("holderIdentity") or ""
+    found = _spec(lease).get("holderIdentity")
+    return found if isinstance(found, str) else ""
+
+
+def duration(lease: Mapping[str, Any]) -> float:
+    """How long a Lease lasts after a renewal, in seconds; 0 if it doesn't say."""
+    found = _spec(lease).get("leaseDurationSeconds")
+    return float(found) if isinstance(found, int | float) else 0.0
+
+
+def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
+    """When it was renewed by its holder's clock; None if it doesn't say."""
+    found = _spec(lease).get("renewTime")
+    try:
+        return clock.parse(found) if isinstance(found, str) else None
+    except ValueError:
+        return None
+
+
+def _spec(lease: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Nobody has to give a Lease a spec, nor to fill it in."""
+    found = lease.get("spec")
+    return found if isinstance(found, Mapping) else {}
 
 
 async def has_pod(kube: Kube, namespace: str, holder: str) -> bool:

@@ -41,22 +41,26 @@ class Supervision:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, str] = {}
 
-    def start(self, name: str, work: Work, *, restart: bool = False) -> "asyncio.Task[None]":
+    def start(
+        self, name: str, work: Work, *, restart: bool = False, once: bool = False
+    ) -> "asyncio.Task[None]":
         """Start a task that is to run until its owner cancels it.
 
         Args:
             name: Its name, which no other task has.
             work: Makes its coroutine.
             restart: Whether it is started again when it ends; else that ends the process.
+            once: Whether it has a good end: it returns, and that is all.
 
         Raises:
             ValueError: A task of this name runs already.
         """
-        if name in self._tasks:
+        known = self._tasks.get(name)
+        if known is not None and not known.cancelling():
             raise ValueError(f"the task [{name}] runs already")
-        task = asyncio.create_task(self._supervise(name, work, restart=restart), name=name)
-        self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        running = self._supervise(name, work, restart=restart, once=once)
+        task = self._tasks[name] = asyncio.create_task(running, name=name)
+        task.add_done_callback(self._done)
         return task
 
     def trouble(self) -> str | None:
@@ -93,12 +97,19 @@ class Supervision:
         finally:
             await tasks.cancel(body, failing)
 
-    async def _supervise(self, name: str, work: Work, *, restart: bool) -> None:
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        if self._tasks.get(task.get_name()) is task:
+            del self._tasks[task.get_name()]
+
+    async def _supervise(self, name: str, work: Work, *, restart: bool, once: bool) -> None:
         backoff = Backoff(_RESTART_FIRST_S, _RESTART_MOST_S)
         try:
             while True:
                 began = time.monotonic()
-                self._ended[name] = f"the task [{name}] has ended: {await _end_of(name, work)}"
+                problem = await _end_of(name, work, once=once)
+                if problem is None:
+                    return
+                self._ended[name] = f"the task [{name}] has ended: {problem}"
                 if not restart:
                     self.failed.set()
                     return
@@ -111,8 +122,8 @@ class Supervision:
             raise
 
 
-async def _end_of(name: str, work: Work) -> str:
-    """Run a task to its end; what there is to say about that, which is logged as well."""
+async def _end_of(name: str, work: Work, *, once: bool) -> str | None:
+    """Run a task to its end; what is wrong with that, which is logged as well."""
     try:
         await work()
     except asyncio.CancelledError as error:
@@ -124,5 +135,7 @@ async def _end_of(name: str, work: Work) -> str:
     except Exception as error:
         log.exception("the task [%s] has ended", name)
         return f"{type(error).__name__}: {error}"
+    if once:
+        return None
     log.error("the task [%s] has ended: it returned", name)
     return "it returned"

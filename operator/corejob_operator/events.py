@@ -18,6 +18,7 @@ from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, UnavailableError
 from corejob_kube.resources import EVENTS
+from corejob_kube.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +129,16 @@ class Poster:
         self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Start posting."""
+    def start(self, supervision: Supervision | None = None) -> None:
+        """Start posting.
+
+        Args:
+            supervision: Looks after the tasks; None: a new one.
+        """
+        supervision = supervision or Supervision()
         self._tasks = [
-            asyncio.create_task(self._run(), name=f"events {number}") for number in range(_WORKERS)
+            supervision.start(f"events {number}", self._run, restart=True)
+            for number in range(_WORKERS)
         ]
 
     async def stop(self, within: float) -> None:

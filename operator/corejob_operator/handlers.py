@@ -7,20 +7,23 @@ handlers"); whatever an event means, the reconciler finds out from the state.
 import logging
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
-from corejob_kube import credentials
+from corejob_kube import credentials, tls
+from corejob_kube.decoding import Decoder
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
+from corejob_operator import responses
 from corejob_operator.world import CHILD_SELECTOR, World
 
 WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
 _LIST_PAGE: Final = 500
 
 
-def registry(world: World) -> kopf.OperatorRegistry:
+def registry(world: World, decoder: Decoder) -> kopf.OperatorRegistry:
     """The handlers, as kopf wants them."""
     handlers = kopf.OperatorRegistry()
-    kopf.on.login(registry=handlers)(login)
+    kopf.on.login(registry=handlers)(_login(decoder))
     for resource in WATCHED:
         kopf.on.event(*_names(resource), registry=handlers, id=resource.plural)(
             _observer(world, resource)
@@ -40,20 +43,22 @@ def _names(resource: Resource) -> tuple[str, str, str]:
     return group, version, resource.plural
 
 
-async def login(**_: Any) -> kopf.ConnectionInfo:
-    """The credentials that our own client has too; kopf asks again when they are refused."""
-    found = await credentials.load()
-    header = await credentials.authorization(found) or ""
-    scheme, _separator, token = header.partition(" ")
-    return kopf.ConnectionInfo(
-        server=found.host,
-        ca_path=found.ssl_ca_cert,
-        insecure=not found.verify_ssl,
-        scheme=scheme or None,
-        token=token or None,
-        certificate_path=found.cert_file,
-        private_key_path=found.key_file,
-    )
+def _login(decoder: Decoder) -> Any:
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        """The credentials of our own client; kopf asks again when they are refused.
+
+        The session is ours as well: what it reads, kopf's JSON parser can bear.
+        """
+        found = await credentials.load()
+        header = await credentials.authorization(found)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls.context(found), limit=0),
+            headers={"Authorization": header} if header else {},
+            response_class=responses.readable(decoder),
+        )
+        return kopf.AiohttpSession(server=found.host, aiohttp_session=session)
+
+    return login
 
 
 def settings() -> kopf.OperatorSettings:

@@ -19,7 +19,10 @@ class OperatorHealth:
         self._silent = sweep * _SILENT_SWEEPS
 
     def deadly(self) -> str | None:
-        """A watch that hears nothing is dead, whatever the process thinks."""
+        """What only a restart mends: a task has ended, or a watch hears nothing."""
+        ended = self._operator.supervision.trouble()
+        if ended is not None:
+            return ended
         deaf = self._operator.sweep.deaf
         if deaf:
             return f"deaf watches: {', '.join(sorted(deaf))}"
@@ -29,6 +32,9 @@ class OperatorHealth:
 
     async def trouble(self) -> str | None:
         """Before all is listed, nothing is decided."""
+        ended = self._operator.supervision.trouble()
+        if ended is not None:
+            return ended
         return None if self._operator.ready else "waiting for Kubernetes"
 
     def registry(self) -> CollectorRegistry:

@@ -13,9 +13,10 @@ from typing import Any, Final
 from corejob.names import MANAGER_OPERATOR
 from corejob_kube import leases, tasks
 from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, NotFoundError
+from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.leases import Renewals
 from corejob_kube.resources import LEASES
+from corejob_kube.supervision import Supervision
 from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,13 @@ log = logging.getLogger(__name__)
 LEASE: Final = "core4-operator"
 DURATION_S: Final = 5.0
 RENEW_S: Final = 1.5
+_TIMER_SLACK_S: Final = 0.01
+_WITHIN_S: Final = 3.0
+"""A renewal that takes longer is given up: there is time for another before the Lease runs out."""
+
+
+class NotLeadingError(UnavailableError):
+    """This process may not act: the Lease is another's, or was not renewed in time."""
 
 
 class Leadership:
@@ -50,18 +58,39 @@ class Leadership:
         self._renewals = Renewals(DURATION_S)
         self._renewed = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self.held = asyncio.Event()
         self.lost = asyncio.Event()
         self.lost.set()
 
-    def start(self) -> None:
-        """Begin to try."""
-        self._task = asyncio.create_task(self._run(), name="leadership")
+    def start(self, supervision: Supervision | None = None) -> None:
+        """Begin to try.
+
+        Args:
+            supervision: Looks after the task; None: a new one.
+        """
+        supervision = supervision or Supervision()
+        self._task = supervision.start("leadership", self._run)
+
+    def check(self) -> None:
+        """Do nothing if this process may act at this moment.
+
+        A process that was stopped for a while goes on with whatever is ready, timers last. So this
+        is asked before each write, and does not rely on anything having run meanwhile.
+
+        Raises:
+            NotLeadingError: It may not.
+        """
+        self._doubt()
+        if not self.held.is_set():
+            raise NotLeadingError(503, "NotLeading", "the operator does not hold its Lease")
 
     async def stop(self) -> None:
         """Give the Lease up, so that the next one need not wait."""
         if self._task is not None:
             await tasks.cancel(self._task)
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self.held.is_set():
             self._lose()
             try:
@@ -77,13 +106,27 @@ class Leadership:
     async def turn(self) -> None:
         """Renew the Lease, or take it if it is free or has run out; doubt it if nobody answers."""
         try:
-            await self._try()
+            async with asyncio.timeout(_WITHIN_S):
+                await self._try()
+        except TimeoutError:
+            log.warning("no answer about the Lease within %g s", _WITHIN_S)
         except KubeError as error:
             log.warning("no answer about the Lease: %s", error)
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Who could not renew in time must not act: somebody else may."""
         if self.held.is_set() and self._time() - self._renewed > DURATION_S:
-            # Who could not renew in time must not act: somebody else may.
             log.warning("the Lease could not be renewed in time")
             self._lose()
+
+    def _expire_in_time(self) -> None:
+        """Stop acting when the Lease has run out, whatever a renewal is waiting for then."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        left = DURATION_S - (self._time() - self._renewed)
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.call_later(max(left, 0.0) + _TIMER_SLACK_S, self._doubt)
 
     async def _try(self) -> None:
         began = self._time()
@@ -99,6 +142,7 @@ class Leadership:
         except ConflictError:
             return  # somebody else was faster
         self._renewed = began
+        self._expire_in_time()
         if not self.held.is_set():
             log.info("%s is the active operator", self._identity)
             self.held.set()

@@ -11,6 +11,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.health import HealthServer
 from corejob_kube.logs import configure
+from corejob_kube.supervision import TaskEndedError
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
@@ -58,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         asyncio.run(_release(settings) if arguments else serve(settings))
+    except TaskEndedError as error:
+        log.critical("the process ends, to be started again: %s", error)
+        return 1
     except KubeError as error:
         log.error("no use going on: %s", error)  # noqa: TRY400  # the message says all
         return 1

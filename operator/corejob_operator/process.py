@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Final
 
 import kopf
@@ -10,23 +11,23 @@ import kopf
 from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.supervision import Supervision, TaskEndedError
 from corejob_kube.timing import Clock, system_clock
-from corejob_operator import handlers
+from corejob_kube.workqueue import WorkQueue
+from corejob_operator import handlers, watches
 from corejob_operator.events import Poster
+from corejob_operator.fencing import Fenced
 from corejob_operator.leadership import Leadership
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import Settings
 from corejob_operator.sweep import Sweep
 from corejob_operator.templates import Templates
-from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
 
 _WORKERS: Final = 16
-_BACKOFF_FIRST_S: Final = 0.1
-_BACKOFF_MOST_S: Final = 30.0
 _LIST_AGAIN_S: Final = 1.0
 _POST_WITHIN_S: Final = 2.0
 
@@ -37,6 +38,7 @@ class Operator:
     Attributes:
         ready: Whether all that there is was listed once.
         last_contact: `time.monotonic()` of the last sweep that the API server answered.
+        supervision: Its long-lived tasks.
     """
 
     def __init__(
@@ -46,18 +48,22 @@ class Operator:
         *,
         instance: str,
         now: Clock = system_clock,
+        supervision: Supervision | None = None,
     ) -> None:
+        self.supervision = supervision or Supervision()
         self.metrics = Metrics()
         self.ready = False
         self.last_contact = time.monotonic()
         self._settings = settings
         self._world = World()
         self._queue = WorkQueue()
-        self._failures: dict[str, int] = {}
         self._poster = Poster(kube)
+        self._leadership = Leadership(kube, settings.namespace, instance, now)
+        self._decoder = kube.decoder
+        acting = Fenced(kube, self._leadership.check)
         self.sweep = Sweep(kube, self._world, settings.namespace, self.metrics)
         self._reconciler = Reconciler(
-            kube=kube,
+            kube=acting,
             world=self._world,
             settings=settings,
             queue=self._queue,
@@ -66,9 +72,8 @@ class Operator:
             instance=instance,
             now=now,
         )
-        self._leadership = Leadership(kube, settings.namespace, instance, now)
         self._templates = Templates(
-            kube=kube,
+            kube=acting,
             world=self._world,
             settings=settings,
             metrics=self.metrics,
@@ -78,16 +83,24 @@ class Operator:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, or kopf gives up (its error is raised)."""
+        """Work until `stop` is set.
+
+        Raises:
+            TaskEndedError: A task has ended without which it can't go on, kopf's among them.
+        """
+        await self.supervision.guard(self._run(stop))
+
+    async def _run(self, stop: asyncio.Event) -> None:
         if not await self._list_first(stop):
             return
         self._world.on_change(self._queue.add)
         self.ready = True
-        self._poster.start()
-        self._leadership.start()
+        self._poster.start(self.supervision)
+        self._leadership.start(self.supervision)
         own = [
-            asyncio.create_task(self._lead_forever(), name="lead"),
-            asyncio.create_task(self._sweep_forever(), name="sweep"),
+            self.supervision.start("lead", self._lead_forever),
+            self.supervision.start("sweep", self._sweep_forever, restart=True),
+            self.supervision.start("kopf's watches", partial(watches.until_one_ends, stop)),
         ]
         try:
             await self._watch(stop)
@@ -100,12 +113,12 @@ class Operator:
         """Act while the Lease is ours, and begin afresh each time that it becomes so."""
         while True:
             await self._leadership.held.wait()
-            self._failures.clear()
+            self._queue.forget_failures()
             self._reconciler.restore()
             acting = [
-                asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)
+                self.supervision.start(f"worker {number}", self._work) for number in range(_WORKERS)
             ]
-            acting.append(asyncio.create_task(self._templates.run(), name="templates"))
+            acting.append(self.supervision.start("templates", self._templates.run, restart=True))
             try:
                 await self._leadership.lost.wait()
             finally:
@@ -126,36 +139,29 @@ class Operator:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         await kopf.operator(
-            registry=handlers.registry(self._world),
+            registry=handlers.registry(self._world, self._decoder),
             settings=handlers.settings(),
             namespaces=[self._settings.namespace],
             stop_flag=stop,
         )
+        if not stop.is_set():
+            raise TaskEndedError("kopf has ended though nobody stopped it")
 
     async def _work(self) -> None:
-        while True:
-            name = await self._queue.get()
-            self.metrics.queued.set(len(self._queue))
-            try:
-                with self.metrics.looks.time():
-                    await self._reconciler.look(name)
-            except Exception as error:
-                self._failed(name, error)
-            else:
-                self._failures.pop(name, None)
-            finally:
-                self._queue.done(name)
+        await self._queue.work(self._reconcile, self._failed)
 
-    def _failed(self, name: str, error: Exception) -> None:
-        """Look again, ever later; an API server that is away is no news after the first time."""
-        count = self._failures.get(name, 0)
-        self._failures[name] = count + 1
+    async def _reconcile(self, name: str) -> None:
+        self.metrics.queued.set(len(self._queue))
+        with self.metrics.looks.time():
+            await self._reconciler.look(name)
+
+    def _failed(self, name: str, error: Exception, failures: int) -> None:
+        """An API server that is away is no news after the first time."""
         self.metrics.failures.inc()
         if isinstance(error, KubeError):
-            log.log(logging.INFO if count < 3 else logging.WARNING, "%s: %s", name, error)
+            log.log(logging.INFO if failures <= 3 else logging.WARNING, "%s: %s", name, error)
         else:
             log.error("%s: unexpected", name, exc_info=error)
-        self._queue.add_in(name, min(_BACKOFF_FIRST_S * 2**count, _BACKOFF_MOST_S))
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, NotFoundError
 from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
+from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
@@ -41,7 +42,6 @@ from corejob_operator.metrics import Metrics
 from corejob_operator.refusal_pauses import Refusals
 from corejob_operator.settings import Settings
 from corejob_operator.start_events import StartEvents
-from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.resources import TEMPLATES
 from corejob_kube.timing import Clock
+from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
@@ -27,7 +28,6 @@ from corejob_operator.schedule import Scheduler, Step
 from corejob_operator.settings import Settings
 from corejob_operator.template_status import Verdict, conditions
 from corejob_operator.validation import Validator
-from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from corejob_api.metrics import Metrics
 from corejob_api.queue import Queue
 from corejob_api.storing import Storing
 from corejob_kube.informer import DEAF_S, Informer, silence
+from corejob_kube.supervision import Supervision
 
 _RECENT_S: Final = 120.0
 
@@ -19,8 +20,14 @@ class Health:
     """Whether the process lives, and whether it can serve."""
 
     def __init__(
-        self, informers: Sequence[Informer], storing: Storing, queue: Queue, metrics: Metrics
+        self,
+        supervision: Supervision,
+        informers: Sequence[Informer],
+        storing: Storing,
+        queue: Queue,
+        metrics: Metrics,
     ) -> None:
+        self._supervision = supervision
         self._informers = informers
         self._storing = storing
         self._queue = queue
@@ -28,8 +35,9 @@ class Health:
         self._began = time.monotonic()
 
     async def alive(self, _req: Request, resp: Response) -> None:
-        """A watch that hears nothing for long is dead, whatever the process thinks."""
-        _say(resp, "a watch is silent" if self._silence() > DEAF_S else None)
+        """What only a restart mends: a task has ended, or a watch hears nothing for long."""
+        silent = "a watch is silent" if self._silence() > DEAF_S else None
+        _say(resp, self._supervision.trouble() or silent)
 
     async def ready(self, req: Request, resp: Response) -> None:
         """Whether requests can be answered.
@@ -37,7 +45,7 @@ class Health:
         `?without=store` leaves out the store that all pods share: when it is away, there is no
         other pod to turn to, and a 503 from this one says more than a refused connection.
         """
-        trouble = self._trouble_of_kubernetes()
+        trouble = self._supervision.trouble() or self._trouble_of_kubernetes()
         if trouble is None and req.get_param("without") != "store":
             trouble = await self._storing.trouble()
         _say(resp, trouble)

@@ -12,7 +12,7 @@ from corejob_api.streams.stream import Receive, Streams
 from corejob_api.streams.summary import Summary
 from corejob_journal.store import Store
 from corejob_kube import tasks
-from corejob_kube.tasks import log_failure
+from corejob_kube.supervision import Supervision
 from corejob_kube.timing import Clock
 
 KEEP_ALIVE_S: Final = 15.0
@@ -37,10 +37,9 @@ class Hub:
         self._feeds: dict[str, Feed] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self, supervision: Supervision) -> None:
         """Begin to listen."""
-        self._task = asyncio.create_task(self._listen(), name="journal changes")
-        self._task.add_done_callback(log_failure)
+        self._task = supervision.start("journal changes", self._listen, restart=True)
 
     def end_streams(self) -> None:
         """End all streams, so that their clients connect anew elsewhere, and begin no more."""

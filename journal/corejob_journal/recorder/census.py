@@ -10,6 +10,7 @@ from corejob_journal.recorder.commits import Commits
 from corejob_journal.store.records import AddCount
 from corejob_kube import tasks
 from corejob_kube.cache import ObjectCache
+from corejob_kube.supervision import Supervision
 from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,10 @@ class Census:
         self._tally.listen(self._news.set)
         jobs.listen(self._changed)
 
-    def start(self) -> None:
+    def start(self, supervision: Supervision | None = None) -> None:
         """Begin to store; to be called when all jobs are in, since before that it is no count."""
         self._news.set()  # an empty queue is a count too
-        self._task = asyncio.create_task(self._run(), name="census")
+        self._task = (supervision or Supervision()).start("census", self._run, restart=True)
 
     def assign(self, *, mine: bool) -> None:
         """Say whether it is this recorder that stores the counts; counting goes on in any case."""

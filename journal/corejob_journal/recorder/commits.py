@@ -11,6 +11,8 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.store import StoreUnavailable, Writer
 from corejob_journal.store.records import Append, Operation, Probe, Stored
 from corejob_kube import tasks
+from corejob_kube.backoff import Backoff
+from corejob_kube.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +59,15 @@ class Commits:
         """Call `changed` with the trouble whenever that is another."""
         self._listeners.append(changed)
 
-    def start(self) -> None:
-        """Start the tasks that commit, and that look after the store meanwhile."""
-        self._task = asyncio.create_task(self._run(), name="commits")
-        self._watch = asyncio.create_task(self._probe_forever(), name="probe the store")
+    def start(self, supervision: Supervision | None = None) -> None:
+        """Start the tasks that commit, and that look after the store meanwhile.
+
+        Args:
+            supervision: Looks after the tasks; None: a new one.
+        """
+        supervision = supervision or Supervision()
+        self._task = supervision.start("commits", self._run, once=True)
+        self._watch = supervision.start("probe the store", self._probe_forever, restart=True)
 
     async def close(self, within: float) -> None:
         """Commit what is queued, if that takes no longer than so many seconds."""
@@ -80,14 +87,13 @@ class Commits:
 
     async def call(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         """Some other call of the writer, tried until the store answers."""
-        backoff = _BACKOFF_FIRST
+        backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
         while True:
             try:
                 answer = await work(self._writer)
             except StoreUnavailable as error:
                 self._note(error)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
+                await asyncio.sleep(backoff.next())
                 continue
             if self._trouble is not None:
                 self._submit_probe()  # a commit ends the trouble: reading may work without
@@ -154,15 +160,14 @@ class Commits:
                 future.set_result(stored)
 
     async def _persist(self, operations: Sequence[Operation]) -> list[Stored]:
-        backoff = _BACKOFF_FIRST
+        backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
         while True:
             began = time.perf_counter()
             try:
                 answers = await self._writer.commit(operations)
             except StoreUnavailable as error:
                 self._note(error)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, _BACKOFF_MOST)
+                await asyncio.sleep(backoff.next())
                 continue
             took = time.perf_counter() - began
             self._metrics.commits.observe(took)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_kube.informer import DEAF_S, silence
+from corejob_kube.supervision import Supervision
 
 _PING_S: Final = 3.0
 
@@ -16,12 +17,18 @@ _PING_S: Final = 3.0
 class RecorderHealth:
     """The recorder's `corejob_kube.health.Health`. The supervisor is None until it has a store."""
 
-    def __init__(self, supervisor: Callable[[], Supervisor | None]) -> None:
+    def __init__(
+        self, supervision: Supervision, supervisor: Callable[[], Supervisor | None]
+    ) -> None:
+        self._supervision = supervision
         self._supervisor = supervisor
         self._began = time.monotonic()
 
     def deadly(self) -> str | None:
-        """A watch that hears nothing for long is dead, whatever the process thinks."""
+        """What only a restart mends: a task has ended, or a watch hears nothing for long."""
+        ended = self._supervision.trouble()
+        if ended is not None:
+            return ended
         supervisor = self._supervisor()
         if supervisor is None:
             return None
@@ -30,6 +37,9 @@ class RecorderHealth:
 
     async def trouble(self) -> str | None:
         """It needs the store, and all that is to be recorded."""
+        ended = self._supervision.trouble()
+        if ended is not None:
+            return ended
         supervisor = self._supervisor()
         if supervisor is None:
             return "waiting for the store"

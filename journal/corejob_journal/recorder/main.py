@@ -22,6 +22,7 @@ from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
 from corejob_kube.health import HealthServer
+from corejob_kube.supervision import Supervision, TaskEndedError
 from corejob_kube.timing import system_clock
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,34 @@ async def open_store(url: str, tell: Callable[[str | None], None]) -> Writer:
             return writer
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Record until `stop` is set."""
+async def serve(
+    settings: Settings, stop: asyncio.Event, supervision: Supervision | None = None
+) -> None:
+    """Record until `stop` is set.
+
+    Args:
+        settings: What can be set.
+        stop: Set when it is to end.
+        supervision: Looks after its long-lived tasks; None: a new one.
+
+    Raises:
+        TaskEndedError: A task has ended without which it can't go on.
+    """
+    supervision = supervision or Supervision()
     running: list[Supervisor] = []
-    health = RecorderHealth(lambda: running[0] if running else None)
+    health = RecorderHealth(supervision, lambda: running[0] if running else None)
     server = HealthServer(health, settings.host, settings.port)
     await server.start()
-    recording = asyncio.create_task(_record(settings, running, stop), name="record")
+    try:
+        await supervision.guard(_until_stopped(settings, running, stop, supervision))
+    finally:
+        await server.stop()
+
+
+async def _until_stopped(
+    settings: Settings, running: list[Supervisor], stop: asyncio.Event, supervision: Supervision
+) -> None:
+    recording = asyncio.create_task(_record(settings, running, stop, supervision), name="record")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({recording, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -57,14 +79,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             recording.cancel()  # still waiting for the store
         await asyncio.gather(recording, return_exceptions=not recording.done())
     finally:
-        stopping.cancel()
-        await server.stop()
+        await tasks.cancel(stopping, recording)
 
 
-async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.Event) -> None:
+async def _record(
+    settings: Settings, running: list[Supervisor], stop: asyncio.Event, supervision: Supervision
+) -> None:
     async with await Kube.load(user_agent="core4-recorder") as kube:
         membership = Membership(
-            kube, settings.namespace, settings.identity, alone=settings.alone, now=system_clock
+            kube,
+            settings.namespace,
+            settings.identity,
+            alone=settings.alone,
+            now=system_clock,
+            supervision=supervision,
         )
         try:
             if settings.alone:
@@ -73,7 +101,12 @@ async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.E
             writer = await open_store(settings.store_url, membership.tell)
             try:
                 supervisor = Supervisor(
-                    kube, settings.namespace, writer, Metrics(), membership=membership
+                    kube,
+                    settings.namespace,
+                    writer,
+                    Metrics(),
+                    membership=membership,
+                    supervision=supervision,
                 )
                 running.append(supervisor)
                 await _run(settings, supervisor, stop)
@@ -84,17 +117,24 @@ async def _record(settings: Settings, running: list[Supervisor], stop: asyncio.E
 
 
 async def _run(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
-    starting = asyncio.create_task(supervisor.start(), name="start")
-    starting.add_done_callback(_log_failure)
-    async with retaining(settings, supervisor, starting):
-        await stop.wait()
-    await tasks.cancel(starting)
-    await supervisor.stop()
+    started = asyncio.Event()
+
+    async def start() -> None:
+        await supervisor.start()
+        started.set()
+
+    starting = supervisor.supervision.start("start", start, once=True)
+    try:
+        async with retaining(settings, supervisor, started):
+            await stop.wait()
+    finally:
+        await tasks.cancel(starting)
+        await supervisor.stop()
 
 
 @asynccontextmanager
 async def retaining(
-    settings: Settings, supervisor: Supervisor, started: "asyncio.Future[None]"
+    settings: Settings, supervisor: Supervisor, started: asyncio.Event
 ) -> AsyncIterator[None]:
     """Retention beside the recording, once all CoreJobs are known."""
     if not settings.retention.is_set:
@@ -112,20 +152,15 @@ async def retaining(
     )
 
     async def run() -> None:
-        await started
+        await started.wait()
         await retention.run_forever()
 
-    task = asyncio.create_task(run(), name="retention")
+    task = supervisor.supervision.start("retention", run, restart=True)
     try:
         yield
     finally:
         await tasks.cancel(task)
         await store.close()
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("the recorder can't start", exc_info=task.exception())
 
 
 async def _main(settings: Settings) -> None:
@@ -147,7 +182,11 @@ def main() -> int:
     if len(sys.argv) > 1 and sys.argv[1] == "retention":
         return retain.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    asyncio.run(_main(settings))
+    try:
+        asyncio.run(_main(settings))
+    except TaskEndedError as error:
+        log.critical("the process ends, to be started again: %s", error)
+        return 1
     return 0
 
 

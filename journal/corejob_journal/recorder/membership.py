@@ -21,6 +21,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.leases import Renewals
 from corejob_kube.resources import LEASES
+from corejob_kube.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Membership:
         identity: Name of this recorder's pod.
         alone: Whether there is never another, so that all is its own.
         now: The clock, for the times that people read.
+        supervision: Looks after its task; None: a new one.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Membership:
         *,
         alone: bool,
         now: Callable[[], datetime],
+        supervision: Supervision | None = None,
     ) -> None:
+        self._supervision = supervision or Supervision()
         self._kube = kube
         self._namespace = namespace
         self._identity = identity
@@ -81,7 +85,7 @@ class Membership:
     async def join(self) -> None:
         """Become a member; returns when it is known who the others are. Twice is as once."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="membership")
+            self._task = self._supervision.start("membership", self._run)
         if not self._alone:
             await self._joined.wait()
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from corejob.names import MANAGER_RECORDER
+from corejob_kube.backoff import Backoff
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
@@ -39,7 +40,7 @@ async def patch_status(
     Returns:
         The object; None if it is gone, or takes none of the fields (the log says so).
     """
-    backoff = _BACKOFF_FIRST
+    backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
     while True:
         fields = newest()
         try:
@@ -47,8 +48,7 @@ async def patch_status(
         except NotFoundError:
             return None
         except (UnavailableError, ConflictError) as error:
-            await asyncio.sleep(error.retry_after or backoff)
-            backoff = min(backoff * 2, _BACKOFF_MOST)
+            await asyncio.sleep(error.retry_after or backoff.next())
         except KubeError as error:
             parts = _parts(fields) if error.status in _REFUSED else []
             if len(parts) > 1:

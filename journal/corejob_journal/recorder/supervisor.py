@@ -18,13 +18,14 @@ from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.retries import Retries
 from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.recorder.workqueue import Workqueue
 from corejob_journal.store import Writer
 from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
+from corejob_kube.supervision import Supervision
 from corejob_kube.timing import Clock, system_clock
+from corejob_kube.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _WORKERS: Final = 8
 _SWEEP_S: Final = 30.0
 _RESTART_S: Final = 1.0
 _STOP_WITHIN_S: Final = 5.0
+_QUIET_FAILURES: Final = 3
 
 
 class Supervisor:
@@ -44,6 +46,7 @@ class Supervisor:
         metrics: What is counted.
         membership: This recorder among those that share the work.
         now: The clock.
+        supervision: Looks after its long-lived tasks; None: a new one.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Supervisor:
         *,
         membership: Membership,
         now: Clock = system_clock,
+        supervision: Supervision | None = None,
     ) -> None:
+        self.supervision = supervision or Supervision()
         self.metrics = metrics
         self.membership = membership
         self.jobs = Informer(kube, COREJOBS, namespace)
@@ -85,7 +90,8 @@ class Supervisor:
             followed=self._is_followed,
             now=now,
         )
-        self._queue = Workqueue(self._look, workers=_WORKERS)
+        self._queue = WorkQueue()
+        self._workers: list[asyncio.Task[None]] = []
         self._sweep: asyncio.Task[None] | None = None
         self._taking: asyncio.Task[None] | None = None
 
@@ -93,24 +99,26 @@ class Supervisor:
         """Begin; returns when the first lists are in and all their pods have followers."""
         self.jobs.listen(self._job_changed)
         self.pods.listen(self._pod_changed)
-        self.commits.start()
-        self.jobs.start()
-        self.pods.start()
+        self.commits.start(self.supervision)
+        self.jobs.start(self.supervision)
+        self.pods.start(self.supervision)
         await self.jobs.synced()
         await self.pods.synced()
         await self.membership.join()
         self._census.assign(mine=self.membership.owns(SHARED_DUTIES))
-        self._census.start()
+        self._census.start(self.supervision)
         self.membership.listen(self._share)
         await self._take()
-        self._queue.start()
-        self._sweep = asyncio.create_task(self._sweep_forever(), name="sweep")
+        work = partial(self._queue.work, self._reconcile, _failed)
+        for number in range(_WORKERS):
+            self._workers.append(self.supervision.start(f"worker {number}", work))
+        self._sweep = self.supervision.start("sweep", self._sweep_forever, restart=True)
 
     async def stop(self) -> None:
         """Stop reading, store what was read, say what is known."""
         self._ready = False
         await tasks.cancel(*(task for task in (self._sweep, self._taking) if task is not None))
-        await self._queue.stop()
+        await tasks.cancel(*self._workers)
         await self.pods.stop()
         await self.jobs.stop()
         await tasks.cancel(*self._tasks.values())
@@ -126,7 +134,7 @@ class Supervisor:
             for follower in self._followers.values()
         )
 
-    async def _look(self, name: str) -> None:
+    async def _reconcile(self, name: str) -> None:
         if self.membership.owns(name):
             await self._keeper.look(name)
 
@@ -144,7 +152,7 @@ class Supervisor:
                 self._tasks[uid].cancel()
         if self._taking is not None:
             self._taking.cancel()
-        self._taking = asyncio.create_task(self._take(), name="take")
+        self._taking = self.supervision.start("take", self._take, once=True)
 
     async def _take(self) -> None:
         """Follow the pods that are this recorder's, but those whose log is in the store already."""
@@ -238,3 +246,10 @@ class Supervisor:
             await asyncio.sleep(_SWEEP_S)
             for body in self.jobs:
                 self._queue.add(body["metadata"]["name"])
+
+
+def _failed(key: str, error: Exception, failures: int) -> None:
+    """A store or an API server that is away is no news, until it lasts."""
+    lasts = failures > _QUIET_FAILURES
+    level = logging.WARNING if lasts else logging.DEBUG
+    log.log(level, "%s: trying again: %s", key, error, exc_info=error if lasts else None)

@@ -47,8 +47,8 @@ async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
     await cluster.add_job(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:
         settings = Settings(NAMESPACE, sqlite_url, retention=Policy(max_age_days=1))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        done = asyncio.Event()
+        done.set()
         async with main.retaining(settings, recorder.supervisor, done):
             async with asyncio.timeout(DEADLINE):
                 while await recorder.store.document(OTHER) is not None:
@@ -62,10 +62,9 @@ async def test_without_a_setting_nothing_is_deleted(cluster: FakeCluster, sqlite
     settings = Settings(NAMESPACE, sqlite_url)
     async with recorder_on(cluster, sqlite_url) as recorder:
         before = asyncio.all_tasks()
-        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        never = asyncio.Event()
         async with main.retaining(settings, recorder.supervisor, never):
             assert asyncio.all_tasks() == before
-        never.cancel()
         assert await recorder.store.document(OTHER) is not None
 
 

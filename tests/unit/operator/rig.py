@@ -11,11 +11,11 @@ from corejob import names
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
+from corejob_kube.workqueue import WorkQueue
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import Settings
-from corejob_operator.workqueue import WorkQueue
 from corejob_operator.world import World
 
 WATCHED = {one.plural: one for one in (COREJOBS, TEMPLATES, JOBS, PODS)}

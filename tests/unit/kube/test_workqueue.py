@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.loops import run
 
-from corejob_operator.workqueue import WorkQueue
+from corejob_kube.workqueue import WorkQueue
 
 DEADLINE = 5.0
 
