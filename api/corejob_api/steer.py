@@ -117,6 +117,11 @@ class Steer:
             if unmade is not None:
                 return unmade
             job = await self._steerable(job_id, user)
+            if job.unreadable:
+                raise ApiError(
+                    409, f"job [{job_id}] can't be restarted, since its args can't be read: "
+                    f"{job.unreadable}; enqueue it anew with flatter args"
+                )  # fmt: skip
             if job.state in STOPPED:
                 return await self._replace(job, user)
 

@@ -1,6 +1,7 @@
 """Times as text: Kubernetes' RFC 3339 on resources, ISO without an offset in the job document."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 
 def parse(text: str | None) -> datetime | None:
@@ -18,6 +19,14 @@ def parse(text: str | None) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is before the year 1 or after 9999 in UTC") from None
+
+
+def lenient(text: Any) -> datetime | None:
+    """A time that a user wrote; None if it is none, or none that Python can tell."""
+    try:
+        return parse(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def render(moment: datetime | None) -> str | None:

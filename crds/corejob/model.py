@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from corejob import args, clock, ids, properties
-from corejob.names import FINALIZER
+from corejob.names import FINALIZER, UNREADABLE
 from corejob.state import FINAL, WAITING, State
 
 
@@ -98,6 +98,7 @@ class CoreJob:
         held: Whether our finalizer is on it.
         status: Parsed, with defaults where the operator has not written yet.
         observed: Whether the operator has written a status at all.
+        unreadable: Why its definition is not whole here, so that it can't be run; None: it is.
     """
 
     name: str
@@ -116,6 +117,7 @@ class CoreJob:
     sources: tuple[str, ...] = ()
     sources_dropped: int = 0
     journaled_at: datetime | None = None
+    unreadable: str | None = None
 
     @property
     def id(self) -> str:
@@ -243,6 +245,7 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         sources=tuple(raw.get("sources") or ()),
         sources_dropped=raw.get("sourcesDropped") or 0,
         journaled_at=clock.parse(raw.get("journaledTime")),
+        unreadable=body.get(UNREADABLE),
     )
 
 

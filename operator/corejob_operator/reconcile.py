@@ -149,10 +149,13 @@ class Reconciler:
     def _decide(
         self, job: CoreJob, body: Body, now: datetime, events: Sequence[ChildEvent]
     ) -> Decision:
+        waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
+        if job.unreadable and job.held and waits and not (job.kill or job.remove):
+            text = f"the CoreJob can't be read: {job.unreadable}; make its args flatter"
+            return Decision(_never(job, text, now), queue="absent")
         twin = self._twin(job, body)
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
-        waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
         if waits and job.held and not self._has_begun(job):
             held_back = self._behind_parent(job, now)
             if held_back is not None:

@@ -41,6 +41,9 @@ class Validator:
     async def judge(self, body: Body) -> Verdict:
         """What the condition Valid of a template is to say. Unknown: ask again."""
         spec = body["spec"]
+        if names.UNREADABLE in body:
+            text = f"the template can't be read: {body[names.UNREADABLE]}"
+            return Verdict("False", TemplateReason.BAD_DEFINITION, text)
         problem = await asyncio.to_thread(args_schema_problem, spec.get("argsSchema"))
         if problem is not None:
             text = f"spec.argsSchema is not a JSON schema: {problem}"

@@ -15,14 +15,19 @@ def due(job: CoreJob) -> datetime | None:
 
 
 def restart_asked(job: CoreJob) -> datetime | None:
-    """`spec.restartAt`, unless it was followed already; no clocks are compared."""
-    asked = clock.parse(job.spec.get("restartAt"))
+    """`spec.restartAt`, unless it was followed already; no clocks are compared.
+
+    Who can't be read is not restarted: its child would have other args.
+    """
+    if job.unreadable:
+        return None
+    asked = clock.lenient(job.spec.get("restartAt"))
     return None if asked == job.status.restart_time else asked
 
 
 def followed(job: CoreJob, status: Status) -> Status:
     """Note that a restart was followed, or is none: a job that runs can't be restarted."""
-    return replace(status, restart_time=clock.parse(job.spec.get("restartAt")))
+    return replace(status, restart_time=clock.lenient(job.spec.get("restartAt")))
 
 
 def with_restart_followed(seen: Situation) -> Situation:
