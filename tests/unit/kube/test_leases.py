@@ -93,3 +93,18 @@ async def test_a_holder_has_a_pod_or_has_not(server: Server) -> None:
         assert not await leases.has_pod(kube, "jobs", "gone")
         with pytest.raises(UnavailableError):
             await leases.has_pod(kube, "jobs", "unknown")
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        {},
+        {"spec": None},
+        {"spec": "x"},
+        {"spec": {"holderIdentity": None, "leaseDurationSeconds": None, "renewTime": None}},
+        {"spec": {"holderIdentity": 1, "leaseDurationSeconds": "1", "renewTime": "yesterday"}},
+    ],
+)
+def test_a_lease_need_not_say_anything(lease: dict[str, Any]) -> None:
+    assert (leases.holder(lease), leases.duration(lease)) == ("", 0.0)
+    assert leases.renewed_at(lease) is None

@@ -1,13 +1,24 @@
 """One active operator: two processes and one Lease, with clocks that are set by hand."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from aiohttp import web
+from kubernetes.aio.client import Configuration
 from tests.unit.corejob.builders import NOW
 from tests.unit.operator.fake_kube import NAMESPACE, FakeKube
 
 from corejob_kube.client import Kube
-from corejob_operator.leadership import DURATION_S, LEASE, Leadership
+from corejob_kube.resources import COREJOBS
+from corejob_operator import leadership as module
+from corejob_operator.fencing import Fenced
+from corejob_operator.leadership import DURATION_S, LEASE, Leadership, NotLeadingError
+
+DEADLINE = 10.0
 
 
 class Clock:
@@ -130,3 +141,126 @@ async def test_given_up_in_good_order_it_is_free_at_once(one: Leadership, two: L
     assert not one.held.is_set()
     await two.turn()
     assert two.held.is_set()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"spec": None},
+        {"spec": {}},
+        {"spec": {"holderIdentity": None, "leaseDurationSeconds": None, "renewTime": None}},
+        {"spec": {"holderIdentity": ""}},
+        {"spec": []},
+        {"spec": {"holderIdentity": 7, "renewTime": 7, "leaseDurationSeconds": "x"}},
+    ],
+)
+async def test_a_lease_that_says_nothing_is_free(
+    one: Leadership, fake: FakeKube, spec: dict[str, Any]
+) -> None:
+    fake.put("leases", {"metadata": {"name": LEASE}, **spec})
+    await one.turn()
+    assert one.held.is_set()
+    assert holder(fake) == "one"
+
+
+class Hanging(FakeKube):
+    """Answers nothing about Leases while `hangs` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs = False
+        self.asked_again = asyncio.Event()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if self.hangs and "/leases" in request.path:
+            self.asked_again.set()
+            await asyncio.Event().wait()
+        return await super()._handle(request)
+
+
+@asynccontextmanager
+async def running(fake: FakeKube) -> AsyncIterator[Kube]:
+    """The server, and a client of it."""
+    await fake.start()
+    fake.put("pods", {"metadata": {"name": "one"}})
+    configuration = Configuration()
+    configuration.host = fake.url
+    try:
+        async with Kube(configuration, user_agent="test") as kube:
+            yield kube
+    finally:
+        await fake.stop()
+
+
+async def lost(leader: Leadership) -> None:
+    async with asyncio.timeout(DEADLINE):
+        await leader.lost.wait()
+
+
+async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DURATION_S", 0.3)
+    monkeypatch.setattr(module, "RENEW_S", 0.05)
+    monkeypatch.setattr(module, "_WITHIN_S", DEADLINE * 10)  # the timer does not rely on it
+    fake = Hanging()
+    async with running(fake) as kube:
+        leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
+        leader.start()
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await leader.held.wait()
+            leader.check()
+            fake.hangs = True
+            async with asyncio.timeout(DEADLINE):
+                await fake.asked_again.wait()
+            await lost(leader)
+            with pytest.raises(NotLeadingError):
+                leader.check()
+        finally:
+            fake.hangs = False
+            await leader.stop()
+
+
+async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_WITHIN_S", 0.05)
+    fake = Hanging()
+    async with running(fake) as kube:
+        leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
+        fake.hangs = True
+        await leader.turn()
+        assert not leader.held.is_set()
+        fake.hangs = False
+        await leader.turn()
+        assert leader.held.is_set()
+        await leader.stop()
+
+
+async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed(
+    one: Leadership, kube: Kube, fake: FakeKube, clock: Clock
+) -> None:
+    acting = Fenced(kube, one.check)
+    name = fake.put("corejobs", {"metadata": {"name": "a"}})["metadata"]["name"]
+    patch = {"spec": {"kill": True}}
+    await one.turn()
+    await acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x")
+    # The process was stopped: no timer ran, and nobody told it that it does not lead any more.
+    clock.seconds += DURATION_S + 60
+    assert one.held.is_set()
+    fake.requests.clear()
+    assert await acting.get(COREJOBS, NAMESPACE, name)
+    for write in (
+        lambda: acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x"),
+        lambda: acting.create(COREJOBS, NAMESPACE, {"metadata": {"name": "b"}}, manager="x"),
+        lambda: acting.delete(COREJOBS, NAMESPACE, name),
+    ):
+        with pytest.raises(NotLeadingError):
+            await write()
+    assert fake.writes() == []
+    assert one.lost.is_set()
+    await one.turn()
+    await acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x")
+    assert fake.writes()[-1] == f"PATCH corejobs/{name}"
