@@ -5,22 +5,17 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from corejob import clock, model
+from corejob import model
 from corejob_journal.recorder import pods, protocol
 from corejob_journal.recorder.attempts import Attempts
-from corejob_journal.recorder.commits import Commits
-from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record
 from corejob_journal.recorder.intake import ROTATED, ROTATED_UNREAD, Intake
 from corejob_journal.recorder.lines import Line
-from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.reading import (
     CantFollowError,
@@ -28,24 +23,22 @@ from corejob_journal.recorder.reading import (
     LogReader,
     UnclearError,
 )
-from corejob_journal.recorder.retries import Attempt, Retries
+from corejob_journal.recorder.retries import Attempt
 from corejob_journal.recorder.rotation import Rotation
-from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.recorder.unreadable import REASON, Unreadable
-from corejob_journal.store.bounds import Sources
+from corejob_journal.recorder.telling import Teller
+from corejob_journal.recorder.tools import Tools
 from corejob_journal.store.records import (
     Append,
-    LogState,
     NewGap,
+    NewRecord,
     Operation,
     Position,
     Settle,
     Stored,
+    StreamState,
 )
 from corejob_kube import tasks
-from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
-from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
 
 log = logging.getLogger(__name__)
@@ -62,7 +55,12 @@ _FLUSH_S: Final = 1.0
 is not known to be whole by itself is read once more, so long after we knew of the end."""
 _FLUSH_HALF_S: Final = 5.0
 """The same, if what is there ends in the middle of a line."""
+_RESTART_S: Final = 1.0
+"""How long the kubelet takes to write down that a container has ended, and restarts."""
+_NO_FILE: Final = "no such file or directory"
+"""The log file of a container that never started, or that was cleaned up."""
 _VAIN_REREADS: Final = 3
+_INFO: Final = 20
 _LOOK_S: Final = 1.0
 """While the store keeps a follower waiting it sees this often whether the log is rotated."""
 
@@ -71,42 +69,23 @@ class StaleError(Exception):
     """Somebody else stores this stream's lines as well: begin again from the store's position."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all followers share."""
-
-    kube: Kube
-    namespace: str
-    jobs: Informer
-    commits: Commits
-    status: StatusWriter
-    cookies: CookieWriter
-    metrics: Metrics
-    retries: Retries
-
-
 class Follower:
     """One pod's log, from the store's position to the end, then settled."""
 
     def __init__(self, tools: Tools, pod: JobPod) -> None:
         self.pod = pod
         self._tools = tools
-        self._name = pod.child.corejob
-        self._trial = pod.child.trial
         self._reader = LogReader(tools.kube, tools.namespace, pod)
         self._reading: asyncio.Task[None] | None = None
         self._inflight: asyncio.Future[list[Stored]] | None = None
         self._failure: BaseException | None = None
         self._vain_rereads = 0
-        self._resumed = False
         self._intake: Intake
         self._rotation = Rotation(time.time())
         self._refusals = 0
-        self._sources = Sources()
         self._ended_well = 0.0
-        self._telling: asyncio.Task[None] | None = None
-        self._unreadable = Unreadable(self._tell_unreadable, told=self._was_unreadable())
-        self._attempts = Attempts(tools.retries, self._unreadable, self._reader)
+        self._teller = Teller(tools, pod)
+        self._attempts = Attempts(tools.retries, self._teller.unreadable, self._reader)
         # What came after the last line end of a connection that ended in good order.
         self._tail: list[Line] = []
         self._over_at: float | None = None
@@ -115,6 +94,7 @@ class Follower:
         """The pod changed, or was seen for the last time."""
         was_over = self.pod.over
         self.pod = pod
+        self._teller.update(pod)
         self._attempts.news.set()
         if not was_over and pod.over and self._reading is not None:
             # The runtime's last line is in: no need to wait for the kubelet to close the stream.
@@ -129,20 +109,22 @@ class Follower:
         """Follow the log and settle it."""
         commits, source = self._tools.commits, self.pod.source
         # First of all: a kill waits for somebody to be reading.
-        self._tell(None, complete=False)
+        self._teller.log(None, complete=False)
         state = await commits.call(lambda writer: writer.open_stream(source))
-        await self._tell_sources(state.job)
+        sources = await self._teller.sources(state.job)
+        self._teller.unsure = state.settled or state.position.stamp > 0
         if state.settled:
-            await self._tell_whole_cookie()
-            self._tell(None, complete=True, has_lines=state.position.stamp > 0)
+            await self._teller.cookie()
+            has_lines = self.pod.started and state.position.stamp > 0
+            self._teller.log(None, complete=True, has_lines=has_lines)
             return
-        self._resumed = state.position.stamp > 0
         self._intake = Intake(state)
-        if not self._sources.names:
+        if not sources.names:
             # Those that a recorder of an earlier version told without storing them.
-            self._intake.name_sources(self._told("sources") or ())
+            self._intake.name_sources(self._teller.told("sources") or ())
         try:
-            if self.pod.started:
+            if self.pod.has_log:
+                self._name_init_container(state)
                 await self._read_to_end()
             await self._settle()
         except asyncio.CancelledError:
@@ -151,9 +133,16 @@ class Follower:
             raise
         finally:
             self._attempts.close()
-            if self._telling is not None:
-                self._telling.cancel()
-            self._tools.metrics.unreadable(self.pod.uid, unreadable=False)
+            self._teller.close()
+
+    def _name_init_container(self, state: StreamState) -> None:
+        """Say whose output follows, at the beginning of the log of an init container."""
+        init = self.pod.child.failed_init
+        if not self.pod.failed_init or init is None or state.token:
+            return
+        text = f"init container [{init.name}] ended with exit code {init.exit_code}, its output:"
+        at = (init.started_at or init.ended_at or datetime.now(UTC)).timestamp()
+        self._intake.add(NewRecord(None, at, _INFO, text))
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -161,7 +150,6 @@ class Follower:
         """Read until nothing more can come; what is missing then is named."""
         while True:
             began, place = time.monotonic(), self._intake.position
-            self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
             error = await self._attempt()
             if error is None:
                 if await self._was_the_end(began, place):
@@ -177,6 +165,8 @@ class Follower:
     async def _attempt(self) -> Exception | None:
         """One connection, as soon as it is this log's turn; what went wrong."""
         turn = await self._attempts.turn(self.pod.child.node or "")
+        # Not before: a turn may take as long as its node does not answer.
+        self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
         try:
             await self._read_once(turn)
         except (KubeError, LogGoneError, UnclearError) as error:
@@ -196,7 +186,8 @@ class Follower:
         if await self._is_gone(error):
             self._gone(error, whole=_is_fresh(self._ended_well))
             return True
-        self._refusals += isinstance(error, InvalidError | NotFoundError) and self.pod.over
+        refused = isinstance(error, InvalidError | NotFoundError) or _NO_FILE in str(error)
+        self._refusals += refused and self.pod.over
         if self._refusals >= _REFUSALS:
             self._intake.lose_tail("LogRefused", str(error))
             return True
@@ -217,7 +208,7 @@ class Follower:
         self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
         if self._attempts.polls and not self.pod.over:
             self._attempts.polled(idle=self._intake.position == place)
-        elif await self._is_over():
+        elif await self._is_over_or_restarts():
             await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
             # Who has ended writes nothing meanwhile.
             self._ended_well = self._ended_well and time.monotonic()
@@ -255,6 +246,8 @@ class Follower:
         intake = self._intake
         since = None if self._attempts.from_start else intake.since
         self._attempts.from_start = False
+        if self._is_behind_a_restart():
+            await self._take_previous(since)
         # To follow takes an inotify instance of the node, which has few; who has ended needs none.
         lines = self._reader.read(
             since=since,
@@ -268,6 +261,37 @@ class Follower:
                 if intake.done and self.pod.over:
                     return
 
+    def _is_behind_a_restart(self) -> bool:
+        """Whether lines of an earlier run of the container may be missing."""
+        began = self.pod.child.started_at
+        if not self.pod.restarts or began is None:
+            return False
+        # The kubelet's times of runs are exact to a second.
+        return self._intake.position.stamp < (began.timestamp() + 1) * 1e9
+
+    async def _take_previous(self, since: int | None) -> None:
+        """Take what is new in the log of the run before the present one; the kubelet has no more.
+
+        It comes before the present run's, in one sequence with it: what is a repetition shows as
+        it does within one log.
+        """
+        intake = self._intake
+        if self.pod.restarts > 1 and not intake.position.stamp:
+            runs = f"{self.pod.restarts - 1} runs" if self.pod.restarts > 2 else "run"
+            text = f"the log of the first {runs} of the container is gone: it was restarted"
+            intake.lose(NewGap(None, None, text, "Restarted"))
+        reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
+        lines = reader.read(since=since, follow=False, surely=intake.surely, previous=True)
+        try:
+            async with aclosing(lines) as chunks:
+                async for some in chunks:
+                    await self._take_in(some)
+                    await self._store(look=False)
+        except (InvalidError, NotFoundError, LogGoneError) as error:
+            intake.lose_tail("Restarted", f"the container was restarted, and {error}")
+            return
+        await self._take_in(reader.splitter.rest())
+
     async def _take(self, lines: list[Line]) -> None:
         self._attempts.fine()
         if self._rotation.arrived(lines, time.time()):
@@ -277,11 +301,15 @@ class Follower:
             self._intake.lose_tail("Rotated", ROTATED_UNREAD)
             lines = lines[missed:]
         await self._take_in(lines)
+        await self._store(look=True)
+
+    async def _store(self, *, look: bool) -> None:
+        """Hand over what was taken; wait if that is too much."""
         self._pass_on()
         self._send()
         while self._intake.full and self._inflight is not None:
             await asyncio.wait({self._inflight}, timeout=_LOOK_S)
-            if self._rotation.due(time.time()):
+            if look and self._rotation.due(time.time()):
                 await self._look()
             self._send()
 
@@ -384,6 +412,13 @@ class Follower:
             self._over_at = time.monotonic()
         return self._over_at + (_FLUSH_HALF_S if self._tail else _FLUSH_S)
 
+    async def _is_over_or_restarts(self) -> bool:
+        """Whether the container has ended for good; waits for the next run of one that hasn't."""
+        if self.pod.child.restarts and not self.pod.over:
+            # Its state has to say first that it ended, and then that it runs again.
+            await asyncio.sleep(_RESTART_S)
+        return await self._is_over()
+
     async def _is_over(self) -> bool:
         """Whether the container has ended, by the API server if the watch doesn't know yet."""
         if not self.pod.over:
@@ -393,8 +428,11 @@ class Follower:
 
     async def _is_gone(self, error: Exception) -> bool:
         """Whether there is no log any more. A kubelet that has just started knows no pod yet."""
+        if isinstance(error, LogGoneError):
+            # A container that is started anew may have lost its run before.
+            return self.pod.over or not self.pod.child.restarts
         if not isinstance(error, NotFoundError):
-            return isinstance(error, LogGoneError)
+            return False
         try:
             return not await self._ask()
         except NotFoundError:
@@ -435,7 +473,7 @@ class Follower:
         if error is None and any(stored.stale for stored in future.result()):
             error = StaleError(self.pod.child.name)
         if error is None:
-            self._tell_stored(future.result())
+            self._teller.stored(future.result())
             self._send()
             return
         self._failure = error
@@ -460,87 +498,19 @@ class Follower:
         stored = await self._tools.commits.submit(operations)
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
-        self._tell_stored(stored)
-        if self._telling is not None:
-            await tasks.cancel(self._telling)  # what it tells is of before the end
-        # Before the log counts as settled: who starts the next one then finds its cookie.
-        if self._resumed:
-            await self._tell_whole_cookie()
-        else:
-            await self._tools.cookies.flushed(self.pod.source.qual_name)
-        state = stored[-1].state
-        self._tell(state, complete=True, has_lines=intake.position.stamp > 0)
-        if state is not None and state.lost:
-            self._tools.metrics.lost.inc()
-            log.warning("%s trial %d: %s", self._name, self._trial, state.message)
-
-    def _tell(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
-        """Say how far the log has come; one that never started is no trial to the operator."""
-        if self.pod.started:
-            self._tools.status.log(
-                self._name, self._trial, state, complete=complete, has_lines=has_lines
-            )
-
-    def _was_unreadable(self) -> bool:
-        """True if the CoreJob says so: by this process, or by one before it."""
-        return (self._told("log") or {}).get("reason") == REASON
-
-    def _told(self, field: str) -> Any:
-        """A field of the CoreJob's status."""
-        return ((self._tools.jobs.get(self._name) or {}).get("status") or {}).get(field)
-
-    def _tell_unreadable(self, words: str | None) -> None:
-        self._tools.metrics.unreadable(self.pod.uid, unreadable=words is not None)
-        if words is not None and self._tools.retries.trouble(self.pod.child.node or "") is None:
-            log.warning("%s trial %d: %s", self._name, self._trial, words)
-        if self._telling is not None:
-            self._telling.cancel()
-        self._telling = asyncio.create_task(self._tell_state(words), name=f"tell {self._name}")
-        self._telling.add_done_callback(tasks.log_failure)
-
-    async def _tell_state(self, words: str | None) -> None:
-        """Say that the log can't be read, beside what is missing of it."""
-        job_id = self.pod.source.job_id
-        state = await self._tools.commits.call(lambda writer: writer.log_state(job_id))
-        if state is not None and words is not None:
-            message = f"{state.message}; {words}" if state.message else words
-            state = replace(state, reason=REASON, message=message)
-        if self._unreadable.told == (words is not None):
-            self._tell(state, complete=False)
-
-    def _tell_stored(self, answers: Sequence[Stored]) -> None:
-        """Cookies and sources go on once the store has them."""
-        changes: list[tuple[str, Any]] = []
-        for answer in answers:
-            changes += answer.cookies or ()
-            # Stored by a commit whose answer was lost: what of it was kept, the store knows.
-            self._resumed = self._resumed or answer.cookies is None
-            if answer.sources is not None:
-                self._tools.status.sources(self._name, answer.sources)
-        self._tools.cookies.put(self.pod.source.qual_name, changes)
-
-    async def _tell_sources(self, job: int) -> None:
-        """Whoever read this log before may have died before it told what it had stored."""
-        self._sources = await self._tools.commits.call(lambda writer: writer.sources(job))
-        if self._sources.names:
-            self._tools.status.sources(self._name, self._sources)
-
-    async def _tell_whole_cookie(self) -> None:
-        """Whoever read this log before may have died before it told what it had stored."""
-        await self._tools.cookies.tell_all(self.pod.source.qual_name)
+        self._teller.stored(stored)
+        has_lines = self.pod.started and intake.position.stamp > 0
+        await self._teller.settled(stored[-1].state, has_lines=has_lines)
 
     def _job(self) -> model.CoreJob | None:
-        body = self._tools.jobs.get(self._name)
+        body = self._tools.jobs.get(self.pod.child.corejob)
         return model.parse(body) if body is not None else None
 
     def _pass_on(self) -> None:
         """Progress goes to the CoreJob's status."""
-        intake, status = self._intake, self._tools.status
-        progress: Any = intake.progress
+        progress, self._intake.progress = self._intake.progress, None
         if progress is not None:
-            intake.progress = None
-            at = clock.from_epoch(progress.time or time.time())
-            status.progress(self._name, self._trial, progress.value, progress.message, at)
+            self._teller.progress(progress)
 
 
 def _is_fresh(ended: float) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from corejob import names
-from corejob.children import PodChild, parse_pod
+from corejob import children, names
+from corejob.children import PodChild
 from corejob_journal.store.records import Source
 
 
@@ -16,9 +16,11 @@ class JobPod:
     Attributes:
         child: As the domain sees it.
         source: As the store sees it.
-        container: Name of the container whose log is the job's.
+        container: Name of the container whose log is the job's: the job's own, or the init
+            container that failed before that could start.
         core4: Whether the core4 runtime speaks in it.
         attempts_left: Before this trial.
+        restarts: How often the kubelet has restarted the job's container within the pod.
     """
 
     child: PodChild
@@ -26,6 +28,7 @@ class JobPod:
     container: str
     core4: bool
     attempts_left: int
+    restarts: int = 0
 
     @property
     def uid(self) -> str:
@@ -38,20 +41,32 @@ class JobPod:
         return self.child.started_at is not None or self.child.exit_code is not None
 
     @property
+    def failed_init(self) -> bool:
+        """Whether an init container failed, so that its log is all that there is."""
+        return not self.started and self.child.failed_init is not None and self.child.over
+
+    @property
+    def has_log(self) -> bool:
+        """Whether there is something to read."""
+        return self.started or self.failed_init
+
+    @property
     def over(self) -> bool:
-        """Whether the job's container has ended: its log grows no more."""
-        return self.child.exit_code is not None or (not self.started and self.child.over)
+        """Whether the job's container has ended for good: its log grows no more."""
+        return self.child.over
 
 
 def parse(body: Mapping[str, Any]) -> JobPod | None:
     """A pod's JSON; None if it isn't one of the operator's."""
     annotations = body["metadata"].get("annotations") or {}
-    labels = body["metadata"].get("labels") or {}
     job_id = annotations.get(names.ANNOTATION_ID)
-    if not job_id or not str(labels.get(names.LABEL_TRIAL, "")).isdecimal():
+    child = children.parse_pod(body)
+    if not job_id or not child.trial:
         return None
-    child = parse_pod(body)
     left = str(annotations.get(names.ANNOTATION_ATTEMPTS_LEFT, ""))
+    began = child.started_at is not None or child.exit_code is not None
+    init = child.failed_init if child.over and not began else None
+    runtime = annotations.get(names.ANNOTATION_RUNTIME, names.Runtime.CORE4)
     return JobPod(
         child=child,
         source=Source(
@@ -63,7 +78,16 @@ def parse(body: Mapping[str, Any]) -> JobPod | None:
             pod=child.name,
             hostname=child.node,
         ),
-        container=child.container,
-        core4=annotations.get(names.ANNOTATION_RUNTIME, names.Runtime.CORE4) == names.Runtime.CORE4,
+        container=init.name if init is not None else child.container,
+        core4=runtime == names.Runtime.CORE4 and init is None,
         attempts_left=int(left) if left.isdecimal() else 1,
+        restarts=_restarts(body, child.container),
+    )
+
+
+def _restarts(body: Mapping[str, Any], container: str) -> int:
+    statuses = (body.get("status") or {}).get("containerStatuses") or ()
+    return max(
+        (int(each.get("restartCount") or 0) for each in statuses if each.get("name") == container),
+        default=0,
     )

@@ -63,6 +63,7 @@ class LogReader:
         follow: bool,
         surely: Callable[[Line], bool],
         opened: Callable[[], None] = lambda: None,
+        previous: bool = False,
     ) -> AsyncGenerator[list[Line], None]:
         """Lines, as they come; ends where the log, or the connection, ends in good order.
 
@@ -71,6 +72,7 @@ class LogReader:
             follow: Whether to wait for more as long as the container runs.
             surely: True for a line that may be taken at its word: it was taken before.
             opened: Called when the log is there.
+            previous: Whether to read the log of the container's run before the present one.
 
         Raises:
             LogGoneError: There is no log any more.
@@ -79,8 +81,7 @@ class LogReader:
         """
         self.opened = False
         params = {"container": self._container, "timestamps": "true", **_since(since)}
-        if follow:
-            params["follow"] = "true"
+        params |= {name: "true" for name, on in (("follow", follow), ("previous", previous)) if on}
         splitter = self.splitter = Splitter(since=since is not None, follow=follow)
         front, doubtful, dropping = b"", since is not None, False
         async with self._kube.stream(
@@ -96,7 +97,7 @@ class LogReader:
                     doubtful = False
                     dropping = not (
                         splitter.dropped or surely(lines[0])
-                    ) and await self._begins_with(front, since)
+                    ) and await self._begins_with(front, params)
                 while lines and dropping:
                     dropping = not lines.pop(0).last
                 if lines:
@@ -109,13 +110,14 @@ class LogReader:
         if splitter.unclear is not None:
             raise UnclearError(splitter.unclear)
 
-    async def _begins_with(self, front: bytes, since: int | None) -> bool:
+    async def _begins_with(self, front: bytes, asked: Mapping[str, str]) -> bool:
         """True if the text that a connection began with has no timestamp, though it looks like it.
 
         It is the rest of a long line then, in which a time is written. A connection without
         timestamps begins with the same text, if it is one.
         """
-        params = {"container": self._container, "limitBytes": str(_FRONT_BYTES), **_since(since)}
+        params = {key: asked[key] for key in asked if key not in {"timestamps", "follow"}}
+        params["limitBytes"] = str(_FRONT_BYTES)
         plain = await self._start(params, _FRONT_BYTES)
         return front[:_FRONT_BYTES].split(b"\n")[0] == plain.split(b"\n")[0]
 

@@ -10,7 +10,7 @@ from corejob_journal.recorder import pods
 from corejob_journal.recorder.census import Census
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.cookies import CookieWriter
-from corejob_journal.recorder.follower import Follower, StaleError, Tools
+from corejob_journal.recorder.follower import Follower, StaleError
 from corejob_journal.recorder.keeper import Keeper
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
@@ -18,6 +18,7 @@ from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.retries import Retries
 from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.status import StatusWriter
+from corejob_journal.recorder.tools import Tools
 from corejob_journal.store import Writer
 from corejob_kube import tasks
 from corejob_kube.client import Kube
@@ -196,7 +197,7 @@ class Supervisor:
             return
         if not self.membership.owns(pod.child.corejob):
             return
-        if pod.started or pod.over:
+        if pod.has_log or pod.over:
             follower = self._followers[pod.uid] = Follower(self._tools, pod)
             task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
             task.add_done_callback(partial(self._ended, follower))

@@ -32,6 +32,7 @@ class PodLog:
         self.open_end = False  # whether the last line has no line end
         self.refusal: tuple[int, str] | None = None
         self.answer: dict[str, Any] | None = None  # the body of a refusal, as recorded
+        self.previous: PodLog | None = None  # of the container's run before
         self.words = ""
         self.no_watcher = ""  # what a request to follow gets after the lines
         self.requests: list[dict[str, str]] = []
@@ -132,6 +133,11 @@ class FakeCluster(KubeApi):
         log = self.logs.get(request.match_info["name"])
         if log is None:
             return refuse(404, "pods not found")
+        if "previous" in request.query:
+            if log.previous is None:
+                text = 'previous terminated container "job" in pod "p" not found'
+                return refuse(400, text, "BadRequest")
+            log = log.previous
         log.requests.append(dict(request.query))
         async with log.asked:
             log.asked.notify_all()

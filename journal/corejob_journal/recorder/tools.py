@@ -1,0 +1,25 @@
+"""What all followers of a recorder share."""
+
+from dataclasses import dataclass
+
+from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder.cookies import CookieWriter
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.retries import Retries
+from corejob_journal.recorder.status import StatusWriter
+from corejob_kube.client import Kube
+from corejob_kube.informer import Informer
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The cluster, the store, and what is told of a job."""
+
+    kube: Kube
+    namespace: str
+    jobs: Informer
+    commits: Commits
+    status: StatusWriter
+    cookies: CookieWriter
+    metrics: Metrics
+    retries: Retries
