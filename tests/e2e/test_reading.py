@@ -252,7 +252,10 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
             lambda log: "reason" not in log,
             what="nothing is said any more",
         )
-        service.kill(job_id)
-        service.wait_state(job_id, "killed")
-        kubectl("delete", "pod", found, "--force", "--grace-period=0", "--ignore-not-found")
-        settled(kubectl, job_id)
+        # As its kubelet would say it.
+        ended = {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": began}
+        running["state"] = {"terminated": ended}
+        patch(kubectl, "pod", found, {"phase": "Succeeded", "containerStatuses": [running]})
+        assert settled(kubectl, job_id)["lost"] is False
+        service.wait_state(job_id, "complete")
+        assert [record["message"] for record in service.log(job_id)] == ["at last"]
