@@ -376,24 +376,57 @@ def _state(test: str) -> str:
 
 
 def _restarts() -> list[Schema]:
-    """Who may be restarted (contract section 5), for who asks it by `spec.restartAt`."""
+    """Rules for restarting a job by `spec.restartAt`."""
     same = (
         "!has(self.spec.restartAt) || "
         "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
     )
     states = ", ".join(f"'{state}'" for state in sorted({*WAITING, *STOPPED} - {State.PENDING}))
     may = _state(f"in [{states}]")
-    complete = _state(f"== '{State.COMPLETE}'")
-    killed = f"{_KILLED} && !({complete})"
     replaced = "has(self.spec.childId) || (has(self.status) && has(self.status.childId))"
     wrong = {
-        f"({may}) || ({killed})": "a pending, running or complete job can not be restarted: wait "
-        "for its end or kill it, or enqueue it anew",
+        f"({may}) || ({_counts_as_killed()})": "a pending, running or complete job can not be "
+        "restarted: wait for its end or kill it, or enqueue it anew",
         f"!({_REMOVED})": "a removed job can not be restarted: enqueue it anew",
         f"!({replaced})": "it was restarted already: restart its child",
     }
     where = ".spec.restartAt"
     return [rule(f"{same} || {fine}", text, fieldPath=where) for fine, text in wrong.items()]
+
+
+def _counts_as_killed() -> str:
+    """That the CoreJob is marked killed, and has not completed before."""
+    complete = _state(f"== '{State.COMPLETE}'")
+    return f"{_KILLED} && !({complete})"
+
+
+def _children() -> Schema:
+    """Only a stopped job has a child: it leaves the queue with it, and an equal one may start."""
+    known = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
+    states = ", ".join(f"'{state}'" for state in sorted(STOPPED))
+    may = _state(f"in [{states}]")
+    return rule(
+        f"{known} || ({may}) || ({_counts_as_killed()})",
+        "only a job that has stopped (killed, inactive, error) or is marked killed has a child",
+        fieldPath=".spec.childId",
+    )
+
+
+def _at_creation() -> list[Schema]:
+    """What is asked of a job that exists; rules that compare with the old one pass at creation."""
+    texts = {
+        "restartAt": "a new job can not be restarted: leave restartAt out",
+        "childId": "a new job has no child: leave childId out",
+    }
+    return [
+        rule(
+            f"oldSelf.hasValue() || !has(self.spec.{field})",
+            message,
+            fieldPath=f".spec.{field}",
+            optionalOldSelf=True,
+        )
+        for field, message in texts.items()
+    ]
 
 
 def _removed_stays_out() -> Schema:
@@ -580,7 +613,9 @@ def job_crd() -> Schema:
                 f"self.metadata.name.size() <= {MAX_JOB_NAME} && !self.metadata.name.contains('.')",
                 f"metadata.name must be a DNS label of at most {MAX_JOB_NAME} characters",
             ),
+            *_at_creation(),
             *_restarts(),
+            _children(),
             _removed_stays_out(),
         ],
     }

@@ -226,6 +226,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "text-kill": ({"qualName": DUMMY, "kill": "now"}, "spec.kill"),
     "no-time": ({"qualName": DUMMY, "restartAt": "yesterday"}, "spec.restartAt"),
     "no-id": ({"qualName": DUMMY, "parentId": "xyz"}, "spec.parentId"),
+    "restart-at-creation": (
+        {"qualName": DUMMY, "restartAt": "0000-01-01T00:00:00Z"},
+        "a new job can not be restarted",
+    ),
+    "child-at-creation": ({"qualName": DUMMY, "childId": "0" * 24}, "a new job has no child"),
     "misspelt": ({"qualName": DUMMY, "attemps": 3}, "spec.attemps"),
     "a-name-that-is-longer-than-the-name-of-a-job-may-be-1": (
         {"qualName": DUMMY},
@@ -267,6 +272,9 @@ def test_what_a_job_is_can_not_be_changed(rest: Rest, kubectl: Kubectl):
     spec = {"qualName": SEGMENT, "args": {"segment": 2}, "maxParallel": 1, "username": "jane"}
     kubectl.apply(corejob("settled", **spec))
     corejobs.wait_state(kubectl, "settled", "pending")
+    for name in (blocker, "settled"):
+        said = kubectl.refused(*patch(name, {"childId": "0" * 24}))
+        assert "only a job that has stopped" in said
     changes: list[tuple[str, Any]] = [
         ("qualName", SLEEPY),
         ("args", {"segment": 3}),

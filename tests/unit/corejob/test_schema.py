@@ -20,7 +20,7 @@ from corejob import args, schema
 from corejob.model import Status, render_status
 from corejob.names import Reason
 from corejob.properties import TABLE
-from corejob.state import FINAL, State
+from corejob.state import FINAL, STOPPED, State
 
 ROOT = Path(__file__).resolve().parents[3]
 CRDS = {"job": schema.job_crd(), "template": schema.template_crd()}
@@ -107,7 +107,9 @@ def test_each_node_is_structural_and_described(name: str, path: str, node: Any) 
 @pytest.mark.parametrize(("name", "path", "node"), ALL, ids=[f"{n}{p}" for n, p, _ in ALL])
 def test_each_rule_is_whole(name: str, path: str, node: Any) -> None:
     for rule in node.get("x-kubernetes-validations", ()):
-        assert set(rule) <= {"rule", "message", "fieldPath"}
+        assert set(rule) <= {"rule", "message", "fieldPath", "optionalOldSelf"}
+        if "optionalOldSelf" in rule:
+            assert "oldSelf.hasValue()" in rule["rule"]
         assert "self" in rule["rule"]
         assert rule["rule"].count("(") == rule["rule"].count(")")
         assert "\n" not in rule["message"]
@@ -243,6 +245,26 @@ def test_a_final_state_can_not_be_left() -> None:
     assert all(f"'{state}'" in rule for state in FINAL)
     assert not any(f"'{state}'" in rule for state in set(State) - FINAL)
     assert "self.state == oldSelf.state" in rule
+
+
+def root_rules(field: str) -> list[dict[str, Any]]:
+    path = f".spec.{field}"
+    return [r for r in root("job")["x-kubernetes-validations"] if r.get("fieldPath") == path]
+
+
+@pytest.mark.parametrize("field", ["restartAt", "childId"])
+def test_a_new_job_is_asked_nothing_that_only_an_old_one_can_do(field: str) -> None:
+    rule = root_rules(field)[0]
+
+    assert rule["rule"] == f"oldSelf.hasValue() || !has(self.spec.{field})"
+    assert rule["optionalOldSelf"] is True
+
+
+def test_only_a_stopped_job_has_a_child() -> None:
+    rule = root_rules("childId")[1]["rule"]
+
+    assert all(f"'{state}'" in rule for state in STOPPED)
+    assert not any(f"'{state}'" in rule for state in set(State) - STOPPED - {State.COMPLETE})
 
 
 def test_names_are_bound() -> None:
