@@ -9,6 +9,7 @@ from falcon.asgi import Request
 
 from corejob_api.arguments import Arguments
 from corejob_api.users import User
+from corejob_kube import sockets
 
 
 class ApiRequest(Request):
@@ -60,4 +61,4 @@ def client_host(req: Request, trusted_proxies: int) -> str:
     if trusted_proxies and header:
         hosts = [host.strip() for host in header.split(",")]
         return hosts[-min(trusted_proxies, len(hosts))][:253]
-    return str(req.remote_addr)
+    return sockets.plain(str(req.remote_addr))

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
+from corejob_kube import sockets
+
 _BACKLOG: Final = 2048
 _PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 5, 3, 3
 _RTO_MAX_MS: Final = (44, 4000)
@@ -34,17 +36,13 @@ SLICES: Final = 31
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Linux hands its options on to the connections."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock = sockets.listening(host, port, backlog=_BACKLOG)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, *_RTO_MAX_MS)
-    sock.bind((host, port))
-    sock.listen(_BACKLOG)
     return sock
 
 

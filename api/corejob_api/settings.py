@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from corejob_kube import own_pod
+from corejob_kube.sockets import EVERYWHERE
 
 _SECRET_BYTES: Final = 32
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -30,7 +31,7 @@ class Settings:
     jwt_secret: bytes = field(repr=False)
     store_url: str = field(default="sqlite:////var/lib/core4/journal.db", repr=False)
     users_file: Path | None = None
-    host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: the Service in front decides
+    host: str = EVERYWHERE
     port: int = 5001
     cors_origins: tuple[str, ...] = ("*",)
     queue_limit: int = 20_000
@@ -59,7 +60,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         jwt_secret=_jwt_secret(environ),
         store_url=environ.get("CORE4_STORE_URL") or "sqlite:////var/lib/core4/journal.db",
         users_file=Path(users) if users else None,
-        host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
+        host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=number("CORE4_PORT", 5001),
         cors_origins=tuple(text.strip() for text in origins.split(",") if text.strip()),
         queue_limit=number("CORE4_QUEUE_LIMIT", 20_000),

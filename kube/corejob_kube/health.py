@@ -5,6 +5,8 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from corejob_kube import sockets
+
 
 class Health(Protocol):
     """How a process is doing; troubles are told in words for people."""
@@ -39,7 +41,7 @@ class HealthServer:
     async def start(self) -> None:
         """Listen."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await web.SockSite(self._runner, sockets.listening(self._host, self._port)).start()
 
     async def stop(self) -> None:
         """Close."""

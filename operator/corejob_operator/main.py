@@ -29,9 +29,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
         operator = Operator(kube, settings, instance=settings.pod_name)
-        # A pod's own network: probes and scrapes come from outside.
         health = OperatorHealth(operator, settings.sweep)
-        server = HealthServer(health, "0.0.0.0", settings.port)  # noqa: S104
+        server = HealthServer(health, settings.host, settings.port)
         await server.start()
         try:
             await operator.run(stop)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from corejob_kube import own_pod
+from corejob_kube.sockets import EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Settings:
         journal_deadline: How long a deleted CoreJob is held for the journal.
         ttl: How long a past job's CoreJob is kept after the journal has it.
         sweep: Interval of the repairing sweep.
+        host: Address of the health and metrics endpoints.
         port: Port of the health and metrics endpoints.
     """
 
@@ -40,6 +42,7 @@ class Settings:
     journal_deadline: float = 300.0
     ttl: float = 600.0
     sweep: float = 60.0
+    host: str = EVERYWHERE
     port: int = 5003
     log_level: str = "INFO"
 
@@ -75,6 +78,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         journal_deadline=number("CORE4_JOURNAL_DEADLINE_SECONDS", 300),
         ttl=number("CORE4_TTL_SECONDS", 600),
         sweep=number("CORE4_SWEEP_SECONDS", 60),
+        host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=int(number("CORE4_PORT", 5003)),
         log_level=environ.get("CORE4_LOG_LEVEL") or "INFO",
     )

@@ -134,6 +134,8 @@ affinity: {{- toYaml . | nindent 2 }}
       fieldPath: metadata.name
 - name: CORE4_LOG_LEVEL
   value: {{ .Values.logLevel }}
+- name: CORE4_HOST
+  value: {{ .Values.listenAddress | quote }}
 {{- end -}}
 
 {{- define "core4.storeUrl" -}}

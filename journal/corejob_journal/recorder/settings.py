@@ -8,6 +8,7 @@ from corejob_journal.recorder import policy
 from corejob_journal.recorder.policy import Policy
 from corejob_journal.store.engine import is_sqlite, parse_url
 from corejob_kube import own_pod
+from corejob_kube.sockets import EVERYWHERE
 
 _STORE: Final = "sqlite:////var/lib/core4/journal.db"
 
@@ -26,7 +27,7 @@ class Settings:
     namespace: str
     store_url: str = field(default=_STORE, repr=False)
     identity: str = ""
-    host: str = "0.0.0.0"  # noqa: S104  # a pod's own network: probes and scrapes come from outside
+    host: str = EVERYWHERE
     port: int = 5002
     log_level: str = "INFO"
     retention: Policy = field(default_factory=Policy)
@@ -51,7 +52,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         namespace=own_pod.namespace(environ),
         store_url=store_url,
         identity=own_pod.name(environ),
-        host=environ.get("CORE4_HOST") or "0.0.0.0",  # noqa: S104  # see above
+        host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=int(port),
         log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),
         retention=policy.from_environment(environ),

@@ -302,6 +302,7 @@ def test_operator_settings(helm):
     assert env.pop("CORE4_NAMESPACE") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
     assert env.pop("CORE4_POD_NAME") == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert env == {
+        "CORE4_HOST": "::",
         "CORE4_JOB_IMAGE": "core4:2.0.0",
         "CORE4_JOB_IMAGE_PULL_POLICY": "IfNotPresent",
         "CORE4_JOURNAL_DEADLINE_SECONDS": "300",
@@ -380,3 +381,27 @@ def test_notes_warn_of_a_journal_that_dies_with_its_pod(helm):
     assert "WARNING" not in notes()
     assert "WARNING: persistence.enabled is false" in notes("--set=persistence.enabled=false")
     assert "generated password" in notes()
+
+
+def test_the_address_to_listen_at_and_the_families_of_the_service(helm):
+    def hosts(manifests):
+        return {
+            container["name"]: next(
+                entry["value"] for entry in container["env"] if entry["name"] == "CORE4_HOST"
+            )
+            for deployment in manifests.kind("Deployment")
+            for container in deployment["spec"]["template"]["spec"]["containers"]
+        }
+
+    plain = helm.render()
+    assert hosts(plain) == dict.fromkeys(("api", "recorder", "operator"), "::")
+    service = plain.one("Service", "core4-api")["spec"]
+    assert {"ipFamilyPolicy", "ipFamilies"}.isdisjoint(service)
+    families = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    chosen = helm.render({"listenAddress": "0.0.0.0", "service": families})
+    assert set(hosts(chosen).values()) == {"0.0.0.0"}
+    service = chosen.one("Service", "core4-api")["spec"]
+    assert {name: service[name] for name in families} == families
+    for bad in ({"listenAddress": "localhost"}, {"service": {"ipFamilies": ["IPv5"]}}):
+        with pytest.raises(RuntimeError, match=r"listenAddress|ipFamilies"):
+            helm.render(bad)

@@ -11,7 +11,7 @@ from tests.support.kubeapi import quota_contended, quota_exceeded, refuse
 from tests.unit.kube.server import DEADLINE, PATH, Server, client, item, refusal
 
 from corejob_kube import client as module
-from corejob_kube import resources
+from corejob_kube import resources, sockets
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
     AlreadyExistsError,
@@ -354,3 +354,18 @@ async def test_a_stream_that_is_refused(server: Server, kube: Kube) -> None:
     with pytest.raises(GoneError):
         async with kube.stream(PATH, params={"watch": "true"}, idle=1):
             pass
+
+
+async def test_an_api_server_is_reached_by_ipv6() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"name": "a"}})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    with sockets.listening("::1", 0) as sock:
+        await web.SockSite(runner, sock).start()
+        async with client(f"http://[::1]:{sock.getsockname()[1]}") as kube:
+            assert await kube.get(COREJOBS, "jobs", "a") == {"metadata": {"name": "a"}}
+        await runner.cleanup()

@@ -81,3 +81,10 @@ async def test_a_token_is_renewed_by_its_hook(kind: str) -> None:
 
 async def test_without_a_token_there_is_no_header() -> None:
     assert await credentials.authorization(Configuration()) is None
+
+
+async def test_in_a_cluster_of_ipv6_the_address_has_brackets(
+    pod: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00:10:96::1")
+    assert (await credentials.load()).host == "https://[fd00:10:96::1]:443"

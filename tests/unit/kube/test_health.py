@@ -67,3 +67,15 @@ async def test_metrics(patient: Patient, http: aiohttp.ClientSession) -> None:
     status, text = await answer(http, "/metrics")
     assert status == 200
     assert "beats_total 1.0" in text
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1"])
+async def test_probes_come_by_either_family(patient: Patient, host: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = HealthServer(patient, "::", port)
+    await server.start()
+    async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+        assert await answer(session, "/healthz") == (200, "ok\n")
+    await server.stop()
