@@ -101,7 +101,7 @@ def sseclient_py(method: str, url: str, body: Any) -> list[Event]:
     response = _requested(method, url, body, Accept="text/event-stream")
     return [
         Event(one.event, json.loads(one.data), one.id or "")
-        for one in SSEClient(response).events()
+        for one in SSEClient(response).events()  # type: ignore[arg-type]  # it is iterable
         if one.data
     ]
 
