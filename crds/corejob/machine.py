@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from corejob import clock, texts
+from corejob import clock, ids, texts
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.observation import Observation, error
@@ -210,12 +210,27 @@ def refused(job: CoreJob, twin: str, now: datetime) -> Status:
     """
     args = texts.cut(json.dumps(dict(job.args), ensure_ascii=False), _MOST_ARGS)
     message = f"job [{job.qual_name}] exists with args {args}: CoreJob {twin} is in the queue"
+    return _duplicate(job.status, message, now)
+
+
+def without_its_id(job: CoreJob, message: str, now: datetime) -> Status:
+    """Its name is the id of another job: `error`, out of the queue, and with an id of its own.
+
+    So log and record of the other job are never taken for this one's.
+    """
+    status = replace(job.status, id=ids.derived_id(job.created, job.uid))
+    return _duplicate(status, message, now)
+
+
+def _duplicate(status: Status, message: str, now: datetime) -> Status:
     return replace(
-        job.status,
+        status,
         state=State.ERROR,
         reason=str(Reason.DUPLICATE),
         message=message,
         last_error=error(message, now),
+        query_time=None,
+        starting_time=None,
         removed_time=now,
         finish_time=now,
         end_time=now,

@@ -238,7 +238,7 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         deleted_at=clock.parse(meta.get("deletionTimestamp")),
         held=FINALIZER in (meta.get("finalizers") or ()),
         spec={**spec, **effective},
-        status=_status(meta, {**spec, **effective}, raw, created),
+        status=_status(meta, {**spec, **effective}, raw),
         observed="state" in raw,
         progress=_progress(raw.get("progress") or {}),
         log=_log(raw.get("log") or {}),
@@ -255,6 +255,19 @@ def newest_trial(body: Mapping[str, Any]) -> int:
     return int(raw.get("trial", spec.get("carriedTrials", 0)))
 
 
+def job_id(body: Mapping[str, Any]) -> str:
+    """The id alone; as cheap as that."""
+    told = (body.get("status") or {}).get("id")
+    if told:
+        return str(told)
+    meta = body["metadata"]
+    name = str(meta["name"])
+    if ids.is_id(name):
+        return name
+    created = clock.parse(meta.get("creationTimestamp")) or clock.from_epoch(0)
+    return ids.derived_id(created, meta.get("uid", name))
+
+
 def unsettled_trial(body: Mapping[str, Any]) -> int | None:
     """The number of the last trial, if it is over and its log is not settled; as cheap as that.
 
@@ -267,13 +280,9 @@ def unsettled_trial(body: Mapping[str, Any]) -> int | None:
     return trial if over and not (log.get("complete") and log.get("trial", 0) >= trial) else None
 
 
-def _status(
-    meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, Any], created: datetime
-) -> Status:
-    name = meta["name"]
-    own_id = name if ids.is_id(name) else ids.derived_id(created, meta.get("uid", name))
+def _status(meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, Any]) -> Status:
     return Status(
-        id=raw.get("id") or own_id,
+        id=job_id({"metadata": meta, "status": raw}),
         state=State(raw.get("state", State.PENDING)),
         reason=raw.get("reason"),
         message=raw.get("message"),

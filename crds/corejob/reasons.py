@@ -201,9 +201,9 @@ ENDED: Final = (
     ),
     Meaning(
         Reason.DUPLICATE,
-        "an equal CoreJob (same qualName and args) was in the queue already: the younger one is "
-        "refused, and leaves the queue at once",
-        "remove or restart the one that the message names",
+        "an equal CoreJob (same qualName and args) was in the queue already, or its name is the id "
+        "of another job: the younger one is refused, and leaves the queue at once",
+        "remove or restart the one that the message names; give it another name",
     ),
 )
 """Why a job ended, or why its last trial did."""

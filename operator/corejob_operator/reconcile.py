@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from corejob import machine, model, names
+from corejob import machine, model, names, texts
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.observation import ChildEvent, Observation, Phase, error
@@ -15,11 +15,11 @@ from corejob.state import FINAL, WAITING, State
 from corejob.trial import newest
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
-from corejob_kube.errors import InvalidError, NotFoundError
+from corejob_kube.errors import InvalidError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 from corejob_kube.workqueue import WorkQueue
-from corejob_operator import events, gate
+from corejob_operator import events, foreign_id, gate
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError
 from corejob_operator.admission import Admission
 from corejob_operator.conditions import conditions
@@ -45,6 +45,9 @@ from corejob_operator.start_events import StartEvents
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
+
+_TOO_LARGE: Final = 413
+_MOST_WORDS: Final = 300
 
 
 class Reconciler:
@@ -153,6 +156,9 @@ class Reconciler:
         if job.unreadable and job.held and waits and not (job.kill or job.remove):
             text = f"the CoreJob can't be read: {job.unreadable}; make its args flatter"
             return Decision(_never(job, text, now), queue="absent")
+        problem = self._id_problem(job)
+        if problem is not None:
+            return Decision(machine.without_its_id(job, problem, now))
         twin = self._twin(job, body)
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
@@ -171,6 +177,12 @@ class Reconciler:
             events=events,
         )
         return decide(situation)
+
+    def _id_problem(self, job: CoreJob) -> str | None:
+        """Why the job can't have its id; nothing is asked once it has ended."""
+        if not job.held or job.status.state in FINAL:
+            return None
+        return foreign_id.id_problem(job, self._world)
 
     def _twin(self, job: CoreJob, body: Body) -> str | None:
         """Name of the equal job that is in the queue before this one; None: this one is let in.
@@ -300,8 +312,14 @@ class Reconciler:
 
     # --- writing ----------------------------------------------------------------------------
 
-    async def _write(self, job: CoreJob, body: Body, status: Status, now: datetime) -> None:
-        """Patch what differs; nothing if nothing does."""
+    async def _write(
+        self, job: CoreJob, body: Body, status: Status, now: datetime, *, plain: bool = False
+    ) -> None:
+        """Patch what differs; nothing if nothing does.
+
+        Texts come from containers, kubelets and webhooks. If the API server refuses them, all else
+        is written without them (`plain`): a job must come to its end whatever they are.
+        """
         raw = body.get("status") or {}
         fields = self._fields(job, raw, status, now)
         changed = {name: value for name, value in fields.items() if raw.get(name) != value}
@@ -319,9 +337,13 @@ class Reconciler:
         except NotFoundError:
             self._world.corejobs.forget(job.name)
             return
-        except InvalidError:
-            # What we know is older than what there is (a final state can't be left).
-            self._world.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
+        except KubeError as error:
+            if not plain and _is_refused_for_its_texts(error):
+                await self._write(job, body, _without_texts(status, error), now, plain=True)
+                return
+            if isinstance(error, InvalidError):
+                # What we know is older than what there is (a final state can't be left).
+                self._world.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
             raise
         self._world.corejobs.put(answer)
         self._metrics.writes.inc()
@@ -342,6 +364,17 @@ class Reconciler:
         fields["observedGeneration"] = job.generation
         fields["conditions"] = conditions(status, job.generation, raw.get("conditions") or (), now)
         return fields
+
+
+def _is_refused_for_its_texts(error: KubeError) -> bool:
+    """True if the API server refuses the object's content or its size."""
+    return isinstance(error, InvalidError) or error.status == _TOO_LARGE
+
+
+def _without_texts(status: Status, error: KubeError) -> Status:
+    why = texts.cut(error.message, _MOST_WORDS)
+    message = f"Kubernetes does not store message and lastError of this job: {why}"
+    return replace(status, message=message, last_error=None)
 
 
 def _never(job: CoreJob, message: str, now: datetime) -> Status:

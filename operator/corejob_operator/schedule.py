@@ -156,9 +156,9 @@ class Scheduler:
     async def _due(self, body: Body, run_at: datetime, step: Step, last: datetime | None) -> Step:
         """Enqueue the job of a time, or leave it out, or say why it can't be made."""
         name = body["metadata"]["name"]
-        job_id = _job_id(body, run_at)
+        run_id = scheduled_id(body, run_at)
         replaces = body["spec"].get("schedulePolicy") == SchedulePolicy.REPLACE
-        before = self._in_the_way(body["spec"]["qualName"], job_id)
+        before = self._in_the_way(body["spec"]["qualName"], run_id)
         if before and not (replaces and self._all_stopped(before)):
             self.forget(name)
             fields = {**step.fields, "lastSkipTime": clock.render(run_at)}
@@ -175,14 +175,14 @@ class Scheduler:
         try:
             for job in before:
                 await self._remove(job)
-            await self._create(body["spec"]["qualName"], job_id)
+            await self._create(body["spec"]["qualName"], run_id)
         except (KubeError, NotOursError) as error:
             refused = self._note_refusal(body, run_at, error)
             log.warning("%s at %s: not enqueued: %s", name, clock.iso(run_at), error)
             return replace(_undone(step, refused, last), outcome="failed")
         self.forget(name)
-        log.info("%s at %s: enqueued as %s", name, clock.iso(run_at), job_id)
-        fields = {**step.fields, "lastJobId": job_id, "lastJobState": None}
+        log.info("%s at %s: enqueued as %s", name, clock.iso(run_at), run_id)
+        fields = {**step.fields, "lastJobId": run_id, "lastJobState": None}
         return replace(step, fields=fields, verdict=_fine(step), outcome="enqueued")
 
     def _note_refusal(self, body: Body, run_at: datetime, error: Exception) -> _Refused:
@@ -291,7 +291,8 @@ class Scheduler:
         return replace(step, fields={**step.fields, "lastJobState": str(state)})
 
 
-def _job_id(body: Body, at: datetime) -> str:
+def scheduled_id(body: Body, at: datetime) -> str:
+    """The id of the job of a template's run at a time."""
     return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{clock.render(at)}")
 
 

@@ -36,6 +36,8 @@ class World:
         self._identity_of: dict[str, str] = {}
         self._twins: dict[str, set[str]] = {}
         self._named: dict[str, set[str]] = {}
+        self._with_id: dict[str, set[str]] = {}
+        self._parents: dict[str, set[str]] = {}
         self._unsettled: dict[str, dict[str, int]] = {}
         self._heard: dict[str, int] = {}
         self._look: list[Look] = []
@@ -83,6 +85,21 @@ class World:
         body = self._template_of.get(qual_name)
         return body["spec"] if body is not None else None
 
+    def template_body(self, qual_name: str) -> Body | None:
+        """The CoreJobTemplate of a qual_name."""
+        return self._template_of.get(qual_name)
+
+    def with_id(self, job_id: str) -> list[Body]:
+        """The CoreJobs that have this id, or whose name says so."""
+        return self._bodies(self._with_id.get(job_id, ()))
+
+    def parent_of(self, child_id: str) -> Body | None:
+        """The CoreJob that is restarted by the job of this id."""
+        return next(iter(self._bodies(self._parents.get(child_id, ()))), None)
+
+    def _bodies(self, names_: Iterable[str]) -> list[Body]:
+        return [body for name in names_ if (body := self.corejobs.get(name)) is not None]
+
     def cookie(self, qual_name: str) -> dict[str, Any]:
         """The key-value store that all jobs of a qual_name share, but what nobody can read of it.
 
@@ -116,8 +133,7 @@ class World:
     def twins(self, corejob: str) -> Iterable[Body]:
         """Other CoreJobs of the same qual_name and args, whether in the queue or not."""
         key = self._identity_of.get(corejob, "")
-        names_ = self._twins.get(key, set()) - {corejob}
-        return [body for name in names_ if (body := self.corejobs.get(name)) is not None]
+        return self._bodies(self._twins.get(key, set()) - {corejob})
 
     def same_jobs(self, key: str, *, but: str) -> list[CoreJob]:
         """The jobs of that identity, in the queue or not, other than the CoreJob named `but`."""
@@ -143,6 +159,8 @@ class World:
                 self._identity_of[name] = key
                 self._twins.setdefault(key, set()).add(name)
                 self._named.setdefault(spec["qualName"], set()).add(name)
+        _move(self._with_id, name, _id(old), _id(new))
+        _move(self._parents, name, _child(old), _child(new))
         if old is not None:
             self._unsettled.get(old["spec"]["qualName"], {}).pop(name, None)
         if new is not None and (ended := model.unsettled_trial(new)) is not None:
@@ -190,6 +208,10 @@ def _child(body: Body | None) -> str | None:
     return str(found) if found else None
 
 
+def _id(body: Body | None) -> str | None:
+    return model.job_id(body) if body is not None else None
+
+
 def _uid(body: Body | None) -> str | None:
     return body["metadata"]["uid"] if body is not None else None
 
@@ -204,6 +226,16 @@ def _discard(index: dict[str, dict[str, Any]], corejob: str, name: str) -> None:
     children.pop(name, None)
     if not children:
         index.pop(corejob, None)
+
+
+def _move(index: dict[str, set[str]], name: str, old: str | None, new: str | None) -> None:
+    """Put a name from one key to another; None is no key."""
+    if old == new:
+        return
+    if old is not None:
+        _remove(index, old, name)
+    if new is not None:
+        index.setdefault(new, set()).add(name)
 
 
 def _remove(index: dict[str, set[str]], key: str, name: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 from tests.support.kubeapi import NAMESPACE, Body, matches, merged, refuse
 
+from corejob import ids
+
 FINAL = {"complete", "error", "inactive", "killed"}
 
 
@@ -87,7 +89,7 @@ class FakeKube:
         meta = {
             "namespace": NAMESPACE,
             "uid": f"uid-{self._version}",
-            "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creationTimestamp": _created(body["metadata"]["name"]),
             "generation": 1,
             **body["metadata"],
             "resourceVersion": str(self._version),
@@ -247,6 +249,12 @@ class FakeKube:
         if new.get("spec") != known.get("spec"):
             meta["generation"] = meta.get("generation", 1) + 1
         return web.json_response(self.put(plural, new))
+
+
+def _created(name: str) -> str:
+    """Now, but a CoreJob with an id as its name at the time of that."""
+    moment = ids.created_at(name) if ids.is_id(name) else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _of_uid(body: Body, fields: str) -> bool:

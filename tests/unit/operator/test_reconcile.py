@@ -239,7 +239,8 @@ async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
     child = "6743cccccccccccccccccccc"
     parent = {"state": "killed", "trial": 3, "id": "e" * 24}
     rig.corejob("a", childId=child, kill=True, status=parent)
-    rig.corejob(child, parentName="a", parentId="e" * 24, carriedTrials=2)
+    lineage = {"args": {"n": "a"}, "parentName": "a", "parentId": "e" * 24}
+    rig.corejob(child, carriedTrials=2, **lineage)
     await rig.settle()
 
     assert rig.jobs() == [f"{child}-4"]
@@ -273,9 +274,10 @@ async def test_in_a_chain_nothing_starts_before_all_before_it_have_ended(rig: Ri
     middle, last = "6743cccccccccccccccccccc", "6743dddddddddddddddddddd"
     await to_running(rig)
     rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": middle}})
-    parent = {"parentName": "a", "parentId": "e" * 24, "carriedTrials": 0}
-    rig.corejob(middle, kill=True, childId=last, **parent)
-    rig.corejob(last, parentName=middle, parentId=middle, carriedTrials=0)
+    same = {"args": {"n": "a"}, "carriedTrials": 0}
+    first_id = rig.status("a")["id"]
+    rig.corejob(middle, kill=True, childId=last, parentName="a", parentId=first_id, **same)
+    rig.corejob(last, parentName=middle, parentId=middle, **same)
     await rig.settle()
     for name in (middle, last):
         assert rig.status(name)["reason"] == "ParentTerminating"

@@ -1,0 +1,72 @@
+"""Refusing a CoreJob that is named like the id of another job: log and record belong to one job."""
+
+from datetime import timedelta
+from typing import Final
+
+from corejob import clock, ids, model
+from corejob.model import CoreJob
+from corejob.names import Reason
+from corejob_kube.cache import Body
+from corejob_operator.schedule import scheduled_id
+from corejob_operator.world import World
+
+MARGIN: Final = timedelta(minutes=5)
+"""How much the clocks of the API's node and of the API server may differ."""
+_WHAT_TO_DO: Final = "give the CoreJob a name that is not a job id, or create it by REST"
+
+
+def id_problem(job: CoreJob, world: World) -> str | None:
+    """Why the job can't have the id that its name says; None: nothing is known against it.
+
+    A past job whose CoreJob is gone is known to the recorder alone, which says so in `status.log`.
+    """
+    if job.log.reason == Reason.DUPLICATE:
+        return job.log.message or f"job id {job.id} is another job's"
+    if job.observed or not ids.is_id(job.name):
+        return None
+    other = _holder(job, world)
+    if other is not None:
+        return f"job id {job.id} is CoreJob {other}'s: {_WHAT_TO_DO}"
+    parent = world.parent_of(job.name)
+    if parent is not None:
+        if _restarts(job, model.parse(parent)):
+            return None
+        name = parent["metadata"]["name"]
+        return f"job id {job.id} is kept for the restart of CoreJob {name}: {_WHAT_TO_DO}"
+    made = ids.created_at(job.name)
+    if abs(made - job.created) <= MARGIN or _is_scheduled(job, world):
+        return None
+    return (
+        f"its name is the id of a job of {clock.iso(made)} UTC, but it was created at "
+        f"{clock.iso(job.created)} UTC: {_WHAT_TO_DO}"
+    )
+
+
+def _holder(job: CoreJob, world: World) -> str | None:
+    """Name of another CoreJob that has the id already."""
+    for other in world.with_id(job.id):
+        if other["metadata"]["name"] != job.name and _is_before(other, job):
+            return str(other["metadata"]["name"])
+    return None
+
+
+def _is_before(other: Body, job: CoreJob) -> bool:
+    held = model.parse(other)
+    return held.observed or (held.created, held.uid) < (job.created, job.uid)
+
+
+def _restarts(job: CoreJob, parent: CoreJob) -> bool:
+    """True if the job is what a restart of `parent` makes."""
+    named = (job.spec.get("parentId"), job.spec.get("parentName")) == (parent.id, parent.name)
+    same = job.qual_name == parent.qual_name and dict(job.args) == dict(parent.args)
+    return named and same
+
+
+def _is_scheduled(job: CoreJob, world: World) -> bool:
+    """True for the run of a schedule, which may be late, but not for one before its last."""
+    template = world.template_body(job.qual_name)
+    if template is None:
+        return False
+    run_at = ids.created_at(job.name)
+    last = clock.parse((template.get("status") or {}).get("lastScheduleTime"))
+    return scheduled_id(template, run_at) == job.name and (last is None or run_at >= last)
