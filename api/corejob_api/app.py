@@ -56,10 +56,11 @@ class Service:
         *,
         now: Clock,
         keep_alive: float,
+        supervision: Supervision | None = None,
     ) -> None:
         namespace = settings.namespace
         self.version = version("core4")
-        self.supervision = Supervision()
+        self.supervision = supervision or Supervision()
         self.metrics = Metrics()
         self.envelope = Envelope(self.version, now)
         self.corejobs = Informer(kube, COREJOBS, namespace)
@@ -174,6 +175,7 @@ def create_app(
     *,
     now: Clock = system_clock,
     keep_alive: float = KEEP_ALIVE_S,
+    supervision: Supervision | None = None,
 ) -> Api:
     """The application.
 
@@ -183,10 +185,13 @@ def create_app(
         store: An open reader; likewise.
         now: The clock.
         keep_alive: Seconds after which a silent stream says that it lives.
+        supervision: Looks after its long-lived tasks; None: a new one.
 
     Raises:
         ValueError: The users' file is bad.
         OSError: It can't be read.
     """
-    service = Service(settings, kube, store, now=now, keep_alive=keep_alive)
+    service = Service(
+        settings, kube, store, now=now, keep_alive=keep_alive, supervision=supervision
+    )
     return Api(service, settings)

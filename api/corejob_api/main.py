@@ -21,7 +21,7 @@ from corejob_api.settings import Settings, from_environment
 from corejob_journal.store import Store
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
-from corejob_kube.supervision import TaskEndedError
+from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
@@ -105,17 +105,22 @@ async def serve(settings: Settings) -> None:
     store = await Store.open(settings.store_url)
     try:
         async with await Kube.load(user_agent="core4-api") as kube:
-            app = create_app(settings, kube, store)
+            supervision = Supervision(last_resort=exit_now)
+            app = create_app(settings, kube, store, supervision=supervision)
             with connections.listen(settings.host, settings.port) as sock:
                 log.info("serving on port %d", settings.port)
                 collect_rarely()
-                await _serve(server(app), sock)
+                await run(server(app), sock)
     finally:
         await store.close()
 
 
-async def _serve(running: Server, sock: socket.socket) -> None:
-    """Serve until a signal comes, or a task has ended without which the process can't go on."""
+async def run(running: Server, sock: socket.socket) -> None:
+    """Serve until the server is told to stop.
+
+    Raises:
+        TaskEndedError: A task has ended without which the process can't go on.
+    """
     supervision = running.supervision
     failing = asyncio.create_task(supervision.failed.wait(), name="failing")
     failing.add_done_callback(lambda task: None if task.cancelled() else running.stop())

@@ -7,6 +7,8 @@ the kubelet starts again. In both cases the liveness probe is told at once.
 
 import asyncio
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
@@ -21,8 +23,15 @@ Work = Callable[[], Coroutine[Any, Any, object]]
 
 _RESTART_FIRST_S: Final = 0.5
 _RESTART_MOST_S: Final = 30.0
+_END_WITHIN_S: Final = 20.0
 _SOUND_S: Final = 60.0
 """A task that has run for so long before it ended is restarted after the shortest pause."""
+
+
+def exit_now() -> None:
+    """End the process without another step of its event loop: something in it hangs."""
+    log.critical("the process does not end by itself, and is ended")
+    os._exit(1)
 
 
 class TaskEndedError(Exception):
@@ -32,11 +41,16 @@ class TaskEndedError(Exception):
 class Supervision:
     """The long-lived tasks of one process.
 
+    Args:
+        last_resort: Called, by another thread, if the process has not ended in good order some
+            seconds after a task's end that it can't survive; None: nothing is.
+
     Attributes:
         failed: Set when a task has ended without which the process can't go on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, last_resort: Callable[[], None] | None = None) -> None:
+        self._last_resort = last_resort
         self.failed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, str] = {}
@@ -97,6 +111,13 @@ class Supervision:
         finally:
             await tasks.cancel(body, failing)
 
+    def _fail(self) -> None:
+        self.failed.set()
+        if self._last_resort is not None:
+            timer = threading.Timer(_END_WITHIN_S, self._last_resort)
+            timer.daemon = True
+            timer.start()
+
     def _done(self, task: "asyncio.Task[None]") -> None:
         if self._tasks.get(task.get_name()) is task:
             del self._tasks[task.get_name()]
@@ -111,7 +132,7 @@ class Supervision:
                     return
                 self._ended[name] = f"the task [{name}] has ended: {problem}"
                 if not restart:
-                    self.failed.set()
+                    self._fail()
                     return
                 if time.monotonic() - began > _SOUND_S:
                     backoff.reset()

@@ -11,7 +11,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.health import HealthServer
 from corejob_kube.logs import configure
-from corejob_kube.supervision import TaskEndedError
+from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
@@ -28,7 +28,8 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
-        operator = Operator(kube, settings, instance=settings.pod_name)
+        supervision = Supervision(last_resort=exit_now)
+        operator = Operator(kube, settings, instance=settings.pod_name, supervision=supervision)
         health = OperatorHealth(operator, settings.sweep)
         server = HealthServer(health, settings.host, settings.port)
         await server.start()

@@ -14,7 +14,7 @@ from corejob_kube.errors import KubeError
 from corejob_kube.supervision import Supervision, TaskEndedError
 from corejob_kube.timing import Clock, system_clock
 from corejob_kube.workqueue import WorkQueue
-from corejob_operator import handlers, watches
+from corejob_operator import handlers
 from corejob_operator.events import Poster
 from corejob_operator.fencing import Fenced
 from corejob_operator.leadership import Leadership
@@ -23,6 +23,7 @@ from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import Settings
 from corejob_operator.sweep import Sweep
 from corejob_operator.templates import Templates
+from corejob_operator.watches import Watches
 from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Operator:
         ready: Whether all that there is was listed once.
         last_contact: `time.monotonic()` of the last sweep that the API server answered.
         supervision: Its long-lived tasks.
+        watches: Kopf's tasks.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Operator:
         self._queue = WorkQueue()
         self._poster = Poster(kube)
         self._leadership = Leadership(kube, settings.namespace, instance, now)
+        self.watches = Watches(len(handlers.WATCHED))
         self._decoder = kube.decoder
         acting = Fenced(kube, self._leadership.check)
         self.sweep = Sweep(kube, self._world, settings.namespace, self.metrics)
@@ -100,7 +103,7 @@ class Operator:
         own = [
             self.supervision.start("lead", self._lead_forever),
             self.supervision.start("sweep", self._sweep_forever, restart=True),
-            self.supervision.start("kopf's watches", partial(watches.until_one_ends, stop)),
+            self.supervision.start("kopf's watches", partial(self.watches.until_one_ends, stop)),
         ]
         try:
             await self._watch(stop)

@@ -40,6 +40,7 @@ class KubeApi:
             path = resource.path(NAMESPACE)
             for tail in ("", "/{name}", "/{name}/{sub}"):
                 app.router.add_route("*", path + tail, self._handler(resource.plural))
+        app.router.add_get("/{root:apis?}{rest:.*}", self._discover)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -55,6 +56,35 @@ class KubeApi:
         """End all watches in good order."""
         for _, _, queue in self._watches:
             queue.put_nowait(None)
+
+    async def _discover(self, request: web.Request) -> web.Response:
+        """What there is, as kopf asks for it."""
+        versions = {resource.group_version for resource in self._resources}
+        groups = [version.split("/") for version in sorted(versions) if "/" in version]
+        if request.path == "/api":
+            return web.json_response({"versions": ["v1"]})
+        if request.path == "/apis":
+            found = [
+                {"name": group, "versions": [of], "preferredVersion": of}
+                for group, version in groups
+                for of in [{"groupVersion": f"{group}/{version}", "version": version}]
+            ]
+            return web.json_response({"groups": found})
+        wanted = request.path.removeprefix("/apis/").removeprefix("/api/")
+        known = {resource.plural: resource.group_version for resource in self._resources}
+        known |= {"namespaces": "v1"}
+        resources = [
+            {
+                "name": plural,
+                "kind": plural,
+                "singularName": "",
+                "namespaced": True,
+                "verbs": ["get", "list", "watch", "patch", "create", "delete"],
+            }
+            for plural, version in known.items()
+            if version == wanted
+        ]
+        return web.json_response({"resources": resources}, status=200 if resources else 404)
 
     def _handler(self, plural: str) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -22,7 +22,7 @@ from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
 from corejob_kube.health import HealthServer
-from corejob_kube.supervision import Supervision, TaskEndedError
+from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 from corejob_kube.timing import system_clock
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ async def _main(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await serve(settings, stop, Supervision(last_resort=exit_now))
 
 
 def main() -> int:

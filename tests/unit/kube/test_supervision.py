@@ -1,6 +1,7 @@
 """No long-lived task ends without a word: it is started again, or it ends the process."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -151,3 +152,16 @@ async def test_the_end_of_the_body_is_the_end_and_its_error_comes_through(
     await supervision.guard(good())
     with pytest.raises(OSError, match="port"):
         await supervision.guard(bad())
+
+
+async def test_a_process_that_hangs_in_its_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_END_WITHIN_S", 0.01)
+    ended = threading.Event()
+    supervision = Supervision(last_resort=ended.set)
+    work = Work()
+    supervision.start("watch", work)
+    await work.running()
+    assert not ended.is_set()
+    work.end.set_exception(ValueError("no"))
+    await failed(supervision)
+    assert await asyncio.to_thread(ended.wait, DEADLINE)

@@ -1,0 +1,83 @@
+"""A supervision whose tasks a test can end: an exception from within, at whatever they wait for."""
+
+import asyncio
+import re
+from typing import Any
+
+from corejob_kube import tasks
+from corejob_kube.supervision import Supervision, Work
+
+DEADLINE = 15.0
+
+
+class KilledError(Exception):
+    """What ends a task."""
+
+
+class Killable(Supervision):
+    """Notes how each task is to be supervised.
+
+    Attributes:
+        options: By name, what `start` was told besides the work.
+        starts: By name, how often its work was begun.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: dict[str, dict[str, bool]] = {}
+        self.starts: dict[str, int] = {}
+        self._deaths: dict[str, asyncio.Future[None]] = {}
+        self._began = asyncio.Condition()
+
+    def start(self, name: str, work: Work, **options: bool) -> "asyncio.Task[None]":
+        """Start a task."""
+        self.options[name] = options
+        return super().start(name, lambda: self._mortal(name, work), **options)
+
+    def kill(self, name: str) -> None:
+        """Let an exception come up in a task."""
+        self._deaths[name].set_exception(KilledError(f"the test has ended {name}"))
+
+    async def begun(self, name: str, times: int) -> None:
+        """Wait until a task was started so often."""
+        async with asyncio.timeout(DEADLINE), self._began:
+            await self._began.wait_for(lambda: self.starts.get(name, 0) >= times)
+
+    @property
+    def restarted(self) -> list[str]:
+        """One task of each kind that is started again when it ends."""
+        return self._kinds(restart=True)
+
+    @property
+    def deadly(self) -> list[str]:
+        """One task of each kind that the process can't go on without."""
+        return self._kinds(restart=False)
+
+    def _kinds(self, *, restart: bool) -> list[str]:
+        running = [task.get_name() for task in self]
+        chosen = [name for name in running if self.options[name].get("restart", False) is restart]
+        return sorted({re.sub(r" \d+$", "", name): name for name in chosen}.values())
+
+    async def _mortal(self, name: str, work: Work) -> None:
+        death = self._deaths[name] = asyncio.get_running_loop().create_future()
+        body: asyncio.Future[Any] = asyncio.ensure_future(work())
+        self.starts[name] = self.starts.get(name, 0) + 1
+        async with self._began:
+            self._began.notify_all()
+        try:
+            await asyncio.wait({body, death}, return_when=asyncio.FIRST_COMPLETED)
+            if death.done():
+                death.result()
+            await body
+        finally:
+            await tasks.cancel(body)  # type: ignore[arg-type]
+            death.cancel()
+
+
+def unsupervised(supervision: Supervision, before: "set[asyncio.Task[Any]]") -> set[str]:
+    """Names of the tasks that run since then, and that nobody looks after."""
+    return {
+        task.get_name()
+        for task in asyncio.all_tasks() - before
+        if task not in supervision and task is not asyncio.current_task()
+    }

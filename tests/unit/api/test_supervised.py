@@ -1,0 +1,143 @@
+"""Each long-lived task of the API: what happens when it ends by an exception."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from kubernetes.aio.client import Configuration
+from tests.support.killable import Killable, unsupervised
+from tests.unit.api.conftest import DEADLINE
+from tests.unit.api.fake_kube import NAMESPACE, FakeKube
+
+from corejob_api import connections, main
+from corejob_api.app import create_app
+from corejob_api.settings import Settings
+from corejob_journal.store import Store, Writer
+from corejob_kube import supervision as module
+from corejob_kube.client import Kube
+from corejob_kube.supervision import Supervision, TaskEndedError
+
+LIBRARY = ("Task-",)
+"""Tasks without a name are uvicorn's: of its lifespan and of each connection."""
+
+
+class Process:
+    """The API's process, but for its signals."""
+
+    def __init__(self, server: main.Server, task: "asyncio.Task[None]", url: str) -> None:
+        self.server = server
+        self.task = task
+        self.url = url
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+            answer = await client.get(path)
+            return answer.status_code, answer.text
+
+    async def until(self, path: str, status: int) -> str:
+        """Ask until the answer has that status."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found, text = await self.get(path)
+                if found == status:
+                    return text
+
+
+@asynccontextmanager
+async def process(
+    kube: FakeKube, store_url: str, supervision: Supervision
+) -> AsyncIterator[Process]:
+    configuration = Configuration()
+    configuration.host = kube.url
+    settings = Settings(NAMESPACE, b"k" * 32, store_url=store_url)
+    store = await Store.open(store_url)
+    async with Kube(configuration, user_agent="test") as client:
+        app = create_app(settings, client, store, supervision=supervision)
+        with connections.listen("127.0.0.1", 0) as sock:
+            server = main.server(app)
+            task = asyncio.create_task(main.run(server, sock), name="serve")
+            made = Process(server, task, f"http://127.0.0.1:{sock.getsockname()[1]}")
+            try:
+                await made.until("/readyz", 200)
+                yield made
+            finally:
+                server.stop()
+                await asyncio.gather(task, return_exceptions=True)
+    await store.close()
+
+
+@pytest.fixture(autouse=True)
+def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has ended is seen to have ended."""
+    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)
+
+
+async def test_each_task_that_ends_is_told_at_once_and_started_again(
+    kube: FakeKube, writer: Writer, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervision = Killable()
+    async with process(kube, store_url, supervision) as made:
+        names = supervision.restarted
+        assert len(names) >= 5
+        assert supervision.deadly == []  # those of uvicorn end the process by themselves
+        for name in names:
+            supervision.kill(name)
+            words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
+            assert await made.until("/healthz", 503) == words
+            assert (await made.get("/readyz"))[0] == 503
+            await supervision.begun(name, 2)
+            assert await made.until("/healthz", 200) == "ok\n"
+            await made.until("/readyz", 200)
+            assert f"the task [{name}] has ended" in caplog.text
+
+
+async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
+    kube: FakeKube, writer: Writer, store_url: str
+) -> None:
+    supervision = Killable()
+
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async with process(kube, store_url, supervision) as made:
+        supervision.start("new task", for_ever)
+        await supervision.begun("new task", 1)
+        supervision.kill("new task")
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(TaskEndedError, match="new task"):
+                await made.task
+
+
+async def test_a_server_that_nobody_stopped_is_no_good_end(
+    kube: FakeKube, writer: Writer, store_url: str
+) -> None:
+    async with process(kube, store_url, Supervision()) as made:
+        made.server.should_exit = True
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(TaskEndedError, match="HTTP server"):
+                await made.task
+
+
+async def test_nobody_runs_whom_nobody_looks_after(
+    kube: FakeKube, writer: Writer, store_url: str
+) -> None:
+    before, supervision = asyncio.all_tasks(), Supervision()
+    async with process(kube, store_url, supervision):
+        found = unsupervised(supervision, before)
+        assert {name for name in found if not name.startswith(LIBRARY)} == {"serve", "failing"}
+
+
+def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_settings: Any) -> None:
+        raise TaskEndedError("the task [x] has ended")
+
+    monkeypatch.setattr(main, "serve", fail)
+    monkeypatch.setattr(main, "from_environment", lambda _: Settings(NAMESPACE, b"k" * 32))
+    monkeypatch.setattr(main.logs, "configure", lambda _: None)
+    assert main.main() == 1
+    assert "the task [x] has ended" in caplog.text

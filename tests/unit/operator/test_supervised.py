@@ -1,0 +1,184 @@
+"""Each long-lived task of the operator, kopf's among them: what happens when it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import kube_config
+from tests.support.killable import Killable, unsupervised
+from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi
+
+from corejob_kube import supervision as module
+from corejob_kube.client import Kube
+from corejob_kube.resources import COREJOBS, EVENTS, JOBS, LEASES, PODS, TEMPLATES
+from corejob_kube.supervision import Supervision, TaskEndedError
+from corejob_operator import main
+from corejob_operator.health import OperatorHealth
+from corejob_operator.process import Operator
+from corejob_operator.settings import Settings
+
+SETTINGS = Settings(NAMESPACE, job_image="x")
+WATCHES = "watcher for "
+KOPF = (
+    "admission ",
+    "cleaner of ",
+    "credentials retriever",
+    "daemon killer",
+    "insights revision waiter",
+    "multidimensional multitasker",
+    "namespace observer",
+    "pause-waiter for ",
+    "poster of events",
+    "resource observer",
+    "spawner of ",
+    "startup/cleanup activities",
+    "stop-flag ",
+    "ultimate termination",
+)
+"""Its own tasks beside the watches: the end of one ends kopf, and so the process."""
+CHILDREN = ("templates ", "validator ")
+"""Of the supervised task `templates`, which is a task group."""
+
+
+class Process:
+    """The operator's process, but for its web server and its signals."""
+
+    def __init__(self, operator: Operator, task: "asyncio.Task[None]") -> None:
+        self.operator = operator
+        self.task = task
+        self._health = OperatorHealth(operator, 60.0)
+
+    async def until_told(self, words: str | None) -> None:
+        """Wait until liveness says so, and readiness too."""
+        async with asyncio.timeout(DEADLINE):
+            while self._health.deadly() != words:  # noqa: ASYNC110  # nothing tells when
+                await asyncio.sleep(0.005)
+            assert await self._health.trouble() == words
+
+    async def ended(self, words: str) -> None:
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(TaskEndedError, match=words):
+                await self.task
+
+
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeApi]:
+    api = KubeApi((COREJOBS, TEMPLATES, JOBS, PODS, LEASES, EVENTS))
+    await api.start()
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": api.url}}],
+        "users": [{"name": "u", "user": {"token": "mine"}}],
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)  # what has ended is seen to have ended
+    yield api
+    await api.stop()
+
+
+def watches() -> dict[str, "asyncio.Task[Any]"]:
+    named = {task.get_name(): task for task in asyncio.all_tasks()}
+    return {name: task for name, task in named.items() if name.startswith(WATCHES)}
+
+
+@asynccontextmanager
+async def process(api: KubeApi, supervision: Supervision) -> AsyncIterator[Process]:
+    configuration = Configuration()
+    configuration.host = api.url
+    stop = asyncio.Event()
+    async with Kube(configuration, user_agent="test") as kube:
+        operator = Operator(kube, SETTINGS, instance="one", supervision=supervision)
+        task = asyncio.create_task(operator.run(stop), name="run")
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await operator.watches.complete.wait()
+                while "templates" not in {one.get_name() for one in supervision}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            yield Process(operator, task)
+        finally:
+            stop.set()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_each_task_that_may_be_is_told_at_once_and_started_again(
+    api: KubeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervision = Killable()
+    async with process(api, supervision) as made:
+        names = supervision.restarted
+        assert set(names) == {"sweep", "templates", "events 3"}
+        for name in names:
+            supervision.kill(name)
+            await made.until_told(
+                f"the task [{name}] has ended: KilledError: the test has ended {name}"
+            )
+            await supervision.begun(name, 2)
+            await made.until_told(None)
+            assert f"the task [{name}] has ended" in caplog.text
+
+
+async def test_each_other_task_ends_the_process(
+    api: KubeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    names: list[str] = []
+    ended = 0
+    while not names or ended < len(names):
+        supervision = Killable()
+        async with process(api, supervision) as made:
+            names = names or supervision.deadly
+            supervision.kill(names[ended])
+            await made.ended(names[ended])
+            assert f"the task [{names[ended]}] has ended" in caplog.text
+        ended += 1
+    assert set(names) == {"leadership", "lead", "worker 15", "kopf's watches"}
+
+
+async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: KubeApi) -> None:
+    for number in range(4):
+        async with process(api, Supervision()) as made:
+            name, task = sorted(watches().items())[number]
+            task.cancel()
+            await made.ended(r"kopf's watches.*watcher for")
+            assert name.startswith(WATCHES)
+
+
+@pytest.mark.parametrize("name", ["resource observer", "poster of events", "daemon killer"])
+async def test_the_end_of_kopf_itself_ends_the_process(api: KubeApi, name: str) -> None:
+    async with process(api, Supervision()) as made:
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == name]
+        task.cancel()
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises((TaskEndedError, asyncio.CancelledError)):
+                await made.task
+
+
+async def test_nobody_runs_whom_nobody_looks_after(api: KubeApi) -> None:
+    before, supervision = asyncio.all_tasks(), Supervision()
+    async with process(api, supervision):
+        found = unsupervised(supervision, before)
+        others = ("Task-", WATCHES, *CHILDREN, *KOPF)
+        assert {name for name in found if not name.startswith(others)} == {"run"}
+
+
+def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_settings: Any) -> None:
+        raise TaskEndedError("the task [x] has ended")
+
+    monkeypatch.setattr(main, "serve", fail)
+    monkeypatch.setattr(main, "from_environment", lambda _: SETTINGS)
+    monkeypatch.setattr(main, "configure", lambda _: None)
+    assert main.main([]) == 1
+    assert "the task [x] has ended" in caplog.text
