@@ -6,7 +6,7 @@ from typing import Final
 
 from corejob import clock
 from corejob.children import JobChild, PodChild
-from corejob.names import Reason
+from corejob.names import Reason, trial_name
 from corejob.observation import ChildEvent, Observation, Phase
 from corejob.outcome import disrupted, ended, ended_without_pod
 from corejob.starting import starting
@@ -75,9 +75,11 @@ def silent_node(pod: PodChild, now: datetime) -> str | None:
     """
     since = pod.not_ready_since
     overdue = pod.deleted_at is not None and pod.deleted_at + OVERDUE <= now
+    # The Job first: as long as it is there its finalizer keeps a pod that has not ended.
     remedy = (
-        f"the pod stops when the node is back; if it is gone for good, delete the Node, or "
-        f"`kubectl delete pod {pod.name} --force --grace-period=0`"
+        f"the pod stops when the node is back. If that is gone for good: `kubectl delete node "
+        f"{pod.node}`; or, without that right, `kubectl delete job "
+        f"{trial_name(pod.corejob, pod.trial)}`, then `kubectl delete pod {pod.name} --force`"
     )
     if since is not None:
         text = f"node {pod.node} does not answer since {clock.iso(since)} UTC"

@@ -28,7 +28,7 @@ def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image
     pod_name = say_it_runs(kubectl, job_id, ghost)
     rest.wait_state(job_id, "running")
     rest.kill(job_id)
-    remedy = f"kubectl delete pod {pod_name} --force"
+    remedy = f"`kubectl delete job {job_id}-1`, then `kubectl delete pod {pod_name} --force`"
     document = rest.wait(
         job_id, lambda row: remedy in (row["message"] or ""), what="says what to do"
     )
@@ -45,7 +45,11 @@ def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image
         child, lambda row: words in (row["message"] or ""), what="says since when", seconds=180
     )
 
-    kubectl("delete", "pod", pod_name, "--force", "--grace-period=0")
+    # As the message says.
+    kubectl("delete", "job", f"{job_id}-1")
+    kubectl("delete", "pod", pod_name, "--force")
+    document = rest.detail(job_id)
+    assert (document["state"], document["reason"]) == ("killed", "Killed")
     rest.wait(child, lambda row: row["reason"] != "ParentTerminating", what="goes on")
     rest.kill(child)
     rest.wait_state(child, "killed")

@@ -42,8 +42,9 @@ def test_what_to_do_when_the_pod_is_to_be_stopped() -> None:
 
     assert text is not None
     assert text.startswith("node node-1 does not answer since 2026-11-24T11:59:20 UTC: the pod ")
-    assert "delete the Node" in text
-    assert "kubectl delete pod 6743aaaaaaaaaaaaaaaaaaaa-1-x7k2p --force" in text
+    assert "`kubectl delete node node-1`" in text
+    assert "`kubectl delete job 6743aaaaaaaaaaaaaaaaaaaa-1`, then " in text
+    assert "`kubectl delete pod 6743aaaaaaaaaaaaaaaaaaaa-1-x7k2p --force`" in text
 
 
 @pytest.mark.parametrize(("deleted", "said"), [(-9, False), (-10, True)])
