@@ -48,8 +48,8 @@ def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image
     # As the message says.
     kubectl("delete", "job", f"{job_id}-1")
     kubectl("delete", "pod", pod_name, "--force")
-    document = rest.detail(job_id)
-    assert (document["state"], document["reason"]) == ("killed", "Killed")
+    document = rest.wait(job_id, lambda row: row["reason"] == "Killed", what="is killed")
+    assert document["state"] == "killed"
     rest.wait(child, lambda row: row["reason"] != "ParentTerminating", what="goes on")
     rest.kill(child)
     rest.wait_state(child, "killed")
