@@ -18,7 +18,7 @@ from corejob_api.failures import Failures
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.metrics import Metrics
-from corejob_api.middleware import Calls, Cors, Inputs
+from corejob_api.middleware import Calls, Cors, Inputs, SafeHeaders
 from corejob_api.passwords import Passwords
 from corejob_api.queue import Queue
 from corejob_api.resources.actions import Actions
@@ -153,7 +153,9 @@ class Api(App[Any, Any]):
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
-        super().__init__(request_type=ApiRequest, middleware=[calls, cors, Inputs(), service])
+        super().__init__(
+            request_type=ApiRequest, middleware=[calls, SafeHeaders(), cors, Inputs(), service]
+        )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope).register(self)
         gate = Gate(service.sign_in, service.is_ready)

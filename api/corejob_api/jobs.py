@@ -94,7 +94,7 @@ class Jobs:
         if found is None:
             raise job_not_found(job_id)
         if not user.may_read(found.qual_name):
-            raise forbidden(f"no permission to read job [{found.qual_name}]")
+            raise forbidden(f"no permission to read job [{job_id}]")
         return found
 
     async def in_queue(self, job_id: str) -> bool | None:

@@ -18,6 +18,7 @@ from kubernetes.aio.config import ConfigException
 from corejob_api import connections
 from corejob_api.app import Api, create_app
 from corejob_api.settings import Settings, from_environment
+from corejob_api.versions import SpokenVersions
 from corejob_journal.store import Store
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
@@ -70,7 +71,7 @@ class Server(uvicorn.Server):
 def server(app: Api) -> Server:
     """The HTTP server of an application; `serve(sockets=…)` runs it."""
     config = uvicorn.Config(
-        app,
+        SpokenVersions(app),
         http="h11",
         ws="none",
         lifespan="on",

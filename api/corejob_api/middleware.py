@@ -11,6 +11,7 @@ from corejob_api import arguments, body
 from corejob_api.arguments import Arguments
 from corejob_api.call import Call
 from corejob_api.metrics import Metrics
+from corejob_api.routing import METHODS
 from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,17 @@ _METHODS: Final = "GET, POST, PUT, OPTIONS"
 _HEADERS: Final = "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 _DAY: Final = "86400"
 _NO_ROUTE: Final = "none"
+_LABELED: Final = frozenset({*METHODS, "HEAD", "OPTIONS"})
+"""A method may be any word of up to 64 KiB, and each label is kept for good: so a closed set."""
+_OTHER: Final = "other"
+_SAFE_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class Calls:
@@ -39,15 +51,28 @@ class Calls:
         current: Call = req.context.call
         seconds = time.monotonic() - current.started
         route = current.route or _NO_ROUTE
-        self._metrics.requests.labels(req.method, route, str(resp.status_code)).observe(seconds)
+        method = req.method if req.method in _LABELED else _OTHER
+        self._metrics.requests.labels(method, route, str(resp.status_code)).observe(seconds)
         log.debug(
             "%s %s %s: %s in %.1f ms",
             current.id,
-            req.method,
+            method,
             req.path,
             resp.status_code,
             seconds * 1000,
         )
+
+
+class SafeHeaders:
+    """Tells browsers neither to frame, nor to guess at, nor to keep an answer."""
+
+    async def process_response(
+        self, _req: Request, resp: Response, _resource: Any, _succeeded: bool
+    ) -> None:
+        """After the answer was made."""
+        resp.set_headers(_SAFE_HEADERS)
+        if resp.get_header("Cache-Control") is None:
+            resp.set_header("Cache-Control", "no-store")
 
 
 class Inputs:

@@ -145,7 +145,7 @@ class Steer:
         if job is None or not job.in_queue:
             raise job_not_found(job_id)
         if not user.may_execute(job.qual_name):
-            raise forbidden(f"no permission to execute job [{job.qual_name}]")
+            raise forbidden(f"no permission to execute job [{job_id}]")
         return job
 
     async def _change(self, job_id: str, user: User, decide: Callable[[CoreJob], Change]) -> Any:
@@ -221,7 +221,7 @@ class Steer:
         if old is None or old.child_id is None or await self._jobs.find(old.child_id) is not None:
             return None
         if not user.may_execute(old.qual_name):
-            raise forbidden(f"no permission to execute job [{old.qual_name}]")
+            raise forbidden(f"no permission to execute job [{job_id}]")
         await self._create_child(old, old.child_id, None)
         return old.child_id
 

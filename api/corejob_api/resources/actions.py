@@ -1,5 +1,7 @@
 """Enqueue, follow, kill, restart, remove."""
 
+import logging
+
 from falcon.asgi import Request, Response
 
 from corejob_api import call
@@ -11,6 +13,8 @@ from corejob_api.metrics import Metrics
 from corejob_api.resources import sse
 from corejob_api.steer import Steer
 from corejob_api.streams.hub import Hub
+
+log = logging.getLogger(__name__)
 
 
 class Actions:
@@ -45,6 +49,7 @@ class Actions:
         order = await self._enqueue.order(arguments, call.user_of(req), host)
         job_id = await self._enqueue.place(order, key)
         self._metrics.enqueued.inc()
+        log.info("user %s enqueued job %s [%s]", order.user, job_id, order.qual_name)
         # Without a key the job is new, and an id that the client has is of another one.
         self._answer(req, resp, job_id, view if view is None or key else view.anew())
 
@@ -54,17 +59,23 @@ class Actions:
         follow = arguments.flag("follow", default=True)
         view = sse.View.of(req, arguments) if follow else None
         job_id = job_id_argument(job_id)
-        found = await self._steer.restart(job_id, call.user_of(req))
+        user = call.user_of(req)
+        found = await self._steer.restart(job_id, user)
+        log.info("user %s restarted job %s as job %s", user.name, job_id, found)
         self._answer(req, resp, found, view if view is None or found == job_id else view.anew())
 
     async def kill(self, req: Request, resp: Response, job_id: str) -> None:
         """Kill a job."""
-        done = await self._steer.kill(job_id_argument(job_id), call.user_of(req))
+        user, job_id = call.user_of(req), job_id_argument(job_id)
+        done = await self._steer.kill(job_id, user)
+        log.info("user %s killed job %s", user.name, job_id)
         self._envelope.answer(req, resp, done)
 
     async def remove(self, req: Request, resp: Response, job_id: str) -> None:
         """Take a job out of the queue."""
-        done = await self._steer.remove(job_id_argument(job_id), call.user_of(req))
+        user, job_id = call.user_of(req), job_id_argument(job_id)
+        done = await self._steer.remove(job_id, user)
+        log.info("user %s removed job %s", user.name, job_id)
         self._envelope.answer(req, resp, done)
 
     async def follow(self, req: ApiRequest, resp: Response, job_id: str) -> None:

@@ -1,0 +1,30 @@
+"""The versions of HTTP that are spoken; Falcon answers any other with a trace in the log."""
+
+from typing import Any, Final
+
+_SPOKEN: Final = frozenset({"1.0", "1.1", "2", "3"})
+"""As ASGI names them; 2 and 3 come from other servers than ours."""
+_HEADERS: Final = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"connection", b"close"),
+]
+_BODY: Final = b"HTTP/1.0 and HTTP/1.1 are spoken here\n"
+
+
+class SpokenVersions:
+    """Answers a request of a version that is not spoken with 505; all else goes to the application.
+
+    Args:
+        app: An ASGI application.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer an ASGI event."""
+        if scope["type"] == "http" and scope["http_version"] not in _SPOKEN:
+            await send({"type": "http.response.start", "status": 505, "headers": _HEADERS})
+            await send({"type": "http.response.body", "body": _BODY})
+            return
+        await self._app(scope, receive, send)
