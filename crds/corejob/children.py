@@ -151,6 +151,12 @@ class PodChild:
         return self.finished or (self.exit_code is not None and not self.restarts)
 
 
+def controller(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The owner reference of an object's controller; empty if it has none."""
+    owners = meta.get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), {})
+
+
 def parse_job(body: Mapping[str, Any]) -> JobChild:
     """A batch/v1 Job's JSON as a value."""
     meta = body["metadata"]
@@ -355,5 +361,5 @@ def _annotation(meta: Mapping[str, Any], name: str) -> str | None:
 
 
 def _owner_uid(meta: Mapping[str, Any]) -> str | None:
-    owners = meta.get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
+    uid = controller(meta).get("uid")
+    return str(uid) if uid else None

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -27,6 +28,7 @@ from corejob_journal.recorder.retries import Attempt
 from corejob_journal.recorder.rotation import Rotation
 from corejob_journal.recorder.telling import Teller
 from corejob_journal.recorder.tools import Tools
+from corejob_journal.store import ForeignJobError
 from corejob_journal.store.records import (
     Append,
     NewGap,
@@ -36,6 +38,7 @@ from corejob_journal.store.records import (
     Settle,
     Stored,
     StreamState,
+    foreign,
 )
 from corejob_kube import tasks
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
@@ -72,8 +75,9 @@ class StaleError(Exception):
 class Follower:
     """One pod's log, from the store's position to the end, then settled."""
 
-    def __init__(self, tools: Tools, pod: JobPod) -> None:
+    def __init__(self, tools: Tools, pod: JobPod, owner: str) -> None:
         self.pod = pod
+        self._owner = owner
         self._tools = tools
         self._reader = LogReader(tools.kube, tools.namespace, pod)
         self._reading: asyncio.Task[None] | None = None
@@ -107,10 +111,15 @@ class Follower:
 
     async def run(self) -> None:
         """Follow the log and settle it."""
-        commits, source = self._tools.commits, self.pod.source
+        commits, source = self._tools.commits, replace(self.pod.source, owner=self._owner)
         # First of all: a kill waits for somebody to be reading.
         self._teller.log(None, complete=False)
-        state = await commits.call(lambda writer: writer.open_stream(source))
+        try:
+            state = await commits.call(lambda writer: writer.open_stream(source))
+        except ForeignJobError as error:
+            log.warning("pod %s: %s", self.pod.child.name, error)
+            self._teller.log(foreign(str(error)), complete=True)
+            return
         sources = await self._teller.sources(state.job)
         self._teller.unsure = state.settled or state.position.stamp > 0
         if state.settled:

@@ -2,18 +2,29 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
-from corejob import model, names
+from corejob import ids, model, names
 from corejob.document import document
 from corejob.model import CoreJob
-from corejob.state import State
+from corejob.state import FINAL, State
 from corejob_journal.recorder.commits import Commits
 from corejob_journal.recorder.cookies import CookieWriter
 from corejob_journal.recorder.ending import closing_record_of
 from corejob_journal.recorder.intake import Intake
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.store.records import LogState, NewGap, PutDocument, Settle, Source, StreamState
+from corejob_journal.store.records import (
+    LogState,
+    NewGap,
+    PutDocument,
+    Settle,
+    Source,
+    StreamState,
+    foreign,
+)
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
@@ -21,6 +32,8 @@ from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
 
+_NEW: Final = timedelta(minutes=10)
+"""So long the id of a new job is compared with those of past ones, before it starts."""
 _GONE = "the pod was gone before its log could be read"
 _GONE_SINCE = "the pod was gone before the rest of its log could be read"
 
@@ -59,22 +72,41 @@ class Keeper:
         if body is None:
             return
         job = model.parse(body)
-        if not job.log_settled:
+        if self._may_be_foreign(job) and await self._is_foreign(job):
+            self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
+        elif not job.log_settled:
             await self._settle(job)
         elif job.past and not job.journaled:
             await self._journal(job)
 
     async def _journal(self, job: CoreJob) -> None:
         now = self._now()
-        put = PutDocument(job.id, document(job, now), now.timestamp())
+        if await self._is_foreign(job):
+            # It ended before it could be refused: its record is kept under an id of its own.
+            log.warning("%s: %s", job.name, _taken(job))
+            status = replace(job.status, id=ids.derived_id(job.created, job.uid))
+            job = replace(job, status=status)
+        put = PutDocument(job.id, document(job, now), now.timestamp(), job.uid)
         await self._commits.submit([put])
         self._metrics.journaled.inc()
         self._status.journaled(job.name, now)
+
+    def _may_be_foreign(self, job: CoreJob) -> bool:
+        """True for a new job whose name is an id: it may be the id of a past job."""
+        waits = not job.log.trial and job.log.reason is None and job.status.state not in FINAL
+        return waits and job.id == job.name and self._now() - job.created < _NEW
+
+    async def _is_foreign(self, job: CoreJob) -> bool:
+        job_id, uid, qual_name = job.id, job.uid, job.qual_name
+        return await self._commits.call(lambda writer: writer.is_foreign(job_id, uid, qual_name))
 
     async def _settle(self, job: CoreJob) -> None:
         """The status says that the log isn't settled: find out what holds it up."""
         trial = job.status.trial
         if job.status.state is State.RUNNING or self._followed(job.name, trial):
+            return
+        if await self._is_foreign(job):
+            self._status.log(job.name, trial, foreign(_taken(job)), complete=True)
             return
         state = await self._commits.call(lambda writer: writer.log_state(job.id))
         if state is not None and state.settled_trial >= trial:
@@ -128,5 +160,10 @@ class Keeper:
             pod_uid="",
             pod=job.status.pod,
             hostname=job.status.node,
+            owner=job.uid,
         )
         return await self._commits.call(lambda writer: writer.open_stream(source))
+
+
+def _taken(job: CoreJob) -> str:
+    return f"job id {job.id} is another job's: nothing of this one is stored under it"

@@ -21,6 +21,7 @@ class JobPod:
         core4: Whether the core4 runtime speaks in it.
         attempts_left: Before this trial.
         restarts: How often the kubelet has restarted the job's container within the pod.
+        job_name: Name of the Job that is its controller; empty if it has none.
     """
 
     child: PodChild
@@ -29,6 +30,7 @@ class JobPod:
     core4: bool
     attempts_left: int
     restarts: int = 0
+    job_name: str = ""
 
     @property
     def uid(self) -> str:
@@ -82,7 +84,13 @@ def parse(body: Mapping[str, Any]) -> JobPod | None:
         core4=runtime == names.Runtime.CORE4 and init is None,
         attempts_left=int(left) if left.isdecimal() else 1,
         restarts=_restarts(body, child.container),
+        job_name=_job_name(body),
     )
+
+
+def _job_name(body: Mapping[str, Any]) -> str:
+    owner = children.controller(body["metadata"])
+    return str(owner.get("name")) if owner.get("kind") == "Job" else ""
 
 
 def _restarts(body: Mapping[str, Any], container: str) -> int:

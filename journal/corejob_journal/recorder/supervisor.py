@@ -14,6 +14,7 @@ from corejob_journal.recorder.follower import Follower, StaleError
 from corejob_journal.recorder.keeper import Keeper
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.owners import Owners
 from corejob_journal.recorder.pods import JobPod
 from corejob_journal.recorder.retries import Retries
 from corejob_journal.recorder.shares import SHARED_DUTIES
@@ -22,6 +23,7 @@ from corejob_journal.recorder.tools import Tools
 from corejob_journal.store import Writer
 from corejob_kube import tasks
 from corejob_kube.client import Kube
+from corejob_kube.errors import KubeError
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
 from corejob_kube.supervision import Supervision
@@ -78,6 +80,8 @@ class Supervisor:
         self._followers: dict[str, Follower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._settled: set[str] = set()
+        self._owners = Owners(kube, namespace, self.jobs)
+        self._checks: dict[str, asyncio.Task[None]] = {}
         self._ready = False
         self._keeper = Keeper(
             kube=kube,
@@ -122,6 +126,7 @@ class Supervisor:
         await tasks.cancel(*self._workers)
         await self.pods.stop()
         await self.jobs.stop()
+        await tasks.cancel(*self._checks.values())
         await tasks.cancel(*self._tasks.values())
         await self._census.stop()
         await self.commits.close(_STOP_WITHIN_S)
@@ -197,8 +202,14 @@ class Supervisor:
             return
         if not self.membership.owns(pod.child.corejob):
             return
+        if not self._owners.is_known(pod):
+            self._check(pod)
+            return
+        owner = self._owners.owner(pod)
+        if owner is None:
+            return
         if pod.has_log or pod.over:
-            follower = self._followers[pod.uid] = Follower(self._tools, pod)
+            follower = self._followers[pod.uid] = Follower(self._tools, pod, owner)
             task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
             task.add_done_callback(partial(self._ended, follower))
             self._tasks[pod.uid] = task
@@ -206,6 +217,24 @@ class Supervisor:
         elif self._is_second(pod):
             # Another pod for a trial whose log was complete: it is not any more.
             self._status.log(pod.child.corejob, pod.child.trial, None, complete=False)
+
+    def _check(self, pod: JobPod) -> None:
+        """Find out whose pod it is at first sight, while its Job is there, and then go on."""
+        if pod.uid not in self._checks:
+            task = asyncio.create_task(self._checked(pod), name=f"owner of {pod.child.name}")
+            self._checks[pod.uid] = task
+            task.add_done_callback(tasks.log_failure)
+
+    async def _checked(self, pod: JobPod) -> None:
+        try:
+            await self._owners.check(pod)
+        except KubeError as error:
+            log.debug("whose pod %s is: %s", pod.child.name, error)
+            self._again(pod)
+            return
+        finally:
+            del self._checks[pod.uid]
+        self._consider_newest(pod)
 
     def _is_second(self, pod: JobPod) -> bool:
         body = self.jobs.get(pod.child.corejob) or {}
@@ -245,6 +274,7 @@ class Supervisor:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
+            self._owners.keep({*self._followers, *(body["metadata"]["uid"] for body in self.pods)})
             for body in self.jobs:
                 self._queue.add(body["metadata"]["name"])
 

@@ -3,7 +3,12 @@
 Many processes read (`Store`), one writes (`Writer`). `docs/journal.md` argues the settings.
 """
 
-from corejob_journal.store.errors import SchemaError, StoreError, StoreUnavailable
+from corejob_journal.store.errors import (
+    ForeignJobError,
+    SchemaError,
+    StoreError,
+    StoreUnavailable,
+)
 from corejob_journal.store.history import Steps
 from corejob_journal.store.past import Order, PastJob, Place, Wanted
 from corejob_journal.store.reader import Store
@@ -14,6 +19,7 @@ from corejob_journal.store.writer import Writer
 
 __all__ = [
     "Candidate",
+    "ForeignJobError",
     "Gap",
     "Kind",
     "LogRecord",

@@ -252,6 +252,7 @@ class Batch:
             "journaled_at": put_document.journaled_at,
             "size": len(msgspec.json.encode(document)),
             "document": dict(document),
+            "owner": put_document.owner,
         }
         self._changed.add(put_document.job_id)
 
@@ -277,12 +278,23 @@ class Batch:
         if not self._documents:
             return
         tally.lock(self._connection)
+        for job_id, owner in self._owners():
+            if self._documents[job_id]["owner"] not in {None, owner}:
+                del self._documents[job_id]
         difference = tally.Difference.none()
         difference.add(tally.known(self._connection, list(self._documents)), -1)
         rows = list(self._documents.values())
         put(self._connection, schema.job, rows)
         difference.add(tally.known(self._connection, list(self._documents)))
         difference.write(self._connection)
+
+    def _owners(self) -> list[tuple[str, str]]:
+        """The owners of the documents that are there already, by the job's id."""
+        table = schema.job
+        query = sa.select(table.c.job_id, table.c.owner).where(
+            table.c.job_id.in_(list(self._documents)), table.c.owner.is_not(None)
+        )
+        return [(row.job_id, row.owner) for row in self._connection.execute(query)]
 
     def _insert(self, table: sa.Table, rows: list[Row]) -> None:
         if rows:

@@ -19,6 +19,10 @@ class SchemaError(StoreError):
     """The database is of a later version than this program."""
 
 
+class ForeignJobError(StoreError):
+    """Log and record of that id belong to another CoreJob, or to a past one."""
+
+
 _NO_TABLE = frozenset({"UndefinedTable", "InvalidCatalogName"})
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from corejob.names import Reason
 from corejob_journal.store.bounds import Sources
 
 
@@ -81,6 +82,11 @@ class LogState:
     message: str | None
 
 
+def foreign(message: str) -> LogState:
+    """The log of a CoreJob under whose id another job's is stored: nothing of it is kept."""
+    return LogState(0, 0, 0, 0, lost=True, reason=Reason.DUPLICATE, message=message)
+
+
 @dataclass(frozen=True, slots=True)
 class QueueCount:
     """How many jobs were in the queue from a moment on.
@@ -103,6 +109,7 @@ class Source:
 
     Attributes:
         pod_uid: Empty for a trial whose pod nobody has seen.
+        owner: Uid of the CoreJob.
     """
 
     job_id: str
@@ -112,6 +119,7 @@ class Source:
     pod_uid: str
     pod: str | None
     hostname: str | None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +234,12 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class PutDocument:
-    """A past job's document. Putting it again replaces it."""
+    """A past job's document. Putting it again replaces it, if it is of the same `owner` (a uid)."""
 
     job_id: str
     document: Mapping[str, Any]
     journaled_at: float = field(default=0.0)
+    owner: str | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,10 @@ job_log: Final = sa.Table(
     sa.Column("lost", sa.Boolean, nullable=False, server_default=_FALSE),
     sa.Column("reason", sa.Text),
     sa.Column("message", sa.Text),
+    sa.Column("owner", sa.Text),
 )
-"""One row a job: where its log stands, and what all its records share."""
+"""One row a job: where its log stands, and what all its records share. `owner` is the uid of its
+CoreJob; rows of earlier versions have none."""
 
 stream: Final = sa.Table(
     "stream",
@@ -118,6 +120,7 @@ job: Final = sa.Table(
     sa.Column("journaled_at", sa.Double, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("document", _JSON, nullable=False),
+    sa.Column("owner", sa.Text),
     sa.Index(None, "qual_name", "state", "job_id"),
     sa.Index(None, "state", "job_id"),
     sa.Index(None, "username", "job_id"),

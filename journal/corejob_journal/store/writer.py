@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import migrate, retention, schema
+from corejob_journal.store import migrate, owners, retention, schema
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
@@ -78,7 +78,11 @@ class Writer:
         return await self._database.run(lambda connection: Batch(connection).run(operations))
 
     async def open_stream(self, source: Source) -> StreamState:
-        """The row of a source, made if there is none. A new pod of a settled trial unsettles it."""
+        """The row of a source, made if there is none. A new pod of a settled trial unsettles it.
+
+        Raises:
+            ForeignJobError: The log is another CoreJob's, or of a past job: it takes nothing.
+        """
         return await self._database.run(functools.partial(_open_stream, source=source))
 
     async def streams(self, pod_uids: Iterable[str]) -> dict[str, StreamState]:
@@ -89,6 +93,11 @@ class Writer:
     async def trial_stream(self, job_id: str, trial: int) -> StreamState | None:
         """The stream of a trial's last pod; None if the store knows none."""
         work = functools.partial(_trial_stream, job_id=job_id, trial=trial)
+        return await self._database.run(work)
+
+    async def is_foreign(self, job_id: str, owner: str, qual_name: str) -> bool:
+        """True if log or record of that id are of another CoreJob than the one of uid `owner`."""
+        work = functools.partial(owners.is_foreign, job_id=job_id, owner=owner, qual_name=qual_name)
         return await self._database.run(work)
 
     async def log_state(self, job_id: str) -> LogState | None:
@@ -142,12 +151,23 @@ def _trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamS
 
 
 def _open_stream(connection: sa.Connection, source: Source) -> StreamState:
+    known = _STREAM.where(
+        schema.job_log.c.job_id == source.job_id,
+        schema.stream.c.trial == source.trial,
+        schema.stream.c.pod_uid == source.pod_uid,
+        schema.job_log.c.owner == source.owner,
+    )
+    if stream := connection.execute(known).first():
+        return _state(stream)
+    owners.check(connection, source)
     identity = {
+        "owner": source.owner,
         "job_id": source.job_id,
         "qual_name": source.qual_name,
         "username": source.username,
     }
-    insert_new(connection, schema.job_log, identity)
+    if not insert_new(connection, schema.job_log, identity):
+        owners.adopt(connection, source)
     job = connection.execute(
         sa.select(schema.job_log.c.no).where(schema.job_log.c.job_id == source.job_id)
     ).scalar_one()

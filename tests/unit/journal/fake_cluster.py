@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
 
-from corejob_kube.resources import COREJOBS, LEASES, PODS, TEMPLATES
+from corejob_kube.resources import COREJOBS, JOBS, LEASES, PODS, TEMPLATES
 
 __all__ = ["BASE_NS", "DEADLINE", "NAMESPACE", "FakeCluster", "PodLog"]
 
@@ -94,7 +94,7 @@ class FakeCluster(KubeApi):
     """Pods, CoreJobs and their logs, templates, and the Leases of recorders."""
 
     def __init__(self) -> None:
-        super().__init__((PODS, COREJOBS, LEASES, TEMPLATES))
+        super().__init__((PODS, COREJOBS, JOBS, LEASES, TEMPLATES))
         self.leases_away = False
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []
@@ -235,12 +235,14 @@ class FakeCluster(KubeApi):
         """A running pod; its log."""
         name = name or f"{job_id}-{trial}"
         labels = {"core4.io/corejob": job_id, "core4.io/trial": str(trial)}
+        owner = await self.add_batch_job(job_id, trial)
         body = {
             "metadata": {
                 "name": name,
                 "uid": f"uid-{name}",
                 "creationTimestamp": "2026-11-24T00:00:00Z",
                 "labels": labels,
+                "ownerReferences": [owner],
                 "annotations": {
                     "core4.io/id": job_id,
                     "core4.io/qual-name": "a.Job",
@@ -255,6 +257,17 @@ class FakeCluster(KubeApi):
         log = self.logs[name] = PodLog()
         await self.put("pods", body)
         return log
+
+    async def add_batch_job(self, job_id: str, trial: int) -> dict[str, Any]:
+        """The Job of a trial; a reference to it."""
+        name, owner = f"{job_id}-{trial}", self.objects["corejobs"].get(job_id)
+        meta: dict[str, Any] = {"name": name, "uid": f"uid-of-job-{name}"}
+        if owner is not None:
+            uid = owner["metadata"]["uid"]
+            meta["ownerReferences"] = [{"kind": "CoreJob", "uid": uid, "controller": True}]
+        if name not in self.objects["jobs"]:
+            await self.put("jobs", {"metadata": meta})
+        return {"kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
 
     async def end_pod(self, name: str, code: int, *, reason: str = "Error", **more: Any) -> None:
         """The container has ended, and its log with it."""

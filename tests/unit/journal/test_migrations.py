@@ -45,7 +45,7 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(migrate.current) == "0004"
+    assert await database.run(migrate.current) == "0005"
     await database.close()
 
 

@@ -1,0 +1,25 @@
+"""Logs and past jobs name the CoreJob (by its uid) that they are of; old rows name none."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0005"
+down_revision: str | None = "0004"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+_TABLES = ("job_log", "job")
+
+
+def upgrade() -> None:
+    """Add the column to both tables."""
+    for table in _TABLES:
+        op.add_column(table, sa.Column("owner", sa.Text))
+
+
+def downgrade() -> None:
+    """Take it away."""
+    for table in _TABLES:
+        op.drop_column(table, "owner")

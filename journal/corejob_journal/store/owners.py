@@ -1,0 +1,49 @@
+"""Log and record of a job belong to one CoreJob, by its uid: an id alone is only a name."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from corejob_journal.store import schema
+from corejob_journal.store.errors import ForeignJobError
+from corejob_journal.store.records import Source
+
+
+def is_foreign(connection: sa.Connection, job_id: str, owner: str, qual_name: str) -> bool:
+    """True if the log or the record of that id is of another CoreJob.
+
+    Rows of earlier versions name no owner: there the qual_name tells.
+    """
+    for table in (schema.job, schema.job_log):
+        query = sa.select(table.c.owner, table.c.qual_name).where(table.c.job_id == job_id)
+        row: Any = connection.execute(query).one_or_none()
+        if row is None:
+            continue
+        if row.owner != owner if row.owner is not None else row.qual_name != qual_name:
+            return True
+    return False
+
+
+def check(connection: sa.Connection, source: Source) -> None:
+    """Check that a new source may add to the log of its job.
+
+    Raises:
+        ForeignJobError: The log is another CoreJob's, or the job is past.
+    """
+    if source.owner is None:
+        return
+    if is_foreign(connection, source.job_id, source.owner, source.qual_name):
+        raise ForeignJobError(f"job id {source.job_id} is another job's: nothing of it is stored")
+    query = sa.select(schema.job.c.job_id).where(schema.job.c.job_id == source.job_id)
+    if connection.execute(query).first() is not None:
+        raise ForeignJobError(f"job {source.job_id} is past: its log takes nothing more")
+
+
+def adopt(connection: sa.Connection, source: Source) -> None:
+    """Name the owner of a log of an earlier version."""
+    table = schema.job_log
+    connection.execute(
+        sa.update(table)
+        .where(table.c.job_id == source.job_id, table.c.owner.is_(None))
+        .values(owner=source.owner)
+    )
