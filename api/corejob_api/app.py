@@ -154,7 +154,8 @@ class Api(App[Any, Any]):
         self.service = service
         calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
         super().__init__(
-            request_type=ApiRequest, middleware=[calls, SafeHeaders(), cors, Inputs(), service]
+            request_type=ApiRequest,
+            middleware=[calls, SafeHeaders(), cors, Inputs(service.sign_in), service],
         )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope).register(self)

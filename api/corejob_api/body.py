@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from falcon import HTTPError
@@ -9,30 +11,92 @@ from falcon.asgi import Request
 from falcon.media import MultipartFormHandler
 
 from corejob_api import arguments
-from corejob_api.errors import ApiError
+from corejob_api.errors import ApiError, unavailable
 
 MAX_BODY: Final = 2**20
 _MAX_DISCARD: Final = 32 * 2**20
 """How much of a body that is too long is still read, so that its sender gets to see the answer."""
 _READ_SECONDS: Final = 30.0
+MAX_BODY_OF_UNKNOWN: Final = 2**16
+"""Of a request that nobody has signed in by its headers; its body may yet say who it is."""
+_BUDGET: Final = 64 * 2**20
+_BUDGET_OF_UNKNOWN: Final = 8 * 2**20
 _MAX_PARTS: Final = 100
+_CLOSE: Final = {"Connection": "close"}
+"""What is still under way is not read."""
 
 
-async def read(req: Request) -> bytes:
-    """The body.
+class Budget:
+    """Bytes that bodies may have in memory at once while they are read."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    @contextmanager
+    def reserved(self, size: int) -> Iterator[None]:
+        """Have room for so many bytes.
+
+        Raises:
+            ApiError: 503, there is none now.
+        """
+        if size > self._left:
+            refusal = unavailable("too many requests with a body at once")
+            refusal.headers.update(_CLOSE)
+            raise refusal
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+
+
+class Bodies:
+    """Reads bodies, each within a budget. Who is not known yet takes nothing from who is."""
+
+    def __init__(self, known: int = _BUDGET, unknown: int = _BUDGET_OF_UNKNOWN) -> None:
+        self._known = Budget(known)
+        self._unknown = Budget(unknown)
+
+    async def read(self, req: Request, *, known: bool) -> list[dict[str, Any]]:
+        """The arguments of a body.
+
+        Args:
+            req: The request.
+            known: Whether its headers say truly who sends it.
+
+        Raises:
+            ApiError: It is too long (413), it does not come (408), or too many come at once (503).
+        """
+        most = MAX_BODY if known else MAX_BODY_OF_UNKNOWN
+        budget = self._known if known else self._unknown
+        length = req.content_length
+        if length is None and req.get_header("Transfer-Encoding") is None:
+            return []
+        with budget.reserved(most if length is None else min(length, most)):
+            return sources(req, await read(req, most))
+
+
+async def read(req: Request, most: int = MAX_BODY) -> bytes:
+    """The body, of at most so many bytes.
 
     Raises:
         ApiError: It is too long (413), or it does not come (408).
     """
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            body = await req.stream.read(MAX_BODY + 1)
-            if len(body) > MAX_BODY:
+            body = await req.stream.read(most + 1)
+            if len(body) > most:
                 await _discard(req)
-                raise ApiError(413, f"the body is longer than {MAX_BODY} bytes")
+                raise ApiError(413, _too_long(most), _CLOSE)
     except TimeoutError:
-        raise ApiError(408, f"the body did not come within {_READ_SECONDS:.0f} s") from None
+        text = f"the body did not come within {_READ_SECONDS:.0f} s"
+        raise ApiError(408, text, _CLOSE) from None
     return body
+
+
+def _too_long(most: int) -> str:
+    text = f"the body is longer than {most} bytes"
+    return text if most == MAX_BODY else f"{text}; sign in by a header to send more"
 
 
 async def _discard(req: Request) -> None:

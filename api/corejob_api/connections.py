@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from corejob_kube import sockets
 
@@ -29,6 +30,9 @@ _UNANSWERED: Final = 2
 _INFO_SIZE: Final = 64
 _RETRANSMITS, _PROBED, _LAST_ACK_RECV = 2, 3, slice(56, 60)
 """Where they are in `struct tcp_info`, which only ever grows at its end."""
+
+_HEAD_S: Final = 30.0
+"""So long a request's head may take, and the body of one that is answered already."""
 
 SLICES: Final = 31
 """Parts of a sweep over all connections, one at each tick of uvicorn's (0.1 s)."""
@@ -59,6 +63,44 @@ def drop_vanished(protocols: Iterable[Any], number: int) -> None:
             continue
         if has_vanished(transport.get_extra_info("socket")):
             transport.abort()
+
+
+class HeaderDeadline:
+    """Closes the connections that take too long to send a request's head, or to end its body.
+
+    A connection that waits for its next request has a timer of uvicorn's, until it sends a byte.
+    While a request is answered, its body has a deadline of its own (`corejob_api.body`).
+    """
+
+    def __init__(self, seconds: float = _HEAD_S) -> None:
+        self._seconds = seconds
+        self._since: WeakKeyDictionary[Any, tuple[float, int]] = WeakKeyDictionary()
+
+    def close_slow(self, protocols: Iterable[Any], number: int, now: float) -> None:
+        """Close those of a slice that have taken too long.
+
+        Args:
+            protocols: uvicorn's, of all open connections.
+            number: Of the slice.
+            now: Monotonic time in seconds.
+        """
+        for protocol in [one for one in protocols if hash(one) % SLICES == number % SLICES]:
+            if not _awaits_rest(protocol):
+                self._since.pop(protocol, None)
+                continue
+            since, cycle = self._since.get(protocol, (now, id(protocol.cycle)))
+            if cycle != id(protocol.cycle):
+                since = now
+            self._since[protocol] = since, id(protocol.cycle)
+            if now - since >= self._seconds and protocol.transport is not None:
+                protocol.transport.abort()
+
+
+def _awaits_rest(protocol: Any) -> bool:
+    """Whether no request is answered, and no timer waits for the next."""
+    cycle = protocol.cycle
+    is_answering = cycle is not None and not cycle.response_complete
+    return not is_answering and protocol.timeout_keep_alive_task is None
 
 
 def has_vanished(sock: Any) -> bool:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Generator
 from typing import Final
 
@@ -27,6 +28,8 @@ from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 log = logging.getLogger(__name__)
 
 _GRACE_S: Final = 5
+_MOST_CONNECTIONS: Final = 12_000
+"""More are answered 503; the pod may open 20,000 files."""
 _IDLE_S: Final = 75
 """Longer than clients and proxies keep an idle connection: it is they who close it, not we."""
 
@@ -47,6 +50,7 @@ class Server(uvicorn.Server):
         self._api = app
         self.supervision = app.service.supervision
         self.was_stopped = False
+        self._heads = connections.HeaderDeadline()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -59,6 +63,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s."""
         connections.drop_vanished(self.server_state.connections, counter)
+        self._heads.close_slow(self.server_state.connections, counter, time.monotonic())
         return await super().on_tick(counter)
 
     def stop(self) -> None:
@@ -77,6 +82,7 @@ def server(app: Api) -> Server:
         lifespan="on",
         log_config=None,
         access_log=False,
+        limit_concurrency=_MOST_CONNECTIONS,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_IDLE_S,

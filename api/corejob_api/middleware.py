@@ -10,8 +10,10 @@ from corejob import ids
 from corejob_api import arguments, body
 from corejob_api.arguments import Arguments
 from corejob_api.call import Call
+from corejob_api.errors import ApiError
 from corejob_api.metrics import Metrics
 from corejob_api.routing import METHODS
+from corejob_api.signin import SignIn
 from corejob_kube.timing import Clock
 
 log = logging.getLogger(__name__)
@@ -76,13 +78,41 @@ class SafeHeaders:
 
 
 class Inputs:
-    """Reads the arguments, also from the body of a GET (contract section 1)."""
+    """Reads the arguments, also from the body of a GET.
 
-    async def process_request(self, req: Request, _resp: Response) -> None:
-        """Before the route is known."""
-        content = await body.read(req)
-        sources = [arguments.from_query(req.query_string), *body.sources(req, content)]
-        req.context.call.arguments = Arguments(*sources)
+    A body is read once its sender is known. Only who names nobody in the headers nor in the query
+    may do so in the body, which has to be small then.
+    """
+
+    def __init__(self, sign_in: SignIn) -> None:
+        self._sign_in = sign_in
+        self._bodies = body.Bodies()
+
+    async def process_resource(
+        self, req: Request, _resp: Response, resource: Any, _params: Any
+    ) -> None:
+        """Before the resource answers; a URL that there is not costs no reading."""
+        query = arguments.from_query(req.query_string)
+        known = not getattr(resource, "public", False) and await self._is_known(req, query)
+        given = await self._bodies.read(req, known=known)
+        req.context.call.arguments = Arguments(query, *given)
+
+    async def _is_known(self, req: Request, query: dict[str, Any]) -> bool:
+        """Whether header or query say truly who it is.
+
+        Raises:
+            ApiError: `Authorization`, which beats all else, is wrong (401); too many checks (429).
+        """
+        if not req.content_length and req.get_header("Transfer-Encoding") is None:
+            return False
+        try:
+            await self._sign_in.identify(req, Arguments(query))
+        except ApiError as error:
+            too_long = (req.content_length or 0) > body.MAX_BODY_OF_UNKNOWN
+            if error.status != 401 or too_long or req.get_header("Authorization") is not None:
+                raise
+            return False
+        return True
 
 
 class Cors:

@@ -89,16 +89,20 @@ class Gate:
 
 
 class Endpoint:
-    """One path: a resource of Falcon's that knows all methods."""
+    """One path: a resource of Falcon's that knows all methods.
+
+    Attributes:
+        public: Whether all its routes need no sign-in.
+    """
 
     def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
         self._gate = gate
         self._routes = {route.method: route for route in routes}
-        self._public = all(route.public for route in self._routes.values())
+        self.public = all(route.public for route in self._routes.values())
 
     async def serve(self, req: Request, resp: Response) -> None:
         """Answer, whatever the method."""
-        if not self._public:
+        if not self.public:
             await self._gate.identify(req, resp)
         route = self._routes.get(req.method)
         if route is None:
@@ -110,6 +114,8 @@ class Endpoint:
 
 class JobTree:
     """`/job` and what is below: the first part is an action of the method, or a job's id."""
+
+    public: Final = False
 
     def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
         self._gate = gate

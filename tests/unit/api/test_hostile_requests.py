@@ -2,11 +2,17 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi
+
+from corejob_api import connections
+from corejob_api.body import Budget
+from corejob_api.errors import ApiError
 
 JOB = "/core4/api/v1/job"
 
@@ -82,3 +88,86 @@ async def test_each_order_is_in_the_log_with_its_user(
     assert f"user admin enqueued job {job_id} [{DUMMY}]" in caplog.text
     assert f"user admin killed job {job_id}" in caplog.text
     assert f"user admin removed job {job_id}" in caplog.text
+
+
+class _Protocol(SimpleNamespace):
+    """What is seen of uvicorn's."""
+
+    __hash__ = object.__hash__
+
+
+UPLOAD = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1048576\r\n\r\n" + b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    "headers", [b"", b"Authorization: Bearer x\r\n", b"Cookie: token=x\r\n", b"Cookie: a=b\r\n"]
+)
+async def test_a_long_body_of_nobody_is_refused_before_it_is_read(
+    served: RunningApi, headers: bytes
+) -> None:
+    answer = await raw(served, UPLOAD % (JOB.encode(), headers + b"Connection: close\r\n"))
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+async def test_bodies_in_flight_have_a_budget() -> None:
+    budget = Budget(100)
+    with budget.reserved(60):
+        with pytest.raises(ApiError) as caught, budget.reserved(41):
+            pass
+        assert caught.value.status == 503
+        assert {"Retry-After", "Connection"} <= set(caught.value.headers)
+        with budget.reserved(40):
+            pass
+    with budget.reserved(100):
+        pass
+
+
+async def test_open_uploads_of_nobody_are_limited_and_the_others_go_on(
+    served: RunningApi, caller: httpx.AsyncClient
+) -> None:
+    parts = urlsplit(served.url or "")
+    request = f"POST {JOB} HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\nx".encode()
+    opened = []
+    for _ in range(128):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(request)
+        opened.append((reader, writer))
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while b"503" not in (await raw(served, request)):
+                pass
+        body = {"qual_name": DUMMY, "args": {"x": "y" * 100_000}, "follow": False}
+        assert (await caller.post("job", json=body)).status_code == 200
+    finally:
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_who_signs_in_by_a_small_body_still_can(api: RunningApi) -> None:
+    async with api.client(None) as client:
+        body = {"username": "admin", "password": "hans", "qual_name": DUMMY, "follow": False}
+        assert (await client.post(JOB, json=body)).status_code == 200
+        assert (await client.request("GET", JOB, data=body)).status_code == 200
+
+
+def test_a_connection_that_sends_its_head_slowly_is_closed() -> None:
+    slow = _Protocol(cycle=None, timeout_keep_alive_task=None, transport=Mock())
+    busy = _Protocol(
+        cycle=SimpleNamespace(response_complete=False),
+        timeout_keep_alive_task=None,
+        transport=Mock(),
+    )
+    idle = _Protocol(
+        cycle=SimpleNamespace(response_complete=True),
+        timeout_keep_alive_task=object(),
+        transport=Mock(),
+    )
+    protocols = [slow, busy, idle]
+    deadline = connections.HeaderDeadline(30.0)
+    for now in (0.0, 29.0, 30.0):
+        assert not slow.transport.abort.called
+        for number in range(connections.SLICES):
+            deadline.close_slow(protocols, number, now)
+    assert slow.transport.abort.called
+    assert not busy.transport.abort.called
+    assert not idle.transport.abort.called
