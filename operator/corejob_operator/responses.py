@@ -50,8 +50,8 @@ class _Lines:
 
     def _checked(self, line: bytes) -> bytes:
         """A line that kopf can take; an error other than 410 would end its watch for good."""
-        line = self._decoder.readable(line)
         try:
+            line = self._decoder.readable(line)
             event = _EVENT.decode(line)
         except msgspec.DecodeError as error:
             text = f"no event of a watch: {line[:100]!r}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.kube.server import DEADLINE, Server, bookmark, event, item, refusal
 
+from corejob.names import UNREADABLE
 from corejob_kube import informer as module
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
@@ -246,3 +247,53 @@ async def test_silence_is_that_of_the_watch_that_was_silent_longest(kube: Kube) 
     assert module.silence((heard, deaf), since=now - 900) == about(600)
     assert module.silence((heard, deaf), since=now - 100) == about(100)
     assert module.silence((heard,), since=now - 900) == about(10)
+
+
+async def test_an_object_that_nobody_can_read_ends_no_watch(server: Server, kube: Kube) -> None:
+    server.listing(7, item("a", 3))
+    deep = b'{"a":' * 1200 + b"1" + b"}" * 1200
+    line = b'{"type":"ADDED","object":{"metadata":{"name":"deep","resourceVersion":"8"},"x":%s}}\n'
+    async with watching(kube) as watched:
+        watch = await server.next_watch()
+        watch.raw(line % deep)
+        watch.send(event("ADDED", item("b", 9)))
+        await watched.has(a=3, deep=8, b=9)
+        body = watched.informer.get("deep")
+        assert body is not None
+        assert "nested deeper" in body[UNREADABLE]
+        watch.raw(line.replace(b"ADDED", b"DELETED").replace(b'"8"', b'"10"') % deep)
+        await watched.has(a=3, b=9)
+
+
+async def test_an_object_that_is_none_is_passed_over(
+    server: Server, kube: Kube, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.listing(7, item("a", 3), {"metadata": {"name": "no version"}}, {}, item("b", 4))
+    async with watching(kube) as watched:
+        assert watched.versions() == {"a": 3, "b": 4}
+        watch = await server.next_watch()
+        watch.send(
+            event("ADDED", {"metadata": {"resourceVersion": "8"}}),
+            event("ADDED", {"metadata": {"name": "odd", "resourceVersion": "x"}}),
+            event("ADDED", item("c", 9)),
+        )
+        await watched.has(a=3, b=4, c=9)
+    assert caplog.text.count("is passed over") == 4
+
+
+async def test_a_listener_that_fails_holds_nobody_up(
+    server: Server, kube: Kube, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(name: str, _old: Any, _new: Any) -> None:
+        if name == "bad":
+            raise RecursionError("too deep")
+
+    server.listing(7)
+    watched = Watched(kube)
+    watched.informer.listen(fail)
+    watched.informer.start()
+    watch = await server.next_watch()
+    watch.send(event("ADDED", item("bad", 8)), event("ADDED", item("good", 9)))
+    await watched.has(bad=8, good=9)
+    await watched.informer.stop()
+    assert "a listener of corejobs failed on bad" in caplog.text

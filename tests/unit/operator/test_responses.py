@@ -1,0 +1,128 @@
+"""What the API server answers as kopf reads it: nothing in it ends a watch for good."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+from aiohttp import web
+from kopf._cogs.clients import api as kopf_api
+
+from corejob.names import UNREADABLE
+from corejob_kube import sockets
+from corejob_kube.decoding import Decoder
+from corejob_operator.responses import readable
+
+GOOD = {"type": "ADDED", "object": {"metadata": {"name": "good", "resourceVersion": "3"}}}
+DEEP = (
+    b'{"type": "ADDED", "object": {"metadata": {"name": "deep", "resourceVersion": "2"}, "spec": '
+    + b'{"a":' * 1200
+    + b"1"
+    + b"}" * 1202
+)
+
+
+class Server:
+    """Answers the same to all."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.status = 200
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=self.status)
+        response.content_type = "application/json"
+        await response.prepare(request)
+        for begin in range(0, len(self.body), 1000):  # lines come in pieces
+            await response.write(self.body[begin : begin + 1000])
+        return response
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", made.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    with sockets.listening("127.0.0.1", 0) as sock:
+        await web.SockSite(runner, sock).start()
+        made.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield made
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(response_class=readable(Decoder())) as made:
+        yield made
+
+
+async def watched(session: aiohttp.ClientSession, url: str) -> list[Any]:
+    """A watch, read as kopf reads it."""
+    async with session.get(url) as response:
+        return [json.loads(line) async for line in kopf_api.iter_jsonlines(response.content)]
+
+
+def test_kopf_takes_a_session_of_ours() -> None:
+    assert kopf.AiohttpSession.__dataclass_fields__["aiohttp_session"]
+
+
+async def test_an_object_that_kopf_can_not_parse_comes_cut_and_the_watch_goes_on(
+    server: Server, session: aiohttp.ClientSession
+) -> None:
+    with pytest.raises(RecursionError):
+        json.loads(DEEP)
+    good = json.dumps(GOOD).encode()
+    server.body = b"\n".join([good, DEEP, good, b""])
+    first, deep, last = await watched(session, server.url)
+    assert (first, last) == (GOOD, GOOD)
+    assert deep["object"]["metadata"] == {"name": "deep", "resourceVersion": "2"}
+    assert UNREADABLE in deep["object"]
+
+
+async def test_half_a_line_at_the_end_of_a_connection_is_none(
+    server: Server, session: aiohttp.ClientSession
+) -> None:
+    server.body = json.dumps(GOOD).encode() + b'\n{"type": "ADD'
+    assert await watched(session, server.url) == [GOOD]
+
+
+async def test_an_error_within_a_watch_makes_kopf_list_anew(
+    server: Server, session: aiohttp.ClientSession
+) -> None:
+    broken = {"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}}
+    server.body = json.dumps(broken).encode() + b"\n"
+    (found,) = await watched(session, server.url)
+    assert (found["type"], found["object"]["code"]) == ("ERROR", 410)
+
+
+@pytest.mark.parametrize("line", [b"<html>", b"[]", b'{"type": 1}', b"[" * 5000])
+async def test_what_is_no_event_is_a_broken_connection(
+    server: Server, session: aiohttp.ClientSession, line: bytes
+) -> None:
+    server.body = line + b"\n"
+    with pytest.raises(aiohttp.ClientPayloadError):  # kopf connects anew
+        await watched(session, server.url)
+
+
+async def test_a_list_is_cut_too_and_an_answer_that_is_none_is_a_broken_connection(
+    server: Server, session: aiohttp.ClientSession
+) -> None:
+    deep = DEEP.removeprefix(b'{"type": "ADDED", "object": ')[:-1]
+    server.body = b'{"items": [%s], "metadata": {}}' % deep
+    async with session.get(server.url) as response:
+        assert UNREADABLE in (await response.json())["items"][0]
+    server.body = b"<html>"
+    async with session.get(server.url) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.json()
+
+
+async def test_an_error_answer_is_as_it_is(server: Server, session: aiohttp.ClientSession) -> None:
+    server.status, server.body = 403, b'{"reason": "Forbidden"}'
+    async with session.get(server.url) as response:
+        assert await response.json() == {"reason": "Forbidden"}
