@@ -18,6 +18,7 @@ from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
 from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
 from corejob_kube import tasks
+from corejob_kube.backoff import Backoff
 from corejob_kube.tasks import log_failure
 from corejob_kube.timing import Clock
 
@@ -174,14 +175,13 @@ class Feed:
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """An answer of the store, waiting for it as long as it is away."""
-        delay = _RETRY_FIRST
+        backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         while True:
             try:
                 return await question()
             except StoreUnavailable as error:
                 log.warning("job %s: waiting for the store: %s", self.job_id, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _RETRY_MOST)
+                await asyncio.sleep(backoff.next())
 
     async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
         """Records of the store in a range of numbers, of the level and the time that is wanted."""
