@@ -257,6 +257,10 @@ class Changes:
             except (sqlite3.Error, psycopg.Error) as error:
                 log.debug("the store's changes can't be seen: %s", error)
                 stopping.wait(_RECONNECT_S)
+            except Exception:
+                # Nobody would notice the end of this thread but those who wait for lines.
+                log.exception("the store's changes can't be seen")
+                stopping.wait(_RECONNECT_S)
 
     def _watched(self) -> set[str] | None:
         """The jobs that any iteration is interested in; None: all."""

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -204,3 +205,26 @@ async def test_an_idle_store_is_not_asked_for_its_jobs(
         before = asked
         await asyncio.sleep(1.5)
         assert asked - before <= 2
+
+
+async def test_the_thread_that_listens_survives_whatever_fails_in_it(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = changes_module._SqliteFeed
+    last, failures = feed._last, [RecursionError("odd"), ValueError("odd"), MemoryError("odd")]
+
+    def fail(connection: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return last(connection)
+
+    monkeypatch.setattr(feed, "_last", staticmethod(fail))
+    writer, store = await Writer.open(sqlite_url), await Store.open(sqlite_url)
+    changes = store.changes()
+    async with asyncio.timeout(DEADLINE):
+        assert await anext(changes) == frozenset()
+    assert failures == []
+    assert caplog.text.count("the store's changes can't be seen") == 3
+    await changes.aclose()  # type: ignore[attr-defined]
+    await store.close()
+    await writer.close()
