@@ -9,7 +9,7 @@ from corejob_api.errors import bad_request, forbidden, job_not_found
 from corejob_api.query.selection import Row
 from corejob_api.queue import Queue
 from corejob_api.users import User
-from corejob_journal.store import Store
+from corejob_journal.store import Store, StoreUnavailable
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import COREJOBS
@@ -96,6 +96,22 @@ class Jobs:
         if not user.may_read(found.qual_name):
             raise forbidden(f"no permission to read job [{job_id}]")
         return found
+
+    async def readable_log(self, job_id: str, user: User) -> None:
+        """Check that the user may read the job of that id, and the log that is stored under it.
+
+        They are of one job, but for the moment before a CoreJob with another's id is refused.
+
+        Raises:
+            ApiError: 404, there is none; 403, the user may not.
+        """
+        await self.readable(job_id, user)
+        try:
+            qual_name = await self._store.log_qual_name(job_id)
+        except StoreUnavailable:
+            return  # a stream begins all the same; whoever reads a page finds out for himself
+        if qual_name is not None and not user.may_read(qual_name):
+            raise forbidden(f"no permission to read the log of job [{job_id}]")
 
     async def in_queue(self, job_id: str) -> bool | None:
         """Whether a job is in the queue; None if nobody knows the job."""

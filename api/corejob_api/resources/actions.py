@@ -82,7 +82,7 @@ class Actions:
         """Follow a job, current or past."""
         job_id = job_id_argument(job_id)
         view = sse.View.of(req, call.of(req).arguments)
-        await self._jobs.readable(job_id, call.user_of(req))
+        await self._jobs.readable_log(job_id, call.user_of(req))
         self._answer(req, resp, job_id, view)
 
     def _answer(self, req: ApiRequest, resp: Response, job_id: str, view: sse.View | None) -> None:

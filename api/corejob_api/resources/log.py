@@ -38,7 +38,7 @@ class Log:
         job_id = job_id_argument(job_id)
         view = sse.View.of(req, arguments)
         if follow:
-            await self._jobs.readable(job_id, call.user_of(req))
+            await self._jobs.readable_log(job_id, call.user_of(req))
             follower = self._hub.follow(
                 job_id,
                 req.receive,
@@ -51,7 +51,7 @@ class Log:
             return
         page = page_request(arguments)
         selection = Selection.of(arguments)
-        await self._jobs.readable(job_id, call.user_of(req))
+        await self._jobs.readable_log(job_id, call.user_of(req))
         newest_first = selection.sort == _NEWEST_FIRST
         if selection.predicate is not None or selection.sort not in _BY_NUMBER:
             numbers = await self._select(job_id, selection, view.where)

@@ -247,6 +247,12 @@ class Store:
         state = await self.log_state(job_id)
         return state.last_seq if state else 0
 
+    async def log_qual_name(self, job_id: str) -> str | None:
+        """The qual_name of the job whose log is stored under that id; None: there is no log."""
+        table = schema.job_log
+        rows = await self._rows(sa.select(table.c.qual_name).where(table.c.job_id == job_id))
+        return str(rows[0].qual_name) if rows else None
+
     async def log_state(self, job_id: str) -> LogState | None:
         """How far the job's log has come; None if the store knows none."""
         return await self._database.run(functools.partial(log_state, job_id=job_id))

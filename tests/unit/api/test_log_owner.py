@@ -1,0 +1,40 @@
+"""Rights are asked of what is shown: of the log too, not of the job alone that has its id now."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from corejob_api.errors import ApiError
+from corejob_api.jobs import Found, Jobs
+
+JOB = "6743aaaaaaaaaaaaaaaaaaaa"
+
+
+class JobsOfAnId(Jobs):
+    """The job is pub.Job now."""
+
+    async def find(self, job_id: str) -> Found:
+        return Found({"_id": job_id, "qual_name": "pub.Job"}, in_queue=True)
+
+
+def jobs(log_of: str | None) -> Jobs:
+    async def log_qual_name(_job_id: str) -> str | None:
+        return log_of
+
+    nothing: Any = None
+    store: Any = SimpleNamespace(log_qual_name=log_qual_name)
+    return JobsOfAnId(nothing, store, nothing, "jobs", nothing)
+
+
+@pytest.mark.parametrize("log_of", ["pub.Job", None])
+async def test_a_log_of_the_same_kind_is_shown(log_of: str | None) -> None:
+    alice: Any = SimpleNamespace(may_read=lambda name: name.startswith("pub."))
+    await jobs(log_of).readable_log(JOB, alice)
+
+
+async def test_the_log_of_another_job_under_that_id_is_not_shown() -> None:
+    alice: Any = SimpleNamespace(may_read=lambda name: name.startswith("pub."))
+    with pytest.raises(ApiError, match=JOB) as refused:
+        await jobs("secret.Job").readable_log(JOB, alice)
+    assert refused.value.status == 403
