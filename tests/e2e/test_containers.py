@@ -95,8 +95,8 @@ def test_plain_lines_and_json_lines_with_levels(rest: Rest, kubectl: Kubectl, im
         ("WARNING", "with a level"),
         ("DEBUG", "in other words"),
         ("CRITICAL", "the worst"),
-        ("INFO", "no level"),
-        ("INFO", '{"level": "ERROR", "text": "no message"}'),
+        ("INFO", "no level level=strange"),
+        ("ERROR", '{"level": "ERROR", "text": "no message"}'),
         ("INFO", '["no", "object"]'),
         ("INFO", ""),
         ("INFO", "tab\tand\tünïcode"),
@@ -137,12 +137,12 @@ def test_the_exit_code_decides(rest: Rest, kubectl: Kubectl, image: str):
     document = rest.wait_state(later, "deferred")
     assert (document["attempts_left"], document["trial"]) == (1, 1)
     assert document["query_at"] is not None
-    assert document["last_error"]["exception"] == "the container ended with exit code 75"
+    assert document["last_error"]["exception"] == "the container ended with exit code 75: exit 75"
 
     document = rest.wait_state(bad, "error")
     assert (document["attempts_left"], document["trial"]) == (0, 2)
     assert document["reason"] == "CodeError"
-    assert document["message"] == "the container ended with exit code 3"
+    assert document["message"] == "the container ended with exit code 3: exit 3"
     assert lines(rest, bad) == [("INFO", "exit 3")] * 2
     assert lines(rest, good) == [("INFO", "exit 0")]
 

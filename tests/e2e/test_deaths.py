@@ -248,7 +248,8 @@ def test_the_exit_code_of_a_container(rest: Rest, kubectl: Kubectl, image: str, 
     job_id = rest.enqueue(provide(rest, kubectl, document))
     document = verdict(rest, kubectl, job_id, "CodeError")
     assert (document["state"], document["attempts_left"]) == ("error", 0)
-    assert document["message"] == f"the container ended with {words}"
+    # With its last words, which the kubelet takes from the log.
+    assert document["message"] == f"the container ended with {words}: going"
     assert document["last_error"]["exception"] == document["message"]
     assert document["last_error"]["traceback"] is None
     assert rest.messages(job_id)[0] == "going"
