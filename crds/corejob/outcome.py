@@ -53,7 +53,7 @@ def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
     by_cluster = _by_cluster(pod, now)
     if by_cluster is not None:
         return by_cluster
-    if pod.failed_init is not None and pod.exit_code is None:
+    if pod.failed_init is not None and pod.exit_code is None and not _init_was_stopped(pod):
         return _init_failed(pod, pod.failed_init, now)
     stopped = _by_deletion(job, pod, now)
     if stopped is not None:
@@ -137,7 +137,16 @@ def _ended_before_disruption(pod: PodChild) -> bool:
 
 
 def _by_signal(pod: PodChild) -> bool:
-    return pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None} or _stopped_at_birth(pod)
+    if pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None}:
+        return True
+    # A deletion while the container is being made looks like a program that is not there.
+    return pod.exit_reason in _NOT_STARTED or _stopped_at_birth(pod)
+
+
+def _init_was_stopped(pod: PodChild) -> bool:
+    """True if it was the pod's deletion that ended the init container."""
+    init = pod.failed_init
+    return pod.deleting and init is not None and init.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL}
 
 
 def _stopped_at_birth(pod: PodChild) -> bool:

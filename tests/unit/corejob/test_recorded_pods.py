@@ -145,3 +145,16 @@ def test_a_container_that_its_rules_restart_has_not_ended_while_its_pod_runs() -
 
 def test_a_pod_of_a_suspended_job_runs_until_it_is_stopped() -> None:
     assert observed("suspended-stopping").phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize("kind", ["notfound", "init-fails"])
+def test_a_pod_that_was_deleted_while_it_started_was_stopped(kind: str) -> None:
+    """Not the job's fault: the deletion ended what was being made, or its init container."""
+    body = json.loads(json.dumps(RECORDED[kind]))
+    body["metadata"] |= {"labels": {}, "deletionTimestamp": "2026-11-28T12:31:00Z"}
+    for init in body["status"].get("initContainerStatuses", ()):
+        init["state"]["terminated"]["exitCode"] = 143
+    seen = observe(None, [children.parse_pod(body)], now=NOW)
+
+    assert (seen.outcome, seen.reason) == (State.KILLED, Reason.JOB_DELETED)
+    assert seen.started_at is None
