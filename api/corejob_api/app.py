@@ -19,6 +19,7 @@ from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.metrics import Metrics
 from corejob_api.middleware import Calls, Cors, Inputs, SafeHeaders
+from corejob_api.origins import Origins
 from corejob_api.passwords import Passwords
 from corejob_api.queue import Queue
 from corejob_api.resources.actions import Actions
@@ -153,9 +154,10 @@ class Api(App[Any, Any]):
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
+        origins = Origins(settings.cors_origins)
         super().__init__(
             request_type=ApiRequest,
-            middleware=[calls, SafeHeaders(), cors, Inputs(service.sign_in), service],
+            middleware=[calls, SafeHeaders(), cors, origins, Inputs(service.sign_in), service],
         )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope).register(self)
