@@ -108,19 +108,23 @@ class Membership:
         while True:
             self._news.clear()
             try:
-                if self._alone:
-                    members = await self._publish()
-                else:
-                    await self._renew()
-                    members = await self._look()
-            except KubeError as error:
-                log.warning("no answer about the Leases: %s", error)
+                async with asyncio.timeout(DURATION_S):  # one that hangs must not hold up the next
+                    members = await self._turn()
+            except (KubeError, TimeoutError) as error:
+                log.warning("no answer about the Leases: %s", error or "it takes too long")
                 # Who can't look can't say that others did not renew.
                 self._renewals.forget()
             else:
                 self._note(members)
                 self._joined.set()
             await tasks.wait(self._news, RENEW_S)
+
+    async def _turn(self) -> frozenset[str]:
+        """Renew the own Lease, and see who else lives."""
+        if self._alone:
+            return await self._publish()
+        await self._renew()
+        return await self._look()
 
     def _note(self, members: frozenset[str]) -> None:
         if members == self._members:
