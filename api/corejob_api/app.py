@@ -21,6 +21,7 @@ from corejob_api.metrics import Metrics
 from corejob_api.middleware import Calls, Cors, Inputs, SafeHeaders
 from corejob_api.origins import Origins
 from corejob_api.passwords import Passwords
+from corejob_api.query.scans import Scans
 from corejob_api.queue import Queue
 from corejob_api.resources.actions import Actions
 from corejob_api.resources.health import Health
@@ -73,15 +74,18 @@ class Service:
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
         self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
+        self.scans = Scans()
         storing = Storing(store, self.recorders)
         self.health = Health(self.supervision, self.informers, storing, self.queue, self.metrics)
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
-        self.listings = Listings(self.queue, self.catalogue, self.jobs, self.envelope, now)
-        self.journal = Journal(store, self.envelope)
-        self.log = Log(self.jobs, store, self.hub, self.envelope)
-        self.history = History(store, self.hub, self.envelope, now)
+        self.listings = Listings(
+            self.queue, self.catalogue, self.jobs, self.scans, self.envelope, now
+        )
+        self.journal = Journal(store, self.scans, self.envelope)
+        self.log = Log(self.jobs, store, self.hub, self.scans, self.envelope)
+        self.history = History(store, self.hub, self.scans, self.envelope, now)
         self.actions = self._actions(settings, kube, storing, now)
         self.login = Login(self.sign_in, self.envelope)
         self.logout = Logout(self.envelope)
@@ -118,6 +122,7 @@ class Service:
             steer=steer,
             jobs=self.jobs,
             hub=self.hub,
+            scans=self.scans,
             envelope=self.envelope,
             metrics=self.metrics,
             trusted_proxies=settings.trusted_proxies,
@@ -145,6 +150,7 @@ class Service:
         """End it all in good order."""
         await self.hub.stop()
         await self.claims.stop()
+        self.scans.close()
         await asyncio.gather(*(informer.stop() for informer in self.informers))
 
 

@@ -1,15 +1,22 @@
 """What belongs to one request: its id, its user and its arguments."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from falcon.asgi import Request
 
 from corejob_api.arguments import Arguments
+from corejob_api.errors import ApiError
 from corejob_api.users import User
-from corejob_kube import sockets
+from corejob_kube import sockets, tasks
+
+T = TypeVar("T")
+
+_CLIENT_GONE: Final = 499
+"""No status of HTTP; nobody sees it but the metrics."""
 
 
 class ApiRequest(Request):
@@ -53,6 +60,30 @@ def user_of(req: Request) -> User:
     if user is None:
         raise RuntimeError("a public resource has no user")
     return user
+
+
+async def while_connected(req: ApiRequest, work: Coroutine[Any, Any, T]) -> T:
+    """What some work returns, which is cancelled once its client is gone.
+
+    Only for what changes nothing, and once the body is read.
+
+    Raises:
+        ApiError: The client is gone.
+    """
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnected(req))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApiError(_CLIENT_GONE, "the client is gone")
+        return working.result()
+    finally:
+        await tasks.cancel(gone, working)
+
+
+async def _disconnected(req: ApiRequest) -> None:
+    while (await req.receive())["type"] != "http.disconnect":
+        pass
 
 
 def client_host(req: Request, trusted_proxies: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from corejob import clock, ids
 from corejob.names import Runtime, SchedulePolicy, TemplateCondition
-from corejob_api.query.selection import Row
+from corejob_api.query.ordering import Row
 from corejob_api.schema import ArgsSchema
 from corejob_kube.cache import Body, ObjectCache
 

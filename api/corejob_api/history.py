@@ -7,7 +7,7 @@ from typing import Final
 from corejob import clock
 from corejob_api.arguments import Arguments, mismatch
 from corejob_api.errors import bad_request
-from corejob_api.query.selection import Row
+from corejob_api.query.ordering import Row
 from corejob_journal.store import QueueCount, Steps
 from corejob_kube.timing import Clock
 

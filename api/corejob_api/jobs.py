@@ -6,7 +6,7 @@ from typing import Any
 from corejob import ids
 from corejob.model import CoreJob
 from corejob_api.errors import bad_request, forbidden, job_not_found
-from corejob_api.query.selection import Row
+from corejob_api.query.ordering import Row
 from corejob_api.queue import Queue
 from corejob_api.users import User
 from corejob_journal.store import Store, StoreUnavailable

@@ -9,7 +9,7 @@ import msgspec
 
 from corejob_api.arguments import Arguments
 from corejob_api.errors import bad_request
-from corejob_api.query.selection import Sort
+from corejob_api.query.ordering import Sort
 from corejob_journal.store.past import Order, Place
 
 _MOST_PER_PAGE: Final = 1000

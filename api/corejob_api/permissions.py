@@ -109,8 +109,10 @@ class Permissions:
 
 def _anchored(text: str, pattern: str) -> patterns.Search:
     try:
-        patterns.regex(pattern)  # by itself: the group around it must not complete a broken one
-        return patterns.regex(rf"\A(?:{pattern})")
+        patterns.regex(
+            pattern, most=None
+        )  # by itself: the group around it must not complete a broken one
+        return patterns.regex(rf"\A(?:{pattern})", most=None)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
 

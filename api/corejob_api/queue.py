@@ -11,7 +11,7 @@ from corejob.model import CoreJob
 from corejob.state import State
 from corejob.tally import Tally
 from corejob_api.catalogue import Catalogue
-from corejob_api.query.selection import Row
+from corejob_api.query.ordering import Row
 from corejob_kube.cache import Body, ObjectCache
 
 Watcher = Callable[[CoreJob], None]

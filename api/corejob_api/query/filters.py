@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from corejob_api.query import patterns
-from corejob_api.query.values import MISSING, Key, array_index, key, leaves
+from corejob_api.query.values import MISSING, Key, array_index, key, leaves, path_of
 
 Predicate = Callable[[Any], bool]
 """Whether a document fits."""
@@ -14,7 +14,9 @@ FieldTest = Callable[[list[Any]], bool]
 _MAX_DEPTH: Final = 20
 _MAX_NODES: Final = 200
 _MAX_VALUES: Final = 10_000
-_MAX_PATH: Final = 20
+_MAX_SIZE: Final = 20_000
+_MAX_PROGRAMS: Final = 1000
+"""Of all regular expressions of a filter together."""
 _LOGICAL: Final = ("$and", "$or", "$nor")
 
 _TYPES: Final[dict[Any, Callable[[Any], bool]]] = {
@@ -39,7 +41,20 @@ def compile_filter(query: Mapping[str, Any]) -> Predicate:
     Raises:
         ValueError: It is none; the message names the operator that is unknown or misused.
     """
+    _check_size(query)
     return _Compiler().document(query, 0)
+
+
+def _check_size(query: Any) -> None:
+    """Refuse what takes long even to compile."""
+    left, todo = _MAX_SIZE, [query]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict | list):
+            left -= len(value)
+            if left < 0:
+                raise ValueError(f"it has more than {_MAX_SIZE} values")
+            todo += value.values() if isinstance(value, dict) else value
 
 
 class _Compiler:
@@ -47,6 +62,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self._nodes = 0
+        self._programs = 0
         self._operators: dict[str, Callable[[Any, int], FieldTest]] = {
             "$eq": lambda operand, _: _equals(operand),
             "$ne": lambda operand, _: _negated(_equals(operand)),
@@ -80,9 +96,7 @@ class _Compiler:
             return self._logical(name, operand, depth)
         if name.startswith("$"):
             raise ValueError(f"unknown operator [{name}]")
-        path = tuple(name.split("."))
-        if len(path) > _MAX_PATH:
-            raise ValueError(f"the path [{name[:100]}…] has more than {_MAX_PATH} parts")
+        path = path_of(name)
         test = self.field(operand, depth + 1)
         return lambda doc: test(leaves(doc, path))
 
@@ -105,7 +119,7 @@ class _Compiler:
         for name, value in operand.items():
             self._count(depth)
             if name == "$regex":
-                tests.append(_regex(value, operand.get("$options", "")))
+                tests.append(self._regex(value, operand.get("$options", "")))
             elif name == "$options" and "$regex" in operand:
                 continue
             elif name in self._operators:
@@ -113,6 +127,17 @@ class _Compiler:
             else:
                 raise ValueError(f"unknown operator [{name}]")
         return lambda found: all(test(found) for test in tests)
+
+    def _regex(self, pattern: Any, options: Any) -> FieldTest:
+        if not isinstance(pattern, str) or not isinstance(options, str):
+            raise ValueError("operators [$regex] and [$options] expect text")  # noqa: TRY004  # a value of the client's, not a type of ours
+        search = patterns.regex(pattern, options)
+        self._programs += search.program
+        if self._programs > _MAX_PROGRAMS:
+            raise ValueError(
+                f"its regexes are too costly together: more than {_MAX_PROGRAMS} steps"
+            )
+        return _any_of(lambda value: isinstance(value, str) and search(value))
 
     def _not(self, operand: Any, depth: int) -> FieldTest:
         if not isinstance(operand, dict) or not operand or not _is_operators(operand):
@@ -198,13 +223,6 @@ def _among(name: str, operand: Any) -> FieldTest:
 def _exists(operand: Any) -> FieldTest:
     wanted = bool(operand)
     return lambda found: any(leaf is not MISSING for leaf in found) is wanted
-
-
-def _regex(pattern: Any, options: Any) -> FieldTest:
-    if not isinstance(pattern, str) or not isinstance(options, str):
-        raise ValueError("operators [$regex] and [$options] expect text")  # noqa: TRY004  # a value of the client's, not a type of ours
-    search = patterns.regex(pattern, options)
-    return _any_of(lambda value: isinstance(value, str) and search(value))
 
 
 def _size(operand: Any) -> FieldTest:

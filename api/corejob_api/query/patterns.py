@@ -1,20 +1,49 @@
-"""Regular expressions and wildcards of clients: RE2, so none takes longer than its text."""
+"""Regular expressions and wildcards of clients: RE2, so that no search runs without end.
+
+RE2's cost is linear in the text, and, once its automaton does not fit into memory, in the size of
+its program too. So programs are bounded here, and searched by threads: `corejob_api.query.scans`.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import re2
 
 Search = Callable[[str], bool]
 _MAX_PATTERN: Final = 4096
+MAX_PROGRAM: Final = 300
+"""RE2's steps of a pattern: an e-mail address has 22, `\\d{100}` has 101, `.{30}` some 200."""
 _OPTIONS: Final = "ims"
 
 
-def regex(pattern: str, options: str = "") -> Search:
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Tells whether a text contains a match.
+
+    Attributes:
+        program: How much a character costs at worst.
+    """
+
+    program: int
+    _search: Callable[[str], object]
+
+    def __call__(self, text: str) -> bool:
+        """Search; other threads go on meanwhile."""
+        return self._search(text) is not None
+
+
+def regex(pattern: str, options: str = "", *, most: int | None = MAX_PROGRAM) -> Pattern:
     """Whether a text contains a match of `pattern`. Options: i, m, s as in MongoDB.
 
+    Args:
+        pattern: The regular expression.
+        options: Letters.
+        most: How large its program may be; None: as large as RE2 makes it, for patterns of whoever
+            runs the service.
+
     Raises:
-        ValueError: RE2 can't take the pattern; the message says why.
+        ValueError: RE2 can't take the pattern, or it is too costly; the message says why.
     """
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
@@ -30,10 +59,20 @@ def regex(pattern: str, options: str = "") -> Search:
         words = error.args[0] if error.args else error
         text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
         raise ValueError(f"the regex can not be used: {text}") from None
-    return lambda text: compiled.search(text) is not None
+    program = int(compiled.programsize)
+    if most is not None and program > most:
+        raise ValueError(
+            f"the regex is too costly: it compiles to {program} steps, {most} are allowed; "
+            "use shorter texts, fewer wildcards and classes, and smaller numbers in {}"
+        )
+    return Pattern(program, compiled.search)
 
 
-def wildcard(search: str) -> Search:
-    """Contract section 2: case-insensitive, unanchored, `?` a character, `*` any run of them."""
+def wildcard(search: str) -> Pattern:
+    """Case-insensitive, unanchored, `?` a character, `*` any run of them.
+
+    Raises:
+        ValueError: It is too costly.
+    """
     parts = {"?": ".", "*": ".*"}
     return regex("".join(parts.get(char) or re2.escape(char) for char in search), "is")

@@ -1,30 +1,29 @@
 """The arguments `filter`, `sort`, `order` and `search` of a listing, and their use on its rows."""
 
-import asyncio
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from corejob_api.arguments import Arguments, decode_json, mismatch
 from corejob_api.errors import ApiError, bad_request
 from corejob_api.query import patterns
 from corejob_api.query.filters import Predicate, compile_filter
-from corejob_api.query.values import sort_key
+from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
+from corejob_api.query.scans import Scan
+from corejob_api.query.values import path_of
 
-Row = dict[str, Any]
-Sort = tuple[tuple[str, int], ...]
 BY_ID: Final[Sort] = (("_id", 1),)
 _MAX_SORT: Final = 32
-_SLICE_SECONDS: Final = 0.005
-"""How long rows are worked on before all other requests get a turn."""
+_ROWS: Final = 100
+"""Rows that are made at once, in the event loop."""
 
 
 def sort_argument(arguments: Arguments) -> Sort:
     """`sort` as pairs of field and direction: a list of pairs, or a field's name with `order`."""
     raw = arguments.raw("sort")
     if isinstance(raw, str) and not _is_json(raw):
-        return ((raw, _direction(arguments.integer("order", 1))),)
+        return (_field(raw, arguments.integer("order", 1)),)
     pairs = arguments.sequence("sort")
     if not pairs:
         return BY_ID
@@ -47,14 +46,18 @@ def _is_json(text: str) -> bool:
 def _pair(pair: Any) -> tuple[str, int]:
     match pair:
         case [str() as name, int() as direction] if not isinstance(direction, bool):
-            return name, _direction(direction)
+            return _field(name, direction)
     raise mismatch("sort", "list")
 
 
-def _direction(number: int) -> int:
-    if number not in {1, -1}:
-        raise bad_request(f"the order of a sort is 1 or -1, got [{number}]")
-    return number
+def _field(name: str, direction: int) -> tuple[str, int]:
+    if direction not in {1, -1}:
+        raise bad_request(f"the order of a sort is 1 or -1, got [{direction}]")
+    try:
+        path_of(name)
+    except ValueError as error:
+        raise bad_request(f"parameter [sort]: {error}") from None
+    return name, direction
 
 
 def filter_argument(arguments: Arguments) -> Predicate | None:
@@ -79,19 +82,6 @@ def search_argument(arguments: Arguments) -> patterns.Search | None:
         raise bad_request(f"parameter [search]: {error}") from None
 
 
-class Turns:
-    """Gives way to other requests now and then during long work."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + _SLICE_SECONDS
-
-    async def give_way(self) -> None:
-        """Pause, if it is time to."""
-        if time.monotonic() >= self._until:
-            await asyncio.sleep(0)
-            self._until = time.monotonic() + _SLICE_SECONDS
-
-
 def fits(predicate: Predicate, document: Any) -> bool:
     """Whether a document fits; one that is nested too deep to say is the client's own doing."""
     try:
@@ -112,21 +102,21 @@ class Selection:
         """As the arguments `filter`, `sort` and `order` say."""
         return cls(filter_argument(arguments), sort_argument(arguments))
 
-    async def apply(self, rows: Iterable[Row]) -> list[Row]:
+    async def apply(self, rows: Iterable[Row], scan: Scan) -> list[Row]:
         """The rows that fit, in order; equal ones keep the order that they came in."""
-        turns = Turns()
-        found: list[Row] = []
-        for row in rows:
-            if self.predicate is None or fits(self.predicate, row):
-                found.append(row)
-            await turns.give_way()
-        return sorted_rows(found, self.sort)
+        selected = self.selected()
+        found: list[tuple[Row, Keys]] = []
+        left = iter(rows)
+        while part := list(islice(left, _ROWS)):
+            each = await scan.map(selected, part)
+            found += [(row, keys) for row, keys in zip(part, each, strict=True) if keys is not None]
+        return await scan.call(lambda: in_order(found, self.sort))
 
+    def selected(self) -> Callable[[Row], Keys | None]:
+        """A function that tells what a row is sorted by; None if it does not fit."""
+        predicate, keys = self.predicate, keys_of(self.sort)
 
-def sorted_rows(rows: Sequence[Row], sort: Sort) -> list[Row]:
-    """The rows in order: the least significant field first, since Python's sort is stable."""
-    found = list(rows)
-    for name, direction in reversed(sort):
-        path, down = tuple(name.split(".")), direction < 0
-        found.sort(key=lambda row: sort_key(row, path, descending=down), reverse=down)
-    return found
+        def select(row: Row) -> Keys | None:
+            return keys(row) if predicate is None or fits(predicate, row) else None
+
+        return select

@@ -22,6 +22,7 @@ _NULL: Final = (0,)
 _NUMBER, _TEXT, _OBJECT, _ARRAY, _BOOLEAN = 1, 2, 3, 4, 5
 _EMPTY_ARRAY: Final = (-1,)
 _MAX_INDEX_DIGITS: Final = 6
+_MAX_PATH: Final = 20
 
 
 def key(value: Any) -> Key:
@@ -42,35 +43,59 @@ def key(value: Any) -> Key:
     return _NULL
 
 
+def path_of(name: str) -> tuple[str, ...]:
+    """The parts of a dotted path.
+
+    Raises:
+        ValueError: It has too many.
+    """
+    if name.count(".") >= _MAX_PATH:
+        raise ValueError(f"the path [{name[:100]}…] has more than {_MAX_PATH} parts")
+    return tuple(name.split("."))
+
+
+_Seen = set[tuple[int, int]]
+"""Arrays and the places in the path at which they were met."""
+
+
 def leaves(document: Any, path: tuple[str, ...]) -> list[Any]:
-    """The values that a path leads to; an array on the way stands for each of its objects."""
+    """The values that a path leads to; an array on the way stands for each of its objects.
+
+    A value to which several ways lead may be there once only.
+    """
     found: list[Any] = []
-    _descend(document, path, 0, found)
+    _descend(document, path, 0, found, set())
     return found
 
 
-def _descend(value: Any, path: tuple[str, ...], at: int, found: list[Any]) -> None:
+def _descend(value: Any, path: tuple[str, ...], at: int, found: list[Any], seen: _Seen) -> None:
     if at == len(path):
         found.append(value)
     elif isinstance(value, dict):
         if path[at] in value:
-            _descend(value[path[at]], path, at + 1, found)
+            _descend(value[path[at]], path, at + 1, found, seen)
         else:
             found.append(MISSING)
     elif isinstance(value, list):
-        _descend_array(value, path, at, found)
+        _descend_array(value, path, at, found, seen)
     else:
         found.append(MISSING)
 
 
-def _descend_array(array: list[Any], path: tuple[str, ...], at: int, found: list[Any]) -> None:
+def _descend_array(
+    array: list[Any], path: tuple[str, ...], at: int, found: list[Any], seen: _Seen
+) -> None:
+    # A number may mean a place or a field, so the ways double with each array: each is gone once.
+    if (id(array), at) in seen:
+        return
+    seen.add((id(array), at))
     index = array_index(path[at])
     if index is not None and index < len(array):
-        _descend(array[index], path, at + 1, found)
+        _descend(array[index], path, at + 1, found, seen)
     for item in array:
         # What has no such field only counts where the number can't have meant a place in the array.
         if isinstance(item, dict) and (index is None or path[at] in item):
-            _descend(item, path, at, found)
+            _descend(item, path, at, found, seen)
 
 
 def array_index(name: str) -> int | None:

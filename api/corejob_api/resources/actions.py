@@ -10,6 +10,7 @@ from corejob_api.enqueue import Enqueue, idempotency_key
 from corejob_api.envelope import Envelope
 from corejob_api.jobs import Jobs, job_id_argument
 from corejob_api.metrics import Metrics
+from corejob_api.query.scans import Scans
 from corejob_api.resources import sse
 from corejob_api.steer import Steer
 from corejob_api.streams.hub import Hub
@@ -27,6 +28,7 @@ class Actions:
         steer: Steer,
         jobs: Jobs,
         hub: Hub,
+        scans: Scans,
         envelope: Envelope,
         metrics: Metrics,
         trusted_proxies: int,
@@ -35,6 +37,7 @@ class Actions:
         self._steer = steer
         self._jobs = jobs
         self._hub = hub
+        self._scans = scans
         self._envelope = envelope
         self._metrics = metrics
         self._trusted_proxies = trusted_proxies
@@ -91,6 +94,11 @@ class Actions:
             self._envelope.answer(req, resp, job_id)
         else:
             follower = self._hub.follow(
-                job_id, req.receive, where=view.where, ids=view.ids, resume=view.resume
+                job_id,
+                req.receive,
+                self._scans.of(call.user_of(req).name),
+                where=view.where,
+                ids=view.ids,
+                resume=view.resume,
             )
             sse.respond(resp, follower)

@@ -7,7 +7,8 @@ from corejob_api.call import ApiRequest
 from corejob_api.envelope import Envelope
 from corejob_api.paging import page_request
 from corejob_api.query.filters import Predicate
-from corejob_api.query.selection import Turns, filter_argument, fits
+from corejob_api.query.scans import Scan, Scans
+from corejob_api.query.selection import filter_argument, fits
 from corejob_api.resources import sse
 from corejob_api.streams.hub import Hub
 from corejob_journal.store import Store
@@ -19,13 +20,16 @@ _SLICE = 1000
 class History:
     """Answers for who may call the API."""
 
-    def __init__(self, store: Store, hub: Hub, envelope: Envelope, now: Clock) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, scans: Scans, envelope: Envelope, now: Clock
+    ) -> None:
         self._store = store
         self._hub = hub
+        self._scans = scans
         self._envelope = envelope
         self._now = now
 
-    async def changes(self, req: Request, resp: Response) -> None:
+    async def changes(self, req: ApiRequest, resp: Response) -> None:
         """A row for each change of the counts."""
         arguments = call.of(req).arguments
         descending = history.is_descending(arguments)
@@ -37,7 +41,8 @@ class History:
                 offset=window.start, limit=limit, descending=descending
             )
         else:
-            numbers = await self._select(predicate)
+            scan = self._scans.of(call.user_of(req).name)
+            numbers = await call.while_connected(req, self._select(predicate, scan))
             if descending:
                 numbers.reverse()
             window = page.window(len(numbers))
@@ -60,15 +65,12 @@ class History:
         """The counts of now, and whenever they change."""
         sse.respond(resp, self._hub.summary(req.receive))
 
-    async def _select(self, predicate: Predicate) -> list[int]:
+    async def _select(self, predicate: Predicate, scan: Scan) -> list[int]:
         """Numbers of the rows that fit, oldest first; of the others nothing is kept."""
-        turns = Turns()
         found: list[int] = []
         no = 0
         while part := await self._store.history_after(no, _SLICE):
-            for count in part:
-                if fits(predicate, history.row_of(count)):
-                    found.append(count.no)
-                await turns.give_way()
+            passed = await scan.keep(lambda count: fits(predicate, history.row_of(count)), part)
+            found += [count.no for count in passed]
             no = part[-1].no
         return found

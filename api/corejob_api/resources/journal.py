@@ -3,23 +3,18 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
 from corejob_api import call, past
+from corejob_api.arguments import Arguments
+from corejob_api.call import ApiRequest
 from corejob_api.envelope import Envelope
 from corejob_api.errors import bad_request
 from corejob_api.paging import PageRequest, Window, page_request
+from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
 from corejob_api.query.past import Plan, plan
-from corejob_api.query.selection import (
-    Row,
-    Sort,
-    Turns,
-    filter_argument,
-    fits,
-    search_argument,
-    sort_argument,
-)
-from corejob_api.query.values import Key, sort_key
+from corejob_api.query.scans import Scan, Scans
+from corejob_api.query.selection import filter_argument, fits, search_argument, sort_argument
 from corejob_api.queue import UNAUTHORIZED, mask
 from corejob_journal.store import Order, PastJob, Place, Store
 
@@ -33,22 +28,27 @@ _MOST_SORTED: Final = 100_000
 class Journal:
     """Answers from the store."""
 
-    def __init__(self, store: Store, envelope: Envelope) -> None:
+    def __init__(self, store: Store, scans: Scans, envelope: Envelope) -> None:
         self._store = store
+        self._scans = scans
         self._envelope = envelope
 
-    async def list(self, req: Request, resp: Response) -> None:
+    async def list(self, req: ApiRequest, resp: Response) -> None:
         """The past jobs."""
-        arguments = call.of(req).arguments
+        await call.while_connected(req, self._list(req, resp, call.of(req).arguments))
+
+    async def _list(self, req: ApiRequest, resp: Response, arguments: Arguments) -> None:
         filter_argument(arguments)  # refuses what is none
         query, search = arguments.mapping("filter"), search_argument(arguments)
         sort, page = sort_argument(arguments), page_request(arguments)
         past.check_per_page(page.per_page)
         order = past.order_of(sort)
         cursor = past.cursor_request(arguments, order)
-        view = _View(call.user_of(req).may_read)
-        found = plan(query, search, await self._store.past_kinds(), view.name)
-        look = _Look(self._store, found, view)
+        user = call.user_of(req)
+        view, scan = _View(user.may_read), self._scans.of(user.name)
+        kinds = await self._store.past_kinds()
+        found = await scan.call(lambda: plan(query, search, kinds, view.name))
+        look = _Look(self._store, scan, found, view)
         if order is None:
             rows, window = await look.sorted_page(sort, page)
             self._envelope.page(req, resp, rows, window, next_cursor=None)
@@ -85,12 +85,12 @@ class _View:
 class _Look:
     """One request's look into the store."""
 
-    def __init__(self, store: Store, found: Plan, view: _View) -> None:
+    def __init__(self, store: Store, scan: Scan, found: Plan, view: _View) -> None:
         self._store = store
+        self._scan = scan
         self._wanted = found.wanted
         self._rest = found.rest
         self._view = view
-        self._turns = Turns()
 
     async def page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
         """A page of an indexed order."""
@@ -114,30 +114,30 @@ class _Look:
             return jobs[:limit], jobs[limit - 1].place if len(jobs) > limit else None
         found: list[PastJob] = []
         looked = 0
-        async for job in self._all(order, place):
+        async for job, fit in self._tested(order, place):
             if len(found) == limit or looked == _LOOK_AT:
                 return found, place
             looked, place = looked + 1, job.place
-            if await self._fits(job):
+            if fit:
                 found.append(job)
         return found, None
 
     async def sorted_page(self, sort: Sort, page: PageRequest) -> tuple[list[Row], Window]:
         """A page of an order that has no index."""
-        found: list[tuple[str, tuple[Key, ...]]] = []
-        async for job in self._all(Order(), None):
-            if not await self._fits(job):
-                continue
-            if len(found) == _MOST_SORTED:
+        keys = keys_of(sort)
+        found: list[tuple[str, Keys]] = []
+        async for jobs in self._slices(Order(), None):
+            fitting = [job for job, fit in await self._with_fit(jobs) if fit]
+            if len(found) + len(fitting) > _MOST_SORTED:
                 raise bad_request(
                     f"parameter [sort]: more than {_MOST_SORTED} past jobs fit; narrow the filter, "
                     "or sort by _id, enqueued.at or finished_at"
                 )
-            found.append((job.place.job_id, _keys(self._view.row(job.document), sort)))
-        for at in reversed(range(len(sort))):
-            found.sort(key=lambda item, at=at: item[1][at], reverse=sort[at][1] < 0)  # type: ignore[misc]
-        window = page.window(len(found))
-        documents = await self._store.past_documents([each[0] for each in window.cut(found)])
+            each = await self._scan.map(keys, self._view.rows(fitting))
+            found += zip((job.place.job_id for job in fitting), each, strict=True)
+        ordered = await self._scan.call(lambda: in_order(found, sort))
+        window = page.window(len(ordered))
+        documents = await self._store.past_documents(window.cut(ordered))
         return [self._view.row(document) for document in documents], window
 
     async def _looked_at_page(
@@ -156,27 +156,31 @@ class _Look:
     async def _count(self, order: Order, start: int, stop: int) -> tuple[int, list[PastJob]]:
         """How many jobs fit; of these the ones from `start` up to `stop` are kept."""
         total, kept = 0, []
-        async for job in self._all(order, None):
-            if await self._fits(job):
+        async for job, fit in self._tested(order, None):
+            if fit:
                 if start <= total < stop:
                     kept.append(job)
                 total += 1
         return total, kept
 
-    async def _all(self, order: Order, place: Place | None) -> AsyncIterator[PastJob]:
+    async def _slices(self, order: Order, place: Place | None) -> AsyncIterator[list[PastJob]]:
         """What the store finds, slice by slice."""
         while jobs := await self._store.past_after(self._wanted, order, place, _SLICE):
-            for job in jobs:
-                yield job
+            yield jobs
             place = jobs[-1].place
 
-    async def _fits(self, job: PastJob) -> bool:
-        await self._turns.give_way()
+    async def _tested(
+        self, order: Order, place: Place | None
+    ) -> AsyncIterator[tuple[PastJob, bool]]:
+        """Each job that the store finds, and whether it fits."""
+        async for jobs in self._slices(order, place):
+            for pair in await self._with_fit(jobs):
+                yield pair
+
+    async def _with_fit(self, jobs: Sequence[PastJob]) -> list[tuple[PastJob, bool]]:
+        rest = self._rest
+        if rest is None:
+            return [(job, True) for job in jobs]
         # Masked first: a filter must not find out what its user may not read.
-        return self._rest is None or fits(self._rest, self._view.row(job.document))
-
-
-def _keys(row: Row, sort: Sort) -> tuple[Key, ...]:
-    return tuple(
-        sort_key(row, tuple(name.split(".")), descending=direction < 0) for name, direction in sort
-    )
+        rows = self._view.rows(jobs)
+        return list(zip(jobs, await self._scan.map(lambda row: fits(rest, row), rows), strict=True))

@@ -1,17 +1,21 @@
 """The queue, one job, and the catalogue."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from falcon.asgi import Request, Response
 
 from corejob_api import call
 from corejob_api.arguments import Arguments
+from corejob_api.call import ApiRequest
 from corejob_api.catalogue import Catalogue
 from corejob_api.envelope import Envelope
 from corejob_api.jobs import Jobs, job_id_argument
 from corejob_api.paging import page_request
 from corejob_api.query.filters import Predicate
+from corejob_api.query.ordering import Row
 from corejob_api.query.patterns import Search
+from corejob_api.query.scans import Scans
 from corejob_api.query.selection import BY_ID, Selection, search_argument
 from corejob_api.queue import Masking, Queue
 from corejob_kube.timing import Clock
@@ -21,15 +25,22 @@ class Listings:
     """Answers from the caches; nothing here asks Kubernetes."""
 
     def __init__(
-        self, queue: Queue, catalogue: Catalogue, jobs: Jobs, envelope: Envelope, now: Clock
+        self,
+        queue: Queue,
+        catalogue: Catalogue,
+        jobs: Jobs,
+        scans: Scans,
+        envelope: Envelope,
+        now: Clock,
     ) -> None:
         self._queue = queue
         self._catalogue = catalogue
         self._jobs = jobs
+        self._scans = scans
         self._envelope = envelope
         self._now = now
 
-    async def queue(self, req: Request, resp: Response) -> None:
+    async def queue(self, req: ApiRequest, resp: Response) -> None:
         """The jobs in the queue."""
         arguments = call.of(req).arguments
         selection = _searched(Selection.of(arguments), search_argument(arguments))
@@ -42,12 +53,13 @@ class Listings:
             rows = list(masking.rows(window.cut(entries), now))
         else:
             # Masked first: a filter must not find out what its user may not read.
-            found = await selection.apply(masking.rows(self._queue.queued(), now))
+            entries = list(self._queue.queued())
+            found = await self._selected(req, selection, masking.rows(entries, now))
             window = page.window(len(found))
             rows = list(window.cut(found))
         self._envelope.page(req, resp, rows, window)
 
-    async def catalogue(self, req: Request, resp: Response) -> None:
+    async def catalogue(self, req: ApiRequest, resp: Response) -> None:
         """The jobs that the user may execute."""
         arguments = call.of(req).arguments
         selection = Selection.of(arguments)
@@ -56,13 +68,20 @@ class Listings:
             selection = _searched(selection, search)
         page = page_request(arguments)
         user = call.user_of(req)
-        found = await selection.apply(
+        rows = [
             template.listed(self._state_of)
             for template in self._catalogue
             if user.may_execute(template.qual_name)
-        )
+        ]
+        found = await self._selected(req, selection, rows)
         window = page.window(len(found))
         self._envelope.page(req, resp, window.cut(found), window)
+
+    async def _selected(
+        self, req: ApiRequest, selection: Selection, rows: Iterable[Row]
+    ) -> list[Row]:
+        scan = self._scans.of(call.user_of(req).name)
+        return await call.while_connected(req, selection.apply(rows, scan))
 
     def _state_of(self, job_id: str) -> str | None:
         entry = self._queue.get(job_id)

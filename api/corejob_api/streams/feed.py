@@ -12,7 +12,8 @@ from corejob.model import CoreJob
 from corejob.state import FINAL
 from corejob_api.query import logscan
 from corejob_api.query.logfilter import LogFilter
-from corejob_api.query.selection import Row
+from corejob_api.query.ordering import Row
+from corejob_api.query.scans import Scan
 from corejob_api.queue import Queue
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
@@ -196,10 +197,12 @@ class Feed:
             )
         )
 
-    async def tail_numbers(self, where: LogFilter) -> list[int]:
+    async def tail_numbers(self, where: LogFilter, scan: Scan) -> list[int]:
         """Numbers of the last `where.tail` records so far that pass."""
         last = self.tail
-        return await self.ask(lambda: logscan.last_numbers(self._store, self.job_id, where, last))
+        return await self.ask(
+            lambda: logscan.last_numbers(self._store, scan, self.job_id, where, last)
+        )
 
     async def last_seq(self) -> int:
         """Number of the last record in the store, as it is now."""

@@ -9,7 +9,8 @@ from corejob.document import state_key
 from corejob.state import FINAL, State
 from corejob_api.query.logfilter import LogFilter
 from corejob_api.query.logscan import SLICE
-from corejob_api.query.selection import Row, Turns
+from corejob_api.query.ordering import Row
+from corejob_api.query.scans import Scan
 from corejob_api.streams import feed, frames
 from corejob_api.streams.feed import Feed, Line
 from corejob_api.streams.frames import Event, Mode
@@ -30,6 +31,7 @@ class Follower(Stream):
         streams: Those that it is one of.
         job_id: The job to follow.
         receive: The client's connection, read to its end.
+        scan: Looks through records for its user.
         states: Whether the client wants them; else the log only.
         where: Which records it wants.
         ids: Whether its frames have ids.
@@ -42,6 +44,7 @@ class Follower(Stream):
         streams: Streams,
         job_id: str,
         receive: Receive,
+        scan: Scan,
         *,
         states: bool,
         where: LogFilter,
@@ -53,6 +56,7 @@ class Follower(Stream):
         self._job_id = job_id
         self._with_states = states
         self._where = where
+        self._scan = scan
         self._ids = ids
         self._resume = resume
         self._seq = resume or 0
@@ -113,7 +117,7 @@ class Follower(Stream):
 
     async def _skip(self, source: Feed, tail: int) -> None:
         """Go to the last records that pass. A gap among those that are skipped is not told."""
-        numbers = await source.tail_numbers(self._where)
+        numbers = await source.tail_numbers(self._where, self._scan)
         self._seq = numbers[0] - 1 if numbers else self._before
         if len(numbers) == tail:
             self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
@@ -187,15 +191,9 @@ class Follower(Stream):
         return await self._passing([Line.of(record) for record in records]), reached
 
     async def _passing(self, lines: list[Line]) -> list[Line]:
-        if not self._where.chooses:
-            return lines
-        turns = Turns()
-        found = []
-        for line in lines:
-            if self._where.passes(line.record):
-                found.append(line)
-            await turns.give_way()
-        return found
+        if self._where.grep is None:
+            return [line for line in lines if self._where.passes(line.record)]
+        return await self._scan.keep(lambda line: self._where.passes(line.record), lines)
 
     def _line_frames(self, source: Feed, lines: list[Line], reached: int) -> list[bytes]:
         """Frames of records and of the gaps between them, up to number `reached`."""

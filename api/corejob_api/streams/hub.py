@@ -5,6 +5,7 @@ from typing import Final
 
 from corejob_api.metrics import Metrics
 from corejob_api.query.logfilter import EVERYTHING, LogFilter
+from corejob_api.query.scans import Scan
 from corejob_api.queue import Queue
 from corejob_api.streams.feed import Feed
 from corejob_api.streams.follower import Follower
@@ -64,6 +65,7 @@ class Hub:
         self,
         job_id: str,
         receive: Receive,
+        scan: Scan,
         *,
         states: bool = True,
         where: LogFilter = EVERYTHING,
@@ -76,6 +78,7 @@ class Hub:
             self._streams,
             job_id,
             receive,
+            scan,
             states=states,
             where=where,
             ids=ids,

@@ -14,6 +14,7 @@ from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.arguments import Arguments
 from corejob_api.query import patterns
+from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
 from corejob_api.queue import UNAUTHORIZED, mask
 from corejob_api.resources import journal
@@ -106,7 +107,7 @@ async def expected(
     if search:
         fits = patterns.wildcard(search)
         rows = [row for row in rows if fits(row["qual_name"])]
-    return await Selection.of(Arguments(given)).apply(rows)
+    return await Selection.of(Arguments(given)).apply(rows, Scans().of("test"))
 
 
 FILTERS: list[dict[str, Any]] = [

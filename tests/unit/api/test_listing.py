@@ -11,6 +11,7 @@ from tests.unit.api.fake_kube import FakeKube
 from corejob import clock, ids
 from corejob_api.catalogue import Catalogue
 from corejob_api.paging import PageRequest
+from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
 from corejob_api.queue import Masking, Queue
 from corejob_kube.cache import ObjectCache
@@ -179,7 +180,7 @@ async def test_twenty_thousand_jobs_stay_quick() -> None:
     first = time.process_time() - started
     selection = Selection(lambda row: row["args"]["segment"] == 7, (("priority", -1),))
     started = time.process_time()
-    assert len(await selection.apply(masking.rows(queue.queued(), now))) == 200
+    assert len(await selection.apply(masking.rows(queue.queued(), now), Scans().of("test"))) == 200
     filtered = time.process_time() - started
     assert first < 0.2
     assert filtered < 2.0

@@ -13,7 +13,9 @@ from corejob_api.errors import ApiError
 from corejob_api.paging import PageRequest, page_request
 from corejob_api.query import patterns
 from corejob_api.query.filters import compile_filter
-from corejob_api.query.selection import Selection, sorted_rows
+from corejob_api.query.ordering import in_order, keys_of
+from corejob_api.query.scans import Scans
+from corejob_api.query.selection import Selection
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "a", "b", "1"])
@@ -101,7 +103,8 @@ def test_comparisons_against_a_model(rows: list[dict[str, Any]], operand: Any) -
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
 def test_sorting_is_stable_and_takes_several_fields(pairs: list[tuple[int, int]]) -> None:
     rows = [{"a": a, "b": b, "at": at} for at, (a, b) in enumerate(pairs)]
-    found = sorted_rows(rows, (("a", 1), ("b", -1)))
+    sort = (("a", 1), ("b", -1))
+    found = in_order([(row, keys_of(sort)(row)) for row in rows], sort)
     expected = sorted(rows, key=lambda row: (row["a"], -row["b"], row["at"]))
     assert found == expected
 
@@ -147,7 +150,9 @@ async def test_a_long_selection_gives_way() -> None:
 
     task = asyncio.create_task(count())
     rows = [{"_id": str(i), "text": "x" * 200} for i in range(20_000)]
-    found = await Selection(compile_filter({"text": {"$regex": "y"}}), ()).apply(rows)
+    found = await Selection(compile_filter({"text": {"$regex": "y"}}), ()).apply(
+        rows, Scans().of("test")
+    )
     task.cancel()
     assert found == []
     assert turns > 1

@@ -1,0 +1,43 @@
+"""The order of rows: by which fields, and sorted so that no other thread waits for long."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from corejob_api.query.values import Key, sort_key
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Sort = tuple[tuple[str, int], ...]
+"""Pairs of a field's path and 1 or -1."""
+Keys = tuple[Key, ...]
+"""What a row is sorted by, a key for each field."""
+
+_AT_ONCE: Final = 5000
+"""Python's sort keeps its lock from beginning to end: some ms for so many rows."""
+
+
+def keys_of(sort: Sort) -> Callable[[Row], Keys]:
+    """A function that tells the keys of a row."""
+    fields = [(tuple(name.split(".")), direction < 0) for name, direction in sort]
+    return lambda row: tuple(sort_key(row, path, descending=down) for path, down in fields)
+
+
+def in_order(found: Sequence[tuple[T, Keys]], sort: Sort) -> list[T]:
+    """What has these keys, in order; equal ones keep theirs."""
+    rows = list(found)
+    # The least significant field first, since the sort is stable.
+    for at in reversed(range(len(sort))):
+        rows = _sorted(rows, at, down=sort[at][1] < 0)
+    return [row for row, _ in rows]
+
+
+def _sorted(rows: list[tuple[T, Keys]], at: int, *, down: bool) -> list[tuple[T, Keys]]:
+    def key(row: tuple[T, Keys]) -> Key:
+        return row[1][at]
+
+    parts = [
+        sorted(rows[begin : begin + _AT_ONCE], key=key, reverse=down)
+        for begin in range(0, len(rows), _AT_ONCE)
+    ]
+    return list(heapq.merge(*parts, key=key, reverse=down))
