@@ -16,6 +16,9 @@ _TRUE: Final = frozenset({"yes", "y", "on", "true", "t", "1"})
 _FALSE: Final = frozenset({"no", "n", "off", "false", "f", "0"})
 _MAX_DIGITS: Final = 1000
 _USUAL_DIGITS: Final = 20
+_MAX_FIELDS: Final = 1000
+_MAX_ODD_TEXT: Final = 2**16
+"""Length of JSON text in an argument, up to which an error can say where a number is odd."""
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,100}\s*")
 
 
@@ -28,12 +31,19 @@ def decode_json(raw: bytes | str) -> Any:
     Raises:
         ValueError: It is none (or not UTF-8, or nested too deep to be meant).
     """
+    return _decoded(raw)[0]
+
+
+def _decoded(raw: bytes | str) -> tuple[Any, bool]:
+    """The value, and whether it may have floats that are not finite: msgspec makes none."""
     try:
-        return msgspec.json.decode(raw)
+        return msgspec.json.decode(raw), False
     except RecursionError:
         raise ValueError("nested too deep") from None
     except ValueError as error:
-        return _with_any_number(raw, error)
+        if isinstance(raw, str) and len(raw) > _MAX_ODD_TEXT:
+            raise
+        return _with_any_number(raw, error), True
 
 
 def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
@@ -67,17 +77,43 @@ def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
 
 
 def from_query(text: str) -> dict[str, Any]:
-    """The arguments of a query string or of a form in that encoding; the last of a name counts."""
-    return dict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+    """The arguments of a query string or of a form in that encoding; the last of a name counts.
+
+    Raises:
+        ApiError: 400, there are too many.
+    """
+    try:
+        fields = parse_qsl(
+            text, keep_blank_values=True, errors="replace", max_num_fields=_MAX_FIELDS
+        )
+    except ValueError:
+        raise bad_request(f"a request has at most {_MAX_FIELDS} arguments") from None
+    return dict(fields)
 
 
 def from_json(body: bytes) -> dict[str, Any] | None:
     """The arguments of a JSON body; None if it is no JSON object."""
     try:
-        value = decode_json(body)
+        value, odd = _decoded(body)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return OddArguments(value) if odd else value
+
+
+class OddArguments(dict[str, Any]):
+    """Arguments with numbers that are not JSON's.
+
+    Attributes:
+        problems: Where such a number is, by the argument that has it.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        # Found here, since a body is read by a thread if it is long.
+        each = {name: infinite_problem(value, name) for name, value in values.items()}
+        self.problems = {name: words for name, words in each.items() if words is not None}
 
 
 class Arguments:
@@ -85,7 +121,10 @@ class Arguments:
 
     def __init__(self, *sources: Mapping[str, Any]) -> None:
         self._values: dict[str, Any] = {}
+        self._problems: dict[str, str] = {}
         for source in sources:
+            if isinstance(source, OddArguments):
+                self._problems.update(source.problems)
             self._values.update((k, v) for k, v in source.items() if v is not None)
 
     def take(self, name: str) -> Any:
@@ -153,12 +192,13 @@ class Arguments:
 
     def _structure(self, name: str, kind: str) -> Any:
         value = self._values.get(name)
+        problem = self._problems.get(name)
         if isinstance(value, str):
             try:
-                value = decode_json(value)
+                value, odd = _decoded(value)
             except ValueError:
                 raise mismatch(name, kind) from None
-        problem = infinite_problem(value, name)
+            problem = infinite_problem(value, name) if odd else None
         if problem is not None:
             raise bad_request(f"parameter [{name}]: {problem}")
         return value

@@ -1,5 +1,6 @@
 """Enqueuing a job (contract section 2): checked as a whole before anything is made."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -121,14 +122,10 @@ class Enqueue:
             raise ApiError(404, f"job [{qual_name[:300]}] not found")
         if not user.may_execute(qual_name):
             raise forbidden(f"no permission to execute job [{qual_name}]")
-        try:
-            properties, rest = split_args(args)
-        except ValueError as error:
-            raise bad_request(str(error)) from None
-        _check_size(rest)
-        _check_values(template, rest)
+        # A mebibyte of args takes long to go through, so that a thread does it.
+        properties, rest, key = await asyncio.to_thread(_examined, template, args)
         await _check_schema(template, rest)
-        return Order(user.name, hostname, qual_name, rest, properties, identity(qual_name, rest))
+        return Order(user.name, hostname, qual_name, rest, properties, key)
 
     async def place(self, order: Order, key: str | None) -> str:
         """Make the job; its id.
@@ -211,6 +208,19 @@ def _exists(order: Order) -> ApiError:
 def _key_fingerprint(order: Order) -> str:
     """The properties too: a retry asks for the very same."""
     return identity(order.qual_name, {"args": order.args, "properties": order.properties})
+
+
+def _examined(
+    template: Template, args: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
+    """The properties among the args, all other args, and the identity of the job."""
+    try:
+        properties, rest = split_args(args)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    _check_size(rest)
+    _check_values(template, rest)
+    return properties, rest, identity(template.qual_name, rest)
 
 
 def _check_size(args: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -23,7 +24,10 @@ from corejob_api.query.values import key
 
 _LIMIT_S: Final = 1.0
 _MAX_WORDS: Final = 300
+_MOST_STEPS: Final = 2**26
+"""Of a search, characters times program: about a second at worst."""
 _PATTERNED: Final = "patternProperties"
+_compiled = lru_cache(512)(patterns.regex)
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
@@ -66,6 +70,9 @@ class ArgsSchema:
             ) from None
         except RecursionError:
             raise BadSchemaError("it refers to itself without end") from None
+        except Exception as problem:  # whatever a library makes of somebody's schema
+            words = cut(f"{type(problem).__name__}: {problem}", _MAX_WORDS)
+            raise BadSchemaError(f"it can't be checked: {words}") from None
         return None if error is None else _sentence(error)
 
 
@@ -127,10 +134,19 @@ def _look_at_clock() -> None:
         raise _TooLongError
 
 
+def _found(pattern: str, text: str) -> bool:
+    """Whether a text has a match."""
+    _look_at_clock()
+    search = _compiled(pattern)
+    if search.program * len(text) > _MOST_STEPS:
+        raise _TooLongError
+    return search(text)
+
+
 def _pattern(
     validator: Any, pattern: str, instance: Any, _schema: Any
 ) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not patterns.regex(pattern)(instance):
+    if validator.is_type(instance, "string") and not _found(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -140,9 +156,8 @@ def _pattern_properties(
     if not validator.is_type(instance, "object"):
         return
     for pattern, rule in rules.items():
-        search = patterns.regex(pattern)
         for name, value in instance.items():
-            if search(name):
+            if _found(pattern, name):
                 yield from validator.descend(value, rule, path=name, schema_path=pattern)
 
 
@@ -151,12 +166,12 @@ def _additional_properties(
 ) -> Iterator[ValidationError]:
     if not validator.is_type(instance, "object"):
         return
-    searches = [patterns.regex(pattern) for pattern in schema.get(_PATTERNED, {})]
+    rules = schema.get(_PATTERNED, {})
     named = schema.get("properties", {})
     extras = [
         name
         for name in instance
-        if name not in named and not any(search(name) for search in searches)
+        if name not in named and not any(_found(pattern, name) for pattern in rules)
     ]
     if isinstance(rule, dict):
         for name in extras:

@@ -19,7 +19,7 @@ _SHOWN: Final = 100
 
 def fields(args: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a spec that carry the args through the API server."""
-    if any(isinstance(value, float) and value.is_integer() for _, value in walk(args)):
+    if any(isinstance(value, float) and value.is_integer() for value in values(args)):
         text = json.dumps(args, separators=(",", ":"), ensure_ascii=False)
         return {"args": dict(args), "argsJson": text}
     return {"args": dict(args)}
@@ -55,6 +55,8 @@ def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
 
 def number_problem(value: Any) -> str | None:
     """Which number within a JSON value can't be kept as it is, and what to do; None if all can."""
+    if all(map(_is_plain, values(value))):
+        return None
     for path, item in walk(value):
         if isinstance(item, float) and not math.isfinite(item):
             return _infinite(path)
@@ -73,6 +75,8 @@ def infinite_problem(value: Any, name: str) -> str | None:
         value: The value.
         name: What the paths begin with.
     """
+    if all(map(_is_finite, values(value))):
+        return None
     for path, item in walk(value, name):
         if isinstance(item, float) and not math.isfinite(item):
             return _infinite(path)
@@ -81,14 +85,40 @@ def infinite_problem(value: Any, name: str) -> str | None:
 
 def nul_problem(value: Any) -> str | None:
     """Where a JSON value has a NUL, which no environment variable can have; None if nowhere."""
+    if not any(map(_has_nul, values(value))):
+        return None
     for path, item in walk(value):
-        texts = item.keys() if isinstance(item, Mapping) else (item,)
-        if any(isinstance(text, str) and "\0" in text for text in texts):
+        if _has_nul(item):
             return (
                 f"[{path}] has a NUL character, which can't be given to a container; "
                 "leave it out, or encode it, for example as Base64"
             )
     return None
+
+
+def _is_finite(item: Any) -> bool:
+    return not isinstance(item, float) or math.isfinite(item)
+
+
+def _is_plain(item: Any) -> bool:
+    return _is_finite(item) and (not isinstance(item, int) or LEAST_INTEGER <= item <= MOST_INTEGER)
+
+
+def _has_nul(item: Any) -> bool:
+    texts = item.keys() if isinstance(item, Mapping) else (item,)
+    return any(isinstance(text, str) and "\0" in text for text in texts)
+
+
+def values(value: Any) -> Iterator[Any]:
+    """A JSON value and all values within it, in no order: a fraction of what `walk` costs."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        yield item
+        if isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
 
 
 def walk(value: Any, path: str = "args") -> Iterator[tuple[str, Any]]:

@@ -72,7 +72,9 @@ def wildcard(search: str) -> Pattern:
     """Case-insensitive, unanchored, `?` a character, `*` any run of them.
 
     Raises:
-        ValueError: It is too costly.
+        ValueError: It is too long or too costly.
     """
+    if len(search) > _MAX_PATTERN:
+        raise ValueError(f"it is longer than {_MAX_PATTERN} characters")
     parts = {"?": ".", "*": ".*"}
     return regex("".join(parts.get(char) or re2.escape(char) for char in search), "is")
