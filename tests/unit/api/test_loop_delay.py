@@ -33,7 +33,9 @@ class Loop:
 
         def timed(handle: Any) -> None:
             begin = time.thread_time()
-            what = repr(handle._callback)
+            # No `repr`: that of a half-made response of aiohttp breaks it.
+            callback = handle._callback
+            what = str(getattr(callback, "__qualname__", type(callback).__name__))
             run(handle)
             spent = time.thread_time() - begin
             if spent > self.worst:
