@@ -125,6 +125,10 @@ bench: up ## measure throughput and latencies
 bench-journal: venv ## measure finding past jobs and logs among a million jobs (6 GB, minutes)
 	@$(BIN)/python -m tests.bench.journal $(ARGS)
 
+.PHONY: bench-loop
+bench-loop: venv ## measure how long single requests keep the API's event loop
+	@$(BIN)/pytest tests/unit -m timed $(ARGS)
+
 .PHONY: generate
 generate: venv ## write the files that follow from others: CRDs, chart values, tables of the docs
 	@$(BIN)/python crds/generate.py

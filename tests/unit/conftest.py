@@ -22,11 +22,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("unit")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_figures(config, items)
     for item in items:
         if _HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             seconds = _INSTALLING if _may_install(item) else _TIMEOUT
             item.add_marker(pytest.mark.timeout(seconds))
+
+
+def _leave_out_figures(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Processor time is a figure, not a test: `-m timed` asks for it."""
+    timed = [item for item in items if item.get_closest_marker("timed")]
+    if timed and not config.option.markexpr:
+        config.hook.pytest_deselected(items=timed)
+        items[:] = [item for item in items if item not in timed]
 
 
 def _may_install(item: pytest.Item) -> bool:

@@ -14,6 +14,8 @@ import pytest
 from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
+pytestmark = pytest.mark.timed
+
 BASE = "/core4/api/v1"
 MOST_SECONDS = 0.05
 MIB = 2**20
