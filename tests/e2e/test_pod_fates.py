@@ -70,13 +70,14 @@ def fates(rest: Rest, kubectl: Kubectl, image: str) -> Fates:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def overfull(rest: Rest, kubectl: Kubectl, image: str) -> str:
+def overfull(rest: Rest, kubectl: Kubectl, image: str) -> Iterator[str]:
     """A job that fills its emptyDir: the kubelet measures volumes once a minute or so."""
     fates = Fates(rest, kubectl, image)
     mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = {"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}
     fill = fates.shell("head -c 20000000 /dev/zero > /data/x; exec sleep 600", **mount)
-    return fates.start("EmptyDir", fill, args={"attempts": 1}, volumes=[volume])
+    yield fates.start("EmptyDir", fill, args={"attempts": 1}, volumes=[volume])
+    rest.empty_queue()
 
 
 @pytest.fixture(autouse=True)
