@@ -34,7 +34,6 @@ _NODE_RESET: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
 _OF_THE_NODE: Final = frozenset({"NodeLost", "NodeShutdown", "Terminated", "Preempting"})
 """Reasons of a pod that the kubelet of an old cluster ended without a `DisruptionTarget`."""
 _LOST: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
-_MOST_WORDS: Final = 2_000
 
 
 def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
@@ -75,14 +74,14 @@ def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
     if not pod.ran and pod.finished and pod.reason is not None:
         return _rejected(pod, now)
     if pod.exit_reason in _NODE_RESET and not pod.deleting:
-        text = _words(f"{pod.exit_reason}: {_message(pod) or 'the node was reset'}")
+        text = texts.words(f"{pod.exit_reason}: {_message(pod) or 'the node was reset'}")
         return _end(pod, now, Reason.NODE_LOST, State.PENDING, text, error(text, _at(pod, now)))
     return None
 
 
 def _rejected(pod: PodChild, now: datetime) -> Observation:
     """The kubelet refused the pod (OutOfcpu, NodeAffinity, …): no container ever ran."""
-    text = _words(f"{pod.reason or 'PodFailed'}: {pod.message or 'it failed before it ran'}")
+    text = texts.words(f"{pod.reason or 'PodFailed'}: {pod.message or 'it failed before it ran'}")
     return _end(pod, now, Reason.POD_REJECTED, State.PENDING, text, error(text, now))
 
 
@@ -122,7 +121,7 @@ def disrupted(pod: PodChild, now: datetime) -> Observation:
     lost = pod.disruption in _LOST or pod.reason == "NodeLost"
     reason = Reason.NODE_LOST if lost else Reason.EVICTED
     words = pod.disruption_message or pod.message or "the pod was disrupted"
-    text = _words(f"{pod.disruption or pod.reason}: {words}")
+    text = texts.words(f"{pod.disruption or pod.reason}: {words}")
     return _end(pod, now, reason, State.PENDING, text, error(text, _at(pod, now)))
 
 
@@ -193,7 +192,7 @@ def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
     if code == EXIT_SIGTERM and told is not None and told["exception"] == KILLED:
         text = "the job was told to stop (SIGTERM), though nobody deleted its pod"
         return _end(pod, now, Reason.STOPPED, State.KILLED, text, told)
-    last = told or error(_words(_default(pod, code)), _at(pod, now))
+    last = told or error(texts.words(_default(pod, code)), _at(pod, now))
     text = str(last["exception"])
     if pod.exit_reason == "OOMKilled":
         text += " (another process of the container was killed for want of memory: OOMKilled)"
@@ -275,16 +274,12 @@ def _deadline(source: JobChild | PodChild, pod: PodChild | None, now: datetime) 
 def _failed(
     pod: PodChild, now: datetime, reason: Reason, text: str, *, at: datetime | None = None
 ) -> Observation:
-    text = _words(text)
+    text = texts.words(text)
     return _end(pod, now, reason, State.FAILED, text, error(text, at or _at(pod, now)))
 
 
 def _at(pod: PodChild, now: datetime) -> datetime:
     return pod.ended_at or now
-
-
-def _words(text: str) -> str:
-    return texts.cut(texts.clean(text), _MOST_WORDS)
 
 
 def _end(

@@ -49,7 +49,6 @@ _MOUNT: Final = frozenset(
         "VolumeResizeFailed",
     }
 )
-_MOST_WORDS: Final = 2_000
 WAITING_FOR_POD: Final = "waiting for the pod"
 
 
@@ -75,7 +74,7 @@ def starting(
         return _being_deleted(job, pod)
     seen = Observation(Phase.STARTING, Reason.STARTING, node=pod.node, pod=pod.name)
     if pod.unschedulable is not None:
-        return replace(seen, reason=Reason.UNSCHEDULABLE, message=_words(pod.unschedulable))
+        return replace(seen, reason=Reason.UNSCHEDULABLE, message=texts.words(pod.unschedulable))
     if pod.waiting_reason in _BAD_IMAGE:
         text = _of_container(pod)
         return replace(
@@ -108,7 +107,7 @@ def needs_events(job: JobChild | None, pod: PodChild | None) -> bool:
 def _without_pod(job: JobChild | None, events: Sequence[ChildEvent]) -> Observation:
     newest = _newest(events, job.uid if job is not None else "")
     if newest is not None and newest.warning:
-        return Observation(Phase.STARTING, Reason.FAILED_CREATE, _words(newest.message))
+        return Observation(Phase.STARTING, Reason.FAILED_CREATE, texts.words(newest.message))
     return Observation(Phase.STARTING, Reason.STARTING, WAITING_FOR_POD)
 
 
@@ -123,11 +122,11 @@ def _unexplained(seen: Observation, pod: PodChild, events: Sequence[ChildEvent])
     newest = _newest(events, pod.uid)
     if newest is not None and newest.warning:
         reason = Reason.FAILED_MOUNT if newest.reason in _MOUNT else Reason.STARTING
-        return replace(seen, reason=reason, message=_words(newest.words))
+        return replace(seen, reason=reason, message=texts.words(newest.words))
     if pod.running_init is not None:
         return replace(seen, message=f"init container [{pod.running_init}] is running")
     if newest is not None:
-        return replace(seen, message=_words(newest.message))
+        return replace(seen, message=texts.words(newest.message))
     return replace(seen, message=pod.waiting_message or pod.waiting_reason or WAITING_FOR_POD)
 
 
@@ -138,7 +137,7 @@ def _failing(seen: Observation, reason: Reason, text: str, now: datetime) -> Obs
 def _of_container(pod: PodChild) -> str:
     """The kubelet's words; which container they are about, if that is not the job's own."""
     words = pod.waiting_message or "the kubelet gives no reason"
-    text = _words(f"{pod.waiting_reason}: {words}")
+    text = texts.words(f"{pod.waiting_reason}: {words}")
     if pod.waiting_container not in {None, pod.container}:
         return f"container [{pod.waiting_container}]: {text}"
     return text
@@ -147,7 +146,3 @@ def _of_container(pod: PodChild) -> str:
 def _newest(events: Sequence[ChildEvent], uid: str) -> ChildEvent | None:
     about = [event for event in events if event.uid == uid]
     return max(about, key=lambda event: (event.at, event.warning), default=None)
-
-
-def _words(text: str) -> str:
-    return texts.cut(texts.clean(text), _MOST_WORDS)

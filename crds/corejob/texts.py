@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_MOST_WORDS: Final = 2_000
 
 
 def clean(text: str) -> str:
@@ -20,3 +21,8 @@ def cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}… ({len(text) - most} more characters)"
+
+
+def words(text: str) -> str:
+    """Return the words of Kubernetes or a container, clean and at most 2,000 characters long."""
+    return cut(clean(text), _MOST_WORDS)

@@ -7,6 +7,7 @@ from typing import Final
 
 from corejob import clock
 from corejob.depth import MOST_DEPTH, is_deep
+from corejob.texts import clean
 from corejob_journal.recorder import protocol
 from corejob_journal.recorder.lines import Line
 from corejob_journal.recorder.resume import WINDOW_NS, Mark, Resume, contains, mark
@@ -224,8 +225,8 @@ class Intake:
                 self._add(protocol.record(event, n, at), line)
                 self.ended = self.ended or event.message.startswith(_END)
             case protocol.Output():
-                text = protocol.clean(event.text)
-                self._outputs.append(NewOutput(n, at, protocol.clean(event.stream), text))
+                text = clean(event.text)
+                self._outputs.append(NewOutput(n, at, clean(event.stream), text))
                 self._count(line)
             case protocol.Progress():
                 self._progress(event, line)
@@ -241,7 +242,7 @@ class Intake:
                     )
 
     def _cookie(self, event: protocol.Cookie, line: Line) -> None:
-        key, why = protocol.clean(event.key), None
+        key, why = clean(event.key), None
         if len(key.encode()) > _LONGEST_KEY:
             why = f"its key is longer than {_LONGEST_KEY} bytes"
         elif is_deep(event.value):
@@ -255,7 +256,7 @@ class Intake:
             self._warn(f"cookie [{_short(key)}] is not kept: {why}", line)
 
     def _source(self, event: protocol.Source, line: Line) -> None:
-        name = protocol.clean(event.name)
+        name = clean(event.name)
         if len(name) > LONGEST_SOURCE:
             name = f"{name[:LONGEST_SOURCE]}…"
             text = f"source [{_short(name)}] is cut to {LONGEST_SOURCE} characters"

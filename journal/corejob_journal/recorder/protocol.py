@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from corejob.depth import MOST_DEPTH, is_deep
+from corejob.texts import clean
 from corejob_journal.recorder import jsonlines
 from corejob_journal.store.records import NewRecord
 
 log = logging.getLogger(__name__)
 
 CONTINUED: Final = " [continued]"
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEBUG: Final = 10
 _INFO: Final = 20
 _WARNING: Final = 30
@@ -108,15 +108,6 @@ def _event(body: bytes) -> Event:
 def text_of(body: bytes) -> str:
     r"""The bytes as a text that any database and any JSON reader takes: `\xff`, `\x00`."""
     return clean(body.decode("utf-8", "backslashreplace"))
-
-
-def clean(text: str) -> str:
-    """The text with escapes for what UTF-8 (lone surrogates) or PostgreSQL (NUL) can't hold."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\\x00")
-    if not text.isascii():
-        text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return text
 
 
 def record(event: Log, n: int | None, epoch: float) -> NewRecord:
