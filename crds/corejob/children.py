@@ -63,6 +63,7 @@ class Container:
         exit_reason: The kubelet's word for its end (`OOMKilled`, `Error`, `StartError`, …).
         message: Its termination message.
         restarts: How often it was restarted.
+        ran: True if it runs, has ended, or did either before.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Container:
     exit_reason: str | None = None
     message: str | None = None
     restarts: int = 0
+    ran: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
         waiting_reason=waiting.waiting_reason,
         waiting_message=waiting.waiting_message,
         waiting_container=waiting.name,
-        ran=any(c.started_at or c.exit_code is not None for c in (*own.values(), *init.values())),
+        ran=any(container.ran for container in (*own.values(), *init.values())),
         restarts=_may_restart(declared),
         memory_limit=_memory_limit(declared),
         failed_init=next(
@@ -275,11 +277,11 @@ def _container(status: Mapping[str, Any]) -> Container:
     state = status.get("state") or {}
     waiting = state.get("waiting") or {}
     ended = state.get("terminated") or {}
+    last = (status.get("lastState") or {}).get("terminated") or {}
     restarts = int(status.get("restartCount") or 0)
     began = (state.get("running") or {}).get("startedAt") or ended.get("startedAt")
     if began is None and restarts:
         # The kubelet is about to start it again: it has run, and will.
-        last = (status.get("lastState") or {}).get("terminated") or {}
         began = last.get("startedAt")
     started_at = clock.parse(began)
     if started_at is not None and started_at <= _EPOCH:
@@ -294,6 +296,9 @@ def _container(status: Mapping[str, Any]) -> Container:
         exit_reason=ended.get("reason"),
         message=ended.get("message"),
         restarts=restarts,
+        # A kubelet that evicts a pod and does not find its container any more says `waiting`, and
+        # that it ran in `lastState` alone, before it says `terminated`.
+        ran=bool(started_at or ended or last),
     )
 
 

@@ -80,8 +80,9 @@ def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
 
 
 def _rejected(pod: PodChild, now: datetime) -> Observation:
-    """The kubelet refused the pod (OutOfcpu, NodeAffinity, …): no container ever ran."""
-    text = texts.words(f"{pod.reason or 'PodFailed'}: {pod.message or 'it failed before it ran'}")
+    """The kubelet refused the pod (OutOfcpu, NodeAffinity, …): the job's container never ran."""
+    words = pod.message or "it failed before the job's container ran"
+    text = texts.words(f"{pod.reason or 'PodFailed'}: {words}")
     return _end(pod, now, Reason.POD_REJECTED, State.PENDING, text, error(text, now))
 
 

@@ -52,6 +52,19 @@ def observed(kind: str) -> Observation:
             Reason.DISK_LIMIT,
             'Evicted: Usage of EmptyDir volume "d" exceeds the limit "5Mi"',
         ),
+        # The container was gone before the kubelet asked for its end: first it says `waiting`.
+        (
+            "emptydir-unlocated-waiting",
+            State.FAILED,
+            Reason.DISK_LIMIT,
+            'Evicted: Usage of EmptyDir volume "data" exceeds the limit "1Mi"',
+        ),
+        (
+            "emptydir-unlocated",
+            State.FAILED,
+            Reason.DISK_LIMIT,
+            'Evicted: Usage of EmptyDir volume "data" exceeds the limit "1Mi"',
+        ),
         (
             "ephemeral",
             State.FAILED,
