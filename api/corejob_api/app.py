@@ -15,6 +15,7 @@ from corejob_api.claims import Claims
 from corejob_api.enqueue import Enqueue
 from corejob_api.envelope import JSON, Envelope
 from corejob_api.failures import Failures
+from corejob_api.health import ApiHealth
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
 from corejob_api.metrics import Metrics
@@ -24,14 +25,13 @@ from corejob_api.passwords import Passwords
 from corejob_api.query.scans import Scans
 from corejob_api.queue import Queue
 from corejob_api.resources.actions import Actions
-from corejob_api.resources.health import Health
 from corejob_api.resources.history import History
 from corejob_api.resources.journal import Journal
 from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
 from corejob_api.routes import table
-from corejob_api.routing import Endpoint, Gate, Route, add_routes
+from corejob_api.routing import Gate, add_routes
 from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
 from corejob_api.steer import Steer
@@ -76,7 +76,7 @@ class Service:
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
         self.scans = Scans()
         storing = Storing(store, self.recorders)
-        self.health = Health(self.supervision, self.informers, storing, self.queue, self.metrics)
+        self.health = ApiHealth(self.supervision, self.informers, storing, self.queue, self.metrics)
         self.sign_in = SignIn(
             UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
         )
@@ -167,16 +167,7 @@ class Api(App[Any, Any]):
         )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope).register(self)
-        gate = Gate(service.sign_in, service.is_ready)
-        add_routes(self, gate, service.routes)
-        health = service.health
-        for path, handle in (
-            ("/healthz", health.alive),
-            ("/readyz", health.ready),
-            ("/metrics", health.metrics),
-        ):
-            route = Route("GET", path, handle, "For the cluster.", public=True)
-            self.add_route(path, Endpoint(gate, [route]))
+        add_routes(self, Gate(service.sign_in, service.is_ready), service.routes)
 
 
 def create_app(

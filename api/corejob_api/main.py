@@ -23,6 +23,7 @@ from corejob_api.versions import SpokenVersions
 from corejob_journal.store import Store
 from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
+from corejob_kube.health import HealthServer
 from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         ValueError: A setting is bad.
-        OSError: The port is taken, or a file can't be read.
+        OSError: A port is taken, or a file can't be read.
         ConfigException: There is no cluster to be found.
     """
     store = await Store.open(settings.store_url)
@@ -114,10 +115,16 @@ async def serve(settings: Settings) -> None:
         async with await Kube.load(user_agent="core4-api") as kube:
             supervision = Supervision(last_resort=exit_now)
             app = create_app(settings, kube, store, supervision=supervision)
+            # On a port of its own it answers also while the other has all the connections it takes.
+            health = HealthServer(app.service.health, settings.host, settings.health_port)
             with connections.listen(settings.host, settings.port) as sock:
+                await health.start()
                 log.info("serving on port %d", settings.port)
                 collect_rarely()
-                await run(server(app), sock)
+                try:
+                    await run(server(app), sock)
+                finally:
+                    await health.stop()
     finally:
         await store.close()
 

@@ -23,6 +23,7 @@ class Settings:
         store_url: The journal's store.
         users_file: JSON list of the users; None: nobody can sign in.
         cors_origins: Origins that browsers may call from; `*` is any, empty is none.
+        health_port: Port of `/healthz`, `/readyz` and `/metrics`: the cluster's, not the clients'.
         queue_limit: Jobs in the queue from which on an enqueue answers 429.
         trusted_proxies: How many proxies in front add to `X-Forwarded-For`; 0: it is ignored.
     """
@@ -33,6 +34,7 @@ class Settings:
     users_file: Path | None = None
     host: str = EVERYWHERE
     port: int = 5001
+    health_port: int = 5004
     cors_origins: tuple[str, ...] = ("*",)
     queue_limit: int = 20_000
     trusted_proxies: int = 0
@@ -62,6 +64,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         users_file=Path(users) if users else None,
         host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=number("CORE4_PORT", 5001),
+        health_port=number("CORE4_HEALTH_PORT", 5004),
         cors_origins=tuple(text.strip() for text in origins.split(",") if text.strip()),
         queue_limit=number("CORE4_QUEUE_LIMIT", 20_000),
         trusted_proxies=number("CORE4_TRUSTED_PROXIES", 0),

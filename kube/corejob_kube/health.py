@@ -1,11 +1,15 @@
-"""/healthz, /readyz and /metrics of a process that serves nothing else."""
+"""/healthz, /readyz and /metrics of a process, on a port of their own."""
 
-from typing import Protocol
+import asyncio
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from corejob_kube import sockets
+
+_MOST_CONNECTIONS: Final = 256
+"""Of more the oldest is closed, so that a probe gets through however many are held open."""
 
 
 class Health(Protocol):
@@ -14,20 +18,28 @@ class Health(Protocol):
     def deadly(self) -> str | None:
         """What only a restart mends; None: nothing."""
 
-    async def trouble(self) -> str | None:
-        """Why the process can't do its work now; None: it can."""
+    async def trouble(self, without: str = "", /) -> str | None:
+        """Why the process can't do its work now; None: it can.
+
+        Args:
+            without: A part whose trouble doesn't count; a name that is none leaves out nothing.
+        """
 
     def registry(self) -> CollectorRegistry:
         """What Prometheus gets to know."""
 
 
 class HealthServer:
-    """The web server for the kubelet's probes and for Prometheus."""
+    """The web server for the kubelet's probes and for Prometheus.
+
+    Attributes:
+        port: Where it listens; if it was 0, known once it is started.
+    """
 
     def __init__(self, health: Health, host: str, port: int) -> None:
         self._health = health
         self._host = host
-        self._port = port
+        self.port = port
         app = web.Application()
         app.add_routes(
             [
@@ -37,21 +49,42 @@ class HealthServer:
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            OSError: The port is taken, or the address is not ours.
+        """
+        sock = sockets.listening(self._host, self.port)
+        self.port = int(sock.getsockname()[1])
         await self._runner.setup()
-        await web.SockSite(self._runner, sockets.listening(self._host, self._port)).start()
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._accept, sock=sock)
 
     async def stop(self) -> None:
         """Close."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.Protocol:
+        """Serve a new connection, and make room for it."""
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("a connection before the start")
+        open_ones = server.connections
+        for oldest in open_ones[: len(open_ones) - _MOST_CONNECTIONS + 1]:
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return server()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return _say(self._health.deadly())
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        return _say(await self._health.trouble())
+    async def _readyz(self, request: web.Request) -> web.Response:
+        return _say(await self._health.trouble(request.query.get("without", "")))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self._health.registry())

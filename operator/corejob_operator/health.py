@@ -30,7 +30,7 @@ class OperatorHealth:
             return "no answer from Kubernetes for long"
         return None
 
-    async def trouble(self) -> str | None:
+    async def trouble(self, _without: str = "", /) -> str | None:
         """Before all is listed, nothing is decided."""
         ended = self._operator.supervision.trouble()
         if ended is not None:

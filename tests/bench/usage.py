@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.raw import Cluster
 from tests.support.kubectl import Kubectl
 
-API = 5001
+API = 5004
 RECORDER = 5002
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SELECTOR = "app.kubernetes.io/component=api"

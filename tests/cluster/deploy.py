@@ -23,6 +23,7 @@ DEMO_VALUES = CHART / "ci" / "demo-values.yaml"
 RELEASE = "core4"
 NAMESPACE = "core4"
 URL = f"http://localhost:{SERVICE_PORT}"
+_PUBLIC = f"{URL}/core4/api/v1/openapi.json"
 # An image that is in a registry already, instead of one that is built here.
 IMAGE_VARIABLE = "CORE4_IMAGE"
 
@@ -195,14 +196,14 @@ def _written(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _await_answer() -> None:
-    say(f"waiting for {URL}/healthz")
+    say(f"waiting for {_PUBLIC}")
     if not processes.wait(_answers, 120):
-        raise ClusterError(f"{URL}/healthz does not answer")
+        raise ClusterError(f"{_PUBLIC} does not answer")
 
 
 def _answers() -> bool:
     try:
-        with urllib.request.urlopen(f"{URL}/healthz", timeout=3) as response:
+        with urllib.request.urlopen(_PUBLIC, timeout=3) as response:
             return bool(response.status == 200)
     except (OSError, HTTPException):
         return False

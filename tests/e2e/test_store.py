@@ -103,16 +103,10 @@ def refused(service: Rest, order: dict[str, Any]) -> str:
     return text
 
 
-def readiness(service: Rest) -> tuple[int, str]:
-    """The API's `/readyz`."""
-    answer = service.call("GET", "../../../readyz")
-    return answer.status_code, answer.text
-
-
-def wait_told(service: Rest, words: str) -> None:
+def wait_told(release: Release, words: str) -> None:
     """Wait until `/readyz` of the API tells of the store."""
     until(
-        lambda: readiness(service),
+        release.readiness,
         lambda seen: seen[0] == 503 and words in seen[1],
         what=f"the API tells {words!r}",
     )
@@ -193,7 +187,7 @@ def check_unwritable(
 ) -> None:
     """What is so while the store can be read and not written to."""
     job_id = stream.frames[0].data["_id"]
-    wait_told(service, words)
+    wait_told(release, words)
     before = made(release)
     assert words in refused(service, ORDER)
     assert words in refused(service, {**ORDER, "args": {"segment": 2}})
@@ -220,10 +214,10 @@ def made(release: Release) -> set[str]:
     }
 
 
-def check_writable(service: Rest, stream: Stream, words: str) -> None:
+def check_writable(release: Release, service: Rest, stream: Stream, words: str) -> None:
     """What is so as soon as the store can be written to again."""
     until(
-        lambda: readiness(service),
+        release.readiness,
         lambda seen: seen == (200, "ok\n"),
         what=f"the API does not tell {words!r} any more",
     )
@@ -239,7 +233,7 @@ def test_a_file_that_is_locked(own_release: Release, embedded: Rest):
     stream = chatty(embedded, 100)
     with held(own_release):
         check_unwritable(own_release, embedded, words=words, stream=stream, sleeper=sleeper)
-    check_writable(embedded, stream, words)
+    check_writable(own_release, embedded, stream, words)
     wait_ready(own_release, "api", "recorder", ready=True)
 
 
@@ -284,7 +278,7 @@ def test_a_volume_that_is_full(own_release: Release, embedded: Rest, tight: Path
             file.write(bytes(4096))
     check_unwritable(own_release, embedded, words=words, stream=stream, sleeper=sleeper)
     filler.unlink()
-    check_writable(embedded, stream, words)
+    check_writable(own_release, embedded, stream, words)
     wait_ready(own_release, "api", "recorder", ready=True)
 
 
@@ -352,7 +346,7 @@ def test_a_server_that_is_away_for_a_while(shared: Release, service: Rest, serve
             answer = service.call("GET", path)
             assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
         assert "store" in refused(service, {"qual_name": SEGMENT, "args": {"segment": 778}})
-        status, text = readiness(service)
+        status, text = shared.readiness()
         assert (status, "store" in text) == (503, True)
         wait_ready(shared, "recorder", "recorder", ready=False, count=RECORDERS)
     finally:

@@ -19,6 +19,7 @@ from tests.support.rest import BASE, Rest
 from tests.support.waiting import until
 
 PORT = 5001
+HEALTH_PORT = 5004
 
 Later = Callable[[Callable[[], None]], object]
 """Runs something, at once or beside what comes next."""
@@ -36,6 +37,7 @@ class Release:
     Attributes:
         url: its address with the base path.
         root: its address.
+        health: the address of the API's health and metrics.
         kubectl: kubectl in its namespace.
     """
 
@@ -43,6 +45,7 @@ class Release:
     image: str
     namespace: str
     root: str
+    health: str
     kubectl: Kubectl
 
     @property
@@ -86,14 +89,14 @@ class Release:
 
     def wait_answer(self) -> None:
         """Wait until the API can be reached: the way to a new pod is made after it is ready."""
-        with Rest(self.root, None) as nobody:
-            until(
-                lambda: nobody.call("GET", "readyz?without=store").status_code,
-                lambda code: code == 200,
-                what="the API answers",
-                seconds=120,
-                ignoring=(requests.ConnectionError, requests.Timeout),
-            )
+        _wait_200(self.health, "readyz?without=store")
+        _wait_200(self.url, "openapi.json")
+
+    def readiness(self) -> tuple[int, str]:
+        """Status and words of the API's `/readyz`."""
+        with Rest(self.health, None) as nobody:
+            answer = nobody.call("GET", "readyz")
+            return answer.status_code, answer.text
 
 
 @contextlib.contextmanager
@@ -128,8 +131,13 @@ def released(
         except ClusterError:
             diagnostics.dump(provider, namespace)
             raise
-        with reached(kubectl, f"{deploy.RELEASE}-api", PORT) as address:
-            release = Release(provider, image, namespace, f"http://{address}", kubectl)
+        with (
+            reached(kubectl, f"{deploy.RELEASE}-api", PORT) as address,
+            reached(kubectl, f"{deploy.RELEASE}-api-health", HEALTH_PORT) as health,
+        ):
+            release = Release(
+                provider, image, namespace, f"http://{address}", f"http://{health}", kubectl
+            )
             release.wait_answer()
             yield release
     finally:
@@ -145,6 +153,17 @@ def _take_away(provider: Provider, namespace: str) -> None:
     folder = provider.volume_host_path(namespace)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_200(root: str, path: str) -> None:
+    with Rest(root, None) as nobody:
+        until(
+            lambda: nobody.call("GET", path).status_code,
+            lambda code: code == 200,
+            what=f"the API answers {path}",
+            seconds=120,
+            ignoring=(requests.ConnectionError, requests.Timeout),
+        )
 
 
 def _runs(pod: Mapping[str, Any]) -> bool:

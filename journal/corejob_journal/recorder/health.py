@@ -35,7 +35,7 @@ class RecorderHealth:
         silent = silence((supervisor.jobs, supervisor.pods), since=self._began)
         return "a watch is silent" if silent > DEAF_S else None
 
-    async def trouble(self) -> str | None:
+    async def trouble(self, _without: str = "", /) -> str | None:
         """It needs the store, and all that is to be recorded."""
         ended = self._supervision.trouble()
         if ended is not None:

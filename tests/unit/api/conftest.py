@@ -32,6 +32,7 @@ from corejob_journal.store.records import (
     StreamState,
 )
 from corejob_kube.client import Kube
+from corejob_kube.health import HealthServer
 from corejob_kube.timing import Clock, system_clock
 
 DEADLINE = 45.0
@@ -56,10 +57,11 @@ USERS = [
 class RunningApi:
     """A running API, its surroundings, and shorthands."""
 
-    def __init__(self, app: Api, kube: FakeKube, url: str | None) -> None:
+    def __init__(self, app: Api, kube: FakeKube, url: str | None, health_url: str) -> None:
         self.app = app
         self.kube = kube
         self.url = url
+        self.health_url = health_url
 
     @property
     def service(self) -> Any:
@@ -80,6 +82,11 @@ class RunningApi:
             timeout=DEADLINE,
         ) as made:
             yield made
+
+    async def probe(self, path: str) -> httpx.Response:
+        """What the port of the kubelet and of Prometheus answers."""
+        async with httpx.AsyncClient(base_url=self.health_url, trust_env=False) as made:
+            return await made.get(path, timeout=DEADLINE)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until the API has seen something."""
@@ -192,10 +199,13 @@ async def running(
         app = create_app(settings, client, store, now=now, keep_alive=keep_alive)
         serving = _on_a_port(app) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
+        health = HealthServer(app.service.health, "127.0.0.1", 0)
+        await health.start()
+        stack.push_async_callback(health.stop)
         async with asyncio.timeout(DEADLINE):
             for informer in app.service.informers:
                 await informer.synced()
-        yield RunningApi(app, kube, url)
+        yield RunningApi(app, kube, url, f"http://127.0.0.1:{health.port}")
 
 
 @asynccontextmanager

@@ -186,11 +186,11 @@ async def test_the_metrics(
     served: RunningApi, caller: httpx.AsyncClient, pause: Callable[[float], None]
 ) -> None:
     pause(0.0)
-    async with stream(caller, "GET", "event") as frames, served.client(None) as anonymous:
+    async with stream(caller, "GET", "event") as frames:
         await frames.next()
         await enqueue(caller)
         await frames.next()
-        text = (await anonymous.get("/metrics")).text
+        text = (await served.probe("/metrics")).text
     assert "core4_api_streams 1.0" in text
     assert 'core4_api_frames_total{event="summary"} 2.0' in text
     assert 'core4_api_request_seconds_count{method="GET",route="/event",status="200"} 1.0' in text

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi
+from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi, running
+from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api import connections
+from corejob_api import connections, main
 from corejob_api.body import Budget
 from corejob_api.errors import ApiError
+from corejob_journal.store import Writer
 
 JOB = "/core4/api/v1/job"
 
@@ -33,23 +36,39 @@ async def test_methods_that_there_are_not_add_nothing_to_the_metrics(served: Run
     for number in range(20):
         method = b"Q%d" % number + b"B" * 5000
         await raw(served, method + b" / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    async with served.client(None) as client:
-        text = (await client.get("/metrics")).text
+    text = (await served.probe("/metrics")).text
     assert "BBBB" not in text
     assert 'method="other"' in text
+
+
+async def test_probes_are_answered_while_the_api_has_all_the_connections_that_it_takes(
+    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_MOST_CONNECTIONS", 3)
+    async with running(kube, store_url, tmp_path, loopback=True) as api:
+        parts = urlsplit(api.url or "")
+        held = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(3)]
+        async with api.client(None) as client:
+            answer = await client.get("/core4/api/v1/openapi.json")
+        assert answer.status_code == 503
+        for path in ("/healthz", "/readyz"):
+            assert (await api.probe(path)).text == "ok\n"
+        assert "core4_api_queue" in (await api.probe("/metrics")).text
+        for _, writing in held:
+            writing.close()
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"9.9"])
 async def test_a_version_of_http_that_is_not_spoken(
     served: RunningApi, version: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await raw(served, b"GET /healthz HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    answer = await raw(served, b"GET /nowhere HTTP/" + version + b"\r\nHost: x\r\n\r\n")
     assert answer.split(b"\r\n")[0].split()[1] in {b"505", b"400"}
     assert b"500" not in answer.split(b"\r\n")[0]
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
-@pytest.mark.parametrize("path", ["/healthz", f"{JOB}/list", "/nowhere", "/core4/api/v1/login"])
+@pytest.mark.parametrize("path", ["/", f"{JOB}/list", "/nowhere", "/core4/api/v1/login"])
 async def test_browsers_are_told_neither_to_frame_nor_to_guess_nor_to_keep(
     api: RunningApi, path: str
 ) -> None:

@@ -216,18 +216,26 @@ async def test_rows_that_one_may_not_read_are_masked_and_can_not_be_probed(
         assert found.json()["total_count"] == 0
 
 
-async def test_health(anonymous: httpx.AsyncClient) -> None:
-    assert (await anonymous.get("/healthz")).text == "ok\n"
-    assert (await anonymous.get("/readyz")).text == "ok\n"
-    text = (await anonymous.get("/metrics")).text
+async def test_health(api: RunningApi) -> None:
+    assert (await api.probe("/healthz")).text == "ok\n"
+    assert (await api.probe("/readyz")).text == "ok\n"
+    text = (await api.probe("/metrics")).text
     assert "core4_api_queue 0.0" in text
-    assert 'route="/healthz",status="200"' in text
     assert "process_resident_memory_bytes" in text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_clients_are_not_told_what_is_for_the_cluster(
+    api: RunningApi, anonymous: httpx.AsyncClient, path: str
+) -> None:
+    answers = [await anonymous.get(one) for one in (path, "/core4/api/v1" + path, "/nowhere")]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert 'route="none",status="404"' in (await api.probe("/metrics")).text
 
 
 async def test_readiness_with_and_without_the_store(kube: FakeKube, tmp_path: Path) -> None:
     """Pods that share a store don't all leave their Service when it is away."""
     url = f"sqlite:///{tmp_path}/away.db"
-    async with running(kube, url, tmp_path) as api, api.client(None) as client:
-        assert (await client.get("/readyz")).status_code == 503
-        assert (await client.get("/readyz?without=store")).text == "ok\n"
+    async with running(kube, url, tmp_path) as api:
+        assert (await api.probe("/readyz")).status_code == 503
+        assert (await api.probe("/readyz?without=store")).text == "ok\n"

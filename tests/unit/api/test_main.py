@@ -22,6 +22,10 @@ from corejob_api import main
     [
         ({}, "CORE4_NAMESPACE is not set"),
         ({"CORE4_NAMESPACE": "jobs", "CORE4_PORT": "x"}, "CORE4_PORT must be a whole number"),
+        (
+            {"CORE4_NAMESPACE": "jobs", "CORE4_HEALTH_PORT": "-1"},
+            "CORE4_HEALTH_PORT must be a whole number",
+        ),
         ({"CORE4_NAMESPACE": "jobs", "CORE4_STORE_URL": "mysql://x"}, "the store is"),
         ({"CORE4_NAMESPACE": "jobs", "CORE4_JWT_SECRET_FILE": "/nowhere"}, "/nowhere"),
         ({"CORE4_NAMESPACE": "jobs", "CORE4_LOG_LEVEL": "loud"}, "CORE4_LOG_LEVEL must be one of"),
@@ -69,12 +73,12 @@ def free_port() -> int:
 START_SECONDS = 60.0
 
 
-async def until_ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(START_SECONDS):
+async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(trust_env=False) as client:
         while True:
             assert process.returncode is None
             try:
-                if (await client.get("/readyz")).status_code == 200:
+                if (await client.get(f"{url}/readyz")).status_code == 200:
                     return
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
@@ -85,7 +89,7 @@ async def test_a_signal_ends_streams_and_the_process(
 ) -> None:
     users = tmp_path / "users.json"
     users.write_text(json.dumps(USERS))
-    port = free_port()
+    port, health_port = free_port(), free_port()
     environment = {
         **os.environ,
         "KUBECONFIG": str(kubeconfig(tmp_path, kube.url)),
@@ -94,6 +98,7 @@ async def test_a_signal_ends_streams_and_the_process(
         "CORE4_USERS_FILE": str(users),
         "CORE4_HOST": "127.0.0.1",
         "CORE4_PORT": str(port),
+        "CORE4_HEALTH_PORT": str(health_port),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -105,7 +110,7 @@ async def test_a_signal_ends_streams_and_the_process(
     try:
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False, auth=("admin", "hans")) as made:
-            await until_ready(made, process)
+            await until_ready(f"http://127.0.0.1:{health_port}", process)
             body = {"qual_name": DUMMY}
             async with stream(made, "POST", "/core4/api/v1/job", json=body) as frames:
                 assert (await frames.next())[0] == "state"

@@ -145,12 +145,11 @@ async def test_an_order_is_refused_and_nothing_is_made_of_it(
 
 async def test_readiness_tells(api: RunningApi, kube: FakeKube) -> None:
     await tell(api, kube, FULL)
-    async with api.client(None) as anonymous:
-        answer = await anonymous.get("/readyz")
-        assert (answer.status_code, answer.text) == (503, f"{FULL}\n")
-        assert (await anonymous.get("/readyz?without=store")).text == "ok\n"
-        await tell(api, kube, None)
-        assert (await anonymous.get("/readyz")).text == "ok\n"
+    answer = await api.probe("/readyz")
+    assert (answer.status_code, answer.text) == (503, f"{FULL}\n")
+    assert (await api.probe("/readyz?without=store")).text == "ok\n"
+    await tell(api, kube, None)
+    assert (await api.probe("/readyz")).text == "ok\n"
 
 
 async def test_what_needs_no_writing_goes_on(

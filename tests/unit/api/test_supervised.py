@@ -18,6 +18,7 @@ from corejob_api.settings import Settings
 from corejob_journal.store import Store, Writer
 from corejob_kube import supervision as module
 from corejob_kube.client import Kube
+from corejob_kube.health import HealthServer
 from corejob_kube.supervision import Supervision, TaskEndedError
 
 LIBRARY = ("Task-",)
@@ -30,7 +31,7 @@ class Process:
     def __init__(self, server: main.Server, task: "asyncio.Task[None]", url: str) -> None:
         self.server = server
         self.task = task
-        self.url = url
+        self.url = url  # of its health
 
     async def get(self, path: str) -> tuple[int, str]:
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
@@ -58,14 +59,17 @@ async def process(
         app = create_app(settings, client, store, supervision=supervision)
         with connections.listen("127.0.0.1", 0) as sock:
             server = main.server(app)
+            health = HealthServer(app.service.health, "127.0.0.1", 0)
+            await health.start()
             task = asyncio.create_task(main.run(server, sock), name="serve")
-            made = Process(server, task, f"http://127.0.0.1:{sock.getsockname()[1]}")
+            made = Process(server, task, f"http://127.0.0.1:{health.port}")
             try:
                 await made.until("/readyz", 200)
                 yield made
             finally:
                 server.stop()
                 await asyncio.gather(task, return_exceptions=True)
+                await health.stop()
     await store.close()
 
 

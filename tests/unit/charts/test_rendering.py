@@ -12,6 +12,8 @@ import yaml
 from charts import generate
 from tests.cluster import binaries
 
+from corejob.names import LABEL_COREJOB
+
 pytestmark = pytest.mark.cluster
 
 CHART = generate.CHART
@@ -125,13 +127,80 @@ def test_service_containers_are_probed_on_their_ports(helm):
         recreate = deployment["metadata"]["name"].endswith("-api")
         assert deployment["spec"].get("strategy") == ({"type": "Recreate"} if recreate else None)
         for container in deployment["spec"]["template"]["spec"]["containers"]:
-            (port,) = container["ports"]
-            ports[container["name"]] = port["containerPort"]
+            named = {port["name"]: port["containerPort"] for port in container["ports"]}
+            ports |= named
             env = {entry["name"]: entry.get("value") for entry in container["env"]}
-            assert env["CORE4_PORT"] == str(port["containerPort"])
+            own = {"http": env["CORE4_PORT"], "health": env.get("CORE4_HEALTH_PORT")}
+            if container["name"] != "api":
+                own = {container["name"]: env["CORE4_PORT"]}
+            assert own == {name: str(port) for name, port in named.items()}
+            probed = "health" if container["name"] == "api" else container["name"]
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                assert container[probe]["httpGet"]["port"] == port["name"]
-    assert ports == {"api": 5001, "recorder": 5002, "operator": 5003}
+                assert container[probe]["httpGet"]["port"] == probed
+    assert ports == {"http": 5001, "recorder": 5002, "operator": 5003, "health": 5004}
+
+
+def test_health_and_metrics_of_the_api_have_a_service_within_the_cluster(helm):
+    for values in ({}, {"service": {"type": "LoadBalancer"}}):
+        manifests = helm.render(values)
+        spec = manifests.one("Service", "core4-api-health")["spec"]
+        assert spec["ports"] == [{"name": "health", "port": 5004, "targetPort": "health"}]
+        assert "type" not in spec
+        public = manifests.one("Service", "core4-api")["spec"]
+        assert [port["targetPort"] for port in public["ports"]] == ["http"]
+        assert spec["selector"] == public["selector"]
+
+
+def test_prometheus_finds_each_process_by_its_port(helm):
+    manifests = helm.render({"metrics": {"serviceMonitor": {"enabled": True}}})
+    endpoints = manifests.one("ServiceMonitor", "core4-metrics")["spec"]["endpoints"]
+    ports = manifests.one("Service", "core4-metrics")["spec"]["ports"]
+    names = [port["targetPort"] for port in ports]
+    assert [endpoint["port"] for endpoint in endpoints] == names
+    assert names == ["health", "recorder", "operator"]
+
+
+def policies(manifests) -> dict[str, dict[str, Any]]:
+    """Who may reach which port of which component."""
+    return {
+        policy["metadata"]["name"]: {
+            port["port"]: rule.get("from")
+            for rule in policy["spec"]["ingress"]
+            for port in rule["ports"]
+        }
+        for policy in manifests.kind("NetworkPolicy")
+    }
+
+
+@pytest.mark.parametrize("store", [{}, {"existingSecret": "pg"}])
+def test_jobs_reach_the_rest_api_only(helm, store):
+    found = policies(helm.render({"store": store}))
+    assert set(found) == {
+        f"core4-{name}" for name in ("api", "operator", *(["recorder"] * bool(store)))
+    }
+    ports = {port: peers for policy in found.values() for port, peers in policy.items()}
+    assert ports.pop("http") is None
+    assert set(ports) == {"health", "recorder", "operator"}
+    no_job = {"matchExpressions": [{"key": LABEL_COREJOB, "operator": "DoesNotExist"}]}
+    for peers in ports.values():
+        assert peers[0] == {"namespaceSelector": {}, "podSelector": no_job}
+
+
+def test_who_may_scrape_and_call_can_be_narrowed(helm):
+    prometheus = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
+    proxy = {"podSelector": {"matchLabels": {"app": "proxy"}}}
+    found = policies(helm.render({"networkPolicy": {"metricsFrom": [prometheus], "from": [proxy]}}))
+    assert found["core4-operator"] == {"operator": [prometheus]}
+    assert found["core4-api"]["http"] == [proxy]
+    assert found["core4-api"]["recorder"] == [prometheus]
+    # `helm test` asks there too.
+    first, tester = found["core4-api"]["health"]
+    assert first == prometheus
+    pod = helm.render(None, "--show-only=templates/tests/ready.yaml").all[0]
+    assert tester["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    everybody = policies(helm.render({"networkPolicy": {"metricsFrom": []}}))
+    assert everybody["core4-api"] == {"http": None, "health": None, "recorder": None}
+    assert policies(helm.render({"networkPolicy": {"enabled": False}})) == {}
 
 
 def test_roles_hold_the_listed_rights_and_no_more(helm):
@@ -338,7 +407,7 @@ def test_hook_runs_after_the_service_is_gone(helm):
 
 def test_test_pod_finds_the_service_by_its_variables(helm):
     pod = helm.render(None, "--show-only=templates/tests/ready.yaml", release="my-core4").all[0]
-    assert "MY_CORE4_API_SERVICE_" in pod["spec"]["containers"][0]["command"][-1]
+    assert "MY_CORE4_API_HEALTH_SERVICE_" in pod["spec"]["containers"][0]["command"][-1]
 
 
 @pytest.mark.parametrize(
@@ -354,11 +423,11 @@ def test_names(helm, release, values, prefix):
     names = {
         one["metadata"]["name"] for one in helm.render(values, release=release).kind("Service")
     }
-    assert names == {f"{prefix}-api"}
+    assert names == {f"{prefix}-api", f"{prefix}-api-health"}
 
 
 def test_optional_resources(helm):
-    kinds = {"Ingress", "NetworkPolicy", "ServiceMonitor"}
+    kinds = {"Ingress", "ServiceMonitor"}
     assert kinds.isdisjoint(document["kind"] for document in helm.render().all)
     manifests = helm.render(MAXIMAL)
     assert kinds <= {document["kind"] for document in manifests.all}

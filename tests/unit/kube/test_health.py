@@ -1,5 +1,7 @@
 """What the kubelet's probes and Prometheus are answered."""
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 
@@ -19,7 +21,7 @@ class Patient:
     def deadly(self) -> str | None:
         return self.dying
 
-    async def trouble(self) -> str | None:
+    async def trouble(self, _without: str = "", /) -> str | None:
         return self.unwell
 
     def registry(self) -> CollectorRegistry:
@@ -78,4 +80,22 @@ async def test_probes_come_by_either_family(patient: Patient, host: str) -> None
     await server.start()
     async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
         assert await answer(session, "/healthz") == (200, "ok\n")
+    await server.stop()
+
+
+async def test_a_probe_gets_through_however_many_connections_are_held_open() -> None:
+    server = HealthServer(Patient(), "127.0.0.1", 0)
+    await server.start()
+    held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
+    for _, writer in held:
+        writer.write(b"GET /healthz HT")
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+        for _ in range(5):
+            assert await answer(session, "/healthz") == (200, "ok\n")
+    async with asyncio.timeout(30):
+        with contextlib.suppress(ConnectionResetError):
+            assert await held[0][0].read() == b""  # the oldest is closed
+    assert not held[-1][0].at_eof()
+    for _, writer in held:
+        writer.close()
     await server.stop()

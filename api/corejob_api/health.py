@@ -1,11 +1,10 @@
-"""/healthz, /readyz and /metrics: for the cluster, not for clients."""
+"""Whether the API lives, and whether it can serve: for the cluster, not for clients."""
 
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from falcon.asgi import Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CollectorRegistry
 
 from corejob_api.metrics import Metrics
 from corejob_api.queue import Queue
@@ -14,10 +13,11 @@ from corejob_kube.informer import DEAF_S, Informer, silence
 from corejob_kube.supervision import Supervision
 
 _RECENT_S: Final = 120.0
+_STORE: Final = "store"
 
 
-class Health:
-    """Whether the process lives, and whether it can serve."""
+class ApiHealth:
+    """The API's `corejob_kube.health.Health`."""
 
     def __init__(
         self,
@@ -34,27 +34,27 @@ class Health:
         self._metrics = metrics
         self._began = time.monotonic()
 
-    async def alive(self, _req: Request, resp: Response) -> None:
+    def deadly(self) -> str | None:
         """What only a restart mends: a task has ended, or a watch hears nothing for long."""
         silent = "a watch is silent" if self._silence() > DEAF_S else None
-        _say(resp, self._supervision.trouble() or silent)
+        return self._supervision.trouble() or silent
 
-    async def ready(self, req: Request, resp: Response) -> None:
-        """Whether requests can be answered.
+    async def trouble(self, without: str = "", /) -> str | None:
+        """Why requests can't be answered now; None: they can.
 
-        `?without=store` leaves out the store that all pods share: when it is away, there is no
-        other pod to turn to, and a 503 from this one says more than a refused connection.
+        Args:
+            without: `store` leaves out the store that all pods share: when it is away, there is no
+                other pod to turn to, and a 503 from this one says more than a refused connection.
         """
         trouble = self._supervision.trouble() or self._trouble_of_kubernetes()
-        if trouble is None and req.get_param("without") != "store":
+        if trouble is None and without != _STORE:
             trouble = await self._storing.trouble()
-        _say(resp, trouble)
+        return trouble
 
-    async def metrics(self, _req: Request, resp: Response) -> None:
-        """For Prometheus."""
+    def registry(self) -> CollectorRegistry:
+        """The API's metrics."""
         self._metrics.queued.set(len(self._queue))
-        resp.content_type = CONTENT_TYPE_LATEST
-        resp.data = generate_latest(self._metrics.registry)
+        return self._metrics.registry
 
     def _silence(self) -> float:
         return silence(self._informers, since=self._began)
@@ -65,9 +65,3 @@ class Health:
         if self._silence() > _RECENT_S:
             return "Kubernetes does not answer"
         return None
-
-
-def _say(resp: Response, trouble: str | None) -> None:
-    resp.status = 200 if trouble is None else 503
-    resp.content_type = "text/plain; charset=utf-8"
-    resp.data = f"{trouble or 'ok'}\n".encode()
