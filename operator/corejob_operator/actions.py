@@ -43,6 +43,10 @@ class RefusedError(Exception):
     """The trial's Job can't be made as things are (a quota, a policy, its name); it may pass."""
 
 
+class RefusedRestartError(Exception):
+    """The CoreJob that restarts another can't be made as things are (a quota, a policy)."""
+
+
 class Actions:
     """Writes to Kubernetes on behalf of one namespace's operator."""
 
@@ -57,6 +61,7 @@ class Actions:
         Raises:
             BadTemplateError: A trial's Job is malformed, or its name is taken.
             RefusedError: A trial's Job is forbidden.
+            RefusedRestartError: A restart's CoreJob is forbidden.
             KubeError: Anything else that the API server says.
         """
         match action:
@@ -133,6 +138,10 @@ class Actions:
             )
         except AlreadyExistsError:
             return
+        except KubeError as error:
+            if is_answer(error):
+                raise RefusedRestartError(texts.cut(error.message, _MOST_WORDS)) from error
+            raise
         self._world.corejobs.put(made)
 
     async def _set_finalizers(self, job: CoreJob, *, held: bool) -> None:

@@ -20,11 +20,12 @@ from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events, foreign_id, gate
-from corejob_operator.actions import Actions, BadTemplateError, RefusedError
+from corejob_operator.actions import Actions, BadTemplateError, RefusedError, RefusedRestartError
 from corejob_operator.admission import Admission
 from corejob_operator.conditions import conditions
 from corejob_operator.cookies import Cookies
 from corejob_operator.decide import (
+    CreateChild,
     CreateTrial,
     Decision,
     Gate,
@@ -276,6 +277,9 @@ class Reconciler:
     async def _act(self, job: CoreJob, decision: Decision, now: datetime) -> Decision:
         template = self._world.template(job.qual_name) or {}
         for action in decision.actions:
+            paused = self._refusals.waiting(job.name, now)
+            if isinstance(action, CreateChild) and paused is not None:
+                return _without_child(job, decision, paused)
             try:
                 await self._actions.perform(job, template, action)
             except BadTemplateError as error:
@@ -284,12 +288,20 @@ class Reconciler:
                 status = replace(job.status, reason=str(Reason.QUEUED), message=str(error))
                 again = self._refusals.note(job.name, now)
                 return Decision(status, queue="active", wake=again)
+            except RefusedRestartError as error:
+                self._restart_refused(job, str(error), now)
+                return _without_child(job, decision, self._refusals.note(job.name, now))
             if isinstance(action, CreateTrial):
                 self._metrics.trials.inc()
+            if isinstance(action, CreateTrial | CreateChild):
                 self._refusals.forget(job.name)
             if action == Release(lost=True):
                 self._unjournaled(job, now)
         return decision
+
+    def _restart_refused(self, job: CoreJob, words: str, now: datetime) -> None:
+        text = f"Kubernetes refuses the CoreJob that restarts this one, it is tried again: {words}"
+        self._warn(job, "RestartRefused", text, now, action="Restart")
 
     def _unjournaled(self, job: CoreJob, now: datetime) -> None:
         """A deleted CoreJob goes though the journal never came for it: say so."""
@@ -297,16 +309,14 @@ class Reconciler:
         text = (
             "it was deleted before the journal had it: its record, or the end of its log, is lost"
         )
+        self._warn(job, "NotJournaled", text, now, action="Release")
+
+    def _warn(self, job: CoreJob, reason: str, text: str, now: datetime, *, action: str) -> None:
+        """Tell what no status tells: in the log, and as a Warning Event of the CoreJob."""
         log.warning("%s: %s", job.name, text)
         self._poster.post(
             events.event(
-                job,
-                "NotJournaled",
-                text,
-                now,
-                instance=self._instance,
-                warning=True,
-                action="Release",
+                job, reason, text, now, instance=self._instance, warning=True, action=action
             )
         )
 
@@ -364,6 +374,12 @@ class Reconciler:
         fields["observedGeneration"] = job.generation
         fields["conditions"] = conditions(status, job.generation, raw.get("conditions") or (), now)
         return fields
+
+
+def _without_child(job: CoreJob, decision: Decision, again: datetime) -> Decision:
+    """All else that was decided counts: only the child is not made, and so not noted."""
+    status = replace(decision.status, child_id=job.status.child_id)
+    return replace(decision, status=status, wake=again)
 
 
 def _is_refused_for_its_texts(error: KubeError) -> bool:

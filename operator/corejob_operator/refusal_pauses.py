@@ -1,4 +1,6 @@
-"""When to ask again for a Job that the API server has refused: a policy, a webhook, a quota.
+"""When to ask again for what the API server has refused: a policy, a webhook, a quota.
+
+That is the Job of a trial, or the CoreJob that restarts another.
 
 In between, events must not bring another try: a refusal whose words differ each time would be
 written, seen as a change, and so tried again at once, without end.
@@ -12,14 +14,17 @@ _LONGEST_S: Final = 60
 
 
 class Refusals:
-    """The CoreJobs whose Job was refused last time, by name. Memory only: a new operator asks."""
+    """The CoreJobs for which something was refused last time, by name.
+
+    Memory only: a new operator asks.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._until: dict[str, datetime] = {}
 
     def note(self, name: str, now: datetime) -> datetime:
-        """A Job was refused; when to ask again: after 2, 4, 8 … 60 seconds."""
+        """Something was refused; when to ask again: after 2, 4, 8 … 60 seconds."""
         count = self._counts.get(name, 0)
         self._counts[name] = count + 1
         seconds = min(_LONGEST_S, _FIRST_S << min(count, 10))

@@ -145,3 +145,41 @@ async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
     rig.pod("a-1", ended(0, reason="Completed"), "Succeeded", name="y")
     await rig.settle()
     assert (rig.status("a")["state"], rig.jobs()) == ("complete", ["a-1"])
+
+
+# --- restarts -------------------------------------------------------------------------------
+
+CHILD = "6743cccccccccccccccccccc"
+
+
+@pytest.mark.parametrize("kind", ["quota", "policy", "webhook_invalid"])
+async def test_a_restart_that_is_refused_is_told_and_tried_again(rig: Rig, kind: str) -> None:
+    rig.fake.answer("POST", "corejobs", REFUSALS[kind])
+    rig.corejob("a", childId=CHILD, status={"state": "error", "trial": 1, "id": "e" * 24})
+    await rig.settle()
+    assert CHILD not in rig.fake.objects["corejobs"]
+    assert "childId" not in rig.status("a")
+    (told,) = [event for event in await rig.events() if event["reason"] == "RestartRefused"]
+    assert told["type"] == "Warning"
+    assert REFUSALS[kind]["message"] in told["note"]
+
+    await rig.passes(2)
+    assert CHILD in rig.fake.objects["corejobs"]
+    assert rig.status("a")["childId"] == CHILD
+
+
+async def test_a_restart_that_is_refused_does_not_keep_back_the_kill(rig: Rig) -> None:
+    rig.corejob("a")
+    await rig.settle()
+    rig.pod("a-1", started())
+    await rig.settle()
+    rig.fake.answer("POST", "corejobs", REFUSALS["policy"], times=9)
+    rig.fake.change("corejobs", "a", {"status": {"log": {"trial": 1}}})
+    rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": CHILD}})
+    await rig.settle()
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+    rig.fake.change("jobs", "a-1", {"status": {"conditions": [failed]}})
+    await rig.settle()
+
+    assert rig.status("a")["state"] == "killed"
+    assert "childId" not in rig.status("a")
