@@ -34,6 +34,7 @@ from corejob_api.routes import table
 from corejob_api.routing import Gate, add_routes
 from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
+from corejob_api.signin_failures import FailedSignIns
 from corejob_api.steer import Steer
 from corejob_api.storing import Storing
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
@@ -77,8 +78,13 @@ class Service:
         self.scans = Scans()
         storing = Storing(store, self.recorders)
         self.health = ApiHealth(self.supervision, self.informers, storing, self.queue, self.metrics)
+        self.failed_sign_ins = FailedSignIns(self.metrics)
         self.sign_in = SignIn(
-            UserBase(settings.users_file), Passwords(), Tokens(settings.jwt_secret, now)
+            UserBase(settings.users_file),
+            Passwords(),
+            Tokens(settings.jwt_secret, now),
+            self.failed_sign_ins,
+            trusted_proxies=settings.trusted_proxies,
         )
         self.listings = Listings(
             self.queue, self.catalogue, self.jobs, self.scans, self.envelope, now
@@ -148,6 +154,7 @@ class Service:
 
     async def process_shutdown(self, _scope: Any, _event: Any) -> None:
         """End it all in good order."""
+        self.failed_sign_ins.tell_left_out()
         await self.hub.stop()
         await self.claims.stop()
         self.scans.close()

@@ -24,3 +24,15 @@ class Metrics:
         )
         self.queued = Gauge("core4_api_queue", "Jobs in the queue.", registry=self.registry)
         self.enqueued = Counter("core4_api_enqueued", "Jobs enqueued.", registry=self.registry)
+        self.failed_sign_ins = Counter(
+            "core4_api_failed_sign_ins",
+            "Sign-ins that failed, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.refused_sign_ins = Counter(
+            "core4_api_refused_sign_ins",
+            "Passwords not checked since too many waited already, by the limit that was reached.",
+            ("limit",),
+            registry=self.registry,
+        )

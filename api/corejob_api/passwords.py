@@ -1,14 +1,16 @@
 """Checking passwords: slow for who guesses, quick for who is known, never in the way of the others.
 
 Basic sends the password with each request, and argon2 takes tens of milliseconds and as many
-megabytes on purpose. So the check runs in a few threads of its own with a bounded queue, equal
-checks that arrive together are one, and what was right once is remembered.
+megabytes on purpose. So the check runs in a few threads of its own with a bounded line, equal
+checks that arrive together from one address are one, and what was right once is remembered.
 """
 
 import asyncio
+import functools
 import hmac
 import re
 import secrets
+import time
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Final
 import argon2
 
 from corejob_api.errors import ApiError
+from corejob_api.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
 
 Verify = Callable[[str, bytes], bool]
 """Whether a password is the one of an argon2 hash."""
@@ -28,7 +31,8 @@ _FORM: Final = re.compile(
 )
 _KEY_BYTES: Final = 32
 _THREADS: Final = 2
-_MOST_RUNNING: Final = 32
+_LIMITS: Final = Limits()
+_RETRY: Final = {"Retry-After": "1"}
 _MOST_REMEMBERED: Final = 4096
 
 
@@ -92,8 +96,37 @@ class Credential:
         return hmac.compare_digest(hmac.digest(self.salt, password, "sha256"), self.digest)
 
 
+class TooManyChecksError(ApiError):
+    """429: too many checks wait already.
+
+    Attributes:
+        limit: The share that is full.
+    """
+
+    def __init__(self, limit: Limit) -> None:
+        of = "" if limit is Limit.ALL else f" of this {limit.value}"
+        super().__init__(429, f"too many sign-ins{of} at once, try again later", _RETRY)
+        self.limit = limit
+
+
+@dataclass(slots=True, eq=False)
+class _Check:
+    """A check that waits or runs.
+
+    Attributes:
+        key: Fingerprint of user, credential and password.
+        outcome: Whether the password is right; the limit for which it was turned away.
+    """
+
+    slot: tuple[str, bytes]
+    key: bytes
+    credential: Credential
+    secret: bytes
+    outcome: "asyncio.Future[bool | Limit]"
+
+
 class Passwords:
-    """Checks passwords, at most a few at once.
+    """Checks passwords, at most a few at once, in fair order (`corejob_api.fairness`).
 
     A right one is remembered as an HMAC, under a key of this process, of user, credential and
     password: a changed credential asks again, and nothing is kept that a password can be read from.
@@ -104,51 +137,102 @@ class Passwords:
         *,
         verify: Verify = verify_argon2,
         threads: int = _THREADS,
-        most_running: int = _MOST_RUNNING,
+        limits: Limits = _LIMITS,
         most_remembered: int = _MOST_REMEMBERED,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verify = verify
-        self._most_running = most_running
+        self._free = threads
+        self._monotonic = monotonic
         self._most_remembered = most_remembered
         self._key = secrets.token_bytes(_KEY_BYTES)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
-        self._running: dict[bytes, asyncio.Future[bool]] = {}
+        self._checks: dict[tuple[str, bytes], _Check] = {}
+        self._record = Record()
+        self._line: Line[_Check] = Line(limits, self._record)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
 
     def close(self) -> None:
         """Stop the threads; what waits for one is cancelled."""
+        for check in self._line.clear():
+            check.outcome.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def check(self, name: str, credential: Credential, password: str) -> bool:
+    async def check(self, sender: Sender, credential: Credential, password: str) -> bool:
         """Whether a user's password is right.
 
         Raises:
-            ApiError: Too many checks wait already (429).
+            TooManyChecksError: Too many checks wait already.
         """
         secret = password.encode()
-        key = self._fingerprint(name, credential, secret)
+        key = self._fingerprint(sender.user, credential, secret)
         if key in self._remembered:
             self._remembered.move_to_end(key)
+            self._record.passed(sender)
             return True
-        running = self._running.get(key) or self._start(key, credential, secret)
-        return await asyncio.shield(running)  # others may wait for it too
+        # Equal ones are one, but not across addresses: one that is put back must not delay others.
+        slot = sender.address, key
+        check = self._checks.get(slot)
+        if check is None:
+            outcome = asyncio.get_running_loop().create_future()
+            check = _Check(slot, key, credential, secret, outcome)
+            self._begin(sender, check)
+        outcome_of_all = await asyncio.shield(check.outcome)  # others may wait for it too
+        if isinstance(outcome_of_all, Limit):
+            raise TooManyChecksError(outcome_of_all)
+        return outcome_of_all
 
-    def _start(self, key: bytes, credential: Credential, secret: bytes) -> "asyncio.Future[bool]":
-        if len(self._running) >= self._most_running:
-            raise ApiError(429, "too many sign-ins at once", {"Retry-After": "1"})
+    def _begin(self, sender: Sender, check: _Check) -> None:
+        try:
+            displaced = self._line.join(Waiting(sender, self._monotonic(), check))
+        except FullError as error:
+            raise TooManyChecksError(error.limit) from None
+        self._checks[check.slot] = check
+        for other, limit in displaced:
+            self._end(other, limit)
+        self._run()
+
+    def _run(self) -> None:
+        """Give each free thread a check."""
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._pool, credential.accepts, secret, self._verify)
-        self._running[key] = running
-        running.add_done_callback(lambda done: self._finish(key, done))
-        return running
+        while self._free and (turn := self._line.next(self._monotonic())) is not None:
+            check, sender = turn.item, turn.sender
+            if check.key in self._remembered:  # meanwhile it was right from another address
+                self._pass(sender, check)
+                continue
+            self._free -= 1
+            running = loop.run_in_executor(
+                self._pool, check.credential.accepts, check.secret, self._verify
+            )
+            running.add_done_callback(functools.partial(self._finish, sender, check))
 
-    def _finish(self, key: bytes, done: "asyncio.Future[bool]") -> None:
-        del self._running[key]
-        if done.cancelled() or done.exception() is not None or not done.result():
+    def _finish(self, sender: Sender, check: _Check, done: "asyncio.Future[bool]") -> None:
+        self._free += 1
+        if done.cancelled():
+            self._checks.pop(check.slot, None)
+            check.outcome.cancel()
             return
-        self._remembered[key] = None
+        if (error := done.exception()) is not None:
+            del self._checks[check.slot]
+            check.outcome.set_exception(error)
+            check.outcome.exception()  # nobody may be waiting for it any more
+        elif done.result():
+            self._pass(sender, check)
+        else:
+            self._record.failed(sender, self._monotonic())
+            self._end(check, False)
+        self._run()
+
+    def _pass(self, sender: Sender, check: _Check) -> None:
+        self._record.passed(sender)
+        self._remembered[check.key] = None
         if len(self._remembered) > self._most_remembered:
             self._remembered.popitem(last=False)
+        self._end(check, True)
+
+    def _end(self, check: _Check, outcome: bool | Limit) -> None:
+        del self._checks[check.slot]
+        check.outcome.set_result(outcome)
 
     def _fingerprint(self, name: str, credential: Credential, secret: bytes) -> bytes:
         known = (name.encode(), credential.phc.encode(), credential.digest or b"", credential.salt)

@@ -8,10 +8,13 @@ from typing import Final
 
 from falcon.asgi import Request, Response
 
+from corejob_api import call
 from corejob_api.arguments import Arguments
-from corejob_api.errors import unauthorized
-from corejob_api.passwords import Passwords
-from corejob_api.tokens import LIFE, Tokens
+from corejob_api.errors import ApiError, unauthorized
+from corejob_api.fairness import Sender
+from corejob_api.passwords import Passwords, TooManyChecksError
+from corejob_api.signin_failures import FailedSignIns, Reason
+from corejob_api.tokens import LIFE, ExpiredError, Tokens
 from corejob_api.users import User, UserBase
 
 COOKIE: Final = "token"
@@ -38,10 +41,20 @@ class Identity:
 class SignIn:
     """Finds out who sends a request."""
 
-    def __init__(self, users: UserBase, passwords: Passwords, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        users: UserBase,
+        passwords: Passwords,
+        tokens: Tokens,
+        failures: FailedSignIns,
+        *,
+        trusted_proxies: int = 0,
+    ) -> None:
         self._users = users
         self._passwords = passwords
         self._tokens = tokens
+        self._failures = failures
+        self._trusted_proxies = trusted_proxies
 
     async def identify(self, req: Request, arguments: Arguments) -> Identity:
         """Who sends this request. What signs in is taken out of the arguments.
@@ -53,47 +66,64 @@ class SignIn:
             ApiError: Nobody, or not who they say they are (401), or too many at once (429).
         """
         given = Arguments({name: arguments.take(name) for name in _ARGUMENTS})
+        host = call.client_host(req, self._trusted_proxies)
         header = req.get_header("Authorization")
         if header is not None:
-            return await self._by_header(header)
+            return await self._by_header(header, host)
         token = given.optional_text("token")
         if token is not None:
-            return self._by_token(token)
+            return self._by_token(token, host)
         username = given.optional_text("username")
         if username is not None:
-            return await self._by_password(username, given.optional_text("password") or "")
+            password = given.optional_text("password") or ""
+            return await self._by_password(username, password, host)
         cookie = req.cookies.get(COOKIE)
         if cookie:
-            return self._by_token(cookie, by_cookie=True)
+            return self._by_token(cookie, host, by_cookie=True)
         raise unauthorized("not signed in")
 
     def issue(self, user: User) -> str:
         """A new token for a user."""
         return self._tokens.issue(user)
 
-    async def _by_header(self, header: str) -> Identity:
+    async def _by_header(self, header: str, host: str) -> Identity:
         scheme, _, value = header.strip().partition(" ")
-        if scheme.lower() == "basic":
-            name, password = _basic(value.strip())
-            return await self._by_password(name, password)
         if scheme.lower() == "bearer":
-            return self._by_token(value.strip())
-        raise unauthorized("the header Authorization must be Basic or Bearer")
+            return self._by_token(value.strip(), host)
+        try:
+            if scheme.lower() != "basic":
+                raise unauthorized("the header Authorization must be Basic or Bearer")
+            name, password = _basic(value.strip())
+        except ApiError:
+            self._failures.failed(Reason.HEADER, host)
+            raise
+        return await self._by_password(name, password, host)
 
-    async def _by_password(self, name: str, password: str) -> Identity:
+    async def _by_password(self, name: str, password: str, host: str) -> Identity:
         user = self._users.find(name)
         credential = self._users.credential(name)
-        if not await self._passwords.check(name, credential, password) or user is None:
+        try:
+            is_right = await self._passwords.check(Sender.of(host, name), credential, password)
+        except TooManyChecksError as error:
+            self._failures.refused(error.limit, host, name)
+            raise
+        if not is_right or user is None:
+            self._failures.failed(Reason.PASSWORD, host, name)
             raise unauthorized("wrong username or password")
         return Identity(user)
 
-    def _by_token(self, token: str, *, by_cookie: bool = False) -> Identity:
+    def _by_token(self, token: str, host: str, *, by_cookie: bool = False) -> Identity:
         try:
             claims = self._tokens.read(token)
+        except ExpiredError as error:
+            self._failures.failed(Reason.EXPIRED, host)
+            raise unauthorized(str(error)) from None
         except ValueError as error:
+            self._failures.failed(Reason.TOKEN, host)
             raise unauthorized(str(error)) from None
         user = self._users.find(claims.name)
         if user is None or not self._tokens.is_of(claims, user):
+            self._failures.failed(Reason.TOKEN, host, claims.name)
             raise unauthorized("the token is not valid")
         fresh = self._tokens.issue(user) if claims.is_old else None
         return Identity(user, claims.expires_at, fresh, by_cookie)

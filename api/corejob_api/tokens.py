@@ -42,6 +42,10 @@ class Claims:
     """Of the password that it was issued under."""
 
 
+class ExpiredError(ValueError):
+    """A token is ours, and has expired."""
+
+
 class Tokens:
     """Issues tokens, and reads them."""
 
@@ -65,7 +69,8 @@ class Tokens:
         """What a token says; whether its user is still who it was issued to says `is_of`.
 
         Raises:
-            ValueError: It is none of ours, or it has expired.
+            ValueError: It is none of ours.
+            ExpiredError: It has expired.
         """
         try:
             claims = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options=_CHECKS)
@@ -74,7 +79,7 @@ class Tokens:
             raise ValueError("the token is not valid") from None
         now = self._now()
         if expires <= now:
-            raise ValueError("the token has expired")
+            raise ExpiredError("the token has expired")
         is_old = now - issued > REFRESH_AFTER
         return Claims(claims["sub"], issued, expires, is_old, str(claims[_FINGERPRINT]))
 

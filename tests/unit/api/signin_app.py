@@ -15,9 +15,11 @@ from corejob_api import arguments, body, call
 from corejob_api.call import Call
 from corejob_api.envelope import Envelope
 from corejob_api.errors import ApiError
+from corejob_api.metrics import Metrics
 from corejob_api.passwords import Passwords, verify_argon2
 from corejob_api.resources.session import Login, Logout, Profile
 from corejob_api.signin import SignIn, renew
+from corejob_api.signin_failures import FailedSignIns
 from corejob_api.tokens import Tokens
 from corejob_api.users import UserBase
 
@@ -107,7 +109,8 @@ class SigninApp:
         self.tokens = Tokens(SECRET, self.clock)
         self.passwords = Passwords(verify=self.verify)
         self.users = UserBase(users_file, monotonic=lambda: self.clock().timestamp())
-        sign_in = SignIn(self.users, self.passwords, self.tokens)
+        failures = FailedSignIns(Metrics())
+        sign_in = SignIn(self.users, self.passwords, self.tokens, failures)
         envelope = Envelope("2.0.0", self.clock)
         app: Any = falcon.asgi.App(middleware=[_Middleware(sign_in)])
         app.add_route("/login", Login(sign_in, envelope))

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import argon2
 import pytest
 
-from corejob_api.errors import ApiError
+from corejob_api.fairness import Limit, Limits, Sender
 from corejob_api.passwords import (
     Credential,
     Passwords,
+    TooManyChecksError,
     decoy_hash,
     is_argon2,
     verify_argon2,
@@ -51,17 +52,18 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def passwords(gate: Gate) -> Iterator[Passwords]:
-    made = Passwords(verify=gate, threads=2, most_running=4, most_remembered=2)
+    made = Passwords(verify=gate, threads=2, limits=Limits(sender=2), most_remembered=2)
     yield made
     made.close()
 
 
 HASHED = Credential(DECOY)
+A = Sender("ip", "a")
 
 
 async def begin(passwords: Passwords, *wanted: str) -> list["asyncio.Task[bool]"]:
     """Checks that have been handed over when this returns."""
-    tasks = [asyncio.create_task(passwords.check("a", HASHED, text)) for text in wanted]
+    tasks = [asyncio.create_task(passwords.check(A, HASHED, text)) for text in wanted]
     await asyncio.sleep(0)
     return tasks
 
@@ -112,30 +114,30 @@ async def test_right_one_is_remembered_for_its_user_and_credential_only(
     passwords: Passwords, gate: Gate
 ) -> None:
     gate.open.set()
-    assert await passwords.check("a", HASHED, "right")
-    assert await passwords.check("a", HASHED, "right")
+    assert await passwords.check(A, HASHED, "right")
+    assert await passwords.check(A, HASHED, "right")
     assert gate.calls == 1
-    assert await passwords.check("b", HASHED, "right")
+    assert await passwords.check(Sender("ip", "b"), HASHED, "right")
     assert gate.calls == 2
-    assert await passwords.check("a", Credential(CHEAP.hash("right")), "right")
+    assert await passwords.check(A, Credential(CHEAP.hash("right")), "right")
     assert gate.calls == 3
 
 
 async def test_wrong_one_is_not_remembered(passwords: Passwords, gate: Gate) -> None:
     gate.open.set()
-    assert not await passwords.check("a", HASHED, "wrong")
-    assert not await passwords.check("a", HASHED, "wrong")
+    assert not await passwords.check(A, HASHED, "wrong")
+    assert not await passwords.check(A, HASHED, "wrong")
     assert gate.calls == 2
 
 
 async def test_longest_unused_is_forgotten_first(passwords: Passwords, gate: Gate) -> None:
     gate.open.set()
     for name in ("a", "b", "a", "c"):
-        assert await passwords.check(name, HASHED, "right")
+        assert await passwords.check(Sender("ip", name), HASHED, "right")
     assert gate.calls == 3
-    assert await passwords.check("a", HASHED, "right")
+    assert await passwords.check(A, HASHED, "right")
     assert gate.calls == 3
-    assert await passwords.check("b", HASHED, "right")
+    assert await passwords.check(Sender("ip", "b"), HASHED, "right")
     assert gate.calls == 4
 
 
@@ -151,19 +153,97 @@ async def test_too_many_at_once_are_refused_and_known_ones_are_not(
     passwords: Passwords, gate: Gate
 ) -> None:
     gate.open.set()
-    assert await passwords.check("known", HASHED, "right")
+    assert await passwords.check(Sender("ip", "known"), HASHED, "right")
     gate.open.clear()
     tasks = await begin(passwords, "1", "2", "3", "4")
-    with pytest.raises(ApiError) as caught:
-        await passwords.check("a", HASHED, "5")
+    with pytest.raises(TooManyChecksError) as caught:
+        await passwords.check(A, HASHED, "5")
     assert caught.value.status == 429
     assert caught.value.headers == {"Retry-After": "1"}
-    assert await passwords.check("known", HASHED, "right")
+    assert caught.value.limit is Limit.SENDER
+    assert await passwords.check(Sender("ip", "known"), HASHED, "right")
     gate.open.set()
     async with asyncio.timeout(DEADLINE):
         assert await asyncio.gather(*tasks) == [False] * 4
     assert gate.most_at_once <= 2
-    assert await passwords.check("a", HASHED, "right")
+    assert await passwords.check(A, HASHED, "right")
+
+
+async def test_a_check_that_is_displaced_is_told_to_come_again(gate: Gate) -> None:
+    passwords = Passwords(verify=gate, threads=1, limits=Limits(address=1))
+    gate.open.set()
+    assert not await passwords.check(A, HASHED, "0")
+    gate.open.clear()
+    running, waiting = await begin(passwords, "1", "2")
+    other = asyncio.create_task(passwords.check(Sender("ip", "b"), HASHED, "right"))
+    with pytest.raises(TooManyChecksError) as caught:
+        await waiting
+    assert caught.value.limit is Limit.ADDRESS
+    gate.open.set()
+    async with asyncio.timeout(DEADLINE):
+        assert [await running, await other] == [False, True]
+    passwords.close()
+
+
+async def test_a_flood_from_one_address_delays_the_right_one_from_another_by_a_check(
+    gate: Gate,
+) -> None:
+    asked: list[bytes] = []
+
+    def verify(phc: str, password: bytes) -> bool:
+        asked.append(password)
+        return gate(phc, password)
+
+    passwords = Passwords(verify=verify, threads=1)
+    flood = await begin(passwords, *map(str, range(50)))
+    right = asyncio.create_task(passwords.check(Sender("home", "a"), HASHED, "right"))
+    await asyncio.sleep(0)
+    gate.open.set()
+    async with asyncio.timeout(DEADLINE):
+        assert await right
+        assert not any(await asyncio.gather(*flood))
+    assert asked.index(b"right") == 1
+    passwords.close()
+
+
+async def test_what_was_right_from_one_address_is_not_checked_again_for_another(
+    gate: Gate,
+) -> None:
+    passwords = Passwords(verify=gate, threads=1)
+    checks = [
+        asyncio.create_task(passwords.check(Sender(str(number), "a"), HASHED, "right"))
+        for number in range(20)
+    ]
+    await asyncio.sleep(0)
+    gate.open.set()
+    async with asyncio.timeout(DEADLINE):
+        assert await asyncio.gather(*checks) == [True] * 20
+    assert gate.calls == 1
+    passwords.close()
+
+
+async def test_a_check_that_fails_of_something_else_takes_no_thread_for_good() -> None:
+    def verify(_: str, password: bytes) -> bool:
+        if password == b"big":
+            raise MemoryError
+        return True
+
+    passwords = Passwords(verify=verify, threads=1)
+    for _ in range(3):
+        with pytest.raises(MemoryError):
+            await passwords.check(A, HASHED, "big")
+    async with asyncio.timeout(DEADLINE):
+        assert await passwords.check(A, HASHED, "right")
+    passwords.close()
+
+
+async def test_what_waits_when_the_service_ends_is_cancelled(gate: Gate) -> None:
+    passwords = Passwords(verify=gate, threads=1)
+    _, waiting = await begin(passwords, "1", "2")
+    passwords.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gate.open.set()
 
 
 async def test_client_that_hangs_up_takes_no_check_from_the_others(
