@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
+from tests.support.rights import Authorizer
 
 from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES, Resource
 
@@ -20,9 +21,20 @@ Body = dict[str, Any]
 
 
 class KubeApi:
-    """What `objects[plural][name]` says is so."""
+    """What `objects[plural][name]` says is so.
 
-    def __init__(self, resources: Sequence[Resource] = (COREJOBS, TEMPLATES, LEASES)) -> None:
+    Args:
+        resources: The kinds that there are.
+        role: Requests that this role of the chart does not allow are refused, and fail the test.
+    """
+
+    def __init__(
+        self,
+        resources: Sequence[Resource] = (COREJOBS, TEMPLATES, LEASES),
+        *,
+        role: str,
+    ) -> None:
+        self._authorizer = Authorizer(role)
         self.objects: dict[str, dict[str, Body]] = {one.plural: {} for one in resources}
         self.changed = asyncio.Condition()
         self.url = ""
@@ -51,6 +63,7 @@ class KubeApi:
         self.cut_watches()
         assert self._runner is not None
         await self._runner.cleanup()
+        self._authorizer.check()
 
     def cut_watches(self) -> None:
         """End all watches in good order."""
@@ -89,6 +102,8 @@ class KubeApi:
     def _handler(self, plural: str) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
             at = request.match_info
+            if not self._authorizer.allows(request.method, request.path, request.query):
+                return refuse(403, "the role does not allow it", "Forbidden")
             return await self.answer(request, plural, at.get("name", ""), at.get("sub", ""))
 
         return handle

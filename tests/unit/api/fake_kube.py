@@ -16,7 +16,7 @@ class FakeKube(KubeApi):
     """CoreJobs, templates and Leases."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(role="api")
         self.requests: list[tuple[str, str, str]] = []
         self.hook: Hook | None = None
         self.gates: dict[tuple[str, str], asyncio.Event] = {}

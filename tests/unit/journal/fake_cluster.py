@@ -94,7 +94,7 @@ class FakeCluster(KubeApi):
     """Pods, CoreJobs and their logs, templates, and the Leases of recorders."""
 
     def __init__(self) -> None:
-        super().__init__((PODS, COREJOBS, JOBS, LEASES, TEMPLATES))
+        super().__init__((PODS, COREJOBS, JOBS, LEASES, TEMPLATES), role="recorder")
         self.leases_away = False
         self.logs: dict[str, PodLog] = {}
         self.patches: list[tuple[str, dict[str, Any]]] = []

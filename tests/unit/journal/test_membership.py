@@ -21,7 +21,7 @@ class Hanging(KubeApi):
     """Gives no answer at all to so many requests about Leases."""
 
     def __init__(self) -> None:
-        super().__init__((LEASES, PODS))
+        super().__init__((LEASES, PODS), role="recorder")
         self.hangs = 0
 
     async def answer(

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 from tests.support.kubeapi import NAMESPACE, Body, matches, merged, refuse
+from tests.support.rights import Authorizer
 
 from corejob import ids
 
@@ -50,9 +51,14 @@ class Refusal:
 
 
 class FakeKube:
-    """Objects by kind and name; all that was asked of it; and refusals in store."""
+    """Objects by kind and name; all that was asked of it; and refusals in store.
 
-    def __init__(self) -> None:
+    Args:
+        role: Requests that this role of the chart does not allow are refused, and fail the test.
+    """
+
+    def __init__(self, role: str = "operator") -> None:
+        self._authorizer = Authorizer(role)
         self.objects: dict[str, dict[str, Body]] = {
             name: {}
             for name in ("corejobs", "corejobtemplates", "jobs", "pods", "events", "leases")
@@ -82,6 +88,7 @@ class FakeKube:
     async def stop(self) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
+        self._authorizer.check()
 
     def put(self, plural: str, body: Body) -> Body:
         """Create or replace an object as somebody else; the watch tells of it."""
@@ -165,6 +172,8 @@ class FakeKube:
     async def _handle(self, request: web.Request) -> web.Response:
         at = request.match_info
         plural, name, sub = at["plural"], at.get("name"), at.get("sub")
+        if not self._authorizer.allows(request.method, request.path, request.query):
+            return refuse(403, "the role does not allow it", "Forbidden")
         body = await request.json() if request.can_read_body else None
         self.requests.append(Request(request.method, plural, name, sub, body, dict(request.query)))
         answer = self.answers.pop((request.method, plural), None)

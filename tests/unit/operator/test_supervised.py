@@ -68,7 +68,7 @@ class Process:
 
 @pytest.fixture
 async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeApi]:
-    api = KubeApi((COREJOBS, TEMPLATES, JOBS, PODS, LEASES, EVENTS))
+    api = KubeApi((COREJOBS, TEMPLATES, JOBS, PODS, LEASES, EVENTS), role="operator")
     await api.start()
     content = {
         "apiVersion": "v1",
