@@ -1,4 +1,4 @@
-"""The journal: what jobs wrote and what became of them, kept after their pods are gone.
+"""The journal keeps the logs and the documents of jobs after their pods are gone.
 
-`corejob_journal.store` is the database, `corejob_journal.recorder` the process that fills it.
+`corejob_journal.store` is the database, `corejob_journal.recorder` the process that writes to it.
 """

@@ -1,6 +1,6 @@
 """The store of log records and past jobs: SQLite, or PostgreSQL 15 and later.
 
-Many processes read (`Store`), one writes (`Writer`). `docs/journal.md` argues the settings.
+`Store` reads, `Writer` writes. `docs/journal.md` gives the reasons for the settings.
 """
 
 from corejob_journal.store.errors import (

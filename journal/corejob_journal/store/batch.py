@@ -1,4 +1,4 @@
-"""One transaction of the writer: operations in, rows out."""
+"""One transaction of the writer: turns operations into rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class _Job:
         )
 
     def lose(self, reason: str | None, message: str | None) -> None:
-        """Note that lines are missing; what was missing before stays named."""
+        """Record that lines are missing, in addition to those recorded before."""
         known = self.message or ""
         if message and message not in known and not known.endswith(_MORE):
             self.message = f"{known}; {message}" if known else message
@@ -70,7 +70,7 @@ class _Job:
 
 @dataclass(slots=True)
 class _Stream:
-    """A row of `stream`, likewise."""
+    """A pod's row of `stream`, changed in memory and written once."""
 
     no: int
     token: int
@@ -90,7 +90,7 @@ _STREAM_FIELDS = tuple(_Stream.__slots__)
 
 
 class Batch:
-    """The work of one transaction. Use once."""
+    """Applies the operations of one transaction. An instance is used once."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -107,7 +107,7 @@ class Batch:
         self._probed = False
 
     def run(self, operations: Sequence[Operation]) -> list[Stored]:
-        """Apply the operations in order, then write what came of them."""
+        """Apply the operations in order, write the rows, and return a result for each operation."""
         self._load([each for each in operations if isinstance(each, Append | Settle)])
         answers = [self._apply(operation) for operation in operations]
         self._write()
@@ -117,7 +117,8 @@ class Batch:
         jobs = sorted({operation.stream.job for operation in operations})
         streams = sorted({operation.stream.no for operation in operations})
         columns = [schema.job_log.c[name] for name in _JOB_FIELDS]
-        # Locked in one order (SQLite needs none of it): two recorders never wait in a circle.
+        # Rows are locked in ascending order, so that two recorders never deadlock. SQLite has no
+        # row locks and ignores `FOR UPDATE`.
         query = sa.select(*columns).where(schema.job_log.c.no.in_(jobs)).order_by(columns[0])
         for row in self._connection.execute(query.with_for_update()):
             self._jobs[row.no] = _Job(*row)
@@ -137,12 +138,12 @@ class Batch:
             return Stored(None)
         job = self._jobs.get(operation.stream.job)
         stream = self._streams.get(operation.stream.no)
-        if job is None or stream is None:  # retention took the job away under a follower
+        if job is None or stream is None:  # retention deleted the job while it was followed
             return Stored(None, stale=True)
         if isinstance(operation, Settle):
             self._settle(job, stream, operation)
             return Stored(job.state())
-        if stream.token == operation.token:  # done already, by a commit whose answer was lost
+        if stream.token == operation.token:  # stored before, by a commit whose answer was lost
             sources = self._sources_of(job) if operation.sources else None
             return Stored(job.state(), sources=sources, cookies=None)
         if stream.token != operation.expect or stream.settled:
@@ -151,7 +152,7 @@ class Batch:
         return Stored(job.state(), sources=self._add_sources(job, operation), cookies=cookies)
 
     def _append(self, job: _Job, stream: _Stream, append: Append) -> Sequence[tuple[str, Any]]:
-        """Add an append's rows; the changes of cookies that there is room for."""
+        """Add an append's rows. Return its cookie changes that fit into the size limit."""
         for first, last, reason, cause in append.gaps:
             stream.lost = True
             stream.reason = stream.reason or reason
@@ -184,7 +185,7 @@ class Batch:
     def _take_cookies(
         self, job: _Job, append: Append
     ) -> tuple[list[tuple[str, Any]], list[NewRecord]]:
-        """The changes that there is room for, and records that name the others."""
+        """Return the cookie changes that fit, and a log record for each change that does not."""
         taken: list[tuple[str, Any]] = []
         refusals: list[NewRecord] = []
         if not append.cookies:
@@ -271,7 +272,7 @@ class Batch:
         self._write_documents()
         if self._changed:
             touch(self._connection, self._changed)
-        elif self._probed:  # at the very end: the row is locked after all others
+        elif self._probed:  # last, so that the row is locked after all others
             rewrite(self._connection)
 
     def _write_documents(self) -> None:
@@ -289,7 +290,7 @@ class Batch:
         difference.write(self._connection)
 
     def _owners(self) -> list[tuple[str, str]]:
-        """The owners of the documents that are there already, by the job's id."""
+        """Return job id and owner of each of the documents that is stored and has an owner."""
         table = schema.job
         query = sa.select(table.c.job_id, table.c.owner).where(
             table.c.job_id.in_(list(self._documents)), table.c.owner.is_not(None)

@@ -1,6 +1,6 @@
-"""What the store keeps of a job's sources and of a class's cookie: as much as an object holds.
+"""Size limits of a job's sources and of a class's cookie.
 
-Both go into Kubernetes objects, of which etcd takes 1.5 MiB, and into pods' annotations.
+Both are written into Kubernetes objects, which etcd limits to 1.5 MiB, and into pods' annotations.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import msgspec
 MOST_SOURCES: Final = 300
 MOST_SOURCES_BYTES: Final = 16 * 2**10
 MOST_COOKIE_BYTES: Final = 256 * 2**10
-"""Keys and values (as JSON) of all cookies of one qual_name."""
+"""Limit of the keys and values (as JSON) of all cookies of one qual_name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,16 @@ class Sources:
     """The sources that a job has named.
 
     Attributes:
-        names: The newest, oldest first.
-        dropped: How many there were before those. A name that was dropped and is named again counts
-            anew.
+        names: The newest sources, oldest first.
+        dropped: Number of earlier sources that were dropped. A dropped source that is named again
+            counts again.
     """
 
     names: tuple[str, ...] = ()
     dropped: int = 0
 
     def with_more(self, names: Iterable[str]) -> "Sources":
-        """These and those that are new, the newest of them all."""
+        """Return the sources with `names` added, cut to the newest that fit into the limits."""
         every = list(dict.fromkeys([*self.names, *names]))
         start, size = len(every), 0
         while start > 0 and len(every) - start < MOST_SOURCES:
@@ -41,14 +41,14 @@ class Sources:
 
 
 class CookieSizes:
-    """How large the cookies of one qual_name are: bytes of each key and its value."""
+    """Sizes of the cookies of one qual_name: key plus JSON value, in bytes."""
 
     def __init__(self, cookies: dict[str, Any]) -> None:
         self._sizes = {key: _size(key, value) for key, value in cookies.items()}
         self._total = sum(self._sizes.values())
 
     def take(self, key: str, value: Any) -> bool:
-        """Count a change; False, and nothing counted, if there is no room for it."""
+        """Count a change (value None deletes). Return False, without counting it, if too large."""
         before = self._sizes.get(key, 0)
         after = 0 if value is None else _size(key, value)
         if after > before and self._total - before + after > MOST_COOKIE_BYTES:

@@ -1,8 +1,8 @@
-"""Telling readers which jobs changed, within milliseconds of the commit, across processes.
+"""Notify readers in other processes which jobs changed, within milliseconds of the commit.
 
-SQLite has no notification: `PRAGMA data_version` (a look at shared memory, no disk) says whether
-another connection committed, a change number a job says what. PostgreSQL has LISTEN/NOTIFY.
-A thread does it, and only while somebody iterates.
+SQLite has no notifications: `PRAGMA data_version` (read from shared memory, not from disk) tells if
+another connection committed, and a change number for each job tells which jobs changed. PostgreSQL
+has LISTEN/NOTIFY. One thread watches, and only while there are subscribers.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 CHANNEL: Final = "core4_journal"
 EVERYTHING: Final[frozenset[str]] = frozenset()
-"""The empty set: anything may have changed."""
+"""The empty set means that anything may have changed."""
 _POLL_S: Final = 0.005
 _NOTIFY_WAIT_S: Final = 0.25
 _SLOW_POLL_S: Final = 1.5
 _RELISTEN_S: Final = 60.0
 _LAST_TRANSACTION: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
-"""Another one than before, unless nothing at all was written: costs no table."""
+"""Changes with every transaction that writes, and reads no table."""
 _STATES: Final = (
     "SELECT log.job_id, log.last_seq, log.last_output, log.lines, log.settled_trial, log.message,"
     " job.journaled_at, (SELECT max(no) FROM gap WHERE gap.job = log.no)"
@@ -41,16 +41,16 @@ _RECONNECT_S: Final = 0.25
 
 
 Watched = Callable[[], Collection[str] | None]
-"""Says which jobs matter; None: all."""
+"""Returns the ids of the jobs that a subscriber is interested in; None means all."""
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class _Feed(Protocol):
-    """Where changes come from."""
+    """A source of changes."""
 
     def sets(self) -> Iterator[frozenset[str] | None]:
-        """Sets of changed ids for ever; None now and then, so that a stop is noticed."""
+        """Yield sets of changed ids without end, and None regularly so that a stop is noticed."""
 
 
 class _SqliteFeed:
@@ -90,10 +90,10 @@ class _SqliteFeed:
 
 
 class _PostgresFeed:
-    """Notifications, and beside them a slow poll.
+    """Notifications, and a slow poll beside them.
 
-    A pooler that gives each transaction another session takes the LISTEN away, and so does whoever
-    resets a session: then nothing is heard, and nothing says so.
+    LISTEN is lost without an error behind a pooler that gives each transaction another session, and
+    when a session is reset. Then no notification arrives and only the poll finds changes.
     """
 
     def __init__(self, url: sa.URL, watched: Watched) -> None:
@@ -128,11 +128,11 @@ class _PostgresFeed:
         self._listened = time.monotonic()
 
     def _poll(self, connection: _Connection, *, heard: bool) -> frozenset[str] | None:
-        """What has changed since the last poll.
+        """Return the ids of jobs that changed since the last poll, or None.
 
         Args:
-            connection: The one that listens.
-            heard: True if there was a notification since then.
+            connection: The connection that listens.
+            heard: True if a notification arrived since the last poll.
         """
         row = connection.execute(_LAST_TRANSACTION).fetchone()
         transaction = str(row[0]) if row is not None else ""
@@ -142,7 +142,7 @@ class _PostgresFeed:
         ids = self._watched()
         if ids is None:
             return None if heard else EVERYTHING
-        # A job that is followed from now on is read by its follower anyway.
+        # A job that is newly watched is read by its follower anyway.
         rows = connection.execute(_STATES, {"ids": list(ids)})
         states = {str(row[0]): row[1:] for row in rows}
         before, self._states = self._states, states
@@ -156,7 +156,10 @@ class _PostgresFeed:
 
 
 class _Subscriber:
-    """What one iteration has not taken yet. Bounded by the number of jobs, however slow it is."""
+    """Changes that one iteration has not taken yet.
+
+    A slow iteration gets larger sets, so its memory is bounded by the number of jobs.
+    """
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
@@ -166,18 +169,18 @@ class _Subscriber:
         self._news = asyncio.Event()
 
     def put(self, ids: frozenset[str]) -> None:
-        """Add ids; the empty set stands for all."""
+        """Add changed ids; the empty set means that anything may have changed."""
         self._everything = self._everything or not ids
         self._ids |= ids
         self._news.set()
 
     def end(self) -> None:
-        """End the iteration: the store is being closed."""
+        """End the iteration, since the store is being closed."""
         self._over = True
         self._news.set()
 
     async def take(self) -> frozenset[str] | None:
-        """Wait for news, and take all of it; None at the end."""
+        """Wait for changes and return all of them; return None at the end."""
         await self._news.wait()
         if self._over:
             return None
@@ -193,17 +196,17 @@ class Changes:
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url
-        # Weak: an iteration that was never begun is never ended either.
+        # Weak references: an iteration that was never started never runs its `finally`.
         self._subscribers: weakref.WeakSet[_Subscriber] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._established = False
 
     def subscribe(self, watched: Watched = lambda: None) -> AsyncIterator[frozenset[str]]:
-        """An iteration over what changes from now on; its first item is the empty set.
+        """Return an iterator over changes from now on; its first item is the empty set.
 
         Args:
-            watched: Called in another thread: the jobs that the iteration is interested in.
+            watched: Returns the jobs that the iteration is interested in. Called in another thread.
         """
         subscriber = _Subscriber(watched)
         self._subscribers.add(subscriber)
@@ -251,19 +254,19 @@ class Changes:
                     if stopping.is_set():
                         return
                     if ids is not None or not self._subscribers:
-                        # A loop that is closed takes no more: the process is ending.
+                        # The event loop is closed if the process is ending.
                         with suppress(RuntimeError):
                             tell(self._deliver, stopping, ids)
             except (sqlite3.Error, psycopg.Error) as error:
                 log.debug("the store's changes can't be seen: %s", error)
                 stopping.wait(_RECONNECT_S)
             except Exception:
-                # Nobody would notice the end of this thread but those who wait for lines.
+                # Nothing supervises this thread: if it ended, followers would wait for ever.
                 log.exception("the store's changes can't be seen")
                 stopping.wait(_RECONNECT_S)
 
     def _watched(self) -> set[str] | None:
-        """The jobs that any iteration is interested in; None: all."""
+        """Return the jobs that any iteration is interested in; None means all."""
         found: set[str] = set()
         for subscriber in list(self._subscribers):
             ids = subscriber.watched()
@@ -276,7 +279,7 @@ class Changes:
         if stopping is not self._stopping:
             return
         if not self._subscribers:
-            stopping.set()  # nobody listens: the next subscriber starts anew
+            stopping.set()  # no subscribers: the next one starts a new thread
             return
         self._established = True
         if ids is not None:

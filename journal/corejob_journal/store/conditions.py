@@ -1,4 +1,4 @@
-"""What past jobs have to be like, as values, and as SQL that is true or false but never null."""
+"""Conditions on past jobs, as values and as SQL that is true or false but never null."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _ABSENT_IS_EMPTY: Final = frozenset({"enqueued_at", "finished_at"})
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A column has a text that stands so to another, by code points."""
+    """A column's text stands in `relation` to another text, compared by code points."""
 
     column: Column
     relation: Relation
@@ -34,35 +34,35 @@ class Among:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A column has nothing."""
+    """A column is null or, if it is a time, empty."""
 
     column: Column
 
 
 @dataclass(frozen=True, slots=True)
 class OfKinds:
-    """The job is of one of these kinds."""
+    """The job has one of these kinds."""
 
     kinds: frozenset[Kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All of these hold."""
+    """All parts hold."""
 
     parts: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """At least one of these holds."""
+    """At least one part holds."""
 
     parts: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """This does not hold."""
+    """The part does not hold."""
 
     part: "Condition"
 
@@ -72,7 +72,7 @@ _Clause = sa.ColumnElement[bool]
 
 
 def render(condition: Condition) -> _Clause:
-    """The condition over `schema.job`."""
+    """Return the condition as an SQL clause over `schema.job`."""
     match condition:
         case Every(parts):
             return sa.and_(sa.true(), *map(render, parts))
@@ -99,7 +99,7 @@ def _leaf(condition: Compare | Among | Absent) -> _Clause:
 
 
 def of_kinds(kinds: Iterable[Kind]) -> _Clause:
-    """Of one of these kinds: by state, the names."""
+    """Return an SQL clause for jobs of one of these kinds: a list of names for each state."""
     table = schema.job.c
     ordered = sorted(kinds, key=lambda kind: (kind.state, kind.qual_name))
     return sa.or_(

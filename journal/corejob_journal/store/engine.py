@@ -1,6 +1,6 @@
 """Connections to the two databases, their settings, and the threads that use them.
 
-`docs/journal.md` argues each setting.
+`docs/journal.md` gives the reason for each setting.
 """
 
 import asyncio
@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BUSY_S: Final = 5.0
-"""How long SQLite waits for another writer's transaction before it says `locked`."""
+"""Seconds that SQLite waits for another writer's transaction before it raises `locked`."""
 _IDLE_MS: Final = 5_000
-"""How long a writer may say nothing within a transaction before PostgreSQL takes its locks back: a
-process that hangs must not hold up the recorder that takes its work over."""
+"""Milliseconds that a writer may be idle within a transaction before PostgreSQL ends its session.
+
+The locks of a process that hangs must not block the recorder that takes over its work.
+"""
 _LOCK_MS: Final = 5_000
-"""How long a writer waits for a lock of PostgreSQL before it ends those that hang."""
+"""Milliseconds that a writer waits for a lock of PostgreSQL before it ends writers that hang."""
 _WRITER: Final = "core4-journal-writer"
 _END_HUNG: Final = sa.text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -35,9 +37,9 @@ _END_HUNG: Final = sa.text(
     " AND pid <> pg_backend_pid() AND state <> 'idle' AND wait_event_type = 'Client'"
     " AND state_change < clock_timestamp() - :seconds * interval '1 second'"
 )
-"""Ends writers that have said nothing for so long within a transaction.
+"""Ends the sessions of writers that have sent nothing within a transaction for `seconds`.
 
-Between two statements that are sent as one (psycopg's pipeline) no timeout of PostgreSQL 15 does.
+No timeout of PostgreSQL 15 fires between two statements that are sent as one (psycopg's pipeline).
 """
 _READERS: Final = 4
 _CACHE_KIB: Final = 16 * 1024
@@ -52,15 +54,15 @@ POSTGRES: Final[dict[str, Any]] = {
 
 
 def is_sqlite(url: sa.URL) -> bool:
-    """Whether the URL names a SQLite file."""
+    """True if the URL names a SQLite file."""
     return url.get_backend_name() == "sqlite"
 
 
 def parse_url(text: str) -> sa.URL:
-    """The store's URL.
+    """Parse the store's URL; a PostgreSQL URL gets the driver psycopg.
 
     Raises:
-        ValueError: It is neither a SQLite file nor PostgreSQL by psycopg.
+        ValueError: The URL names neither a SQLite file nor a PostgreSQL database.
     """
     url = sa.make_url(text)
     backend = url.get_backend_name()
@@ -72,7 +74,7 @@ def parse_url(text: str) -> sa.URL:
 
 
 def connect_sqlite(url: sa.URL, *, writer: bool) -> sqlite3.Connection:
-    """A connection to the file; a reader never makes it, nor changes anything in it."""
+    """Connect to a SQLite file. A reader neither creates the file nor changes anything in it."""
     mode = "rwc" if writer else "rw"
     connection = sqlite3.connect(
         f"file:{quote(str(url.database))}?mode={mode}",
@@ -96,7 +98,7 @@ def _pragmas(*, writer: bool) -> list[str]:
         return [*common, "query_only=ON"]
     return [
         *common,
-        "auto_vacuum=INCREMENTAL",  # before the first table: retention gives space back by it
+        "auto_vacuum=INCREMENTAL",  # set before the first table; lets retention free pages
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
@@ -109,7 +111,7 @@ def _encode(value: Any) -> str:
 
 
 def create(url: sa.URL, *, writer: bool) -> sa.Engine:
-    """An engine: one connection for the writer, a few for readers."""
+    """Create an engine with one connection for a writer, or a few for a reader."""
     size = 1 if writer else _READERS
     options: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -127,8 +129,8 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         options["pool_pre_ping"] = True
     engine = sa.create_engine(url, **options)
     if is_sqlite(url):
-        # The driver's own rules for when to begin are off (isolation_level=None): a writer takes
-        # the lock at once, since a transaction that turns into a writing one may fail at that.
+        # The driver's implicit BEGIN is off (isolation_level=None). A writer takes the lock at
+        # once: a transaction that starts with a read may fail when it is upgraded to a write.
         begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
 
         @sa.event.listens_for(engine, "begin")
@@ -140,8 +142,8 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, _record: Any) -> None:
             if _is_pooled(connection):
-                # The next transaction may have another session: without what was prepared in this
-                # one, and this one's settings would be another client's.
+                # The next transaction may run in another session, which lacks the statements
+                # prepared in this one; settings made in this session would leak to other clients.
                 connection.prepare_threshold = None
             elif writer:
                 connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
@@ -152,13 +154,13 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
 
 
 def _is_pooled(connection: Any) -> bool:
-    """True if a pooler, such as PgBouncer, is between: it gives its clients numbers of its own."""
+    """True if a pooler such as PgBouncer is in between: it reports backend pids of its own."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return bool(row[0] != connection.info.backend_pid)
 
 
 class Database:
-    """An engine and as many threads as it has connections: no call blocks the event loop."""
+    """An engine with one thread for each connection, so that no call blocks the event loop."""
 
     def __init__(self, url: sa.URL, *, writer: bool) -> None:
         self.url = url
@@ -168,10 +170,10 @@ class Database:
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
-        """`work` in a transaction of its own, in a thread.
+        """Run `work` in a transaction of its own, in a thread, and return its result.
 
         Raises:
-            StoreUnavailable: The database is away, locked or full; nothing was changed, unless the
+            StoreUnavailable: The database is away, locked or full. Nothing was changed, unless the
                 connection broke during the commit.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
@@ -187,13 +189,13 @@ class Database:
                 raise
 
     def _end_hung(self) -> None:
-        """End the writers that hold locks and hang; who waits for one tries again after this."""
+        """End the sessions of writers that hang while they hold locks; the caller then retries."""
         with self.engine.begin() as connection:
             values = {"writer": _WRITER, "seconds": _LOCK_MS / 1000}
             if ended := connection.execute(_END_HUNG, values).rowcount:
                 log.warning("ended %d sessions of writers that hang, and held locks", ended)
 
     async def close(self) -> None:
-        """Wait for the calls under way, then close the connections."""
+        """Wait for running calls, then close the connections."""
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self.engine.dispose)

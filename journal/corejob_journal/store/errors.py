@@ -1,4 +1,4 @@
-"""What may go wrong with the store, and which of the drivers' errors mean that."""
+"""Errors of the store, and their translation from the drivers' errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from sqlalchemy import exc
 
 
 class StoreError(Exception):
-    """Anything that the store can't do."""
+    """Base class of the store's errors."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818  # the name says what its catcher wants to know
-    """The database is away, locked, full, or has no tables yet: try again later."""
+class StoreUnavailable(StoreError):  # noqa: N818  # names a condition that callers wait out
+    """The database is away, locked, full, or has no tables yet; a retry may succeed."""
 
 
 class SchemaError(StoreError):
-    """The database is of a later version than this program."""
+    """A later version of this program migrated the database."""
 
 
 class ForeignJobError(StoreError):
-    """Log and record of that id belong to another CoreJob, or to a past one."""
+    """The log or the document stored under a job id belongs to another CoreJob or to a past job."""
 
 
 _NO_TABLE = frozenset({"UndefinedTable", "InvalidCatalogName"})
@@ -31,9 +31,9 @@ _LOCKED: Final = "SQLITE_BUSY"
 
 
 def _told(error: exc.DBAPIError) -> str:
-    """What is wrong, and what to do about it where that is clear."""
+    """Return a message that says what is wrong and, where that is clear, what to do about it."""
     words = " ".join(str(error.orig).split())
-    # The name of SQLite's error, or psycopg's class for that of PostgreSQL's.
+    # SQLite's error name, or psycopg's class for PostgreSQL's SQLSTATE.
     name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
     if name in _FULL:
         return f"the store is full, make room on its volume ({words})"
@@ -43,17 +43,17 @@ def _told(error: exc.DBAPIError) -> str:
 
 
 def _is_our_fault(error: exc.DBAPIError) -> bool:
-    """Whether trying again would never help: a mistake in a statement or in a value."""
+    """True if no retry can succeed, since a statement or a value is wrong."""
     ours = isinstance(error, exc.IntegrityError | exc.DataError | exc.ProgrammingError)
     return ours and type(error.orig).__name__ not in _NO_TABLE
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the drivers' errors as ours.
+    """Translate the drivers' errors.
 
     Raises:
-        StoreUnavailable: In place of every error that may pass.
+        StoreUnavailable: In place of every error after which a retry may succeed.
     """
     try:
         yield

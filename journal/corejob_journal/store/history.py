@@ -1,7 +1,7 @@
-"""How many jobs were in the queue, over time: a row for each change.
+"""History of the queue's job counts: one row for each change.
 
-The order of the rows is that of their numbers, in which they were written: a clock that was set
-back does not mix them up.
+Rows are ordered by their numbers, in the order of writing, so that a clock that was set back does
+not reorder them.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ _SOME: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A span of time cut into steps of equal length, of which each shows its last row.
+    """A time span divided into steps of equal length; each step is represented by its last row.
 
     Attributes:
-        start: The first moment of the span, in seconds since the epoch.
-        end: The last one.
+        start: Start of the span (inclusive), in seconds since the epoch.
+        end: End of the span (inclusive), in seconds since the epoch.
         seconds: Length of a step; steps begin at its multiples since the epoch.
     """
 
@@ -35,13 +35,12 @@ class Steps:
 
 
 def add(connection: sa.Connection, count: AddCount) -> None:
-    """Write a row, unless the last one says the same.
+    """Insert a row unless the last row has the same counts.
 
-    So doing it again does nothing, and neither does a recorder that has just started, nor a second
-    one beside it.
+    The call is idempotent: a retry, a restarted recorder or a second recorder adds no duplicate.
     """
     if connection.dialect.name == "postgresql":
-        # Only one at a time may look at the last row and add to it. SQLite has one writer anyway.
+        # Serialise reading the last row and inserting the next. SQLite has one writer anyway.
         lock = sa.select(schema.counter.c.value).where(schema.counter.c.name == "change")
         connection.execute(lock.with_for_update())
     last = connection.execute(
@@ -55,24 +54,24 @@ def add(connection: sa.Connection, count: AddCount) -> None:
 
 
 def count_rows(connection: sa.Connection) -> int:
-    """How many rows there are."""
+    """Return the number of rows."""
     return connection.execute(sa.select(sa.func.count()).select_from(_TABLE)).scalar_one()
 
 
 def page(
     connection: sa.Connection, *, offset: int, limit: int, descending: bool
 ) -> list[QueueCount]:
-    """Rows in order, or from the last one on."""
+    """Return a page of rows, in ascending or descending order."""
     return _rows(connection, _cut(_ROW, offset=offset, limit=limit, descending=descending))
 
 
 def after(connection: sa.Connection, *, no: int, limit: int) -> list[QueueCount]:
-    """Rows after number `no`, in order."""
+    """Return rows after number `no`, in ascending order."""
     return _rows(connection, _ROW.where(_TABLE.c.no > no).order_by(_TABLE.c.no).limit(limit))
 
 
 def pick(connection: sa.Connection, *, numbers: Sequence[int]) -> list[QueueCount]:
-    """The rows of these numbers, in their order."""
+    """Return the rows with these numbers, in the order of `numbers`, without missing ones."""
     found: dict[int, QueueCount] = {}
     for start in range(0, len(numbers), _SOME):
         query = _ROW.where(_TABLE.c.no.in_(numbers[start : start + _SOME]))
@@ -81,7 +80,7 @@ def pick(connection: sa.Connection, *, numbers: Sequence[int]) -> list[QueueCoun
 
 
 def count_steps(connection: sa.Connection, *, steps: Steps) -> int:
-    """How many steps have a row."""
+    """Return the number of steps that have a row."""
     rows = _last_rows(connection, steps).subquery()
     return connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
 
@@ -89,16 +88,19 @@ def count_steps(connection: sa.Connection, *, steps: Steps) -> int:
 def page_steps(
     connection: sa.Connection, *, steps: Steps, offset: int, limit: int, descending: bool
 ) -> list[QueueCount]:
-    """The last row of each step that has one, in order, or from the last one on."""
+    """Return a page of the last rows of the steps, in ascending or descending order.
+
+    Steps without a row are left out.
+    """
     query = _ROW.where(_TABLE.c.no.in_(_last_rows(connection, steps)))
     return _rows(connection, _cut(query, offset=offset, limit=limit, descending=descending))
 
 
 def _last_rows(connection: sa.Connection, steps: Steps) -> sa.Select[tuple[int]]:
-    """The number of the last row of each step."""
+    """Return a query for the number of the last row of each step."""
     quotient = _TABLE.c.created / sa.literal(float(steps.seconds))
     step: sa.ColumnElement[Any]
-    # SQLite may be built without `floor`, but cuts off; PostgreSQL's cast would round.
+    # SQLite may be built without `floor`, but its cast truncates; PostgreSQL's cast would round.
     if connection.dialect.name == "sqlite":
         step = sa.cast(quotient, sa.Integer)
     else:

@@ -1,4 +1,4 @@
-"""Bringing the tables up to date: Alembic's migrations, which are part of this package."""
+"""Migrate the tables with Alembic; the migrations are part of this package."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ from corejob_journal.store.errors import SchemaError
 
 log = logging.getLogger(__name__)
 
-_LOCK: Final = 0x636F726534  # "core4": a number of our own among PostgreSQL's advisory locks
+_LOCK: Final = 0x636F726534  # "core4": key of our advisory lock in PostgreSQL
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
 
@@ -26,21 +26,24 @@ def _config(connection: sa.Connection) -> Config:
 
 
 def current(connection: sa.Connection) -> str | None:
-    """The revision that the tables have."""
+    """Return the revision of the tables; None if there are none."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _lock(connection: sa.Connection) -> None:
-    """Two processes never migrate at once; SQLite's writers hold the file's lock from the start."""
+    """Take the migration lock until the transaction ends.
+
+    SQLite's writers hold the file's lock from the start of the transaction.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 def upgrade(connection: sa.Connection, revision: str = "head") -> None:
-    """Migrate up, in the connection's transaction: all or nothing.
+    """Migrate up to `revision` in the connection's transaction, all or nothing.
 
     Raises:
-        SchemaError: The tables were made by a later version.
+        SchemaError: A later version of this program migrated the tables.
     """
     _lock(connection)
     config = _config(connection)
@@ -55,6 +58,6 @@ def upgrade(connection: sa.Connection, revision: str = "head") -> None:
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
-    """Migrate down to `revision` (`base` removes all tables)."""
+    """Migrate down to `revision`; `base` removes all tables."""
     _lock(connection)
     command.downgrade(_config(connection), revision)

@@ -1,4 +1,7 @@
-"""Log and record of a job belong to one CoreJob, by its uid: an id alone is only a name."""
+"""Ownership of logs and past jobs: each belongs to one CoreJob, identified by its uid.
+
+A job id alone does not identify a CoreJob, since another CoreJob may have the same name.
+"""
 
 from typing import Any
 
@@ -10,9 +13,9 @@ from corejob_journal.store.records import Source
 
 
 def is_foreign(connection: sa.Connection, job_id: str, owner: str, qual_name: str) -> bool:
-    """True if the log or the record of that id is of another CoreJob.
+    """True if the log or the document of that id belongs to another CoreJob.
 
-    Rows of earlier versions name no owner: there the qual_name tells.
+    Rows of earlier versions have no owner; for these the qual_name is compared.
     """
     for table in (schema.job, schema.job_log):
         query = sa.select(table.c.owner, table.c.qual_name).where(table.c.job_id == job_id)
@@ -25,10 +28,10 @@ def is_foreign(connection: sa.Connection, job_id: str, owner: str, qual_name: st
 
 
 def check(connection: sa.Connection, source: Source) -> None:
-    """Check that a new source may add to the log of its job.
+    """Check that a new source may append to the log of its job.
 
     Raises:
-        ForeignJobError: The log is another CoreJob's, or the job is past.
+        ForeignJobError: The log belongs to another CoreJob, or the job is past.
     """
     if source.owner is None:
         return
@@ -40,7 +43,7 @@ def check(connection: sa.Connection, source: Source) -> None:
 
 
 def adopt(connection: sa.Connection, source: Source) -> None:
-    """Name the owner of a log of an earlier version."""
+    """Set the owner of a log that an earlier version stored without one."""
     table = schema.job_log
     connection.execute(
         sa.update(table)

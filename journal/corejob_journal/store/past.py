@@ -1,10 +1,10 @@
-"""Pages of past jobs, by what is indexed: kinds, ids, times, users.
+"""Pages of past jobs, selected by indexed columns: kinds, ids, times, users.
 
-A kind is a qual_name with a state. How many jobs there are of each is always known (`tally`), so
-nothing is counted that is asked for by kinds only, and the cheaper of two ways can be told:
+A kind is a qual_name with a state. The number of jobs of each kind is always known (`tally`), so a
+query by kinds only needs no count, and the cheaper of two query plans can be chosen:
 
-- *by kinds*: for each kind the first rows of its own range of an index, merged;
-- *along the order*: the rows of all kinds in order, until enough of them fit.
+- *by kinds*: read the first rows of each kind's own index range and merge them;
+- *along the order*: scan the rows of all kinds in sort order until enough of them match.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,19 +19,19 @@ from corejob_journal.store.tally import Kind
 
 _JOB: Final = schema.job
 _SOME: Final = 500
-"""Values in one IN list."""
+"""Maximum number of values in one IN list."""
 _MOST_RANGES: Final = 100
-"""Ranges that one statement merges: SQLite takes no more than 500."""
+"""Maximum number of ranges that one statement merges; SQLite's own limit is 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which past jobs.
+    """A query for past jobs.
 
     Attributes:
-        tally: How many there are of each kind.
-        kinds: Those that are wanted.
-        conditions: What else has to hold.
+        tally: Number of stored jobs of each kind.
+        kinds: The kinds to select.
+        conditions: Further conditions, which must all hold.
     """
 
     tally: Mapping[Kind, int]
@@ -40,31 +40,31 @@ class Wanted:
 
     @property
     def of_all_kinds(self) -> bool:
-        """Whether the kind doesn't matter."""
+        """True if the query selects all kinds."""
         return len(self.kinds) == len(self.tally)
 
     @property
     def most(self) -> int:
-        """How many jobs there are of those kinds."""
+        """Number of jobs of the selected kinds: an upper bound of the number of matches."""
         return sum(self.tally[kind] for kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of past jobs: by a column, and where that is equal by id."""
+    """Sort order of past jobs: by a column, then by id."""
 
     column: Literal["job_id", "enqueued_at", "finished_at"] = "job_id"
     descending: bool = False
     ids_descending: bool = field(default=False)
 
     def reversed(self) -> "Order":
-        """From the last one on."""
+        """Return the reverse order."""
         return Order(self.column, not self.descending, not self.ids_descending)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job stands in an order."""
+    """Cursor: the position of a job in a sort order."""
 
     value: str
     job_id: str
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """A past job: its document, and where it stands in the order that it was asked for in."""
+    """A past job: its document, and its cursor in the order of the query."""
 
     place: Place
     document: dict[str, Any]
@@ -80,7 +80,7 @@ class PastJob:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """Jobs that lie together, in the order of their ids, in one index."""
+    """A contiguous range of one index, in which jobs are in the order of their ids."""
 
     state: str | None
     qual_name: str | None
@@ -92,7 +92,7 @@ class _Range:
 
 
 def count(connection: sa.Connection, *, wanted: Wanted) -> int:
-    """How many jobs fit."""
+    """Return the number of jobs that match."""
     if not wanted.conditions:
         return wanted.most
     query = sa.select(sa.func.count()).select_from(_JOB).where(*_clauses(wanted))
@@ -106,13 +106,13 @@ def page(
     order: Order,
     window: Callable[[int], tuple[int, int]],
 ) -> list[PastJob]:
-    """A page. `window` says which, by offset and limit, once it knows how many jobs fit."""
+    """Return a page. `window` gets the number of matches and returns offset and limit."""
     total = count(connection, wanted=wanted)
     offset, limit = window(total)
     limit = min(limit, total - offset)
     if limit <= 0:
         return []
-    # Rows before an offset are walked over: from the nearer end.
+    # The database walks over all rows before the offset, so start at the nearer end.
     behind = total - offset - limit
     if behind >= offset:
         return _rows(connection, _cut(wanted, order, offset=offset, limit=limit))
@@ -123,7 +123,7 @@ def page(
 def after(
     connection: sa.Connection, *, wanted: Wanted, order: Order, place: Place | None, limit: int
 ) -> list[PastJob]:
-    """The first jobs behind a place; None is the beginning."""
+    """Return the first jobs after a cursor; None starts at the beginning."""
     if not wanted.kinds:
         return []
     if place is None:
@@ -132,7 +132,7 @@ def after(
     if order.column == "job_id":
         return _rows(connection, _cut(wanted, order, offset=0, limit=limit, more=[ids]))
     column = _JOB.c[order.column]
-    # Two ranges of the index: of the same value the others, then all further values.
+    # Two ranges of the index: first the rest of the cursor's value, then all further values.
     same = [column == place.value, ids]
     rows = _rows(connection, _cut(wanted, order, offset=0, limit=limit, more=same))
     if len(rows) < limit:
@@ -143,7 +143,7 @@ def after(
 
 
 def pick(connection: sa.Connection, *, job_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The documents of these jobs, in their order; without those that are gone."""
+    """Return the documents of these jobs, in the order of `job_ids`, without missing ones."""
     found = _documents(connection, job_ids)
     return [found[job_id] for job_id in job_ids if job_id in found]
 
@@ -168,7 +168,7 @@ def _clauses(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 
 
 def _rows(connection: sa.Connection, places: sa.Select[Any]) -> list[PastJob]:
-    """The jobs at these places: documents are not read of what is only sorted or skipped."""
+    """Return the jobs at these cursors; rows that are only sorted or skipped load no document."""
     found = [Place(*row) for row in connection.execute(places)]
     documents = _documents(connection, [place.job_id for place in found])
     return [PastJob(place, documents[place.job_id]) for place in found if place.job_id in documents]
@@ -182,7 +182,7 @@ def _cut(
     limit: int,
     more: Sequence[sa.ColumnElement[bool]] = (),
 ) -> sa.Select[Any]:
-    """The places of a part of what is wanted, in order."""
+    """Return a query for the cursors of the matching jobs, in order, by the cheaper plan."""
     if wanted.conditions or wanted.of_all_kinds:
         query = _select(order).where(*_clauses(wanted), *more)
         return query.order_by(*_by(order, _JOB.c)).offset(offset).limit(limit)
@@ -212,7 +212,7 @@ def _by(order: Order, columns: Any) -> Iterable[Any]:
 
 
 def _ranges(wanted: Wanted) -> list[_Range]:
-    """The ranges of the indexes that hold these kinds and no others."""
+    """Return the index ranges that together contain exactly the selected kinds."""
     all_of: dict[str, int] = {}
     for kind in wanted.tally:
         all_of[kind.state] = all_of.get(kind.state, 0) + 1
@@ -229,7 +229,7 @@ def _ranges(wanted: Wanted) -> list[_Range]:
 
 
 def _along_is_cheaper(wanted: Wanted, order: Order, ranges: Sequence[_Range], enough: int) -> bool:
-    """Whether fewer rows are touched by going along the order than by going by kinds."""
+    """True if scanning the sort index is cheaper than merging the per-kind ranges."""
     if not ranges or len(ranges) > _MOST_RANGES:
         return True
     if order.column == "job_id":
@@ -242,7 +242,10 @@ def _along_is_cheaper(wanted: Wanted, order: Order, ranges: Sequence[_Range], en
 
 
 def _unindexed(kinds: frozenset[Kind]) -> sa.ColumnElement[bool]:
-    """Of these kinds, said so that no index on them is used: the order's is the better one."""
+    """Return an SQL clause for jobs of these kinds that no index on kinds can serve.
+
+    It makes the database use the index of the sort order.
+    """
     state, name = (sa.func.coalesce(column, "") for column in (_JOB.c.state, _JOB.c.qual_name))
     by_state: dict[str, list[str]] = {}
     for kind in sorted(kinds):

@@ -1,4 +1,4 @@
-"""`Store`: what the API asks. Each call is a few indexed rows; none blocks the event loop."""
+"""`Store`: the read access of the API. Calls use indexes and never block the event loop."""
 
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from corejob_journal.store.tally import Kind
 
 
 def _of_job(rows: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
-    """Columns of a table's rows that are of the job `:job_id`, and of their streams."""
+    """Return a query for the rows of job `:job_id` in a table, joined with their streams."""
     return (
         sa.select(*columns)
         .join_from(schema.job_log, rows, rows.c.job == schema.job_log.c.no)
@@ -58,7 +58,10 @@ _GAPS = _of_job(
     schema.gap.c.reason,
 ).order_by(schema.gap.c.after_seq, schema.gap.c.no)
 _FULL_CHARACTERS: Final = 2**21
-"""Messages of a read, though each may have a million: who reads on and on needs no more at once."""
+"""Characters of messages after which a read stops, since one message may have a million.
+
+Callers read on from the last record, so they need no more at once.
+"""
 _MOST_NUMBERS: Final = 500
 _LAZILY: Final = {"stream_results": True, "max_row_buffer": 250}
 _STATE = sa.select(
@@ -73,7 +76,7 @@ _STATE = sa.select(
 
 
 def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
-    """The key-value store of a qual_name."""
+    """Return the cookies (the key-value store) of a qual_name."""
     query = sa.select(schema.cookie.c.key, schema.cookie.c.value).where(
         schema.cookie.c.qual_name == qual_name
     )
@@ -82,7 +85,7 @@ def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
 
 
 def sources(connection: sa.Connection, job: int) -> Sources:
-    """The sources that a job has named; by the number of its log."""
+    """Return the sources that a job has named, by the number of its log (`job_log.no`)."""
     table = schema.source
     query = sa.select(table.c.names, table.c.dropped).where(table.c.job == job)
     row = connection.execute(query).first()
@@ -92,7 +95,7 @@ def sources(connection: sa.Connection, job: int) -> Sources:
 def _passing(
     after: int, last: int, level: int, since: float | None
 ) -> list[sa.ColumnElement[bool]]:
-    """A range of a log, and what its records must be to count."""
+    """Return the clauses of a range of a log with its minimum level and its start time."""
     found = [schema.log.c.seq > after, schema.log.c.seq <= last]
     if level > 0:
         found.append(schema.log.c.levelno >= level)
@@ -102,15 +105,16 @@ def _passing(
 
 
 def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
-    """How far a job's log has come; None if the store knows none."""
+    """Return the state of a job's log; None if there is no log."""
     row: Any = connection.execute(_STATE, {"job_id": job_id}).one_or_none()
     return LogState(*row) if row is not None else None
 
 
 class Store:
-    """A reader. Made by `open`, which does not wait for the database: the calls say if it is away.
+    """A reader of the store, created by `open`, which does not wait for the database.
 
-    Every call raises `StoreUnavailable` while the database is away, locked, full, or not there yet.
+    Every call raises `StoreUnavailable` while the database is away, locked, full, or not created
+    yet.
     """
 
     def __init__(self, database: Database) -> None:
@@ -119,15 +123,15 @@ class Store:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """A reader of the store at `url`.
+        """Return a reader of the store at `url`.
 
         Raises:
-            ValueError: The URL names no SQLite file and no PostgreSQL database.
+            ValueError: The URL names neither a SQLite file nor a PostgreSQL database.
         """
         return cls(Database(parse_url(url), writer=False))
 
     async def close(self) -> None:
-        """End the iterations over changes and close all connections."""
+        """End the iterations over changes, wait for running calls, and close all connections."""
         await self._changes.close()
         await self._database.close()
 
@@ -135,7 +139,7 @@ class Store:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
     async def _some(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
-        """The first rows, as many as have messages of a sensible length together."""
+        """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
 
         def read(connection: sa.Connection) -> list[Any]:
             found, size = [], 0
@@ -151,7 +155,10 @@ class Store:
         return await self._database.run(read)
 
     async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> list[LogRecord]:
-        """Records after number `seq`, oldest first; fewer, but one at least, if they are long."""
+        """Return records after number `seq`, oldest first.
+
+        There are fewer than `limit`, but at least one, if they are long.
+        """
         query = _LOG.where(schema.log.c.seq > seq).order_by(schema.log.c.seq).limit(limit)
         return [LogRecord(*row) for row in await self._some(query, job_id)]
 
@@ -165,10 +172,18 @@ class Store:
         since: float | None = None,
         limit: int = 1000,
     ) -> list[LogRecord]:
-        """Records above number `after` up to `last` that are of a level and a time, oldest first.
+        """Return records after number `after` up to `last`, oldest first.
 
-        Fewer than `limit`, but one at least, if they are long: only an empty answer is the end.
-        Each row of the range may be looked at: who has a long one asks for it slice by slice.
+        There are fewer than `limit`, but at least one, if they are long: only an empty result is
+        the end. The database may read each row of the range, so callers scan a long one in slices.
+
+        Args:
+            job_id: The job.
+            after: Number before the first record of the range.
+            last: Number of the last record of the range.
+            level: Minimum level number; 0 means all levels.
+            since: Earliest time, in seconds since the epoch; None means all times.
+            limit: Maximum number of records.
         """
         query = _LOG.where(*_passing(after, last, level, since))
         query = query.order_by(schema.log.c.seq).limit(limit)
@@ -184,7 +199,7 @@ class Store:
         since: float | None = None,
         limit: int = 1000,
     ) -> list[tuple[int, str, dict[str, Any] | None]]:
-        """Number, message and exception of the records that `log_scan` would give."""
+        """Return number, message and exception of the records that `log_scan` would return."""
         query = (
             sa.select(schema.log.c.seq, schema.log.c.message, schema.log.c.exception)
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
@@ -198,7 +213,7 @@ class Store:
     async def log_numbers(
         self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
     ) -> list[int]:
-        """Numbers of the records that `log_scan` would give, all of the range."""
+        """Return the numbers of the records that `log_scan` would return, without a limit."""
         query = (
             sa.select(schema.log.c.seq)
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
@@ -210,7 +225,11 @@ class Store:
     async def log_tally(
         self, job_id: str, *, after: int, last: int, level: int, since: float | None, part: int
     ) -> dict[int, int]:
-        """How many records `log_scan` would give, for each part of so many numbers, from 0."""
+        """Return counts of the records that `log_scan` would return, for each part of the log.
+
+        Part 0 has the numbers 1 to `part`, part 1 the next `part` numbers, and so on; parts without
+        a match are left out.
+        """
         at = ((schema.log.c.seq - 1) // part).label("at")
         query = (
             sa.select(at, sa.func.count())
@@ -221,7 +240,7 @@ class Store:
         return {int(row[0]): row[1] for row in await self._rows(query)}
 
     async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
-        """The records that have these numbers, in their order."""
+        """Return the records with these numbers, in the order of `numbers`; skip missing ones."""
         found: dict[int, LogRecord] = {}
         for start in range(0, len(numbers), _MOST_NUMBERS):
             some = list(numbers[start : start + _MOST_NUMBERS])
@@ -232,7 +251,7 @@ class Store:
     async def log_page(
         self, job_id: str, *, offset: int, limit: int, descending: bool = False
     ) -> list[LogRecord]:
-        """A page of records. Numbers have no gaps, so an offset costs nothing."""
+        """Return a page of records. Numbers have no gaps, so an offset is free."""
         if not descending:
             query = _LOG.where(schema.log.c.seq > offset, schema.log.c.seq <= offset + limit)
             query = query.order_by(schema.log.c.seq)
@@ -243,48 +262,48 @@ class Store:
         return [LogRecord(*row) for row in await self._rows(query, job_id=job_id)]
 
     async def log_count(self, job_id: str) -> int:
-        """How many records the job's log has."""
+        """Return the number of records of the job's log; 0 if there is no log."""
         state = await self.log_state(job_id)
         return state.last_seq if state else 0
 
     async def log_qual_name(self, job_id: str) -> str | None:
-        """The qual_name of the job whose log is stored under that id; None: there is no log."""
+        """Return the qual_name of the job whose log has that id; None if there is no log."""
         table = schema.job_log
         rows = await self._rows(sa.select(table.c.qual_name).where(table.c.job_id == job_id))
         return str(rows[0].qual_name) if rows else None
 
     async def log_state(self, job_id: str) -> LogState | None:
-        """How far the job's log has come; None if the store knows none."""
+        """Return the state of the job's log; None if there is no log."""
         return await self._database.run(functools.partial(log_state, job_id=job_id))
 
     async def output_after(self, job_id: str, seq: int, limit: int = 1000) -> list[OutputRecord]:
-        """Printed lines after number `seq`, oldest first."""
+        """Return printed lines after number `seq`, oldest first."""
         query = _OUTPUT.where(schema.output.c.seq > seq).order_by(schema.output.c.seq).limit(limit)
         return [OutputRecord(*row) for row in await self._rows(query, job_id=job_id)]
 
     async def gaps(self, job_id: str) -> list[Gap]:
-        """Where lines of the job's log are missing."""
+        """Return the gaps of the job's log, in the order of the log."""
         return [Gap(*row) for row in await self._rows(_GAPS, job_id=job_id)]
 
     async def document(self, job_id: str) -> dict[str, Any] | None:
-        """A past job's document; None if the store has none of that id."""
+        """Return a past job's document; None if there is none."""
         query = sa.select(schema.job.c.document).where(schema.job.c.job_id == job_id)
         rows = await self._rows(query)
         return dict(rows[0][0]) if rows else None
 
     async def past_kinds(self) -> Mapping[Kind, int]:
-        """How many past jobs there are of each kind that there is one of."""
+        """Return the number of past jobs of each kind; kinds without jobs are left out."""
         return await self._database.run(tally.read)
 
     async def past_page(
         self, wanted: Wanted, order: Order, window: Callable[[int], tuple[int, int]]
     ) -> list[PastJob]:
-        """A page of past jobs.
+        """Return a page of past jobs.
 
         Args:
-            wanted: Which jobs.
-            order: In which order.
-            window: Called, in a thread, with how many jobs fit; gives offset and limit.
+            wanted: The query.
+            order: The sort order.
+            window: Gets the number of matches and returns offset and limit. Called in a thread.
         """
         work = functools.partial(past.page, wanted=wanted, order=order, window=window)
         return await self._database.run(work)
@@ -292,81 +311,83 @@ class Store:
     async def past_after(
         self, wanted: Wanted, order: Order, place: Place | None, limit: int
     ) -> list[PastJob]:
-        """The first past jobs behind a place of the order; None is its beginning."""
+        """Return the first past jobs after a cursor of the order; None starts at the beginning."""
         work = functools.partial(past.after, wanted=wanted, order=order, place=place, limit=limit)
         return await self._database.run(work)
 
     async def past_documents(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The documents of these past jobs, in their order; without those that are gone."""
+        """Return the documents of these past jobs, in the order of `job_ids`; skip missing ones."""
         return await self._database.run(functools.partial(past.pick, job_ids=job_ids))
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
-        """The key-value store that all jobs of a qual_name share."""
+        """Return the cookies: the key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
 
     async def history_count(self) -> int:
-        """How many rows the history of the queue has."""
+        """Return the number of rows of the queue's history."""
         return await self._database.run(history.count_rows)
 
     async def history_page(
         self, *, offset: int, limit: int, descending: bool = False
     ) -> list[QueueCount]:
-        """A page of the history of the queue."""
+        """Return a page of the queue's history."""
         work = functools.partial(history.page, offset=offset, limit=limit, descending=descending)
         return await self._database.run(work)
 
     async def history_after(self, no: int, limit: int = 1000) -> list[QueueCount]:
-        """Rows of the history after number `no`, oldest first: for who has to look at each."""
+        """Return rows of the history after number `no`, oldest first, for a scan of all rows."""
         return await self._database.run(functools.partial(history.after, no=no, limit=limit))
 
     async def history_rows(self, numbers: Sequence[int]) -> list[QueueCount]:
-        """The rows of the history that have these numbers, in their order."""
+        """Return the history's rows with these numbers, in the order of `numbers`."""
         return await self._database.run(functools.partial(history.pick, numbers=numbers))
 
     async def history_step_count(self, steps: Steps) -> int:
-        """How many steps of a span of time have a row."""
+        """Return the number of steps of a time span that have a row."""
         return await self._database.run(functools.partial(history.count_steps, steps=steps))
 
     async def history_steps(
         self, steps: Steps, *, offset: int, limit: int, descending: bool = False
     ) -> list[QueueCount]:
-        """A page of the last rows of the steps of a span of time."""
+        """Return a page of the last rows of the steps of a time span."""
         work = functools.partial(
             history.page_steps, steps=steps, offset=offset, limit=limit, descending=descending
         )
         return await self._database.run(work)
 
     async def stored_bytes(self) -> int:
-        """About what all jobs take in the store."""
+        """Return the approximate size of all jobs in the store, in bytes."""
         return await self._database.run(retention.stored_bytes)
 
     async def oldest(self, behind: Candidate | None, limit: int) -> list[Candidate]:
-        """Past jobs in the order in which the journal took them over, behind one of them."""
+        """Return past jobs after `behind`, in the order in which they were journaled."""
         work = functools.partial(retention.oldest, behind=behind, limit=limit)
         return await self._database.run(work)
 
     async def orphans(self, behind: str, before: str, limit: int) -> list[str]:
-        """Ids between two others of jobs that have a log and no document."""
+        """Return ids, between two ids (exclusive), of jobs that have a log but no document."""
         work = functools.partial(retention.orphans, behind=behind, before=before, limit=limit)
         return await self._database.run(work)
 
     async def history_older(self, before: float) -> int:
-        """How many rows of the queue's history say nothing of the time since then."""
+        """Return the number of history rows whose counts ended before time `before`."""
         return await self._database.run(functools.partial(retention.count_history, before=before))
 
     async def ping(self) -> None:
-        """Return if the store answers and has its tables."""
+        """Check that the store answers and has its tables."""
         await self._rows(sa.select(schema.counter.c.value))
 
     def changes(self, watched: Watched = lambda: None) -> AsyncIterator[frozenset[str]]:
-        """Sets of ids of jobs whose log, log state or document changed, soon after the commit.
+        """Return an iterator over ids of jobs whose log, log state or document changed.
 
-        It counts from the call on, not from the first item. An empty set means that anything may
-        have changed: it is the first item, once the watch is up, and comes again after trouble. A
-        slow iteration gets larger sets, never a backlog. `close` ends it.
+        Each item is a set of ids and comes soon after the commit.
+
+        Changes count from the call on, not from the first item. An empty set means that anything
+        may have changed; it is the first item, once the watch is established, and follows each
+        reconnection. A slow iteration gets larger sets, never a backlog. `close` ends it.
 
         Args:
-            watched: Called in another thread: the jobs that matter; None: all. PostgreSQL is asked
-                for them now and then, should its notifications not arrive.
+            watched: Returns the ids of the jobs of interest, or None for all. Called in another
+                thread. Their states are polled in PostgreSQL, in case notifications don't arrive.
         """
         return self._changes.subscribe(watched)

@@ -1,4 +1,4 @@
-"""What the store gives back and takes in, as values."""
+"""Values that the store returns and accepts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class LogRecord:
     """One record of a job's log, as clients see it.
 
     Attributes:
-        seq: Its number within the job, from 1, without gaps, over all trials.
-        trial: The trial that wrote it.
-        epoch: When, in seconds.
+        seq: Number within the job, from 1, without gaps, over all trials.
+        trial: The trial that wrote the record.
+        epoch: Time of the record, in seconds since the epoch.
         exception: `{"info": str, "text": [str]}` if the job logged one.
         hostname: The node that the trial ran on.
     """
@@ -34,7 +34,7 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutputRecord:
-    """A line that a core4 job printed; kept apart from its log, with numbers of its own."""
+    """A line that a core4 job printed; stored apart from its log, with numbers of its own."""
 
     job_id: str
     seq: int
@@ -46,13 +46,13 @@ class OutputRecord:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Lines that are gone for good.
+    """Lines that are permanently missing.
 
     Attributes:
-        after_seq: The record after which they are missing; 0 = at the very beginning.
-        first_n: Number, in the runtime's own counting, of the first; None where it has none.
-        last_n: Of the last; None if nobody knows.
-        reason: Why, as a sentence.
+        after_seq: Number of the record after which lines are missing; 0 = at the beginning.
+        first_n: The runtime's own number of the first missing line; None without numbers.
+        last_n: The runtime's own number of the last missing line; None if unknown.
+        reason: The reason, as a sentence.
     """
 
     trial: int
@@ -64,13 +64,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """How far a job's log has come.
+    """The state of a job's log.
 
     Attributes:
-        last_seq: Number of the last record = count of records.
-        settled_trial: The last trial whose log is all here, or known to be lost.
-        lines: Records and printed lines of all trials, with the `bytes` of the pods' lines.
-        lost: Whether lines are missing; `reason` is a word for it, `message` names them.
+        last_seq: Number of the last record, which is also the count of records.
+        settled_trial: The last trial whose log is completely stored, or known to be lost.
+        lines: Number of records and printed lines of all trials.
+        bytes: Size of the pods' lines.
+        lost: True if lines are missing.
+        reason: The reason in one word if lines are missing.
+        message: Names the missing lines.
     """
 
     last_seq: int
@@ -83,18 +86,19 @@ class LogState:
 
 
 def foreign(message: str) -> LogState:
-    """The log of a CoreJob under whose id another job's is stored: nothing of it is kept."""
+    """Return the log state of a CoreJob whose id is another job's, so that nothing is stored."""
     return LogState(0, 0, 0, 0, lost=True, reason=Reason.DUPLICATE, message=message)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCount:
-    """How many jobs were in the queue from a moment on.
+    """Number of jobs in the queue from a point in time on.
 
     Attributes:
-        no: Ascends from row to row, maybe with holes.
-        created: The moment, in seconds since the epoch.
-        states: How many of each state that there was one of; `total` is their sum.
+        no: Number of the row; ascending, possibly with holes.
+        created: The point in time, in seconds since the epoch.
+        total: Number of all jobs in the queue.
+        states: Number of jobs of each state; states without jobs are left out.
     """
 
     no: int
@@ -105,10 +109,10 @@ class QueueCount:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where lines come from: one pod of one trial of a job.
+    """The source of log lines: one pod of one trial of a job.
 
     Attributes:
-        pod_uid: Empty for a trial whose pod nobody has seen.
+        pod_uid: Uid of the pod; empty for a trial whose pod was never seen.
         owner: Uid of the CoreJob.
     """
 
@@ -124,13 +128,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a pod's log has been read.
+    """The position up to which a pod's log has been read.
 
     Attributes:
-        stamp: The latest of the kubelet's timestamps of its lines, in nanoseconds; 0 = none yet.
-        count: How many lines were read whose timestamp is in the window that ends with `stamp`.
+        stamp: The latest of the kubelet's timestamps, in nanoseconds since the epoch; 0 = none yet.
+        count: Number of lines read whose timestamp is in the window that ends with `stamp`.
         last_n: The runtime's own number of the last line; 0 before the first or without numbers.
-        pieces: How many pieces were taken of an over-long line whose end hasn't come yet.
+        pieces: Number of pieces read of an over-long line whose end hasn't arrived yet.
     """
 
     stamp: int = 0
@@ -144,11 +148,12 @@ class StreamState:
     """A source's row in the store.
 
     Attributes:
-        no: The store's number of the stream, and `job` of its job.
-        token: Changes with each append; an append must name the one before (see `Append`).
-        done: Whether the runtime's `done` line is in.
-        ended: Whether a record `done execution …` is in.
-        settled: Whether all of it is in, or known to be lost.
+        no: The store's number of the stream.
+        job: The store's number of the job's log.
+        token: Fencing token: changes with each append, which must name the previous one (`Append`).
+        done: True if the runtime's `done` line is stored.
+        ended: True if a record `done execution …` is stored.
+        settled: True if the log is completely stored, or known to be lost.
     """
 
     no: int
@@ -164,7 +169,7 @@ class StreamState:
 
 
 class NewRecord(NamedTuple):
-    """A log record to be stored; the store numbers it."""
+    """A new log record; the store assigns its number."""
 
     n: int | None
     epoch: float
@@ -174,7 +179,7 @@ class NewRecord(NamedTuple):
 
 
 class NewOutput(NamedTuple):
-    """A printed line to be stored; the store numbers it."""
+    """A new printed line; the store assigns its number."""
 
     n: int | None
     epoch: float
@@ -183,7 +188,10 @@ class NewOutput(NamedTuple):
 
 
 class NewGap(NamedTuple):
-    """Lines that are missing *before* the records of the same append; `cause` is one word."""
+    """Lines missing *before* the records of the same append.
+
+    `reason` is a sentence and `cause` the reason in one word.
+    """
 
     first_n: int | None
     last_n: int | None
@@ -195,16 +203,17 @@ class NewGap(NamedTuple):
 class Append:
     """Lines of one stream and the position after them, stored together or not at all.
 
-    `expect` is the stream's token before and `token` the one after. So an append that is tried
-    again after a commit of unknown outcome is not done twice, and of two processes that follow one
-    pod only one gets its lines in.
+    `expect` is the stream's fencing token before the append and `token` the one after it. So an
+    append that is retried after a commit of unknown outcome is stored once, and if two processes
+    follow one pod, only one of them can append.
 
     Attributes:
-        lines: Records and printed lines, with the `bytes` that they took in the pod's log.
+        lines: Number of records and printed lines.
+        bytes: Size of these lines in the pod's log.
         cookies: Changes of the key-value store, in order; None deletes.
         sources: Names of sources, in order.
-        done: Whether the runtime's `done` line is among them.
-        ended: Whether a record `done execution …` is.
+        done: True if the runtime's `done` line is among them.
+        ended: True if a record `done execution …` is among them.
     """
 
     stream: StreamState
@@ -224,7 +233,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """All of a stream is in the store, or what is missing is known and named."""
+    """Marks a stream as settled: it is completely stored, or its missing lines are named."""
 
     stream: StreamState
     lost: bool = False
@@ -234,7 +243,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class PutDocument:
-    """A past job's document. Putting it again replaces it, if it is of the same `owner` (a uid)."""
+    """Stores a past job's document, or replaces it if `owner` (uid of the CoreJob) is the same."""
 
     job_id: str
     document: Mapping[str, Any]
@@ -244,11 +253,11 @@ class PutDocument:
 
 @dataclass(frozen=True, slots=True)
 class AddCount:
-    """A count of the jobs in the queue: stored unless the one before it is the same.
+    """Adds a count of the jobs in the queue, unless it equals the previous one.
 
     Attributes:
-        created: When it was, in seconds since the epoch.
-        states: How many of each state that there is one of.
+        created: Time of the count, in seconds since the epoch.
+        states: Number of jobs of each state; states without jobs are left out.
     """
 
     created: float
@@ -257,7 +266,7 @@ class AddCount:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Something is written that changes nothing: it shows whether the store takes anything."""
+    """Writes a row without changing it, to test if the store accepts writes."""
 
 
 Operation = Append | Settle | PutDocument | AddCount | Probe
@@ -265,14 +274,16 @@ Operation = Append | Settle | PutDocument | AddCount | Probe
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of one operation.
+    """Result of one operation.
 
     Attributes:
-        state: The job's log state after it; None for what belongs to no job's log.
-        stale: Whether an append was refused, since another process got lines in before.
-        sources: The job's sources after an append that brought some.
-        cookies: The changes of the key-value store that there was room for; None: not known, since
-            the append was stored before.
+        state: The job's log state afterwards; None for an operation that concerns no log, or if the
+            log was deleted.
+        stale: True if the operation was refused, since another process appended first, the stream
+            is settled, or the log was deleted.
+        sources: The job's sources after an append that named some; else None.
+        cookies: The changes of the key-value store that fit; None if unknown, since the append was
+            stored before.
     """
 
     state: LogState | None

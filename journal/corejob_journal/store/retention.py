@@ -1,8 +1,8 @@
-"""Taking past jobs away: in transactions that are so small that nobody waits for them.
+"""Delete past jobs in transactions that are small enough not to delay other writers.
 
-A job goes in one transaction, as far as anybody can see it: its document, and with it its place in
-listings. Its log may be long; it is noted as `dropped` in the same transaction and goes bit by bit
-(`sweep`). What a crash leaves behind is noted there, too, and goes with the next sweep.
+One transaction deletes the document, and with it the job's place in listings, and notes its log,
+which may be long, in the table `dropped`. Later transactions delete the log in parts (`sweep`).
+After a crash the next sweep continues from that table.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ _JOB: Final = schema.job
 _LOG: Final = schema.job_log
 _HISTORY: Final = schema.queue_history
 _JOB_BYTES: Final = 1024
-"""What a job takes beside its document and its lines: indexes, the rows of its log and streams."""
+"""Estimated size of a job beside its document and lines: indexes, the rows of log and streams."""
 _AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A past job, as retention sees it.
+    """A past job that retention may delete.
 
     Attributes:
-        at: When the journal took it over, in seconds since the epoch.
-        bytes: About what it takes in the store.
+        at: When the job was journaled, in seconds since the epoch.
+        bytes: Approximate size in the store.
     """
 
     at: float
@@ -37,7 +37,7 @@ class Candidate:
 
 
 def stored_bytes(connection: sa.Connection) -> int:
-    """About what all jobs take: documents, the lines of logs, and a sum for each job."""
+    """Return the approximate size of all jobs: documents, log lines, and a constant per job."""
     documents = sa.select(sa.func.coalesce(sa.func.sum(schema.tally.c.bytes), 0))
     lines = sa.select(sa.func.coalesce(sa.func.sum(_LOG.c.bytes), 0))
     jobs = sa.select(sa.func.coalesce(sa.func.sum(schema.tally.c.jobs), 0))
@@ -46,7 +46,7 @@ def stored_bytes(connection: sa.Connection) -> int:
 
 
 def oldest(connection: sa.Connection, *, behind: Candidate | None, limit: int) -> list[Candidate]:
-    """Past jobs in the order in which the journal took them over, behind one of them."""
+    """Return past jobs after `behind`, in the order in which they were journaled."""
     size = _JOB.c.size + sa.func.coalesce(_LOG.c.bytes, 0) + _JOB_BYTES
     query = sa.select(_JOB.c.journaled_at, _JOB.c.job_id, size)
     query = query.join_from(_JOB, _LOG, _LOG.c.job_id == _JOB.c.job_id, isouter=True)
@@ -58,7 +58,10 @@ def oldest(connection: sa.Connection, *, behind: Candidate | None, limit: int) -
 
 
 def orphans(connection: sa.Connection, *, behind: str, before: str, limit: int) -> list[str]:
-    """Ids between two others of jobs with a log and no document: nobody journaled them in time."""
+    """Return ids, between two ids (exclusive), of jobs that have a log but no document.
+
+    Their CoreJobs were deleted before they were journaled.
+    """
     known = sa.select(_JOB.c.job_id).where(_JOB.c.job_id == _LOG.c.job_id)
     undropped = sa.select(schema.dropped.c.job).where(schema.dropped.c.job == _LOG.c.no)
     query = sa.select(_LOG.c.job_id).where(_LOG.c.job_id > behind, _LOG.c.job_id < before)
@@ -67,7 +70,10 @@ def orphans(connection: sa.Connection, *, behind: str, before: str, limit: int) 
 
 
 def drop(connection: sa.Connection, *, job_ids: Sequence[str]) -> int:
-    """Take these jobs away; how many of them were there. Doing it again does nothing."""
+    """Delete these past jobs and note their logs for `sweep`. Idempotent.
+
+    Return the number of documents deleted.
+    """
     logs = connection.execute(sa.select(_LOG.c.no).where(_LOG.c.job_id.in_(job_ids)))
     for no in sorted(logs.scalars()):
         insert_new(connection, schema.dropped, {"job": no})
@@ -84,14 +90,14 @@ def drop(connection: sa.Connection, *, job_ids: Sequence[str]) -> int:
 
 
 def sweep(connection: sa.Connection, *, rows: int) -> bool:
-    """Delete so many rows of dropped logs; whether there may be more."""
+    """Delete about `rows` rows of dropped logs. Return True if there may be more."""
     query = sa.select(schema.dropped.c.job).order_by(schema.dropped.c.job).limit(_AT_ONCE)
     for no in connection.execute(query).scalars().all():
         for table in (schema.log, schema.output):
             rows -= _delete_first(connection, table, no, rows)
             if rows <= 0:
                 return True
-        # Streams and gaps are few and go with it.
+        # The delete cascades to the streams and gaps, which are few.
         connection.execute(sa.delete(_LOG).where(_LOG.c.no == no))
         rows -= 1
     return connection.execute(query.limit(1)).first() is not None
@@ -104,29 +110,35 @@ def _delete_first(connection: sa.Connection, table: sa.Table, no: int, rows: int
 
 
 def _old_history(before: float) -> sa.Select[tuple[int]]:
-    """Rows of the queue's history that say nothing of the time since then."""
+    """Return a query for the history rows whose counts ended before time `before`.
+
+    The last row before that time is not among them, since its counts were still valid then.
+    """
     within = sa.select(_HISTORY.c.no).where(_HISTORY.c.created < before)
     last = within.order_by(_HISTORY.c.created.desc(), _HISTORY.c.no.desc()).limit(1)
     return within.where(_HISTORY.c.no < last.scalar_subquery())
 
 
 def count_history(connection: sa.Connection, *, before: float) -> int:
-    """How many rows of the queue's history `drop_history` would delete."""
+    """Return the number of rows of the queue's history that `drop_history` would delete."""
     rows = _old_history(before).subquery()
     return connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
 
 
 def drop_history(connection: sa.Connection, *, before: float, rows: int) -> int:
-    """Delete so many rows of the queue's history at most, oldest first; how many it were.
+    """Delete at most `rows` rows of the queue's history, oldest first. Return their number.
 
-    The last one before that time stays: it says what was so at it.
+    The last row before time `before` stays, since its counts were still valid then.
     """
     numbers = _old_history(before).order_by(_HISTORY.c.no).limit(rows)
     return connection.execute(sa.delete(_HISTORY).where(_HISTORY.c.no.in_(numbers))).rowcount
 
 
 def give_back(connection: sa.Connection, *, pages: int) -> bool:
-    """Give free pages of a SQLite file back; whether there are more. PostgreSQL does it itself."""
+    """Return up to `pages` free pages of a SQLite file to the file system.
+
+    Return True if there are more. PostgreSQL does this itself, so the result is False.
+    """
     if connection.dialect.name != "sqlite":
         return False
     cursor = connection.connection.cursor()

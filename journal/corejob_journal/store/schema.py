@@ -1,4 +1,4 @@
-"""The tables. Migrations make them; `tests/unit/journal` checks that both say the same."""
+"""The tables. Migrations create them; `tests/unit/journal` checks that both agree."""
 
 from typing import Final
 
@@ -13,10 +13,10 @@ metadata: Final = sa.MetaData(
     }
 )
 
-# SQLite makes only an INTEGER PRIMARY KEY its row number.
+# In SQLite only an INTEGER PRIMARY KEY is an alias of the row id.
 _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _JSON: Final = sa.JSON(none_as_null=True)
-# By code points, as SQLite and Python do, whatever the language of a PostgreSQL database.
+# Sort by code points, as SQLite and Python do, whatever the locale of a PostgreSQL database.
 _ORDERED: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _ZERO: Final = sa.text("0")
 _FALSE: Final = sa.false()
@@ -24,7 +24,7 @@ _FALSE: Final = sa.false()
 job_log: Final = sa.Table(
     "job_log",
     metadata,
-    # Records refer to this short number: the 24 digits of the id would be a third of a record.
+    # Records refer to this short number, since the id's 24 digits would be a third of a record.
     sa.Column("no", _NUMBER, primary_key=True),
     sa.Column("job_id", sa.Text, nullable=False, unique=True),
     sa.Column("qual_name", sa.Text, nullable=False),
@@ -39,8 +39,10 @@ job_log: Final = sa.Table(
     sa.Column("message", sa.Text),
     sa.Column("owner", sa.Text),
 )
-"""One row a job: where its log stands, and what all its records share. `owner` is the uid of its
-CoreJob; rows of earlier versions have none."""
+"""One row for each job: the state of its log, and the values that all its records share.
+
+`owner` is the uid of its CoreJob; null in rows of earlier versions.
+"""
 
 stream: Final = sa.Table(
     "stream",
@@ -64,10 +66,10 @@ stream: Final = sa.Table(
     sa.UniqueConstraint("job", "trial", "pod_uid"),
     sa.Index(None, "pod_uid"),
 )
-"""One row a pod: how far its log has been read."""
+"""One row for each pod: the position up to which its log has been read."""
 
-# WITHOUT ROWID: the rows of a job lie together in key order, so that a page or a tail is one short
-# range of one tree. Rows are small on average; the rare long message goes to overflow pages.
+# WITHOUT ROWID stores the rows of a job together in key order, so that a page or a tail is one
+# short range of one tree. Rows are small on average; a rare long message goes to overflow pages.
 log: Final = sa.Table(
     "log",
     metadata,
@@ -128,7 +130,7 @@ job: Final = sa.Table(
     sa.Index(None, "finished_at", "job_id"),
     sa.Index(None, "journaled_at", "job_id"),
 )
-# With the kind, so that who looks for the latest of a kind need not look at each row.
+# Contains the kind, so that a search for the latest job of a kind reads the index only.
 sa.Index(
     "ix_job_finished_at_latest",
     job.c.finished_at.desc(),
@@ -136,8 +138,11 @@ sa.Index(
     job.c.qual_name,
     job.c.state,
 )
-"""Past jobs. What is beside the document is there to be found by, and says the same as it: times
-are its texts, empty for null. `size` is the document's, in bytes. Ids ascend with time."""
+"""Past jobs. The columns beside the document serve searches and have the document's values.
+
+Times are the document's texts, empty for null. `size` is the document's size in bytes. Ids ascend
+with time.
+"""
 
 tally: Final = sa.Table(
     "tally",
@@ -148,14 +153,14 @@ tally: Final = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""How many past jobs there are of each kind, and how large their documents: counting takes long."""
+"""Number of past jobs of each kind, and the size of their documents, since counting is slow."""
 
 dropped: Final = sa.Table(
     "dropped",
     metadata,
     sa.Column("job", sa.ForeignKey(job_log.c.no, ondelete="CASCADE"), primary_key=True),
 )
-"""Logs whose job retention took away: what is left of them goes bit by bit."""
+"""Logs of jobs that retention deleted; their remaining rows are deleted in parts."""
 
 source: Final = sa.Table(
     "source",
@@ -164,7 +169,7 @@ source: Final = sa.Table(
     sa.Column("names", _JSON, nullable=False),
     sa.Column("dropped", sa.BigInteger, nullable=False),
 )
-"""The sources that a job has named: the newest, and how many there were before."""
+"""The sources that a job has named: the newest, and the number of earlier ones dropped."""
 
 cookie: Final = sa.Table(
     "cookie",
@@ -184,7 +189,7 @@ queue_history: Final = sa.Table(
     sa.Column("states", _JSON, nullable=False),
     sa.Index(None, "created"),
 )
-"""One row a change of how many jobs are in the queue; `states` has only those that there are."""
+"""One row for each change of the queue's job counts; `states` leaves out states without jobs."""
 
 change: Final = sa.Table(
     "change",
@@ -201,4 +206,4 @@ counter: Final = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
-"""Numbers that never go back, whatever is deleted. `change`: the last number in `change.at`."""
+"""Numbers that never decrease, whatever is deleted. `change` is the last number in `change.at`."""

@@ -1,4 +1,4 @@
-"""How many past jobs there are of each kind, kept up with each change of them."""
+"""Counts of past jobs of each kind, updated in the transaction of each change."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ from corejob_journal.store import schema
 from corejob_journal.store.upsert import adding
 
 _SOME: Final = 500
-"""Values in one IN list."""
+"""Maximum number of values in one IN list."""
 
 
 class Kind(NamedTuple):
-    """What past jobs are counted by."""
+    """The key by which past jobs are counted."""
 
     qual_name: str
     state: str
@@ -23,25 +23,25 @@ class Kind(NamedTuple):
 
 @dataclass(slots=True)
 class Difference:
-    """Jobs that come and go, by kind."""
+    """Changes of the counts and sizes, for each kind."""
 
     jobs: Counter[Kind]
     bytes: Counter[Kind]
 
     @classmethod
     def none(cls) -> "Difference":
-        """Nothing yet."""
+        """Return an empty difference."""
         return cls(Counter(), Counter())
 
     def add(self, rows: Iterable[Any], sign: int = 1) -> None:
-        """Rows that have a qual_name, a state and a size; a sign of -1 for those that go."""
+        """Add rows that have qual_name, state and size; a sign of -1 subtracts them."""
         for row in rows:
             kind = Kind(row.qual_name, row.state)
             self.jobs[kind] += sign
             self.bytes[kind] += sign * row.size
 
     def write(self, connection: sa.Connection) -> None:
-        """Write it, in the order of the kinds: two processes never wait in a circle."""
+        """Write the difference in the order of the kinds, so that two processes never deadlock."""
         rows = [
             {**kind._asdict(), "jobs": self.jobs[kind], "bytes": self.bytes[kind]}
             for kind in sorted(self.jobs)
@@ -51,14 +51,14 @@ class Difference:
 
 
 def lock(connection: sa.Connection) -> None:
-    """Only one process at a time may change the past jobs. SQLite has one writer anyway."""
+    """Lock changes of past jobs until the transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         one = sa.select(schema.counter.c.value).where(schema.counter.c.name == "change")
         connection.execute(one.with_for_update())
 
 
 def known(connection: sa.Connection, job_ids: Sequence[str]) -> list[Any]:
-    """Kinds and sizes of these of the past jobs."""
+    """Return qual_name, state and size of those of the jobs that are stored."""
     table = schema.job
     found: list[Any] = []
     for start in range(0, len(job_ids), _SOME):
@@ -69,7 +69,7 @@ def known(connection: sa.Connection, job_ids: Sequence[str]) -> list[Any]:
 
 
 def read(connection: sa.Connection) -> Mapping[Kind, int]:
-    """How many jobs there are of each kind that there is one of."""
+    """Return the number of jobs of each kind; kinds without jobs are left out."""
     table = schema.tally
     query = sa.select(table.c.qual_name, table.c.state, table.c.jobs).where(table.c.jobs > 0)
     return {Kind(row.qual_name, row.state): row.jobs for row in connection.execute(query)}

@@ -1,4 +1,4 @@
-"""Inserting what may be there already, and telling readers what changed, in both dialects."""
+"""Insert or update rows, and notify readers of changes, in both SQL dialects."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -10,7 +10,7 @@ from corejob_journal.store import schema
 from corejob_journal.store.changes import CHANNEL
 
 _IDS_A_NOTE: Final = 300
-"""A notification holds less than 8,000 bytes."""
+"""Maximum number of ids in one notification, whose payload must be shorter than 8,000 bytes."""
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
@@ -19,14 +19,14 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless it is there; whether it was inserted."""
+    """Insert a row unless it exists. Return True if it was inserted."""
     statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing()
     inserted = connection.execute(statement.returning(*table.primary_key.columns))
     return inserted.first() is not None
 
 
 def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or replace those of the same primary key."""
+    """Insert rows, or replace existing rows of the same primary key."""
     if not rows:
         return
     statement = _insert(connection, table)
@@ -36,7 +36,7 @@ def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) 
 
 
 def adding(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or add their numbers to those of the same primary key."""
+    """Insert rows, or add their numbers to existing rows of the same primary key."""
     if not rows:
         return
     statement = _insert(connection, table)
@@ -48,12 +48,12 @@ def adding(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]
 
 
 def rewrite(connection: sa.Connection) -> None:
-    """Write a row as it is: that needs all that any other change needs."""
+    """Write a row without changing it, which needs the same locks and disk as any change."""
     connection.execute(sa.update(schema.counter).values(value=schema.counter.c.value))
 
 
 def touch(connection: sa.Connection, job_ids: Collection[str]) -> None:
-    """Tell readers, at the commit, that these jobs changed."""
+    """Notify readers, at the commit, that these jobs changed."""
     ids = sorted(job_ids)
     if connection.dialect.name == "postgresql":
         for start in range(0, len(ids), _IDS_A_NOTE):

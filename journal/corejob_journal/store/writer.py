@@ -1,4 +1,4 @@
-"""`Writer`: the one that fills the store. One transaction takes operations of many jobs."""
+"""`Writer`: the write access of the recorder. One transaction has operations of many jobs."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -37,23 +37,26 @@ _STREAM: Final = sa.select(
     schema.stream.c.settled,
 ).join_from(schema.stream, schema.job_log, schema.job_log.c.no == schema.stream.c.job)
 _SOME: Final = 500
-"""Values in one IN list: SQLite takes at most 32,766 parameters, small lists are cached better."""
+"""Maximum number of values in one IN list.
+
+SQLite accepts at most 32,766 parameters, and short lists are cached better.
+"""
 
 
 class Writer:
-    """A writer. Made by `open`, which brings the tables up to date."""
+    """A writer to the store, created by `open`, which migrates the tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """A writer to the store at `url`; makes the database's tables, or migrates them.
+        """Create or migrate the tables of the store at `url`, and return a writer.
 
         Raises:
-            ValueError: The URL names no SQLite file and no PostgreSQL database.
+            ValueError: The URL names neither a SQLite file nor a PostgreSQL database.
             StoreUnavailable: The database is away or locked.
-            SchemaError: A later version made the tables.
+            SchemaError: A later version of this program migrated the tables.
         """
         database = Database(parse_url(url), writer=True)
         try:
@@ -64,69 +67,71 @@ class Writer:
         return cls(database)
 
     async def close(self) -> None:
-        """Wait for the transaction under way and close the connection."""
+        """Wait for the running transaction and close the connection."""
         await self._database.close()
 
     async def commit(self, operations: Sequence[Operation]) -> list[Stored]:
-        """Do all operations in one transaction; an answer for each, in order.
+        """Apply all operations in one transaction, and return a result for each, in order.
 
-        Doing it again after a failure, or after a commit of unknown outcome, is safe.
+        A retry after a failure, or after a commit of unknown outcome, is safe.
 
         Raises:
-            StoreUnavailable: Nothing is known to be stored: try again with the same operations.
+            StoreUnavailable: The outcome is unknown; retry with the same operations.
         """
         return await self._database.run(lambda connection: Batch(connection).run(operations))
 
     async def open_stream(self, source: Source) -> StreamState:
-        """The row of a source, made if there is none. A new pod of a settled trial unsettles it.
+        """Return the row of a source, created if missing.
+
+        A new pod of a settled trial unsettles the trial.
 
         Raises:
-            ForeignJobError: The log is another CoreJob's, or of a past job: it takes nothing.
+            ForeignJobError: The log belongs to another CoreJob or a past job; nothing is stored.
         """
         return await self._database.run(functools.partial(_open_stream, source=source))
 
     async def streams(self, pod_uids: Iterable[str]) -> dict[str, StreamState]:
-        """What the store knows of these pods, by uid."""
+        """Return the stored streams of these pods, by pod uid."""
         uids = sorted(set(pod_uids))
         return await self._database.run(functools.partial(_streams, uids=uids))
 
     async def trial_stream(self, job_id: str, trial: int) -> StreamState | None:
-        """The stream of a trial's last pod; None if the store knows none."""
+        """Return the stream of a trial's last pod; None if there is none."""
         work = functools.partial(_trial_stream, job_id=job_id, trial=trial)
         return await self._database.run(work)
 
     async def is_foreign(self, job_id: str, owner: str, qual_name: str) -> bool:
-        """True if log or record of that id are of another CoreJob than the one of uid `owner`."""
+        """True if log or document of that id belong to a CoreJob other than that of uid `owner`."""
         work = functools.partial(owners.is_foreign, job_id=job_id, owner=owner, qual_name=qual_name)
         return await self._database.run(work)
 
     async def log_state(self, job_id: str) -> LogState | None:
-        """How far a job's log has come; None if the store knows none."""
+        """Return the state of a job's log; None if there is no log."""
         return await self._database.run(functools.partial(log_state, job_id=job_id))
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
-        """The key-value store that all jobs of a qual_name share."""
+        """Return the cookies: the key-value store that all jobs of a qual_name share."""
         return await self._database.run(functools.partial(cookies, qual_name=qual_name))
 
     async def sources(self, job: int) -> Sources:
-        """The sources that a job has named; by the number of its log."""
+        """Return the sources that a job has named, by the number of its log (`job_log.no`)."""
         return await self._database.run(functools.partial(sources, job=job))
 
     async def drop(self, job_ids: Sequence[str]) -> int:
-        """Take past jobs away, and note their logs for `sweep`; how many there were."""
+        """Delete past jobs and note their logs for `sweep`. Return the number deleted."""
         return await self._database.run(functools.partial(retention.drop, job_ids=job_ids))
 
     async def sweep(self, rows: int) -> bool:
-        """Delete so many rows of logs whose jobs were dropped; whether there may be more."""
+        """Delete about `rows` rows of dropped logs. Return True if there may be more."""
         return await self._database.run(functools.partial(retention.sweep, rows=rows))
 
     async def drop_history(self, before: float, rows: int) -> int:
-        """Delete so many old rows of the queue's history at most; how many it were."""
+        """Delete at most `rows` old rows of the queue's history. Return the number deleted."""
         work = functools.partial(retention.drop_history, before=before, rows=rows)
         return await self._database.run(work)
 
     async def give_back(self, pages: int) -> bool:
-        """Give so many free pages back to the file system; whether there are more."""
+        """Return up to `pages` free pages to the file system. Return True if there are more."""
         return await self._database.run(functools.partial(retention.give_back, pages=pages))
 
 

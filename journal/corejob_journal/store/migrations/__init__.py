@@ -1,1 +1,1 @@
-"""Alembic's folder: how the tables came to be."""
+"""Alembic's migrations of the store's tables."""

@@ -8,7 +8,7 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=metadata,
-    # SQLite can take table changes back as well, with our own BEGIN (see `engine`).
+    # With our own BEGIN (see `engine`), SQLite too can roll back DDL.
     transactional_ddl=True,
     render_as_batch=connection.dialect.name == "sqlite",
 )

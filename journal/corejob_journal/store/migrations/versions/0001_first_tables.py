@@ -1,4 +1,4 @@
-"""The first tables."""
+"""Create the first tables."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _json = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     _positions()
     _lines()
     _past()
@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them, with all that they hold."""
+    """Drop the tables with all their rows."""
     for table in (
         "counter",
         "change",

@@ -1,4 +1,4 @@
-"""The queue's counts over time."""
+"""Add the history of the queue's job counts."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make the table; what was before it was never counted."""
+    """Create the table. It starts empty, since earlier counts were never recorded."""
     op.create_table(
         "queue_history",
         sa.Column("no", _number, nullable=False),
@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove it, with all that it holds."""
+    """Drop the table with all its rows."""
     op.drop_table("queue_history")

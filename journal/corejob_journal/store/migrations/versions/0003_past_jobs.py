@@ -1,6 +1,6 @@
-"""Past jobs can be listed and counted by what is indexed, and be taken away.
+"""Index past jobs for listing, count them by kind, and note the logs that retention drops.
 
-Times become the document's texts, since filters compare those.
+Times become texts as in the document, since filters compare those.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _NEW: Final = {
 
 
 def upgrade() -> None:
-    """Make the table of past jobs anew from their documents, and count them."""
+    """Rebuild the table of past jobs from their documents, and count them by kind."""
     _put_aside({**_OLD})
     op.create_table(
         "job",
@@ -103,7 +103,7 @@ def _counts() -> None:
 
 
 def downgrade() -> None:
-    """Make the old table from the new one."""
+    """Rebuild the former table from the present one."""
     op.drop_table("dropped")
     op.drop_table("tally")
     _put_aside({**_NEW, "ix_job_finished_at_latest": ()})
@@ -132,7 +132,7 @@ def downgrade() -> None:
 
 
 def _copy(**columns: str) -> None:
-    """Fill the new table from the old one: an expression for each column."""
+    """Fill the new table from the old one, with an SQL expression for each column."""
     expressions: list[Any] = [sa.literal_column(text) for text in columns.values()]
     values = sa.select(*expressions)
     table = sa.table("job", *map(sa.column, columns))
@@ -146,7 +146,7 @@ def _is_sqlite() -> bool:
 
 
 def _epoch(text: str) -> str:
-    """SQL for the seconds since the epoch of a time's text in UTC."""
+    """Return SQL that converts the text of a UTC time to seconds since the epoch."""
     if _is_sqlite():
         return f"(julianday({text}) - 2440587.5) * 86400.0"
     return f"extract(epoch FROM ({text})::timestamp)"
@@ -156,7 +156,7 @@ def _put_aside(indexes: Mapping[str, Any]) -> None:
     for name in indexes:
         op.drop_index(name, table_name="job")
     op.rename_table("job", "job_before")
-    if not _is_sqlite():  # there the key's index keeps its name, which the new table needs
+    if not _is_sqlite():  # PostgreSQL keeps the name of the key's index; the new table needs it
         op.execute("ALTER TABLE job_before RENAME CONSTRAINT pk_job TO pk_job_before")
 
 

@@ -1,4 +1,4 @@
-"""The sources that a job has named are stored with its lines, so that none gets lost."""
+"""Store the sources that a job has named together with its lines, so that no source is lost."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _json = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Make the table of sources."""
+    """Create the table of sources."""
     op.create_table(
         "source",
         sa.Column("job", _number, nullable=False, autoincrement=False),
@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it away."""
+    """Drop the table of sources."""
     op.drop_table("source")

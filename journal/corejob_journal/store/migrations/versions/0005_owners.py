@@ -1,4 +1,4 @@
-"""Logs and past jobs name the CoreJob (by its uid) that they are of; old rows name none."""
+"""Add the uid of the owning CoreJob to logs and past jobs; existing rows have no owner."""
 
 from collections.abc import Sequence
 
@@ -20,6 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it away."""
+    """Drop the column from both tables."""
     for table in _TABLES:
         op.drop_column(table, "owner")
