@@ -1,7 +1,7 @@
-"""`core4-recorder`: follows the pods' logs and writes them, and past jobs, into the store.
+"""`core4-recorder`: follows the logs of pods and writes them, and past jobs, into the store.
 
-One pod's way: `supervisor` sees it and starts a `follower`, which reads chunks, `lines` splits
-them, `protocol` parses them, `intake` decides what is new, `commits` stores it, `status` tells the
-CoreJob. `keeper` takes ended jobs into the journal, `census` counts those in the queue.
-`docs/journal.md` argues why nothing is lost.
+The path of a log: `supervisor` starts a `follower` for a pod, the follower reads chunks, `lines`
+splits them, `protocol` parses the lines, `intake` decides which are new, `commits` stores them, and
+`status` writes the log's state into the CoreJob. `keeper` archives ended jobs, `census` counts the
+jobs in the queue. `docs/journal.md` explains why nothing is lost.
 """

@@ -1,4 +1,4 @@
-"""When the next connection to one log is made, and how: its turn, its back-off, polling."""
+"""Schedule the connections to one log: rate limit, back-off, and polling instead of following."""
 
 import asyncio
 import time
@@ -13,17 +13,23 @@ from corejob_kube.errors import KubeError
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 3.0
 _BACKOFF_MOST_UNREAD: Final = 60.0
-"""For a log that can't be read; who is read breaks off now and then."""
+"""Maximum back-off, in seconds, for a log that can't be read at all.
+
+A log that can be read also breaks off now and then, so its maximum is shorter.
+"""
 _WORDS_WITHIN_S: Final = 1.0
-"""A kubelet that can't read a log says so at once."""
+"""Seconds after which an open connection counts as readable.
+
+A kubelet that can't read a log sends its error text at once.
+"""
 _NO_FOLLOW_S: Final = 60.0
-"""So long a log that could not be followed is read again and again instead, every so often."""
+"""Seconds for which a log that could not be followed is polled instead."""
 _POLL_FIRST_S: Final = 1.0
 _POLL_MOST_S: Final = 5.0
 
 
 class Attempts:
-    """The connections to one log, one after the other.
+    """Schedules the connections to one log, one after the other.
 
     Attributes:
         news: Set when the pod changes, which ends a wait.
@@ -46,17 +52,17 @@ class Attempts:
 
     @property
     def polls(self) -> bool:
-        """True while the node has nothing to follow this log with."""
+        """True while the log is polled, since the node had no inotify instance to follow it."""
         return time.monotonic() < self._no_follow_until
 
     def vanished(self) -> None:
-        """The pod is gone: the API server knows that without asking its node."""
+        """Handle the pod's deletion: don't wait, since the API server answers without the node."""
         self._vanished = True
         self.news.set()
         self._retries.stir()
 
     async def turn(self, node: str) -> Attempt:
-        """Wait until it is this log's turn to be asked for."""
+        """Wait until the log may be requested."""
         self.news.clear()
         words = self._retries.trouble(node)
         if words is not None:
@@ -66,25 +72,25 @@ class Attempts:
         return turn
 
     def opened(self, turn: Attempt) -> None:
-        """The log is there; unless the kubelet says something else in its place."""
+        """Handle an open connection: the log is readable unless the kubelet sends an error text."""
         turn.opened()
         loop = asyncio.get_running_loop()
         self._fine_soon = loop.call_later(_WORDS_WITHIN_S, self.fine)
 
     def fine(self) -> None:
-        """The log can be read."""
+        """Note that the log can be read."""
         self._waits_its_turn = False
         self._stop_timer()
         self._unreadable.fine()
 
     def failed(self, error: Exception, turn: Attempt) -> None:
-        """A connection did not come about, or broke."""
+        """Handle a connection that failed to open, or broke."""
         self._stop_timer()
         self._waits_its_turn = False
         if isinstance(error, UnclearError):
             self.from_start = True
         elif isinstance(error, CantFollowError):
-            self.fine()  # it was read to its present end
+            self.fine()  # the log was read to its present end
             self._no_follow_until = time.monotonic() + _NO_FOLLOW_S
         elif isinstance(error, KubeError):
             if not self._reader.opened:
@@ -93,14 +99,18 @@ class Attempts:
                 self._unreadable.failed(str(error))
 
     def polled(self, *, idle: bool) -> None:
-        """A log that can't be followed was read to its present end."""
+        """Adapt the poll interval after a log that can't be followed was read to its present end.
+
+        Args:
+            idle: True if there were no new lines.
+        """
         self._poll_s = min(self._poll_s * 2, _POLL_MOST_S) if idle else _POLL_FIRST_S
 
     async def wait(self, lasted: float) -> None:
-        """Wait before the next connection, but no longer than until the pod changes.
+        """Wait before the next connection; a change of the pod ends the wait.
 
         Args:
-            lasted: Seconds from the beginning of the last one to its end.
+            lasted: Duration of the last connection, in seconds.
         """
         if self._vanished:
             await asyncio.sleep(min(self._backoff, _BACKOFF_MOST))
@@ -117,7 +127,7 @@ class Attempts:
         self._backoff *= 2
 
     def close(self) -> None:
-        """Say no more."""
+        """Cancel the timers; nothing is reported afterwards."""
         self._stop_timer()
         self._unreadable.close()
 

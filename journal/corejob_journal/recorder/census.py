@@ -1,4 +1,4 @@
-"""Writing down how many jobs are in the queue, whenever that changes."""
+"""Record the number of jobs in the queue whenever it changes."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ _PAUSE_S: Final = 1.0
 
 
 class Census:
-    """Counts the jobs as they change, and stores at most one count a second, the latest.
+    """Counts the jobs as they change, and stores the latest count, at most one a second.
 
-    A count that is stored already, by another recorder or the one before, is not stored again.
+    A count that another or an earlier recorder has stored already is not stored again.
 
     Args:
-        jobs: The CoreJobs; nothing may be in it yet.
-        commits: Takes the counts.
+        jobs: The cache of CoreJobs, which must still be empty.
+        commits: The queue of the writer.
         now: The clock.
-        pause: Least seconds between two counts.
+        pause: Minimum number of seconds between two counts.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class Census:
         jobs.listen(self._changed)
 
     def start(self, supervision: Supervision | None = None) -> None:
-        """Begin to store; to be called when all jobs are in, since before that it is no count."""
-        self._news.set()  # an empty queue is a count too
+        """Start storing counts. Call it once the cache is synced, since earlier counts are wrong."""
+        self._news.set()  # store the count of an empty queue too
         self._task = (supervision or Supervision()).start("census", self._run, restart=True)
 
     def assign(self, *, mine: bool) -> None:
-        """Say whether it is this recorder that stores the counts; counting goes on in any case."""
+        """Set if this recorder stores the counts; it counts in any case."""
         if mine and not self._mine.is_set():
-            self._news.set()  # the one before may have missed the latest
+            self._news.set()  # the previous owner may not have stored the latest count
             self._mine.set()
         elif not mine:
             self._mine.clear()
 
     async def stop(self) -> None:
-        """Stop, and hand over the last count without a pause before it."""
+        """Stop, and submit the last count without the pause."""
         if self._task is None:
             return
         await tasks.cancel(self._task)

@@ -1,4 +1,4 @@
-"""Group commit: one transaction at a time, as many operations in it as arrived meanwhile."""
+"""Group commit: each transaction has all operations that arrived during the previous one."""
 
 import asyncio
 import logging
@@ -22,20 +22,22 @@ _MOST_LINES: Final = 20_000
 _MOST_BYTES: Final = 16 * 2**20
 _PACE_S_A_LINE: Final = 0.001
 _PACE_S_MOST: Final = 0.01
-"""A transaction costs as much as storing many lines. Those that bring several are therefore made to
-take that long a line: above a thousand lines a second more and more share one, and below that
-nobody waits."""
+"""A transaction costs as much as storing many lines, so it takes at least a millisecond per line.
+
+Above a thousand lines a second, more and more lines therefore share a transaction; below that,
+nothing waits.
+"""
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 2.0
 
 _IDLE_S: Final = 5.0
-"""After so long without a commit one is made that changes nothing, to see whether it can be."""
+"""Seconds without a commit after which a probe tests if the store accepts writes."""
 
 _Entry = tuple[Sequence[Operation], "asyncio.Future[list[Stored]]"]
 
 
 class Commits:
-    """The queue in front of the one writer."""
+    """The queue of operations for the writer."""
 
     def __init__(self, writer: Writer, metrics: Metrics) -> None:
         self._writer = writer
@@ -52,25 +54,25 @@ class Commits:
 
     @property
     def trouble(self) -> str | None:
-        """Why the store takes nothing at the moment; None while it does."""
+        """The reason why the store accepts no writes at the moment; None while it does."""
         return self._trouble
 
     def listen(self, changed: Callable[[str | None], None]) -> None:
-        """Call `changed` with the trouble whenever that is another."""
+        """Call `changed` with the new value whenever `trouble` changes."""
         self._listeners.append(changed)
 
     def start(self, supervision: Supervision | None = None) -> None:
-        """Start the tasks that commit, and that look after the store meanwhile.
+        """Start the tasks that commit and that probe the store.
 
         Args:
-            supervision: Looks after the tasks; None: a new one.
+            supervision: Supervises the tasks; None creates a new one.
         """
         supervision = supervision or Supervision()
         self._task = supervision.start("commits", self._run, once=True)
         self._watch = supervision.start("probe the store", self._probe_forever, restart=True)
 
     async def close(self, within: float) -> None:
-        """Commit what is queued, if that takes no longer than so many seconds."""
+        """Commit what is queued, but give up after `within` seconds."""
         self._closing = True
         self._news.set()
         if self._watch is not None:
@@ -79,14 +81,14 @@ class Commits:
             await tasks.finish(self._task, within=within)
 
     def submit(self, operations: Sequence[Operation]) -> "asyncio.Future[list[Stored]]":
-        """Queue operations for one and the same transaction. It never fails for a store away."""
+        """Queue operations for one transaction. Retries while the store is unavailable."""
         future: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._queue.append((operations, future))
         self._news.set()
         return future
 
     async def call(self, work: Callable[[Writer], Awaitable[T]]) -> T:
-        """Some other call of the writer, tried until the store answers."""
+        """Call the writer outside the queue. Retries while the store is unavailable."""
         backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
         while True:
             try:
@@ -96,15 +98,15 @@ class Commits:
                 await asyncio.sleep(backoff.next())
                 continue
             if self._trouble is not None:
-                self._submit_probe()  # a commit ends the trouble: reading may work without
+                self._submit_probe()  # only a commit ends the trouble: a full store can be read
             return answer
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
-        """The key-value store that all jobs of a qual_name share."""
+        """Return the cookies: the key-value store that all jobs of a qual_name share."""
         return await self.call(lambda writer: writer.cookies(qual_name))
 
     async def ping(self) -> None:
-        """Return when the store has taken a transaction, after all that is queued."""
+        """Wait until the queued operations and a probe after them are committed."""
         await asyncio.shield(self._submit_probe())
 
     def _submit_probe(self) -> "asyncio.Future[list[Stored]]":
@@ -113,7 +115,7 @@ class Commits:
         return self._probe
 
     async def _probe_forever(self) -> None:
-        """Who has nothing to store must notice too that it can't be done."""
+        """Probe an idle store, so that trouble is noticed even when there is nothing to store."""
         while True:
             await asyncio.sleep(_IDLE_S)
             if time.monotonic() - self._idle_since >= _IDLE_S:
@@ -126,10 +128,10 @@ class Commits:
                 await self._news.wait()
                 continue
             await self._commit(self._next())
-            await asyncio.sleep(0)  # who got an answer may have more, also when closing
+            await asyncio.sleep(0)  # callers that got a result may submit more, even when closing
 
     def _next(self) -> list[_Entry]:
-        """As much of the queue as fits one transaction."""
+        """Take from the queue as much as fits into one transaction."""
         entries: list[_Entry] = []
         lines = size = 0
         while self._queue and lines < _MOST_LINES and size < _MOST_BYTES:
@@ -151,7 +153,7 @@ class Commits:
                 if not entries[0][1].cancelled():
                     entries[0][1].set_exception(error)
                 return
-            for entry in entries:  # one bad value must not hold up the others
+            for entry in entries:  # commit one by one, so that a bad value does not fail the others
                 await self._commit([entry])
             return
         for own, future in entries:
@@ -176,12 +178,12 @@ class Commits:
             if self._trouble is not None:
                 log.info("the store takes what it gets again")
                 self._tell(None)
-            # Whoever waits for its answer gathers lines meanwhile, and hands them over all at once.
+            # Callers that wait for their result gather lines and submit them together afterwards.
             await asyncio.sleep(min(lines * _PACE_S_A_LINE, _PACE_S_MOST) - took)
             return answers
 
     def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> int:
-        """Count what was stored; returns the lines."""
+        """Count what was stored in the metrics. Return the number of lines."""
         pairs = zip(operations, answers, strict=True)
         stored = [each for each, answer in pairs if isinstance(each, Append) and not answer.stale]
         lines = sum(append.lines for append in stored)

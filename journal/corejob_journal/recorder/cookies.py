@@ -1,6 +1,6 @@
-"""The cookie of a job class, told to its CoreJobTemplate once the store has it.
+"""Write the stored cookie of a job class into the status of its CoreJobTemplate.
 
-The operator gives it to the next pods from there; so the store stays the recorder's and the API's.
+The operator passes it on to new pods from there, so it needs no access to the store.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Read = Callable[[str], Awaitable[dict[str, Any]]]
 
 
 class CookieWriter:
-    """Patches `status.cookie` of templates: one patch of each at a time, the latest wins."""
+    """Patches `status.cookie` of templates: one patch at a time for each, the latest value wins."""
 
     def __init__(self, kube: Kube, namespace: str, read: Read) -> None:
         self._kube = kube
@@ -34,7 +34,7 @@ class CookieWriter:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def put(self, qual_name: str, changes: Sequence[tuple[str, Any]]) -> None:
-        """Tell changes, in order; a value of None deletes."""
+        """Queue changes, in order; a value of None deletes the key."""
         if not changes:
             return
         fields = {key: None if value is None else _text(value) for key, value in changes}
@@ -44,15 +44,15 @@ class CookieWriter:
             self._tasks[qual_name] = task
 
     async def flushed(self, qual_name: str) -> None:
-        """Wait until all is told, but no longer than half a minute: a template may take nothing."""
+        """Wait until all changes are written, at most 30 seconds: a template may refuse them."""
         task = self._tasks.get(qual_name)
         if task is not None:
             await asyncio.wait({task}, timeout=_WITHIN_S)
 
     async def tell_all(self, qual_name: str) -> None:
-        """Tell what the store has and the template has not.
+        """Write the differences between the stored cookie and the template's.
 
-        That is what a recorder left untold that died between the one and the other.
+        A recorder that died after storing a change may not have written it to the template.
 
         Raises:
             KubeError: The template could not be read.
@@ -63,20 +63,20 @@ class CookieWriter:
         except NotFoundError:
             return
         told = (body.get("status") or {}).get("cookie") or {}
-        # Read last: what is stored from now on is told after this.
+        # Read the store last, so that changes stored from now on are written after these.
         kept = await self._read(qual_name)
         gone = [(key, None) for key in told if key not in kept]
         new = [
             (key, value)
             for key, value in kept.items()
-            # Earlier versions stored what the operator could not read.
+            # Earlier versions stored values that are nested too deep for the operator.
             if not is_deep(value) and told.get(key) != _text(value)
         ]
         self.put(qual_name, [*gone, *new])
         await self.flushed(qual_name)
 
     async def close(self, within: float) -> None:
-        """Tell what is pending, if that takes no longer than so many seconds."""
+        """Write what is pending, but give up after `within` seconds."""
         await tasks.finish(*self._tasks.values(), within=within)
 
     async def _send(self, qual_name: str) -> None:
@@ -91,11 +91,11 @@ class CookieWriter:
             fields.update(self._pending.pop(qual_name, {}))
             return {"cookie": fields}
 
-        # A template that is gone took along whoever would be given the cookie.
+        # If the template is gone, no new pod needs the cookie.
         name = template_name(qual_name)
         await patch_status(self._kube, TEMPLATES, self._namespace, name, newest)
 
 
 def _text(value: Any) -> str:
-    """As JSON text: a merge patch would merge objects that are meant to replace each other."""
+    """Return a value as JSON text, since a merge patch would merge objects instead of replacing."""
     return msgspec.json.encode(value).decode()

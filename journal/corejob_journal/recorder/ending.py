@@ -1,4 +1,4 @@
-"""The closing record of a trial whose runtime had no time to write one (contract section 6)."""
+"""The closing record of a trial whose runtime had no time to write one (see docs/rest.md)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,13 +16,13 @@ _CRITICAL = 50
 
 
 def closing_record(pod: JobPod, job: CoreJob | None, *, now: datetime, epoch: float) -> NewRecord:
-    """`done execution with [<state>] after [<n>] sec.`, as the runtime would have said it.
+    """Return `done execution with [<state>] after [<n>] sec.`, as the runtime would write it.
 
     Args:
-        pod: The pod as it was seen last.
-        job: Its CoreJob, if that still exists.
-        now: For what has no time of its own.
-        epoch: Time of the last record, which this one is not to precede.
+        pod: The last known state of the pod.
+        job: The pod's CoreJob, if it still exists.
+        now: The time to use in place of unknown times.
+        epoch: Time of the last record in seconds since the epoch, the earliest time of this one.
     """
     seen = observe(None, [pod.child], now=now)
     state = _state(pod, job, seen)
@@ -35,7 +35,7 @@ def closing_record(pod: JobPod, job: CoreJob | None, *, now: datetime, epoch: fl
 
 
 def closing_record_of(job: CoreJob, *, now: datetime, epoch: float) -> NewRecord:
-    """The same for a trial that is over, and of whose pod nothing is left: by what its job says."""
+    """Return the closing record of an ended trial whose pod is gone, from the CoreJob's status."""
     status = job.status
     killed = status.state is State.PENDING or (job.stop and status.state is not State.COMPLETE)
     over = State.KILLED if killed else status.state
@@ -73,10 +73,10 @@ def _record(state: State, text: str, ended: datetime, epoch: float) -> NewRecord
 
 
 def _state(pod: JobPod, job: CoreJob | None, seen: Observation) -> State:
-    """What the trial ended as.
+    """Return the state in which the trial ended.
 
-    A pod that went away while it ran, and one that was disrupted, was killed: the trial may run
-    again, yet this run of it came to no end of its own.
+    A pod that was deleted while it ran, or disrupted, counts as killed: the trial may run again,
+    but this run did not end by itself.
     """
     if seen.outcome is State.COMPLETE:
         return State.COMPLETE

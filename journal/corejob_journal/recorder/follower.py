@@ -1,4 +1,4 @@
-"""Following one pod's log to its end, whatever breaks in between."""
+"""Follow one pod's log to its end, across broken connections."""
 
 import asyncio
 import contextlib
@@ -47,33 +47,39 @@ from corejob_kube.resources import PODS
 log = logging.getLogger(__name__)
 
 _REFUSALS: Final = 8
-"""So often the server may refuse the log of an ended container before it counts as lost."""
+"""Number of times that the log of an ended container may be refused before it counts as lost."""
 _STILL_FRESH_S: Final = 5.0
-"""A log that ended in good order and is gone this soon after was read to its end."""
+"""Seconds within which a log that is gone after a clean end of its stream counts as complete."""
 _END_WAIT_S: Final = 15.0
-"""The kubelet ends a followed log within a second of the container's end; not so a dead
-connection."""
+"""Seconds from the container's end until an open stream is cancelled.
+
+The kubelet ends a followed log within a second of the container's end; a dead connection never
+ends.
+"""
 _FLUSH_S: Final = 1.0
-"""The container runtime may write a container's last lines after it has called it ended. A log that
-is not known to be whole by itself is read once more, so long after we knew of the end."""
+"""Seconds from the known end of the container until its log is complete.
+
+The container runtime may write a container's last lines after it has reported its end. A log that
+does not end with the runtime's `done` line is read once more after this time.
+"""
 _FLUSH_HALF_S: Final = 5.0
-"""The same, if what is there ends in the middle of a line."""
+"""The same for a log that ends in the middle of a line."""
 _RESTART_S: Final = 1.0
-"""How long the kubelet takes to write down that a container has ended, and restarts."""
+"""Seconds that the kubelet takes to report that a container has ended and restarts."""
 _NO_FILE: Final = "no such file or directory"
-"""The log file of a container that never started, or that was cleaned up."""
+"""Error text for the log file of a container that never started or was cleaned up."""
 _VAIN_REREADS: Final = 3
 _INFO: Final = 20
 _LOOK_S: Final = 1.0
-"""While the store keeps a follower waiting it sees this often whether the log is rotated."""
+"""Seconds between checks for log rotation while a follower waits for the store."""
 
 
 class StaleError(Exception):
-    """Somebody else stores this stream's lines as well: begin again from the store's position."""
+    """Another process stores this stream's lines too: restart from the store's position."""
 
 
 class Follower:
-    """One pod's log, from the store's position to the end, then settled."""
+    """Follows one pod's log from the store's position to its end, and settles it."""
 
     def __init__(self, tools: Tools, pod: JobPod, owner: str) -> None:
         self.pod = pod
@@ -90,29 +96,29 @@ class Follower:
         self._ended_well = 0.0
         self._teller = Teller(tools, pod)
         self._attempts = Attempts(tools.retries, self._teller.unreadable, self._reader)
-        # What came after the last line end of a connection that ended in good order.
+        # Text after the last line end of a connection that ended cleanly.
         self._tail: list[Line] = []
         self._over_at: float | None = None
 
     def update(self, pod: JobPod) -> None:
-        """The pod changed, or was seen for the last time."""
+        """Handle a change or the deletion of the pod."""
         was_over = self.pod.over
         self.pod = pod
         self._teller.update(pod)
         self._attempts.news.set()
         if not was_over and pod.over and self._reading is not None:
-            # The runtime's last line is in: no need to wait for the kubelet to close the stream.
+            # After the runtime's `done` line there is no need to wait for the end of the stream.
             delay = 0.0 if self._intake.done else _END_WAIT_S
             asyncio.get_running_loop().call_later(delay, self._reading.cancel)
 
     def vanished(self) -> None:
-        """The pod is gone: the API server knows that without asking its node."""
+        """Handle the pod's deletion: don't wait, since the API server answers without the node."""
         self._attempts.vanished()
 
     async def run(self) -> None:
         """Follow the log and settle it."""
         commits, source = self._tools.commits, replace(self.pod.source, owner=self._owner)
-        # First of all: a kill waits for somebody to be reading.
+        # Report the log first: a kill waits until a recorder is reading.
         self._teller.log(None, complete=False)
         try:
             state = await commits.call(lambda writer: writer.open_stream(source))
@@ -129,7 +135,7 @@ class Follower:
             return
         self._intake = Intake(state)
         if not sources.names:
-            # Those that a recorder of an earlier version told without storing them.
+            # Earlier versions wrote sources into the status without storing them.
             self._intake.name_sources(self._teller.told("sources") or ())
         try:
             if self.pod.has_log:
@@ -138,14 +144,14 @@ class Follower:
             await self._settle()
         except asyncio.CancelledError:
             if self._inflight is None or self._inflight.done():
-                self._send()  # what was read is committed before the process ends
+                self._send()  # commit what was read before the process ends
             raise
         finally:
             self._attempts.close()
             self._teller.close()
 
     def _name_init_container(self, state: StreamState) -> None:
-        """Say whose output follows, at the beginning of the log of an init container."""
+        """Add a record that introduces the log of an init container, at its beginning."""
         init = self.pod.child.failed_init
         if not self.pod.failed_init or init is None or state.token:
             return
@@ -156,7 +162,7 @@ class Follower:
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_to_end(self) -> None:
-        """Read until nothing more can come; what is missing then is named."""
+        """Read until no more lines can come, and name those that are missing."""
         while True:
             began, place = time.monotonic(), self._intake.position
             error = await self._attempt()
@@ -172,9 +178,9 @@ class Follower:
             await self._attempts.wait(time.monotonic() - began)
 
     async def _attempt(self) -> Exception | None:
-        """One connection, as soon as it is this log's turn; what went wrong."""
+        """Wait for this log's turn and read one connection. Return its error, or None."""
         turn = await self._attempts.turn(self.pod.child.node or "")
-        # Not before: a turn may take as long as its node does not answer.
+        # Not before the turn, which may take as long as its node does not answer.
         self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
         try:
             await self._read_once(turn)
@@ -189,7 +195,7 @@ class Follower:
         return None
 
     async def _gives_up(self, error: Exception) -> bool:
-        """True if the log can't be read any more; what is missing then is named."""
+        """True if the log can't be read any more; then name the missing lines."""
         if isinstance(error, UnclearError | CantFollowError):
             return False
         if await self._is_gone(error):
@@ -203,41 +209,48 @@ class Follower:
         return False
 
     async def _was_the_end(self, began: float, place: Position) -> bool:
-        """True if the connection that ended in good order has shown that nothing more can come.
+        """True if the connection that ended cleanly proves that no more lines can come.
 
-        A stream may end in good order and yet too early, in the middle of a line even: it was the
-        end if one more reading brings nothing new.
+        A stream may end cleanly but too early, even in the middle of a line, so the end is certain
+        only if one more reading brings nothing new.
         """
         self._tail = self._reader.splitter.rest()
         if self._intake.done or (self._intake.position == place and began >= self._flushed_at()):
             await self._at_end()
             return True
-        # The container has ended, or the connection did; if the former, one more reading shows
-        # that nothing came after.
+        # Either the container or only the connection has ended. If it was the container, one more
+        # reading proves that no lines came after.
         self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
         if self._attempts.polls and not self.pod.over:
             self._attempts.polled(idle=self._intake.position == place)
         elif await self._is_over_or_restarts():
             await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
-            # Who has ended writes nothing meanwhile.
+            # An ended container writes nothing during this wait.
             self._ended_well = self._ended_well and time.monotonic()
         else:
             self._tools.metrics.reconnects.inc()
         return False
 
     def _begin(self, *, whole: bool) -> None:
-        """Begin a connection.
+        """Prepare a new connection.
 
         Args:
-            whole: Whether the one before has read a file to its end, after which the container
-                wrote nothing. If this connection reads another file, it follows that one.
+            whole: True if the previous connection has read a file to its end, and the container has
+                written nothing since. If this connection reads another file, it directly follows.
         """
         now = time.time()
         self._rotation = self._rotation.again(now) if whole else Rotation(now)
         self._intake.resume(whole=whole)
 
     async def _read_once(self, turn: Attempt) -> None:
-        """One connection, in a task of its own so that it can be ended from outside."""
+        """Read one connection, in a task of its own so that other tasks can cancel it.
+
+        Raises:
+            KubeError: The connection broke, or the server refused it.
+            LogGoneError: The log no longer exists.
+            UnclearError: Only a connection from the log's start is unambiguous.
+            StaleError: Another process stores this stream's lines too.
+        """
         self._reading = asyncio.create_task(self._pump(turn), name=f"log {self.pod.child.name}")
         try:
             await asyncio.wait({self._reading})
@@ -257,7 +270,7 @@ class Follower:
         self._attempts.from_start = False
         if self._is_behind_a_restart():
             await self._take_previous(since)
-        # To follow takes an inotify instance of the node, which has few; who has ended needs none.
+        # Following takes one of the node's few inotify instances, so don't follow an ended one.
         lines = self._reader.read(
             since=since,
             follow=not (self.pod.over or self._attempts.polls),
@@ -271,7 +284,7 @@ class Follower:
                     return
 
     def _is_behind_a_restart(self) -> bool:
-        """Whether lines of an earlier run of the container may be missing."""
+        """True if lines of an earlier run of the container may be missing."""
         began = self.pod.child.started_at
         if not self.pod.restarts or began is None:
             return False
@@ -279,10 +292,9 @@ class Follower:
         return self._intake.position.stamp < (began.timestamp() + 1) * 1e9
 
     async def _take_previous(self, since: int | None) -> None:
-        """Take what is new in the log of the run before the present one; the kubelet has no more.
+        """Take the new lines of the container's previous run; the kubelet has no earlier ones.
 
-        It comes before the present run's, in one sequence with it: what is a repetition shows as
-        it does within one log.
+        The logs of both runs are one sequence, so repetitions are recognised as within one log.
         """
         intake = self._intake
         if self.pod.restarts > 1 and not intake.position.stamp:
@@ -313,7 +325,11 @@ class Follower:
         await self._store(look=True)
 
     async def _store(self, *, look: bool) -> None:
-        """Hand over what was taken; wait if that is too much."""
+        """Submit what was taken; wait for the store if that is too much.
+
+        Args:
+            look: True to check for log rotation during the wait.
+        """
         self._pass_on()
         self._send()
         while self._intake.full and self._inflight is not None:
@@ -328,7 +344,7 @@ class Follower:
             await self._clear_up(lines[start])
 
     async def _clear_up(self, line: Line) -> None:
-        """Find out why a line is not the one that had to come."""
+        """Handle a line that is out of sequence: numbers are missing before it, or it goes back."""
         intake = self._intake
         if not intake.goes_back(line):
             await self._reread(line)
@@ -338,18 +354,18 @@ class Follower:
             intake.go_back()
 
     async def _was_taken(self, line: Line) -> bool:
-        """Whether a line that goes back is a repetition, and not of a clock that was set back."""
+        """True if a line that goes back is a repetition, and not new after a clock was set back."""
         number = protocol.parse(line.body).n
         if number:
             return number <= self._intake.last_n
         first = await self._first_entry()
-        # The kubelet begins the newest file anew; by now there may be one that is newer still.
+        # The kubelet repeats the newest file; by now there may be an even newer one.
         return first is not None and (
             first[0] == line.stamp or first[0] > self._intake.position.stamp
         )
 
     async def _look(self) -> None:
-        """Look at the newest file of the log; numbered lines tell by themselves what is missing."""
+        """Check the first entry of the log's newest file, unless numbers show what is missing."""
         if not self._numbered:
             now = time.time()
             self._rotation.looked(await self._first_entry(), self._intake.position.stamp, now)
@@ -366,7 +382,7 @@ class Follower:
             return None
 
     async def _reread(self, line: Line) -> None:
-        """Numbers are missing before this line: look in the whole log, then name them."""
+        """Search the whole log for the numbers missing before this line; name those not found."""
         number = protocol.parse(line.body).n
         before = self._intake.last_n
         if self._vain_rereads < _VAIN_REREADS:
@@ -382,11 +398,11 @@ class Follower:
         self._intake.jump(number)
 
     def _gone(self, error: Exception, *, whole: bool) -> None:
-        """There is no log any more.
+        """Handle a log that no longer exists.
 
         Args:
-            error: Who says so.
-            whole: Whether it was read to its end just before.
+            error: The error that says so.
+            whole: True if the log was read to its end just before.
         """
         intake = self._intake
         if intake.done:
@@ -401,7 +417,7 @@ class Follower:
             intake.lose(NewGap(None, None, text, "PodGone"))
 
     async def _at_end(self) -> None:
-        """The log was read to its end."""
+        """Handle the end of the log."""
         if self._tail:
             await self._take(self._tail)
         if self._intake.place_lost and not self._intake.done:
@@ -414,7 +430,7 @@ class Follower:
             self._intake.lose_tail("Rotated", ROTATED_UNREAD)
 
     def _flushed_at(self) -> float:
-        """When all that the container wrote is in its log: monotonic time; not while it runs."""
+        """Return the monotonic time when the log is complete; infinity while the container runs."""
         if not self.pod.over:
             return math.inf
         if self._over_at is None:
@@ -422,23 +438,26 @@ class Follower:
         return self._over_at + (_FLUSH_HALF_S if self._tail else _FLUSH_S)
 
     async def _is_over_or_restarts(self) -> bool:
-        """Whether the container has ended for good; waits for the next run of one that hasn't."""
+        """True if the container has ended for good; wait for the next run of one that restarts."""
         if self.pod.child.restarts and not self.pod.over:
-            # Its state has to say first that it ended, and then that it runs again.
+            # The pod's status reports first the end, and then the next run.
             await asyncio.sleep(_RESTART_S)
         return await self._is_over()
 
     async def _is_over(self) -> bool:
-        """Whether the container has ended, by the API server if the watch doesn't know yet."""
+        """True if the container has ended; ask the API server, since the watch may lag."""
         if not self.pod.over:
             with contextlib.suppress(KubeError):
                 await self._ask()
         return self.pod.over
 
     async def _is_gone(self, error: Exception) -> bool:
-        """Whether there is no log any more. A kubelet that has just started knows no pod yet."""
+        """True if the log no longer exists.
+
+        A 404 alone is no proof, since a kubelet that has just started knows no pods yet.
+        """
         if isinstance(error, LogGoneError):
-            # A container that is started anew may have lost its run before.
+            # If the container restarts, only the log of an earlier run may be gone.
             return self.pod.over or not self.pod.child.restarts
         if not isinstance(error, NotFoundError):
             return False
@@ -450,10 +469,10 @@ class Follower:
             return False
 
     async def _ask(self) -> bool:
-        """Ask the API server for the pod; False if there is another one of its name.
+        """Re-read the pod from the API server. Return False if another pod has its name.
 
         Raises:
-            KubeError: There is none, or no answer.
+            KubeError: The pod does not exist, or the API server did not answer.
         """
         body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
         pod = pods.parse(body)
@@ -465,7 +484,7 @@ class Follower:
     # --- storing ----------------------------------------------------------------------------
 
     def _send(self) -> None:
-        """Hand to the store what was taken; one hand-over at a time, the rest gathers meanwhile."""
+        """Submit what was taken, unless a submission is in flight; lines gather meanwhile."""
         if self._inflight is not None:
             if not self._inflight.done():
                 return
@@ -490,10 +509,14 @@ class Follower:
             self._reading.cancel()
 
     async def _settle(self) -> None:
-        """Store the rest, the closing record and the end in one transaction; then say so."""
+        """Store the rest, the closing record and the settling in one transaction; then report it.
+
+        Raises:
+            StaleError: Another process stores this stream's lines too.
+        """
         while self._inflight is not None and not self._inflight.done():
             await asyncio.wait({self._inflight})
-            await asyncio.sleep(0)  # `_sent` may have handed over more
+            await asyncio.sleep(0)  # `_sent` may have submitted more
         if self._failure is not None:
             raise self._failure
         intake = self._intake
@@ -516,7 +539,7 @@ class Follower:
         return model.parse(body) if body is not None else None
 
     def _pass_on(self) -> None:
-        """Progress goes to the CoreJob's status."""
+        """Pass the latest progress on to the CoreJob's status."""
         progress, self._intake.progress = self._intake.progress, None
         if progress is not None:
             self._teller.progress(progress)

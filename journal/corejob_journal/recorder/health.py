@@ -1,4 +1,4 @@
-"""Whether the recorder lives and works."""
+"""Liveness and readiness of the recorder."""
 
 import asyncio
 import time
@@ -15,7 +15,10 @@ _PING_S: Final = 3.0
 
 
 class RecorderHealth:
-    """The recorder's `corejob_kube.health.Health`. The supervisor is None until it has a store."""
+    """The recorder's `corejob_kube.health.Health`.
+
+    The supervisor is None until the store answers.
+    """
 
     def __init__(
         self, supervision: Supervision, supervisor: Callable[[], Supervisor | None]
@@ -25,7 +28,7 @@ class RecorderHealth:
         self._began = time.monotonic()
 
     def deadly(self) -> str | None:
-        """What only a restart mends: a task has ended, or a watch hears nothing for long."""
+        """Reason to restart the process (a task ended, or a watch is silent for long), or None."""
         ended = self._supervision.trouble()
         if ended is not None:
             return ended
@@ -36,7 +39,7 @@ class RecorderHealth:
         return "a watch is silent" if silent > DEAF_S else None
 
     async def trouble(self, _without: str = "", /) -> str | None:
-        """It needs the store, and all that is to be recorded."""
+        """Reason why the recorder is not ready, or None: it needs the store and synced caches."""
         ended = self._supervision.trouble()
         if ended is not None:
             return ended
@@ -48,13 +51,13 @@ class RecorderHealth:
         return supervisor.commits.trouble or await _store_trouble(supervisor)
 
     def registry(self) -> CollectorRegistry:
-        """The recorder's metrics: none yet before there is something to count."""
+        """Return the recorder's metrics; an empty registry until the store answers."""
         supervisor = self._supervisor()
         return supervisor.metrics.registry if supervisor is not None else CollectorRegistry()
 
 
 async def _store_trouble(supervisor: Supervisor) -> str | None:
-    """What ails the store; a recorder that has nothing to write would not notice by itself."""
+    """Return the store's trouble, or None, by a probe: an idle recorder would not notice it."""
     try:
         async with asyncio.timeout(_PING_S):
             await supervisor.commits.ping()
