@@ -50,7 +50,11 @@ class Census:
         jobs.listen(self._changed)
 
     def start(self, supervision: Supervision | None = None) -> None:
-        """Start storing counts. Call it once the cache is synced, since earlier counts are wrong."""
+        """Start storing counts. Call it once the cache is synced, since earlier counts are partial.
+
+        Args:
+            supervision: Supervises the task; None creates a new one.
+        """
         self._news.set()  # store the count of an empty queue too
         self._task = (supervision or Supervision()).start("census", self._run, restart=True)
 
