@@ -54,6 +54,7 @@ class Queue:
         self._catalogue = catalogue
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}
+        self._younger: dict[str, dict[str, CoreJob]] = {}
         self._queued: dict[str, Entry] = {}
         self._identities: dict[str, set[str]] = {}
         self._watchers: dict[str, list[Watcher]] = {}
@@ -108,19 +109,31 @@ class Queue:
 
     def _changed(self, name: str, _old: Body | None, new: Body | None) -> None:
         known = self._names.get(name)
-        if new is None:
-            if known is not None:
-                self._drop(name, known)
+        job = None if new is None else self.parse(new)
+        if known is not None and (job is None or known != job.id):
+            self._leave(name, known)
+        if job is None:
             return
-        job = self.parse(new)
-        if known is not None and known != job.id:
-            self._drop(name, known)
+        self._names[name] = job.id
+        entry = self._entries.get(job.id)
+        if entry is not None and entry.job.name != name:
+            # Another CoreJob of that id, until the operator refuses it: the older one is shown.
+            younger = self._younger.setdefault(job.id, {})
+            if _rank(job) >= _rank(entry.job):
+                younger[name] = job
+                return
+            younger.pop(name, None)
+            younger[entry.job.name] = entry.job
+        if entry is not None and entry.job.uid != job.uid:
+            self._hide(job.id)
+        self._show(job)
+
+    def _show(self, job: CoreJob) -> None:
         entry = self._entries.get(job.id)
         if entry is None:
             entry = Entry(job, identity(job.qual_name, job.args))
             self._entries[job.id] = entry
             self._identities.setdefault(entry.identity, set()).add(job.id)
-        self._names[name] = job.id
         entry.job, entry.rendered = job, None
         if job.in_queue:
             self._queued[job.id] = entry
@@ -138,22 +151,41 @@ class Queue:
         for name in waiting:
             self._changed(name, None, self._cache.get(name))
 
-    def _drop(self, name: str, job_id: str) -> None:
+    def _leave(self, name: str, job_id: str) -> None:
+        """A CoreJob is gone, or has another id; show the next of those that have its id."""
         del self._names[name]
+        younger = self._younger.get(job_id, {})
+        if younger.pop(name, None) is None:
+            entry = self._hide(job_id)
+            if younger:
+                heir = min(younger.values(), key=_rank)
+                del younger[heir.name]
+                self._show(heir)
+            elif entry is not None:
+                self._tell(entry.job)
+        if not younger:
+            self._younger.pop(job_id, None)
+
+    def _hide(self, job_id: str) -> Entry | None:
         self._queued.pop(job_id, None)
         self.tally.drop(job_id)
         entry = self._entries.pop(job_id, None)
         if entry is None:
-            return
+            return None
         same = self._identities[entry.identity]
         same.discard(job_id)
         if not same:
             del self._identities[entry.identity]
-        self._tell(entry.job)
+        return entry
 
     def _tell(self, job: CoreJob) -> None:
         for watcher in tuple(self._watchers.get(job.id, ())):
             watcher(job)
+
+
+def _rank(job: CoreJob) -> tuple[bool, datetime, str]:
+    """Sorts as the operator does: those that it has seen first, then the older ones."""
+    return not job.observed, job.created, job.uid
 
 
 def mask(row: Row) -> Row:
