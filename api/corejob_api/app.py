@@ -73,7 +73,7 @@ class Service:
         self.catalogue = Catalogue(self.templates)
         self.queue = Queue(self.corejobs, self.catalogue)
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
-        self.claims = Claims(kube, namespace, self.jobs.in_queue, now)
+        self.claims = Claims(kube, namespace, self.jobs.in_queue, now, most_keys=settings.key_limit)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
         self.scans = Scans()
         storing = Storing(store, self.recorders)

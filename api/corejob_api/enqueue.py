@@ -15,7 +15,7 @@ from corejob.properties import split_args
 from corejob.schema import MAX_ARGS, MAX_ARGS_JSON
 from corejob_api.arguments import Arguments
 from corejob_api.catalogue import Catalogue, Template
-from corejob_api.claims import Claim, Claims, KeyMisusedError, TakenError
+from corejob_api.claims import Claim, Claims, Key, KeyMisusedError, TakenError, TooManyKeysError
 from corejob_api.errors import ApiError, bad_request, cut, forbidden, too_many
 from corejob_api.jobs import Jobs
 from corejob_api.locks import Locks
@@ -23,9 +23,11 @@ from corejob_api.queue import Queue
 from corejob_api.schema import BadSchemaError
 from corejob_api.storing import Storing
 from corejob_api.users import User
+from corejob_journal.store import StoreError
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
     AlreadyExistsError,
+    ConflictError,
     InvalidError,
     KubeError,
     QuotaContendedError,
@@ -38,6 +40,7 @@ MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
 """As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""
 MAX_DEPTH: Final = 64
 _MAX_KEY: Final = 255
+_TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +146,40 @@ class Enqueue:
             async with self._locks.hold(order.fingerprint):
                 return await self._place(order, ids.new_id(self._now()))
         async with self._locks.hold(f"{order.user}\0{key}"):
-            own = ids.new_id(self._now())
-            job_id = await self._key_id(order, key, own)
-            if job_id != own and await self._jobs.find(job_id):
-                return job_id
-            async with self._locks.hold(order.fingerprint):
-                return await self._place(order, job_id)
+            return await self._place_once(order, key)
 
-    async def _key_id(self, order: Order, key: str, own: str) -> str:
+    async def _place_once(self, order: Order, key: str) -> str:
+        for _ in range(_TRIES):
+            claimed = await self._take_key(order, key)
+            if claimed.claim.made:
+                break
+            if await self._jobs.find(claimed.job_id):
+                return claimed.job_id
+            if await self._claims.adopt_key(claimed):
+                break
+        else:
+            raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
         try:
-            return await self._claims.take_key(order.user, key, _key_fingerprint(order), own)
+            async with self._locks.hold(order.fingerprint):
+                return await self._place(order, claimed.job_id)
+        except (ApiError, KubeError, StoreError) as error:
+            # Who sends bad orders with ever new keys must not fill the cluster with Leases.
+            if claimed.claim.made and not _may_be_made(error):
+                await self._claims.release_key(order.user, claimed)
+            raise
+
+    async def _take_key(self, order: Order, key: str) -> Key:
+        own, fingerprint = ids.new_id(self._now()), _key_fingerprint(order)
+        try:
+            return await self._claims.take_key(order.user, key, fingerprint, own)
         except KeyMisusedError:
             raise ApiError(
                 409, "this Idempotency-Key came with another qual_name or other args before"
+            ) from None
+        except TooManyKeysError:
+            raise too_many(
+                f"user [{order.user}] has used too many an Idempotency-Key within a day; "
+                "go on without, or ask for a higher api.idempotencyKeyLimit"
             ) from None
 
     async def _place(self, order: Order, job_id: str) -> str:
@@ -195,7 +219,7 @@ class Enqueue:
             self._claims.bequeath(claim, job)
 
 
-def _may_be_made(error: KubeError) -> bool:
+def _may_be_made(error: Exception) -> bool:
     """Whether the object may be there although its create failed."""
     return isinstance(error, UnavailableError) and not isinstance(error, QuotaContendedError)
 

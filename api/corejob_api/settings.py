@@ -25,6 +25,7 @@ class Settings:
         cors_origins: Origins that browsers may call from; `*` is any, empty is none.
         health_port: Port of `/healthz`, `/readyz` and `/metrics`: the cluster's, not the clients'.
         queue_limit: Jobs in the queue from which on an enqueue answers 429.
+        key_limit: Idempotency-Keys of a day that a user may have.
         trusted_proxies: How many proxies in front add to `X-Forwarded-For`; 0: it is ignored.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     health_port: int = 5004
     cors_origins: tuple[str, ...] = ("*",)
     queue_limit: int = 20_000
+    key_limit: int = 20_000
     trusted_proxies: int = 0
     log_level: str = "INFO"
 
@@ -67,6 +69,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         health_port=number("CORE4_HEALTH_PORT", 5004),
         cors_origins=tuple(text.strip() for text in origins.split(",") if text.strip()),
         queue_limit=number("CORE4_QUEUE_LIMIT", 20_000),
+        key_limit=number("CORE4_IDEMPOTENCY_KEY_LIMIT", 20_000),
         trusted_proxies=number("CORE4_TRUSTED_PROXIES", 0),
         log_level=_log_level(environ),
     )

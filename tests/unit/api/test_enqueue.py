@@ -241,6 +241,115 @@ async def test_the_sweep_deletes_what_nobody_needs(
     assert set(kube.objects["leases"]) == kept
 
 
+async def test_the_sweep_goes_on_after_a_claim_that_can_not_be_deleted(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    for number in range(3):
+        lease = claim(kube, "0" * 24, age=300)
+        lease["metadata"]["name"] = f"core4-job-{number}"
+        await kube.put("leases", lease)
+    kube.hook = lambda method, _, name: (
+        500 if method == "DELETE" and name == "core4-job-0" else None
+    )
+    await api.service.claims.sweep()
+    assert set(kube.objects["leases"]) == {"core4-job-0"}
+
+
+async def test_a_claim_of_times_to_come_is_as_old_as_its_lease(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    lease = claim(kube, "0" * 24, age=-10_000_000)
+    await kube.put("leases", lease)
+    kube.objects["leases"][lease["metadata"]["name"]]["metadata"]["creationTimestamp"] = (
+        "2026-01-01T00:00:00Z"
+    )
+    await api.service.claims.sweep()
+    assert kube.objects["leases"] == {}
+
+
+def keys(kube: FakeKube) -> list[str]:
+    return [name for name in kube.objects["leases"] if name.startswith("core4-key-")]
+
+
+async def test_a_refused_job_leaves_no_key_behind(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    assert (await post(client, {"n": 1})).status_code == 200
+    for number in range(10):
+        refused = await post(client, {"n": 1}, headers={"Idempotency-Key": str(number)})
+        assert refused.status_code == 400
+    assert keys(kube) == []
+    api.service.actions._enqueue._limit = 1
+    full = await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
+    assert full.status_code == 429
+    kube.hook = lambda method, plural, _: 422 if (method, plural) == ("POST", "corejobs") else None
+    api.service.actions._enqueue._limit = 2
+    assert (await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})).status_code == 400
+    assert keys(kube) == []
+    kube.hook = None
+    assert (await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})).status_code == 200
+    assert len(keys(kube)) == 1
+
+
+async def test_the_key_of_a_job_that_may_be_there_is_kept(
+    client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    kube.hook = lambda method, plural, _: 503 if (method, plural) == ("POST", "corejobs") else None
+    assert (await post(client, {"n": 1}, headers={"Idempotency-Key": "k"})).status_code == 503
+    assert len(keys(kube)) == 1
+
+
+async def test_a_key_that_another_replica_goes_on_with_is_not_deleted(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    header = {"Idempotency-Key": "k"}
+    async with (
+        running(kube, store_url, tmp_path) as one,
+        running(kube, store_url, tmp_path) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        gate = kube.hold("POST", "corejobs")
+        task = asyncio.create_task(post(first, {"n": 1}, headers=header))
+        await kube.until_held(1)
+        retry = asyncio.create_task(post(second, {"n": 1}, headers=header))
+        await kube.until_held(2)
+        refusals = iter([422])
+        kube.hook = lambda method, plural, _: (
+            next(refusals, None) if (method, plural) == ("POST", "corejobs") else None
+        )
+        gate.set()
+        statuses = {(await one_task).status_code for one_task in (task, retry)}
+        assert statuses == {200, 400}
+        kube.hook = None
+        assert len(keys(kube)) == 1
+        assert (await post(first, {"n": 1}, headers=header)).status_code == 200
+    assert len(kube.objects["corejobs"]) == 1
+
+
+async def test_a_user_has_a_limited_number_of_keys(
+    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+) -> None:
+    async def enqueued(client: httpx.AsyncClient, number: int) -> int:
+        headers = {"Idempotency-Key": str(number)}
+        return (await post(client, {"n": number}, headers=headers)).status_code
+
+    async with running(kube, store_url, tmp_path, key_limit=2) as api, api.client() as client:
+        assert [await enqueued(client, number) for number in range(3)] == [200, 200, 429]
+        assert await enqueued(client, 0) == 200  # a retry
+        assert (await post(client, {"n": 3})).status_code == 200
+        async with api.client("dev") as dev:
+            assert await enqueued(dev, 4) == 200
+    assert len(keys(kube)) == 3
+    async with running(kube, store_url, tmp_path, key_limit=2) as api, api.client() as client:
+        await api.service.claims.sweep()
+        assert await enqueued(client, 5) == 429
+        name = keys(kube)[0]
+        kube.objects["leases"][name]["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        await api.service.claims.sweep()
+        assert await enqueued(client, 5) == 200
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
 async def test_a_bad_idempotency_key(client: httpx.AsyncClient, key: str) -> None:
     answer = await post(client, headers={"Idempotency-Key": key})
