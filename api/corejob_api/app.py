@@ -82,7 +82,7 @@ class Service:
         self.sign_in = SignIn(
             UserBase(settings.users_file),
             Passwords(),
-            Tokens(settings.jwt_secret, now),
+            Tokens(settings.jwt_secret, now, most_age=settings.token_most_age),
             self.failed_sign_ins,
             trusted_proxies=settings.trusted_proxies,
         )
@@ -93,8 +93,9 @@ class Service:
         self.log = Log(self.jobs, store, self.hub, self.scans, self.envelope)
         self.history = History(store, self.hub, self.scans, self.envelope, now)
         self.actions = self._actions(settings, kube, storing, now)
-        self.login = Login(self.sign_in, self.envelope)
-        self.logout = Logout(self.envelope)
+        self.origins = Origins(settings.cors_origins)
+        self.login = Login(self.sign_in, self.origins, self.envelope)
+        self.logout = Logout(self.origins, self.envelope)
         self.profile = Profile(self.envelope)
         self.routes = table(self)
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
@@ -167,10 +168,16 @@ class Api(App[Any, Any]):
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
-        origins = Origins(settings.cors_origins)
         super().__init__(
             request_type=ApiRequest,
-            middleware=[calls, SafeHeaders(), cors, origins, Inputs(service.sign_in), service],
+            middleware=[
+                calls,
+                SafeHeaders(),
+                cors,
+                service.origins,
+                Inputs(service.sign_in),
+                service,
+            ],
         )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope).register(self)

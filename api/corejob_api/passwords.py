@@ -27,8 +27,11 @@ Verify = Callable[[str, bytes], bool]
 """Whether a password is the one of an argon2 hash."""
 
 _FORM: Final = re.compile(
-    r"\$argon2(id|i|d)\$(v=[0-9]+\$)?m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
+    r"\$argon2(?:id|i|d)\$(?:v=[0-9]+\$)?m=([0-9]+),t=([0-9]+),p=([0-9]+)"
+    r"\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
 )
+_LEAST_MEMORY: Final = 8
+"""Blocks of 1 KiB for each lane, that argon2 has at least."""
 _KEY_BYTES: Final = 32
 _THREADS: Final = 2
 _LIMITS: Final = Limits()
@@ -49,14 +52,51 @@ def is_argon2(phc: str) -> bool:
     return _FORM.fullmatch(phc) is not None
 
 
-def decoy_hash() -> str:
-    """A hash of argon2's usual costs that no password has."""
-    costs = argon2.PasswordHasher()
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a check of an argon2 hash costs.
+
+    Attributes:
+        memory: In KiB.
+        passes: Over that memory.
+        lanes: That argon2 works on at once.
+    """
+
+    memory: int
+    passes: int
+    lanes: int
+
+    @classmethod
+    def of(cls, phc: str) -> "Costs":
+        """The costs of a hash in PHC form."""
+        found = _FORM.fullmatch(phc)
+        if found is None:
+            raise ValueError("no argon2 hash in PHC form")
+        return cls(*(int(number) for number in found.groups()))
+
+    @property
+    def work(self) -> int:
+        """Blocks that are worked through: the time of a check grows with them."""
+        return self.memory * self.passes
+
+    def above(self, other: "Costs") -> "Costs | None":
+        """The costs of what takes as long as this takes longer than another; None: it doesn't."""
+        memory = (self.work - other.work) // max(1, self.passes)
+        if memory < _LEAST_MEMORY * self.lanes:
+            return None
+        return Costs(memory, self.passes, self.lanes)
+
+
+def decoy_hash(costs: Costs | None = None) -> str:
+    """A hash of these costs, or of argon2's usual ones, that no password has."""
+    usual = argon2.PasswordHasher()
     salt, digest = (
         b64encode(secrets.token_bytes(size)).decode().rstrip("=")
-        for size in (costs.salt_len, costs.hash_len)
+        for size in (usual.salt_len, usual.hash_len)
     )
-    parameters = f"m={costs.memory_cost},t={costs.time_cost},p={costs.parallelism}"
+    if costs is None:
+        costs = Costs(usual.memory_cost, usual.time_cost, usual.parallelism)
+    parameters = f"m={costs.memory},t={costs.passes},p={costs.lanes}"
     return f"$argon2id$v=19${parameters}${salt}${digest}"
 
 
@@ -64,11 +104,12 @@ def decoy_hash() -> str:
 class Credential:
     """What a password is checked against.
 
-    Each check works through `phc`, so that the time it takes tells nothing about the user. If
-    `digest` is given it decides, and the outcome of the hash is of no account.
+    Each check works through `phc` and `more`, so that the time it takes tells nothing about the
+    user. If `digest` is given it decides, and the outcome of the hash is of no account.
 
     Attributes:
         phc: An argon2 hash.
+        more: Another that is checked for its time only, where `phc` costs less than others' do.
         digest: HMAC-SHA256 of a plain password with `salt`. Argon2 would hide nothing here: the
             password stands beside us in the users' Secret, and hashing all of them takes long.
     """
@@ -76,6 +117,13 @@ class Credential:
     phc: str = field(repr=False)
     digest: bytes | None = field(default=None, repr=False)
     salt: bytes = field(default=b"", repr=False)
+    more: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of_hash(cls, phc: str, dearest: str) -> "Credential":
+        """The credential of a hash, a check of which takes as long as one of the dearest."""
+        missing = Costs.of(dearest).above(Costs.of(phc))
+        return cls(phc, more=None if missing is None else decoy_hash(missing))
 
     @classmethod
     def of_password(cls, password: str, decoy: str) -> "Credential":
@@ -91,6 +139,8 @@ class Credential:
     def accepts(self, password: bytes, verify: Verify) -> bool:
         """Whether the password is right."""
         verified = verify(self.phc, password)
+        if self.more is not None:
+            verify(self.more, password)
         if self.digest is None:
             return verified
         return hmac.compare_digest(hmac.digest(self.salt, password, "sha256"), self.digest)

@@ -1,15 +1,19 @@
 """The API's settings, read from the environment once, at start."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from corejob_api.tokens import MOST_AGE
 from corejob_kube import own_pod
 from corejob_kube.sockets import EVERYWHERE
 
 _SECRET_BYTES: Final = 32
+_MOST_HOURS: Final = 87_600
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -20,6 +24,7 @@ class Settings:
     Attributes:
         namespace: The namespace that is served.
         jwt_secret: Key of the tokens' signatures, at least 32 bytes.
+        token_most_age: How long after the sign-in by password a token is renewed.
         store_url: The journal's store.
         users_file: JSON list of the users; None: nobody can sign in.
         cors_origins: Origins that browsers may call from; `*` is any, empty is none.
@@ -33,6 +38,7 @@ class Settings:
     jwt_secret: bytes = field(repr=False)
     store_url: str = field(default="sqlite:////var/lib/core4/journal.db", repr=False)
     users_file: Path | None = None
+    token_most_age: timedelta = MOST_AGE
     host: str = EVERYWHERE
     port: int = 5001
     health_port: int = 5004
@@ -64,6 +70,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         jwt_secret=_jwt_secret(environ),
         store_url=environ.get("CORE4_STORE_URL") or "sqlite:////var/lib/core4/journal.db",
         users_file=Path(users) if users else None,
+        token_most_age=_token_most_age(environ),
         host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=number("CORE4_PORT", 5001),
         health_port=number("CORE4_HEALTH_PORT", 5004),
@@ -73,6 +80,15 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         trusted_proxies=number("CORE4_TRUSTED_PROXIES", 0),
         log_level=_log_level(environ),
     )
+
+
+def _token_most_age(environ: Mapping[str, str]) -> timedelta:
+    text = environ.get("CORE4_TOKEN_MAX_AGE_HOURS") or str(MOST_AGE // timedelta(hours=1))
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= _MOST_HOURS:
+        raise ValueError(
+            f"CORE4_TOKEN_MAX_AGE_HOURS must be a number from 1 to {_MOST_HOURS}, got {text!r}"
+        )
+    return timedelta(hours=int(text))
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

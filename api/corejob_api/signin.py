@@ -30,12 +30,14 @@ class Identity:
         token_expires: When the token ends that the client sent; None if it sent none.
         fresh_token: The successor of a token that is getting old.
         by_cookie: The token came as a cookie.
+        signed_in_at: When the password was given that the token stands for; None: just now.
     """
 
     user: User
     token_expires: datetime | None = None
     fresh_token: str | None = field(default=None, repr=False)
     by_cookie: bool = False
+    signed_in_at: datetime | None = None
 
 
 class SignIn:
@@ -82,9 +84,9 @@ class SignIn:
             return self._by_token(cookie, host, by_cookie=True)
         raise unauthorized("not signed in")
 
-    def issue(self, user: User) -> str:
-        """A new token for a user."""
-        return self._tokens.issue(user)
+    def issue(self, identity: Identity) -> str:
+        """A new token for who is signed in; by a token alone nobody is so for ever."""
+        return self._tokens.issue(identity.user, identity.signed_in_at)
 
     async def _by_header(self, header: str, host: str) -> Identity:
         scheme, _, value = header.strip().partition(" ")
@@ -125,8 +127,9 @@ class SignIn:
         if user is None or not self._tokens.is_of(claims, user):
             self._failures.failed(Reason.TOKEN, host, claims.name)
             raise unauthorized("the token is not valid")
-        fresh = self._tokens.issue(user) if claims.is_old else None
-        return Identity(user, claims.expires_at, fresh, by_cookie)
+        signed_in_at = claims.signed_in_at
+        fresh = self._tokens.issue(user, signed_in_at) if claims.is_old else None
+        return Identity(user, claims.expires_at, fresh, by_cookie, signed_in_at)
 
 
 def renew(req: Request, resp: Response, identity: Identity) -> None:

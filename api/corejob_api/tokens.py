@@ -16,9 +16,12 @@ from corejob_api.users import User
 from corejob_kube.timing import Clock
 
 LIFE: Final = timedelta(hours=8)
+MOST_AGE: Final = timedelta(days=7)
+"""Since the sign-in by password, through all renewals."""
 REFRESH_AFTER: Final = timedelta(hours=1)
 _ALGORITHM: Final = "HS256"
 _FINGERPRINT: Final = "pwf"
+_SIGNED_IN: Final = "auth_time"
 _FINGERPRINT_BYTES: Final = 16
 _CHECKS: Final[Any] = {
     "require": ["sub", "iat", "exp", _FINGERPRINT],
@@ -34,10 +37,12 @@ class Claims:
     """What a token says that is signed by us and has not expired."""
 
     name: str
+    signed_in_at: datetime
+    """By the password, which this token or those before it stand for."""
     issued_at: datetime
     expires_at: datetime
     is_old: bool
-    """It is time for a fresh one."""
+    """It is time for a fresh one, and that would live longer."""
     fingerprint: str = field(repr=False)
     """Of the password that it was issued under."""
 
@@ -49,18 +54,25 @@ class ExpiredError(ValueError):
 class Tokens:
     """Issues tokens, and reads them."""
 
-    def __init__(self, secret: bytes, now: Clock) -> None:
+    def __init__(self, secret: bytes, now: Clock, *, most_age: timedelta = MOST_AGE) -> None:
         self._secret = secret
         self._now = now
+        self._most_age = most_age
 
-    def issue(self, user: User) -> str:
-        """A token for a user."""
-        issued = int(self._now().timestamp())
-        expires = issued + int(LIFE.total_seconds())
+    def issue(self, user: User, signed_in_at: datetime | None = None) -> str:
+        """A token for a user.
+
+        Args:
+            user: Whose it is.
+            signed_in_at: When they gave their password; None: now.
+        """
+        now = self._now()
+        signed_in_at = signed_in_at or now
         claims = {
             "sub": user.name,
-            "iat": issued,
-            "exp": expires,
+            "iat": int(now.timestamp()),
+            "exp": int(min(now + LIFE, signed_in_at + self._most_age).timestamp()),
+            _SIGNED_IN: int(signed_in_at.timestamp()),
             _FINGERPRINT: self._fingerprint(user),
         }
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
@@ -75,13 +87,17 @@ class Tokens:
         try:
             claims = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options=_CHECKS)
             issued, expires = clock.from_epoch(claims["iat"]), clock.from_epoch(claims["exp"])
+            # Earlier builds didn't say it; theirs are as if signed in by the password.
+            signed_in = clock.from_epoch(claims.get(_SIGNED_IN, claims["iat"]))
+            ends = signed_in + self._most_age
         except (jwt.PyJWTError, TypeError, ValueError, OverflowError, OSError):
             raise ValueError("the token is not valid") from None
-        now = self._now()
+        now, expires = self._now(), min(expires, ends)
         if expires <= now:
             raise ExpiredError("the token has expired")
-        is_old = now - issued > REFRESH_AFTER
-        return Claims(claims["sub"], issued, expires, is_old, str(claims[_FINGERPRINT]))
+        is_old = now - issued > REFRESH_AFTER and expires < ends
+        fingerprint = str(claims[_FINGERPRINT])
+        return Claims(claims["sub"], signed_in, issued, expires, is_old, fingerprint)
 
     def is_of(self, claims: Claims, user: User) -> bool:
         """Whether a token was issued to this user, under the password that is theirs now."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from corejob_api.arguments import decode_json
-from corejob_api.passwords import Credential, decoy_hash, is_argon2
+from corejob_api.passwords import Costs, Credential, decoy_hash, is_argon2
 from corejob_api.permissions import Access, Permissions
 
 log = logging.getLogger(__name__)
@@ -93,8 +93,9 @@ def _parse(raw: bytes) -> _Users:
     except ValueError as error:
         raise ValueError(f"the users' file is no JSON list: {error}") from None
     entries = [_entry(number, value) for number, value in enumerate(listed)]
-    # One hash for all who have none: a check of theirs takes as long as that of the others.
-    decoy = next((e.passwordHash for e in entries if e.passwordHash), None) or decoy_hash()
+    # One hash for all who have none, and the measure of all others: each check takes as long.
+    hashes = [entry.passwordHash for entry in entries if entry.passwordHash]
+    decoy = max(hashes, key=lambda phc: Costs.of(phc).work, default=None) or decoy_hash()
     users: dict[str, User] = {}
     for number, entry in enumerate(entries):
         if entry.name in users:
@@ -125,7 +126,7 @@ def _user(number: int, entry: _Entry, decoy: str) -> User:
     if entry.password is not None:
         credential = Credential.of_password(entry.password, decoy)
     else:
-        credential = Credential(entry.passwordHash or decoy)
+        credential = Credential.of_hash(entry.passwordHash or decoy, decoy)
     try:
         return User(
             name=entry.name,

@@ -7,24 +7,31 @@ from falcon.asgi import Request, Response
 from corejob import clock
 from corejob_api import call
 from corejob_api.envelope import Envelope
+from corejob_api.errors import forbidden
+from corejob_api.origins import Origins
 from corejob_api.signin import COOKIE, HEADER, SignIn, set_cookie
 
 
 class Login:
-    """Gives a token to who signs in. Public: it looks itself who that is."""
+    """Gives a token to who signs in. Public: it looks itself who that is.
+
+    A page of another origin gets no cookie set: it could sign its visitors in as somebody else.
+    """
 
     public: Final = True
 
-    def __init__(self, sign_in: SignIn, envelope: Envelope) -> None:
+    def __init__(self, sign_in: SignIn, origins: Origins, envelope: Envelope) -> None:
         self._sign_in = sign_in
+        self._origins = origins
         self._envelope = envelope
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Sign in."""
         identity = await self._sign_in.identify(req, call.of(req).arguments)
-        token = self._sign_in.issue(identity.user)
+        token = self._sign_in.issue(identity)
         resp.set_header(HEADER, token)
-        set_cookie(req, resp, token)
+        if self._origins.admits(req):
+            set_cookie(req, resp, token)
         self._envelope.answer(req, resp, {"token": token})
 
     async def on_post(self, req: Request, resp: Response) -> None:
@@ -37,11 +44,21 @@ class Logout:
 
     public: Final = True
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, origins: Origins, envelope: Envelope) -> None:
+        self._origins = origins
         self._envelope = envelope
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Sign out."""
+        """Sign out.
+
+        Raises:
+            ApiError: 403, a page of another origin sends it.
+        """
+        if not self._origins.admits(req):
+            raise forbidden(
+                "nobody is signed out by a page of another origin: name it in the setting "
+                "corsOrigins"
+            )
         resp.unset_cookie(COOKIE, path="/")
         self._envelope.answer(req, resp, None)
 

@@ -16,6 +16,7 @@ from corejob_api.call import Call
 from corejob_api.envelope import Envelope
 from corejob_api.errors import ApiError
 from corejob_api.metrics import Metrics
+from corejob_api.origins import Origins
 from corejob_api.passwords import Passwords, verify_argon2
 from corejob_api.resources.session import Login, Logout, Profile
 from corejob_api.signin import SignIn, renew
@@ -111,10 +112,11 @@ class SigninApp:
         self.users = UserBase(users_file, monotonic=lambda: self.clock().timestamp())
         failures = FailedSignIns(Metrics())
         sign_in = SignIn(self.users, self.passwords, self.tokens, failures)
+        origins = Origins(("*", "https://app.example.com"))
         envelope = Envelope("2.0.0", self.clock)
         app: Any = falcon.asgi.App(middleware=[_Middleware(sign_in)])
-        app.add_route("/login", Login(sign_in, envelope))
-        app.add_route("/logout", Logout(envelope))
+        app.add_route("/login", Login(sign_in, origins, envelope))
+        app.add_route("/logout", Logout(origins, envelope))
         app.add_route("/profile", Profile(envelope))
         app.add_route("/echo", Echo(envelope))
 

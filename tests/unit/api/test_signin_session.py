@@ -1,6 +1,7 @@
 """`/login`, `/logout` and `/profile`."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,70 @@ async def test_login_with_a_token_gives_one_that_lives_longer(
     new = (await client.get("/login", params={"token": old})).json()["data"]["token"]
     assert service.tokens.read(new).name == "jane"
     assert service.tokens.read(new).expires_at > service.tokens.read(old).expires_at
+
+
+async def test_login_with_a_token_does_not_stand_for_the_password(
+    service: SigninApp, client: httpx.AsyncClient
+) -> None:
+    """A stolen token is good for a week at most, however it is used."""
+    token, ends = service.token("jane"), service.clock() + timedelta(days=7)
+    while service.clock() + timedelta(hours=7) < ends:
+        service.clock.move(hours=7)
+        answer = await client.get("/login", params={"token": token})
+        assert answer.status_code == 200
+        token = answer.json()["data"]["token"]
+    assert service.tokens.read(token).expires_at == ends
+    service.clock.moment = ends
+    for path in ("/login", "/profile"):
+        answer = await client.get(path, params={"token": token})
+        assert (answer.status_code, answer.json()["error"]) == (401, "the token has expired")
+
+
+FOREIGN: dict[str, dict[str, str]] = {
+    "another site": {"Sec-Fetch-Site": "cross-site"},
+    "another port": {"Sec-Fetch-Site": "same-site", "Origin": "http://test:81"},
+    "an old browser": {"Origin": "http://evil.example"},
+}
+OWN: dict[str, dict[str, str]] = {
+    "a program": {},
+    "own page": {"Sec-Fetch-Site": "same-origin"},
+    "address bar": {"Sec-Fetch-Site": "none"},
+    "named origin": {"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.com"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+async def test_a_foreign_page_signs_nobody_in_as_somebody_else(
+    client: httpx.AsyncClient, method: str, way: str, headers: dict[str, str]
+) -> None:
+    answer = await client.request(method, "/login", headers=headers, **WAYS[way])
+    assert answer.status_code == 200
+    assert answer.json()["data"]["token"]
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+async def test_a_foreign_page_signs_nobody_out(
+    client: httpx.AsyncClient, method: str, headers: dict[str, str]
+) -> None:
+    answer = await client.request(method, "/logout", headers=headers)
+    assert answer.status_code == 403
+    assert "corsOrigins" in answer.json()["error"]
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("headers", OWN.values(), ids=OWN)
+async def test_programs_and_own_pages_sign_in_and_out(
+    client: httpx.AsyncClient, method: str, headers: dict[str, str]
+) -> None:
+    answer = await client.request(method, "/login", headers=headers, params=PAIR)
+    assert the_cookie(answer).value == answer.json()["data"]["token"]
+    answer = await client.request(method, "/logout", headers=headers)
+    assert (answer.status_code, the_cookie(answer).value) == (200, "")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from tests.unit.api.signin_app import SECRET, FakeClock
 
-from corejob_api.tokens import Tokens
+from corejob_api.tokens import ExpiredError, Tokens
 from corejob_api.users import User
 
 JANE = User("jane", password_digest=b"jane's")
@@ -49,7 +49,8 @@ def test_claims_by_their_registered_names(tokens: Tokens, clock: FakeClock) -> N
     raw = jwt.decode(tokens.issue(JANE), options={"verify_signature": False})
     issued = int(clock().timestamp())
     assert len(bytes.fromhex(raw.pop("pwf"))) == 16
-    assert raw == {"sub": "jane", "iat": issued, "exp": issued + 8 * 3600}
+    expires = issued + 8 * 3600
+    assert raw == {"sub": "jane", "iat": issued, "exp": expires, "auth_time": issued}
 
 
 def test_a_token_is_of_one_user_with_one_password(tokens: Tokens, clock: FakeClock) -> None:
@@ -88,6 +89,54 @@ def test_age(tokens: Tokens, clock: FakeClock) -> None:
         tokens.read(token)
 
 
+def test_no_renewal_lives_longer_than_the_most_age_since_the_password(clock: FakeClock) -> None:
+    tokens = Tokens(SECRET, clock, most_age=timedelta(hours=20))
+    ends = clock() + timedelta(hours=20)
+    token, renewals = tokens.issue(JANE), 0
+    for _ in range(9):
+        clock.move(hours=2)
+        found = tokens.read(token)
+        if found.is_old:
+            token = tokens.issue(JANE, found.signed_in_at)
+            renewals += 1
+    assert renewals == 6  # at 2, 4, … 12 hours; from then on they end with the most age
+    assert tokens.read(token).expires_at == ends
+    clock.move(hours=2)
+    with pytest.raises(ExpiredError, match="the token has expired"):
+        tokens.read(token)
+
+
+def test_a_token_that_can_live_no_longer_is_not_renewed(clock: FakeClock) -> None:
+    tokens = Tokens(SECRET, clock, most_age=timedelta(hours=8))
+    token = tokens.issue(JANE)
+    clock.move(hours=7)
+    assert not tokens.read(token).is_old
+
+
+def test_a_lower_most_age_ends_tokens_that_there_are(tokens: Tokens, clock: FakeClock) -> None:
+    token = tokens.issue(JANE)
+    clock.move(hours=3)
+    strict = Tokens(SECRET, clock, most_age=timedelta(hours=4))
+    assert strict.read(token).expires_at == clock() + timedelta(hours=1)
+    with pytest.raises(ExpiredError):
+        Tokens(SECRET, clock, most_age=timedelta(hours=2)).read(token)
+
+
+def test_a_token_of_an_earlier_build_is_as_old_as_it_says(clock: FakeClock) -> None:
+    tokens = Tokens(SECRET, clock, most_age=timedelta(hours=2))
+    body = claims(clock, exp=int(clock().timestamp()) + 8 * 3600)
+    assert tokens.read(jwt.encode(body, SECRET)).expires_at == clock() + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 60, 3600, 10**9])
+def test_a_rightly_signed_token_is_not_taken_once_it_has_expired(
+    tokens: Tokens, clock: FakeClock, seconds: int
+) -> None:
+    body = claims(clock, iat=0, exp=int(clock().timestamp()) - seconds)
+    with pytest.raises(ExpiredError, match="the token has expired"):
+        tokens.read(jwt.encode(body, SECRET))
+
+
 def test_known_good_claims_pass(tokens: Tokens, clock: FakeClock) -> None:
     """What the cases below are changes of."""
     assert tokens.read(jwt.encode(claims(clock), SECRET, algorithm="HS256")).name == "admin"
@@ -105,6 +154,9 @@ def test_known_good_claims_pass(tokens: Tokens, clock: FakeClock) -> None:
         {"exp": "tomorrow"},
         {"exp": 10**30},
         {"iat": {}},
+        {"auth_time": "yesterday"},
+        {"auth_time": 10**30},
+        {"auth_time": []},
     ],
 )
 def test_bad_claims(tokens: Tokens, clock: FakeClock, changes: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import argon2
 import pytest
 
-from corejob_api.passwords import verify_argon2
+from corejob_api.passwords import Costs, verify_argon2
 from corejob_api.users import UserBase
 
 HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("hashed")
@@ -92,6 +92,36 @@ def test_all_without_a_hash_are_checked_against_one_of_the_same_costs(path: Path
     write(path, JANE, {"name": "jim", "passwordHash": HASH})
     users = UserBase(path)
     assert [users.credential(name).phc for name in ("jane", "jim", "nobody")] == [HASH] * 3
+
+
+def test_each_check_works_through_as_much_as_that_of_the_dearest_hash(path: Path) -> None:
+    dear, cheap, wide = (
+        argon2.PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=1).hash("pw")
+        for passes, memory in ((12, 64), (3, 64), (1, 128))
+    )
+    hashes = {"dear": dear, "cheap": cheap, "wide": wide}
+    write(path, JANE, *({"name": name, "passwordHash": phc} for name, phc in hashes.items()))
+    users = UserBase(path)
+    for name in ("jane", "dear", "cheap", "wide", "nobody"):
+        worked: list[int] = []
+
+        def verify(phc: str, password: bytes, worked: list[int] = worked) -> bool:
+            worked.append(Costs.of(phc).work)
+            return verify_argon2(phc, password)
+
+        assert users.credential(name).accepts(b"pw", verify) is (name in hashes)
+        assert not users.credential(name).accepts(b"wrong", verify)
+        assert 12 * 64 * 2 - 24 <= sum(worked) <= 12 * 64 * 2, name
+
+
+def test_hashes_that_differ_by_next_to_nothing_are_left_as_they_are(path: Path) -> None:
+    hashes = [
+        argon2.PasswordHasher(time_cost=1, memory_cost=memory, parallelism=1).hash("pw")
+        for memory in (64, 70)
+    ]
+    write(path, *({"name": f"u{n}", "passwordHash": phc} for n, phc in enumerate(hashes)))
+    users = UserBase(path)
+    assert [users.credential(name).more for name in ("u0", "u1", "nobody")] == [None] * 3
 
 
 def test_no_file_no_users() -> None:
