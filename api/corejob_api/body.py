@@ -14,6 +14,10 @@ from corejob_api import arguments
 from corejob_api.errors import ApiError, unavailable
 
 MAX_BODY: Final = 2**20
+"""Where a job's args are sent."""
+MAX_BODY_WITH_FILTER: Final = 2**19
+"""Room for the longest list of `$in`."""
+MAX_BODY_OF_OTHERS: Final = 2**16
 _MAX_DISCARD: Final = 32 * 2**20
 """How much of a body that is too long is still read, so that its sender gets to see the answer."""
 _READ_SECONDS: Final = 30.0
@@ -59,29 +63,32 @@ class Bodies:
         self._known = Budget(known)
         self._unknown = Budget(unknown)
 
-    async def read(self, req: Request, *, known: bool) -> list[dict[str, Any]]:
+    async def read(self, req: Request, *, most: int, known: bool) -> list[dict[str, Any]]:
         """The arguments of a body.
 
         Args:
             req: The request.
+            most: How many bytes it may have where it goes to.
             known: Whether its headers say truly who sends it.
 
         Raises:
             ApiError: It is too long (413), it does not come (408), or too many come at once (503).
         """
-        most = MAX_BODY if known else MAX_BODY_OF_UNKNOWN
+        hint = ""
+        if not known and most > MAX_BODY_OF_UNKNOWN:
+            most, hint = MAX_BODY_OF_UNKNOWN, "; sign in by a header to send more"
         budget = self._known if known else self._unknown
         length = req.content_length
         if length is None and req.get_header("Transfer-Encoding") is None:
             return []
         with budget.reserved(most if length is None else min(length, most)):
-            body = await read(req, most)
+            body = await read(req, most, hint)
             if len(body) > _LONG:
                 return await asyncio.to_thread(sources, req, body)
             return sources(req, body)
 
 
-async def read(req: Request, most: int = MAX_BODY) -> bytes:
+async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
     """The body, of at most so many bytes.
 
     Raises:
@@ -92,16 +99,11 @@ async def read(req: Request, most: int = MAX_BODY) -> bytes:
             body = await req.stream.read(most + 1)
             if len(body) > most:
                 await _discard(req)
-                raise ApiError(413, _too_long(most), _CLOSE)
+                raise ApiError(413, f"the body is longer than {most} bytes{hint}", _CLOSE)
     except TimeoutError:
         text = f"the body did not come within {_READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
     return body
-
-
-def _too_long(most: int) -> str:
-    text = f"the body is longer than {most} bytes"
-    return text if most == MAX_BODY else f"{text}; sign in by a header to send more"
 
 
 async def _discard(req: Request) -> None:

@@ -1,5 +1,6 @@
 """The frame of every answer, and errors in the form that the client accepts."""
 
+import asyncio
 import html
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from corejob_api.paging import Window
 from corejob_kube.timing import Clock
 
 JSON: Final = "application/json; charset=UTF-8"
+_PIECE: Final = 100
 _FORMS: Final = ("application/json", "text/html", "text/plain", "text/csv")
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{code} {message}</title></head>
@@ -34,7 +36,7 @@ class Envelope:
         """A normal answer."""
         self._write(resp, {**self._frame(req, 200), "data": data})
 
-    def page(
+    async def page(
         self, req: Request, resp: Response, rows: Sequence[Any], window: Window, **more: Any
     ) -> None:
         """A page of a listing. `more` is said of it too."""
@@ -45,9 +47,9 @@ class Envelope:
             "count": len(rows),
             "total_count": window.total,
         }
-        self._write(resp, {**self._frame(req, 200), **paging, **more, "data": rows})
+        self._write(resp, {**self._frame(req, 200), **paging, **more, "data": await _encoded(rows)})
 
-    def section(
+    async def section(
         self,
         req: Request,
         resp: Response,
@@ -59,7 +61,7 @@ class Envelope:
         """A part of a listing of which nobody counted where it is."""
         unknown = dict.fromkeys(("page", "page_count", "total_count"))
         paging = {**unknown, "per_page": per_page, "count": len(rows), "next_cursor": next_cursor}
-        self._write(resp, {**self._frame(req, 200), **paging, "data": rows})
+        self._write(resp, {**self._frame(req, 200), **paging, "data": await _encoded(rows)})
 
     def error(self, req: Request, resp: Response, error: ApiError) -> None:
         """An error: JSON, or what else the client would rather have."""
@@ -91,3 +93,13 @@ class Envelope:
     def _write(resp: Response, body: dict[str, Any]) -> None:
         resp.content_type = JSON
         resp.data = msgspec.json.encode(body)
+
+
+async def _encoded(rows: Sequence[Any]) -> msgspec.Raw:
+    """Rows as JSON, in pieces between which others are served."""
+    parts: list[bytes] = []
+    for start in range(0, len(rows), _PIECE):
+        if start:
+            await asyncio.sleep(0)
+        parts.append(msgspec.json.encode(rows[start : start + _PIECE])[1:-1])
+    return msgspec.Raw(b"[" + b",".join(parts) + b"]")

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from falcon.asgi import Request, Response
@@ -12,7 +13,7 @@ from corejob_api.arguments import Arguments
 from corejob_api.call import Call
 from corejob_api.errors import ApiError
 from corejob_api.metrics import Metrics
-from corejob_api.routing import METHODS
+from corejob_api.routing import METHODS, Endpoint, JobTree
 from corejob_api.signin import SignIn
 from corejob_kube.timing import Clock
 
@@ -89,12 +90,15 @@ class Inputs:
         self._bodies = body.Bodies()
 
     async def process_resource(
-        self, req: Request, _resp: Response, resource: Any, _params: Any
+        self, req: Request, _resp: Response, resource: Any, params: Mapping[str, str]
     ) -> None:
         """Before the resource answers; a URL that there is not costs no reading."""
         query = arguments.from_query(req.query_string)
         known = not getattr(resource, "public", False) and await self._is_known(req, query)
-        given = await self._bodies.read(req, known=known)
+        most = body.MAX_BODY_OF_OTHERS
+        if isinstance(resource, Endpoint | JobTree):
+            most = resource.most_body(req.method, params)
+        given = await self._bodies.read(req, most=most, known=known)
         req.context.call.arguments = Arguments(query, *given)
 
     async def _is_known(self, req: Request, query: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from corejob.properties import BY_REST, Property, Rule
 from corejob.state import State
+from corejob_api.paging import MOST_PER_PAGE
 from corejob_api.records import LEVELS
 from corejob_api.routing import BASE, Route
 
@@ -51,14 +52,20 @@ def _property(prop: Property) -> Schema:
 _PROPERTIES: Final = {name: _property(prop) for name, prop in BY_REST.items()}
 _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "page": (_WHOLE, "The page, from 0; negative ones count from the end."),
-    "per_page": ({**_WHOLE, "minimum": 1, "default": 10}, "Rows of a page."),
+    "per_page": (
+        {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
+        "Rows of a page; of past jobs at most 1,000.",
+    ),
     "sort": (_PAIRS, "Pairs of a field and 1 or -1; or a field's name, with `order`."),
     "order": ({**_WHOLE, "enum": [1, -1]}, "The direction, where `sort` is a field's name."),
     "direction": (
         {**_WHOLE, "enum": [1, -1], "default": -1},
         "1 is oldest first, -1 newest first.",
     ),
-    "perPage": ({**_WHOLE, "minimum": 1, "default": 10}, "Rows of a page."),
+    "perPage": (
+        {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
+        "Rows of a page.",
+    ),
     "startDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
     "endDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else now."),
     "filter": (_OBJECT, "A MongoDB-style query over the rows."),

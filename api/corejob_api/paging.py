@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from corejob_api.arguments import Arguments
-from corejob_api.errors import bad_request
+from corejob_api.errors import bad_request, cut
 
 T = TypeVar("T")
 
 DEFAULT_PER_PAGE: Final = 10
+MOST_PER_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,25 @@ class PageRequest:
         return Window(page, self.per_page, page_count, total, start, stop)
 
 
-def page_request(arguments: Arguments, size: str = "per_page") -> PageRequest:
-    """The arguments `page` and `per_page`; `size` is what the latter is called."""
+def page_request(
+    arguments: Arguments, size: str = "per_page", *, most: int = MOST_PER_PAGE
+) -> PageRequest:
+    """The arguments `page` and `per_page`.
+
+    Args:
+        arguments: Of the request.
+        size: What `per_page` is called.
+        most: Rows that a page may have.
+
+    Raises:
+        ApiError: 400.
+    """
     per_page = arguments.integer(size, DEFAULT_PER_PAGE)
     if per_page < 1:
         raise bad_request(f"parameter [{size}] must be at least 1, got [{per_page}]")
+    if per_page > most:
+        raise bad_request(
+            f"parameter [{size}] must be at most {most}, got [{cut(str(per_page), 40)}]: "
+            "ask for the rest by parameter [page]"
+        )
     return PageRequest(arguments.integer("page", 0), per_page)

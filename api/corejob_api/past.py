@@ -12,7 +12,7 @@ from corejob_api.errors import bad_request
 from corejob_api.query.ordering import Sort
 from corejob_journal.store.past import Order, Place
 
-_MOST_PER_PAGE: Final = 1000
+MOST_PER_PAGE: Final = 1000
 _INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
     "enqueued.at": "enqueued_at",
     "finished_at": "finished_at",
@@ -81,13 +81,3 @@ def _place(text: str, order: Order) -> Place:
     ):
         raise bad_request("parameter [cursor] belongs to another sort")
     return Place(cursor.value, cursor.job_id)
-
-
-def check_per_page(per_page: int) -> None:
-    """Documents of past jobs are read for the page: it has to have an end.
-
-    Raises:
-        ApiError: 400, it is too large.
-    """
-    if per_page > _MOST_PER_PAGE:
-        raise bad_request(f"parameter [per_page] must be at most {_MOST_PER_PAGE}")

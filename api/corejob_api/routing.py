@@ -11,7 +11,7 @@ from typing import Any, Final
 from falcon.asgi import App, Request, Response
 
 from corejob import ids
-from corejob_api import call
+from corejob_api import body, call
 from corejob_api.errors import ApiError, bad_request, forbidden, unavailable
 from corejob_api.signin import SignIn, renew
 
@@ -47,6 +47,13 @@ class Route:
     errors: tuple[int, ...] = ()
     public: bool = False
     unrestricted: bool = False
+
+    @property
+    def most_body(self) -> int:
+        """How many bytes the body of a request may have."""
+        if "args" in self.arguments:
+            return body.MAX_BODY
+        return body.MAX_BODY_WITH_FILTER if "filter" in self.arguments else body.MAX_BODY_OF_OTHERS
 
 
 class Gate:
@@ -100,6 +107,10 @@ class Endpoint:
         self._routes = {route.method: route for route in routes}
         self.public = all(route.public for route in self._routes.values())
 
+    def most_body(self, method: str, _params: Mapping[str, str]) -> int:
+        """How many bytes the body of a request may have."""
+        return _most_body(self._routes.get(method))
+
     async def serve(self, req: Request, resp: Response) -> None:
         """Answer, whatever the method."""
         if not self.public:
@@ -120,6 +131,10 @@ class JobTree:
     def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
         self._gate = gate
         self._actions = {_action(route): route for route in routes}
+
+    def most_body(self, method: str, params: Mapping[str, str]) -> int:
+        """How many bytes the body of a request may have; `params` are the parts of its path."""
+        return _most_body(self._actions.get((method, params.get("first"))))
 
     async def serve(
         self, req: Request, resp: Response, first: str | None = None, second: str | None = None
@@ -145,6 +160,10 @@ class JobTree:
         if not takes_id and second is not None:
             raise ApiError(404, f"URL [{BASE}{JOB}/{first}/…] not found")
         return route, {"job_id": second} if takes_id and second else {}
+
+
+def _most_body(route: Route | None) -> int:
+    return body.MAX_BODY_OF_OTHERS if route is None else route.most_body
 
 
 def unknown_action(method: str, action: str) -> ApiError:

@@ -47,7 +47,7 @@ class History:
                 numbers.reverse()
             window = page.window(len(numbers))
             counts = await self._store.history_rows(window.cut(numbers))
-        self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
+        await self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
 
     async def steps(self, req: Request, resp: Response) -> None:
         """The last row of each step of a span of time."""
@@ -59,7 +59,7 @@ class History:
         counts = await self._store.history_steps(
             steps, offset=window.start, limit=limit, descending=descending
         )
-        self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
+        await self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
 
     async def live(self, req: ApiRequest, resp: Response) -> None:
         """The counts of now, and whenever they change."""

@@ -40,8 +40,7 @@ class Journal:
     async def _list(self, req: ApiRequest, resp: Response, arguments: Arguments) -> None:
         filter_argument(arguments)  # refuses what is none
         query, search = arguments.mapping("filter"), search_argument(arguments)
-        sort, page = sort_argument(arguments), page_request(arguments)
-        past.check_per_page(page.per_page)
+        sort, page = sort_argument(arguments), page_request(arguments, most=past.MOST_PER_PAGE)
         order = past.order_of(sort)
         cursor = past.cursor_request(arguments, order)
         user = call.user_of(req)
@@ -51,17 +50,17 @@ class Journal:
         look = _Look(self._store, scan, found, view)
         if order is None:
             rows, window = await look.sorted_page(sort, page)
-            self._envelope.page(req, resp, rows, window, next_cursor=None)
+            await self._envelope.page(req, resp, rows, window, next_cursor=None)
         elif cursor is None:
             jobs, window = await look.page(order, page)
             more = window.stop < window.total and bool(jobs)
             following = past.cursor_of(order, jobs[-1].place) if more else None
             rows = view.rows(jobs)
-            self._envelope.page(req, resp, rows, window, next_cursor=following)
+            await self._envelope.page(req, resp, rows, window, next_cursor=following)
         else:
             jobs, place = await look.behind(order, cursor.place, page.per_page)
             following = past.cursor_of(order, place) if place else None
-            self._envelope.section(
+            await self._envelope.section(
                 req, resp, view.rows(jobs), per_page=page.per_page, next_cursor=following
             )
 

@@ -1,6 +1,6 @@
 """The log of a job, by pages or as a stream."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from falcon.asgi import Response
@@ -8,6 +8,7 @@ from falcon.asgi import Response
 from corejob_api import call, records
 from corejob_api.call import ApiRequest
 from corejob_api.envelope import Envelope
+from corejob_api.errors import bad_request
 from corejob_api.jobs import Jobs, job_id_argument
 from corejob_api.paging import PageRequest, Window, page_request
 from corejob_api.query import logscan
@@ -17,9 +18,13 @@ from corejob_api.query.scans import Scan, Scans
 from corejob_api.query.selection import BY_ID, Selection
 from corejob_api.resources import sse
 from corejob_api.streams.hub import Hub
-from corejob_journal.store import Store
+from corejob_journal.store import LogRecord, Store
 
 _NEWEST_FIRST: Final[Sort] = (("_id", -1),)
+_PIECE: Final = 100
+"""Records that are read at once."""
+_MOST_TEXT: Final = 32 * 2**20
+"""Of a page: it is in memory several times over."""
 _BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 
@@ -59,7 +64,7 @@ class Log:
         await self._jobs.readable_log(job_id, user)
         found = self._window(job_id, page, selection, view.where, self._scans.of(user.name))
         rows, window = await call.while_connected(req, found)
-        self._envelope.page(req, resp, rows, window)
+        await self._envelope.page(req, resp, rows, window)
 
     async def _window(
         self,
@@ -82,11 +87,15 @@ class Log:
         return await self._found(job_id, found, window, descending=newest_first), window
 
     async def _page(self, job_id: str, window: Window, *, descending: bool) -> list[Row]:
-        limit = window.stop - window.start
-        found = await self._store.log_page(
-            job_id, offset=window.start, limit=limit, descending=descending
-        )
-        return [records.row(record) for record in found]
+        # Counted from the oldest: the log may grow between two pieces.
+        first, last = window.start, window.stop
+        if descending:
+            first, last = window.total - window.stop, window.total - window.start
+        rows = _Rows()
+        for start in range(first, last, _PIECE):
+            limit = min(_PIECE, last - start)
+            rows.add(await self._store.log_page(job_id, offset=start, limit=limit))
+        return rows.rows[::-1] if descending else rows.rows
 
     async def _found(
         self, job_id: str, found: logscan.Found, window: Window, *, descending: bool
@@ -113,5 +122,30 @@ class Log:
         return await scan.call(lambda: in_order(newest, selection.sort))
 
     async def _rows(self, job_id: str, numbers: Sequence[int]) -> list[Row]:
-        found = await self._store.log_rows(job_id, numbers)
-        return [records.row(record) for record in found]
+        rows = _Rows()
+        for start in range(0, len(numbers), _PIECE):
+            rows.add(await self._store.log_rows(job_id, numbers[start : start + _PIECE]))
+        return rows.rows
+
+
+class _Rows:
+    """The rows of a page, as far as they are read."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._size = 0
+
+    def add(self, found: Iterable[LogRecord]) -> None:
+        """Add records.
+
+        Raises:
+            ApiError: 400, their texts are too long for one page.
+        """
+        for record in found:
+            self._size += len(record.message)
+            self.rows.append(records.row(record))
+        if self._size > _MOST_TEXT and len(self.rows) > 1:
+            raise bad_request(
+                f"the records of this page have more than {_MOST_TEXT} characters: "
+                "ask for fewer by parameter [per_page]"
+            )

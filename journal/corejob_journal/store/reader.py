@@ -248,17 +248,10 @@ class Store:
             found.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
         return [found[number] for number in numbers if number in found]
 
-    async def log_page(
-        self, job_id: str, *, offset: int, limit: int, descending: bool = False
-    ) -> list[LogRecord]:
+    async def log_page(self, job_id: str, *, offset: int, limit: int) -> list[LogRecord]:
         """Return a page of records. Numbers have no gaps, so an offset is free."""
-        if not descending:
-            query = _LOG.where(schema.log.c.seq > offset, schema.log.c.seq <= offset + limit)
-            query = query.order_by(schema.log.c.seq)
-        else:
-            top = schema.job_log.c.last_seq - offset
-            query = _LOG.where(schema.log.c.seq <= top, schema.log.c.seq > top - limit)
-            query = query.order_by(schema.log.c.seq.desc())
+        query = _LOG.where(schema.log.c.seq > offset, schema.log.c.seq <= offset + limit)
+        query = query.order_by(schema.log.c.seq)
         return [LogRecord(*row) for row in await self._rows(query, job_id=job_id)]
 
     async def log_count(self, job_id: str) -> int:

@@ -153,6 +153,64 @@ async def test_a_body_that_is_too_long(client: httpx.AsyncClient) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [
+        ("POST", "job", 2**20),
+        ("POST", "job/enqueue", 2**20),
+        ("GET", "job", 2**19),
+        ("POST", "job/queue", 2**19),
+        ("GET", "job/list", 2**19),
+        ("GET", f"job/log/{'0' * 24}", 2**19),
+        ("GET", f"job/{'0' * 24}", 2**16),
+        ("PUT", f"job/kill/{'0' * 24}", 2**16),
+        ("PUT", f"job/restart/{'0' * 24}", 2**16),
+        ("PUT", f"job/remove/{'0' * 24}", 2**16),
+        ("DELETE", "job/nothing", 2**16),
+        ("GET", "profile", 2**16),
+        ("POST", "login", 2**16),
+        ("GET", "queue/history", 2**16),
+    ],
+)
+async def test_a_body_may_be_as_long_as_what_it_is_for(
+    client: httpx.AsyncClient, method: str, path: str, most: int
+) -> None:
+    answer = await client.request(method, path, content=b"x" * most)
+    assert answer.status_code != 413
+    answer = await client.request(method, path, content=b"x" * (most + 1))
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith(f"the body is longer than {most} bytes")
+
+
+async def test_the_longest_list_of_a_filter_fits_into_a_body(client: httpx.AsyncClient) -> None:
+    body = {"filter": {"_id": {"$in": ["0" * 24] * 10_000}}}
+    assert (await client.request("GET", "job", json=body)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "most"),
+    [
+        ("job", "per_page", 10_000),
+        ("job/list", "per_page", 10_000),
+        ("job/log/", "per_page", 10_000),
+        ("jobs/history", "per_page", 10_000),
+        ("queue/history", "perPage", 10_000),
+        ("job/journal", "per_page", 1000),
+    ],
+)
+async def test_a_page_has_an_end(
+    client: httpx.AsyncClient, path: str, name: str, most: int
+) -> None:
+    if path.endswith("/"):
+        path += await enqueue(client)
+    assert (await client.get(path, params={name: most})).status_code == 200
+    for size in (most + 1, 10**300):
+        answer = await client.request("GET", path, json={name: size})
+        assert answer.status_code == 400
+        assert f"parameter [{name}] must be at most {most}, got [1" in answer.json()["error"]
+        assert "[page]" in answer.json()["error"]
+
+
 async def test_kubernetes_away(client: httpx.AsyncClient, kube: FakeKube) -> None:
     job_id = await enqueue(client)
     kube.hook = lambda *_: 503

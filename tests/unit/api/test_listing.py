@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
@@ -14,6 +15,7 @@ from corejob_api.paging import PageRequest
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
 from corejob_api.queue import Masking, Queue
+from corejob_api.resources import log
 from corejob_kube.cache import ObjectCache
 
 
@@ -138,6 +140,44 @@ async def test_pages_of_a_log(
     assert await messages(sort=[["levelno", -1], ["_id", 1]]) == ["bad", "line 0"]
     assert await messages(filter={"level": "ERROR"}) == ["bad"]
     assert await messages(filter={"message": {"$regex": "1$"}}, page=-1) == ["line 21"]
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+async def test_a_long_page_is_read_in_pieces_and_is_whole(
+    client: httpx.AsyncClient, record: Callable[..., Awaitable[Recorder]], count: int
+) -> None:
+    job_id = await enqueue(client)
+    await (await record(job_id)).log(*map(str, range(count)))
+    wanted = [str(number) for number in range(count)]
+    for sort, expected in ((1, wanted), (-1, wanted[::-1])):
+        for more in ({}, {"level": "DEBUG"}, {"filter": {"levelno": 20}}):
+            arguments = {"sort": [["_id", sort]], **more}
+            answer = await client.request(
+                "GET", f"job/log/{job_id}", json={"per_page": 1000, **arguments}
+            )
+            assert [row["message"] for row in answer.json()["data"]] == expected
+            answer = await client.request(
+                "GET", f"job/log/{job_id}", json={"per_page": 60, "page": 1, **arguments}
+            )
+            assert [row["message"] for row in answer.json()["data"]] == expected[60:120]
+
+
+async def test_a_page_of_too_much_text_is_refused_and_a_shorter_one_is_not(
+    client: httpx.AsyncClient,
+    record: Callable[..., Awaitable[Recorder]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "_MOST_TEXT", 1000)
+    job_id = await enqueue(client)
+    await (await record(job_id)).log("x" * 2000, *["x" * 100] * 20)
+    answer = await client.get(f"job/log/{job_id}", params={"per_page": 5, "page": 1})
+    assert answer.status_code == 200
+    answer = await client.get(f"job/log/{job_id}", params={"per_page": 20})
+    assert answer.status_code == 400
+    assert "[per_page]" in answer.json()["error"]
+    # A record that is too long by itself can be had all the same.
+    answer = await client.get(f"job/log/{job_id}", params={"per_page": 1})
+    assert answer.json()["count"] == 1
 
 
 async def test_the_log_of_a_past_job(
