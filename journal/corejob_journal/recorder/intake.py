@@ -1,4 +1,7 @@
-"""What of a pod's log is new, and what is missing: lines in, appends out. No I/O."""
+"""Decide which lines of a pod's log are new and which are missing; turn them into appends.
+
+No I/O.
+"""
 
 import bisect
 import secrets
@@ -24,9 +27,9 @@ ROTATED: Final = "the log was rotated while nobody was reading it"
 ROTATED_UNREAD: Final = "the log was rotated faster than it could be read"
 _END: Final = "done execution with ["
 _LATEST: Final = 253_402_300_799.0
-"""The last second of the year 9999: no later time can be written as a date."""
+"""The last second of the year 9999, the latest time that can be written as a date."""
 _LONGEST_KEY: Final = 1_000
-"""Of a cookie: PostgreSQL's indices take no key above 2,704 bytes."""
+"""Maximum length of a cookie's key, in bytes; PostgreSQL's indexes accept at most 2,704."""
 _LARGEST_VALUE: Final = 64 * 2**10
 LONGEST_SOURCE: Final = 1_000
 _LONGEST_PROGRESS: Final = 1_000
@@ -36,15 +39,16 @@ _FULL_BYTES: Final = 2**20
 
 
 class Intake:
-    """One stream's lines on their way to the store.
+    """Turns the lines of one stream into appends.
 
     Attributes:
-        done: Whether the runtime's last line was seen; `ended`: whether a closing record was.
-        numbered: Whether any line carried a number of its own.
-        last_n: Number of the last line taken.
-        epoch: Time of the last record.
-        progress: The latest progress, not yet passed on.
-        stream: Whose lines they are.
+        done: True if the runtime's `done` line was taken.
+        ended: True if a closing record was taken.
+        numbered: True if any line had a number of its own.
+        last_n: Number of the last line taken; 0 without numbers.
+        epoch: Time of the latest record, in seconds since the epoch.
+        progress: The latest progress that was not passed on yet.
+        stream: The stream's row in the store.
     """
 
     def __init__(self, state: StreamState) -> None:
@@ -62,7 +66,7 @@ class Intake:
         self._whole = False
         # The lines in the window that ends with `_stamp`, sorted.
         self._recent: list[Mark] = []
-        # The mark of the line that is being taken in pieces: that of its first one.
+        # The mark of the first piece of the line that is being taken in pieces.
         self._head: Mark = ()
         self._progress_cut = False
         self._may_jump = False
@@ -82,45 +86,46 @@ class Intake:
 
     @property
     def position(self) -> Position:
-        """Where the stream stands after all that was taken."""
+        """The position after all lines taken."""
         if self._resume.active:
             return Position(self._stamp, self._resume.count, self.last_n, self._pieces)
         return Position(self._stamp, len(self._recent), self.last_n, self._pieces)
 
     @property
     def full(self) -> bool:
-        """Whether the follower should wait for the store before it reads on."""
+        """True if the follower should wait for the store before it reads on."""
         return self._bytes >= _FULL_BYTES or self._lines >= _FULL_LINES
 
     @property
     def since(self) -> int | None:
-        """From which second on a new connection has to read; None: from the start."""
+        """Second since the epoch from which a new connection has to read; None is the start."""
         return max(0, self._stamp - WINDOW_NS) // 10**9 if self._stamp else None
 
     def resume(self, *, whole: bool = False) -> None:
-        """A new connection begins: it repeats lines, from `since` on.
+        """Begin a new connection, which repeats lines from `since` on.
 
         Args:
-            whole: Whether the one before has read its file to the end. Then nothing is missing if
-                this one reads the next file, and repeats nothing.
+            whole: True if the previous connection has read its file to the end. Then nothing is
+                missing if this one reads the next file and repeats nothing.
         """
         self._resume = Resume(self.position)
         self._whole = whole
 
     def surely(self, line: Line) -> bool:
-        """True for a line that a new connection may begin with: it was taken, or is of no matter.
+        """True if a line at the start of a connection surely has a timestamp.
 
-        The rest of a long line may look as if it had a timestamp too.
+        It was taken before, or is older than the window and will be skipped. Any other may be the
+        rest of a long line that looks as if it had a timestamp.
         """
         return line.stamp < self._stamp - WINDOW_NS or self._is_recent(line)
 
     def take(self, lines: Sequence[Line], start: int = 0) -> int:
-        """Take lines from index `start` on, up to one that can't be taken as it is.
+        """Take lines from index `start` on, up to one that is out of sequence.
 
-        That is one before which numbers are missing, or one that `goes_back`.
+        A line is out of sequence if numbers are missing before it, or if it `goes_back`.
 
         Returns:
-            The index of that line, or the count of lines when all are taken.
+            The index of that line, or the number of lines if all were taken.
         """
         for index in range(start, len(lines)):
             line = lines[index]
@@ -143,35 +148,35 @@ class Intake:
                 self.last_n = n
                 self.numbered = True
             else:
-                # Two processes that both speak the protocol: what they say counts, not how.
+                # Two processes write protocol lines: keep their content, ignore their numbers.
                 n = 0
             self._store(event, n or None, line)
             self._advance(line)
         return len(lines)
 
     def goes_back(self, line: Line) -> bool:
-        """Whether a line is older than those before it by more than two output streams explain.
+        """True if a line is older than the previous ones by more than two output streams explain.
 
-        Then the kubelet has begun the file anew, as it does once for each rotation that happened
-        while the connection was stalled; or the node's clock was set back.
+        Then the kubelet repeats the file, once for each rotation that happened while the connection
+        was stalled; or the node's clock was set back.
         """
         early = line.stamp < self._stamp - WINDOW_NS
         return early and not (line.part or self._resume.active or self._may_go_back)
 
     def read_anew(self) -> None:
-        """The connection brings lines again that it has brought before."""
+        """Expect repetitions, since the connection repeats lines that it has sent before."""
         self._resume = Resume(self.position, self._recent)
         self._whole = True
 
     def go_back(self) -> None:
-        """Lines may be older than those before, for as long as they are."""
+        """Accept lines older than the previous ones until they catch up: the clock was set back."""
         self._may_go_back = True
 
     def _is_recent(self, line: Line) -> bool:
         return contains(self._recent, mark(line))
 
     def take_rest(self, lines: Sequence[Line]) -> None:
-        """Take what came last of all on the connection before; this one has brought nothing."""
+        """Take the last lines of the previous connection; the present one has brought nothing."""
         self._resume.active = False
         start = self.take(lines)
         if start < len(lines):
@@ -179,12 +184,12 @@ class Intake:
             self.take(lines, start)
 
     def _repeated(self, line: Line) -> bool:
-        """Whether a line that a new connection brought was taken before it."""
+        """True if a line of a new connection is a repetition."""
         if line.part == 0:
             self._head = mark(line)
             known = self._resume.knows(line)
             if known and _is_numbered(line):
-                # Numbers are surer than times.
+                # Numbers are more reliable than times.
                 known = protocol.parse(line.body).n <= self.last_n
             if known:
                 self._resume.skip(line)
@@ -269,7 +274,7 @@ class Intake:
         if message is not None and len(message) > _LONGEST_PROGRESS:
             event.message = f"{message[:_LONGEST_PROGRESS]}…"
             if not self._progress_cut:
-                self._progress_cut = True  # once: it may come each second
+                self._progress_cut = True  # warn once, since progress may come each second
                 text = f"the message of the progress is cut to {_LONGEST_PROGRESS} characters"
                 self._warn(text, line)
         self.progress = event
@@ -288,7 +293,7 @@ class Intake:
         self._dirty = True
 
     def _advance(self, line: Line) -> None:
-        """A whole line is taken."""
+        """Move the position past a complete line."""
         stamp, recent = line.stamp, self._recent
         self._dirty = True
         self._pieces = 0
@@ -299,7 +304,7 @@ class Intake:
             if recent[0][0] < stamp - WINDOW_NS:
                 del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
         elif stamp >= self._stamp - WINDOW_NS:
-            bisect.insort(recent, self._mark_of(line))  # two output streams may overtake each other
+            bisect.insort(recent, self._mark_of(line))  # two output streams may be out of order
 
     def _mark_of(self, line: Line) -> Mark:
         return mark(line) if line.part == 0 else self._head
@@ -307,7 +312,7 @@ class Intake:
     # --- what is missing --------------------------------------------------------------------
 
     def fill(self, lines: Sequence[Line], before: int) -> None:
-        """Take those of `lines` that are missing: numbered, after the last one, up to `before`."""
+        """Take the missing lines among `lines`: those numbered above `last_n`, below `before`."""
         for line in lines:
             event = protocol.parse(line.body) if line.last and not line.part else None
             if event is not None and self.last_n < event.n < before:
@@ -316,7 +321,7 @@ class Intake:
                 self.take([line])
 
     def jump(self, before: int) -> None:
-        """Give up what is missing up to number `before`, and name it."""
+        """Give up the missing lines below number `before`, and name them."""
         self._name_hole(before)
         self._may_jump = True
 
@@ -335,11 +340,16 @@ class Intake:
 
     @property
     def place_lost(self) -> bool:
-        """Whether the last connection brought nothing, not even what it should have repeated."""
+        """True if the last connection brought nothing, not even the expected repetitions."""
         return self._resume.active and self._resume.nothing_repeated and not self._whole
 
     def lose_tail(self, cause: str, words: str) -> None:
-        """Name all that came after the last line taken: nobody knows what, or whether, it was."""
+        """Report that an unknown number of lines, or none, is missing after the last line taken.
+
+        Args:
+            cause: The reason in one word.
+            words: The reason as a clause.
+        """
         if self.numbered:
             place = f"line {self.last_n}"
         else:
@@ -350,18 +360,18 @@ class Intake:
     # --- appends ----------------------------------------------------------------------------
 
     def add(self, record: NewRecord) -> None:
-        """Add a record of our own, such as the closing one."""
+        """Add a record of the recorder, such as the closing one."""
         self._records.append(record)
         self._lines += 1
         self._dirty = True
 
     def name_sources(self, names: Iterable[str]) -> None:
-        """Add sources that were named before."""
+        """Add sources that were named by an earlier recorder."""
         self._sources += names
         self._dirty = self._dirty or bool(self._sources)
 
     def flush(self) -> list[Append]:
-        """All that was taken since the last call, to be stored in this order."""
+        """Return the appends of all that was taken since the last call, in the order to store."""
         if self._dirty:
             self._seal()
         sealed, self._sealed = self._sealed, []

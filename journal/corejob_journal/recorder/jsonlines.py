@@ -1,6 +1,6 @@
-"""JSON lines of other loggers: the message, the level, the stack, and all else of the line.
+"""Parse JSON lines of other loggers: message, level, stack trace, and all other fields.
 
-Read off lines of pino, bunyan, winston (Node.js), slog, zap, logrus, zerolog (Go), structlog,
+Supports pino, bunyan, winston (Node.js), slog, zap, logrus, zerolog (Go), structlog,
 python-json-logger, ECS loggers (Python, Java), Serilog (.NET), GELF and Google Cloud Logging.
 """
 
@@ -48,7 +48,7 @@ _STACK_KEYS: Final = (
     "exception.stacktrace",
 )
 _ERROR_KEYS: Final = ("err", "error", "exception", "exc", "cause", "thrown")
-"""Objects that may have a stack of their own."""
+"""Keys of objects that may have a stack trace of their own."""
 _INNER_STACK_KEYS: Final = ("stack", "stack_trace", "stacktrace", "traceback", "trace")
 
 _SAME: Final = {
@@ -63,7 +63,7 @@ _SAME: Final = {
     "critical": 50,
     "fatal": 50,
 }
-"""Levels that say no more than ours."""
+"""Levels with an exact equivalent."""
 _NEAR: Final = {
     "notset": 10,
     "all": 10,
@@ -84,7 +84,7 @@ _NEAR: Final = {
     "emerg": 50,
     "emergency": 50,
 }
-"""Levels that say more: the word is kept beside."""
+"""Levels without an exact equivalent; their word is kept as a field."""
 _WORD: Final = re.compile(r"([a-z]+)([+-][0-9]{1,3})?")
 _NUMBER: Final = re.compile(r"[0-9]{1,3}")
 _SYSLOG: Final = (50, 50, 50, 40, 30, 20, 20, 10)
@@ -96,10 +96,10 @@ class Foreign:
     """A line of another logger.
 
     Attributes:
-        message: Its text, and behind it all fields that have no place of their own; None: it has no
-            text.
-        levelno: Python's number of its level; INFO where it has none.
-        exception: `{"info": str, "text": [str]}` if the line has a stack.
+        message: The text, followed by all fields that are neither level nor stack trace; None if
+            the line has no text.
+        levelno: Python's number of the level; INFO if the line has none.
+        exception: `{"info": str, "text": [str]}` if the line has a stack trace.
     """
 
     message: str | None
@@ -108,17 +108,17 @@ class Foreign:
 
 
 def loads(text: str) -> Any:
-    """JSON with the numbers and constants that Python takes; a key that comes twice is kept twice.
+    """Parse JSON, including Python's extra constants such as NaN; keep duplicate keys.
 
     Raises:
-        ValueError: It is no JSON.
-        RecursionError: It is nested too deeply.
+        ValueError: The text is not JSON.
+        RecursionError: The text is nested too deep.
     """
     return json.loads(text, object_pairs_hook=_with_all_keys)
 
 
 def read(line: Mapping[str, Any]) -> Foreign:
-    """What a logger's line says."""
+    """Parse a logger's line."""
     rest = dict(line)
     names = {key.lower(): key for key in reversed(rest)}
     levelno = _take_level(rest, names)
@@ -135,11 +135,11 @@ def read(line: Mapping[str, Any]) -> Foreign:
 
 
 def level_of(value: Any, *, syslog: bool = False) -> tuple[int, bool] | None:
-    """Python's number of a level, and whether that says all; None if it is no level.
+    """Return Python's number of a level and True if it is an exact equivalent; None if no level.
 
     Args:
-        value: A word, or a number as of pino and bunyan: 10 is trace, 60 is fatal.
-        syslog: True if numbers are those of syslog: 0 is an emergency, 7 is debug.
+        value: A word, or a number as in pino and bunyan: 10 is trace, 60 is fatal.
+        syslog: True if numbers are syslog severities: 0 is emergency, 7 is debug.
     """
     if isinstance(value, Mapping):
         value = value.get("name")
@@ -208,14 +208,14 @@ def _exception(stack: str, error: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A key or value, so that it can be told where it ends."""
+    """Return a key or value as text, quoted unless its end is unambiguous."""
     if isinstance(value, str) and _BARE.fullmatch(value):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _with_all_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Go's loggers write a key twice if it is given twice."""
+    """Return a dict that keeps duplicate keys as `key#2` …, since Go's loggers write them."""
     found = dict(pairs)
     if len(found) == len(pairs):
         return found

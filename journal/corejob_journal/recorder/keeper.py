@@ -1,4 +1,4 @@
-"""Taking ended jobs into the journal, and giving up logs that nobody can read any more."""
+"""Archive ended jobs into the journal, and settle logs that can't be read any more."""
 
 import logging
 from collections.abc import Callable
@@ -33,13 +33,13 @@ from corejob_kube.timing import Clock
 log = logging.getLogger(__name__)
 
 _NEW: Final = timedelta(minutes=10)
-"""So long the id of a new job is compared with those of past ones, before it starts."""
+"""Age up to which the id of a job that has not started is compared with those of past jobs."""
 _GONE = "the pod was gone before its log could be read"
 _GONE_SINCE = "the pod was gone before the rest of its log could be read"
 
 
 class Keeper:
-    """What is to be done for one CoreJob, told by its present state alone."""
+    """Reconciles one CoreJob with the journal, from its present state alone."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Keeper:
         self._now = now
 
     async def look(self, name: str) -> None:
-        """Do what the CoreJob of that name needs; called whenever something about it changed."""
+        """Reconcile the CoreJob of that name; called after each change that concerns it."""
         body = self._jobs.get(name)
         if body is None:
             return
@@ -82,7 +82,7 @@ class Keeper:
     async def _journal(self, job: CoreJob) -> None:
         now = self._now()
         if await self._is_foreign(job):
-            # It ended before it could be refused: its record is kept under an id of its own.
+            # The job ended before it could be refused, so its document gets an id of its own.
             log.warning("%s: %s", job.name, _taken(job))
             status = replace(job.status, id=ids.derived_id(job.created, job.uid))
             job = replace(job, status=status)
@@ -92,7 +92,7 @@ class Keeper:
         self._status.journaled(job.name, now)
 
     def _may_be_foreign(self, job: CoreJob) -> bool:
-        """True for a new job whose name is an id: it may be the id of a past job."""
+        """True for a new job whose name is its id, which may also be the id of a past job."""
         waits = not job.log.trial and job.log.reason is None and job.status.state not in FINAL
         return waits and job.id == job.name and self._now() - job.created < _NEW
 
@@ -101,7 +101,7 @@ class Keeper:
         return await self._commits.call(lambda writer: writer.is_foreign(job_id, uid, qual_name))
 
     async def _settle(self, job: CoreJob) -> None:
-        """The status says that the log isn't settled: find out what holds it up."""
+        """Settle a log that is not settled in the status, unless the trial or its pod remains."""
         trial = job.status.trial
         if job.status.state is State.RUNNING or self._followed(job.name, trial):
             return
@@ -115,7 +115,7 @@ class Keeper:
             await self._give_up(job, trial)
 
     async def _has_pod(self, job: CoreJob, trial: int) -> bool:
-        """Whether there is something to read after all: the watch of pods may lag behind."""
+        """True if the API server still has a pod of the trial, since the watch may lag."""
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={trial}"
         found, _ = await self._kube.list(PODS, self._namespace, selector=selector)
         for body in found:
@@ -123,7 +123,7 @@ class Keeper:
         return bool(found)
 
     async def _give_up(self, job: CoreJob, trial: int) -> None:
-        """Settle a log that nobody can read any more, and name what is missing of it."""
+        """Settle a log that can't be read any more, and name its missing lines."""
         stream = await self._commits.call(lambda writer: writer.trial_stream(job.id, trial))
         if stream is None or stream.settled:
             stream = await self._open(job, trial)
@@ -139,7 +139,7 @@ class Keeper:
             intake.ended = True
         stored = await self._commits.submit([*intake.flush(), Settle(stream)])
         if any(answer.stale for answer in stored):
-            raise RuntimeError("somebody else stores this log as well")  # and is looked at again
+            raise RuntimeError("somebody else stores this log as well")  # the key is requeued
         state = stored[-1].state
         if state is not None and state.lost:
             self._metrics.lost.inc()
@@ -147,7 +147,7 @@ class Keeper:
         await self._settled(job, trial, state)
 
     async def _settled(self, job: CoreJob, trial: int, state: LogState | None) -> None:
-        """Say so; before, what whoever read the log may have died over before it told it."""
+        """Report the log as settled, after writing cookies that a dead recorder has not written."""
         await self._cookies.tell_all(job.qual_name)
         self._status.log(job.name, trial, state, complete=True)
 

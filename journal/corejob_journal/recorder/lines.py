@@ -1,18 +1,18 @@
-"""Splitting a followed log into lines, each with the timestamp that the kubelet puts before it."""
+"""Split a followed log into lines, each with the timestamp that the kubelet puts before it."""
 
 import re
 from datetime import datetime
 from typing import Final, NamedTuple
 
 MAX_LINE: Final = 1_048_576
-"""Bytes of a line that stay together; a longer one comes in pieces (docs/job-protocol.md)."""
+"""Maximum size of a line, in bytes; a longer one is cut into pieces (docs/job-protocol.md)."""
 _STAMP_ROOM: Final = 64
 _LONGEST: Final = MAX_LINE + _STAMP_ROOM
 _STAMP: Final = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ", re.ASCII
 )
-# What the kubelet writes into a body that it has begun: `GetContainerLogs`, `ReadLogs` and
-# `waitLogs` of Kubernetes 1.20 to 1.37.
+# Error texts that the kubelet writes into a response it has begun (`GetContainerLogs`, `ReadLogs`
+# and `waitLogs` of Kubernetes 1.20 to 1.37).
 _KUBELETS: Final = re.compile(
     rb"unable to retrieve container logs for "
     rb"|failed to (?:try resolving symlinks in path|open log file|tail [0-9]+ lines of log file"
@@ -24,12 +24,13 @@ _KUBELETS_AT_THE_END: Final = re.compile(rb"(?:" + _KUBELETS.pattern + rb")[^\n]
 
 
 class Line(NamedTuple):
-    """A line of the log, or a piece of one that is too long.
+    """A line of the log, or a piece of a line that is too long.
 
     Attributes:
-        stamp: The kubelet's time of the line, in nanoseconds.
+        stamp: The kubelet's timestamp of the line, in nanoseconds since the epoch.
+        body: The text without the timestamp and the newline.
         part: Number of the piece, from 0.
-        last: Whether it is the line's last piece.
+        last: True if it is the line's last piece.
     """
 
     stamp: int
@@ -39,23 +40,22 @@ class Line(NamedTuple):
 
 
 class Splitter:
-    """Makes lines of the chunks of one connection.
+    """Splits the chunks of one connection into lines.
 
     The container runtime stores a long line in parts, each with a time of its own, and the kubelet
-    puts the time of a line's first part before it. Asked to begin at a time, it leaves out the
-    parts before that, and sends the rest of such a line without any time.
+    sends the time of a line's first part before the line. If a request has a start time, the
+    kubelet leaves out earlier parts and sends the rest of such a line without any time.
 
     Args:
-        since: True if the connection was asked to begin at a time: then what comes before the first
-            timestamp is the rest of a line that began earlier, and is dropped.
-        follow: True if it follows the log: then the kubelet may put its own words at the end.
+        since: True if the request has a start time: text before the first timestamp is then the
+            rest of a line that began earlier, and is dropped.
+        follow: True if the request follows the log: the kubelet may then append an error text.
 
     Attributes:
-        words: What the kubelet said in place of a line, if it did. Each line of a log has a
-            timestamp; a text without one is the kubelet's own ("unable to retrieve container
-            logs …"), and the last that comes.
-        unclear: A text that ends the connection, and is either the kubelet's words or the rest of a
-            line: only a connection that begins at the log's start can tell.
+        words: The kubelet's error text, or None. Each line of a log has a timestamp; a text without
+            one is the kubelet's ("unable to retrieve container logs …") and the last of the stream.
+        unclear: A text that ends the connection and is either the kubelet's error or the rest of a
+            line; None if there is none. Only a connection from the log's start is unambiguous.
         dropped: True if the rest of a line was dropped.
     """
 
@@ -68,12 +68,12 @@ class Splitter:
         self._long: tuple[int, int] | None = None
         self._second = b""
         self._base = 0
-        # True until the first line has ended: it may be the rest of one.
+        # True until the first line has ended, which may be the rest of a line.
         self._may_be_rest = since
         self._dropping = False
 
     def feed(self, chunk: bytes) -> list[Line]:
-        """The lines that end in this chunk, and pieces of one that is too long to wait for."""
+        """Return the lines that end in this chunk, and the pieces so far of an over-long line."""
         *whole, rest = chunk.split(b"\n")
         lines: list[Line] = []
         if whole:
@@ -89,13 +89,13 @@ class Splitter:
         return lines
 
     def close(self) -> None:
-        """The connection ended: a rest that is no line of the log is the kubelet's own words."""
+        """Handle the connection's end: rest without a timestamp may be the kubelet's error text."""
         if not self._held or self.words is not None:
             return
         found = _KUBELETS_AT_THE_END.search(self._held) if self._follow else None
         if found is not None:
             self._say(found[0])
-            # The words come right after what the container wrote last, also in its line.
+            # The kubelet's text directly follows the container's last output, even within a line.
             self._held = self._held[: found.start()]
         elif self._long is None and _stamp(self._held) is None:
             if not self._may_be_rest or _KUBELETS.match(self._held):
@@ -105,7 +105,7 @@ class Splitter:
             self._held = b""
 
     def rest(self) -> list[Line]:
-        """What came after the last line end: the last line, if this is the end of the log."""
+        """Return the text after the last line end: the last line, if this is the log's end."""
         lines: list[Line] = []
         if self._held and self.words is None:
             self._end(self._held, lines)
@@ -113,7 +113,7 @@ class Splitter:
         return lines
 
     def _end(self, raw: bytes, lines: list[Line]) -> None:
-        """A line ends."""
+        """Append the line that ends with `raw`, unless it is dropped or an error text."""
         if self.words is not None or self._dropping:
             return
         line = self._usual(raw) if self._long is None else None
@@ -129,7 +129,7 @@ class Splitter:
         self._held = held
 
     def _cut(self, lines: list[Line]) -> None:
-        """Take whole pieces off the front of what is held."""
+        """Cut whole pieces off the front of the held text."""
         if self._long is None:
             found = _stamp(self._held)
             if found is None:
@@ -146,7 +146,7 @@ class Splitter:
         self._long = stamp, part
 
     def _without_stamp(self) -> None:
-        """What is held is no line of the log."""
+        """Handle held text without a timestamp: the rest of a line, or the kubelet's error."""
         if self._may_be_rest and not _KUBELETS.match(self._held):
             self.dropped = self._dropping = True
         else:
@@ -154,7 +154,7 @@ class Splitter:
         self._held = b""
 
     def _usual(self, raw: bytes) -> Line | None:
-        """`2026-11-24T03:00:00.123456789Z text`, quickly; None for all that looks different."""
+        """Parse `2026-11-24T03:00:00.123456789Z text` fast; None for any other form."""
         if raw[19:20] != b"." or raw[29:31] != b"Z " or len(raw) > MAX_LINE + 31:
             return None
         fraction, second = raw[20:29], raw[:19]
@@ -172,7 +172,7 @@ class Splitter:
 
 
 def first_entry(raw: bytes) -> tuple[int, bytes] | None:
-    """The time at the front of a line of the log, in nanoseconds, and its text; None without."""
+    """Return a line's timestamp, in nanoseconds, and its text; None without a timestamp."""
     found = _stamp(raw)
     return (found[0], raw[found[1] :].split(b"\n")[0]) if found is not None else None
 
@@ -182,7 +182,7 @@ def _readable(raw: bytes) -> str:
 
 
 def _stamp(raw: bytes) -> tuple[int, int] | None:
-    """Any RFC 3339 time at the front, in nanoseconds, and where the text begins."""
+    """Return an RFC 3339 time at the front, in nanoseconds, and the index of the text; or None."""
     match = _STAMP.match(raw)
     if match is None:
         return None
@@ -195,7 +195,7 @@ def _stamp(raw: bytes) -> tuple[int, int] | None:
 
 
 def _character_start(data: bytes, position: int) -> int:
-    """Where the UTF-8 character at `position` begins: a cut there leaves both sides readable."""
+    """Return the start of the UTF-8 character at `position`, so that a cut does not split it."""
     cut = position
     while cut > position - 3 and data[cut] & 0xC0 == 0x80:
         cut -= 1

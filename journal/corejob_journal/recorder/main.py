@@ -31,7 +31,7 @@ _RETRY_S: Final = 1.0
 
 
 async def open_store(url: str, tell: Callable[[str | None], None]) -> Writer:
-    """The store, as soon as it answers; `tell` gets to know why it does not."""
+    """Open the store, retrying while it is unavailable; `tell` gets the reason, then None."""
     while True:
         try:
             writer = await Writer.open(url)
@@ -50,12 +50,12 @@ async def serve(
     """Record until `stop` is set.
 
     Args:
-        settings: What can be set.
-        stop: Set when it is to end.
-        supervision: Looks after its long-lived tasks; None: a new one.
+        settings: The settings.
+        stop: Set to end the recorder.
+        supervision: Supervises the long-lived tasks; None creates a new one.
 
     Raises:
-        TaskEndedError: A task has ended without which it can't go on.
+        TaskEndedError: A required task has ended.
     """
     supervision = supervision or Supervision()
     running: list[Supervisor] = []
@@ -96,7 +96,8 @@ async def _record(
         )
         try:
             if settings.alone:
-                # Of several it is the others who tell. It is no member before it can work.
+                # A lone recorder reports trouble by its Lease from the start. With several, the
+                # others do, and this one joins only when it can work.
                 await membership.join()
             writer = await open_store(settings.store_url, membership.tell)
             try:
@@ -136,7 +137,7 @@ async def _run(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) 
 async def retaining(
     settings: Settings, supervisor: Supervisor, started: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Retention beside the recording, once all CoreJobs are known."""
+    """Run retention beside the recording, once the cache of CoreJobs is synced."""
     if not settings.retention.is_set:
         yield
         return
@@ -172,7 +173,10 @@ async def _main(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Run the recorder, or its command `retention`; settings come from the environment."""
+    """Run the recorder, or its command `retention`. Return the exit code.
+
+    Settings come from the environment.
+    """
     try:
         settings = from_environment(os.environ)
         logs.configure(settings.log_level)

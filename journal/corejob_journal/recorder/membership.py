@@ -1,11 +1,11 @@
-"""Who records: each recorder renews a Lease of its own, and sees by the others' who lives.
+"""Membership of the recorders: each renews a Lease of its own and observes those of the others.
 
-By its Lease it also tells the API that it can't write to the store, and why. A recorder that is
-always alone, with the embedded store, has a Lease for that only, and only as long.
+The Lease also tells the API that the recorder can't write to the store, and why. With the embedded
+store, where there is only one recorder, the Lease exists for this purpose only and only meanwhile.
 
-As with the operator's Lease, nobody compares the clocks of two machines: whose Lease shows no
-renewal for its duration, by the watcher's own clock, or whose pod is no more, is no member. Two may
-hold different views for a moment. The store's tokens make that harmless (docs/journal.md).
+Clocks of different machines are never compared. A recorder is no member if its Lease was not
+renewed for its duration, by the observer's own clock, or if its pod is gone. Two recorders may
+briefly have different views; the store's fencing tokens make that harmless (docs/journal.md).
 """
 
 import asyncio
@@ -32,15 +32,15 @@ _MOST_WORDS: Final = 500
 
 
 class Membership:
-    """The living recorders of one namespace, as one of them sees it.
+    """The live recorders of one namespace, as one of them sees them.
 
     Args:
         kube: The API server.
         namespace: The namespace that is served.
         identity: Name of this recorder's pod.
-        alone: Whether there is never another, so that all is its own.
-        now: The clock, for the times that people read.
-        supervision: Looks after its task; None: a new one.
+        alone: True if there is never another recorder, so that this one owns everything.
+        now: The clock for the times in the Lease, which only people read.
+        supervision: Supervises the task; None creates a new one.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Membership:
         self._now = now
         self._trouble: str | None = None
         self._news = asyncio.Event()
-        # What an earlier process may have left has to go, too.
+        # True at first, since an earlier process may have left a Lease to delete.
         self._has_lease = True
         self._joined = asyncio.Event()
         self._members = frozenset({self._identity})
@@ -70,27 +70,30 @@ class Membership:
         self._task: asyncio.Task[None] | None = None
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever members have come or gone."""
+        """Call `changed` whenever members have joined or left."""
         self._listeners.append(changed)
 
     def owns(self, key: str) -> bool:
-        """Whether what has this key (a CoreJob's name, shared duties) is this recorder's."""
+        """True if this recorder owns a key (a CoreJob's name, or `SHARED_DUTIES`)."""
         return self._alone or shares.owner(self._members, key) == self._identity
 
     def tell(self, trouble: str | None) -> None:
-        """Let the API know at once why nothing can be written to the store; None: it can."""
+        """Publish at once why nothing can be written to the store; None if it can."""
         self._trouble = trouble
         self._news.set()
 
     async def join(self) -> None:
-        """Become a member; returns when it is known who the others are. Twice is as once."""
+        """Become a member, and wait until the other members are known. Idempotent."""
         if self._task is None:
             self._task = self._supervision.start("membership", self._run)
         if not self._alone:
             await self._joined.wait()
 
     async def leave(self) -> None:
-        """Give the Lease up, so that the others need not wait; to be called at the very end."""
+        """Delete the Lease, so that the others need not wait for its end.
+
+        Call it last, after the last commit.
+        """
         if self._task is None:
             return
         await tasks.cancel(self._task)
@@ -108,11 +111,11 @@ class Membership:
         while True:
             self._news.clear()
             try:
-                async with asyncio.timeout(DURATION_S):  # one that hangs must not hold up the next
+                async with asyncio.timeout(DURATION_S):  # a hanging call must not delay the next
                     members = await self._turn()
             except (KubeError, TimeoutError) as error:
                 log.warning("no answer about the Leases: %s", error or "it takes too long")
-                # Who can't look can't say that others did not renew.
+                # Missed renewals can't be observed while the API server does not answer.
                 self._renewals.forget()
             else:
                 self._note(members)
@@ -120,7 +123,7 @@ class Membership:
             await tasks.wait(self._news, RENEW_S)
 
     async def _turn(self) -> frozenset[str]:
-        """Renew the own Lease, and see who else lives."""
+        """Renew the own Lease, and return the live members."""
         if self._alone:
             return await self._publish()
         await self._renew()
@@ -135,7 +138,7 @@ class Membership:
             listener()
 
     async def _publish(self) -> frozenset[str]:
-        """Who is alone has a Lease only while there is something to tell."""
+        """Keep a lone recorder's Lease only while it has trouble to publish."""
         if self._trouble is not None:
             self._has_lease = True
             await self._renew()
@@ -147,7 +150,7 @@ class Membership:
         return self._members
 
     async def _look(self) -> frozenset[str]:
-        """Those who live; Leases of pods that are no more are cleared away."""
+        """Return the live members, and delete the Leases of pods that are gone."""
         found, _ = await self._kube.list(LEASES, self._namespace, selector=LABEL_RECORDER)
         known = {body["metadata"]["name"]: body for body in found}
         self._renewals.keep(known)

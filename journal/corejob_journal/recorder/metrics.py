@@ -1,4 +1,4 @@
-"""What the recorder tells Prometheus."""
+"""Prometheus metrics of the recorder."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -63,6 +63,6 @@ class Metrics:
         )
 
     def unreadable(self, pod_uid: str, *, unreadable: bool) -> None:
-        """Count a log that can't be read, or no more."""
+        """Add a log that can't be read to the gauge, or remove it."""
         (self._unreadable.add if unreadable else self._unreadable.discard)(pod_uid)
         self._unreadable_logs.set(len(self._unreadable))

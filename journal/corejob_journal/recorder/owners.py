@@ -1,7 +1,7 @@
-"""Telling the pods of a CoreJob's own Jobs from those that only have their labels.
+"""Distinguish the pods of a CoreJob's own Jobs from pods that only have their labels.
 
-Labels and annotations can be written by anybody who may create pods, so the chain of controllers
-counts: the pod's is a Job, and that Job's is the CoreJob, each by its uid.
+Anybody who may create pods can write labels and annotations, so the chain of controllers counts: a
+Job controls the pod, and the CoreJob controls the Job, each identified by its uid.
 """
 
 import logging
@@ -23,7 +23,7 @@ _NOBODY: Final = ""
 
 
 class Owners:
-    """Which CoreJob each pod is of; asked once a pod."""
+    """The owning CoreJob of each pod, checked once per pod."""
 
     def __init__(self, kube: Kube, namespace: str, jobs: Informer) -> None:
         self._kube = kube
@@ -36,18 +36,18 @@ class Owners:
         return pod.uid in self._owners
 
     def owner(self, pod: JobPod) -> str | None:
-        """Uid of the CoreJob that a checked pod is of; None: it is of none."""
+        """Return the uid of the CoreJob that owns a checked pod; None if there is none."""
         return self._owners.get(pod.uid) or None
 
     def keep(self, uids: Collection[str]) -> None:
-        """Forget all pods but these."""
+        """Forget all pods except these."""
         self._owners = {uid: owner for uid, owner in self._owners.items() if uid in uids}
 
     async def check(self, pod: JobPod) -> None:
-        """Find out which CoreJob a pod is of.
+        """Find the CoreJob that owns a pod.
 
         Raises:
-            KubeError: The API server does not say.
+            KubeError: The API server does not answer.
         """
         job = await self._corejob(pod.child.corejob)
         is_own = job is not None and await self._is_own(pod, job)
@@ -60,7 +60,7 @@ class Owners:
             )
 
     async def _corejob(self, name: str) -> CoreJob | None:
-        """The watch of CoreJobs may be behind that of pods."""
+        """Return the CoreJob, or None; ask the API server, since its watch may lag behind pods."""
         body = self._jobs.get(name)
         if body is None:
             try:
@@ -76,8 +76,8 @@ class Owners:
         try:
             body = await self._kube.get(JOBS, self._namespace, pod.job_name)
         except NotFoundError:
-            # It was deleted before the pod was seen, by a kill or by somebody. Then the pod counts
-            # as long as something of that very trial's log is missing.
+            # The Job was deleted before the pod was seen, by a kill or by a user. Then the pod
+            # counts as long as its trial's log may be incomplete.
             return pod.child.trial >= job.status.trial and not (job.past and job.log_settled)
         owner = controller(body["metadata"])
         same = body["metadata"]["uid"] == pod.child.owner_uid
