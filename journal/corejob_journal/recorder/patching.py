@@ -1,4 +1,4 @@
-"""Writing into a status until it is done: what is told there can wait, but must not get lost."""
+"""Patch the status of objects, retrying until it succeeds: status may be late but not lost."""
 
 import asyncio
 import logging
@@ -18,27 +18,27 @@ log = logging.getLogger(__name__)
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 5.0
 _REFUSED: Final = frozenset({400, 413, 422})
-"""Something in the patch breaks the schema, or is too large."""
+"""Status codes for a patch that violates the schema or is too large."""
 _LAST: Final = frozenset({"trial", "complete"})
-"""Others act on these two: together, and after all that belongs to them."""
+"""Fields of `status.log` that other components act on: written together, and last."""
 
 
 async def patch_status(
     kube: Kube, resource: Resource, namespace: str, name: str, newest: Callable[[], dict[str, Any]]
 ) -> Body | None:
-    """Merge-patch an object's status, again and again as long as the API server is away.
+    """Merge-patch an object's status, retrying while the API server is unavailable.
 
-    What the API server refuses (422, 413) is left out: the rest is written without it.
+    Fields that the API server refuses (400, 413, 422) are left out and logged; the rest is written.
 
     Args:
         kube: The API server.
         resource: The object's kind.
-        namespace: Its namespace.
-        name: Its name.
-        newest: The fields; asked before each try, since they may have changed during one in vain.
+        namespace: The object's namespace.
+        name: The object's name.
+        newest: Returns the fields. Called before each try, since they may have changed meanwhile.
 
     Returns:
-        The object; None if it is gone, or takes none of the fields (the log says so).
+        The object; None if it is gone, or if the API server refuses all fields.
     """
     backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
     while True:
@@ -62,7 +62,7 @@ async def patch_status(
 async def _patch_parts(
     kube: Kube, resource: Resource, namespace: str, name: str, parts: list[dict[str, Any]]
 ) -> Body | None:
-    """Write part after part, so that those that are refused don't hold up the others."""
+    """Write part after part, so that refused parts don't block the others."""
     body = None
     for part in parts:
         answer = await patch_status(kube, resource, namespace, name, partial(dict, part))
@@ -79,7 +79,7 @@ async def _patch(
 
 
 def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """Smaller patches that come to the same: field by field, or what is in the only field."""
+    """Split a patch into smaller ones: by field, or by the fields within its only field."""
     if len(fields) > 1:
         return [{key: value} for key, value in fields.items()]
     ((key, value),) = fields.items()

@@ -1,4 +1,4 @@
-"""What the recorder has to know of a pod."""
+"""The recorder's view of a pod."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class JobPod:
     """A pod of a CoreJob.
 
     Attributes:
-        child: As the domain sees it.
-        source: As the store sees it.
+        child: The pod as the domain sees it.
+        source: The pod as the store sees it.
         container: Name of the container whose log is the job's: the job's own, or the init
-            container that failed before that could start.
-        core4: Whether the core4 runtime speaks in it.
-        attempts_left: Before this trial.
-        restarts: How often the kubelet has restarted the job's container within the pod.
-        job_name: Name of the Job that is its controller; empty if it has none.
+            container that failed before it could start.
+        core4: True if the container runs the core4 runtime.
+        attempts_left: Attempts left before this trial.
+        restarts: Number of times that the kubelet has restarted the job's container in the pod.
+        job_name: Name of the Job that controls the pod; empty if there is none.
     """
 
     child: PodChild
@@ -39,27 +39,27 @@ class JobPod:
 
     @property
     def started(self) -> bool:
-        """Whether the job's container runs or ran, so that there is a log."""
+        """True if the job's container runs or ran, so that there is a log."""
         return self.child.started_at is not None or self.child.exit_code is not None
 
     @property
     def failed_init(self) -> bool:
-        """Whether an init container failed, so that its log is all that there is."""
+        """True if an init container failed, so that only its log exists."""
         return not self.started and self.child.failed_init is not None and self.child.over
 
     @property
     def has_log(self) -> bool:
-        """Whether there is something to read."""
+        """True if there is a log to read."""
         return self.started or self.failed_init
 
     @property
     def over(self) -> bool:
-        """Whether the job's container has ended for good: its log grows no more."""
+        """True if the job's container has ended for good, so that its log no longer grows."""
         return self.child.over
 
 
 def parse(body: Mapping[str, Any]) -> JobPod | None:
-    """A pod's JSON; None if it isn't one of the operator's."""
+    """Parse a pod's JSON; return None if the operator has not created the pod."""
     annotations = body["metadata"].get("annotations") or {}
     job_id = annotations.get(names.ANNOTATION_ID)
     child = children.parse_pod(body)

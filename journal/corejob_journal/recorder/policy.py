@@ -1,4 +1,4 @@
-"""How long past jobs are kept: settings, and what follows from them for one job after the other."""
+"""The retention policy of past jobs, and the counts of what it deletes."""
 
 import re
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ _WORDS: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may go.
+    """The retention policy.
 
     Attributes:
-        max_age_days: Days that a past job is kept, at most; 0 is for ever.
-        max_bytes: What all jobs may take in the store, about; 0 is any size.
-        dry_run: Only say what would go.
+        max_age_days: Maximum age of a past job, in days; 0 means no limit.
+        max_bytes: Approximate maximum size of all jobs in the store; 0 means no limit.
+        dry_run: True to only report what would be deleted.
     """
 
     max_age_days: float = 0.0
@@ -30,29 +30,29 @@ class Policy:
 
     @property
     def is_set(self) -> bool:
-        """Whether anything may go at all."""
+        """True if the policy has a limit."""
         return self.max_age_days > 0 or self.max_bytes > 0
 
     def cutoff(self, now: float) -> float | None:
-        """What is older than this time goes; None if age doesn't matter."""
+        """Return the time before which jobs are deleted; None without a maximum age."""
         return now - self.max_age_days * _DAY_S if self.max_age_days > 0 else None
 
     def excess(self, stored: int) -> int:
-        """How many bytes are too many."""
+        """Return the number of bytes above the maximum size; 0 without one."""
         return max(0, stored - self.max_bytes) if self.max_bytes > 0 else 0
 
 
 @dataclass(slots=True)
 class Tally:
-    """What goes, or would go.
+    """Counts of what is deleted, or would be.
 
     Attributes:
-        jobs: How many past jobs.
-        bytes: About what they take.
-        first: When the journal took the first of them over, in seconds since the epoch.
-        last: And the last.
-        orphans: How many logs whose job was never journaled.
-        history: How many rows of the queue's history.
+        jobs: Number of past jobs.
+        bytes: Approximate size of these jobs.
+        first: When the first of them was journaled, in seconds since the epoch; None without jobs.
+        last: When the last of them was journaled, likewise.
+        orphans: Number of logs whose job was never journaled.
+        history: Number of rows of the queue's history.
     """
 
     jobs: int = 0
@@ -63,7 +63,7 @@ class Tally:
     history: int = field(default=0)
 
     def add(self, candidate: Candidate) -> None:
-        """Count one more past job."""
+        """Count a past job."""
         self.jobs += 1
         self.bytes += candidate.bytes
         self.first = candidate.at if self.first is None else self.first
@@ -71,15 +71,15 @@ class Tally:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing goes."""
+        """True if nothing is deleted."""
         return not (self.jobs or self.orphans or self.history)
 
 
 def parse_size(text: str) -> int:
-    """Bytes, as a number or with Ki, Mi, Gi or Ti.
+    """Parse a size in bytes, with an optional suffix Ki, Mi, Gi or Ti.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The text is not a size.
     """
     found = _QUANTITY.fullmatch(text)
     if found is None:
@@ -88,10 +88,10 @@ def parse_size(text: str) -> int:
 
 
 def parse_days(text: str) -> float:
-    """Days, whole or not.
+    """Parse a number of days, which may have a fraction.
 
     Raises:
-        ValueError: It is no such number.
+        ValueError: The text is not such a number.
     """
     if _NUMBER.fullmatch(text) is None:
         raise ValueError(f"an age is a number of days: {text!r}")
@@ -99,10 +99,10 @@ def parse_days(text: str) -> float:
 
 
 def from_environment(environ: Mapping[str, str]) -> Policy:
-    """The policy that the environment says.
+    """Read the policy from the environment.
 
     Raises:
-        ValueError: A variable is bad; the message names it.
+        ValueError: A variable is invalid; the message names it.
     """
 
     def of(name: str) -> str:

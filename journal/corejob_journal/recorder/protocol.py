@@ -1,4 +1,4 @@
-"""What a line says, by docs/job-protocol.md: typed events, or a text as it is."""
+"""Parse log lines by docs/job-protocol.md into typed events, or into plain text."""
 
 import logging
 import math
@@ -64,13 +64,16 @@ class Cookie(_Event, tag="cookie", kw_only=True):
 
 
 class Done(_Event, tag="done", kw_only=True):
-    """The last line."""
+    """The runtime's last line."""
 
     state: str = ""
 
 
 class Plain(msgspec.Struct):
-    """A line that is no event. `n` is 0, or its number if it claims to be an event of ours."""
+    """A line that is not a valid event.
+
+    `n` is the line's number if it claims to be an event of the protocol, else 0.
+    """
 
     message: str
     levelno: int = _INFO
@@ -84,13 +87,13 @@ _MINE: Final = b'{"core4"'
 
 
 def parse(body: bytes) -> Event:
-    """What a whole line says. Nothing is refused: what can't be read is a text."""
+    """Parse a complete line. Never raises: a line that can't be parsed is plain text."""
     if not body.startswith(b"{"):
         return Plain(text_of(body))
     try:
         return _event(body) if body.startswith(_MINE) else _odd(body)
     except Exception as error:
-        # One line must not end the log. Its number counts, so that no gap is seen where none is.
+        # One line must not end the log. Keep its number, so that no false gap is reported.
         deep = isinstance(error, RecursionError)
         log.debug("a line can't be read: %s", error, exc_info=not deep)
         number = _NUMBERED.match(body)
@@ -106,12 +109,12 @@ def _event(body: bytes) -> Event:
 
 
 def text_of(body: bytes) -> str:
-    r"""The bytes as a text that any database and any JSON reader takes: `\xff`, `\x00`."""
+    r"""Decode bytes to text that any database and JSON parser accepts; escape as `\xff`, `\x00`."""
     return clean(body.decode("utf-8", "backslashreplace"))
 
 
 def record(event: Log, n: int | None, epoch: float) -> NewRecord:
-    """A log event as a record."""
+    """Convert a log event to a record."""
     level = event.level
     if isinstance(level, str) and not level.isdigit():
         found = jsonlines.level_of(level)
@@ -122,7 +125,7 @@ def record(event: Log, n: int | None, epoch: float) -> NewRecord:
 
 
 def size(value: Any) -> int:
-    """Bytes of a value as JSON."""
+    """Return the size of a value as JSON, in bytes."""
     return len(msgspec.json.encode(value))
 
 
@@ -134,13 +137,13 @@ def _exception(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _odd(body: bytes) -> Event:
-    """JSON that is no event as our runtime writes it: foreign, malformed, or of a later version."""
+    """Parse JSON that is not an event of our runtime: foreign, malformed, or of a later version."""
     try:
-        # Python's own reader also takes NaN and lone surrogates.
+        # Python's own parser also accepts NaN and lone surrogates.
         value = jsonlines.loads(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         if _NUMBERED.match(body) and body.endswith(b"}"):
-            raise  # it is whole
+            raise  # the line is complete, so its number counts
         return Plain(text_of(body))
     if not isinstance(value, dict):
         return Plain(text_of(body))
@@ -155,7 +158,7 @@ def _strange_event(value: dict[str, Any], body: bytes) -> Event:
     try:
         event = msgspec.convert(value, Log | Progress | Output | Source | Cookie | Done)
     except msgspec.ValidationError:
-        # Its number counts, so that no gap is seen where none is; the text is kept.
+        # Keep the number, so that no false gap is reported, and the text.
         n = value.get("n")
         if not isinstance(n, int) or not _is_number(n):
             return Plain(text_of(body))

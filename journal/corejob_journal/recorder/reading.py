@@ -12,41 +12,43 @@ from corejob_kube.errors import UnavailableError
 from corejob_kube.resources import PODS
 
 _BUFFER: Final = 2**18
-"""Read ahead a connection: what 200 of them may hold while the store is away has a limit."""
+"""Read-ahead of one connection, in bytes; bounds the memory of 200 while the store is away."""
 _IDLE_S: Final = 120.0
-"""A log may be silent for hours, and a dead connection is silent too: after this time it is opened
-anew, which costs a repetition of a second's lines at most."""
+"""Seconds of silence after which a connection is reopened, since it may be dead.
+
+A log may be silent for hours; reopening repeats the lines of one second at most.
+"""
 _LOOK_S: Final = 5.0
 _ENTRY_BYTES: Final = "128"
-"""Enough for any time and some text; the kubelet's limit counts both."""
+"""`limitBytes` for the first entry: room for any timestamp and some text, which both count."""
 _FRONT_BYTES: Final = 64
-"""Enough to tell a timestamp from a text that looks like one."""
+"""Number of bytes that distinguish a timestamp from text that looks like one."""
 _GONE: Final = "unable to retrieve container logs"
 _NOT_FOLLOWED: Final = re.compile(
     "failed to create fsnotify watcher|failed to watch directory|too many open files"
     "|no space left on device"
 )
-"""A node has few inotify instances and watches."""
+"""Errors of a kubelet that can't follow a log: a node has few inotify instances and watches."""
 
 
 class LogGoneError(Exception):
-    """The kubelet has the container's log no more."""
+    """The kubelet no longer has the container's log."""
 
 
 class CantFollowError(UnavailableError):
-    """The kubelet has read the log to its present end, but has nothing to follow it with."""
+    """The kubelet has sent the log to its present end, but has no inotify to follow it."""
 
 
 class UnclearError(Exception):
-    """The connection brought a text that only one from the log's start can tell the meaning of."""
+    """The connection's text is ambiguous; only a connection from the log's start is not."""
 
 
 class LogReader:
     """Reads one pod's log.
 
     Attributes:
-        opened: True if the last connection came about.
-        splitter: Of the last connection; it holds the text after the last line end.
+        opened: True if the last connection was opened successfully.
+        splitter: The splitter of the last connection, with the text after its last line end.
     """
 
     def __init__(self, kube: Kube, namespace: str, pod: JobPod) -> None:
@@ -65,18 +67,18 @@ class LogReader:
         opened: Callable[[], None] = lambda: None,
         previous: bool = False,
     ) -> AsyncGenerator[list[Line], None]:
-        """Lines, as they come; ends where the log, or the connection, ends in good order.
+        """Yield lines as they arrive, until the log or the connection ends cleanly.
 
         Args:
-            since: From which second on; None: all that there is.
-            follow: Whether to wait for more as long as the container runs.
-            surely: True for a line that may be taken at its word: it was taken before.
-            opened: Called when the log is there.
-            previous: Whether to read the log of the container's run before the present one.
+            since: Second since the epoch to begin at; None reads from the start.
+            follow: True to wait for more lines as long as the container runs.
+            surely: True for a first line whose timestamp is surely one (`Intake.surely`).
+            opened: Called when the response has begun.
+            previous: True to read the log of the container's previous run.
 
         Raises:
-            LogGoneError: There is no log any more.
-            UnclearError: Only a connection from the start can tell.
+            LogGoneError: The log no longer exists.
+            UnclearError: Only a connection from the log's start is unambiguous.
             KubeError: The connection broke, or the server refused it.
         """
         self.opened = False
@@ -111,10 +113,10 @@ class LogReader:
             raise UnclearError(splitter.unclear)
 
     async def _begins_with(self, front: bytes, asked: Mapping[str, str]) -> bool:
-        """True if the text that a connection began with has no timestamp, though it looks like it.
+        """True if the first text of a connection only looks as if it had a timestamp.
 
-        It is the rest of a long line then, in which a time is written. A connection without
-        timestamps begins with the same text, if it is one.
+        It is then the rest of a long line that contains a time, and a request without timestamps
+        begins with the same text.
         """
         params = {key: asked[key] for key in asked if key not in {"timestamps", "follow"}}
         params["limitBytes"] = str(_FRONT_BYTES)
@@ -122,9 +124,9 @@ class LogReader:
         return front[:_FRONT_BYTES].split(b"\n")[0] == plain.split(b"\n")[0]
 
     async def first_entry(self) -> tuple[int, bytes] | None:
-        """Time of the newest file's first entry, in nanoseconds, and how its text begins.
+        """Return the time of the newest file's first entry, in nanoseconds, and its text's start.
 
-        That is a line, or a part of one. None: the file has none yet.
+        The entry is a line or a part of one. Return None if the file has no entry yet.
 
         Raises:
             KubeError: The connection broke, or the server refused it.
@@ -133,7 +135,7 @@ class LogReader:
         return first_entry(await self._start({**params, "limitBytes": _ENTRY_BYTES}, 2**16))
 
     async def _start(self, params: Mapping[str, str], most: int) -> bytes:
-        """The first bytes of the log, as many as the limit in `params` lets through."""
+        """Return the first bytes of the log, at most `most`."""
         start = b""
         async with self._kube.stream(self._path, params=params, idle=_LOOK_S) as content:
             async for chunk in content.iter_any():

@@ -1,10 +1,10 @@
-"""Which lines of a new connection were taken by the one before.
+"""Recognise the repeated lines of a new connection.
 
-The API server's `sinceTime` is exact to a second, so a new connection repeats lines. They come in
-the same order as before, hence: of the lines whose time is in the window that ends with the latest
-time taken, as many as were taken are repetitions; all that come after the first new one are new.
-A container's two output streams are stamped by two threads, which is why counting the lines of the
-very last timestamp would not do.
+The API server's `sinceTime` is exact to a second, so a new connection repeats lines, in the same
+order as before. The window is the second that ends with the latest time taken: as many of its lines
+as were taken are repetitions, and all lines after the first new one are new. Counting only the
+lines of the latest timestamp is not enough, since two threads stamp a container's two output
+streams.
 """
 
 import bisect
@@ -17,31 +17,36 @@ from corejob_journal.store.records import Position
 WINDOW_NS: Final = 10**9
 
 Mark = tuple[int, ...]
-"""A line's time and the hash of its text: what tells a repetition from another line."""
+"""A line's time and the hash of its text, which identify a repetition."""
 
 
 def mark(line: Line) -> Mark:
-    """A line's mark."""
+    """Return a line's mark."""
     return line.stamp, hash(line.body)
 
 
 def contains(marks: Sequence[Mark], wanted: Mark) -> bool:
-    """Whether a mark is among others, which are sorted."""
+    """True if a mark is in a sorted sequence."""
     index = bisect.bisect_left(marks, wanted)
     return index < len(marks) and marks[index] == wanted
 
 
 class Resume:
-    """The repetitions at the beginning of one connection, or of a file that is read anew.
+    """Skips the repetitions at the beginning of one connection, or of a file that is repeated.
 
     Attributes:
-        active: Whether repetitions may still come.
-        count: How many the position knows.
-        skipping: Whether the line that is being read in pieces is one.
+        active: True while repetitions may still come.
+        count: Number of repetitions by the position.
+        skipping: True if the line that is being read in pieces is a repetition.
     """
 
     def __init__(self, position: Position, marks: Sequence[Mark] = ()) -> None:
-        """Begin where a position is; the marks of its window, sorted, where they are known."""
+        """Begin at a position.
+
+        Args:
+            position: The position in the stream.
+            marks: The sorted marks of its window, if they are known.
+        """
         self.active = position.stamp > 0 or position.pieces > 0
         self.count = position.count
         self.skipping = False
@@ -52,7 +57,7 @@ class Resume:
         self._marks = marks
 
     def knows(self, line: Line) -> bool:
-        """Whether a line was taken before."""
+        """True if a line was taken before."""
         self.skipping = False
         if line.stamp < self._low:
             return True
@@ -61,7 +66,7 @@ class Resume:
         return line.stamp <= self._high and self._left > 0
 
     def skip(self, line: Line) -> None:
-        """A line was taken before."""
+        """Count a line that was taken before."""
         self.skipping = True
         if line.stamp >= self._low:
             self._left -= 1
@@ -69,10 +74,10 @@ class Resume:
 
     @property
     def nothing_repeated(self) -> bool:
-        """Whether the place where we stood is no longer in the log: it was rotated away."""
+        """True if lines of the window were taken but none came again: they were rotated away."""
         return self.count > 0 and self._left == self.count
 
     def finish(self) -> list[Mark]:
-        """The first new line is here; the marks of those in the window that were taken."""
+        """End at the first new line. Return the marks of the window's lines that were taken."""
         self.active = False
         return list(self._marks) or self._seen

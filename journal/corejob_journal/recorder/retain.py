@@ -1,4 +1,4 @@
-"""`core4-recorder retention --dry-run`: what retention would delete, for people."""
+"""`core4-recorder retention --dry-run`: print what retention would delete."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def run(arguments: Sequence[str], settings: Settings) -> int:
-    """The command; what is wrong is one line."""
+    """Run the command and return its exit code; an error is one line on standard error."""
     wanted = parse(arguments, settings.retention)
     try:
         tally = asyncio.run(_survey(settings, wanted))
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str], settings: Settings) -> int:
 
 
 def parse(arguments: Sequence[str], configured: Policy) -> Policy:
-    """The recorder's policy, but for what the arguments say."""
+    """Return the configured policy with the arguments' values in place of its own."""
     parser = argparse.ArgumentParser(
         prog="core4-recorder retention",
         description="Say what retention would delete. It is the recorder itself that deletes.",
@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str], configured: Policy) -> Policy:
 
 
 def report(tally: Tally, wanted: Policy) -> str:
-    """The answer as lines of a name and a value."""
+    """Return the report: a line with name and value for each count."""
 
     def at(seconds: float | None) -> str:
         return "-" if seconds is None else f"{clock.iso(clock.from_epoch(seconds))} UTC"
@@ -71,7 +71,7 @@ def report(tally: Tally, wanted: Policy) -> str:
 
 
 def _checked(parse_text: Callable[[str], T]) -> Callable[[str], T]:
-    """A type of argparse's that keeps the words of the error."""
+    """Return an argparse type that keeps the error's message."""
 
     def convert(text: str) -> T:
         try:

@@ -1,4 +1,4 @@
-"""Past jobs that are too old or too many go, the oldest first, and nobody waits for it."""
+"""Delete past jobs that exceed the policy, oldest first, without delaying the recorder."""
 
 import asyncio
 import logging
@@ -20,19 +20,19 @@ T = TypeVar("T")
 _EVERY_S: Final = 600.0
 _SLICE: Final = 1000
 _JOBS: Final = 50
-"""Jobs of one transaction."""
+"""Number of jobs deleted in one transaction."""
 _ROWS: Final = 1000
-"""Rows of logs of one transaction."""
+"""Number of log rows deleted in one transaction."""
 _PAGES: Final = 100
-"""Pages of the file that one transaction gives back."""
+"""Number of pages of a SQLite file that one transaction frees."""
 _REST: Final = 2.0
-"""Pauses are so many times as long as the transaction before: the recorder's own come first."""
+"""Pause after each transaction, as a multiple of its duration: appends have priority."""
 
 
 async def due(
     store: Store, policy: Policy, now: float, kept: Collection[str]
 ) -> AsyncIterator[Candidate]:
-    """The past jobs that have to go, oldest first; not those whose CoreJob is there yet."""
+    """Yield the past jobs to delete, oldest first, except those whose CoreJob still exists."""
     cutoff = policy.cutoff(now)
     excess = policy.excess(await store.stored_bytes()) if policy.max_bytes else 0
     behind: Candidate | None = None
@@ -49,7 +49,7 @@ async def due(
 async def orphans(
     store: Store, policy: Policy, now: float, kept: Collection[str]
 ) -> AsyncIterator[str]:
-    """Jobs that are too old, of which there is a log and nothing else."""
+    """Yield the ids of jobs that are too old and have a log but no document or CoreJob."""
     cutoff = policy.cutoff(now)
     if cutoff is None:
         return
@@ -63,7 +63,7 @@ async def orphans(
 
 
 async def survey(store: Store, policy: Policy, now: float, kept: Collection[str]) -> Tally:
-    """What would go."""
+    """Return the counts of what would be deleted."""
     tally = Tally()
     async for candidate in due(store, policy, now, kept):
         tally.add(candidate)
@@ -75,15 +75,15 @@ async def survey(store: Store, policy: Policy, now: float, kept: Collection[str]
 
 
 class Retention:
-    """Looks every ten minutes.
+    """Applies the retention policy every ten minutes.
 
     Args:
-        store: Tells what there is.
-        commits: The way to the writer.
-        policy: What may go.
-        kept: Ids of the jobs whose CoreJob is there.
-        mine: Whether it is this recorder that looks after it.
-        metrics: What is counted.
+        store: The reader of the store.
+        commits: The queue of the writer.
+        policy: The retention policy.
+        kept: Returns the ids of the jobs whose CoreJob exists.
+        mine: True if this recorder has the shared duties.
+        metrics: The recorder's metrics.
         now: The clock.
     """
 
@@ -108,7 +108,7 @@ class Retention:
         self._told: Tally | None = None
 
     async def run_forever(self) -> None:
-        """Look now and then, until it is cancelled."""
+        """Apply the policy every ten minutes, until cancelled."""
         while True:
             try:
                 if self._mine():
@@ -120,7 +120,7 @@ class Retention:
             await asyncio.sleep(_EVERY_S)
 
     async def look(self) -> Tally:
-        """Take away what has to go, or say what would go."""
+        """Delete what exceeds the policy, or log what would be deleted. Return the counts."""
         now, kept = self._now().timestamp(), frozenset(self._kept())
         self._metrics.stored_bytes.set(await self._store.stored_bytes())
         if self._policy.dry_run:
@@ -129,7 +129,7 @@ class Retention:
                 self._told = tally
                 log.info("retention would delete %s", describe(tally))
             return tally
-        await self._sweep()  # what a crash may have left
+        await self._sweep()  # rows that a crash may have left
         tally = await self._take_away(now, kept)
         if not tally.is_empty:
             await self._give_back()
@@ -182,7 +182,7 @@ class Retention:
             pass
 
     async def _gently(self, work: Callable[[Writer], Awaitable[T]]) -> T:
-        """One small transaction, and a pause after it."""
+        """Run one small transaction, then pause."""
         began = time.perf_counter()
         answer = await self._commits.call(work)
         await asyncio.sleep(_REST * (time.perf_counter() - began))
@@ -190,7 +190,7 @@ class Retention:
 
 
 def describe(tally: Tally) -> str:
-    """What goes, as part of a sentence."""
+    """Return the counts as part of a sentence."""
     text = f"{tally.jobs} past jobs, about {tally.bytes} bytes"
     if tally.first is not None and tally.last is not None:
         first, last = (clock.iso(clock.from_epoch(at)) for at in (tally.first, tally.last))

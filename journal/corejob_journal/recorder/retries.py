@@ -1,8 +1,8 @@
-"""When logs that could not be read are asked for again: of all followers of a recorder together.
+"""Coordinate the retries of all followers of a recorder for logs that could not be read.
 
-A kubelet that does not answer fails the logs of all pods of its node, and an API server all. Then
-one follower tries for all of them, and the others wait for what comes of it. What is asked for once
-more is never more than so many requests a second, however many logs there are.
+A kubelet that does not answer fails the logs of all pods of its node; an API server that does not
+answer fails all logs. Then one follower probes for all of them, and the others wait for its result.
+Retries are limited to a rate, however many logs there are.
 """
 
 import asyncio
@@ -20,28 +20,28 @@ from corejob_kube.errors import KubeError, UnavailableError
 log = logging.getLogger(__name__)
 
 RATE: Final = 20.0
-"""Requests a second that are not the first for their log."""
+"""Retries per second; the first request for a log does not count."""
 BURST: Final = 20
-"""So many may come at once, after a pause."""
+"""Number of retries at once after a pause."""
 _PROBE_FIRST_S: Final = 0.2
 _PROBE_MOST_S: Final = 15.0
 _PROBE_MOST_API_S: Final = 3.0
 _REPEAT_S: Final = 60.0
-"""An outage that lasts is written to the process's log once a minute."""
+"""Seconds between log messages about an outage that lasts."""
 _EVERYWHERE: Final = ""
 """The scope of an outage of the API server itself."""
 _NODE: Final = re.compile(
     r"dial tcp|connection re(?:fused|set)|no route to host|unreachable|i/o timeout"
     r"|deadline exceeded|tls: |TLS handshake|x509|\bEOF\b|no such host|No agent available"
 )
-"""How the API server says, with a 500, that it can't talk to a kubelet."""
+"""Texts of the API server's 500 when it can't reach a kubelet."""
 _KUBELET_SAID: Final = "( pods/log "
-"""In the message of an error that the API server passes on from a kubelet."""
+"""Part of the message of an error that the API server passes on from a kubelet."""
 
 
 @dataclass(slots=True)
 class _Outage:
-    """What does not answer."""
+    """An outage of a kubelet or of the API server."""
 
     words: str
     failures: int = 0
@@ -51,13 +51,13 @@ class _Outage:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self) -> None:
-        """Let all that wait check again."""
+        """Let all waiting followers check again."""
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class Attempt:
-    """One request for a log: the follower says what came of it, and closes it in any case."""
+    """One request for a log: the follower reports its result, and closes it in any case."""
 
     def __init__(self, retries: "Retries", node: str, probe: _Outage | None) -> None:
         self._retries = retries
@@ -65,14 +65,14 @@ class Attempt:
         self._probe = probe
 
     def opened(self) -> None:
-        """The log is there."""
+        """Report that the log could be opened."""
         self._probe = None
         self._retries.end(self._node)
 
     def failed(self, error: KubeError) -> bool:
-        """It isn't. True if that is the node's fault: `turn` then waits as long as it has to."""
+        """Report an error. Return True if it is an outage, for whose end `turn` waits."""
         if error.status == 400:
-            self.opened()  # a kubelet that refuses does answer
+            self.opened()  # a kubelet that refuses a request is reachable
             return False
         scope = scope_of(error, self._node)
         if scope is None:
@@ -82,14 +82,14 @@ class Attempt:
         return True
 
     def close(self) -> None:
-        """It ended without a verdict, such as by a cancellation."""
+        """End the attempt. If it has no result, as after a cancellation, another one may probe."""
         if self._probe is not None:
             self._probe.probing = False
             self._probe.tell()
 
 
 class Retries:
-    """Outages, and a common pace."""
+    """The outages, and the common rate limit of retries."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class Retries:
         self._outages: dict[str, _Outage] = {}
 
     async def turn(self, node: str, *, again: bool, hurry: Callable[[], bool]) -> Attempt:
-        """Wait until a log may be asked for.
+        """Wait until a log may be requested.
 
         Args:
-            node: Where it is.
-            again: True if it was asked for before.
-            hurry: True once there is nothing to wait for: the API server alone knows the answer.
+            node: The node of the log's pod.
+            again: True if the log was requested before.
+            hurry: True once no wait is needed, since the API server answers without the node.
         """
         while not hurry():
             outage = self._outages.get(_EVERYWHERE) or self._outages.get(node)
@@ -128,26 +128,26 @@ class Retries:
             if not again:
                 break
             await asyncio.sleep(self._slot())
-            # Meanwhile the node may have stopped answering those before this one.
+            # Meanwhile an earlier request may have found that the node does not answer.
             if not (_EVERYWHERE in self._outages or node in self._outages):
                 break
         return Attempt(self, node, None)
 
     def stir(self) -> None:
-        """Let all that wait check whether they have to hurry."""
+        """Let all waiting followers check their `hurry` again."""
         for outage in self._outages.values():
             outage.tell()
 
     def spread(self, seconds: float) -> float:
-        """About so many seconds, so that what failed together does not come back together."""
+        """Return `seconds` with jitter of ±25 %, so that logs that failed together are spread."""
         return seconds * (0.75 + self._spread() / 2)
 
     def begin(self, scope: str, error: KubeError) -> None:
-        """Something does not answer, or still doesn't."""
+        """Begin or prolong an outage: set the time of the next probe, with back-off."""
         outage = self._outages.setdefault(scope, _Outage(str(error)))
         now = self._now()
         if outage.next_at > now and not outage.probing:
-            return  # one of those that were under way when it began
+            return  # a request that was in flight when the outage began
         most = _PROBE_MOST_S if scope else _PROBE_MOST_API_S
         delay = min(_PROBE_FIRST_S * 2 ** min(outage.failures, 20), most)
         outage.failures += 1
@@ -161,7 +161,7 @@ class Retries:
         outage.tell()
 
     def end(self, node: str) -> None:
-        """A log of the node could be read."""
+        """End the outages of the node and of the API server, since a log of the node was read."""
         for scope in (_EVERYWHERE, node):
             outage = self._outages.pop(scope, None)
             if outage is not None:
@@ -170,7 +170,7 @@ class Retries:
                 outage.tell()
 
     def trouble(self, node: str) -> str | None:
-        """Why no log of a node can be read; None if some can."""
+        """Return why no log of a node can be read; None without an outage."""
         outage = self._outages.get(_EVERYWHERE) or self._outages.get(node)
         return outage.words if outage is not None else None
 
@@ -181,7 +181,7 @@ class Retries:
 
 
 def scope_of(error: KubeError, node: str) -> str | None:
-    """What an error concerns: a node, all (the empty text), or one log only (None)."""
+    """Return the scope of an error: a node, the empty text for all logs, or None for one log."""
     if error.reason == "Unreachable":
         return _EVERYWHERE
     if error.status in {401, 403, 429, 502, 503, 504}:

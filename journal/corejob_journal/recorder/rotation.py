@@ -1,9 +1,9 @@
-"""Whether a file of an unnumbered log was rotated away unread. No I/O.
+"""Detect files of an unnumbered log that were rotated away unread. No I/O.
 
-The kubelet goes on with the file that it has open when the log is rotated, and after its end opens
-the newest one. A reader that lags behind by a whole file therefore loses those between, without a
-sign in the connection. Numbered lines show it. For others the recorder, as long as it lags, looks
-now and then at the first line of the newest file: the line that has to follow the file being read.
+When the log is rotated, the kubelet finishes the file that it has open and then opens the newest
+one. A reader that lags by more than a file therefore loses the files between, and the connection
+does not show it. Numbers of lines do. For logs without numbers the recorder, while it lags, checks
+the first line of the newest file regularly: that line must follow the file being read.
 """
 
 from collections.abc import Sequence
@@ -12,27 +12,34 @@ from typing import Final
 from corejob_journal.recorder.lines import Line
 
 LAG_S: Final = 2.0
-"""A reader no further behind can't have missed a file."""
+"""Seconds of lag up to which a reader can't have missed a file."""
 _LOOK_EVERY_S: Final = 1.0
 SHORTEST_LIFE_S: Final = 3.0
-"""The kubelet looks at the files' sizes every 3 s at most (`containerLogMonitorInterval`), so each
-is the newest for that long at least."""
+"""Minimum time in seconds for which a file is the newest.
+
+The kubelet checks the files' sizes at most every 3 s (`containerLogMonitorInterval`).
+"""
 _DISORDER_NS: Final = 10**9
-"""A container's two output streams are stamped by two threads: lines may stand in a file slightly
-out of order."""
+"""Nanoseconds by which lines may be out of order in a file.
+
+Two threads stamp a container's two output streams.
+"""
 _PART_BYTES: Final = 8_000
-"""No container runtime cuts shorter lines into parts, if they come at once."""
+"""Size in bytes up to which no container runtime splits a line that is written at once."""
 _SURE_BYTES: Final = 64
 
 
 def _has_part(line: bytes, start: bytes) -> bool:
-    """True if a part of the line begins like that; a short one is its last."""
+    """True if a part of the line may begin with `start`; a short `start` is the whole last part."""
     long = len(line) > _PART_BYTES
     return long and (start in line if len(start) >= _SURE_BYTES else line.endswith(start))
 
 
 class Rotation:
-    """One connection's view of the log's files. Times are Unix times; lines' own, nanoseconds."""
+    """One connection's view of the log's files.
+
+    Times are in seconds since the epoch, the times of lines in nanoseconds.
+    """
 
     def __init__(self, now: float) -> None:
         # A new connection reads the newest file.
@@ -45,7 +52,7 @@ class Rotation:
         self._unsure = False
 
     def arrived(self, lines: Sequence[Line], now: float) -> bool:
-        """Whether to look at the newest file before these lines are taken."""
+        """True if the newest file must be checked before these lines are taken."""
         written = lines[0].stamp / 1e9
         if now - written < LAG_S:
             self._late = None
@@ -55,17 +62,17 @@ class Rotation:
         return self.due(now)
 
     def due(self, now: float) -> bool:
-        """Whether the last look is long enough ago."""
+        """True if the next check is due."""
         return now - self._looked >= _LOOK_EVERY_S
 
     def looked(self, first: tuple[int, bytes] | None, taken: int, now: float) -> None:
-        """What a look has shown.
+        """Handle the result of a check.
 
         Args:
-            first: Time of the newest file's first entry, which is a line or a part of one, and how
-                its text begins; None: it has none yet, or couldn't be read.
-            taken: Time of the latest line that was taken.
-            now: When the look began.
+            first: Time of the newest file's first entry, which is a line or a part of one, and the
+                start of its text; None if there is none yet, or it couldn't be read.
+            taken: Time of the latest line taken.
+            now: Time when the check began.
         """
         self._looked = now
         if first is None:
@@ -79,19 +86,22 @@ class Rotation:
         self._known = now
 
     def missed(self, lines: Sequence[Line]) -> int | None:
-        """The index of the line before which others may be missing; None if none may."""
+        """Return the index of the line before which lines may be missing, or None."""
         missed = None
         for index, line in enumerate(lines):
             if self._next is None or missed is not None:
                 break
             if line.stamp >= self._next and not line.part:
                 missed = self._at(index, line.stamp)
-            # The file may begin in the middle of a line, which has the time of its first part.
+            # A file may begin in the middle of a line, whose time is that of its first part.
             self._before = self._before + line.body if line.part else line.body
         return missed
 
     def _at(self, index: int, stamp: int) -> int | None:
-        """The index if lines may be missing before a line that isn't older than the next file."""
+        """Return `index` if lines may be missing before this line, or None.
+
+        The line is not older than the next file.
+        """
         if stamp == self._next:
             self._next = None
             return index if self._unsure else None
@@ -103,20 +113,20 @@ class Rotation:
         return None
 
     def sure(self, now: float) -> bool:
-        """Whether no more than one file can have begun that we don't know of.
+        """True if at most one unknown file can have begun.
 
-        Files begin by what is written. What arrived in time was written to the newest, so the time
-        in doubt begins with the first line that came late, or the last look.
+        Writing lines starts new files. Lines that arrived in time were written to the newest file,
+        so the doubtful period starts with the first late line, or with the last check.
         """
         return self._late is None or now - max(self._late, self._known) < SHORTEST_LIFE_S
 
     @property
     def open_end(self) -> bool:
-        """Whether the line that had to come has not come yet."""
+        """True if the first line of the next file has not arrived yet."""
         return self._next is not None
 
     def again(self, now: float) -> "Rotation":
-        """The view of a connection that goes on where this one has read a file to its end."""
+        """Return the view of a new connection that continues after this one's end of file."""
         new = Rotation(now)
         new._next, new._unsure = self._next, self._unsure
         new._next_text, new._before = self._next_text, self._before

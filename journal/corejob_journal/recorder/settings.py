@@ -1,4 +1,4 @@
-"""The recorder's settings, read from the environment once, at start."""
+"""The recorder's settings, read from the environment once at start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,16 @@ _STORE: Final = "sqlite:////var/lib/core4/journal.db"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator of the service can set.
+    """The settings of the recorder.
 
     Attributes:
         namespace: The namespace that is served.
-        store_url: The store; it may hold a password.
-        retention: How long past jobs are kept.
+        store_url: URL of the store, which may contain a password.
         identity: Name of this recorder's pod.
+        host: Address of the health server.
+        port: Port of the health server.
+        log_level: Level of the process's own log.
+        retention: The retention policy.
     """
 
     namespace: str
@@ -34,15 +37,15 @@ class Settings:
 
     @property
     def alone(self) -> bool:
-        """Whether there is never another recorder: a file is one pod's."""
+        """True if there is never another recorder, since a SQLite file belongs to one pod."""
         return is_sqlite(parse_url(self.store_url))
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """The settings.
+    """Read the settings from the environment.
 
     Raises:
-        ValueError: A variable is missing or bad; the message names it.
+        ValueError: A variable is missing or invalid; the message names it.
     """
     store_url = environ.get("CORE4_STORE_URL") or _STORE
     port = environ.get("CORE4_PORT") or "5002"

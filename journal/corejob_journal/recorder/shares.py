@@ -1,7 +1,7 @@
-"""Which recorder does what, when there are several: a function of who lives and of the key.
+"""Assign keys to recorders by rendezvous hashing, a pure function of the live members and the key.
 
-Rendezvous hashing: each member draws a number for each key, the highest one has it. So all who see
-the same members agree without a word, and who comes or goes moves only what becomes or was theirs.
+Each member has a hash for each key, and the highest hash wins. All recorders that see the same
+members agree without communication, and a member that joins or leaves moves only its own keys.
 """
 
 import hashlib
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Final
 
 SHARED_DUTIES: Final = "shared duties"
-"""The key of what only one recorder does; it can't be a CoreJob's name."""
+"""The key of the duties that only one recorder has; it can't be a CoreJob's name."""
 
 
 def owner(members: Iterable[str], key: str) -> str:
-    """The member that a key belongs to."""
+    """Return the member that owns a key."""
     return max(members, key=lambda member: (_draw(member, key), member))
 
 

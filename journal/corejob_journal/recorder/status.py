@@ -1,4 +1,4 @@
-"""The recorder's part of a CoreJob's status: at most one patch under way, the latest wins."""
+"""Write the recorder's fields of a CoreJob's status: one patch at a time, the latest value wins."""
 
 import asyncio
 from datetime import datetime
@@ -15,7 +15,7 @@ from corejob_kube.resources import COREJOBS
 
 _AT_ONCE: Final = 20
 _PROGRESS_PAUSE_S: Final = 0.5
-"""Between two patches of one job that bring nothing but progress."""
+"""Seconds between two patches of one job that have no urgent field."""
 _URGENT: Final = frozenset({"log", "journaledTime"})
 
 
@@ -29,12 +29,12 @@ class StatusWriter:
         self._pending: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hurry: dict[str, asyncio.Event] = {}
-        # Of each job: the trials whose logs this process follows, and whether they are settled.
+        # By job: the trials whose logs this process follows, and True for those settled.
         self._trials: dict[str, dict[int, bool]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self, within: float) -> None:
-        """Send what is pending, if that takes no longer than so many seconds."""
+        """Send what is pending, but give up after `within` seconds."""
         for event in self._hurry.values():
             event.set()
         await tasks.finish(*self._tasks.values(), within=within)
@@ -48,18 +48,18 @@ class StatusWriter:
         complete: bool,
         has_lines: bool = False,
     ) -> None:
-        """Say how far a trial's log has come.
+        """Report the state of a trial's log.
 
-        The newest trial's log counts as complete once those of all before it are settled too: the
-        operator then deletes their pods.
+        The newest trial's log counts as complete once those of all earlier trials are settled too,
+        since the operator then deletes their pods.
 
         Args:
             name: The CoreJob's name.
             trial: The trial's number.
-            state: The counts of the job's whole log; None leaves them as they are.
-            complete: True if all of the trial's log is stored, or known to be lost.
-            has_lines: True if its container has written a line: so the operator knows that it
-                began, if nobody saw it running.
+            state: The state of the job's whole log; None leaves its fields as they are.
+            complete: True if the trial's log is completely stored, or known to be lost.
+            has_lines: True if the trial's container has written a line, which proves to the
+                operator that it ran, even if nobody observed it running.
         """
         trials = self._trials.setdefault(name, {})
         trials[trial] = complete
@@ -85,7 +85,7 @@ class StatusWriter:
     def progress(
         self, name: str, trial: int, value: float, message: str | None, time: datetime
     ) -> None:
-        """Say a trial's progress, unless a later trial has begun."""
+        """Report a trial's progress (`value` from 0 to 1), unless a later trial has begun."""
         if trial < self._newest_trial(name):
             return
         value = min(1.0, max(0.0, value))
@@ -98,7 +98,7 @@ class StatusWriter:
         self._put(name, {"progress": fields})
 
     def sources(self, name: str, sources: Sources) -> None:
-        """Say which sources the job has named, as the store has them."""
+        """Report the sources that the job has named, as stored."""
         names = list(sources.names)
         body = self._jobs.get(name) or {}
         status = body.get("status") or {}
@@ -107,11 +107,11 @@ class StatusWriter:
             self._put(name, {"sources": names, "sourcesDropped": dropped})
 
     def journaled(self, name: str, time: datetime) -> None:
-        """Say that the journal has taken the job over."""
+        """Report that the job is journaled."""
         self._put(name, {"journaledTime": clock.render(time)})
 
     def forget(self, name: str) -> None:
-        """The CoreJob is gone."""
+        """Forget a CoreJob that is gone."""
         self._trials.pop(name, None)
 
     def _newest_trial(self, name: str) -> int:
@@ -120,14 +120,14 @@ class StatusWriter:
         return max(seen, *self._trials.get(name, {0: True}))
 
     def _started_trial(self, name: str) -> int:
-        """The newest trial that is known to have written a line."""
+        """Return the newest trial that is known to have written a line; 0 if none has."""
         body = self._jobs.get(name)
         told = model.parse(body).log.started_trial if body is not None else 0
         pending = self._pending.get(name, {}).get("log", {}).get("startedTrial", 0)
         return max(told, int(pending))
 
     def _newest_log(self, name: str) -> int:
-        """The newest trial whose log was begun, by this process or by one before it."""
+        """Return the newest trial whose log this or an earlier process began to follow."""
         body = self._jobs.get(name)
         told = model.parse(body).log.trial if body is not None else 0
         return max(told, *self._trials[name])
@@ -147,7 +147,7 @@ class StatusWriter:
                 async with self._slots:
                     await self._patch(name, fields)
                 if _URGENT.isdisjoint(fields):
-                    # Not a pause for what others wait for: `hurry` ends it.
+                    # An urgent field ends the pause, since other components wait for it.
                     await tasks.wait(hurry, _PROGRESS_PAUSE_S)
                 hurry.clear()
         finally:

@@ -1,4 +1,4 @@
-"""Starts a follower for each pod that has something to say, and keeps them alive."""
+"""Start a follower for each pod that has a log to read, and restart followers that fail."""
 
 import asyncio
 import logging
@@ -40,16 +40,16 @@ _QUIET_FAILURES: Final = 3
 
 
 class Supervisor:
-    """The recorder without its web server: watches, followers, keeper, census.
+    """The recorder without its health server: watches, followers, keeper, census.
 
     Args:
         kube: The API server.
         namespace: The namespace that is served.
         writer: The store.
-        metrics: What is counted.
-        membership: This recorder among those that share the work.
+        metrics: The recorder's metrics.
+        membership: The membership of this recorder among those that share the work.
         now: The clock.
-        supervision: Looks after its long-lived tasks; None: a new one.
+        supervision: Supervises the long-lived tasks; None creates a new one.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Supervisor:
         self._taking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin; returns when the first lists are in and all their pods have followers."""
+        """Start, and wait until the caches are synced and all their pods have followers."""
         self.jobs.listen(self._job_changed)
         self.pods.listen(self._pod_changed)
         self.commits.start(self.supervision)
@@ -120,7 +120,7 @@ class Supervisor:
         self._sweep = self.supervision.start("sweep", self._sweep_forever, restart=True)
 
     async def stop(self) -> None:
-        """Stop reading, store what was read, say what is known."""
+        """Stop reading, store what was read, write the pending status, and leave the members."""
         self._ready = False
         await tasks.cancel(*(task for task in (self._sweep, self._taking) if task is not None))
         await tasks.cancel(*self._workers)
@@ -145,10 +145,10 @@ class Supervisor:
             await self._keeper.look(name)
 
     def _share(self) -> None:
-        """Recorders came or went: let go of what is another's now, take what is this one's.
+        """Handle a change of members: stop following logs of other owners, and take own ones.
 
-        A follower that is let go of hands over to the store what it has read. Who takes the log on
-        begins from the store's position, and anew if that moves under its hands.
+        A follower that is stopped submits what it has read to the store. The new owner begins from
+        the store's position, and restarts from there if it is stale.
         """
         if not self._ready:
             return
@@ -161,7 +161,7 @@ class Supervisor:
         self._taking = self.supervision.start("take", self._take, once=True)
 
     async def _take(self) -> None:
-        """Follow the pods that are this recorder's, but those whose log is in the store already."""
+        """Follow the pods that this recorder owns, except those whose log is settled."""
         uids = [body["metadata"]["uid"] for body in self.pods]
         known = await self.commits.call(lambda writer: writer.streams(uids))
         self._settled.update(uid for uid, stream in known.items() if stream.settled)
@@ -195,7 +195,7 @@ class Supervisor:
             self._consider(pod)
 
     def _consider(self, pod: JobPod | None) -> None:
-        """Follow a pod if there is a log to read or an end to note."""
+        """Follow a pod if there is a log to read or its end to record."""
         if pod is None or not self._ready:
             return
         if pod.uid in self._followers or pod.uid in self._settled:
@@ -215,11 +215,11 @@ class Supervisor:
             self._tasks[pod.uid] = task
             self.metrics.followers.set(len(self._followers))
         elif self._is_second(pod):
-            # Another pod for a trial whose log was complete: it is not any more.
+            # A second pod of a trial whose log was complete makes it incomplete again.
             self._status.log(pod.child.corejob, pod.child.trial, None, complete=False)
 
     def _check(self, pod: JobPod) -> None:
-        """Find out whose pod it is at first sight, while its Job is there, and then go on."""
+        """Find the pod's owner as soon as it is seen, while its Job exists; then consider it."""
         if pod.uid not in self._checks:
             task = asyncio.create_task(self._checked(pod), name=f"owner of {pod.child.name}")
             self._checks[pod.uid] = task
@@ -254,16 +254,19 @@ class Supervisor:
             self._again(follower.pod)
 
     def _ended(self, follower: Follower, task: "asyncio.Task[None]") -> None:
-        """A task that is cancelled before its first step does not get to say so itself."""
+        """Done-callback of a follower's task, which also runs if the task was never started."""
         del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
         self.metrics.followers.set(len(self._followers))
         if task.cancelled():
-            self._again(follower.pod)  # it may have become this recorder's again meanwhile
+            self._again(follower.pod)  # this recorder may own the pod again meanwhile
         else:
             self._queue.add(follower.pod.child.corejob)
 
     def _again(self, pod: JobPod) -> None:
-        """Follow anew, from the store's position; also a pod that is gone: its loss has a name."""
+        """Follow again from the store's position, after a pause.
+
+        A pod that is gone is followed too, so that its missing lines are named.
+        """
         asyncio.get_running_loop().call_later(_RESTART_S, self._consider_newest, pod)
 
     def _consider_newest(self, pod: JobPod) -> None:
@@ -280,7 +283,7 @@ class Supervisor:
 
 
 def _failed(key: str, error: Exception, failures: int) -> None:
-    """A store or an API server that is away is no news, until it lasts."""
+    """Log a failed reconcile: as a warning only if it repeats, since outages are mostly short."""
     lasts = failures > _QUIET_FAILURES
     level = logging.WARNING if lasts else logging.DEBUG
     log.log(level, "%s: trying again: %s", key, error, exc_info=error if lasts else None)

@@ -1,4 +1,4 @@
-"""What a follower tells the CoreJob and its template of the log that it reads."""
+"""Report the state of a log that is followed to its CoreJob and its CoreJobTemplate."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Teller:
-    """Tells of one trial's log.
+    """Reports the state of one trial's log.
 
     Attributes:
-        unreadable: Whether the log can be read.
-        unsure: True if the template may lack changes of the cookie that are stored.
+        unreadable: Reports that the log can't be read.
+        unsure: True if the template may lack stored changes of the cookie.
     """
 
     def __init__(self, tools: Tools, pod: JobPod) -> None:
@@ -41,46 +41,50 @@ class Teller:
         self.unreadable = Unreadable(self._tell_unreadable, told=told)
 
     def update(self, pod: JobPod) -> None:
-        """The pod changed."""
+        """Handle a change of the pod."""
         self._has_log = self._has_log or pod.has_log
 
     def told(self, field: str) -> Any:
-        """A field of the CoreJob's status."""
+        """Return a field of the CoreJob's status as cached; None if it is not set."""
         return ((self._tools.jobs.get(self._name) or {}).get("status") or {}).get(field)
 
     def log(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
-        """Say how far the log has come; one that never started is no trial to the operator."""
+        """Report the state of the log, unless the container never started and so has no log."""
         if self._has_log:
             self._tools.status.log(
                 self._name, self._trial, state, complete=complete, has_lines=has_lines
             )
 
     def progress(self, progress: protocol.Progress) -> None:
-        """Say how far the job has come."""
+        """Report the job's progress."""
         at = clock.from_epoch(progress.time or time.time())
         value, message = progress.value, progress.message
         self._tools.status.progress(self._name, self._trial, value, message, at)
 
     def stored(self, answers: Sequence[Stored]) -> None:
-        """Cookies and sources go on once the store has them."""
+        """Report cookies and sources, once they are stored."""
         changes: list[tuple[str, Any]] = []
         for answer in answers:
             changes += answer.cookies or ()
-            # Stored by a commit whose answer was lost: what of it was kept, the store knows.
+            # The answer of an earlier commit was lost, so re-read from the store what it kept.
             self.unsure = self.unsure or answer.cookies is None
             if answer.sources is not None:
                 self._tools.status.sources(self._name, answer.sources)
         self._tools.cookies.put(self._source.qual_name, changes)
 
     async def sources(self, job: int) -> Sources:
-        """Tell what a process before this one may have stored and not told."""
+        """Report the stored sources, which an earlier process may not have done. Return them.
+
+        Args:
+            job: The store's number of the job's log.
+        """
         kept = await self._tools.commits.call(lambda writer: writer.sources(job))
         if kept.names:
             self._tools.status.sources(self._name, kept)
         return kept
 
     async def cookie(self) -> None:
-        """Wait until the template has all that is stored of the cookie."""
+        """Wait until the template has the whole stored cookie."""
         name = self._source.qual_name
         if self.unsure:
             await self._tools.cookies.tell_all(name)
@@ -88,10 +92,15 @@ class Teller:
             await self._tools.cookies.flushed(name)
 
     async def settled(self, state: LogState | None, *, has_lines: bool) -> None:
-        """Say that the log is at its end, and whether the job's container has written a line."""
+        """Report that the log is settled.
+
+        Args:
+            state: The state of the job's log.
+            has_lines: True if the job's container has written a line.
+        """
         if self._telling is not None:
-            await tasks.cancel(self._telling)  # what it tells is of before the end
-        # Before the log counts as settled: who starts the next one then finds its cookie.
+            await tasks.cancel(self._telling)  # its state is older than the end
+        # The cookie first, so that the job that starts after the log is settled gets it.
         await self.cookie()
         self.log(state, complete=True, has_lines=has_lines)
         if state is not None and state.lost:
@@ -99,7 +108,7 @@ class Teller:
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop reporting."""
         if self._telling is not None:
             self._telling.cancel()
         self._tools.metrics.unreadable(self._uid, unreadable=False)
@@ -114,7 +123,7 @@ class Teller:
         self._telling.add_done_callback(tasks.log_failure)
 
     async def _tell_state(self, words: str | None) -> None:
-        """Say that the log can't be read, beside what is missing of it."""
+        """Report that the log can't be read (or can again, if None), with its missing lines."""
         job_id = self._source.job_id
         state = await self._tools.commits.call(lambda writer: writer.log_state(job_id))
         if state is not None and words is not None:

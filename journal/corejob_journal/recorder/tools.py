@@ -1,4 +1,4 @@
-"""What all followers of a recorder share."""
+"""The objects that all followers of a recorder share."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from corejob_kube.informer import Informer
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The cluster, the store, and what is told of a job."""
+    """Access to the cluster and the store, and the writers of status, cookies and metrics."""
 
     kube: Kube
     namespace: str

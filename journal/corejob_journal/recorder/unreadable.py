@@ -1,4 +1,4 @@
-"""Saying that a log can't be read: once that has lasted some seconds, and until it can."""
+"""Report that a log can't be read, once that has lasted some seconds, until it can be read."""
 
 import asyncio
 import time
@@ -10,17 +10,17 @@ from corejob import clock
 
 REASON: Final = "Unreadable"
 _AFTER_S: Final = 5.0
-"""What is over sooner is not worth a word."""
+"""Seconds of failure after which it is reported."""
 _REPEAT_S: Final = 60.0
 _MOST_CHARACTERS: Final = 500
 
 
 class Unreadable:
-    """One log's state.
+    """Tracks if one log can be read.
 
     Args:
-        tell: Called with the text for people; with None once the log can be read again.
-        told: True if a process before this one has told.
+        tell: Called with a message for users; with None once the log can be read again.
+        told: True if an earlier process has reported the log as unreadable.
     """
 
     def __init__(self, tell: Callable[[str | None], None], *, told: bool) -> None:
@@ -33,11 +33,11 @@ class Unreadable:
 
     @property
     def told(self) -> bool:
-        """True if it was told that the log can't be read."""
+        """True if the log is reported as unreadable."""
         return self._told
 
     def failed(self, words: str) -> None:
-        """It could not be read."""
+        """Note a failure to read the log."""
         self._words = words
         if self._since is None:
             self._since = datetime.now(UTC)
@@ -46,7 +46,7 @@ class Unreadable:
             self._say()
 
     def fine(self) -> None:
-        """It could."""
+        """Note that the log could be read, and report it if it was reported as unreadable."""
         self.close()
         self._since = None
         if self._told:
@@ -54,7 +54,7 @@ class Unreadable:
             self._tell(None)
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop reporting."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
