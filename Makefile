@@ -116,6 +116,15 @@ chaos: cluster ## kill, restart and crash at random, with many seeds (SEEDS=5)
 	@echo "==> chaos with $(SEEDS) seeds from $(FIRST); one of them again: make chaos SEEDS=1 FIRST=<seed>"
 	@$(BIN)/pytest tests/e2e/test_chaos.py --verbose --chaos-seeds=$(FIRST):$(SEEDS) $(ARGS)
 
+# ROUNDS: how often, each time with other examples. pytest prints how to repeat what it finds.
+ROUNDS ?= 5
+.PHONY: fuzz
+fuzz: venv ## the property tests with new random examples (ROUNDS=5)
+	@for round in $$(seq $(ROUNDS)); do \
+		echo "==> property tests with new examples, round $$round of $(ROUNDS)"; \
+		$(BIN)/pytest tests/unit -m hypothesis --hypothesis-profile=fuzz --numprocesses=$(UNIT_WORKERS) --dist=worksteal $(ARGS) || exit 1; \
+	done
+
 .PHONY: bench
 bench: up ## measure throughput and latencies
 	@$(BIN)/python -m tests.bench

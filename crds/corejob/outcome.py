@@ -51,6 +51,9 @@ def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
         return deadline
     by_cluster = _by_cluster(pod, now)
     if by_cluster is not None:
+        if by_cluster.outcome is State.PENDING and _goes_on_later(job):
+            # Its Job makes a pod of the same trial when it is resumed: another trial would be two.
+            return _suspended(pod, now)
         return by_cluster
     if pod.failed_init is not None and pod.exit_code is None and not _init_was_stopped(pod):
         return _init_failed(pod, pod.failed_init, now)
@@ -163,13 +166,22 @@ def _by_deletion(job: JobChild | None, pod: PodChild, now: datetime) -> Observat
     """The end of a pod that was stopped by its deletion; None if it was not."""
     if not pod.deleting or not _by_signal(pod) or pod.exit_reason == "OOMKilled":
         return None
-    if job is not None and job.suspended:
-        return _end(pod, now, Reason.SUSPENDED, State.PENDING, "its Job is suspended")
+    if _goes_on_later(job):
+        return _suspended(pod, now)
     gone = job is None or job.deleting
     reason = Reason.JOB_DELETED if gone else Reason.POD_DELETED
     text = f"the {'Job' if gone else 'pod'} was deleted by somebody else"
     last = _termination(pod.termination_message) or error(KILLED, _at(pod, now))
     return _end(pod, now, reason, State.KILLED, text, last | {"exception": KILLED})
+
+
+def _goes_on_later(job: JobChild | None) -> bool:
+    """True if the Job is suspended, and has not ended."""
+    return job is not None and job.suspended and not (job.failed or job.complete or job.deleting)
+
+
+def _suspended(pod: PodChild, now: datetime) -> Observation:
+    return _end(pod, now, Reason.SUSPENDED, State.PENDING, "its Job is suspended")
 
 
 def _init_failed(pod: PodChild, init: Container, now: datetime) -> Observation:

@@ -49,7 +49,7 @@ def observe(
         return Observation(
             Phase.RUNNING, reason, message, started_at=pod.started_at, node=pod.node, pod=pod.name
         )
-    if pod.deleting and pod.disruption:
+    if pod.deleting and pod.disruption and not (job is not None and job.suspended):
         return disrupted(pod, now)
     return starting(job, pod, events, now=now)
 

@@ -12,12 +12,16 @@ _TIMEOUT = 120
 _INSTALLING = 600
 
 # hypothesis counts the milliseconds of an example, which are the machine's affair; the time of a
-# whole test is what is limited. What it finds it prints with how to repeat it.
+# whole test is what is limited. A run of all tests has the same examples each time; `make fuzz`
+# draws new ones, and prints how to repeat what it finds.
 hypothesis.settings.register_profile(
-    "unit",
+    "fuzz",
     deadline=None,
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "unit", hypothesis.settings.get_profile("fuzz"), derandomize=True
 )
 hypothesis.settings.load_profile("unit")
 

@@ -41,6 +41,8 @@ def decide_running(seen: Situation) -> Decision:
 
 def _as_seen_before(status: Status, observed: Observation) -> Observation:
     """Of a disruption whose pod is gone the Job tells less than the pod did as it went."""
+    if observed.reason is Reason.SUSPENDED:
+        return observed
     if observed.pod is None and observed.outcome is State.PENDING and status.reason in DISRUPTED:
         return replace(observed, reason=Reason(str(status.reason)), message=status.message)
     return observed

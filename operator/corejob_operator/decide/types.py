@@ -159,17 +159,26 @@ def own_pods(job: JobChild | None, pods: Sequence[PodChild]) -> list[PodChild]:
 def next_trial(job: CoreJob, jobs: Sequence[JobChild]) -> int:
     """Number of the trial that a waiting job starts next, or has begun to start.
 
-    A trial whose Job was suspended goes on in the same Job when that is resumed. Of any other last
-    trial the Job has ended, or is being deleted.
+    A trial whose Job was suspended goes on in the same Job when that is resumed, and may have ended
+    by the time it is seen again.
     """
     status = job.status
     if status.state is State.PENDING and status.reason in {Reason.SUSPENDED, *STARTED}:
         numbers = {child.trial for child in jobs}
         if status.trial > job.carried_trials and status.trial + 1 not in numbers:
             last = next((child for child in jobs if child.trial == status.trial), None)
-            if last is not None and not (last.complete or last.failed or last.deleting):
+            if last is not None and not _has_successor(status, last):
                 return status.trial
     return status.trial + 1
+
+
+def _has_successor(status: Status, last: JobChild) -> bool:
+    """True if a later trial than the one of this Job has been started, and is gone.
+
+    The start of a trial is noted as `startingTime`, which its container's start clears; a Job that
+    was resumed has the time of its own creation there.
+    """
+    return status.starting_time is not None and status.starting_time > last.created
 
 
 def at_most(*moments: datetime | None) -> datetime | None:

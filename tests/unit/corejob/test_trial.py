@@ -240,6 +240,33 @@ def test_a_disruption_of_an_old_cluster_has_no_condition(reason: str, expected: 
     assert (seen.outcome, seen.reason) == (State.PENDING, expected)
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        pod(
+            state=ended(137),
+            phase="Failed",
+            conditions=[condition("DisruptionTarget", "EvictionByEvictionAPI")],
+            deleting=True,
+        ),
+        pod(
+            phase="Pending",
+            conditions=[condition("DisruptionTarget", "EvictionByEvictionAPI")],
+            deleting=True,
+        ),
+        pod(phase="Failed", reason="OutOfcpu"),
+        pod(state=ended(143), phase="Failed", deleting=True),
+    ],
+    ids=["drained", "drained before it started", "refused", "stopped"],
+)
+def test_whatever_ends_the_pod_of_a_suspended_job_the_trial_goes_on_in_it(one: PodChild) -> None:
+    """A resumed Job makes a pod of the same trial: a new trial beside it would be a second run."""
+    seen = observe(batch_job(suspended=True), [one], now=NOW)
+
+    assert seen.reason is Reason.SUSPENDED
+    assert seen.outcome in {None, State.PENDING}
+
+
 def test_a_disruption_that_was_called_off_is_none() -> None:
     off = condition("DisruptionTarget", "TerminationByKubelet", status="False")
 

@@ -272,7 +272,12 @@ class SmallCluster:
         self._forget_unseen(pod)
 
     def _forget_unseen(self, pod: Body) -> None:
-        """Nobody can tell any more that a container ran that the operator never saw."""
+        """Nobody can tell any more that a container ran that the operator never saw.
+
+        A pod that never started is not the one that ran: after a resume there may be another.
+        """
+        if pod["status"]["phase"] == "Pending":
+            return
         number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
         job = self.job()
         if job is not None and job.status.trial < number and number in self.began:
@@ -296,10 +301,14 @@ class SmallCluster:
         last = max([*self.began, told, raw.get("trial", 0)])
         if last:
             job = names.trial_name(ID, last)
-            gone = not any(pod["job"] == job for pod in self.pods.values())
+            open_phases = {"Pending", "Running"}
+            over = not any(
+                pod["job"] == job and pod["status"]["phase"] in open_phases
+                for pod in self.pods.values()
+            )
             raw["log"] = {
                 "trial": last,
-                "complete": last in self.exits or gone,
+                "complete": last in self.exits or over,
                 "startedTrial": max(self.began, default=0),
             }
 

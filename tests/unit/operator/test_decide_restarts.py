@@ -158,11 +158,31 @@ class Life(RuleBasedStateMachine):
             if "deletionTimestamp" in pod["metadata"]:
                 self.cluster.end(pod, 143)
 
-    @precondition(lambda self: self.alive(suspended=True))
+    def resumable(self) -> list[Any]:
+        """Suspended Jobs whose trial is not over.
+
+        One whose container ended by itself meanwhile stays so until it is cleared away: were it
+        resumed, Kubernetes would run it a second time.
+        """
+        job = self.cluster.job()
+        if job is None:
+            return []
+        goes_on = job.status.state in {State.PENDING, State.RUNNING}
+        label = "core4.io/trial"
+        trials = {
+            id(one): int(one["metadata"]["labels"][label]) for one in self.alive(suspended=True)
+        }
+        return [
+            one
+            for one in self.alive(suspended=True)
+            if goes_on or trials[id(one)] > job.status.trial
+        ]
+
+    @precondition(lambda self: self.resumable())
     @rule()
     def somebody_resumes_job(self) -> None:
         self.stopped_pods_end()
-        self.cluster.resume(self.alive(suspended=True)[0])
+        self.cluster.resume(self.resumable()[0])
 
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule(asked=st.sampled_from(["kill", "remove"]))
@@ -247,7 +267,7 @@ class Life(RuleBasedStateMachine):
             if self.at_rest():
                 break
             cluster.passes(30)
-            for job in self.alive(suspended=True):
+            for job in self.resumable():
                 self.deleted_pods_vanish()
                 cluster.resume(job)
             for pod in self.pending()[:1]:

@@ -147,6 +147,27 @@ async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
     assert (rig.status("a")["state"], rig.jobs()) == ("complete", ["a-1"])
 
 
+async def test_a_resumed_trial_that_has_ended_by_the_next_reconcile_has_its_own_end(
+    rig: Rig,
+) -> None:
+    rig.corejob("a", attempts=1)
+    await rig.settle()
+    rig.pod("a-1", started())
+    await rig.settle()
+    rig.fake.change("jobs", "a-1", {"spec": {"suspend": True}})
+    rig.fake.remove("pods", "a-1-x")
+    rig.fake.change("corejobs", "a", {"status": {"log": {"trial": 1, "complete": True}}})
+    await rig.settle()
+    assert rig.status("a")["reason"] == "Suspended"
+
+    done = {"type": "Complete", "status": "True", "reason": "CompletionsReached"}
+    rig.fake.change("jobs", "a-1", {"spec": {"suspend": False}, "status": {"conditions": [done]}})
+    rig.pod("a-1", ended(0, reason="Completed"), "Succeeded", name="y")
+    await rig.settle()
+    status = rig.status("a")
+    assert (status["state"], status["reason"], status["trial"]) == ("complete", "Completed", 1)
+
+
 # --- restarts -------------------------------------------------------------------------------
 
 CHILD = "6743cccccccccccccccccccc"
