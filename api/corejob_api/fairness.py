@@ -2,8 +2,8 @@
 
 A check costs tens of milliseconds on purpose, so a few senders of wrong passwords could keep all
 others waiting. Each wrong password puts its address and its user back for a while. A user who has
-signed in from an address before comes forward there. Time spent waiting counts too, so nobody waits
-for ever.
+signed in from an address before comes forward there. Since wrong passwords are forgotten within
+minutes, nobody waits for ever.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ _IPV6_NETWORK: Final = 64
 """Bits of an IPv6 address that name a customer: he may use all of the others himself."""
 _HALF_LIFE_S: Final = 30.0
 _MOST_POINTS: Final = 60.0
-"""A point is a wrong password, and as much as a second of waiting."""
+"""A point is a wrong password of the address or of the user."""
 _KNOWN_POINTS: Final = 20.0
 _MOST_KEPT: Final = 4096
 
@@ -197,8 +197,9 @@ class Line(Generic[T]):
             if not self._counts[share]:
                 del self._counts[share]
 
-    def _rank(self, one: Waiting[T], now: float) -> float:
-        return self._record.points(one.sender, now) - (now - one.since)
+    def _rank(self, one: Waiting[T], now: float) -> tuple[int, float]:
+        """Sorts the better first; of those that are as good, the one that came first."""
+        return round(self._record.points(one.sender, now)), one.since
 
 
 def _share(limit: Limit, sender: Sender) -> Hashable:
