@@ -288,7 +288,7 @@ class Follower:
         began = self.pod.child.started_at
         if not self.pod.restarts or began is None:
             return False
-        # The kubelet's times of runs are exact to a second.
+        # The kubelet reports the start of a run with a precision of a second.
         return self._intake.position.stamp < (began.timestamp() + 1) * 1e9
 
     async def _take_previous(self, since: int | None) -> None:

@@ -309,7 +309,7 @@ class Intake:
     def _mark_of(self, line: Line) -> Mark:
         return mark(line) if line.part == 0 else self._head
 
-    # --- what is missing --------------------------------------------------------------------
+    # --- gaps -------------------------------------------------------------------------------
 
     def fill(self, lines: Sequence[Line], before: int) -> None:
         """Take the missing lines among `lines`: those numbered above `last_n`, below `before`."""
@@ -332,7 +332,7 @@ class Intake:
             self.lose(NewGap(first, last, f"{what} gone from the pod's log"))
 
     def lose(self, gap: NewGap) -> None:
-        """Name lines that are missing at this place."""
+        """Add a gap at the present place of the log."""
         if self._records or self._outputs or self._gaps:
             self._seal()
         self._gaps.append(gap)

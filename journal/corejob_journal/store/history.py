@@ -16,7 +16,7 @@ from corejob_journal.store.records import AddCount, QueueCount
 _TABLE: Final = schema.queue_history
 _ROW: Final = sa.select(_TABLE.c.no, _TABLE.c.created, _TABLE.c.total, _TABLE.c.states)
 _SOME: Final = 500
-"""Values in one IN list."""
+"""Maximum number of values in one IN list."""
 
 
 @dataclass(frozen=True, slots=True)
