@@ -1,4 +1,4 @@
-"""`python -m core4` is the command `core4`."""
+"""Run the command `core4` by `python -m core4`."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """The command `core4`.
 
-Nothing is imported before it is needed: `core4 run` is how each pod starts.
+Modules are imported when they are needed, since each pod starts with `core4 run`.
 """
 
 # ruff: noqa: PLC0415
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     if args == ["run"]:
-        # argparse alone would cost more than all the rest.
+        # Importing argparse alone would take longer than the rest of the start.
         from core4.runner.trial import run
 
         run()
@@ -34,7 +34,7 @@ def _print_version() -> int:
     try:
         print(f"core4 {version('core4')}")
     except PackageNotFoundError:
-        # An image may hold a plain copy of the package.
+        # An image may contain a copy of the package without its metadata.
         print("core4 unknown")
     return 0
 

@@ -1,16 +1,16 @@
-"""The exceptions that have a meaning between a job and what runs it."""
+"""Exceptions that jobs and the runner exchange."""
 
 
 class CoreJobDeferred(BaseException):
-    """The job gives up this trial and wants another one later.
+    """The job ends this trial and asks for another one later.
 
-    No `Exception`, so that a job's `except Exception` can't turn a deferral into something else.
+    It is a BaseException, so that a job's `except Exception` does not catch a deferral.
     """
 
 
 class CoreJobKilled(BaseException):
-    """The process was told to stop; raised in the job so that its `finally` blocks run."""
+    """The process got SIGTERM; raised in the job so that its `finally` blocks run."""
 
 
 class JobDefinitionError(Exception):
-    """The job can't be started at all: its description or its class is wrong."""
+    """The job can't be started, since its description or its class is invalid."""

@@ -9,15 +9,15 @@ from core4.runner.loading import use_working_directory
 
 
 def run(packages: list[str], *, image: str | None, namespace: str | None) -> int:
-    """Print the manifests of all jobs in the packages; what is wrong goes to standard error.
+    """Print the manifests of all jobs in the packages; errors go to standard error.
 
     Args:
         packages: Names of packages or modules.
-        image: The image of the job's container; without it the installation's own is used.
-        namespace: The manifests' namespace.
+        image: Image of the job's container; None leaves it to the installation.
+        namespace: Namespace of the manifests; None leaves it out.
 
     Returns:
-        The exit code: 1 if a module can't be imported or a job has a bad property.
+        The exit code: 1 if there is no job, a module can't be imported, or a job is invalid.
     """
     use_working_directory()
     found = discovery.find(packages)

@@ -12,12 +12,12 @@ from core4.queue.job import CoreJob
 
 @dataclass
 class Found:
-    """What a package holds.
+    """The result of a search.
 
     Attributes:
-        jobs: The job classes, by module and name.
-        errors: What could not be looked into, and why.
-        notes: Classes that are no jobs of a catalogue, and why.
+        jobs: The job classes, sorted by module and name.
+        errors: Modules that could not be imported, each with the reason.
+        notes: Job classes that are left out, each with the reason.
     """
 
     jobs: list[type[CoreJob]] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Found:
 
 
 def find(names: list[str]) -> Found:
-    """Import packages (or single modules) with all that is in them, and collect their jobs."""
+    """Import packages or modules with all their submodules, and return their jobs."""
     found = Found()
     seen: set[str] = set()
     for name in names:
@@ -45,7 +45,7 @@ def _visit(name: str, found: Found, seen: set[str]) -> None:
         return
     _collect(module, found)
     for info in sorted(pkgutil.iter_modules(getattr(module, "__path__", [])), key=lambda i: i.name):
-        # Running a package's command is not looking into it.
+        # Importing `__main__` would run the package's command.
         if info.name != "__main__":
             _visit(f"{name}.{info.name}", found, seen)
 
@@ -56,12 +56,12 @@ def _collect(module: ModuleType, found: Found) -> None:
         if "author" in vars(job_class):
             found.jobs.append(job_class)
         elif not job_class.__name__.startswith("_"):
-            # A base class of jobs, most likely.
+            # It is probably a base class of jobs.
             found.notes.append(f"{job_class.qual_name()}: left out, it names no author itself")
 
 
 def _is_job(value: object, module: ModuleType) -> bool:
-    """Whether a module's value is a job class that this module defines."""
+    """True if a module's value is a job class that the module defines."""
     return (
         isinstance(value, type)
         and issubclass(value, CoreJob)

@@ -32,7 +32,7 @@ def problems(job_class: type[CoreJob]) -> list[str]:
 def template(
     job_class: type[CoreJob], *, image: str | None = None, namespace: str | None = None
 ) -> dict[str, Any]:
-    """Return the manifest of a class without problems."""
+    """Return the manifest of a class that has no `problems`."""
     metadata = {"name": resource_name(job_class.qual_name())}
     if namespace:
         metadata["namespace"] = namespace
@@ -61,5 +61,5 @@ def template(
 
 
 def resource_name(qual_name: str) -> str:
-    """Return the resource's name, as the CoreJobTemplate definition demands it."""
+    """Return the resource's name as the CRD of CoreJobTemplate requires it."""
     return qual_name.lower().replace("_", "-")

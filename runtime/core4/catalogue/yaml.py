@@ -8,12 +8,12 @@ from typing import Any
 
 _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _KEYWORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-# What YAML does not allow as itself, or takes for a line's end.
+# Characters that YAML does not allow unescaped, or treats as line breaks.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
 def document(value: dict[str, Any]) -> str:
-    """Return one YAML document, with the line that begins it."""
+    """Return one YAML document with its leading `---` line."""
     return "\n".join(["---", *_mapping(value, "")]) + "\n"
 
 
@@ -53,12 +53,12 @@ def _scalar(item: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text in double quotes; JSON's escapes are YAML's, but for pairs of surrogates."""
+    """Return a text in double quotes, with JSON's escapes, which YAML shares except surrogates."""
     return _ESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _fits_block(text: str) -> bool:
-    """Whether a text of several lines comes out of a block as it went in."""
+    """True if a block scalar preserves a text of several lines exactly."""
     return (
         "\n" in text
         and text == text.strip()

@@ -1,1 +1,1 @@
-"""What job authors import."""
+"""The API for job authors."""

@@ -1,7 +1,7 @@
-"""What a job knows of its own run, and where its reports go.
+"""The context of a job's run, and the destination of its reports.
 
-One interface (`Reports`) with three implementations: nothing at all (a job object made in an
-author's unit test), the protocol (in a pod) and a terminal (`core4 execute`).
+`Reports` has three implementations: one that discards (for a job object in an author's unit test),
+the protocol (in a pod) and a terminal (`core4 execute`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Reports:
-    """Takes what a job reports. This one is for a job object outside any run."""
+    """Accepts the reports of a job; this base class discards those of a job outside any run."""
 
     def logger(self, name: str) -> logging.Logger:
-        """Return the logger of the job; here an ordinary one, so that test tools see it."""
+        """Return the logger of the job: here a standard one, so that test tools can capture it."""
         import logging  # noqa: PLC0415 - only when needed
 
         return logging.getLogger(name)
@@ -30,7 +30,7 @@ class Reports:
         """Report the base name of a source that the job works on."""
 
     def cookie(self, key: str, value: Any) -> None:
-        """Report a change in the key-value store; None deletes."""
+        """Report a change in the key-value store; a value of None deletes the key."""
 
 
 class JobContext:
@@ -73,7 +73,11 @@ class JobContext:
 
 
 def _get(document: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:
-    """Return a value of the job's JSON, its default when absent or null."""
+    """Return a value of the job's JSON, or the default if it is absent or null.
+
+    Raises:
+        JobDefinitionError: The value has the wrong type.
+    """
     value = document.get(key)
     if value is None:
         return default

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
     from core4.queue.context import Reports
 
-# What the protocol can carry in one line is 1 MiB; a store of small values stays well below.
+# A line of the protocol may have 1 MiB; values of a small store stay well below.
 MAX_VALUE_BYTES = 65_536
 
 
 class Cookie:
-    """A job's view of its cookie: the values at its start and its own changes.
+    """A job's view of its cookie: the values at the trial's start and the job's own changes.
 
-    Values are JSON: a value that is none raises TypeError or ValueError. Each change is
-    reported at once, so it survives the trial's failure.
+    Values are JSON; any other value raises TypeError or ValueError. Each change is reported at
+    once, so it survives the trial's failure.
     """
 
     def __init__(self, values: dict[str, Any], reports: Reports) -> None:
@@ -27,7 +27,7 @@ class Cookie:
         self._reports = reports
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of the key, or the default."""
+        """Return the value of the key, or the default if there is none."""
         return self._values.get(key, default)
 
     def set(self, key: str | None = None, value: Any = None, /, **values: Any) -> None:
@@ -38,7 +38,7 @@ class Cookie:
             self._put(name, item)
 
     def inc(self, key: str, step: float = 1) -> Any:
-        """Add to a number, from 0 when there is none, and return the sum."""
+        """Add to a number, which starts at 0, and return the sum."""
         self._put(key, self._values.get(key, 0) + step)
         return self._values[key]
 
@@ -73,7 +73,7 @@ class Cookie:
     def _put(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(f"expected a text as cookie key, got {key!r}")
-        # The copy is what a later trial will read, not an object that the job may still change.
+        # Keep a copy as a later trial will read it, not an object that the job may still change.
         text = json.dumps(value, allow_nan=False)
         if len(key) + len(text) > MAX_VALUE_BYTES:
             raise ValueError(f"the cookie's [{key[:100]}] is longer than {MAX_VALUE_BYTES} bytes")

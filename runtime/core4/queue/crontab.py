@@ -1,7 +1,8 @@
-"""Checks the syntax of a schedule: crontab(5).
+"""Check the syntax of a schedule by crontab(5).
 
-Five fields (minute, hour, day of month, month, day of week), an optional sixth for seconds at
-the end, or a form such as `@daily`. The operator has the same grammar; one corpus tests both.
+A schedule has five fields (minute, hour, day of month, month, day of week) and an optional sixth
+for seconds at the end, or it is a form such as `@daily`. The operator has the same grammar; one
+corpus tests both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 FORMS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-# Name, least, greatest, names and the number of the first of these.
+# Name, minimum, maximum, names of values, and the number of the first name.
 _FIELDS = (
     ("minute", 0, 59, (), 0),
     ("hour", 0, 23, (), 0),
@@ -25,7 +26,7 @@ def check(expression: str) -> None:
     """Check a schedule.
 
     Raises:
-        ValueError: The schedule is wrong; the text says where.
+        ValueError: The schedule is invalid; the message says where.
     """
     if expression.startswith("@"):
         if expression not in FORMS:
@@ -38,21 +39,25 @@ def check(expression: str) -> None:
         raise ValueError(f"expected 5 fields (or 6, the last for seconds), got {len(fields)}")
     values = [_expand(text, *field) for text, field in zip(fields, _FIELDS, strict=False)]
     days, months = values[2], values[3]
-    # crontab(5): only if neither field has a star one of the two days is enough.
+    # crontab(5): if either day field has a star, both must match; else one of them is enough.
     both = "*" in fields[2] or "*" in fields[4]
     if both and all(min(days) > _LONGEST_MONTH.get(month, 31) for month in months):
         raise ValueError(f"no month [{fields[3]}] has a day [{fields[2]}]")
 
 
 def is_number(word: str) -> bool:
-    """Return whether a word is a number, of a length that a field can have."""
+    """True if a word is a number of at most four digits."""
     return word.isascii() and word.isdigit() and len(word) <= 4
 
 
 def _expand(
     text: str, name: str, least: int, greatest: int, names: tuple[str, ...], first: int
 ) -> set[int]:
-    """Return the numbers that a field stands for."""
+    """Return the numbers that a field matches.
+
+    Raises:
+        ValueError: The field is invalid.
+    """
 
     def number(word: str) -> int:
         if word.lower() in names:
@@ -71,7 +76,7 @@ def _expand(
             low, high = least, greatest
         elif dash:
             low, high = number(start), number(end)
-            # A week may end on Sunday.
+            # A range of weekdays may end on Sunday, which is then 7.
             high = 7 if names is _DAYS and high == 0 and low > 0 else high
         else:
             low = number(start)

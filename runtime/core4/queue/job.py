@@ -16,50 +16,53 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, NoReturn, Self
 
 
-# The log keeps the whole message; this goes into a status that is read at every glance.
+# The limit applies to the status, which is read often; the log keeps the whole message.
 MAX_PROGRESS_MESSAGE = 4_096
 
 
 class CoreJob:
     """A job: subclass it, name an author, and implement `execute`.
 
-    The class attributes are the job's properties. What somebody enqueues, and then what the
-    cluster's configuration says, goes before them. `schedule` and `author` are not inherited.
+    The class attributes are the job's properties. Properties of the enqueue request take precedence
+    over those of the cluster's configuration, and these over the class attributes. `schedule` and
+    `author` are not inherited.
     """
 
     author: ClassVar[str | None] = None
-    """Who answers for the job. Required, in the class itself."""
+    """The person responsible for the job. Required, in the class itself."""
     schedule: ClassVar[str | None] = None
-    """Crontab: five fields, `@daily` and the like, or six fields of which the last is seconds."""
+    """Crontab of five fields, of six (the last is seconds), or a form such as `@daily`."""
     time_zone: ClassVar[str | None] = None
     """The time zone of the schedule, such as `Europe/Berlin`; None means UTC."""
     schedule_policy: ClassVar[str] = "Skip"
-    """At a time of the schedule while the same job is in the queue: `Skip` it, or `Replace` one
-    that has stopped."""
+    """What to do at a scheduled time while an equal job is in the queue.
+
+    `Skip` skips that time; `Replace` replaces the job if it has stopped.
+    """
     tag: ClassVar[str | Sequence[str] | None] = None
-    """Words to find the job by in the catalogue."""
+    """Tags of the job in the catalogue."""
     attempts: int = 1
-    """Trials that may fail before the job ends in `error`."""
+    """Number of failed trials after which the job ends in `error`."""
     error_time: int = 600
     """Seconds between a failed trial and the next."""
     defer_time: int = 300
     """Seconds between a deferral and the next trial."""
     defer_max: int = 3600
-    """Seconds after the first start when a job that keeps deferring turns inactive."""
+    """Seconds after the first start when a job that keeps deferring becomes inactive."""
     wall_time: int | None = None
-    """Seconds of one trial after which the job is flagged `nonstop`; it runs on."""
+    """Seconds of one trial after which the job is flagged `nonstop`; it keeps running."""
     zombie_time: int = 1800
-    """Seconds without progress after which the job is flagged `zombie`; it runs on."""
+    """Seconds without progress after which the job is flagged `zombie`; it keeps running."""
     priority: int = 0
-    """Higher goes first."""
+    """Priority in the queue; jobs with a higher one start first."""
     force: bool = False
-    """Goes first of all and outside the limits."""
+    """True to start the job before all others and regardless of the limits."""
     max_parallel: int | None = None
-    """How many jobs of this class run at once; None leaves it to the installation."""
+    """Maximum number of running jobs of this class; None leaves it to the installation."""
     progress_interval: int = 5
-    """Least seconds between two progress reports."""
+    """Minimum number of seconds between two progress reports."""
     worker: str | None = None
-    """The node that must run the job."""
+    """Name of the node that must run the job; None for any."""
 
     _context: JobContext
     _next_progress: float
@@ -67,16 +70,16 @@ class CoreJob:
     _last_value: float
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Self:
-        """Prepare the job for a use outside a run, such as its author's unit tests."""
+        """Create a job that can be used outside a run, such as in its author's unit tests."""
         self = super().__new__(cls)
         self._bind(JobContext({"qualName": cls.qual_name()}))
         return self
 
     @classmethod
     def create(cls, context: JobContext) -> Self:
-        """Make the job of a run.
+        """Create the job of a run.
 
-        The context is there before `__init__`, so that a class with its own can use all of it.
+        The context is set before `__init__` runs, so that a subclass's own can use it.
         """
         self = cls.__new__(cls)
         self._bind(context)
@@ -88,7 +91,7 @@ class CoreJob:
         self._next_progress = 0.0
         self._held_progress = None
         self._last_value = 0.0
-        # A property that the run sets goes before the class's; otherwise the class's shows.
+        # A property that the run sets takes precedence over the class's.
         if context.progress_interval is not None:
             self.progress_interval = context.progress_interval
         if context.identifier is not None:
@@ -96,13 +99,13 @@ class CoreJob:
 
     @classmethod
     def qual_name(cls) -> str:
-        """Return the name that the catalogue knows the job by: module and class."""
+        """Return the name of the job in the catalogue: module and class."""
         return f"{cls.__module__}.{cls.__qualname__}"
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the work; the keyword arguments are those that the job was enqueued with.
+        """Do the work, with the arguments that the job was enqueued with as keyword arguments.
 
-        Returning completes the job, an exception fails the trial, `defer` puts it off.
+        Returning completes the job, an exception fails the trial, and `defer` defers it.
         """
         raise NotImplementedError(f"{self.qual_name()} has no execute method")
 
@@ -122,17 +125,20 @@ class CoreJob:
 
     @property
     def trial(self) -> int:
-        """Which trial this is, from 1."""
+        """The number of this trial, from 1."""
         return self._context.trial
 
     @property
     def attempts_left(self) -> int:
-        """How many trials may still fail, this one included."""
+        """The number of trials that may still fail, including this one."""
         return self._context.attempts_left
 
     @property
     def enqueued(self) -> dict[str, Any]:
-        """Who enqueued the job, and when: `at` (UTC datetime), username, hostname, parent_id."""
+        """The time and origin of the enqueue request.
+
+        The keys are `at` (UTC datetime without an offset), `username`, `hostname`, `parent_id`.
+        """
         from datetime import datetime  # noqa: PLC0415 - only when needed
 
         enqueued = dict(self._context.enqueued)
@@ -147,8 +153,8 @@ class CoreJob:
 
     @property
     def logger(self) -> logging.Logger:
-        """The job's log; all levels from DEBUG are kept."""
-        # Made at first use: a job that logs nothing does not wait for the import of logging.
+        """The job's logger; all levels from DEBUG on are stored."""
+        # Created at first use, so that a job that logs nothing does not import logging.
         logger = self.__dict__.get("_logger")
         if logger is None:
             logger = self._context.reports.logger(self.qual_name())
@@ -167,16 +173,16 @@ class CoreJob:
     def progress(
         self, value: float, message: object = "", *args: object, force: bool = False
     ) -> None:
-        """Report how far the job is; it also says that the job is alive.
+        """Report the job's progress, which also shows that the job is alive.
 
-        Reports are thinned out to one in `progress_interval` seconds. The first one, forced
-        ones, that of 100 % and the last one of the trial are always written.
+        At most one report in `progress_interval` seconds is written. The first one, forced ones,
+        that of 100 % and the last one of the trial are always written.
 
         Args:
-            value: From 0 to 1; what is outside is moved to the border, NaN is the last value.
-            message: A text, with %-format for `args`.
+            value: From 0 to 1; values outside are clamped, and NaN repeats the last value.
+            message: A text, %-formatted with `args`.
             args: Arguments of the message.
-            force: Write it now.
+            force: True to write the report now.
         """
         value = self._check_value(value)
         text = _format(message, args)
@@ -190,7 +196,7 @@ class CoreJob:
             self._held_progress = (value, text)
 
     def flush_progress(self) -> None:
-        """Write the last progress if it is still held back; the runner does it at the end."""
+        """Write the last progress if it was held back; the runner calls this at the end."""
         if self._held_progress is not None:
             self._report_progress(*self._held_progress)
 
@@ -208,16 +214,19 @@ class CoreJob:
         return min(1.0, max(0.0, number))
 
     def defer(self, reason: object = "", *args: object) -> NoReturn:
-        """End this trial; the next one starts in `defer_time` seconds.
+        """End this trial; the next one starts after `defer_time` seconds.
 
         Args:
-            reason: Why, with %-format for `args`.
+            reason: The reason, %-formatted with `args`.
             args: Arguments of the reason.
+
+        Raises:
+            CoreJobDeferred: Always.
         """
         raise CoreJobDeferred(_format(reason, args))
 
     def set_source(self, source: str | os.PathLike[str]) -> None:
-        """Say which file or other source the job works on; its base name is kept."""
+        """Report a file or other source that the job works on; only its base name is kept."""
         name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib costs start-up
         name = name[:_LONGEST_SOURCE]
         if name not in self._context.sources:
@@ -226,11 +235,14 @@ class CoreJob:
 
 
 _LONGEST_SOURCE = 100_000
-"""A line of the protocol has 1 MiB at most; the service keeps less, and says so."""
+"""Maximum number of characters, so that a protocol line stays below 1 MiB.
+
+The service stores less, and logs a warning then.
+"""
 
 
 def _format(message: object, args: tuple[object, ...]) -> str:
-    """Format as logging does; a message that does not fit its arguments is no error."""
+    """Format as logging does; a message that does not fit its arguments raises no error."""
     text = "" if message is None else str(message)
     if not args:
         return text

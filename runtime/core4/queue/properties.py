@@ -1,4 +1,4 @@
-"""The class properties of a job: their names in a template, and what values they take."""
+"""The class properties of a job: their names in a template, and their valid values."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 
 def is_int(value: object) -> str | None:
-    """Say what is wrong with a whole number."""
+    """Return an error text unless the value is a whole number."""
     fits = type(value) is int and abs(value) <= MAX_INT
     return None if fits else "expected a whole number"
 
 
 def is_positive(value: object) -> str | None:
-    """Say what is wrong with a whole number above 0."""
+    """Return an error text unless the value is a whole number above 0."""
     fits = type(value) is int and 0 < value <= MAX_INT
     return None if fits else "expected a whole number above 0"
 
 
 def is_positive_or_none(value: object) -> str | None:
-    """Say what is wrong with a whole number above 0 or None."""
+    """Return an error text unless the value is a whole number above 0, or None."""
     return None if value is None or not is_positive(value) else f"{is_positive(value)} or None"
 
 
 def is_bool(value: object) -> str | None:
-    """Say what is wrong with a truth value."""
+    """Return an error text unless the value is a bool."""
     return None if isinstance(value, bool) else "expected True or False"
 
 
 def is_worker(value: object) -> str | None:
-    """Say what is wrong with a node's name or None."""
+    """Return an error text unless the value is a node's name, or None."""
     fits = value is None or (isinstance(value, str) and 0 < len(value) <= MAX_WORKER)
     return None if fits else "expected a node's name or None"
 
 
-# The attribute, its name in a CoreJobTemplate's `spec.properties`, its rule.
+# Class attribute, name in a CoreJobTemplate's `spec.properties`, and rule.
 TABLE: tuple[tuple[str, str, Callable[[object], str | None]], ...] = (
     ("attempts", "attempts", is_positive),
     ("error_time", "errorTimeSeconds", is_positive),
@@ -64,7 +64,7 @@ TABLE: tuple[tuple[str, str, Callable[[object], str | None]], ...] = (
 
 
 def problems(job_class: type[CoreJob]) -> list[str]:
-    """Return what is wrong with a class's properties, a sentence each; empty if nothing is."""
+    """Return the errors in a class's properties, a sentence each; empty if there are none."""
     found = []
     author = job_class.__dict__.get("author")
     if not isinstance(author, str) or not 0 < len(author) <= MAX_TEXT:
@@ -87,10 +87,10 @@ def problems(job_class: type[CoreJob]) -> list[str]:
 
 
 def tags(job_class: type[CoreJob]) -> list[str]:
-    """Return the class's tags; one text is one tag.
+    """Return the class's tags; a single text is one tag.
 
     Raises:
-        ValueError: They are no texts.
+        ValueError: The tags are not texts, too long or too many.
     """
     tag: Any = job_class.tag
     if tag is None:
@@ -104,11 +104,11 @@ def tags(job_class: type[CoreJob]) -> list[str]:
 
 
 def schedule(job_class: type[CoreJob]) -> str | None:
-    """Return the schedule of the class itself: a subclass does not run at its parent's times.
+    """Return the schedule of the class itself, or None; a subclass does not inherit it.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is no crontab.
+        TypeError: The schedule is not a text.
+        ValueError: The schedule is not a valid crontab.
     """
     text = job_class.__dict__.get("schedule")
     if text is None:
@@ -120,11 +120,11 @@ def schedule(job_class: type[CoreJob]) -> str | None:
 
 
 def time_zone(job_class: type[CoreJob]) -> str | None:
-    """Return the time zone of the schedule.
+    """Return the time zone of the schedule, or None for UTC.
 
     Raises:
-        ValueError: It can't be the name of one. Names that are unknown are found by the operator:
-            a job's image need not have the IANA database.
+        ValueError: The text can't be the name of a time zone. Unknown names are left to the
+            operator, since a job's image may lack the IANA database.
     """
     name: Any = job_class.time_zone
     if name is None:
@@ -135,10 +135,10 @@ def time_zone(job_class: type[CoreJob]) -> str | None:
 
 
 def schedule_policy(job_class: type[CoreJob]) -> str:
-    """Return what to do at a time of the schedule while the same job is in the queue.
+    """Return the policy for a scheduled time while an equal job is in the queue.
 
     Raises:
-        ValueError: It is unknown.
+        ValueError: The policy is unknown.
     """
     policy: Any = job_class.schedule_policy
     if policy not in POLICIES:
@@ -147,7 +147,7 @@ def schedule_policy(job_class: type[CoreJob]) -> str:
 
 
 def changed(job_class: type[CoreJob]) -> dict[str, Any]:
-    """Return the properties that are not the default, by their names in a template."""
+    """Return the properties that differ from the default, by their names in a template."""
     return {
         field: getattr(job_class, name)
         for name, field, _ in TABLE

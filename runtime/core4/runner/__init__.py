@@ -1,6 +1,6 @@
-"""Runs one trial of one job in a pod and says what happened, by docs/job-protocol.md.
+"""Run one trial of one job in a pod and report it by docs/job-protocol.md.
 
-`trial` is the story; `wire` writes the protocol's lines, `capture` takes what the job prints,
-`relay` carries what forked children report, `interrupt` handles SIGTERM, `loading` finds the
-job and its class, `outcome` names the result, `ending` ends the process.
+`trial` runs the steps; `wire` writes the protocol's lines, `capture` reads what the job prints,
+`relay` carries reports of forked children, `interrupt` handles SIGTERM, `loading` finds the job and
+its class, `outcome` describes the result, `ending` ends the process.
 """

@@ -1,7 +1,7 @@
-"""Takes what the job prints: descriptors 1 and 2 become pipes that a thread reads.
+"""Capture what the job prints: descriptors 1 and 2 become pipes that a thread reads.
 
-So prints, the output of C libraries and that of subprocesses all arrive as `output` lines. The
-same thread reads the relay of forked children.
+Prints and the output of C libraries and subprocesses all become `output` lines. The same thread
+reads the relay of forked children.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-# A line this long without an end (a progress bar made of \r) is passed on in pieces.
+# A line of this size without an end (a progress bar made of \r) is passed on in pieces.
 MAX_PENDING = MAX_LINE - 1_024
 CHUNK = 65_536
 DRAIN_SECONDS = 5.0
@@ -39,7 +39,8 @@ class Capture:
             os.dup2(writer, fd)
             os.close(writer)
             self._streams[reader] = _Stream(name, wire)
-        # New objects: the old ones know the old descriptors (whether they can seek, say).
+        # Create new objects, since the old ones cache properties of the old descriptors, such as
+        # seekability.
         sys.stdout = sys.__stdout__ = _open_text(1)  # type: ignore[assignment,misc]
         sys.stderr = sys.__stderr__ = _open_text(2)  # type: ignore[assignment,misc]
         self._thread = threading.Thread(target=self._read, name="core4-capture", daemon=True)
@@ -47,7 +48,7 @@ class Capture:
         os.register_at_fork(after_in_child=lambda: wire.become_child(self._relay))
 
     def close(self) -> None:
-        """Pass on everything that was written until now, and stop reading."""
+        """Pass on everything that was written so far, and stop reading."""
         flush()
         os.write(self._stop_writer, b".")
         self._thread.join(DRAIN_SECONDS)
@@ -64,8 +65,8 @@ class Capture:
                     poll.unregister(fd)
             if self._stop_reader in ready:
                 break
-        # A process that the job left behind may hold the pipe open, so there may be no end of
-        # file: what is in the pipe now is what was written until now.
+        # A process that the job left behind may keep the pipe open, so that there is no end of
+        # file. Read only what is in the pipe now.
         deadline = time.monotonic() + DRAIN_SECONDS / 2
         for fd in fds:
             os.set_blocking(fd, False)
@@ -76,7 +77,7 @@ class Capture:
             stream.end()
 
     def _pass_on(self, fd: int) -> bool:
-        """Read once from a pipe and pass it on; False at its end."""
+        """Read once from a pipe and pass the data on. Return False at its end."""
         data = os.read(fd, CHUNK)
         if fd == self._relay.reader:
             self._relay.feed(data, self._wire)
@@ -86,7 +87,7 @@ class Capture:
 
 
 class _Stream:
-    """Makes lines of what comes out of one pipe."""
+    """Splits the data of one pipe into lines."""
 
     def __init__(self, name: str, wire: Wire) -> None:
         self._fields = {"stream": name}
@@ -115,25 +116,25 @@ class _Stream:
 
 
 def _open_text(fd: int) -> TextIO:
-    """Return a text stream that hands on each line at once and takes lone surrogates."""
+    """Return a text stream that flushes each line and accepts lone surrogates."""
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _character_start(data: bytes, position: int) -> int:
-    """Return where the UTF-8 character at a position begins, to cut there and not inside it."""
+    """Return the start of the UTF-8 character at a position, so that a cut does not split it."""
     cut = position
-    # The bytes after a character's first have the bits 10 in front; there are at most three.
+    # A character has at most three continuation bytes, which begin with the bits 10.
     while cut > position - 3 and data[cut] & 0xC0 == 0x80:
         cut -= 1
     return cut
 
 
 def flush() -> None:
-    """Empty the buffers of Python's and of C's streams into the pipes."""
+    """Flush the buffers of Python's and C's streams into the pipes."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
             stream.flush()  # type: ignore[union-attr]
-    # C's buffers only if somebody can have written to them; the import takes milliseconds.
+    # Flush C's buffers only if C code may have written to them: the import takes milliseconds.
     if "ctypes" in sys.modules or any(_is_foreign(module) for module in [*sys.modules.values()]):
         with contextlib.suppress(Exception):
             import ctypes  # noqa: PLC0415 - only when needed
@@ -142,6 +143,6 @@ def flush() -> None:
 
 
 def _is_foreign(module: object) -> bool:
-    """Whether a module is compiled code from outside the standard library."""
+    """True if a module is compiled code from outside the standard library."""
     path = getattr(module, "__file__", None) or ""
     return path.endswith(".so") and "lib-dynload" not in path

@@ -1,4 +1,4 @@
-"""Ends the process, once, whoever decides it: the trial, a deadline or `os._exit`."""
+"""End the process exactly once, at the trial's end, at a deadline or in `os._exit`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from core4.runner.wire import Wire
 
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
-# For the last lines when the job did not end in its grace period.
+# Time to write the last lines of a job that did not end within its grace period.
 LAST_LINES_SECONDS = 2.0
-# For whoever reads our lines to have taken the last ones.
+# Time for the container runtime to read the last lines.
 DRAIN_SECONDS = 5.0
 
 _exit_process = os._exit
 
 
 class Ending:
-    """Says how the trial ended, in all three ways, and ends the process."""
+    """Reports the trial's result by log, termination message and exit code; ends the process."""
 
     def __init__(self, wire: Wire, capture: Capture, interrupt: Interrupt) -> None:
         self.job: CoreJob | None = None
@@ -41,7 +41,7 @@ class Ending:
         self._pid = os.getpid()
         self._once = threading.Lock()
         self._exit_code = outcome.EXIT_KILLED
-        # A job that ends the process behind our back still gets its output out and its end said.
+        # A job that calls `os._exit` itself still gets its output and its end written.
         os._exit = self._on_exit
 
     @property
@@ -53,7 +53,7 @@ class Ending:
         """End the trial with this result."""
         self._interrupt.disarm()
         if not self._once.acquire(blocking=False):
-            # Another thread is doing it; this one has nothing left to do.
+            # Another thread ends the process; block this one until then.
             threading.Event().wait()
         self._exit_code = result.exit_code
         write_termination_message(result.termination_message())
@@ -67,18 +67,24 @@ class Ending:
             self._wire.send_texts("log", "message", [message], {"level": result.level})
         self._wire.send("done", result.done(), last=True)
         self._wire.drain(DRAIN_SECONDS)
-        # No interpreter shutdown: nothing may change the exit code any more (or hang in a
-        # library's clean-up), and what has to run at exit has run.
+        # Skip the interpreter's shutdown, which might change the exit code or hang in a library's
+        # clean-up. The exit handlers have run already.
         _exit_process(result.exit_code)
 
     def give_up(self) -> NoReturn:
-        """End a trial that did not stop when told to, even if nobody takes its last lines."""
+        """End a trial that did not stop after SIGTERM, even if its last lines can't be written."""
         threading.Thread(target=self.finish, args=(outcome.killed(),), daemon=True).start()
         time.sleep(LAST_LINES_SECONDS)
         _exit_process(self._exit_code)
 
     def leave_child(self, error: BaseException | None) -> None:
-        """End a forked child that came back from the job's code; the parent speaks for all."""
+        """End a forked child that returned from the job's code; only the parent reports a result.
+
+        Does nothing in the parent.
+
+        Args:
+            error: The exception that the job's code raised; None if it returned.
+        """
         if os.getpid() == self._pid:
             return
         code = 0 if error is None else 1
@@ -100,9 +106,9 @@ class Ending:
 
 
 def write_termination_message(message: bytes) -> None:
-    """Write the termination message; outside Kubernetes there is no file for it."""
+    """Write the termination message; outside Kubernetes its file is missing, which is ignored."""
     path = os.environ.get("CORE4_TERMINATION_LOG")
-    # The kubelet has made the file; a path that somebody chose may need to be made.
+    # The kubelet has created the default file; a configured path may not exist yet.
     flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | (os.O_CREAT if path else 0)
     with contextlib.suppress(OSError):
         fd = os.open(path or DEFAULT_TERMINATION_LOG, flags, 0o644)

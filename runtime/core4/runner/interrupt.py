@@ -1,9 +1,9 @@
-"""SIGTERM: stop the job so that its `finally` blocks run, but not for ever.
+"""Handle SIGTERM: stop the job so that its `finally` blocks run, within a grace period.
 
-The first signal raises `CoreJobKilled` in the main thread. A watching thread ends the process
-when that did not help within the grace period, or at a second signal. The thread hears of a
-signal through Python's wake-up descriptor, thus also while the main thread is in C code that
-never looks (as long as that code releases the interpreter's lock).
+The first signal raises `CoreJobKilled` in the main thread. A watcher thread ends the process if
+the job has not stopped within the grace period, or at a second signal. The watcher gets signals
+through Python's wake-up descriptor, so that it also works while the main thread is in C code that
+never checks for signals (as long as that code releases the GIL).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Below Kubernetes' default of 30 s, so that the last lines are out before SIGKILL.
+# Below Kubernetes' default of 30 s, so that the last lines are written before SIGKILL.
 DEFAULT_GRACE = 25.0
 HANDLED = 0xFF
-# Seconds until the main thread is reminded of the signal; then twice as long each time.
+# Seconds until the signal is sent to the main thread again; doubles each time.
 FIRST_POKE = 0.05
 
 
 class Interrupt:
-    """What the process does about SIGTERM."""
+    """Handles SIGTERM for the process."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -43,11 +43,11 @@ class Interrupt:
         self._masks: dict[int, set[signal.Signals | int]] = {}
 
     def install(self, *, grace: float, give_up: Callable[[], None]) -> None:
-        """Take over SIGTERM, in the main thread.
+        """Install the handler of SIGTERM. Call it in the main thread.
 
         Args:
             grace: Seconds that the job has to end after the signal.
-            give_up: Ends the process; called in another thread.
+            give_up: Ends the process. Called in the watcher thread.
         """
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
@@ -65,16 +65,16 @@ class Interrupt:
         )
 
     def disarm(self) -> None:
-        """Raise nothing from now on: the outcome is known."""
+        """Raise nothing from now on, since the outcome is known."""
         self._armed = False
 
     def held(self) -> _Held:
-        """Return the context in which the main thread is not interrupted, only a little later."""
+        """Return the context manager that defers an interrupt of the main thread to its end."""
         return self._held
 
     def _on_signal(self, _signum: int, _frame: object) -> None:
         self.requested = True
-        # Other code (asyncio) may have taken the wake-up descriptor away: tell the watcher here.
+        # Other code (asyncio) may have replaced the wake-up descriptor, so notify the watcher here.
         with contextlib.suppress(OSError):
             os.write(self._writer, bytes((HANDLED,)))
         if self._depth:
@@ -94,7 +94,7 @@ class Interrupt:
         heard = {signal.SIGTERM.value: 0, HANDLED: 0}
         pokes = 0
         deadline: float | None = None
-        # Our own pokes are no second signal.
+        # The watcher's own repetitions don't count as a second signal.
         while max(heard.values()) - pokes < 2:
             now = time.monotonic()
             if deadline is not None and now >= deadline:
@@ -113,19 +113,19 @@ class Interrupt:
         give_up()
 
     def _poke(self) -> bool:
-        """Send the main thread the signal again, if it may not have noticed the first.
+        """Send the signal to the main thread again, in case it missed the first. True if sent.
 
-        A signal between Python's last look and a system call that blocks leaves the thread
-        there; the next one interrupts the call.
+        If a signal arrives between Python's last check and a blocking system call, the call is not
+        interrupted; the next signal interrupts it.
         """
-        # A handler of the job's own is not called more often than somebody sent a signal.
+        # A handler that the job has installed must not be called more often than signals came.
         if signal.getsignal(signal.SIGTERM) == self._on_signal:
             signal.pthread_kill(self._main, signal.SIGTERM)
             return True
         return False
 
-    # Between fork and its clean-up a child has the parent's handler and descriptor: a signal
-    # that ends the child (a pool being terminated) would be taken for the parent's own.
+    # Between fork and its clean-up, a child has the parent's handler and descriptor, so a signal
+    # to the child (a pool that is terminated) would count as one to the parent. Block it meanwhile.
 
     def _before_fork(self) -> None:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -138,7 +138,7 @@ class Interrupt:
         self._armed = False
         self._main = threading.get_ident()
         self._depth = 0
-        # The thread that forked is the child's main one; only that one may set signals.
+        # The thread that forked becomes the child's main thread, which alone may set signals.
         with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
             if signal.getsignal(signal.SIGTERM) == self._on_signal:
@@ -147,7 +147,7 @@ class Interrupt:
 
 
 class _Held:
-    """Puts an interrupt of the main thread off until the block is left."""
+    """Defers an interrupt of the main thread until the block is left."""
 
     __slots__ = ("_interrupt",)
 

@@ -1,4 +1,4 @@
-"""Finds the job: its description in the environment, its class by name."""
+"""Load the job: its description from the environment, and its class by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def read_document(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the job's JSON from CORE4_JOB or the file that CORE4_JOB_FILE names."""
+    """Return the job's JSON from CORE4_JOB or the file that CORE4_JOB_FILE names.
+
+    Raises:
+        JobDefinitionError: There is no description, or it is invalid.
+    """
     text: str | bytes | None = environ.get("CORE4_JOB")
     if text is None:
         path = environ.get("CORE4_JOB_FILE")
@@ -40,8 +44,8 @@ def load_class(qual_name: str) -> type[CoreJob]:
     """Import the job's class.
 
     Raises:
-        JobDefinitionError: There is no such class, or it is no job; its cause is what the
-            module raised, if it did.
+        JobDefinitionError: The class does not exist or is not a job. If the module raised an
+            exception, that is the error's cause.
     """
     module_name, dot, class_name = qual_name.rpartition(".")
     if not dot:
@@ -50,7 +54,7 @@ def load_class(qual_name: str) -> type[CoreJob]:
         __import__(module_name)
     except CoreJobKilled:
         raise
-    except BaseException as error:  # a module may even call sys.exit
+    except BaseException as error:  # a module may call sys.exit
         raise JobDefinitionError(f"{type(error).__name__}: {error}") from error
     found = getattr(sys.modules[module_name], class_name, None)
     if found is None:
@@ -63,14 +67,14 @@ def load_class(qual_name: str) -> type[CoreJob]:
 
 
 def use_working_directory() -> None:
-    """Let modules in the working directory be found, after all others.
+    """Add the working directory to the end of the module search path.
 
-    `python -m core4` finds them anyway; the installed command `core4` would not.
+    `python -m core4` has it there anyway; the installed command `core4` does not.
     """
     try:
         directory = os.getcwd()  # noqa: PTH109 - pathlib costs start-up
     except OSError:
-        # It is gone, or not for this user.
+        # The directory was deleted, or this user may not read it.
         return
     if "" not in sys.path and directory not in sys.path:
         sys.path.append(directory)

@@ -1,4 +1,4 @@
-"""The command `core4 execute`: one trial of a job here and now, with a log for people."""
+"""The command `core4 execute`: run one trial of a job locally, with a readable log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TerminalReports(Reports):
     """Writes reports to standard error."""
 
     def logger(self, name: str) -> logging.Logger:
-        """Return a logger that writes lines for people."""
+        """Return a logger that writes readable lines."""
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
         return JobLogger(name, handler)
@@ -32,19 +32,19 @@ class TerminalReports(Reports):
         print(f"source [{name}]", file=sys.stderr)
 
     def cookie(self, key: str, value: Any) -> None:
-        """Write the change; nothing keeps it."""
+        """Write the change, which is not stored."""
         print(f"cookie [{key}] = {json.dumps(value)}", file=sys.stderr)
 
 
 def run(qual_name: str, arguments: list[str]) -> int:
-    """Execute a job.
+    """Run one trial of a job.
 
     Args:
-        qual_name: Its module and class.
-        arguments: Its keyword arguments, each `name=value`; what is no JSON is a text.
+        qual_name: Module and class of the job.
+        arguments: Keyword arguments, each `name=value`; a value that is not JSON is a text.
 
     Returns:
-        The exit code, as in a pod.
+        The exit code, as in a pod; 130 after Ctrl-C.
     """
     reports = TerminalReports()
     log = reports.logger(qual_name)

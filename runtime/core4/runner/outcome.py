@@ -1,4 +1,4 @@
-"""Names the result of a trial: state, exit code, last error, and the log's closing line."""
+"""The result of a trial: state, exit code, last error, and the log's closing line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_LAST_ERROR_BYTES = 524_288
 
 
 class Outcome:
-    """How a trial ended."""
+    """The result of a trial."""
 
     __slots__ = ("exit_code", "last_error", "level", "state", "tail")
 
@@ -44,7 +44,11 @@ class Outcome:
         self.last_error = last_error
 
     def closing_line(self, seconds: float) -> str:
-        """Return the log's last message."""
+        """Return the log's last message.
+
+        Args:
+            seconds: Duration of the trial.
+        """
         return f"done execution with [{self.state}] after [{int(seconds)}] sec.{self.tail}"
 
     def done(self) -> dict[str, Any]:
@@ -57,7 +61,7 @@ class Outcome:
     def termination_message(self) -> bytes:
         """Return the termination message.
 
-        It says `failed` of the last attempt as well: `error` there means a class that can't be
+        The state is `failed` for the last attempt too: `error` means that the class can't be
         loaded, and only the operator knows for sure which attempt is the last.
         """
         state = "failed" if self.exit_code == EXIT_FAILED else self.state
@@ -69,16 +73,16 @@ class Outcome:
 
 
 def complete() -> Outcome:
-    """Return the outcome of a trial that did its work."""
+    """Return the outcome of a trial that completed."""
     return Outcome("complete", EXIT_COMPLETE, level="INFO")
 
 
 def failed(error: BaseException, *, attempts_left: int) -> Outcome:
-    """Return the outcome of a trial that raised.
+    """Return the outcome of a trial that raised an exception.
 
     Args:
-        error: What it raised.
-        attempts_left: The count before this trial.
+        error: The exception.
+        attempts_left: Attempts left before this trial.
     """
     last_error = describe(error)
     left = max(0, attempts_left - 1)
@@ -93,7 +97,12 @@ def failed(error: BaseException, *, attempts_left: int) -> Outcome:
 
 
 def deferred(error: CoreJobDeferred, *, seconds_left: float) -> Outcome:
-    """Return the outcome of a trial that wants another one later."""
+    """Return the outcome of a trial that deferred.
+
+    Args:
+        error: The deferral with its reason.
+        seconds_left: Seconds for which the job may still defer.
+    """
     reason = str(error)
     minutes, seconds = divmod(max(0, int(seconds_left)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -107,18 +116,23 @@ def deferred(error: CoreJobDeferred, *, seconds_left: float) -> Outcome:
 
 
 def killed() -> Outcome:
-    """Return the outcome of a trial that was told to stop."""
+    """Return the outcome of a trial that was stopped by SIGTERM."""
     last_error = {"exception": "JobKilledByWorker", "timestamp": timestamp(), "traceback": None}
     return Outcome("killed", EXIT_KILLED, level="ERROR", last_error=last_error)
 
 
 def unloadable(error: BaseException) -> Outcome:
-    """Return the outcome of a job that can't be started at all."""
+    """Return the outcome of a job that can't be started."""
     return Outcome("error", EXIT_UNLOADABLE, level="CRITICAL", last_error=describe(error))
 
 
 def seconds_left(context: JobContext, elapsed: float) -> float:
-    """Return how long a deferring job may still defer; the operator has the last word."""
+    """Return the seconds for which a job may still defer; the operator decides in the end.
+
+    Args:
+        context: The job's context.
+        elapsed: Seconds since the trial began.
+    """
     if context.defer_until is not None:
         from datetime import UTC, datetime  # noqa: PLC0415 - only when needed
 
@@ -131,16 +145,16 @@ def seconds_left(context: JobContext, elapsed: float) -> float:
 
 
 def timestamp() -> str:
-    """Return the time as ISO 8601 in UTC without an offset."""
+    """Return the present time as ISO 8601 in UTC without an offset."""
     now = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06}"
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return an exception as `lastError`, whatever it takes.
+    """Return an exception as `lastError`. Never raises.
 
-    Its own methods may raise, and after a MemoryError or with no free descriptor even the
-    import that formats it may fail.
+    The exception's own methods may raise; after a MemoryError, or with no free descriptor, even the
+    import of the formatter may fail.
     """
     try:
         exception = repr(error)
@@ -156,7 +170,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def _job_frames(error: BaseException) -> Any:
-    """Return the traceback without the runner's own frames at its top, if others follow."""
+    """Return the traceback without the runner's own frames at its top, unless only they exist."""
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None:
         if not frames.tb_frame.f_globals.get("__name__", "").startswith("core4.runner."):
@@ -166,12 +180,15 @@ def _job_frames(error: BaseException) -> Any:
 
 
 def shorten(last_error: dict[str, Any] | None, limit: int) -> dict[str, Any] | None:
-    """Return the error in so many bytes of JSON: first lines of the traceback go, then text."""
+    """Return the error shortened to `limit` bytes of JSON.
+
+    The first lines of the traceback are dropped first, then the end of the exception's text.
+    """
     if last_error is None or len(encode(last_error)) <= limit:
         return last_error
     short = dict(last_error)
     if short["traceback"]:
-        # Entries can hold several lines; what is left begins at a line.
+        # Traceback entries may have several lines; the rest must begin at a line.
         lines = "".join(short["traceback"]).splitlines(keepends=True)
         room = limit - len(encode({**short, "traceback": []}))
         kept = len(lines)
@@ -183,6 +200,6 @@ def shorten(last_error: dict[str, Any] | None, limit: int) -> dict[str, Any] | N
     while len(encode(short)) > limit:
         text = short["exception"].removesuffix("…")
         excess = len(encode(short)) - limit
-        # A character takes at most six bytes of JSON; cutting too little is tried again.
+        # A character takes at most six bytes of JSON; if the cut is too small, the loop repeats.
         short["exception"] = text[: max(0, len(text) - max(8, excess // 6))] + "…"
     return short

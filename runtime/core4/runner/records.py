@@ -1,4 +1,4 @@
-"""A job's log records as lines of the protocol."""
+"""Write a job's log records as lines of the protocol."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
     from core4.runner.wire import Wire
 
-# An exception longer than this loses the first lines of its text.
+# A longer exception loses the first lines of its text.
 MAX_EXCEPTION = 262_144
 
 
 class JobLogger(logging.Logger):
-    """The logger of a job, outside the tree of loggers.
+    """The logger of a job, outside the logger hierarchy.
 
-    So no configuration that a job or a library loads (`disable_existing_loggers`) silences it,
-    and its records do not come a second time out of the root's handlers.
+    Logging configurations of the job or of a library (`disable_existing_loggers`) can't disable it,
+    and the root's handlers do not write its records again.
     """
 
     def __init__(self, name: str, handler: logging.Handler) -> None:
@@ -28,14 +28,14 @@ class JobLogger(logging.Logger):
         self.addHandler(handler)
 
     def getChild(self, suffix: str) -> JobLogger:  # noqa: N802 - the base class's name
-        """Return a logger of a part of the job, with the job's handlers."""
+        """Return a logger for a part of the job, with the job's handler."""
         child = JobLogger(f"{self.name}.{suffix}", self.handlers[0])
         child.setLevel(self.level)
         return child
 
 
 class WireHandler(logging.Handler):
-    """Makes log records lines of the protocol; a record that can't be formatted is kept too."""
+    """Writes log records as lines of the protocol, including records that can't be formatted."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class WireHandler(logging.Handler):
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return the record's message; one that does not fit its arguments is no error."""
+    """Return the record's message; one that does not fit its arguments raises no error."""
     try:
         return record.getMessage()
     except Exception as error:
@@ -62,7 +62,7 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def level_name(levelno: int) -> str:
-    """Return the protocol's level of any number that a job logs at."""
+    """Return the protocol's level for any level number."""
     for level, name in ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO")):
         if levelno >= level:
             return name

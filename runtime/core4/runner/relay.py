@@ -1,7 +1,7 @@
-"""Carries the reports of forked children to the process that numbers them.
+"""Carry the reports of forked children to the parent, which numbers them.
 
-A pipe keeps writes of at most PIPE_BUF bytes whole, so a message travels in frames of that size
-which carry the sender's process id; the parent puts them together again.
+Writes of at most PIPE_BUF bytes to a pipe are atomic, so messages are sent in frames of that size
+with the sender's process id, and the parent reassembles them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from core4.runner.wire import Wire
 
-# 512 is the least that POSIX promises; Linux has 4,096.
+# PIPE_BUF of Linux; POSIX guarantees only 512.
 FRAME_BYTES = 4_096
 HEADER_BYTES = 7
 FIRST, LAST = 1, 2
@@ -27,7 +27,13 @@ class Relay:
         self._open: dict[int, bytearray] = {}
 
     def send(self, kind: str, at: float, body: bytes) -> None:
-        """Send an event from a child; one that outlives its parent has nobody to tell."""
+        """Send an event from a child; it is dropped if the parent has ended.
+
+        Args:
+            kind: Type of the event.
+            at: Time in seconds since the epoch.
+            body: The encoded fields.
+        """
         message = f"{kind} {at:.6f} ".encode() + body
         size = FRAME_BYTES - HEADER_BYTES
         pid = os.getpid().to_bytes(4, "big")
@@ -41,7 +47,7 @@ class Relay:
                 return
 
     def feed(self, data: bytes, wire: Wire) -> None:
-        """Take bytes that came through the pipe and write the events that they complete."""
+        """Accept bytes read from the pipe, and write the events that they complete."""
         buffer = self._buffer
         buffer += data
         while len(buffer) >= HEADER_BYTES:
@@ -51,7 +57,7 @@ class Relay:
             pid, flags = int.from_bytes(buffer[:4], "big"), buffer[4]
             part = bytes(buffer[HEADER_BYTES:end])
             del buffer[:end]
-            # A child that died half-way left an unfinished message under a pid now in new use.
+            # A child that died within a message left a partial one; its pid may be reused now.
             if flags & FIRST:
                 self._open[pid] = bytearray()
             message = self._open.setdefault(pid, bytearray())

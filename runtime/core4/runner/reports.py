@@ -1,4 +1,4 @@
-"""A job's reports as lines of the protocol."""
+"""Write a job's reports as lines of the protocol."""
 
 from __future__ import annotations
 

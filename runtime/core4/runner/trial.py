@@ -1,4 +1,4 @@
-"""Runs one trial: read, load, execute, say how it ended."""
+"""Run one trial: read the description, load the class, execute the job, report the result."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def run() -> NoReturn:
-    """Run the trial that the environment describes; the process ends with it."""
+    """Run the trial that the environment describes, then end the process."""
     real_stdout, real_stderr = os.dup(1), os.dup(2)
     try:
         _run_captured(real_stdout, real_stderr)
     except BaseException:
-        # An error of the runner itself must not vanish into its own pipe.
+        # Write an error of the runner itself to the real stderr, not into its own pipe.
         os.dup2(real_stderr, 2)
         raise
 
@@ -45,7 +45,7 @@ def _run_captured(real_stdout: int, real_stderr: int) -> NoReturn:
         interrupt.install(grace=_grace(), give_up=ending.give_up)
         result = _run(wire, ending, interrupt)
     except CoreJobKilled:
-        # It came between two steps.
+        # The signal arrived between two steps.
         result = outcome.killed()
     ending.finish(result)
 
@@ -64,8 +64,8 @@ def _run(wire: Wire, ending: Ending, interrupt: Interrupt) -> Outcome:
 
     context.reports = WireReports(wire)
     wire.send("log", {"level": "INFO", "message": "start execution"})
-    # Imported after the start is said, for it brings logging, but before any thread of the job:
-    # a child forked while another thread imports would wait for the import's lock for ever.
+    # Import this after `start execution` is written, since it imports logging, but before the job
+    # has threads: a child forked while another thread imports would deadlock on the import lock.
     import core4.runner.records  # noqa: F401, PLC0415
 
     try:
@@ -88,10 +88,10 @@ def _execute(job_class: type[CoreJob], context: JobContext, ending: Ending) -> N
 
 
 def _wind_up(*, wait: bool) -> None:
-    """Do what Python does at its end, as long as the job's reports are still taken.
+    """Do what Python does at exit while the job's reports are still written.
 
     Args:
-        wait: Whether to wait for the job's threads; a job that was told to stop does not.
+        wait: True to wait for the job's threads; False for a job that was killed.
     """
     if wait:
         with contextlib.suppress(Exception):
@@ -101,11 +101,11 @@ def _wind_up(*, wait: bool) -> None:
 
 
 def _wait_for_threads() -> None:
-    """Wait for the job's threads, as Python does at its end.
+    """Wait for the job's threads, as Python does at exit.
 
-    Not by Python's own function: some versions of it swallow the interrupt.
+    Python's own function is not used, since some versions of it swallow the interrupt.
     """
-    # These tell the idle threads of executors to end; joining them alone would wait for ever.
+    # These calls stop the idle threads of executors; without them, joining would never return.
     for call in reversed(getattr(threading, "_threading_atexits", [])):
         call()
     main = threading.main_thread()
@@ -120,7 +120,7 @@ def _result(
     if isinstance(error, CoreJobDeferred):
         left = outcome.seconds_left(context, ending.elapsed)
         return outcome.deferred(error, seconds_left=left)
-    # What a job raises while it is being stopped (a subprocess that died) is no failure of it.
+    # An exception while the job is being stopped (a subprocess that died) is not a failure.
     if interrupt.requested or isinstance(error, CoreJobKilled):
         return outcome.killed()
     if isinstance(error, SystemExit) and not error.code:
@@ -136,6 +136,6 @@ def _grace() -> float:
 
 
 def _report_crashes(fd: int) -> None:
-    """Let a crash of the interpreter leave its stack in the pod's log, beside the protocol."""
+    """Write the stack to the pod's log, beside the protocol, if the interpreter crashes."""
     with contextlib.suppress(Exception):
         faulthandler.enable(fd)

@@ -1,7 +1,7 @@
-"""Writes the protocol's lines: whole, valid, numbered without gaps.
+"""Write the protocol's lines: atomic, valid, and numbered without gaps.
 
-Any thread may write. A forked child can't know the next number, so there the lines go to the
-parent (see `relay`), which numbers them.
+Any thread may write. A forked child can't know the next number, so it sends its lines to the parent
+(see `relay`), which numbers them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_LINE = 1_048_576
 CONTINUED = " [continued]"
-# `{"core4": 1, "n": <20 digits>, "type": "progress", "time": <20 digits>, ` and then some.
+# Room for `{"core4": 1, "n": <20 digits>, "type": "progress", "time": <20 digits>, ` and more.
 HEAD_ROOM = 160
 _LOOK_SECONDS = 0.001
 
@@ -38,18 +38,19 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=repr).en
 def encode(fields: dict[str, Any]) -> bytes:
     r"""Return the fields as a JSON object in UTF-8.
 
-    A lone surrogate has no UTF-8 form; it becomes the six characters of its escape (`\udc80`).
+    A lone surrogate has no UTF-8 form and is replaced by the six characters of its escape
+    (`\udc80`).
     """
     text = _encode(fields)
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # In JSON text a surrogate can only be inside a string: escape the backslash as well.
+        # In JSON a surrogate is always inside a string, so escape the backslash as well.
         return _SURROGATE.sub(lambda m: f"\\\\u{ord(m[0]):04x}", text).encode()
 
 
 def split(text: str, budget: int) -> list[str]:
-    """Cut a text into pieces whose JSON form is at most so many bytes; all but the last marked."""
+    """Cut a text into pieces whose JSON has at most `budget` bytes; mark all except the last."""
     text = _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
     pieces = []
     budget -= len(CONTINUED)
@@ -75,7 +76,7 @@ class Wire:
         self._relay: Relay | None = None
 
     def send(self, kind: str, fields: dict[str, Any], *, last: bool = False) -> None:
-        """Write one event; after the last one every other is dropped."""
+        """Write one event; events after the last one are dropped."""
         self.write(kind, [encode(fields)], at=time.time(), last=last)
 
     def send_texts(
@@ -86,14 +87,14 @@ class Wire:
         fields: dict[str, Any],
         extra: dict[str, Any] | None = None,
     ) -> None:
-        """Write events of one type that differ in a text, cut where a line would be too long.
+        """Write events of one type that differ in a text; cut texts that make a line too long.
 
         Args:
-            kind: The events' type.
-            key: Name of the field that holds the text.
-            texts: One for each event.
-            fields: The fields that all lines have.
-            extra: Fields that only the last line of each text has.
+            kind: Type of the events.
+            key: Name of the field with the text.
+            texts: One text for each event.
+            fields: Fields of all lines.
+            extra: Fields of the last line of each text only.
         """
         at = time.time()
         bodies = []
@@ -109,8 +110,15 @@ class Wire:
         self.write(kind, bodies, at=at)
 
     def write(self, kind: str, bodies: list[bytes], *, at: float, last: bool = False) -> None:
-        """Number encoded events and write them in one go."""
-        # An interrupt must not leave half a line behind: it waits until the lock is free again.
+        """Number encoded events and write them at once.
+
+        Args:
+            kind: Type of the events.
+            bodies: The encoded fields of each event.
+            at: Time in seconds since the epoch.
+            last: True to drop all later events.
+        """
+        # An interrupt must not leave half a line behind, so it is deferred until the lock is free.
         with self._interrupt.held(), self._lock:
             if self._relay is not None:
                 for body in bodies:
@@ -126,28 +134,29 @@ class Wire:
                 rest = b"}\n" if body == b"{}" else b", " + body[1:] + b"\n"
                 lines.append(head.encode() + rest)
             if not write_all(self._fd, b"".join(lines)):
-                # Nobody reads any more. The job goes on: its outcome has another way out.
+                # The reader is gone. The job goes on; termination message and exit code still
+                # report its outcome.
                 self._closed = True
 
     def drain(self, seconds: float) -> None:
-        """Wait until all that was written is read, but no longer than so many seconds.
+        """Wait until all written data is read, for at most `seconds`.
 
-        What is still in the pipe when its container ends a container runtime may drop: containerd
-        1.6 does so now and then on a busy node.
+        A container runtime may drop data that is still in the pipe when the container ends, as
+        containerd 1.6 sometimes does on a busy node.
         """
         deadline = time.monotonic() + seconds
         while unread(self._fd) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
 
     def become_child(self, relay: Relay) -> None:
-        """Send everything to the parent from now on; called in a forked child."""
-        # Another thread of the parent may have held the lock at the fork.
+        """Send all events to the parent from now on; called in a forked child."""
+        # Replace the lock, which another thread of the parent may have held at the fork.
         self._lock = threading.Lock()
         self._relay = relay
 
 
 def unread(fd: int) -> int:
-    """Return how many bytes of a pipe nobody has read yet; 0 for what is no pipe."""
+    """Return the number of unread bytes in a pipe; 0 if the descriptor is not a pipe."""
     count = array.array("i", [0])
     try:
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -158,7 +167,7 @@ def unread(fd: int) -> int:
 
 
 def write_all(fd: int, data: bytes) -> bool:
-    """Write all the bytes, however slowly they are taken; False if they can't be."""
+    """Write all bytes, waiting for a slow reader. Return False if the descriptor fails."""
     view = memoryview(data)
     while view:
         try:

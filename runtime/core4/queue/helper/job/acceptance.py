@@ -1,4 +1,4 @@
-"""Jobs for tests of an installation: each does one thing that a service must cope with.
+"""Jobs for tests of an installation; each does one thing that the service must handle.
 
 They are part of every image that has core4, so a test needs no image of its own.
 """
@@ -68,11 +68,11 @@ class SleepyJob(CoreJob):
     tag = ("test",)
 
     def execute(self, sleep: float = 60, ignore: bool = False) -> None:
-        """Sleep so many seconds.
+        """Sleep.
 
         Args:
-            sleep: How long.
-            ignore: Whether to ignore SIGTERM, so that only SIGKILL ends the job.
+            sleep: Duration in seconds.
+            ignore: True to ignore SIGTERM, so that only SIGKILL ends the job.
         """
         if ignore:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -87,7 +87,12 @@ class MemoryHog(CoreJob):
     tag = ("test",)
 
     def execute(self, mb: int = 256, sleep: float = 0) -> None:
-        """Take so many megabytes in steps of 8, touching each page, and hold them."""
+        """Allocate `mb` megabytes in steps of 8, write to each page, and sleep.
+
+        Args:
+            mb: Size in megabytes.
+            sleep: Seconds for which the memory stays allocated.
+        """
         step = 8
         held = []
         for taken in range(step, mb + step, step):
@@ -109,9 +114,9 @@ class ChattyJob(CoreJob):
 
         Args:
             rate: Lines a second.
-            seconds: How long.
+            seconds: Duration in seconds.
             size: Characters of a line.
-            burst: So many lines at once before, of the same size and without a number.
+            burst: Number of lines, of the same size but without a number, to log at once before.
         """
         for _ in range(burst):
             self.logger.info("x" * size)
@@ -132,7 +137,7 @@ class PrintingJob(CoreJob):
     tag = ("test",)
 
     def execute(self, count: int = 10) -> None:
-        """Print so many lines each way, and log one line in between."""
+        """Print `count` lines each way, and log one line in between."""
         import subprocess  # noqa: PLC0415 - the other jobs of this module do not need it
 
         for number in range(1, count + 1):
@@ -150,9 +155,14 @@ class OddJob(CoreJob):
     tag = ("test",)
 
     def execute(self, die: bool = False) -> None:
-        """Log progress bars, colours, control characters and long lines, and print the like."""
+        """Log and print progress bars, colours, control characters, long lines and bad UTF-8.
+
+        Args:
+            die: True to crash with a segmentation fault instead.
+        """
         if die:
-            # A container's first process is deaf to signals from inside, but for the kernel's own.
+            # The first process of a container ignores signals from inside it, except those that
+            # the kernel sends.
             ctypes.string_at(0)
         self.logger.info("\r 10%\r 50%\r100%")
         self.logger.info("\x1b[1;31mred\x1b[0m and \x1b[Kerased")

@@ -27,8 +27,8 @@ class DummyJob(CoreJob):
         """Sleep, print lines and report progress.
 
         Args:
-            sleep: How long, in seconds; 3 when 0 or missing.
-            logging: Whether to log the lines as well.
+            sleep: Duration in seconds; 3 if 0 or missing.
+            logging: True to log the lines as well.
             loop_time: Seconds between two lines.
         """
         seconds = sleep or 3
