@@ -1,1 +1,1 @@
-"""What suites, demo and benchmark share: talking to a running service, or standing in for one."""
+"""Helpers of the test suites, the demo and the benchmark: clients of the service, and fakes."""

@@ -1,4 +1,4 @@
-"""What Kubernetes says of a CoreJob: its status, its pods, its Events, and whether REST agrees."""
+"""Read a CoreJob's status, pods and Events from Kubernetes, and compare them with REST."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _SAME = (
     ("lastError", "last_error"),
     ("runtimeSeconds", "runtime"),
 )
-# The same for times: RFC 3339 in the one, UTC without an offset in the other.
+# Likewise for times: RFC 3339 in `status`, UTC without an offset in the document.
 _SAME_TIMES = (
     ("startTime", "started_at"),
     ("finishTime", "finished_at"),
@@ -25,19 +25,19 @@ _SAME_TIMES = (
     ("killedTime", "killed_at"),
     ("inactiveTime", "inactive_at"),
 )
-# Who asks again and again may well be told once that the API server did not answer in time.
+# Errors that a poll ignores: a busy API server may not answer in time.
 _BUSY = (ClusterError,)
 _SECONDS = len("2026-01-01T00:00:00")
 
 
 def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    """The status of a CoreJob; empty while the operator has not written any."""
+    """Return the status of a CoreJob; empty before the operator has written it."""
     found: dict[str, Any] = kubectl.json("get", "corejob", name).get("status", {})
     return found
 
 
 def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 120) -> dict[str, Any]:
-    """Wait until a CoreJob is in a state; returns its status."""
+    """Wait until a CoreJob is in a state, and return its status."""
     return until(
         lambda: status(kubectl, name),
         lambda seen: seen.get("state") == state,
@@ -48,12 +48,12 @@ def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 120) ->
 
 
 def pods(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
-    """The pods of a CoreJob's trials."""
+    """Return the pods of a CoreJob's trials."""
     return kubectl.items("pods", "-l", f"core4.io/corejob={name}")
 
 
 def pod_name(kubectl: Kubectl, name: str) -> str:
-    """The name of its only pod."""
+    """Return the name of a CoreJob's only pod; fail if there are several."""
     found = pods(kubectl, name)
     assert len(found) == 1, found
     only: str = found[0]["metadata"]["name"]
@@ -61,7 +61,7 @@ def pod_name(kubectl: Kubectl, name: str) -> str:
 
 
 def wait_no_pod(kubectl: Kubectl, *names: str) -> None:
-    """Wait until nothing runs for these CoreJobs any more."""
+    """Wait until these CoreJobs have no pods any more."""
     selector = f"core4.io/corejob in ({','.join(names)})"
     until(
         lambda: kubectl("get", "pods", "-l", selector, "-o", "name"),
@@ -73,13 +73,13 @@ def wait_no_pod(kubectl: Kubectl, *names: str) -> None:
 
 
 def events(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
-    """Our Events on a CoreJob, the oldest first."""
+    """Return the Events on a CoreJob, oldest first."""
     found = kubectl.items("events", "--field-selector", f"involvedObject.name={name}")
     return sorted(found, key=lambda event: str(event["eventTime"]))
 
 
 def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str, Any]:
-    """Wait for the Event of a state with that reason; it comes after the status."""
+    """Wait for the Event of a state with that reason, and return it; it follows the status."""
 
     def fits(event: dict[str, Any]) -> bool:
         told: str = event["message"]
@@ -95,7 +95,7 @@ def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str
 
 
 def differences(resource_status: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """Where a CoreJob's status and its job document say different things."""
+    """Return the fields in which a CoreJob's status and job document differ, with both values."""
     resource_status = resource_status | {"lastError": _whole(resource_status.get("lastError"))}
     document = document | {"last_error": _whole(document["last_error"])}
     pairs = {
@@ -111,5 +111,5 @@ def differences(resource_status: dict[str, Any], document: dict[str, Any]) -> di
 
 
 def _whole(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A merge patch can't write a null, so the resource has no traceback where there is none."""
+    """Add a null traceback if it is missing, since a merge patch can't write a null."""
     return error and {"traceback": None, **error}

@@ -1,4 +1,4 @@
-"""Schedules, good and bad: what the operator and the runtime must agree about."""
+"""Valid and invalid schedules, on which the operator and the runtime must agree."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ BAD: Final = (
     "* * * 0 *", "* * * 13 *", "* * * * 8", "* * * * * 60", "a * * * *", "*/0 * * * *",
     "*/ * * * *", "5- * * * *", "-5 * * * *", "1,,2 * * * *", "30-10 * * * *", "mon * * * *",
     "@never", "@Daily", "1.5 * * * *", "٣ * * * *", "* * * * fri-mon", "@", "@daily ", "@daily x",
-    # What croniter, Quartz, Jenkins or systemd know and crontab(5) does not.
+    # Extensions of croniter, Quartz, Jenkins or systemd that crontab(5) lacks.
     "H * * * *", "H/15 * * * *", "H(0-29) * * * *", "R * * * *", "R(0-10) * * * *", "h * * * *",
     "0 0 L * *", "0 0 l * *", "0 0 * * L5", "0 0 * * 5L", "0 0 * * 1#2", "0 0 * * mon#1",
     "0 0 15W * *", "0 0 LW * *", "0 0 ? * 1", "0 0 * * ?", "0 0 1 1 * 0 2027", "0 0 1 1 * 2027",

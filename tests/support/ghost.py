@@ -1,7 +1,7 @@
-"""A node that no kubelet serves, and a pod on it that seems to run: what a dead machine leaves.
+"""A node without a kubelet and a pod on it that seems to run, as after the loss of a machine.
 
-The node is an object without a machine, and we do what its kubelet would: we say that the pod runs.
-All else is real: the scheduler, the node controller, and the garbage collector of pods.
+The node is only an object; the test writes the pod's status in place of a kubelet. The scheduler,
+the node controller and the pod garbage collector are real.
 """
 
 import json
@@ -16,12 +16,12 @@ from tests.support.waiting import until
 
 _TAINT: Final = {"key": "e2e", "value": "ghost", "effect": "NoSchedule"}
 TOLERATIONS: Final = [{"operator": "Exists"}]
-"""All taints: the node controller adds its own as soon as it misses the kubelet."""
+"""Tolerates all taints, since the node controller adds its own when heartbeats are missing."""
 
 
 @contextmanager
 def ghost_node(kubectl: Kubectl, name: str) -> Iterator[str]:
-    """A node of that name. Its taint keeps everybody else's pods away."""
+    """Create a node, and delete it at the end. Its taint keeps other pods away."""
     labels = {"kubernetes.io/hostname": name}
     node = {
         "apiVersion": "v1",
@@ -41,12 +41,12 @@ def ghost_node(kubectl: Kubectl, name: str) -> Iterator[str]:
 
 
 def pod_spec(node: str) -> dict[str, Any]:
-    """What a pod needs to be bound to it."""
+    """Return the fields of a pod's spec that bind it to the node."""
     return {"tolerations": TOLERATIONS, "nodeSelector": {"kubernetes.io/hostname": node}}
 
 
 def say_it_runs(kubectl: Kubectl, corejob: str, node: str) -> str:
-    """Wait until the pod of a CoreJob is bound to the node, and say that it runs; its name."""
+    """Wait until a CoreJob's pod is bound to the node, report it as running, return its name."""
     bound = until(
         lambda: corejobs.pods(kubectl, corejob),
         lambda found: bool(found and found[0]["spec"].get("nodeName")),
@@ -74,13 +74,13 @@ def say_it_runs(kubectl: Kubectl, corejob: str, node: str) -> str:
         "containerStatuses": [running],
     }
     patch_status(kubectl, "pod", name, status)
-    # The node controller marks the pods of a node when it has missed it for 40 s, once.
+    # The node controller marks a node's pods once, after 40 s without a heartbeat.
     _beat(kubectl, node)
     return name
 
 
 def _beat(kubectl: Kubectl, node: str) -> None:
-    """The node's last sign of life."""
+    """Write a heartbeat of the node."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now}
     patch_status(kubectl, "node", node, {"conditions": [ready]})

@@ -1,8 +1,8 @@
-"""Processes of pods as this machine sees them: to kill or stop one as no pod can do it to itself.
+"""Kill or stop processes of pods from this machine.
 
-The first process of a container is deaf to SIGKILL and SIGSTOP from inside. On a node that is this
-machine, or a container on it, the process is among this machine's own. Tests that use this module
-are marked `host`.
+The first process of a container ignores SIGKILL and SIGSTOP from inside it. If the node is this
+machine, or a container on it, the process is visible here. Tests that use this module are marked
+`host`.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ _PROC = Path("/proc")
 
 
 def unreachable(provider: Provider) -> str | None:
-    """Why the pods' processes can't be signalled from here; None if they can."""
+    """Return why the pods' processes can't be signalled from here; None if they can."""
     if (reason := provider.distant()) is not None:
         return reason
     return None if os.geteuid() == 0 else "only root may signal the processes of pods"
 
 
 def pid(pod_uid: str, program: str) -> int:
-    """The process of a pod whose command line holds the program's name.
+    """Return the pid of a pod's process whose command line contains the program's name.
 
-    A container that has just started may not have come to its program yet.
+    Waits, since a container that has just started may not run its program yet.
     """
     found = until(
         lambda: sorted(_pids(pod_uid, program)),
@@ -37,24 +37,24 @@ def pid(pod_uid: str, program: str) -> int:
 
 
 def kill(pod_uid: str, program: str) -> None:
-    """End it without a last word."""
+    """Send SIGKILL to the process."""
     os.kill(pid(pod_uid, program), signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def stopped(pod_uid: str, program: str) -> Iterator[None]:
-    """It does not run meanwhile, and knows nothing of it."""
+    """Stop the process with SIGSTOP while the context lasts."""
     number = pid(pod_uid, program)
     os.kill(number, signal.SIGSTOP)
     try:
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):  # the kubelet may have lost its patience
+        with contextlib.suppress(ProcessLookupError):  # its liveness probe may have failed
             os.kill(number, signal.SIGCONT)
 
 
 def _pids(pod_uid: str, program: str) -> Iterator[int]:
-    # The systemd driver of cgroups writes underscores.
+    # The systemd cgroup driver writes underscores.
     names = (pod_uid, pod_uid.replace("-", "_"))
     for folder in _PROC.iterdir():
         if not folder.name.isdecimal():

@@ -1,4 +1,4 @@
-"""Images of programs that are not the service's: what users bring."""
+"""Images of users' programs, which are not the service's."""
 
 import tempfile
 from pathlib import Path
@@ -12,15 +12,15 @@ from tests.cluster.provider import Provider
 
 
 def go_program(provider: Provider, source: Path, name: str) -> Image:
-    """The image of a Go program, known to the cluster.
+    """Build the image of a Go program, load it into the cluster, and return it.
 
-    The local cluster needs the Go compiler anyway, and no container engine: there the program is
-    built as the cluster's own are. Elsewhere its Dockerfile is.
+    The local cluster has the Go compiler and needs no container engine, so the program is compiled
+    there. For other clusters its Dockerfile is built.
 
     Args:
         provider: the cluster.
-        source: the folder of its module, with a Dockerfile.
-        name: of the program and of the image.
+        source: the folder of the Go module, with a Dockerfile.
+        name: name of the program and of the image.
     """
     if provider.name == LocalCluster.name:
         image = _compiled(source, name)
@@ -31,10 +31,10 @@ def go_program(provider: Provider, source: Path, name: str) -> Image:
 
 
 def _compiled(source: Path, name: str) -> Image:
-    # In the cache: that is what a compiler in a container sees.
+    # Compile in the cache folder, which a compiler in a container can see.
     with tempfile.TemporaryDirectory(dir=cache.folder("images")) as work:
         program = Path(work) / name
-        # Without C the program is static, and so needs nothing else in its image.
+        # Without cgo the program is static, so its image needs no other files.
         flags = ["-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(program), "."]
         compiler().build(f"building {name}", flags, source)
         tag = cache.digest([program.read_bytes()])

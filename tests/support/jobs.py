@@ -1,4 +1,4 @@
-"""The jobs that every image has, by their names in the catalogue."""
+"""Names in the catalogue of the jobs that every image has."""
 
 EXAMPLES = "core4.queue.helper.job.example"
 ACCEPTANCE = "core4.queue.helper.job.acceptance"

@@ -1,4 +1,4 @@
-"""A supervision whose tasks a test can end: an exception from within, at whatever they wait for."""
+"""A supervision whose tasks a test can end with an exception, whatever they wait for."""
 
 import asyncio
 import re
@@ -11,15 +11,15 @@ DEADLINE = 15.0
 
 
 class KilledError(Exception):
-    """What ends a task."""
+    """The exception that ends a task."""
 
 
 class Killable(Supervision):
-    """Notes how each task is to be supervised.
+    """Records how each task is supervised.
 
     Attributes:
-        options: By name, what `start` was told besides the work.
-        starts: By name, how often its work was begun.
+        options: The options of `start`, by the task's name.
+        starts: Number of starts, by the task's name.
     """
 
     def __init__(self) -> None:
@@ -35,22 +35,22 @@ class Killable(Supervision):
         return super().start(name, lambda: self._mortal(name, work), **options)
 
     def kill(self, name: str) -> None:
-        """Let an exception come up in a task."""
+        """End a task with an exception."""
         self._deaths[name].set_exception(KilledError(f"the test has ended {name}"))
 
     async def begun(self, name: str, times: int) -> None:
-        """Wait until a task was started so often."""
+        """Wait until a task was started `times` times."""
         async with asyncio.timeout(DEADLINE), self._began:
             await self._began.wait_for(lambda: self.starts.get(name, 0) >= times)
 
     @property
     def restarted(self) -> list[str]:
-        """One task of each kind that is started again when it ends."""
+        """Names of one task of each kind that is restarted when it ends."""
         return self._kinds(restart=True)
 
     @property
     def deadly(self) -> list[str]:
-        """One task of each kind that the process can't go on without."""
+        """Names of one task of each kind whose end ends the process."""
         return self._kinds(restart=False)
 
     def _kinds(self, *, restart: bool) -> list[str]:
@@ -75,7 +75,7 @@ class Killable(Supervision):
 
 
 def unsupervised(supervision: Supervision, before: "set[asyncio.Task[Any]]") -> set[str]:
-    """Names of the tasks that run since then, and that nobody looks after."""
+    """Return the names of the tasks that started after `before` and are not supervised."""
     return {
         task.get_name()
         for task in asyncio.all_tasks() - before

@@ -1,7 +1,7 @@
-"""A small API server over real HTTP, for processes of ours that need one, but no cluster.
+"""A fake API server over real HTTP, for tests of processes that need one but no cluster.
 
-Creating is exclusive, resource versions guard writes, preconditions guard deletions, watches tell
-everything in order.
+A duplicate creation is a 409, resource versions guard writes, preconditions guard deletions, and
+watches deliver all changes in order.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ Body = dict[str, Any]
 
 
 class KubeApi:
-    """What `objects[plural][name]` says is so.
+    """The fake API server; its state is `objects[plural][name]`.
 
     Args:
-        resources: The kinds that there are.
-        role: Requests that this role of the chart does not allow are refused, and fail the test.
+        resources: The kinds that it serves.
+        role: Role of the chart. Requests that it does not allow are refused, and fail the test.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class KubeApi:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """End the watches, and close."""
+        """End the watches, close, and fail if the role did not allow a request."""
         self.cut_watches()
         assert self._runner is not None
         await self._runner.cleanup()
         self._authorizer.check()
 
     def cut_watches(self) -> None:
-        """End all watches in good order."""
+        """End all watches cleanly."""
         for _, _, queue in self._watches:
             queue.put_nowait(None)
 
     async def _discover(self, request: web.Request) -> web.Response:
-        """What there is, as kopf asks for it."""
+        """Answer API discovery, as kopf requests it."""
         versions = {resource.group_version for resource in self._resources}
         groups = [version.split("/") for version in sorted(versions) if "/" in version]
         if request.path == "/api":
@@ -111,7 +111,7 @@ class KubeApi:
     async def answer(
         self, request: web.Request, plural: str, name: str, sub: str
     ) -> web.StreamResponse:
-        """Answer one request; to be overridden by who wants to hold it up, or refuse it."""
+        """Answer one request. Subclasses override it to delay or refuse requests."""
         match request.method:
             case "GET" if not name and request.query.get("watch") == "true":
                 return await self._watch(request, plural)
@@ -174,10 +174,10 @@ class KubeApi:
             self._watches.remove(entry)
         return response
 
-    # --- what others do ---------------------------------------------------------------------
+    # --- changes by others ------------------------------------------------------------------
 
     async def put(self, plural: str, body: Body) -> Body:
-        """Create or replace an object; the watches tell it."""
+        """Create or replace an object, and return it; the watches deliver the change."""
         self._version += 1
         meta = {
             "uid": str(uuid4()),
@@ -192,11 +192,11 @@ class KubeApi:
         return body
 
     async def patch(self, plural: str, name: str, body: Body) -> Body:
-        """Change an object, as the operator or kubectl do."""
+        """Merge-patch an object, as the operator or kubectl do, and return it."""
         return await self.put(plural, merged(self.objects[plural][name], body))
 
     async def delete(self, plural: str, name: str) -> None:
-        """Delete an object; the watches tell it."""
+        """Delete an object; the watches deliver the deletion."""
         self._version += 1
         body = self.objects[plural].pop(name)
         meta = {**body["metadata"], "resourceVersion": str(self._version)}
@@ -211,7 +211,7 @@ class KubeApi:
         await self.put(TEMPLATES.plural, body)
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until something about the objects is so."""
+        """Wait until a condition on the objects holds."""
         async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(condition)
 
@@ -224,7 +224,7 @@ class KubeApi:
 
 
 def merged(body: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """Return `body` with a JSON merge patch applied (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(body) if isinstance(body, dict) else {}
@@ -237,13 +237,13 @@ def merged(body: Any, patch: Any) -> Any:
 
 
 def refuse(code: int, message: str, reason: str = "Refused") -> web.Response:
-    """An error answer."""
+    """Return an error response."""
     body = {"kind": "Status", "reason": reason, "message": message, "code": code}
     return web.json_response(body, status=code)
 
 
 def quota_contended() -> web.Response:
-    """What Kubernetes 1.37 answers to a create while others write the same ResourceQuota."""
+    """Return Kubernetes 1.37's response to a create that conflicts on a ResourceQuota."""
     words = (
         'Operation cannot be fulfilled on resourcequotas "count": the object has been modified; '
         "please apply your changes to the latest version and try again"
@@ -252,7 +252,7 @@ def quota_contended() -> web.Response:
 
 
 def quota_exceeded(plural: str, name: str = "l-425", group: str = "core4.io") -> web.Response:
-    """What it answers where a ResourceQuota counts these objects, and is used up."""
+    """Return Kubernetes' response to a create that exceeds a ResourceQuota."""
     counted = f"count/{plural}.{group}"
     words = (
         f'{plural}.{group} "{name}" is forbidden: exceeded quota: count, '
@@ -262,7 +262,7 @@ def quota_exceeded(plural: str, name: str = "l-425", group: str = "core4.io") ->
 
 
 def matches(body: Body, selector: str) -> bool:
-    """Whether an object has the labels of a selector."""
+    """True if an object's labels match a selector."""
     labels = body["metadata"].get("labels") or {}
     for part in filter(None, selector.split(",")):
         key, equals, value = part.partition("=")

@@ -1,4 +1,4 @@
-"""kubectl in one namespace."""
+"""Run kubectl in one namespace."""
 
 import json
 import sys
@@ -12,36 +12,40 @@ from tests.cluster.provider import Provider
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """Runs kubectl as the cluster's administrator. Called with kubectl's arguments."""
+    """Runs kubectl as the cluster's administrator; call it with kubectl's arguments."""
 
     provider: Provider
     namespace: str
 
     def argv(self, *arguments: str) -> list[str]:
-        """The command line."""
+        """Return the command line."""
         where = [f"--kubeconfig={self.provider.kubeconfig}", f"--namespace={self.namespace}"]
         return [str(self.provider.binary("kubectl")), *where, *arguments]
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Its output; an error carries what it said."""
+        """Run kubectl and return its output.
+
+        Raises:
+            ClusterError: It failed or took too long; the message has its output.
+        """
         return run(self.argv(*arguments), stdin=stdin, timeout=timeout).stdout
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> CompletedProcess[str]:
-        """Run it whether it succeeds or not."""
+        """Run kubectl and return its result, even if it failed."""
         return run(self.argv(*arguments), stdin=stdin, check=False)
 
     def refused(self, *arguments: str, stdin: str | None = None) -> str:
-        """What it says to something that has to be refused."""
+        """Return the output of a command that must be refused."""
         result = self.attempt(*arguments, stdin=stdin)
         assert result.returncode != 0, f"not refused: {arguments} {stdin}\n{result.stdout}"
         return result.stdout + result.stderr
 
     def json(self, *arguments: str) -> Any:
-        """Its output with `-o json`, decoded."""
+        """Return the decoded output with `-o json`."""
         return json.loads(self(*arguments, "-o", "json"))
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
-        """The items of a list."""
+        """Return the items of `kubectl get`."""
         found: list[dict[str, Any]] = self.json("get", *arguments)["items"]
         return found
 
@@ -51,6 +55,6 @@ class Kubectl:
         self("apply", "-f", "-", stdin=json.dumps(whole))
 
     def apply_templates(self, package: str) -> None:
-        """Put all jobs of a package into the catalogue, as the manual says."""
+        """Add all jobs of a package to the catalogue, as the manual describes."""
         manifests = run([sys.executable, "-m", "core4", "templates", package]).stdout
         self("apply", "-f", "-", stdin=manifests)

@@ -1,4 +1,4 @@
-"""An event loop whose time passes at once: what is said about seconds needs none."""
+"""An event loop with simulated time, so that tests of seconds take none."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time is set: it jumps to the next timer instead of waiting for it."""
+    """An event loop that advances its time to the next timer instead of waiting."""
 
     now = 1000.0
 
@@ -24,6 +24,6 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in such a loop."""
+    """Run a coroutine in such a loop and return its result."""
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(coroutine)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server on this machine that pods can reach; it can be stopped and started again."""
+"""A PostgreSQL server on this machine that pods can reach and tests can restart."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _DATABASE: Final = "postgres"
 
 
 class Postgres:
-    """A server of Debian's package, in a folder of its own, that asks for a password."""
+    """A server of Debian's package, with a folder of its own and password authentication."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._control = str(programs / "pg_ctl")
@@ -44,24 +44,24 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """What the Secret of the chart's `store.existingSecret` holds."""
+        """The URL for the Secret of the chart's `store.existingSecret`."""
         place = f"{self._address}:{self._port}/{_DATABASE}"
         return f"postgresql+psycopg://{_USER}:{self._password}@{place}"
 
     def start(self) -> None:
-        """Start it; returns when it answers."""
+        """Start the server, and wait until it answers."""
         options = f"-k {self._folder} -p {self._port} -c listen_addresses={self._address}"
         log = str(self._folder / "log")
         _run(self._control, "-D", self._data, "-o", options, "-l", log, "-w", "start")
 
     def stop(self) -> None:
-        """Stop it at once, with a recovery at the next start."""
+        """Stop the server at once, so that the next start is a recovery."""
         _run(self._control, "-D", self._data, "-m", "immediate", "stop")
 
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A running server; gone with its data afterwards."""
+    """Run a server while the context lasts, then delete it with its data."""
     packages.ensure(["postgres"])
     programs = packages.postgres_folder()
     assert programs is not None, "ensured above"
@@ -72,7 +72,7 @@ def postgres() -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            # A test that failed half-way may have left it stopped.
+            # A failed test may have left the server stopped.
             with contextlib.suppress(subprocess.CalledProcessError):
                 server.stop()
     finally:
@@ -86,7 +86,7 @@ def _free_port(address: str) -> int:
 
 
 def _run(*words: str) -> None:
-    """PostgreSQL refuses to run as root."""
+    """Run a command, as the user postgres if this is root: PostgreSQL refuses to run as root."""
     command = ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
     null = subprocess.DEVNULL
     subprocess.run(command, check=True, stdout=null, stderr=null)

@@ -1,4 +1,4 @@
-"""The image of a user's project in Python, and the templates that `core4 templates` prints."""
+"""Image and templates of a user's Python project."""
 
 import sys
 from pathlib import Path
@@ -11,16 +11,16 @@ from tests.cluster.provider import Provider
 
 
 def build(provider: Provider, service_image: str, folder: Path, name: str) -> str:
-    """The name of a project's image, built from the service's own and known to the cluster.
+    """Build a project's image on the service's, load it into the cluster, and return its name.
 
     Args:
         provider: the cluster.
         service_image: the image that the service runs.
         folder: the project, with a Dockerfile that begins from the argument CORE4_IMAGE.
-        name: of the image.
+        name: name of the image.
     """
     base = project_image(ROOT)
-    # Another one (CORE4_IMAGE) is in a registry, and the engine pulls it.
+    # Any other image (CORE4_IMAGE) is in a registry, from which the engine pulls it.
     uses: tuple[Image, ...] = (base,) if base.reference == service_image else ()
     arguments = {"CORE4_IMAGE": service_image}
     image = build_image(folder, name=name, build_args=arguments, uses=uses)
@@ -29,6 +29,6 @@ def build(provider: Provider, service_image: str, folder: Path, name: str) -> st
 
 
 def templates(folder: Path, package: str, image: str) -> str:
-    """The manifests of a package's jobs, as its README has it."""
+    """Return the manifests of a package's jobs, made as its README describes."""
     argv = [sys.executable, "-m", "core4", "templates", package, "--image", image]
     return run(argv, cwd=folder).stdout

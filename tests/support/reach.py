@@ -1,8 +1,7 @@
-"""The way from this machine to a Service of the cluster that has no node port here.
+"""Reach a Service of the cluster from this machine without a node port.
 
 On the local cluster pods and services share this machine's network, so the Service's own address
-works. Elsewhere a port is forwarded, by a kubectl that is started again whenever it ends: it does
-when the pod behind it goes.
+works. Elsewhere kubectl forwards a port; it ends when its pod goes, and is then restarted.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ _PAUSE = 0.2
 
 @contextlib.contextmanager
 def reached(kubectl: Kubectl, service: str, port: int) -> Iterator[str]:
-    """The host and port at which a Service answers, while the context lasts."""
+    """Yield the host and port at which a Service answers while the context lasts."""
     if kubectl.provider.name == LocalCluster.name:
         path = "jsonpath={.spec.clusterIP}"
         yield f"{kubectl('get', 'service', service, '-o', path)}:{port}"

@@ -1,4 +1,4 @@
-"""A release of the chart in a namespace of its own, made and taken away by the real helm."""
+"""A release of the chart in a namespace of its own, installed and uninstalled by the real helm."""
 
 import contextlib
 import shutil
@@ -22,11 +22,11 @@ PORT = 5001
 HEALTH_PORT = 5004
 
 Later = Callable[[Callable[[], None]], object]
-"""Runs something, at once or beside what comes next."""
+"""Runs a function, now or in the background."""
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Run it, and return when it is done."""
+    """Run a function and wait for its end."""
     work()
 
 
@@ -35,10 +35,12 @@ class Release:
     """An installed service.
 
     Attributes:
-        url: its address with the base path.
-        root: its address.
-        health: the address of the API's health and metrics.
-        kubectl: kubectl in its namespace.
+        provider: the cluster.
+        image: the image of the service.
+        namespace: the namespace of the release.
+        root: the URL of the API without the base path.
+        health: the URL of the API's health and metrics.
+        kubectl: kubectl in the namespace.
     """
 
     provider: Provider
@@ -50,30 +52,30 @@ class Release:
 
     @property
     def url(self) -> str:
-        """The address of the REST API."""
+        """The URL of the REST API with the base path."""
         return f"{self.root}{BASE}"
 
     def rest(self, user: str | None = "admin", password: str = "hans") -> Rest:
-        """A client for a user."""
+        """Return a client for a user; None is anonymous."""
         return Rest(self.url, user, password)
 
     def upgrade(self, values: Mapping[str, Any]) -> None:
-        """Install it again, with these values besides those of the demo."""
+        """Upgrade the release with these values in addition to those of the demo."""
         deploy.install(self.provider, self.image, namespace=self.namespace, extra=values)
         self.wait_answer()
 
     def uninstall(self) -> None:
-        """Uninstall it; the namespace and what is kept on purpose stays."""
+        """Uninstall the release; the namespace and resources that helm keeps remain."""
         deploy.helm(
             self.provider, self.namespace, "uninstall", deploy.RELEASE, "--wait", "--timeout=120s"
         )
 
     def helm(self, *arguments: str) -> str:
-        """Run helm in its namespace."""
+        """Run helm in the namespace and return its output."""
         return deploy.helm(self.provider, self.namespace, *arguments)
 
     def pod(self, component: str) -> str:
-        """The name of the running pod of a component, `api` or `operator`."""
+        """Return the name of the only running pod of a component, `api` or `operator`."""
         pods = self.kubectl.items("pods", "-l", f"app.kubernetes.io/component={component}")
         names = [pod["metadata"]["name"] for pod in pods if _runs(pod)]
         assert len(names) == 1, f"not one pod of {component}: {names}"
@@ -88,12 +90,12 @@ class Release:
         self.wait_answer()
 
     def wait_answer(self) -> None:
-        """Wait until the API can be reached: the way to a new pod is made after it is ready."""
+        """Wait until the API can be reached: routes to a new pod appear after it is ready."""
         _wait_200(self.health, "readyz?without=store")
         _wait_200(self.url, "openapi.json")
 
     def readiness(self) -> tuple[int, str]:
-        """Status and words of the API's `/readyz`."""
+        """Return status code and text of the API's `/readyz`."""
         with Rest(self.health, None) as nobody:
             answer = nobody.call("GET", "readyz")
             return answer.status_code, answer.text
@@ -108,16 +110,16 @@ def released(
     prepare: Callable[[Kubectl], None] | None = None,
     later: Later = at_once,
 ) -> Iterator[Release]:
-    """A new release with the acceptance jobs in its catalogue; gone with its namespace afterwards.
+    """Install a release with the acceptance jobs; delete it and its namespace afterwards.
 
-    A release that does not come up has its state printed.
+    If the release does not become ready, its state is printed.
 
     Args:
         provider: the cluster.
-        image: the image.
-        values: more values of the chart.
-        prepare: makes what the release needs in its namespace, which is there already then.
-        later: sees to it that it is taken away; by default that is waited for.
+        image: the image of the service.
+        values: values of the chart in addition to those of the demo.
+        prepare: creates what the release needs in its namespace, which exists already.
+        later: runs the deletion; by default it waits for its end.
     """
     namespace = f"core4-e2e-{uuid.uuid4().hex[:6]}"
     kubectl = Kubectl(provider, namespace)
@@ -145,7 +147,7 @@ def released(
 
 
 def _take_away(provider: Provider, namespace: str) -> None:
-    # Not `undeploy`: that also ends the port forwarding of `make up`.
+    # Don't use `undeploy`, which also ends the port forwarding of `make up`.
     deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
     kubectl = Kubectl(provider, namespace)
     kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=300)

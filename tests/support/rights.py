@@ -1,4 +1,4 @@
-"""Rights as Kubernetes' RBAC counts them: those that the chart gives, and the one of a request."""
+"""Rights in terms of Kubernetes' RBAC: those that the chart grants, and that of a request."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 class Right(NamedTuple):
-    """One verb on one kind: `patch`, `core4.io`, `corejobs/status`; the core group is empty."""
+    """One verb on one kind, such as `patch`, `core4.io`, `corejobs/status`; `""` is core."""
 
     verb: str
     group: str
@@ -17,7 +17,7 @@ class Right(NamedTuple):
 
 
 def granted(role: str) -> frozenset[Right]:
-    """What the chart's role of a component allows; the chart's tests compare it to helm's."""
+    """Return the rights of a component's role; the chart's tests compare them to helm's output."""
     rules: list[dict[str, Any]] = generate.load(generate.RIGHTS)[role]
     return frozenset(
         Right(verb, group, resource)
@@ -29,12 +29,12 @@ def granted(role: str) -> frozenset[Right]:
 
 
 def needed(method: str, path: str, query: Mapping[str, str]) -> Right:
-    """What a request for objects of a namespace needs.
+    """Return the right that a request for objects of a namespace needs.
 
     Args:
         method: HTTP method.
         path: `/api/v1/namespaces/x/pods/y/log` or `/apis/<group>/<version>/namespaces/…`.
-        query: Its parameters.
+        query: The query parameters.
     """
     before, _, after = path.partition("/namespaces/")
     group = before.split("/")[2] if before.startswith("/apis/") else ""
@@ -49,7 +49,7 @@ def needed(method: str, path: str, query: Mapping[str, str]) -> Right:
 
 
 class Authorizer:
-    """Allows what a role allows; `check` after the test tells what else was asked for."""
+    """Authorises requests by a role, and records refused ones for `check`."""
 
     def __init__(self, role: str) -> None:
         self._role = role
@@ -57,12 +57,12 @@ class Authorizer:
         self._denied: set[Right] = set()
 
     def allows(self, method: str, path: str, query: Mapping[str, str]) -> bool:
-        """Whether the role allows a request."""
+        """True if the role allows a request."""
         right = needed(method, path, query)
         if right not in self._granted:
             self._denied.add(right)
         return right in self._granted
 
     def check(self) -> None:
-        """Fail if something was asked for that the role does not allow."""
+        """Fail if there was a request that the role does not allow."""
         assert not self._denied, f"the role of {self._role} does not allow {sorted(self._denied)}"

@@ -1,4 +1,4 @@
-"""Pieces of the Python scripts that tests run in containers."""
+"""Parts of the Python scripts that tests run in containers."""
 
 from typing import Final
 
@@ -10,8 +10,8 @@ while left[0]:
     fcntl.ioctl(1, termios.FIONREAD, left)
     time.sleep(0.01)
 """
-"""The last lines of a script whose whole output is expected: it waits until its pipe is empty.
+"""Last lines of a script whose whole output a test expects: wait until the pipe is empty.
 
-What is still in the pipe when a container ends the container runtime may drop on a busy node; then
-`kubectl logs` lacks it as well (docs/journal.md).
+On a busy node the container runtime may drop data that is still in the pipe when the container
+ends; then `kubectl logs` lacks it as well (docs/journal.md).
 """

@@ -1,7 +1,7 @@
-"""Reading an event stream (contract section 3) off a `requests` response.
+"""Read an event stream (docs/rest.md) from a `requests` response.
 
-It is read by the caller's own thread: what comes meanwhile waits in the connection. The server's
-keep-alive comments end each wait for data, so deadlines are kept without a thread.
+The caller's thread reads it; data that arrives meanwhile waits in the connection. The server's
+keep-alive comments end each wait for data, so that deadlines need no thread.
 """
 
 import time
@@ -15,10 +15,10 @@ import requests
 from tests.support.waiting import short
 
 CONNECT_SECONDS = 10.0
-# Four times the interval of the keep-alive comments: a busy machine may swallow some.
+# Four times the interval of the keep-alive comments, which a busy machine may delay.
 READ_SECONDS = 60.0
 TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
-# For what a pod has to start for.
+# For conditions that need the start of a pod.
 WAIT_SECONDS = 120.0
 
 
@@ -27,11 +27,11 @@ class Frame:
     """One event.
 
     Attributes:
-        event: its type.
-        data: its data, decoded.
-        id: what `Last-Event-ID` takes; None if it has none.
-        at: when it was read, as an epoch.
-        raw: the lines as they came.
+        event: the type.
+        data: the decoded data.
+        id: the id for `Last-Event-ID`; None if there is none.
+        at: time when it was read, in seconds since the epoch.
+        raw: the lines as received.
     """
 
     event: str
@@ -42,11 +42,11 @@ class Frame:
 
 
 class StreamError(AssertionError):
-    """The stream did not bring what was waited for; the message shows what it brought last."""
+    """The expected frame did not arrive; the message shows the last frames."""
 
 
 class Stream:
-    """An event stream, and all that it has brought so far."""
+    """An event stream, with all frames read so far."""
 
     def __init__(self, response: requests.Response) -> None:
         self.response = response
@@ -67,18 +67,22 @@ class Stream:
         self.hang_up()
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames that come from now on, to the end of the response."""
+        """Yield the frames that arrive from now on, until the response ends."""
         while (frame := self._next(None)) is not None:
             yield frame
 
     def hang_up(self) -> None:
-        """Close the connection, whether the server is done or not."""
+        """Close the connection, even if the server has not finished."""
         self.response.close()
 
     def wait(
         self, accept: Callable[[Frame], bool], *, what: str, seconds: float = WAIT_SECONDS
     ) -> Frame:
-        """The first frame that is accepted, among those that came already and those to come."""
+        """Return the first frame that is accepted, among those read before and those to come.
+
+        Raises:
+            StreamError: The frame did not arrive in time, or the stream ended without it.
+        """
         for frame in self.frames:
             if accept(frame):
                 return frame
@@ -89,7 +93,7 @@ class Stream:
         raise StreamError(f"{what}: the stream ended without it; {self.seen()}")
 
     def state(self, *states: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
-        """The document of the first `state` frame with one of these states."""
+        """Return the document of the first `state` frame with one of these states."""
         found = self.wait(
             lambda frame: frame.event == "state" and frame.data["state"] in states,
             what=f"a frame with state {' or '.join(states)}",
@@ -99,7 +103,7 @@ class Stream:
         return document
 
     def line(self, message: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
-        """The first log record whose message begins so."""
+        """Return the first log record whose message begins with `message`."""
         found = self.wait(
             lambda frame: frame.event == "log" and frame.data["message"].startswith(message),
             what=f"a log record {message!r}",
@@ -109,7 +113,7 @@ class Stream:
         return record
 
     def to_close(self, seconds: float = WAIT_SECONDS) -> Self:
-        """Read to the end: the last frame has to be `close`, and the server has to hang up."""
+        """Read to the end: the last frame must be `close`, and the server must end the response."""
         deadline = time.monotonic() + seconds
         while self._next(deadline) is not None:
             pass
@@ -118,12 +122,12 @@ class Stream:
         return self
 
     def of(self, event: str) -> list[Any]:
-        """The data of all frames of a type."""
+        """Return the data of all frames of a type."""
         return [frame.data for frame in self.frames if frame.event == event]
 
     @property
     def states(self) -> list[str]:
-        """The states in their order, each change once."""
+        """The states in order, without repetitions."""
         found: list[str] = []
         for document in self.of("state"):
             if not found or found[-1] != document["state"]:
@@ -136,7 +140,7 @@ class Stream:
         return [record["message"] for record in self.of("log")]
 
     def seen(self) -> str:
-        """What came, for a message."""
+        """Return a summary of the frames read so far, for a message."""
         last = [f"{frame.event} {short(str(frame.data))}" for frame in self.frames[-5:]]
         return f"{len(self.frames)} frames came, the last: {last}"
 
@@ -156,7 +160,7 @@ class Stream:
                 raise StreamError(f"it did not come in time; {self.seen()}")
 
     def _read(self) -> Iterator[Frame | None]:
-        """Frames; None when nothing is at hand, so that the caller can look at its deadline."""
+        """Yield frames, and None after each chunk so that the caller can check its deadline."""
         buffer = b""
         for chunk in self.response.iter_content(chunk_size=None):
             at = time.time()

@@ -1,8 +1,8 @@
-"""The clients that a stream has to please: each reads all of one, and tells the frames it found.
+"""SSE clients that a stream must support: each reads a whole stream and returns its events.
 
-The service's own helper (`tests.support.sse`) is none of them. None of these decodes anything but
-as its users would: a wrong charset, a line ended where there is none, a field where no field was
-expected shows as wrong text, or as an error.
+The suite's own reader (`tests.support.sse`) is not among them. Each client decodes exactly as its
+users would: a wrong charset, a false line end or an unexpected field shows as wrong text or as an
+error.
 """
 
 import json
@@ -21,7 +21,7 @@ AUTH = ("admin", "hans")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One frame as a client saw it; `id` is the last one it heard of, "" if none."""
+    """One event as a client read it; `id` is the last id received, or ""."""
 
     type: str
     data: Any
@@ -34,7 +34,7 @@ Client = Callable[[str, str, Any], list[Event]]
 
 def _requested(method: str, url: str, body: Any, **headers: str) -> requests.Response:
     with requests.Session() as session:
-        # A proxy of the environment knows nothing of the cluster's addresses.
+        # A proxy of the environment can't reach the cluster's addresses.
         session.trust_env = False
         response = session.request(
             method, url, json=body, auth=AUTH, headers=headers, stream=True, timeout=TIMEOUT
@@ -44,31 +44,36 @@ def _requested(method: str, url: str, body: Any, **headers: str) -> requests.Res
 
 
 def original(method: str, url: str, body: Any) -> list[Event]:
-    """A client of the original server: blocks between empty lines; the first line of a block is the
-    event, all the others, without their first five characters, are the JSON."""
+    """Read as a client of the original server does.
+
+    Empty lines separate blocks. The first line of a block is the event; all others, without their
+    first five characters, are the JSON.
+    """
     text = _requested(method, url, body).content.decode()
     return list(original_events(text))
 
 
 def original_events(text: str) -> Iterator[Event]:
-    """The events of a whole body, as that client finds them."""
+    """Yield the events of a whole body, as that client parses them."""
     for block in text.split("\n\n"):
         first, *others = block.split("\n")
         payload = "\n".join(others)[5:]
-        # A comment, or what follows the last empty line.
+        # No payload: a comment, or the rest after the last empty line.
         if payload:
             yield Event(first.removeprefix("event: "), json.loads(payload))
 
 
 def lines_of_bytes(method: str, url: str, body: Any) -> list[Event]:
-    """`iter_lines` of requests."""
+    """Read with `iter_lines` of requests."""
     lines = _requested(method, url, body).iter_lines()
     return list(_fields(line.decode() for line in lines))
 
 
 def lines_of_text(method: str, url: str, body: Any) -> list[Event]:
-    """`iter_lines` of requests with `decode_unicode`: in the charset of the header, and with the
-    ends of lines of `str.splitlines`."""
+    """Read with `iter_lines` of requests and `decode_unicode`.
+
+    That uses the charset of the header, and the line ends of `str.splitlines`.
+    """
     return list(_fields(_requested(method, url, body).iter_lines(decode_unicode=True)))
 
 
@@ -85,7 +90,7 @@ def _fields(lines: Iterable[str]) -> Iterator[Event]:
 
 
 def httpx_sse(method: str, url: str, body: Any) -> list[Event]:
-    """The package httpx-sse."""
+    """Read with the package httpx-sse."""
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     headers = {"Accept": "text/event-stream"}
     with (
@@ -97,7 +102,7 @@ def httpx_sse(method: str, url: str, body: Any) -> list[Event]:
 
 
 def sseclient_py(method: str, url: str, body: Any) -> list[Event]:
-    """The package sseclient-py over requests, as its README has it."""
+    """Read with the package sseclient-py over requests, as its README shows."""
     response = _requested(method, url, body, Accept="text/event-stream")
     return [
         Event(one.event, json.loads(one.data), one.id or "")
@@ -107,7 +112,7 @@ def sseclient_py(method: str, url: str, body: Any) -> list[Event]:
 
 
 def browser(method: str, url: str, body: Any) -> list[Event]:
-    """A browser's `EventSource`, by the HTML standard (9.2.6)."""
+    """Read as a browser's `EventSource` does, by the HTML standard (9.2.6)."""
     response = _requested(method, url, body, Accept="text/event-stream")
     media_type = response.headers["Content-Type"].partition(";")[0].strip().lower()
     assert media_type == "text/event-stream"
@@ -115,7 +120,7 @@ def browser(method: str, url: str, body: Any) -> list[Event]:
 
 
 def browser_events(chunks: Iterable[bytes]) -> Iterator[Event]:
-    """The events of a stream, as it finds them: always UTF-8, lines end with CR, LF or both."""
+    """Yield the events of a stream as a browser parses them: UTF-8; lines end with CR, LF, both."""
     text = b"".join(chunks).decode("utf-8", "replace").removeprefix("\ufeff")
     data: list[str] = []
     event = last_id = ""
@@ -145,4 +150,4 @@ ALL: dict[str, Client] = {
     "browser": browser,
 }
 WITH_IDS = {"httpx-sse", "sseclient-py", "browser"}
-"""Those that show that they know ids."""
+"""Clients that send an `Accept` header for event streams and read ids."""

@@ -1,6 +1,6 @@
-"""One suite of the tests, whatever files were named.
+"""Restrict a run to the tests of one suite, whatever files were named.
 
-A plug-in of pytest. `make test ARGS=<files>` gives the same files to the runs of both suites.
+A plug-in of pytest. `make test ARGS=<files>` passes the same files to the runs of both suites.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to another suite."""
+    """Deselect the tests of other suites."""
     folder = config.getoption(_OPTION)
     if folder is None:
         return

@@ -1,4 +1,4 @@
-"""Waiting for a condition until a deadline, and telling what was seen when it does not come."""
+"""Wait for a condition until a deadline, and show the last value if it is not met."""
 
 import time
 from collections.abc import Callable
@@ -18,22 +18,22 @@ def until(
     every: float = _TICK,
     ignoring: tuple[type[Exception], ...] = (),
 ) -> T:
-    """Ask again and again until the answer is accepted; returns it.
+    """Call `probe` until its result is accepted, and return the result.
 
-    The last question is asked after the deadline, so that a machine that stood still in between
-    does not count as an answer.
+    The last call is made after the deadline, so that a machine that stalled meanwhile does not fail
+    the test.
 
     Args:
-        probe: asks.
-        accept: whether that is what is waited for.
-        what: what is waited for, as the beginning of a sentence.
-        seconds: how long, at most.
-        every: time between two questions; longer if it takes longer to ask, for what is waited
-            for may need the same processors.
-        ignoring: errors of `probe` that may pass by themselves.
+        probe: returns the value to check.
+        accept: True if the value is the expected one.
+        what: the condition, as the beginning of a sentence.
+        seconds: maximum time to wait.
+        every: seconds between two calls; longer if a call takes longer, since the awaited event may
+            need the same processors.
+        ignoring: transient errors of `probe`.
 
     Raises:
-        AssertionError: it did not come; the message shows what was seen last.
+        AssertionError: the condition was not met; the message shows the last value.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -51,12 +51,12 @@ def until(
 
 
 def let_pass(seconds: float) -> None:
-    """Let time pass: that nothing happens in it is the point, not a wait for something."""
+    """Sleep in a test that proves that nothing happens meanwhile; not for waiting."""
     time.sleep(seconds)
 
 
 def short(text: str) -> str:
-    """A text for a message: its middle left out if it is long."""
+    """Return a text for a message, with its middle left out if it is long."""
     if len(text) <= _LONGEST:
         return text
     half = _LONGEST // 2

@@ -1,4 +1,4 @@
-"""Everything that becomes of some resources, as kubectl sees it come by."""
+"""Record all changes of a kind of resource with `kubectl get --watch`."""
 
 import contextlib
 import subprocess
@@ -9,18 +9,18 @@ from pathlib import Path
 from tests.cluster.commands import environment
 from tests.support.kubectl import Kubectl
 
-# Not a tab, of which kubectl makes columns.
+# No tab, since kubectl formats tabs as columns.
 _SEPARATOR = "|"
 
 
 class Watch:
-    """The changes of one kind that came so far."""
+    """The changes of one kind so far."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def rows(self) -> list[list[str]]:
-        """The values of the chosen fields, a row for each change; no value is an empty text."""
+        """Return a row of the chosen fields' values for each change; a missing value is ""."""
         whole, _, _ = self._path.read_text(encoding="utf-8").rpartition("\n")
         return [line.split(_SEPARATOR) for line in whole.splitlines()]
 
@@ -30,8 +30,8 @@ def watched(kubectl: Kubectl, kind: str, *fields: str) -> Iterator[Watch]:
     """Watch a kind while the context lasts.
 
     Args:
-        kubectl: in the namespace.
-        kind: which resources.
+        kubectl: kubectl in the namespace.
+        kind: the kind of resource.
         fields: JSON paths without braces, such as `.metadata.name`.
     """
     columns = f'{{"{_SEPARATOR}"}}'.join(f"{{{field}}}" for field in fields)

@@ -35,7 +35,7 @@ class CoreJob:
     time_zone: ClassVar[str | None] = None
     """The time zone of the schedule, such as `Europe/Berlin`; None means UTC."""
     schedule_policy: ClassVar[str] = "Skip"
-    """What to do at a scheduled time while an equal job is in the queue.
+    """Policy for a scheduled time while an equal job is in the queue.
 
     `Skip` skips that time; `Replace` replaces the job if it has stopped.
     """
