@@ -31,7 +31,7 @@ from corejob_api.resources.log import Log
 from corejob_api.resources.queue import Listings
 from corejob_api.resources.session import Login, Logout, Profile
 from corejob_api.routes import table
-from corejob_api.routing import Gate, add_routes
+from corejob_api.routing import Gate, Offered, add_routes
 from corejob_api.settings import Settings
 from corejob_api.signin import SignIn
 from corejob_api.signin_failures import FailedSignIns
@@ -167,7 +167,9 @@ class Api(App[Any, Any]):
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
-        calls, cors = Calls(system_clock, service.metrics), Cors(settings.cors_origins)
+        offered = Offered(service.routes)
+        calls = Calls(system_clock, service.metrics)
+        cors = Cors(settings.cors_origins, offered)
         super().__init__(
             request_type=ApiRequest,
             middleware=[
@@ -180,7 +182,7 @@ class Api(App[Any, Any]):
             ],
         )
         self.req_options.strip_url_path_trailing_slash = True
-        Failures(service.envelope).register(self)
+        Failures(service.envelope, offered).register(self)
         add_routes(self, Gate(service.sign_in, service.is_ready), service.routes)
 
 

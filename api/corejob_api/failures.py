@@ -4,12 +4,13 @@ import logging
 from typing import Any
 
 import falcon
+from falcon import COMBINED_METHODS
 from falcon.asgi import App, Request, Response
 
 from corejob_api import call
 from corejob_api.envelope import Envelope
 from corejob_api.errors import ApiError, of_kubernetes, unavailable
-from corejob_api.routing import unknown_action
+from corejob_api.routing import Offered, unknown_action
 from corejob_journal.store import StoreError
 from corejob_kube.errors import KubeError
 
@@ -20,7 +21,7 @@ def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
     """What Falcon itself refuses: URLs and methods that there are not, and bad requests."""
     if error.status_code == 404:
         return ApiError(404, f"URL [{req.path[:300]}] not found")
-    if error.status_code == 405:
+    if error.status_code == 405 or req.method not in COMBINED_METHODS:
         return unknown_action(req.method, req.path.rsplit("/", 1)[-1])
     return ApiError(error.status_code, error.description or error.title or "bad request")
 
@@ -28,8 +29,9 @@ def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
 class Failures:
     """Falcon's error handlers."""
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, offered: Offered) -> None:
         self._envelope = envelope
+        self._offered = offered
 
     def register(self, app: App[Any, Any]) -> None:
         """Handle all exceptions of an application."""
@@ -40,6 +42,8 @@ class Failures:
         app.add_error_handler(ApiError, self._ours)
 
     async def _ours(self, req: Request, resp: Response, error: ApiError, _params: Any) -> None:
+        if error.status == 405:
+            error.headers["Allow"] = self._offered.methods(req.path)
         self._envelope.error(req, resp, error)
 
     async def _kubernetes(
@@ -54,7 +58,7 @@ class Failures:
     async def _falcon(
         self, req: Request, resp: Response, error: falcon.HTTPError, _params: Any
     ) -> None:
-        self._envelope.error(req, resp, of_falcon(error, req))
+        await self._ours(req, resp, of_falcon(error, req), _params)
 
     async def _unexpected(
         self, req: Request, resp: Response, error: Exception, _params: Any

@@ -13,7 +13,7 @@ from corejob_api.arguments import Arguments
 from corejob_api.call import Call
 from corejob_api.errors import ApiError
 from corejob_api.metrics import Metrics
-from corejob_api.routing import METHODS, Endpoint, JobTree
+from corejob_api.routing import METHODS, Endpoint, JobTree, Offered
 from corejob_api.signin import SignIn
 from corejob_kube.timing import Clock
 
@@ -122,7 +122,8 @@ class Inputs:
 class Cors:
     """Lets browsers call from the allowed origins."""
 
-    def __init__(self, origins: tuple[str, ...]) -> None:
+    def __init__(self, origins: tuple[str, ...], offered: Offered) -> None:
+        self._offered = offered
         self._any = "*" in origins
         self._origins = frozenset(origins)
 
@@ -130,8 +131,11 @@ class Cors:
         """OPTIONS is answered for any URL, without sign-in."""
         self._allow_origin(req, resp)
         if req.method == "OPTIONS":
-            resp.set_header("Allow", _METHODS)
-            resp.set_header("Access-Control-Allow-Methods", _METHODS)
+            methods = self._offered.methods(req.path)
+            resp.set_header("Allow", methods)
+            # A page gets to see that there is no such URL: a browser asks here first.
+            allowed = _METHODS if methods == "OPTIONS" else methods
+            resp.set_header("Access-Control-Allow-Methods", allowed)
             resp.set_header("Access-Control-Allow-Headers", _HEADERS)
             resp.set_header("Access-Control-Max-Age", _DAY)
             resp.complete = True

@@ -6,31 +6,56 @@ from typing import Any, Final
 
 from corejob.properties import BY_REST, Property, Rule
 from corejob.state import State
+from corejob_api import openapi_streams
 from corejob_api.paging import MOST_PER_PAGE
+from corejob_api.past import MOST_PER_PAGE as MOST_OF_PAST
+from corejob_api.query.logfilter import MOST_LEVEL
+from corejob_api.query.selection import MAX_SORT
+from corejob_api.query.values import MAX_PATH
 from corejob_api.records import LEVELS
 from corejob_api.routing import BASE, Route
 
 Schema = dict[str, Any]
 
-_COMMON: Final = (400, 401, 403, 405, 413, 503)
-_PUBLIC: Final = (400, 405, 413)
+_PUBLIC: Final = (400, 403, 405, 408, 413, 503, 505)
+_COMMON: Final = (*_PUBLIC, 401, 429)
 _ERRORS: Final = {
-    400: "An argument is missing or bad, or the job is in the queue already.",
+    400: "An argument is missing or bad, or the job is in the queue already; or it is no HTTP.",
     401: "Not signed in.",
-    403: "No permission.",
+    403: "No permission; or a browser sends it for a page of another origin.",
     404: "There is no such job.",
-    405: "There is no such action of this method.",
+    405: "There is no such action of this method; see header Allow.",
+    408: "The body did not come in time.",
     409: "The job's state does not allow it, or the Idempotency-Key stands for another job.",
     413: "The body is too long.",
     429: "Too many jobs or requests; see header Retry-After.",
-    503: "Kubernetes or the store is away; see header Retry-After.",
+    503: "Kubernetes or the store is away, or there is too much to do; see header Retry-After.",
+    505: "Another version of HTTP than 1.0 and 1.1.",
 }
 _ID: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+_ID_GIVEN: Final[Schema] = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
 _WHOLE: Final[Schema] = {"type": "integer"}
 _TEXT: Final[Schema] = {"type": "string"}
 _FLAG: Final[Schema] = {"type": "boolean"}
 _OBJECT: Final[Schema] = {"type": "object"}
-_PAIRS: Final[Schema] = {"type": "array", "items": {"type": "array", "maxItems": 2, "minItems": 2}}
+_DIRECTION: Final[Schema] = {"type": "integer", "enum": [1, -1]}
+_PATH: Final[Schema] = {"type": "string", "pattern": rf"^[^.]*(\.[^.]*){{0,{MAX_PATH - 1}}}$"}
+_PAIRS: Final[Schema] = {
+    "type": "array",
+    "maxItems": MAX_SORT,
+    "items": {"type": "array", "maxItems": 2, "minItems": 2, "prefixItems": [_PATH, _DIRECTION]},
+}
+_MOMENT: Final[Schema] = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]
+}
+_HEADERS: Final[dict[int, tuple[str, str]]] = {
+    401: ("WWW-Authenticate", "How to sign in."),
+    405: ("Allow", "The methods that this URL has."),
+    429: ("Retry-After", "Seconds to wait."),
+    503: ("Retry-After", "Seconds to wait."),
+}
+_NOT_JSON: Final = ("text/html", "text/plain", "text/csv")
+"""For whom an error is not told as JSON: who asks for these by `Accept`, and who sends no HTTP."""
 
 
 def _nullable(schema: Schema) -> Schema:
@@ -54,20 +79,24 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "page": (_WHOLE, "The page, from 0; negative ones count from the end."),
     "per_page": (
         {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
-        "Rows of a page; of past jobs at most 1,000.",
+        "Rows of a page.",
+    ),
+    "per_page_past": (
+        {**_WHOLE, "minimum": 1, "maximum": MOST_OF_PAST, "default": 10},
+        "Rows of a page.",
     ),
     "sort": (_PAIRS, "Pairs of a field and 1 or -1; or a field's name, with `order`."),
-    "order": ({**_WHOLE, "enum": [1, -1]}, "The direction, where `sort` is a field's name."),
+    "order": (_DIRECTION, "The direction, where `sort` is a field's name."),
     "direction": (
-        {**_WHOLE, "enum": [1, -1], "default": -1},
+        {**_DIRECTION, "default": -1},
         "1 is oldest first, -1 newest first.",
     ),
     "perPage": (
         {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
         "Rows of a page.",
     ),
-    "startDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
-    "endDate": (_TEXT, "ISO 8601, UTC unless it has an offset; else now."),
+    "startDate": (_MOMENT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
+    "endDate": (_MOMENT, "ISO 8601, UTC unless it has an offset; else now."),
     "filter": (_OBJECT, "A MongoDB-style query over the rows."),
     "cursor": (
         _TEXT,
@@ -82,12 +111,12 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "follow": ({**_FLAG, "default": True}, "Whether to stream the job, or just to give its id."),
     "follow_log": ({**_FLAG, "default": False}, "Whether to stream the log."),
     "level": (
-        {"anyOf": [{"enum": [*LEVELS]}, {**_WHOLE, "minimum": 0}]},
+        {"anyOf": [{"enum": [*LEVELS]}, {**_WHOLE, "minimum": 0, "maximum": MOST_LEVEL}]},
         "The least level of a record.",
     ),
     "grep": (_TEXT, "A regular expression (RE2) that the message or the exception matches."),
     "since": (
-        {"anyOf": [_TEXT, {"type": "number"}]},
+        {"anyOf": [*_MOMENT["anyOf"], {"type": "number"}]},
         "The earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
     ),
     "tail": (
@@ -95,15 +124,18 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         "Only the last so many records that pass; in a stream, those that are there already.",
     ),
     "last_event_id": (
-        _TEXT,
+        {"type": "string", "pattern": "^[0-9]{0,18}$"},
         "As header Last-Event-ID: go on after that frame, or after the record of that _id.",
     ),
     "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
     "password": (_TEXT, "Their password."),
 }
-_NAMES: Final = {"follow_log": "follow", "direction": "sort"}
-_STREAMS: Final = {"stream": "Stream", "summary": "Summary"}
-_PAGES: Final = {"page": "Page", "counts": "Page", "past": "Section"}
+_NAMES: Final = {"follow_log": "follow", "direction": "sort", "per_page_past": "per_page"}
+_STREAMS: Final = {"stream": "Stream", "summary": "Summaries"}
+_PAGES: Final = {
+    **dict.fromkeys(("catalogue", "jobs", "records", "counts"), "Page"),
+    "past": "Section",
+}
 _REQUIRED: Final = frozenset({"qual_name"})
 _IN_HEADER: Final = "idempotency_key"
 
@@ -146,7 +178,7 @@ def _operation(route: Route) -> Schema:
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": {
-            "200": _answer(route.answer),
+            "200": _answer(route),
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(errors)},
         },
     }
@@ -160,7 +192,7 @@ def _operation(route: Route) -> Schema:
 def _parameters(route: Route) -> list[Schema]:
     found: list[Schema] = []
     if "{job_id}" in route.path:
-        found.append({"name": "job_id", "in": "path", "required": True, "schema": _ID})
+        found.append({"name": "job_id", "in": "path", "required": True, "schema": _ID_GIVEN})
     for name in route.arguments:
         if name == _IN_HEADER:
             schema = {**_TEXT, "minLength": 1, "maxLength": 255}
@@ -174,7 +206,7 @@ def _parameters(route: Route) -> list[Schema]:
 
 def _in_query(name: str) -> Schema:
     schema, text = _ARGUMENTS[name]
-    parameter = {"name": _NAMES.get(name, name), "in": "query", "description": text}
+    parameter: Schema = {"name": _NAMES.get(name, name), "in": "query", "description": text}
     if schema.get("type") in {"object", "array"}:
         return {**parameter, "content": {"application/json": {"schema": schema}}}
     return {**parameter, "schema": schema}
@@ -193,10 +225,10 @@ def _body(route: Route) -> Schema:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def _answer(form: str) -> Schema:
+def _answer(route: Route) -> Schema:
     """What a route's answer looks like; see `Route.answer` for the forms."""
     content: Schema = {}
-    for name in form.split(" or "):
+    for name in route.answer.split(" or "):
         if name in _STREAMS:
             schema = {"$ref": f"#/components/schemas/{_STREAMS[name]}"}
             content["text/event-stream"] = {"schema": schema}
@@ -204,14 +236,21 @@ def _answer(form: str) -> Schema:
             content["application/json"] = {"schema": _OBJECT}
         else:
             content["application/json"] = {"schema": _envelope(name)}
-    return {"description": "OK", "content": content}
+    answer: Schema = {"description": "OK", "content": content}
+    if route.answer == "token" or not route.public:
+        text = "The token" if route.answer == "token" else "The successor of a token of an hour"
+        header = {"description": f"{text}.", "required": route.answer == "token", "schema": _TEXT}
+        answer["headers"] = {"Token": header}
+    return answer
 
 
 def _envelope(form: str) -> Schema:
     data: dict[str, Schema] = {
         "data": {},
-        "page": {"type": "array", "items": _OBJECT},
-        "past": {"type": "array", "items": _OBJECT},
+        "catalogue": {"type": "array", "items": {"$ref": "#/components/schemas/Template"}},
+        "jobs": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}},
+        "past": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}},
+        "records": {"type": "array", "items": {"$ref": "#/components/schemas/Record"}},
         "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
         "job": {"$ref": "#/components/schemas/Job"},
@@ -260,20 +299,43 @@ def _frames() -> dict[str, Schema]:
     }
 
 
+def _job(args: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "_id": _ID,
+            "qual_name": _TEXT,
+            "name": _TEXT,
+            "args": args,
+            "state": {"enum": [str(state) for state in State]},
+            "journal": _FLAG,
+            **_PROPERTIES,
+        },
+        "required": ["_id", "qual_name", "name", "args", "state"],
+    }
+
+
 def _schemas() -> dict[str, Schema]:
     return {
         **_frames(),
-        "Job": {
+        "Job": _job(_OBJECT),
+        "Row": {
+            **_job(_nullable(_OBJECT)),
+            "description": "A job of a listing. One that the user may not read has the qual_name "
+            "UnauthorizedJob, and null as args.",
+        },
+        "Template": {
             "type": "object",
+            "description": "A job of the catalogue.",
             "properties": {
-                "_id": _ID,
+                "_id": _TEXT,
                 "qual_name": _TEXT,
-                "args": _OBJECT,
-                "state": {"enum": [str(state) for state in State]},
-                "journal": _FLAG,
-                **_PROPERTIES,
+                "author": _nullable(_TEXT),
+                "doc": _nullable(_TEXT),
+                "schedule": _nullable(_TEXT),
+                "tag": {"type": "array", "items": _TEXT},
             },
-            "required": ["_id", "qual_name", "args", "state"],
+            "required": ["_id", "qual_name", "author", "doc", "schedule", "tag"],
         },
         "Counts": {
             "type": "object",
@@ -284,21 +346,23 @@ def _schemas() -> dict[str, Schema]:
             },
             "required": ["created", "total"],
         },
-        "Summary": {
-            "type": "string",
-            "description": "Server-sent events: summary, with Counts as data.",
-        },
-        "Stream": {
-            "type": "string",
-            "description": "Server-sent events: state, log, gap, lagged, and close as the last. "
-            "The id of each is that of the last log record before it or in it.",
-        },
+        **openapi_streams.SCHEMAS,
     }
 
 
 def _responses() -> dict[str, Schema]:
-    schema = {"$ref": "#/components/schemas/Error"}
-    return {
-        str(code): {"description": text, "content": {"application/json": {"schema": schema}}}
-        for code, text in _ERRORS.items()
+    return {str(code): _error(code, text) for code, text in _ERRORS.items()}
+
+
+def _error(code: int, text: str) -> Schema:
+    content: Schema = {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Error"}},
+        **{form: {"schema": _TEXT} for form in _NOT_JSON},
     }
+    if code == 505:
+        content = {"text/plain": {"schema": _TEXT}}
+    answer: Schema = {"description": text, "content": content}
+    if code in _HEADERS:
+        name, meaning = _HEADERS[code]
+        answer["headers"] = {name: {"description": meaning, "schema": _TEXT}}
+    return answer

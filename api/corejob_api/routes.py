@@ -12,6 +12,7 @@ from corejob_api.routing import Handler, Route
 
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")
+_PAST = ("page", "per_page_past", "sort", "order", "filter", "search", "cursor")
 _SPAN = ("page", "perPage", "startDate", "endDate", "direction")
 _RECORDS = ("level", "grep", "since", "tail")
 _VIEW = (*_RECORDS, "last_event_id")
@@ -39,17 +40,17 @@ class Handlers(Protocol):
 def table(to: Handlers) -> tuple[Route, ...]:
     """All routes below `routing.BASE`."""
     return (
-        Route("GET", "/job", to.listings.queue, "List the queue.", _LISTING, "page"),
+        Route("GET", "/job", to.listings.queue, "List the queue.", _LISTING, "jobs"),
         Route("POST", "/job", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
               "id or stream", (404, 409, 429)),
         Route("POST", "/job/enqueue", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
               "id or stream", (404, 409, 429)),
-        Route("GET", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
-        Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "page"),
+        Route("GET", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "jobs"),
+        Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "jobs"),
         Route("GET", "/job/list", to.listings.catalogue,
-              "List the catalogue: the jobs that you may execute.", _LISTING, "page"),
+              "List the catalogue: the jobs that you may execute.", _LISTING, "catalogue"),
         Route("GET", "/job/journal", to.journal.list, "List the past jobs.",
-              (*_LISTING, "cursor"), "past"),
+              _PAST, "past"),
         Route("GET", "/job/{job_id}", to.listings.detail, "Show a job, current or past.", (),
               "job", (404,)),
         Route("GET", "/job/detail/{job_id}", to.listings.detail, "Show a job, current or past.",
@@ -57,7 +58,7 @@ def table(to: Handlers) -> tuple[Route, ...]:
         Route("GET", "/job/follow/{job_id}", to.actions.follow,
               "Follow the states and the log of a job.", _VIEW, "stream", (404,)),
         Route("GET", "/job/log/{job_id}", to.log.get, "Show or follow the log of a job.",
-              (*_PAGE, "follow_log", *_VIEW), "page or stream", (404,)),
+              (*_PAGE, "follow_log", *_VIEW), "records or stream", (404,)),
         Route("PUT", "/job/kill/{job_id}", to.actions.kill, "Kill a job.", (), "done",
               (404, 409)),
         Route("PUT", "/job/restart/{job_id}", to.actions.restart, "Restart a job.", _RESTART,
@@ -81,8 +82,8 @@ def _session(to: Handlers) -> tuple[Route, ...]:
     sign_in = "Sign in; the token is in the answer, in header Token and in a cookie."
     names = ("username", "password")
     return (
-        Route("GET", "/login", to.login.on_get, sign_in, names, "token", public=True),
-        Route("POST", "/login", to.login.on_post, sign_in, names, "token", public=True),
+        Route("GET", "/login", to.login.on_get, sign_in, names, "token", (401, 429), public=True),
+        Route("POST", "/login", to.login.on_post, sign_in, names, "token", (401, 429), public=True),
         Route("GET", "/logout", to.logout.on_get, "Sign out.", public=True),
         Route("POST", "/logout", to.logout.on_post, "Sign out.", public=True),
         Route("GET", "/profile", to.profile.on_get, "Show who you are.", unrestricted=True),

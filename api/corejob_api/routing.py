@@ -19,6 +19,8 @@ BASE: Final = "/core4/api/v1"
 JOB: Final = "/job"
 METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH")
 _ID: Final = "{job_id}"
+_MOST_PARTS: Final = 2
+"""Of a path below `JOB`."""
 
 Handler = Callable[..., Awaitable[None]]
 """Called with request and response, and with `job_id` where the path has it."""
@@ -164,6 +166,41 @@ class JobTree:
 
 def _most_body(route: Route | None) -> int:
     return body.MAX_BODY_OF_OTHERS if route is None else route.most_body
+
+
+class Offered:
+    """Which methods each URL has; OPTIONS has every one.
+
+    Args:
+        routes: All that there are, below `BASE`.
+    """
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._paths: dict[str, set[str]] = {}
+        self._actions: set[tuple[str, str | None]] = set()
+        for route in routes:
+            if is_below_job(route):
+                self._actions.add(_action(route))
+            else:
+                self._paths.setdefault(BASE + route.path, set()).add(route.method)
+
+    def methods(self, path: str) -> str:
+        """The methods of a path as header `Allow` says them."""
+        tree = BASE + JOB
+        if path == tree or path.startswith(tree + "/"):
+            found = self._below_job(path.removeprefix(tree).split("/")[1:])
+        else:
+            found = self._paths.get(path, set())
+        return ", ".join([*(method for method in METHODS if method in found), "OPTIONS"])
+
+    def _below_job(self, parts: list[str]) -> set[str]:
+        """As `JobTree` finds them; what it answers 400 or 404 is a method of the URL."""
+        if len(parts) == 1 and ids.is_id(parts[0].lower()):
+            return {"GET"}
+        first = parts[0] if parts else None
+        if len(parts) > _MOST_PARTS or first == _ID:
+            return set()
+        return {method for method in METHODS if (method, first) in self._actions}
 
 
 def unknown_action(method: str, action: str) -> ApiError:

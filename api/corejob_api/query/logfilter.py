@@ -15,7 +15,7 @@ from corejob_journal.store import LogRecord
 
 T = TypeVar("T")
 
-_MOST_DIGITS: Final = 4
+MOST_LEVEL: Final = 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _level(text: str | None) -> int:
     word = text.strip().upper()
     if word in LEVELS:
         return LEVELS[word]
-    if word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS:
+    if word.isascii() and word.isdecimal() and len(word) <= len(str(MOST_LEVEL)):
         return int(word)
     names = ", ".join(LEVELS)
     raise bad_request(f"parameter [level] must be one of {names}, or a number, got [{text[:300]}]")

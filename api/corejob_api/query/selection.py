@@ -14,21 +14,24 @@ from corejob_api.query.scans import Scan
 from corejob_api.query.values import path_of
 
 BY_ID: Final[Sort] = (("_id", 1),)
-_MAX_SORT: Final = 32
+MAX_SORT: Final = 32
+_ORDERS: Final = frozenset({1, -1})
 _ROWS: Final = 100
 """Rows that are made at once, in the event loop."""
 
 
 def sort_argument(arguments: Arguments) -> Sort:
     """`sort` as pairs of field and direction: a list of pairs, or a field's name with `order`."""
-    raw = arguments.raw("sort")
+    raw, order = arguments.raw("sort"), arguments.integer("order", 1)
+    if order not in _ORDERS:
+        raise bad_request(f"parameter [order] must be 1 or -1, got [{order}]")
     if isinstance(raw, str) and not _is_json(raw):
-        return (_field(raw, arguments.integer("order", 1)),)
+        return (_field(raw, order),)
     pairs = arguments.sequence("sort")
     if not pairs:
         return BY_ID
-    if len(pairs) > _MAX_SORT:
-        raise bad_request(f"parameter [sort] has more than {_MAX_SORT} fields")
+    if len(pairs) > MAX_SORT:
+        raise bad_request(f"parameter [sort] has more than {MAX_SORT} fields")
     return tuple(_pair(pair) for pair in pairs)
 
 
@@ -51,7 +54,7 @@ def _pair(pair: Any) -> tuple[str, int]:
 
 
 def _field(name: str, direction: int) -> tuple[str, int]:
-    if direction not in {1, -1}:
+    if direction not in _ORDERS:
         raise bad_request(f"the order of a sort is 1 or -1, got [{direction}]")
     try:
         path_of(name)

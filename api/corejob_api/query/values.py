@@ -22,7 +22,7 @@ _NULL: Final = (0,)
 _NUMBER, _TEXT, _OBJECT, _ARRAY, _BOOLEAN = 1, 2, 3, 4, 5
 _EMPTY_ARRAY: Final = (-1,)
 _MAX_INDEX_DIGITS: Final = 6
-_MAX_PATH: Final = 20
+MAX_PATH: Final = 20
 
 
 def key(value: Any) -> Key:
@@ -49,8 +49,8 @@ def path_of(name: str) -> tuple[str, ...]:
     Raises:
         ValueError: It has too many.
     """
-    if name.count(".") >= _MAX_PATH:
-        raise ValueError(f"the path [{name[:100]}…] has more than {_MAX_PATH} parts")
+    if name.count(".") >= MAX_PATH:
+        raise ValueError(f"the path [{name[:100]}…] has more than {MAX_PATH} parts")
     return tuple(name.split("."))
 
 

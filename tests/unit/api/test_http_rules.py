@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -143,7 +144,9 @@ async def test_options_needs_no_sign_in(anonymous: httpx.AsyncClient) -> None:
         answer = await anonymous.options(path, headers={"Origin": "https://app.example.com"})
         assert answer.status_code == 200
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+        # Also of what is refused a page gets to see why.
+        asked = "GET" if path.endswith("/job") else "PUT"
+        assert asked in answer.headers["Access-Control-Allow-Methods"]
     assert (await anonymous.get("/core4/api/v1/job")).headers["Access-Control-Allow-Origin"] == "*"
 
 
@@ -297,3 +300,53 @@ async def test_readiness_with_and_without_the_store(kube: FakeKube, tmp_path: Pa
     async with running(kube, url, tmp_path) as api:
         assert (await api.probe("/readyz")).status_code == 503
         assert (await api.probe("/readyz?without=store")).text == "ok\n"
+
+
+ALLOWED = [
+    ("/job", "GET, POST, OPTIONS"),
+    ("/job/", "GET, POST, OPTIONS"),
+    ("/job/queue", "GET, POST, OPTIONS"),
+    ("/job/list", "GET, OPTIONS"),
+    ("/job/enqueue", "POST, OPTIONS"),
+    ("/job/kill", "PUT, OPTIONS"),
+    (f"/job/kill/{UNKNOWN}", "PUT, OPTIONS"),
+    (f"/job/log/{UNKNOWN}", "GET, OPTIONS"),
+    (f"/job/{UNKNOWN}", "GET, OPTIONS"),
+    ("/job/foo", "OPTIONS"),
+    (f"/job/{UNKNOWN}/x", "OPTIONS"),
+    ("/job/{job_id}", "OPTIONS"),
+    ("/login", "GET, POST, OPTIONS"),
+    ("/profile", "GET, OPTIONS"),
+    ("/openapi.json", "GET, OPTIONS"),
+]
+
+
+async def test_a_405_says_the_methods_of_its_url(client: httpx.AsyncClient) -> None:
+    for path, allowed in ALLOWED:
+        for method in {"DELETE", "PATCH", "PUT", "POST", "HEAD", "TRACE", "BREW"}.difference(
+            allowed.split(", ")
+        ):
+            answer = await client.request(method, path[1:])
+            found = (answer.status_code, answer.headers.get("Allow"))
+            assert found == (405, allowed), (method, path)
+
+
+async def test_options_says_the_methods_of_its_url(anonymous: httpx.AsyncClient) -> None:
+    for path, allowed in [*ALLOWED, ("/nowhere", "OPTIONS"), ("/job/log/a/b", "OPTIONS")]:
+        answer = await anonymous.options("/core4/api/v1" + path)
+        assert (answer.status_code, answer.headers["Allow"]) == (200, allowed), path
+        cors = answer.headers["Access-Control-Allow-Methods"]
+        assert cors == (allowed if allowed != "OPTIONS" else "GET, POST, PUT, OPTIONS"), path
+
+
+@pytest.mark.parametrize("sort", [None, "state", '[["state", 1]]', [["state", 1]], []])
+async def test_an_order_is_checked_whatever_the_sort_is(
+    client: httpx.AsyncClient, sort: Any
+) -> None:
+    for path in ("job", "job/list", "job/journal"):
+        for order in (0, 2, "x"):
+            answer = await client.request("GET", path, json={"sort": sort, "order": order})
+            assert answer.status_code == 400
+            assert "parameter [order]" in answer.json()["error"]
+        answer = await client.request("GET", path, json={"sort": sort, "order": -1})
+        assert answer.status_code == 200
