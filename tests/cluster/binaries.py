@@ -1,4 +1,4 @@
-"""Go programs, built once from pinned modules and kept by a hash of all that goes into them."""
+"""Go programs, built once from pinned modules and cached by a hash of all their inputs."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _VERSIONS = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/v
 _LDFLAGS = " ".join(["-s -w", *(f"-X {name}={KUBERNETES}" for name in _VERSIONS)])
 _FLAGS = ("-trimpath", "-buildvcs=false", "-v")
 
-# The programs inside hyperkube; each is a link to it.
+# The programs inside hyperkube, for each of which there is a link to it.
 COMPONENTS = (
     "etcd",
     "kube-apiserver",
@@ -33,26 +33,26 @@ INSTALLED = {
 
 
 def hyperkube() -> Path:
-    """The folder with the Kubernetes programs of the local cluster."""
+    """Build the Kubernetes programs of the local cluster if needed, and return their folder."""
     sources = [(HYPERKUBE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
     return _built("hyperkube", sources, ["-ldflags", _LDFLAGS, "."], HYPERKUBE, COMPONENTS)
 
 
 def kubectl() -> Path:
-    """The kubectl alone, for clusters that bring their own programs (any system)."""
+    """Build only kubectl if needed, on any system, for clusters with their own programs."""
     sources = [(HYPERKUBE / name).read_bytes() for name in ("go.mod", "go.sum")]
     flags = ["-ldflags", _LDFLAGS, "k8s.io/kubernetes/cmd/kubectl"]
     return _built("kubectl", sources, flags, HYPERKUBE) / "kubectl"
 
 
 def pause() -> Path:
-    """The program of the pods' sandbox container."""
+    """Build the program of the pods' sandbox container if needed, and return its path."""
     sources = [(PAUSE / name).read_bytes() for name in ("go.mod", "main.go")]
     return _built("pause", sources, ["-ldflags", "-s -w", "."], PAUSE) / "pause"
 
 
 def installed(name: str) -> Path:
-    """A program of another project, by `go install` of the version pinned here."""
+    """Install a program of another project in the version of `INSTALLED`, and return its path."""
     module = INSTALLED[name]
     target = _target(name, [module])
     with locked(f"build-{name}"):
@@ -88,7 +88,7 @@ def _target(name: str, parts: Sequence[str | bytes]) -> Path:
 
 
 def _fresh(target: Path) -> Path:
-    """A sibling to build in: half a build is never taken for a whole one."""
+    """Return an empty sibling folder to build in, so that a partial build is never used."""
     work = target.with_suffix(".tmp")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()

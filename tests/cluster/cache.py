@@ -1,4 +1,7 @@
-"""Where everything is kept: outside the checkout, because checkouts share the machine's ports."""
+"""The cache of programs, images and clusters.
+
+It is outside the checkout, because all checkouts share the machine's ports and thus the cluster.
+"""
 
 import contextlib
 import fcntl
@@ -11,7 +14,7 @@ from tests.cluster.output import say
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of built programs, images and the running cluster."""
+    """Return the folder of built programs, images and the running cluster."""
     if named := environ.get("CORE4_CACHE"):
         return Path(named).expanduser().resolve()
     base = environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -19,7 +22,7 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def folder(name: str) -> Path:
-    """A sub-folder of the cache, made if need be."""
+    """Return a sub-folder of the cache, created if needed."""
     path = cache_dir() / name
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -27,9 +30,9 @@ def folder(name: str) -> Path:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock that all checkouts of this machine's user share.
+    """Hold a file lock that all checkouts of this machine's user share.
 
-    The lock dies with its holder, so a killed run leaves none behind.
+    The lock ends with its process, so a killed run leaves no lock behind.
     """
     with (folder("locks") / name).open("w") as handle:
         try:
@@ -41,7 +44,7 @@ def locked(name: str) -> Iterator[None]:
 
 
 def digest(parts: Iterable[str | bytes]) -> str:
-    """A short hash of texts, for names; the borders between the parts count."""
+    """Return a short hash of texts, for names; it depends on the boundaries of the parts."""
     result = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -51,7 +54,7 @@ def digest(parts: Iterable[str | bytes]) -> str:
 
 
 def digest_files(root: Path, paths: Iterable[Path]) -> str:
-    """A short hash of files: their names below root, and what is in them."""
+    """Return a short hash of files: their paths relative to root, and their contents."""
     parts: list[str | bytes] = []
     for path in sorted(set(paths)):
         parts += [path.relative_to(root).as_posix(), path.read_bytes()]
@@ -59,9 +62,9 @@ def digest_files(root: Path, paths: Iterable[Path]) -> str:
 
 
 def write(path: Path, content: str, mode: int = 0o644) -> None:
-    """Write a file unless it says that already.
+    """Write a file unless it has that content already.
 
-    kube-proxy ends when its configuration is written, were it with the same content.
+    kube-proxy exits when its configuration is written, even with the same content.
     """
     if path.exists() and path.read_text(encoding="utf-8") == content:
         return

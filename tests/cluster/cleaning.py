@@ -1,4 +1,4 @@
-"""What stays after `down`, so that the next start is quick; and how that goes away too."""
+"""Delete what `down` keeps to make the next start quick."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from tests.cluster.commands import run
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
 
-# kind makes it, and never takes it away.
+# Docker network that kind creates and never deletes.
 _NETWORK = "kind"
-# All that is ever made in the cache, which may be a folder with other things in it.
+# All entries ever made in the cache, which may be a folder with other contents.
 _PARTS = (
     "bin",
     "containers",
@@ -33,7 +33,7 @@ _PARTS = (
 
 
 def kept() -> Sequence[str]:
-    """What is still there after `down`, each in a few words."""
+    """Return short descriptions of what remains after `down`."""
     found = [str(cache_dir())] if _parts() else []
     if images := docker.noted_images():
         found.append(f"{len(images)} images in Docker and its network `{_NETWORK}`")
@@ -41,7 +41,7 @@ def kept() -> Sequence[str]:
 
 
 def clean() -> None:
-    """Delete the cache, and what Docker has because of us.
+    """Delete the cache, and the images and the network that we made in Docker.
 
     Raises:
         ClusterError: something is still mounted in the cache.
@@ -74,7 +74,7 @@ def _clean_docker() -> None:
             removed = run(["docker", "image", "rm", "--force", image], check=False, timeout=300)
             if removed.returncode != 0:
                 say(f"Docker keeps {image}: {removed.stderr.strip()}")
-    # Refused while other clusters use it, which is as it should be.
+    # Docker refuses to delete the network while other clusters use it, as intended.
     with locked("docker-images"):
         if docker.noted_images() or (cache_dir() / "kind").exists():
             run(["docker", "network", "rm", _NETWORK], check=False)
@@ -87,7 +87,11 @@ def _parts() -> Sequence[Path]:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder; Go makes those of its modules read-only."""
+    """Delete a folder, making it writable first, since Go makes module folders read-only.
+
+    Raises:
+        ClusterError: the folder can't be deleted.
+    """
     for place, _, _ in os.walk(folder):
         Path(place).chmod(Path(place).stat().st_mode | stat.S_IRWXU)
     shutil.rmtree(folder, ignore_errors=True)

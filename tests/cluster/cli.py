@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of ``python -m tests.cluster``."""
 
 import argparse
 import sys
@@ -19,12 +19,12 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.output import say, tell
 from tests.cluster.provider import Provider
 
-# As of systemctl: not running.
+# Exit code for a cluster that does not run, as of systemctl.
 _NOT_RUNNING = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; errors that the user can act on are one message, not a traceback."""
+    """Run a command and return its exit code; a ClusterError becomes a message, no traceback."""
     options = _parser().parse_args(argv)
     try:
         return _run(options)
@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
 def _run_with(provider: Provider, options: argparse.Namespace) -> None:
     match options.command:
         case "up":
-            # Before it begins: what an interrupted `up` has left is to be found by `down`.
+            # Record it before the start, so that `down` finds the rest of an interrupted `up`.
             started.add(started.Started(provider.name, str(provider.kubeconfig)))
             provider.up()
         case "load":
@@ -103,10 +103,10 @@ def _run_with(provider: Provider, options: argparse.Namespace) -> None:
 
 
 def _down(clusters: Sequence[Provider]) -> None:
-    """Stop them, the latest first.
+    """Stop the clusters, the latest first.
 
     Raises:
-        ClusterError: one can't be reached; all others are stopped.
+        ClusterError: a cluster can't be reached; all others are stopped.
     """
     lost = _stop(clusters)
     if not clusters:
@@ -121,14 +121,14 @@ def _down(clusters: Sequence[Provider]) -> None:
 
 
 def _clean(clusters: Sequence[Provider]) -> None:
-    """Stop them, and delete all that was made here; what can't be reached is given up."""
+    """Stop the clusters and delete all that was made here; give up clusters out of reach."""
     for line in _stop(clusters):
         say(f"given up, and left as it is:{line}")
     cleaning.clean()
 
 
 def _stop(clusters: Sequence[Provider]) -> list[str]:
-    """Stop those that can be; returns what each other lacks."""
+    """Stop the reachable clusters. Return a line for each other one, with what it lacks."""
     lost = []
     for provider in reversed(clusters):
         if (lacking := provider.unavailable()) is not None:
@@ -140,7 +140,7 @@ def _stop(clusters: Sequence[Provider]) -> list[str]:
 
 
 def _status(clusters: Sequence[Provider]) -> int:
-    """Tell about each; 0 if the latest runs."""
+    """Print the status of each cluster. Return exit code 0 if the latest runs, else 3."""
     if not clusters:
         say("no cluster was started here; `make up` starts one")
         return _NOT_RUNNING

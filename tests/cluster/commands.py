@@ -1,4 +1,4 @@
-"""Running other programs: with their output in the error when they fail."""
+"""Run other programs; errors contain their output."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ _TAIL = 40
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, with the folders where administration programs are."""
+    """Return this process's environment, with the sbin folders added to PATH."""
     result = {**os.environ, **(extra or {})}
     wanted = [*result.get("PATH", "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
     result["PATH"] = ":".join(dict.fromkeys(part for part in wanted if part))
@@ -30,7 +30,12 @@ def run(
     stdin: str | None = None,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, silently; a failure carries its output."""
+    """Run a program to its end without output, and return its result.
+
+    Raises:
+        ClusterError: the program is missing, takes too long or, with `check`, fails; the message
+            has the end of its output.
+    """
     try:
         result = subprocess.run(
             [str(part) for part in argv],
@@ -38,7 +43,7 @@ def run(
             check=False,
             cwd=cwd,
             env=environment(env),
-            # A job's log, shown when a test has failed, may hold any bytes.
+            # A job's log, shown after a failed test, may contain any bytes.
             errors="backslashreplace",
             input="" if stdin is None else stdin,
             text=True,
@@ -60,7 +65,11 @@ def run_visibly(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program that takes long, and say every few seconds how far it is."""
+    """Run a program that takes long, and print its progress every few seconds.
+
+    Raises:
+        ClusterError: the program is missing or fails; the message has the end of its output.
+    """
     heartbeat = Heartbeat(task)
     lines: list[str] = []
     try:

@@ -1,4 +1,4 @@
-"""A component of the local cluster: what is started, and how it shows that it is ready."""
+"""A component of the local cluster: its command line and its readiness check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ class Component:
     """One process of the cluster.
 
     Attributes:
-        name: what the user, the state file and the log file call it.
+        name: name in messages, in the state file and of the log file.
         argv: the command line.
-        ready: asks it.
-        files: configuration that is read at the start, so a change of it means a restart.
+        ready: True once it is ready.
+        files: configuration that is read at the start, so that a change needs a restart.
         ports: TCP ports that must be free before it can start.
-        seconds: how long it may take.
+        seconds: maximum time until it is ready.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Component:
     seconds: float = 120.0
 
     def fingerprint(self) -> str:
-        """Changes whenever a running process would have to be started anew."""
+        """Return a hash that changes whenever a running process must be restarted."""
         return digest([*self.argv, *(path.read_bytes() for path in self.files)])
 
 
 def flags(**values: object) -> tuple[str, ...]:
-    """Command-line flags: data_dir="x" becomes --data-dir=x."""
+    """Return command-line flags: data_dir="x" becomes --data-dir=x."""
     return tuple(
         f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""What is asked of containerd, through its ctr program."""
+"""A client of containerd, through its ctr program."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class Containerd:
         self._socket = socket
 
     def answers(self) -> bool:
-        """Whether it runs."""
+        """True if containerd runs and answers."""
         if not self._socket.exists():
             return False
         try:
@@ -24,7 +24,7 @@ class Containerd:
             return False
 
     def images(self) -> list[str]:
-        """The names of its images."""
+        """Return the names of the images."""
         return (self._ctr("images", "ls", "-q") or "").split()
 
     def load(self, archive: Path) -> None:

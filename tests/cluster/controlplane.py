@@ -17,23 +17,23 @@ from tests.cluster.layout import (
     Layout,
 )
 
-# The defaults (20 calls a second) would be all that a benchmark measures.
+# With the defaults (20 calls a second) a benchmark would only measure this limit.
 _CLIENT = flags(kube_api_qps=1000, kube_api_burst=2000, leader_elect=False)
 _ETCD = f"http://127.0.0.1:{ETCD_PORT}"
 
 
 def write_config(layout: Layout) -> None:
-    """Write the kubeconfigs."""
+    """Write the kubeconfigs of the administrator and of the control plane's components."""
     kubeconfig.write(layout.kubeconfig, layout.pki, "admin")
     for name in ("controller-manager", "scheduler"):
         kubeconfig.write(_config(layout, name), layout.pki, name)
 
 
 def etcd(layout: Layout, programs: Path) -> Component:
-    """The store.
+    """Return the component etcd.
 
-    Without fsync: a killed etcd loses nothing by that, only a machine that stops does, and after
-    that the cluster starts from scratch anyway.
+    It runs without fsync: a killed etcd loses no data by that. Only a machine that stops does, and
+    after that the cluster starts from scratch anyway.
     """
     peers = f"http://127.0.0.1:{ETCD_PEER_PORT}"
     arguments = flags(
@@ -55,7 +55,7 @@ def etcd(layout: Layout, programs: Path) -> Component:
 
 
 def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
-    """The API server. It listens on all addresses: pods reach it at the node's."""
+    """Return the API server. It listens on all addresses, since pods use the node's address."""
     pki = layout.pki
     arguments = flags(
         advertise_address=node_ip,
@@ -67,7 +67,7 @@ def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
         kubelet_certificate_authority=pki / "ca.crt",
         kubelet_client_certificate=pki / "admin.crt",
         kubelet_client_key=pki / "admin.key",
-        # The node is called localhost: logs and exec go over loopback.
+        # The node's name is localhost, so logs and exec use the loopback interface.
         kubelet_preferred_address_types="Hostname,InternalIP",
         secure_port=API_PORT,
         service_account_issuer="https://kubernetes.default.svc",
@@ -88,7 +88,7 @@ def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
 
 
 def controller_manager(layout: Layout, programs: Path) -> Component:
-    """The controllers, each with its own service account."""
+    """Return the controller manager, whose controllers have a service account each."""
     arguments = flags(
         bind_address="127.0.0.1",
         cluster_cidr=CLUSTER_CIDR,
@@ -110,7 +110,7 @@ def controller_manager(layout: Layout, programs: Path) -> Component:
 
 
 def scheduler(layout: Layout, programs: Path) -> Component:
-    """The scheduler."""
+    """Return the scheduler."""
     arguments = flags(
         bind_address="127.0.0.1",
         kubeconfig=_config(layout, "scheduler"),

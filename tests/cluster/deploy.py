@@ -1,4 +1,4 @@
-"""The service in a cluster: image, chart, and waiting until it answers."""
+"""Deploy the service to a cluster: build the image, install the chart, wait for an answer."""
 
 import json
 import os
@@ -24,13 +24,13 @@ RELEASE = "core4"
 NAMESPACE = "core4"
 URL = f"http://localhost:{SERVICE_PORT}"
 _PUBLIC = f"{URL}/core4/api/v1/openapi.json"
-# An image that is in a registry already, instead of one that is built here.
+# Name of an image in a registry, to use instead of one that is built here.
 IMAGE_VARIABLE = "CORE4_IMAGE"
 
 _STORAGE_CLASS = "core4-local"
-# A busy machine may have several releases to start at once.
+# Seconds; a busy machine may start several releases at once.
 _TIMEOUT = 300
-# What the image runs as; a hostPath volume does not follow a pod's fsGroup.
+# User id of the image, since a pod's fsGroup does not apply to a hostPath volume.
 _OWNER = 10001
 
 
@@ -38,9 +38,9 @@ def deploy(provider: Provider) -> None:
     """Build, load and install this checkout, and wait until it answers.
 
     Raises:
-        ClusterError: it does not come up; the cluster's state has been printed.
+        ClusterError: the service does not start; the cluster's state was printed.
     """
-    # Another checkout may come at the same time, and Helm refuses the second.
+    # Another checkout may deploy at the same time, and Helm refuses the second.
     with cache.locked("deploy"):
         _require_port(provider)
         reference = provide_image(provider)
@@ -58,16 +58,19 @@ def deploy(provider: Provider) -> None:
 
 
 def _require_port(provider: Provider) -> None:
-    """Check that the service's address is free, before the minutes that the rest may take."""
+    """Check first that the service's port is free, since the rest may take minutes."""
     if provider.node_port is None:
         portforward.require_free(SERVICE_PORT)
     elif provider.node_port == SERVICE_PORT:
-        # On other clusters what listens is the cluster.
+        # On other clusters the cluster itself listens on the port.
         network.require_free((SERVICE_PORT,), "the service", forwarded=True)
 
 
 def provide_image(provider: Provider) -> str:
-    """Make sure that the cluster knows this checkout's image; returns its name."""
+    """Build this checkout's image and load it into the cluster. Return its name.
+
+    If CORE4_IMAGE names an image, return that name.
+    """
     if named := os.environ.get(IMAGE_VARIABLE):
         return named
     image = project_image(ROOT)
@@ -89,10 +92,10 @@ def install(
     Args:
         provider: the cluster.
         image: name and tag.
-        namespace: made if need be.
+        namespace: the namespace, which is created if needed.
         release: name of the Helm release.
-        node_port: the service's node port; without one it has none.
-        extra: more values; they win.
+        node_port: node port of the service; None for a service without one.
+        extra: more values, which take precedence.
     """
     _define(provider)
     volume = _volume(provider, namespace)
@@ -106,7 +109,7 @@ def install(
 
 
 def undeploy(provider: Provider, namespace: str = NAMESPACE, release: str = RELEASE) -> None:
-    """Remove the release; its volume, and so the journal, stays."""
+    """Uninstall the release; its volume with the journal remains."""
     portforward.stop()
     options = ("--ignore-not-found", "--wait", f"--timeout={_TIMEOUT}s")
     helm(provider, namespace, "uninstall", release, *options)
@@ -116,7 +119,7 @@ def undeploy(provider: Provider, namespace: str = NAMESPACE, release: str = RELE
 def chart_values(
     provider: Provider, image: str, *, node_port: int | None, volume: str | None
 ) -> dict[str, Any]:
-    """What the chart is told about this cluster: the one place that knows both."""
+    """Return the chart's values for this cluster."""
     repository, _, tag = image.rpartition(":")
     values: dict[str, Any] = {
         "image": {
@@ -134,7 +137,7 @@ def chart_values(
 
 
 def helm(provider: Provider, namespace: str, *arguments: str) -> str:
-    """Run helm against the provider's cluster, its own files in the cache."""
+    """Run helm against the provider's cluster, with its files in the cache; return its output."""
     home = cache.folder("helm")
     names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
     where = [f"--kubeconfig={provider.kubeconfig}", f"--namespace={namespace}"]
@@ -144,10 +147,10 @@ def helm(provider: Provider, namespace: str, *arguments: str) -> str:
 
 
 def _define(provider: Provider) -> None:
-    """Bring in the resource definitions, which Helm installs once and never upgrades.
+    """Apply the CRDs, which Helm installs once and never upgrades, and wait until they are served.
 
-    The workers of a test run may come at the same time; and what the chart makes of a new kind is
-    refused until the API server serves it.
+    The lock serialises the workers of a test run. The API server refuses objects of a new kind
+    until it serves the kind.
     """
     folder = ("-f", str(CHART / "crds"))
     with cache.locked("definitions"):
@@ -156,7 +159,7 @@ def _define(provider: Provider) -> None:
 
 
 def _volume(provider: Provider, namespace: str) -> str | None:
-    """Make the volume that no storage class makes; returns its name."""
+    """Create the volume if the cluster has no storage class. Return its name, or None."""
     folder = provider.volume_host_path(namespace)
     if folder is None:
         return None
@@ -166,7 +169,7 @@ def _volume(provider: Provider, namespace: str) -> str | None:
     name = f"{namespace}-journal"
     shown = kubectl(provider, "get", "pv", name, "-o", "json", "--ignore-not-found")
     if shown and json.loads(shown)["status"].get("phase") in ("Released", "Failed"):
-        # Its claim was deleted; without this it would wait for that very claim for ever.
+        # The claim was deleted; without this patch the volume would stay bound to it.
         removal = '[{"op": "remove", "path": "/spec/claimRef"}]'
         kubectl(provider, "patch", "pv", name, "--type=json", f"--patch={removal}")
     if not shown:

@@ -1,4 +1,4 @@
-"""The state of a cluster, for a person who has to find out why something failed."""
+"""Print the state of a cluster after a failure."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _LOG_LINES = 60
 
 
 def dump(provider: Provider, namespace: str) -> None:
-    """Print pods, events, and what the namespace's pods said; never fails."""
+    """Print nodes, pods, events and the logs of the namespace's pods; never raise ClusterError."""
     try:
         for title, text in _sections(provider, namespace):
             say(f"{title}:\n{text.rstrip()}")
@@ -23,7 +23,10 @@ def dump(provider: Provider, namespace: str) -> None:
 def kubectl(
     provider: Provider, *arguments: str, check: bool = True, stdin: str | None = None
 ) -> str:
-    """Run kubectl against the provider's cluster."""
+    """Run kubectl against the provider's cluster and return its output.
+
+    Without `check` the output includes standard error.
+    """
     command = [str(provider.binary("kubectl")), f"--kubeconfig={provider.kubeconfig}", *arguments]
     result = run(command, check=check, stdin=stdin)
     return result.stdout if check else result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""The Docker engine: whether it answers, what it is like, and which images we have given it."""
+"""The Docker engine: its availability and properties, and the record of images that we made."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ _RECORD = "docker-images"
 
 @functools.cache
 def unavailable() -> str | None:
-    """What is missing; None if an engine answers. A client alone is not enough."""
+    """Return what is missing; None if an engine answers. A client alone is not enough."""
     if shutil.which("docker") is None:
         return "no docker program"
     try:
@@ -29,25 +29,25 @@ def unavailable() -> str | None:
 
 
 def user() -> str:
-    """The user of a container whose files in a mounted folder are to be this user's."""
+    """Return `uid:gid` for a container, so that its files in mounts belong to this user."""
     if os.geteuid() == 0 or "rootless" in _told("{{.SecurityOptions}}"):
-        # An engine without root takes root in a container for the user that it runs as.
+        # A rootless engine maps root in a container to its own user.
         return "0:0"
     return f"{os.getuid()}:{os.getgid()}"
 
 
 def is_here() -> bool:
-    """Whether it runs on this machine itself; Docker Desktop's runs on a virtual one."""
+    """True if the engine runs on this machine; Docker Desktop's runs in a virtual machine."""
     return _told("{{.Name}}") == platform.node()
 
 
 def has_image(reference: str) -> bool:
-    """Whether the engine has the image."""
+    """True if the engine has the image."""
     return run(["docker", "image", "inspect", reference], check=False).returncode == 0
 
 
 def note_image(reference: str) -> None:
-    """Remember an image that the engine has because of us, for `clean`."""
+    """Record an image that we added to the engine, so that `clean` deletes it."""
     with cache.locked(_RECORD):
         known = noted_images()
         if reference not in known:
@@ -55,7 +55,7 @@ def note_image(reference: str) -> None:
 
 
 def noted_images() -> Sequence[str]:
-    """The images that the engine has because of us, the oldest first."""
+    """Return the recorded images, oldest first."""
     path = cache.cache_dir() / _RECORD
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 

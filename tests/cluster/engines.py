@@ -1,4 +1,4 @@
-"""Building container images: by a Docker engine, or by buildah where there is none."""
+"""Build container images with a Docker engine, or with buildah if there is none."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from tests.cluster.commands import run, run_visibly
 SUITE = "bookworm"
 BASE = f"localhost/core4-base:{SUITE}"
 _INCLUDED = "python3-venv,python3-pip,ca-certificates"
-# Makes Debian's Python look like the official Python image: `python` exists, pip may install.
+# Make Debian's Python like the official Python image: `python` exists, and pip may install.
 _HOOK = 'rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED; ln -sf python3 "$1"/usr/bin/python'
 _UNREAD = ("doc", "info", "locale", "man")
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A built image and the archive that holds it."""
+    """A built image and its archive."""
 
     reference: str
     archive: Path
@@ -35,11 +35,11 @@ class Engine(Protocol):
         """Build the image and write its archive (a docker archive)."""
 
     def provide(self, image: Image) -> None:
-        """Make an image known, so that another can be built from it."""
+        """Load an image, unless the engine has it, so that another can be built from it."""
 
 
 def engine() -> Engine:
-    """The one that works here."""
+    """Return the engine that works on this machine."""
     return Docker() if docker.unavailable() is None else Buildah()
 
 
@@ -49,21 +49,21 @@ class Docker:
     def build(
         self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
     ) -> None:
-        """Build and save."""
+        """Build the image and save its archive."""
         argv = ["docker", "build", "--file", str(dockerfile), "--tag", image.reference]
         run_visibly(f"building {image.reference}", [*argv, *_given(arguments), str(context)])
         docker.note_image(image.reference)
         run(["docker", "save", "--output", image.archive, image.reference], timeout=600)
 
     def provide(self, image: Image) -> None:
-        """Load it, unless it is there."""
+        """Load the image, unless the engine has it."""
         if not docker.has_image(image.reference):
             docker.note_image(image.reference)
             run(["docker", "load", "--input", image.archive], timeout=600)
 
 
 class Buildah:
-    """buildah, with a storage of our own, and a base image made from Debian packages."""
+    """buildah, with its own storage in the cache and a base image made of Debian packages."""
 
     def __init__(self) -> None:
         store = folder("containers")
@@ -73,18 +73,18 @@ class Buildah:
     def build(
         self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
     ) -> None:
-        """Build and save; the official Python image is replaced by the base image."""
+        """Build the image and save its archive, with our base image instead of the official one."""
         packages.ensure(["buildah", "mmdebstrap", "gpg"])
         self._ensure_base()
         self._bud(context, dockerfile, [image.reference], {"BASE_IMAGE": BASE, **arguments})
-        # Written by its whole name: buildah refuses to write into an archive that exists.
+        # Delete the old archive, since buildah refuses to write into an existing one.
         image.archive.unlink(missing_ok=True)
         target = f"docker-archive:{image.archive}:{image.reference}"
         run([*self._command, "push", "--quiet", image.reference, target], timeout=600)
 
     @classmethod
     def tidy(cls) -> None:
-        """Take away what a killed build has left: containers and their mounts."""
+        """Delete the containers and mounts that a killed build has left."""
         store = cache_dir() / "containers"
         if not store.exists():
             return
@@ -94,7 +94,7 @@ class Buildah:
             remains.unmount(store)
 
     def provide(self, image: Image) -> None:
-        """Pull it from its archive, unless it is there."""
+        """Pull the image from its archive, unless the storage has it."""
         if not self._knows(image.reference):
             run([*self._command, "pull", f"docker-archive:{image.archive}"], timeout=600)
 

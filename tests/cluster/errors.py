@@ -1,5 +1,5 @@
-"""The one exception of this package."""
+"""The exception of this package."""
 
 
 class ClusterError(Exception):
-    """Something that the user has to know and can act on; the message says both."""
+    """An error that the user can act on; the message says what is wrong and what to do."""

@@ -1,4 +1,4 @@
-"""A cluster that the user names. It is used, never started, stopped or changed elsewhere."""
+"""A cluster that the user names. It is used, but never started or stopped."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
 from tests.cluster.provider import Status
 
-# Not KUBECONFIG: an ordinary environment must never lead us into somebody's cluster.
+# Not KUBECONFIG, since the usual environment must never select a cluster by accident.
 VARIABLE = "CORE4_KUBECONFIG"
 
 
@@ -23,30 +23,30 @@ class ExistingCluster:
     image_pull_policy = "IfNotPresent"
 
     def __init__(self, named: str = "") -> None:
-        """Take the file that the variable names.
+        """Use the kubeconfig that the variable names.
 
         Args:
-            named: the one to take where there is no variable: what `up` was given.
+            named: the kubeconfig to use without the variable: the recorded one of `up`.
         """
         self._named = named
 
     @property
     def kubeconfig(self) -> Path:
-        """The file that the user named."""
+        """The kubeconfig that the user named."""
         return Path(os.environ.get(VARIABLE) or self._named).expanduser().resolve()
 
     def unavailable(self) -> str | None:
-        """It needs the variable and the file."""
+        """Return which of the variable and its file is missing, or None."""
         if not (os.environ.get(VARIABLE) or self._named):
             return f"{VARIABLE} names no kubeconfig"
         return None if self.kubeconfig.is_file() else f"{self.kubeconfig} is no file"
 
     def left(self) -> bool:
-        """Whether a port is forwarded to it."""
+        """True if a port is forwarded to the cluster."""
         return portforward.is_recorded()
 
     def distant(self) -> str | None:
-        """It may be that this machine is its only node."""
+        """Return why pods may run on other machines; None if this machine is the only node."""
         host = r"{.items[*].metadata.labels.kubernetes\.io/hostname}"
         found = self._kubectl("get", "nodes", f"--output=jsonpath={host}")
         if found.returncode != 0:
@@ -55,16 +55,20 @@ class ExistingCluster:
         return f"pods may be on {', '.join(others[:3])}" if others else None
 
     def binary(self, name: str) -> Path:
-        """A program, built here."""
+        """Build a program if needed, and return its path."""
         return binaries.kubectl() if name == "kubectl" else binaries.installed(name)
 
     def volume_host_path(self, namespace: str) -> Path | None:
-        """None: the cluster has a storage class."""
+        """Return None, since the cluster has a storage class."""
         del namespace
         return None
 
     def up(self) -> None:
-        """Check that it answers."""
+        """Check that the cluster answers.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
         answer = self._kubectl("get", "--raw", "/readyz")
         if answer.returncode != 0:
             raise ClusterError(
@@ -74,25 +78,29 @@ class ExistingCluster:
         say(f"using the cluster of {self.kubeconfig}")
 
     def down(self) -> None:
-        """Only end what runs on this machine."""
+        """Stop the port forwarding on this machine, and leave the cluster as it is."""
         portforward.stop()
         say(f"the cluster of {self.kubeconfig} is left as it is, with the service if that is in it")
 
     def status(self) -> Status:
-        """Whether it answers."""
+        """Return a status that is running if the cluster answers."""
         answers = self._kubectl("get", "--raw", "/readyz").returncode == 0
         word = "answers" if answers else "does not answer"
         return Status(answers, [f"{self.kubeconfig} {word}"])
 
     def load(self, archive: Path, image: str) -> None:
-        """Not possible from here: say what to do instead."""
+        """Refuse, since images can't be loaded into such a cluster.
+
+        Raises:
+            ClusterError: always; the message says what to do instead.
+        """
         raise ClusterError(
             f"{image} cannot be loaded into a cluster that is not ours. Push {archive} to a"
             " registry that the cluster pulls from, and name the image: CORE4_IMAGE=…"
         )
 
     def _kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # A cluster that is gone may swallow packets.
+        # Packets to a cluster that is gone may be dropped silently, so set a timeout.
         where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=20s"]
         argv = [str(self.binary("kubectl")), *where, *arguments]
         return run(argv, check=False)

@@ -1,4 +1,4 @@
-"""The Go compiler: the machine's own or, without one that is new enough, that of a container."""
+"""The Go compiler: the machine's own if it is new enough, else one in a container."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ from tests.cluster.errors import ClusterError
 
 VERSION = (1, 26)
 IMAGE = f"golang:{VERSION[0]}.{VERSION[1]}"
-# Whose `go` line says what is needed.
+# The module whose `go` line gives the required version.
 _MODULE = Path(__file__).parent / "hyperkube"
 
 _PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -28,27 +28,27 @@ _HANDED_ON = (
     *_PROXIES,
     *(name.lower() for name in _PROXIES),
 )
-# Where Go calls an architecture otherwise than the kernel does.
+# Architectures for which Go and the kernel have different names.
 _ARCHITECTURES = {"aarch64": "arm64", "armv7l": "arm", "i686": "386", "x86_64": "amd64"}
 
 
 class Compiler(Protocol):
-    """Builds programs for this machine, without C."""
+    """Builds programs for this machine, without cgo."""
 
     @property
     def version(self) -> str:
-        """As Go says it."""
+        """The version as Go prints it."""
 
     def build(self, task: str, arguments: Sequence[str], module: Path) -> None:
-        """Run `go build` in a module's folder; what it writes goes into the cache."""
+        """Run `go build` in a module's folder; outputs must be in the cache."""
 
     def install(self, task: str, arguments: Sequence[str], program: Path) -> None:
-        """Run `go install`, and leave the program of that name in that folder of the cache."""
+        """Run `go install`, and put the program at the path `program` in the cache."""
 
 
 @functools.cache
 def compiler() -> Compiler:
-    """The one that works here; the machine's own comes first, because it is the quicker one.
+    """Return the compiler that works on this machine; its own is preferred, since it is faster.
 
     Raises:
         ClusterError: there is neither Go nor a Docker engine.
@@ -71,7 +71,7 @@ def _own_version() -> str:
     try:
         found = run(["go", "env", "GOVERSION"], cwd=_MODULE, env=_own_environment())
     except ClusterError as error:
-        # An older one that may fetch another, and could not.
+        # An older Go tries to download a newer one, which may fail.
         raise ClusterError(f"go does not work here: {error}\n{advice}.") from error
     version = found.stdout.strip()
     numbers = version.removeprefix("go").split(".")
@@ -81,7 +81,7 @@ def _own_version() -> str:
 
 
 def _own_environment(**extra: str) -> dict[str, str]:
-    """Go works as the machine's own architecture, whatever somebody builds for otherwise."""
+    """Return variables that make Go build for this machine, whatever the environment sets."""
     cleared = {name: "" for name in ("GOOS", "GOARCH", "GOFLAGS") if name in os.environ}
     return {**cleared, "CGO_ENABLED": "0", **extra}
 
@@ -100,13 +100,13 @@ class _Own:
 
 @dataclass(frozen=True, slots=True)
 class _Contained:
-    """Go in a container that is gone afterwards; the cache has the same path inside as outside."""
+    """Go in a temporary container, in which the cache has the same path as outside."""
 
     version: str
 
     @classmethod
     def started(cls) -> "_Contained":
-        """Fetch the image, unless it is there, and ask it."""
+        """Pull the image if needed, and return a compiler with its version."""
         if not docker.has_image(IMAGE):
             run_visibly(f"fetching {IMAGE}, which has Go", ["docker", "pull", IMAGE])
             docker.note_image(IMAGE)
@@ -117,8 +117,8 @@ class _Contained:
 
     def install(self, task: str, arguments: Sequence[str], program: Path) -> None:
         run_visibly(task, _contained(["install", *arguments], _MODULE))
-        # With GOBIN Go would refuse to build for another system, as from Docker's for a Mac, and
-        # without it such programs are in a folder below.
+        # With GOBIN Go would refuse to cross-compile, as in Docker on a Mac; without it,
+        # cross-compiled programs are in a sub-folder.
         found = next((folder("go") / "bin").rglob(program.name), None)
         if found is None:
             raise ClusterError(f"the container built no {program.name}")
@@ -126,42 +126,42 @@ class _Contained:
 
 
 def _contained(arguments: Sequence[str], module: Path) -> list[str]:
-    """The command that runs Go in a container, as this user, on the cache and one module."""
+    """Return the command that runs Go in a container as this user, with its folders mounted."""
     home = folder("go")
     machine = platform.machine().lower()
     settings = {
         "CGO_ENABLED": "0",
         "GOARCH": _ARCHITECTURES.get(machine, machine),
         "GOCACHE": f"{home}/build",
-        # Else not even their owner can delete the modules.
+        # Without this flag the modules are read-only, even for their owner.
         "GOFLAGS": "-modcacherw",
         "GOOS": platform.system().lower(),
         "GOPATH": str(home),
-        # A module may need a later patch than an image that was fetched long ago.
+        # A module may need a later patch version than that of an image pulled long ago.
         "GOTOOLCHAIN": "auto",
         "HOME": str(home),
     }
     options = [f"--env={name}={value}" for name, value in settings.items()]
-    # By their names only: the address of a proxy may hold a password.
+    # Pass only the names, since the URL of a proxy may contain a password.
     options += [f"--env={name}" for name in _HANDED_ON if os.environ.get(name)]
     options += [_mount(cache_dir()), _mount(module, readonly=True)]
     options += [_mount(path, readonly=True) for path in _authorities()]
     # A proxy may listen on the machine's loopback.
     options += ["--network=host"]
-    # Else SELinux keeps the container from the mounted folders, or they would have to be labelled.
+    # Otherwise SELinux denies access to the mounts, unless they are labelled.
     options += ["--security-opt=label=disable"]
     options += [f"--user={docker.user()}", f"--workdir={module}"]
     return ["docker", "run", "--rm", "--init", *options, IMAGE, "go", *arguments]
 
 
 def _mount(path: Path, *, readonly: bool = False) -> str:
-    # Docker Desktop shares folders by their real names.
+    # Docker Desktop shares folders by their real paths.
     mount = f"--mount=type=bind,source={path.resolve()},target={path}"
     return f"{mount},readonly" if readonly else mount
 
 
 def _authorities() -> Iterator[Path]:
-    """The files and folders of certificates that the environment names."""
+    """Yield the files and folders of certificates that the environment names."""
     named = [part for name in _AUTHORITIES for part in os.environ.get(name, "").split(":")]
     for path in map(Path, sorted(set(named) - {""})):
         if path.is_absolute() and path.exists():

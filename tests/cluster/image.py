@@ -1,5 +1,6 @@
-"""The project's image, and images for tests. Named by what goes into them: an unchanged tree is
-neither built nor loaded again.
+"""The project's image, and images for tests.
+
+Image names contain a hash of the inputs, so that an unchanged tree is not built or loaded again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,18 +11,21 @@ from tests.cluster.cache import digest, digest_files, folder, locked
 from tests.cluster.engines import Image, engine
 from tests.cluster.output import say
 
-# Older archives of the same name are deleted.
+# Number of archives of the same name to keep; older ones are deleted.
 _KEPT = 3
 _IGNORED = {"__pycache__", ".git", ".venv", "build", "node_modules"}
 
 
 def project_image(root: Path) -> Image:
-    """The image of this checkout: the jobs' base, and all of the service."""
+    """Build the image of this checkout if needed, and return it.
+
+    It contains the service and is the base of jobs' images.
+    """
     dockerfile = root / "Dockerfile"
     ignored = root / ".dockerignore"
     files = [path for path in (dockerfile, ignored) if path.exists()]
     with locked("image"):
-        # The wheel itself, not its sources: they may change while it is built.
+        # Hash the wheel instead of its sources, which may change during the build.
         files += wheels.prepare(root)
         image = _named("core4", digest([digest_files(root, files)]))
         if not image.archive.exists():
@@ -41,13 +45,13 @@ def build_image(
 
     Args:
         context: the folder that the Dockerfile copies from.
-        name: the image's name without a registry; the tag is a hash of the context.
-        dockerfile: default: context/Dockerfile.
+        name: the image's name without a registry; the tag is a hash of the inputs.
+        dockerfile: the Dockerfile; by default context/Dockerfile.
         build_args: build arguments.
-        uses: images of ours that it is built from; name them in the Dockerfile by an argument.
+        uses: our images that it is built from; the Dockerfile names them by an argument.
 
     Returns:
-        The image; give it to a provider's `load(image.archive, image.reference)`.
+        The image, for a provider's `load(image.archive, image.reference)`.
     """
     dockerfile = dockerfile or context / "Dockerfile"
     arguments = dict(build_args or {})
@@ -71,7 +75,7 @@ def _named(name: str, tag: str) -> Image:
 
 
 def _build(context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]) -> None:
-    # Half an archive must not be taken for a whole one.
+    # Rename the archive when it is complete, so that a partial one is never used.
     unfinished = image.archive.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     engine().build(context, dockerfile, Image(image.reference, unfinished), arguments)

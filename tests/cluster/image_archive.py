@@ -1,4 +1,4 @@
-"""Image archives written by Python: a single static program becomes a container image."""
+"""Write and read image archives in Python: an image of a single static program."""
 
 import hashlib
 import io
@@ -14,14 +14,14 @@ ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64
 
 
 def architecture() -> str:
-    """This machine's architecture, in the words of Go and of container images."""
+    """Return this machine's architecture, as Go and container images name it."""
     return ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def write_image(target: Path, *, program: Path, reference: str) -> None:
-    """Write a docker archive with one layer that holds one program, its entry point.
+    """Write a docker archive with one layer that contains one program, the entry point.
 
-    The same input gives the same bytes: no time stamps, no names of users.
+    The same input gives the same bytes, since there are no timestamps and no user names.
     """
     entry = f"/{program.name}"
     layer = _tar({program.name: program.read_bytes()}, mode=0o755)
@@ -58,10 +58,10 @@ def _tar(files: dict[str, bytes], mode: int) -> bytes:
 
 
 def reference(archive: Path) -> str:
-    """The name of the image in a docker archive.
+    """Return the name of the image in a docker archive.
 
     Raises:
-        ClusterError: it is none, or its image has no name.
+        ClusterError: the file is not a docker archive, or its image has no name.
     """
     try:
         with tarfile.open(archive) as opened:

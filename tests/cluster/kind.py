@@ -1,4 +1,4 @@
-"""A kind cluster, where a Docker engine answers."""
+"""A kind cluster, for machines with a Docker engine."""
 
 import json
 import os
@@ -15,29 +15,29 @@ from tests.cluster.output import Heartbeat, say
 from tests.cluster.provider import Status
 
 CLUSTER = "core4"
-# The image that the pinned kind was released with.
+# The node image that the pinned kind was released with.
 NODE_IMAGE = (
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 )
-# Another image for the node, such as one that was built here.
+# Variable that names another node image, such as one that was built here.
 IMAGE_VARIABLE = "CORE4_KIND_IMAGE"
 NODE_PORT = 30501
 
 _CREATOR = Path(__file__).with_name("kind_create.py")
-# A node that starts on a busy machine takes minutes until all of its pods run again.
+# On a busy machine a starting node takes minutes until all of its pods run again.
 _READY_SECONDS = 300.0
-# So long a creation by another process may take until it comes to kubeadm.
+# Time within which a creation by another process must reach kubeadm.
 _UNFINISHED_SECONDS = 60.0
 
 
 def cluster_config() -> dict[str, Any]:
-    """The kind configuration: one node, whose node port is a port of this machine."""
+    """Return the kind configuration: one node, whose node port is mapped to this machine."""
     mapping = {
         "containerPort": NODE_PORT,
         "hostPort": SERVICE_PORT,
         "listenAddress": "127.0.0.1",
     }
-    # Else the kubelet refuses machines that still have cgroup v1.
+    # Otherwise the kubelet refuses machines with cgroup v1.
     kubelet = {"kind": "KubeletConfiguration", "failCgroupV1": False}
     return {
         "apiVersion": "kind.x-k8s.io/v1alpha4",
@@ -60,11 +60,11 @@ class KindProvider:
         ready_seconds: float = _READY_SECONDS,
         unfinished_seconds: float = _UNFINISHED_SECONDS,
     ) -> None:
-        """Choose how long `up` waits.
+        """Set the time limits of `up`.
 
         Args:
-            ready_seconds: for a cluster that answers.
-            unfinished_seconds: for somebody to go on with a cluster that is only half made.
+            ready_seconds: maximum time until the cluster is ready.
+            unfinished_seconds: maximum time until another process continues a partial creation.
         """
         self._node = Node(CLUSTER)
         self._ready_seconds = ready_seconds
@@ -76,34 +76,34 @@ class KindProvider:
         return cache.cache_dir() / "kind" / "kubeconfig"
 
     def unavailable(self) -> str | None:
-        """It needs an engine; a Docker client alone is not enough."""
+        """Return why no Docker engine answers, or None; a client alone is not enough."""
         return docker.unavailable()
 
     def distant(self) -> str | None:
-        """Its node is a container, wherever the engine runs."""
+        """Return why the node's processes are on another machine; None if the engine is here."""
         return None if docker.is_here() else "the Docker engine runs on another or virtual machine"
 
     def left(self) -> bool:
-        """Whether the cache knows of a cluster."""
+        """True if the cache has a kubeconfig of the cluster."""
         return self.kubeconfig.exists()
 
     def binary(self, name: str) -> Path:
-        """A program, built here."""
+        """Build a program if needed, and return its path."""
         return binaries.kubectl() if name == "kubectl" else binaries.installed(name)
 
     def volume_host_path(self, namespace: str) -> Path | None:
-        """None: kind has a storage class."""
+        """Return None, since kind has a storage class."""
         del namespace
         return None
 
     def up(self) -> None:
-        """Start the cluster, and create it where there is none.
+        """Start the cluster, or create it if there is none.
 
-        One that is stopped is started, one that is starting is waited for. Only one that does not
-        answer in the end is created anew, which is said.
+        A stopped cluster is started; a starting one is waited for. A cluster that does not answer
+        in the end is created anew, with a message.
 
         Raises:
-            ClusterError: Docker or kind failed; the message has their words and what to do.
+            ClusterError: Docker or kind failed; the message has their output and what to do.
         """
         with cache.locked("cluster"):
             fault = self._revive()
@@ -116,14 +116,14 @@ class KindProvider:
         say(f"the kind cluster runs: KUBECONFIG={self.kubeconfig}")
 
     def down(self) -> None:
-        """Delete the cluster; this needs the engine only."""
+        """Delete the cluster; this needs only the engine."""
         with cache.locked("cluster"):
             self._node.delete()
             self.kubeconfig.unlink(missing_ok=True)
         say("the kind cluster is gone")
 
     def status(self) -> Status:
-        """Whether it answers."""
+        """Return a status that is running if the cluster is ready."""
         state = self._node.state()
         if state is None:
             word = "there is none"
@@ -134,8 +134,8 @@ class KindProvider:
         return Status(word == "ready", [f"kind cluster {CLUSTER}: {word}"])
 
     def load(self, archive: Path, image: str) -> None:
-        """Load the archive into the node, unless the image is there."""
-        # The workers of one test run come at the same time, and one load is enough.
+        """Load the archive into the node, unless the node has the image."""
+        # The lock makes one of the workers of a test run load the image for all.
         with cache.locked("load"):
             names = ("docker", "exec", self._node.name, "ctr", "-n", "k8s.io", "images", "ls", "-q")
             if image in run(names).stdout.split():
@@ -147,9 +147,9 @@ class KindProvider:
                 raise ClusterError(f"{archive} holds no image named {image}")
 
     def _revive(self) -> str | None:
-        """Bring a cluster that there is to answer; returns why it does not, None if it does.
+        """Start an existing cluster and wait for it. Return why it is not usable, or None.
 
-        None too if there is no cluster.
+        Return None too if there is no cluster.
         """
         state = self._node.state()
         if state is None:
@@ -162,7 +162,7 @@ class KindProvider:
         return self._awaited()
 
     def _awaited(self) -> str | None:
-        """Wait until it answers, telling what is lacking; returns what is in the end."""
+        """Wait until the cluster is ready, printing its faults. Return the last fault, or None."""
         heartbeat = Heartbeat("waiting for the kind cluster")
         fault = self._fault()
 
@@ -184,7 +184,7 @@ class KindProvider:
         return fault
 
     def _fault(self) -> str | None:
-        """What keeps the cluster from being used; None: nothing."""
+        """Return why the cluster is not usable, or None."""
         state = self._node.state()
         if state != "running":
             return f"its node is {state or 'gone'}"
@@ -204,7 +204,7 @@ class KindProvider:
         """Create the cluster, and wait until pods can run.
 
         Raises:
-            ClusterError: kind could not; the message has its words.
+            ClusterError: kind failed; the message has its output and what to do.
         """
         network.require_free((SERVICE_PORT,), "the kind cluster")
         image = os.environ.get(IMAGE_VARIABLE) or NODE_IMAGE
@@ -236,20 +236,20 @@ class KindProvider:
             )
 
     def _export(self) -> bool:
-        """Write the kubeconfig of a cluster that there is; False if it has none yet."""
+        """Write the kubeconfig of an existing cluster. Return False if it has none yet."""
         kind = binaries.installed("kind")
         cache.folder("kind")
         where = [f"--name={CLUSTER}", f"--kubeconfig={self.kubeconfig}"]
         return run([kind, "export", "kubeconfig", *where], check=False).returncode == 0
 
     def _answers(self) -> bool:
-        # kubectl would take an empty kubeconfig for one of localhost:8080.
+        # With an empty kubeconfig kubectl would use localhost:8080.
         if not self.kubeconfig.exists() or not self.kubeconfig.stat().st_size:
             return False
         return self._kubectl("get", "--raw", "/readyz").strip() == "ok"
 
     def _kubectl(self, *arguments: str) -> str:
-        """The output; empty if it fails."""
+        """Run kubectl and return its output; empty if it fails."""
         where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s"]
         found = run([self.binary("kubectl"), *where, *arguments], check=False)
         return found.stdout if found.returncode == 0 else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Create it, unless there is one of that name; the exit code is kind's."""
+    """Create the cluster, unless one of that name exists, and return kind's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("kubeconfig", "kind", "kubectl", "config"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError as error:
         return int(error.returncode) or 1
     except (LookupError, TypeError, ValueError) as error:
-        # Of the kubeconfig, which the process that waits for this one reads again.
+        # An error in the kubeconfig is not fatal: the parent process reads the file again.
         sys.stderr.write(f"pytest-kind can't read the kubeconfig: {error!r}\n")
     return 0
 

@@ -1,8 +1,8 @@
-"""What to do about a failure of kind, by kind's own words."""
+"""Advice about failures of kind, found by kind's error messages."""
 
 import re
 
-# kind's or Docker's words, and what a user can do then; the first that fits.
+# Patterns of kind's or Docker's messages with advice for users; the first match counts.
 _ADVICE = (
     (
         r"failed to pull image|manifest unknown|pull access denied|toomanyrequests",
@@ -48,10 +48,10 @@ _OTHERWISE = "`make down up` tries again; `make clean-all` begins from nothing."
 
 
 def explained(words: str, image: str) -> str:
-    """The message about a failed creation.
+    """Return the error message about a failed creation, with advice.
 
     Args:
-        words: what kind said.
+        words: the output of kind.
         image: the node's image.
     """
     fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, words))

@@ -1,7 +1,7 @@
 """The container that is the node of a kind cluster.
 
-It is asked and ended through the Docker engine alone: that works without kind, without Go and
-outside the virtual environment.
+This module uses only the Docker engine, so that it works without kind, without Go and outside the
+virtual environment.
 """
 
 import json
@@ -18,23 +18,23 @@ _START_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The control plane's container of a cluster."""
+    """The control plane's container of a kind cluster."""
 
     cluster: str
 
     @property
     def name(self) -> str:
-        """The container's name, as kind gives it."""
+        """The container's name, as kind assigns it."""
         return f"{self.cluster}-control-plane"
 
     def state(self) -> str | None:
-        """The container's state in Docker's words (`running`, `exited`, …); None: there is none."""
+        """Return the container's Docker state (`running`, `exited`, …); None if there is none."""
         where = ["--filter", f"label={_LABEL}={self.cluster}", "--filter", f"name=^/?{self.name}$"]
         found = run(["docker", "ps", "--all", *where, "--format", "{{.State}}"]).stdout.split()
         return found[0] if found else None
 
     def ports(self) -> tuple[int, ...]:
-        """The ports of this machine that the container takes when it is started."""
+        """Return the ports of this machine that the container uses while it runs."""
         shown = run(
             ["docker", "inspect", "--format", "{{json .HostConfig.PortBindings}}", self.name]
         ).stdout
@@ -43,13 +43,13 @@ class Node:
         return tuple(int(number) for number in numbers if number and number != "0")
 
     def start(self, state: str) -> None:
-        """Let the container run again.
+        """Start or unpause the container.
 
         Args:
-            state: its state now.
+            state: the present state.
 
         Raises:
-            ClusterError: the engine can't start it; the message has the engine's words.
+            ClusterError: the engine can't start it; the message has the engine's output.
         """
         verb = "unpause" if state == "paused" else "start"
         try:
@@ -62,7 +62,7 @@ class Node:
             ) from error
 
     def is_finished(self) -> bool:
-        """False if the cluster's creation was interrupted, and nobody is at it any more."""
+        """False if the cluster's creation was interrupted and no process continues it."""
         if run(["docker", "exec", self.name, "test", "-e", _ADMIN], check=False).returncode == 0:
             return True
         return "kubeadm" in run(["docker", "top", self.name], check=False).stdout

@@ -1,4 +1,4 @@
-"""Kubeconfig files, and the few requests that need no client library."""
+"""Write kubeconfig files, and send simple requests without a client library."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ SERVER = f"https://127.0.0.1:{API_PORT}"
 
 
 def document(pki: Path, identity: str) -> dict[str, Any]:
-    """A kubeconfig with everything embedded, so that it can be copied."""
+    """Return a kubeconfig with embedded certificates and keys, so that it can be copied."""
 
     def embedded(name: str) -> str:
         return base64.b64encode((pki / name).read_bytes()).decode("ascii")
@@ -42,7 +42,7 @@ def write(path: Path, pki: Path, identity: str) -> None:
 
 
 def healthy(url: str) -> bool:
-    """Whether a component answers 200 on its health address (loopback, its own certificate)."""
+    """True if a component's health URL answers 200; its certificate is not verified."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -54,13 +54,13 @@ def healthy(url: str) -> bool:
 
 
 class Api:
-    """GET requests to the local cluster's API server, as its administrator."""
+    """Sends GET requests to the local cluster's API server as its administrator."""
 
     def __init__(self, layout: Layout) -> None:
         self._pki = layout.pki
 
     def get(self, path: str) -> bytes | None:
-        """The answer's body; None if there is no good answer."""
+        """Return the response's body; None if the request fails."""
         try:
             context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
             context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
@@ -70,11 +70,11 @@ class Api:
             return None
 
     def ready(self) -> bool:
-        """Whether the API server says that it is ready."""
+        """True if the API server is ready."""
         return self.get("/readyz") is not None
 
     def node_ready(self) -> bool:
-        """Whether pods can be run, with a service account."""
+        """True if the node is ready and the default service account exists, as pods need both."""
         body = self.get(f"/api/v1/nodes/{NODE}")
         if body is None or self.get("/api/v1/namespaces/default/serviceaccounts/default") is None:
             return False

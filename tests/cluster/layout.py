@@ -10,8 +10,8 @@ POD_SUBNET = "10.244.0.0/24"
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
-# All below the node ports, so that none can be drawn as somebody's node port, and below the
-# ephemeral ports; and none that another Kubernetes on the machine would want.
+# All ports are below the node ports, so that none can be assigned as one, below the ephemeral
+# ports, and different from those that another Kubernetes on the machine would use.
 API_PORT = 4643
 ETCD_PORT = 4679
 ETCD_PEER_PORT = 4680
@@ -24,7 +24,7 @@ PROXY_METRICS_PORT = 4649
 NODE_PORTS = "5000-32767"
 SERVICE_PORT = 5001
 
-# Names of ours in the kernel and in folders that others use too.
+# Our names in the kernel and in shared folders.
 BRIDGE = "core4-cni0"
 CNI_NETWORK = "core4-local"
 CGROUP = "core4-local"
@@ -41,7 +41,7 @@ class Layout:
 
     @classmethod
     def default(cls) -> "Layout":
-        """The layout in the cache: one cluster for a machine."""
+        """Return the layout in the cache: one cluster for each machine."""
         return cls(cache_dir() / "cluster")
 
     @property
@@ -51,12 +51,12 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """What was started."""
+        """The record of started processes."""
         return self.data / "state.json"
 
     @property
     def sysctls(self) -> Path:
-        """Kernel settings as they were before."""
+        """The kernel settings before the cluster changed them."""
         return self.data / "sysctls.json"
 
     @property
@@ -71,12 +71,12 @@ class Layout:
 
     @property
     def log(self) -> Path:
-        """A log file for each process."""
+        """The folder with a log file for each process."""
         return self.data / "log"
 
     @property
     def cni(self) -> Path:
-        """The configuration of the pods' network (a folder with nothing else in it)."""
+        """The folder with the configuration of the pods' network and nothing else."""
         return self.data / "cni"
 
     @property
@@ -91,25 +91,25 @@ class Layout:
 
     @property
     def pod_logs(self) -> Path:
-        """The logs of pods, made by the kubelet."""
+        """The folder in which the kubelet writes the logs of pods."""
         return self.data / "podlogs"
 
     @property
     def volumes(self) -> Path:
-        """Folders for hostPath volumes."""
+        """The parent folder of hostPath volumes."""
         return self.data / "volumes"
 
     @property
     def saved_volumes(self) -> Path:
-        """Where the volumes are while all else is cleared away."""
+        """The folder to which volumes are moved while all else is deleted."""
         return self.data.with_name(f"{self.data.name}.volumes")
 
     def socket_fits(self) -> bool:
-        """Whether the kernel accepts the socket's path, its ttrpc twin's included."""
+        """True if the kernel accepts the path of the socket, and that of the ttrpc socket."""
         return len(f"{self.socket}.ttrpc") <= _LONGEST_SOCKET
 
     def make(self) -> None:
-        """Make the folders."""
+        """Create the folders."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.data.chmod(0o711)
         for path in (self.pki, self.config, self.log, self.cni, self.containerd, self.volumes):

@@ -29,16 +29,16 @@ from tests.cluster.provider import Status
 
 _PROGRAMS = ("openssl", "containerd", "ctr", "runc", "cni", "iptables", "ip", "umount")
 _LOCK = "cluster"
-# The order in which processes are stopped: those first that would repair what goes away.
+# Processes that would recreate deleted objects are stopped first, in this order.
 _STOP_ORDER = ("kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager")
-# What they would still write is deleted anyway.
+# Short, since the data that they would still write is deleted anyway.
 _PATIENCE = 2.0
 _FREE_SECONDS = 30.0
 _NODE_SECONDS = 180.0
 
 
 class LocalCluster:
-    """One cluster for the machine, shared by all checkouts."""
+    """One cluster of real Kubernetes processes for the machine, shared by all checkouts."""
 
     name = "local"
     node_port: int | None = SERVICE_PORT
@@ -47,9 +47,9 @@ class LocalCluster:
     def __init__(
         self, layout: Layout | None = None, kubelet: Mapping[str, Any] | None = None
     ) -> None:
-        """Choose its place, and settings of the kubelet beside the usual ones.
+        """Set the folders, and settings of the kubelet in addition to the usual ones.
 
-        With other settings `up` restarts the kubelet, and that alone.
+        If the settings change, `up` restarts only the kubelet.
         """
         self._kubelet_settings = dict(kubelet or {})
         self._layout = layout or Layout.default()
@@ -63,37 +63,40 @@ class LocalCluster:
 
     @property
     def pod_logs(self) -> Path:
-        """Where the node keeps the logs of its pods."""
+        """The folder with the logs of the node's pods."""
         return self._layout.pod_logs
 
     def unavailable(self) -> str | None:
-        """It needs Linux and root."""
+        """Return which of Linux and root is missing, or None."""
         if platform.system() != "Linux":
             return f"needs Linux, this is {platform.system()}"
         return None if os.geteuid() == 0 else "needs root (namespaces, mounts, iptables)"
 
     def left(self) -> bool:
-        """Whether there are data, or processes on them."""
+        """True if there is a data folder, or a process that uses it."""
         data = self._layout.data
         return data.exists() or bool(remains.find_processes(data))
 
     def distant(self) -> str | None:
-        """None: its node is this machine."""
+        """Return None, since the node is this machine."""
         return None
 
     def binary(self, name: str) -> Path:
-        """A program; kubectl is part of hyperkube."""
+        """Build a program if needed, and return its path; kubectl is part of hyperkube."""
         return binaries.hyperkube() / name if name == "kubectl" else binaries.installed(name)
 
     def volume_host_path(self, namespace: str) -> Path | None:
-        """A folder below the data folder."""
+        """Return a folder below the data folder."""
         return self._layout.volumes / namespace
 
     def up(self) -> None:
-        """Start what does not run.
+        """Start the processes that don't run.
 
-        A cluster of which nothing runs any more starts from nothing but its journal: the machine
-        may have been stopped, and etcd does not sync.
+        If no process runs, the cluster starts anew and keeps only its volumes with the journal: the
+        machine may have stopped, and etcd does not fsync.
+
+        Raises:
+            ClusterError: a component does not start, or the machine is a node of another cluster.
         """
         layout = self._layout
         if not layout.socket_fits():
@@ -128,7 +131,7 @@ class LocalCluster:
         say(f"the local cluster runs: KUBECONFIG={self.kubeconfig}")
 
     def down(self) -> None:
-        """Stop everything and delete it; works whatever is left of the cluster."""
+        """Stop and delete everything, in whatever state the cluster is."""
         with cache.locked(_LOCK):
             self._clean()
             remains.delete(self._layout.saved_volumes)
@@ -136,7 +139,7 @@ class LocalCluster:
         say("the local cluster is gone")
 
     def status(self) -> Status:
-        """The processes, and whether the node is ready."""
+        """Return the state of the processes and of the node."""
         recorded = self._state.read()
         lines = [
             f"{name:26}{'running' if item.alive() else 'dead':10}pid {item.pid}"
@@ -149,8 +152,8 @@ class LocalCluster:
         return Status(running, lines)
 
     def load(self, archive: Path, image: str) -> None:
-        """Import the archive unless the image is there."""
-        # The workers of one test run come at the same time, and one import is enough.
+        """Import the archive, unless containerd has the image."""
+        # The lock makes one of the workers of a test run import the image for all.
         with cache.locked("load"):
             if image in self._containerd.images():
                 return
@@ -176,7 +179,7 @@ class LocalCluster:
         return node_ip
 
     def _start(self, *components: Component) -> None:
-        """Start components together, then wait for each."""
+        """Start components together, then wait until each is ready."""
         started = [component for component in components if self._start_one(component)]
         for component in started:
             self._await(component)
@@ -190,9 +193,9 @@ class LocalCluster:
             processes.stop([recorded.pid])
         else:
             say(f"{'restarting' if recorded else 'starting'} {component.name}")
-        # An `up` that was interrupted may have started it and had no time to record it.
+        # An interrupted `up` may have started the process without recording it.
         processes.stop(processes.using(self._layout.data, [component.name]))
-        # The kernel closes the sockets of a process that was killed when it comes to it.
+        # The kernel closes the sockets of a killed process with a delay.
         if not processes.wait(lambda: not network.ports_in_use(component.ports), _FREE_SECONDS):
             used = network.ports_in_use(component.ports)
             raise ClusterError(f"{component.name} needs ports that are in use: {used}")
@@ -212,7 +215,7 @@ class LocalCluster:
         api = kubeconfig.Api(self._layout)
 
         def ready() -> bool:
-            # A node is called ready for a while after its kubelet has ended.
+            # A node stays `Ready` for a while after its kubelet has ended.
             return api.node_ready() and self._all_alive()
 
         if not processes.wait(ready, _NODE_SECONDS, lambda: not self._all_alive()):
@@ -233,9 +236,9 @@ class LocalCluster:
         return self._layout.log / f"{name}.log"
 
     def _clear_for_restart(self) -> None:
-        """Clear away a cluster that was not stopped by `down`, except for its volumes."""
+        """Delete a cluster that was not stopped by `down`, except for its volumes."""
         layout = self._layout
-        # An earlier `up` may have been interrupted after it had put them aside.
+        # An earlier `up` may have been interrupted after it had moved the volumes.
         used = layout.volumes.is_dir() and any(layout.volumes.iterdir())
         if used and not layout.saved_volumes.exists():
             say(
@@ -250,7 +253,7 @@ class LocalCluster:
             layout.saved_volumes.rename(layout.volumes)
 
     def _clean(self) -> None:
-        """Stop what runs, and undo what it did to the machine."""
+        """Stop the processes, and undo their changes to the machine."""
         data = self._layout.data
         if not data.exists() and not remains.find_processes(data):
             return

@@ -1,4 +1,4 @@
-"""The node's address, and taking away what pods and services left in the kernel."""
+"""The node's address and ports, and the clean-up of network state in the kernel."""
 
 import contextlib
 import json
@@ -13,17 +13,21 @@ from tests.cluster.commands import environment, run
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import BRIDGE, CNI_NETWORK, Layout
 
-# Set by the CNI bridge and by kube-proxy.
+# Settings that the CNI bridge and kube-proxy change.
 _SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet")
-# Chains of the portmap plug-in that every network of the machine shares.
+# Chains of the portmap plug-in that all CNI networks of the machine share.
 _SHARED_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
 
 
 def node_ip() -> str:
-    """The address of this machine that pods can reach: the one that outgoing traffic has."""
+    """Return this machine's address that pods can reach: the source of outgoing traffic.
+
+    Raises:
+        ClusterError: the machine has no IPv4 address besides loopback.
+    """
     probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with probe, contextlib.suppress(OSError):
-        # A documentation address; connecting a datagram socket sends nothing.
+        # This is a documentation address; connecting a datagram socket sends no packet.
         probe.connect(("192.0.2.254", 9))
         return str(probe.getsockname()[0])
     links = json.loads(run(["ip", "-json", "-4", "address"]).stdout)
@@ -38,10 +42,10 @@ def node_ip() -> str:
 
 
 def name_servers(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
-    """The machine's name servers, for the pods; the cluster has none of its own.
+    """Return the machine's name servers for the pods, since the cluster has no DNS of its own.
 
-    One that listens on loopback can't be reached from a pod. Without any, pods ask their own
-    loopback address, where a look-up fails at once instead of after a time-out.
+    Servers on loopback are left out, since pods can't reach them. If no other is left, return
+    127.0.0.1, so that look-ups in pods fail at once instead of after a timeout.
     """
     text = resolv_conf.read_text(encoding="utf-8") if resolv_conf.exists() else ""
     found = re.findall(r"^nameserver\s+(\d+\.\d+\.\d+\.\d+)", text, re.MULTILINE)
@@ -49,7 +53,7 @@ def name_servers(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
 
 
 def ports_in_use(ports: tuple[int, ...]) -> list[int]:
-    """Those of the ports on which somebody listens."""
+    """Return the ports on which a process listens."""
     used = []
     for port in ports:
         with socket.socket() as probe:
@@ -60,15 +64,16 @@ def ports_in_use(ports: tuple[int, ...]) -> list[int]:
 
 
 def require_free(ports: Sequence[int], user: str, *, forwarded: bool = False) -> None:
-    """Check that nobody listens on ports of this machine, and no node port takes their connections.
+    """Check that ports of this machine are free: no process listens, and no rule redirects them.
 
     Args:
         ports: port numbers.
-        user: what needs them.
-        forwarded: they may be node ports: a rule of iptables, without a process that listens.
+        user: name of the user of the ports, for the message.
+        forwarded: True if they may be node ports, which are iptables rules without a process that
+            listens.
 
     Raises:
-        ClusterError: some are in use; the message names them, and who listens where that is seen.
+        ClusterError: some are in use; the message names them and, if known, their processes.
     """
     taken = [port for port in ports if not _can_bind(port)]
     if not forwarded:
@@ -84,7 +89,7 @@ def require_free(ports: Sequence[int], user: str, *, forwarded: bool = False) ->
 
 def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
-        # Connections of an earlier listener that are still closing don't matter.
+        # Ignore connections of an earlier listener that are still closing.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -96,7 +101,7 @@ def _can_bind(port: int) -> bool:
 
 
 def _by_whom(port: int) -> str:
-    """What listens on a port, in brackets; empty where that can't be seen."""
+    """Return the process that listens on a port, in brackets; empty if it can't be seen."""
     if _can_bind(port):
         return " (a rule of iptables, such as another cluster's node port)"
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
@@ -109,18 +114,18 @@ def _by_whom(port: int) -> str:
 
 
 def _listening(port: int) -> Iterator[str]:
-    """The inodes of the sockets that listen on a port."""
+    """Yield the inodes of the sockets that listen on a port."""
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
-                # 0A: the state LISTEN.
+                # 0A is the state LISTEN.
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                     yield fields[9]
 
 
 def save_sysctls(layout: Layout) -> None:
-    """Remember kernel settings that the cluster will change; once for its life."""
+    """Save kernel settings that the cluster will change, once in its lifetime."""
     if not layout.sysctls.exists():
         values = {
             name: path.read_text().strip()
@@ -131,7 +136,7 @@ def save_sysctls(layout: Layout) -> None:
 
 
 def restore_sysctls(layout: Layout) -> None:
-    """Set them as they were."""
+    """Restore the saved kernel settings."""
     with contextlib.suppress(OSError, ValueError):
         for name, value in json.loads(layout.sysctls.read_text(encoding="utf-8")).items():
             if name in _SYSCTLS:
@@ -139,20 +144,20 @@ def restore_sysctls(layout: Layout) -> None:
 
 
 def remove_links() -> None:
-    """Take the bridge away, and the pods' ends of it."""
+    """Delete the bridge and the pods' links to it."""
     if shutil.which("ip", path=environment()["PATH"]) is None:
         return
     shown = run(["ip", "-json", "link", "show", "master", BRIDGE], check=False)
     if shown.returncode != 0:
         return
     for link in json.loads(shown.stdout or "[]"):
-        # Gone by itself, if its pod's namespace has just ended.
+        # The link is gone already if its pod's namespace has just ended.
         run(["ip", "link", "delete", link["ifname"]], check=False)
     run(["ip", "link", "delete", BRIDGE], check=False)
 
 
 def remove_rules() -> None:
-    """Take our chains out of iptables: a rule left over would swallow the next cluster's ports."""
+    """Delete our iptables chains, since a leftover rule would redirect the next cluster's ports."""
     for program in ("iptables", "ip6tables"):
         if shutil.which(f"{program}-save", path=environment()["PATH"]) is None:
             continue
@@ -163,14 +168,14 @@ def remove_rules() -> None:
 
 
 def removal_script(saved: str, network: str = CNI_NETWORK) -> str:
-    """The iptables-restore input that takes away what Kubernetes and one CNI network put there.
+    """Return iptables-restore input that deletes the rules of Kubernetes and of one CNI network.
 
     Args:
         saved: output of iptables-save.
-        network: name of the CNI network; the plug-ins write it into their rules' comments.
+        network: name of the CNI network, which the plug-ins write into their rules' comments.
 
     Returns:
-        Commands for `iptables-restore --noflush`; empty if there is nothing to take away.
+        Commands for `iptables-restore --noflush`; empty if there is nothing to delete.
     """
     script = []
     for table, body in re.findall(r"^\*(\S+)\n(.*?)^COMMIT", saved, re.DOTALL | re.MULTILINE):

@@ -27,7 +27,7 @@ PAUSE_IMAGE = "localhost/pause:1"
 
 
 def containerd_config(layout: Layout, cni_folder: Path) -> str:
-    """containerd's configuration: nothing shared with the system's own containerd."""
+    """Return containerd's configuration, which shares nothing with the system's containerd."""
     return f"""version = 2
 root = "{layout.containerd}/root"
 state = "{layout.containerd}/state"
@@ -50,7 +50,7 @@ oom_score = 0
 
 
 def cni_config(layout: Layout) -> dict[str, Any]:
-    """The pods' network: a bridge, addresses kept in the data folder, host ports."""
+    """Return the CNI configuration: a bridge, address leases in the data folder, host ports."""
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
@@ -69,7 +69,7 @@ def cni_config(layout: Layout) -> dict[str, Any]:
 
 
 def kubelet_config(layout: Layout, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The kubelet's configuration; `settings` go before ours."""
+    """Return the kubelet's configuration; `settings` take precedence."""
     evict = ("memory.available", "nodefs.available", "imagefs.available", "nodefs.inodesFree")
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -86,7 +86,8 @@ def kubelet_config(layout: Layout, settings: Mapping[str, Any] | None = None) ->
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{layout.socket}",
         "enforceNodeAllocatable": [],
-        # A laptop's full disk must not evict the pods; images can't be pulled again.
+        # Pods must not be evicted on a laptop with a nearly full disk, and deleted images can't be
+        # pulled again.
         "evictionHard": {name: "100Mi" if "memory" in name else "1%" for name in evict},
         "failCgroupV1": False,
         "failSwapOn": False,
@@ -107,13 +108,13 @@ def kubelet_config(layout: Layout, settings: Mapping[str, Any] | None = None) ->
 
 
 def proxy_config(layout: Layout) -> dict[str, Any]:
-    """kube-proxy's configuration; node ports answer on loopback only."""
+    """Return kube-proxy's configuration; node ports are open on loopback only."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": str(layout.config / "proxy.conf")},
         "clusterCIDR": CLUSTER_CIDR,
-        # 0: leave the kernel's settings alone, which may be read-only.
+        # 0 leaves the kernel's settings unchanged, since they may be read-only.
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,
@@ -129,7 +130,7 @@ def proxy_config(layout: Layout) -> dict[str, Any]:
 
 
 def write_config(layout: Layout, cni_folder: Path, kubelet_settings: Mapping[str, Any]) -> None:
-    """Write all of it."""
+    """Write all configuration files of the node's processes."""
     for name in ("node", "proxy"):
         kubeconfig.write(layout.config / f"{name}.conf", layout.pki, name)
     toml = containerd_config(layout, cni_folder)
@@ -144,7 +145,7 @@ def write_config(layout: Layout, cni_folder: Path, kubelet_settings: Mapping[str
 
 
 def containerd(layout: Layout) -> Component:
-    """The container runtime."""
+    """Return the container runtime."""
     config = layout.config / "containerd.toml"
     return Component(
         "containerd",
@@ -155,7 +156,7 @@ def containerd(layout: Layout) -> Component:
 
 
 def kubelet(layout: Layout, programs: Path, node_ip: str) -> Component:
-    """The node's agent."""
+    """Return the kubelet."""
     config = layout.config / "kubelet.json"
     arguments = flags(
         cert_dir=layout.data / "kubelet/pki",
@@ -175,7 +176,7 @@ def kubelet(layout: Layout, programs: Path, node_ip: str) -> Component:
 
 
 def proxy(layout: Layout, programs: Path) -> Component:
-    """The services' addresses and node ports."""
+    """Return kube-proxy, which serves the addresses and node ports of Services."""
     config = layout.config / "proxy.json"
     return Component(
         "kube-proxy",

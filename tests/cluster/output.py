@@ -1,4 +1,4 @@
-"""What the user sees while something takes time. Results go to stdout, progress to stderr."""
+"""Output of commands: results go to stdout, progress to stderr."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def say(message: str) -> None:
-    """Tell what is being done."""
+    """Print a progress message."""
     sys.stderr.write(f"==> {message}\n")
     sys.stderr.flush()
 
@@ -18,7 +18,7 @@ def tell(text: str) -> None:
 
 
 def tail(path: Path, lines: int = 25) -> str:
-    """The last lines of a log file, indented, for an error message."""
+    """Return the last lines of a log file, indented, for an error message."""
     if not path.exists():
         return f"    ({path} does not exist)"
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -26,7 +26,7 @@ def tail(path: Path, lines: int = 25) -> str:
 
 
 class Heartbeat:
-    """Says every few seconds that a long task is alive, and what it is at."""
+    """Prints every few seconds the elapsed time and the progress of a long task."""
 
     def __init__(self, task: str, interval: float = 5.0) -> None:
         self._task = task
@@ -40,7 +40,7 @@ class Heartbeat:
         return time.monotonic() - self._start
 
     def beat(self, detail: str) -> None:
-        """Say so, if the last word is old enough."""
+        """Print a message with `detail`, unless the last one is less than `interval` old."""
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now

@@ -1,4 +1,4 @@
-"""Programs of the operating system: checked for, and installed where we may."""
+"""Programs of the operating system: check for them, and install them where possible."""
 
 import os
 import shutil
@@ -10,13 +10,13 @@ from tests.cluster.commands import environment, run, run_visibly
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
 
-# Where distributions put the CNI plug-ins.
+# Folders of the CNI plug-ins in several distributions.
 _CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 
 _POSTGRES = Path("/usr/lib/postgresql")
 POSTGRES_VERSION = 15
 
-# Debian's package of each program.
+# Debian package by program.
 PACKAGES = {
     "buildah": "buildah",
     "cni": "containernetworking-plugins",
@@ -34,13 +34,16 @@ PACKAGES = {
 
 
 def cni_folder() -> Path | None:
-    """The folder of the CNI plug-ins."""
+    """Return the folder of the CNI plug-ins, or None."""
     candidates = (Path(name) for name in _CNI_FOLDERS)
     return next((path for path in candidates if (path / "bridge").exists()), None)
 
 
 def postgres_folder(debian: Path = _POSTGRES) -> Path | None:
-    """The folder of the newest PostgreSQL server's programs, which Debian keeps out of PATH."""
+    """Return the folder of the newest PostgreSQL server's programs, or None.
+
+    Debian does not have it in PATH.
+    """
     found = {int(path.parts[-3]): path.parent for path in debian.glob("[0-9][0-9]/bin/initdb")}
     if found and max(found) >= POSTGRES_VERSION:
         return found[max(found)]
@@ -48,12 +51,12 @@ def postgres_folder(debian: Path = _POSTGRES) -> Path | None:
     return Path(initdb).parent if initdb else None
 
 
-# Programs that are looked for elsewhere than in PATH.
+# Programs that are found elsewhere than in PATH.
 _FINDERS: dict[str, Callable[[], Path | None]] = {"cni": cni_folder, "postgres": postgres_folder}
 
 
 def missing(programs: Iterable[str]) -> list[str]:
-    """Those of the programs that are not installed."""
+    """Return the programs that are not installed."""
     path = environment()["PATH"]
 
     def is_there(name: str) -> bool:
@@ -64,10 +67,10 @@ def missing(programs: Iterable[str]) -> list[str]:
 
 
 def ensure(programs: Iterable[str]) -> None:
-    """Install what is missing with apt-get, or say what to do.
+    """Install missing programs with apt-get.
 
     Raises:
-        ClusterError: something is missing and cannot be installed from here.
+        ClusterError: a program is missing and can't be installed; the message says what to do.
     """
     wanted = list(programs)
     lacking = missing(wanted)
@@ -79,7 +82,7 @@ def ensure(programs: Iterable[str]) -> None:
         raise ClusterError(
             f"missing: {', '.join(lacking)}. Install (names of Debian's packages): {how}"
         )
-    # The workers of one test run may come at the same time, and apt-get waits for nobody.
+    # Lock, since workers of a test run may install at the same time and apt-get does not wait.
     with locked("packages"):
         if missing(wanted):
             _install(names)
@@ -90,7 +93,7 @@ def ensure(programs: Iterable[str]) -> None:
 def _install(names: Sequence[str]) -> None:
     say(f"installing packages: {' '.join(names)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    # A fresh machine may be installing something by itself.
+    # Wait for the lock of dpkg, since a fresh machine may run unattended upgrades.
     patience = ["-o", "DPkg::Lock::Timeout=300"]
     install = ["apt-get", "install", "-y", "--no-install-recommends", *patience, *names]
     if run([*install[:2], "--dry-run", *names], check=False, env=quiet).returncode != 0:
@@ -98,6 +101,6 @@ def _install(names: Sequence[str]) -> None:
     try:
         run_visibly("apt-get install", install, env=quiet)
     except ClusterError:
-        # Old lists name versions that the mirror no longer has.
+        # Outdated package lists may name versions that the mirror no longer has.
         run_visibly("apt-get update", ["apt-get", "update"], env=quiet)
         run_visibly("apt-get install", install, env=quiet)

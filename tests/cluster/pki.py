@@ -1,4 +1,4 @@
-"""Keys and certificates of the local cluster, made with the openssl program."""
+"""Create the keys and certificates of the local cluster with the openssl program."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ _CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a certificate speaks for, and at which addresses."""
+    """Name, subject and addresses of a certificate."""
 
     name: str
     subject: str
@@ -20,7 +20,7 @@ class Identity:
 
 
 def identities(node_ip: str) -> list[Identity]:
-    """The certificates that the components need."""
+    """Return the identities for which the components need certificates."""
     local = (f"DNS:{NODE}", "IP:127.0.0.1", f"IP:{node_ip}")
     service = tuple(
         f"DNS:kubernetes{suffix}"
@@ -37,9 +37,9 @@ def identities(node_ip: str) -> list[Identity]:
 
 
 def make(folder: Path, node_ip: str) -> None:
-    """Make what is missing, and again what was made for another address."""
+    """Create missing files, and recreate certificates made for another address."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Under another name first: half a file, of a run that was interrupted, is none.
+    # Write under another name first, so that an interrupted run leaves no partial file.
     if not (folder / "sa.key").exists():
         new = folder / "sa.key.new"
         _openssl("genpkey", "-algorithm", "RSA", "-out", str(new))
@@ -54,7 +54,7 @@ def make(folder: Path, node_ip: str) -> None:
 
 
 def extensions(identity: Identity) -> str:
-    """The certificate's extensions, in openssl's form."""
+    """Return the certificate's extensions in openssl's format."""
     lines = ["extendedKeyUsage=serverAuth,clientAuth"]
     if identity.addresses:
         lines.append(f"subjectAltName={','.join(identity.addresses)}")

@@ -1,4 +1,4 @@
-"""A port forwarded in the background, for clusters without a node port on this machine."""
+"""Forward a port in the background, for clusters without a node port on this machine."""
 
 from pathlib import Path
 
@@ -11,7 +11,11 @@ _NAME = "port-forward"
 
 
 def start(kubectl: Path, kubeconfig: Path, namespace: str, target: str, ports: str) -> None:
-    """Forward, unless the very same is forwarded already."""
+    """Start the forwarding in place of any other, unless the same one runs already.
+
+    Raises:
+        ClusterError: the port is in use, or kubectl does not forward it.
+    """
     place = folder("forward")
     state = _state()
     arguments = [f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", "port-forward"]
@@ -33,19 +37,23 @@ def start(kubectl: Path, kubeconfig: Path, namespace: str, target: str, ports: s
 
 
 def require_free(port: int) -> None:
-    """Check that the port is free, or forwarded by us already."""
+    """Check that the port is free, or that our forwarding uses it.
+
+    Raises:
+        ClusterError: another process uses the port.
+    """
     recorded = _state().read().get(_NAME)
     if not (recorded and recorded.alive()):
         network.require_free((port,), "the forwarding to the service")
 
 
 def is_recorded() -> bool:
-    """Whether a forwarding was started and not stopped."""
+    """True if a forwarding was started and not stopped."""
     return _NAME in _state().read()
 
 
 def stop() -> None:
-    """End it, if it runs."""
+    """Stop the forwarding, if it runs."""
     state = _state()
     recorded = state.read().get(_NAME)
     if recorded:

@@ -1,4 +1,4 @@
-"""Processes that outlive this one: started, recorded, found again, stopped."""
+"""Start, record, find and stop processes that outlive this one."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tests.cluster.output import tail
 
 _PROC = Path("/proc")
 _TICK = 0.05
-# A killed process is gone at once, but for a machine that has no time for it.
+# Seconds for a killed process to end, which it does at once except on a busy machine.
 _PATIENCE = 30.0
 _PF_EXITING = 0x4
 
@@ -25,8 +25,8 @@ _PF_EXITING = 0x4
 class Started:
     """A process that we started.
 
-    A pid alone is no name: the kernel gives it to another process later. Together with the start
-    time (ticks since boot) and the boot it is one.
+    The kernel reuses pids, so a process is identified by its pid, its start time (ticks since boot)
+    and the boot id together.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Started:
     fingerprint: str
 
     def alive(self) -> bool:
-        """Whether this very process still runs; one that was killed does not, from then on."""
+        """True if this process still runs; False as soon as it was killed."""
         ours = self.boot == boot_id() and start_time(self.pid) == self.start
         return ours and not is_dying(self.pid)
 
 
 class StateFile:
-    """The record of started processes; written after each start, so a killed run leaves it true."""
+    """The record of started processes, written after each start so that a killed run keeps it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> dict[str, Started]:
-        """The record; empty when there is none or it cannot be read."""
+        """Return the record by name; empty if there is none or it can't be read."""
         try:
             rows = json.loads(self._path.read_text(encoding="utf-8"))["processes"]
             found = [Started(**{**row, "argv": tuple(row["argv"])}) for row in rows]
@@ -58,7 +58,7 @@ class StateFile:
         return {process.name: process for process in found}
 
     def add(self, process: Started) -> None:
-        """Record a process, in the place of its namesake."""
+        """Record a process, replacing one of the same name."""
         self._write({**self.read(), process.name: process})
 
     def remove(self, name: str) -> None:
@@ -74,7 +74,7 @@ class StateFile:
 
 
 def boot_id() -> str:
-    """A name for the time since the machine was started."""
+    """Return the id of the machine's present boot; empty if unknown."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -82,18 +82,18 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None if it is gone or only a zombie."""
+    """Return a process's start time in ticks since boot; None if it is gone or a zombie."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The name, in brackets, may itself hold blanks and brackets.
+    # The name, in brackets, may itself contain blanks and brackets.
     fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
 def is_dying(pid: int) -> bool:
-    """Whether nothing keeps a process from its end, though it may not have come to it yet."""
+    """True if a process has ended, is exiting, or has a pending SIGKILL."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         status = (_PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
@@ -107,7 +107,11 @@ def is_dying(pid: int) -> bool:
 
 
 def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> Started:
-    """Start a process in a session of its own, its output in a log file."""
+    """Start a process in a session of its own, with its output in a log file.
+
+    Raises:
+        ClusterError: the process ended at once.
+    """
     with log.open("ab") as output:
         output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S')} {' '.join(argv)}\n".encode())
         output.flush()
@@ -120,7 +124,7 @@ def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> S
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    # It is to outlive us; without this its object would warn that it still runs.
+    # The process outlives us; without this, its object would warn that it still runs.
     process.returncode = 0
     started = start_time(process.pid)
     if started is None:
@@ -131,7 +135,7 @@ def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> S
 def wait(
     ready: Callable[[], bool], seconds: float, gone: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Wait until it is ready, until the time is over, or until there is nothing to wait for."""
+    """Wait until `ready`, and return True; return False after `seconds`, or once `gone` is True."""
     deadline = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
@@ -143,7 +147,7 @@ def wait(
 
 
 def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
-    """End processes: asked first, made to after that time."""
+    """Stop processes with SIGTERM, and after `seconds` with SIGKILL."""
     starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _PATIENCE)):
         for pid in _still(starts):
@@ -154,7 +158,7 @@ def stop(pids: Iterable[int], seconds: float = 10.0) -> None:
 
 
 def kill(pids: Iterable[int]) -> None:
-    """End processes at once, and wait until they are gone."""
+    """Stop processes with SIGKILL, and wait until they are gone."""
     starts = {pid: begun for pid in pids if (begun := start_time(pid)) is not None}
     for pid in _still(starts):
         with contextlib.suppress(ProcessLookupError):
@@ -175,7 +179,7 @@ def _reap(pid: int) -> None:
 
 
 def all_processes() -> Iterator[tuple[int, list[str]]]:
-    """The machine's processes with their arguments."""
+    """Yield pid and arguments of each process of the machine."""
     for entry in _PROC.iterdir() if _PROC.is_dir() else ():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
@@ -185,7 +189,7 @@ def all_processes() -> Iterator[tuple[int, list[str]]]:
 
 
 def using(folder: Path, programs: Iterable[str]) -> list[int]:
-    """Processes of the named programs that were given a path below the folder."""
+    """Return the pids of the named programs that have an argument with a path below the folder."""
     names = set(programs)
     mark = f"{folder}/"
     return [
@@ -196,7 +200,7 @@ def using(folder: Path, programs: Iterable[str]) -> list[int]:
 
 
 def descendants(roots: Iterable[int]) -> list[int]:
-    """The processes below these, children before grandchildren."""
+    """Return the pids of all descendants, children before grandchildren."""
     children: dict[int, list[int]] = {}
     for pid, _ in all_processes():
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What every kind of cluster offers to the deployment and to the tests."""
+"""The interface of clusters for the deployment and the tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Whether a cluster runs, and details for a person."""
+    """The state of a cluster: True if it runs, and lines with details for users."""
 
     running: bool
     lines: Sequence[str]
@@ -18,10 +18,10 @@ class Provider(Protocol):
     """A cluster.
 
     Attributes:
-        name: as in `--provider`.
-        node_port: the node port that answers on http://localhost:5001; None if there is none, and
-            a port must be forwarded.
-        image_pull_policy: for images that were loaded.
+        name: the name for `--provider`.
+        node_port: the node port that answers on http://localhost:5001; None if there is none, so
+            that a port must be forwarded.
+        image_pull_policy: the pull policy for loaded images.
     """
 
     name: str
@@ -33,28 +33,28 @@ class Provider(Protocol):
         """The kubeconfig of a cluster administrator."""
 
     def unavailable(self) -> str | None:
-        """What this provider lacks on this machine; None if it can be used."""
+        """Return what this provider lacks on this machine; None if it can be used."""
 
     def left(self) -> bool:
-        """Whether this machine has anything of it, whether it can be used now or not."""
+        """True if this machine has anything of the cluster, even if it can't be used now."""
 
     def distant(self) -> str | None:
-        """Why the pods' processes are not among this machine's; None if they are."""
+        """Return why the pods' processes are not on this machine; None if they are."""
 
     def up(self) -> None:
         """Start the cluster, or repair it; quick if it runs."""
 
     def down(self) -> None:
-        """Stop it and take everything away."""
+        """Stop the cluster and delete everything of it."""
 
     def status(self) -> Status:
-        """Whether it runs."""
+        """Return the cluster's state."""
 
     def load(self, archive: Path, image: str) -> None:
-        """Make an image of an archive known to the nodes; quick if it is already."""
+        """Load an image of an archive into the nodes; quick if they have it."""
 
     def volume_host_path(self, namespace: str) -> Path | None:
-        """A folder for a hostPath volume; None where a storage class makes the volumes."""
+        """Return a folder for a hostPath volume; None if a storage class creates volumes."""
 
     def binary(self, name: str) -> Path:
-        """The program helm, kubectl or kind, in the version that fits."""
+        """Return the path of helm, kubectl or kind in a matching version."""

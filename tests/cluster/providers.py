@@ -1,4 +1,4 @@
-"""The choice of a provider."""
+"""Choose a provider."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,15 +24,15 @@ def choose(
     factories: Sequence[Callable[[], Provider]] = FACTORIES,
     environ: Mapping[str, str] = os.environ,
 ) -> Provider:
-    """The provider of that name, or the one that was started, or the first that works here.
+    """Return the named provider, or the one that was started, or the first that works here.
 
     Args:
-        name: "auto" or a provider's name; without one, CORE4_CLUSTER says it.
+        name: "auto" or a provider's name; None uses CORE4_CLUSTER.
         factories: the providers, in the order of preference.
         environ: the environment.
 
     Raises:
-        ClusterError: none can be used; the message says what each lacks.
+        ClusterError: no provider can be used; the message says what each lacks.
     """
     wanted = name or environ.get(VARIABLE) or AUTO
     providers = [factory() for factory in factories]
@@ -56,9 +56,9 @@ def running(
     factories: Sequence[Callable[[], Provider]] = FACTORIES,
     environ: Mapping[str, str] = os.environ,
 ) -> Sequence[Provider]:
-    """The providers of all clusters that were started here, the latest last, or the named one.
+    """Return the named provider, or those of all clusters that were started here, latest last.
 
-    A cluster that is not in the record is found by what it has left on this machine.
+    A cluster that is not recorded is found by what it has left on this machine.
 
     Args:
         name: as for `choose`.
@@ -74,7 +74,11 @@ def running(
 
 
 def _named(wanted: str, providers: Sequence[Provider]) -> Sequence[Provider]:
-    """The provider of a name; none for `auto`."""
+    """Return the provider of a name; empty for `auto`.
+
+    Raises:
+        ClusterError: there is no provider of that name.
+    """
     found = [item for item in providers if item.name == wanted]
     if not found and wanted != AUTO:
         known = ", ".join([AUTO, *(item.name for item in providers)])
@@ -96,11 +100,11 @@ def _running(providers: Sequence[Provider], environ: Mapping[str, str]) -> Itera
 
 
 def _preferred(providers: Sequence[Provider], environ: Mapping[str, str]) -> Sequence[Provider]:
-    """The one that the user names, or that was started; else all."""
+    """Return the provider that the user names, or that was started; else all."""
     if environ.get(KUBECONFIG):
-        # A kubeconfig that is named and not there must not lead to another cluster.
+        # A missing kubeconfig must not select another cluster.
         return [item for item in providers if item.name == ExistingCluster.name]
-    # Without its variable nothing leads into somebody's cluster.
+    # Never select a user's cluster without its variable.
     ours = [item for item in _running(providers, environ) if item.name != ExistingCluster.name]
     return ours[-1:] or providers
 

@@ -1,7 +1,7 @@
-"""What a killed cluster leaves behind: processes, mounts, cgroups, files. Found and taken away.
+"""Find and remove the remains of a killed cluster: processes, mounts, cgroups and files.
 
-Nothing here needs the record of what was started: everything is recognised by the data folder's
-path or by a name of ours.
+They are recognised by the data folder's path or by our names, without the record of started
+processes.
 """
 
 import contextlib
@@ -18,38 +18,38 @@ from tests.cluster.layout import CGROUP, CNI_NETWORK
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _PATIENCE = 30.0
-# Not kubectl: that one is somebody's.
+# Without kubectl, which a user may run.
 _SERVERS = tuple(name for name in COMPONENTS if name != "kubectl")
 _SHIMS = ("containerd-shim-runc-v2", "containerd-shim")
-# Paths that the kubelet and the CNI library use whatever they are told.
+# Paths of the kubelet and the CNI library that can't be configured.
 _LOG_LINKS = Path("/var/log/containers")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 
 
 def find_processes(data: Path) -> list[int]:
-    """Processes of ours: named like a component, with a path below the data folder."""
+    """Return the pids of our processes: named like a component, with a path below `data`."""
     return processes.using(data, [*_SERVERS, "containerd"])
 
 
 def kill_containers(data: Path) -> None:
-    """End the shims of our containerd, and the containers that they hold.
+    """Kill the shims of our containerd and their containers.
 
-    Not one by one through containerd: nothing of them is to be kept, and this way it works, and
-    takes a moment, whether containerd lives or not.
+    This bypasses containerd, since nothing must be kept: it is fast and also works when containerd
+    has ended.
     """
     shims = processes.using(data, _SHIMS)
     children = processes.descendants(shims)
     processes.kill(shims)
     processes.kill(children)
     deadline = time.monotonic() + _PATIENCE
-    # A container may fork while it is being killed.
+    # A container may fork while it is killed.
     while (left := _cgroup_processes()) and time.monotonic() < deadline:
         processes.kill(left)
 
 
 def foreign_kubernetes(data: Path) -> str | None:
-    """The name of a Kubernetes node agent that runs here and is not ours."""
+    """Return the name and pid of a Kubernetes node agent here that is not ours, or None."""
     own = set(find_processes(data))
     for pid, argv in processes.all_processes():
         name = Path(argv[0]).name
@@ -62,10 +62,10 @@ def foreign_kubernetes(data: Path) -> str | None:
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Mount points at or below a folder, the latest first."""
+    """Return the mount points at or below a folder, latest first."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        # Blanks and the like are written in octal.
+        # Blanks and some other characters are octal escapes.
         point = line.split()[4].encode().decode("unicode_escape")
         if point == str(folder) or point.startswith(f"{folder}/"):
             found.append(Path(point))
@@ -73,7 +73,11 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def unmount(folder: Path) -> None:
-    """Unmount everything below a folder."""
+    """Unmount everything at or below a folder.
+
+    Raises:
+        ClusterError: a mount remains.
+    """
     for lazily in ([], ["-l"]):
         for point in mounts_below(folder):
             run(["umount", *lazily, point], check=False)
@@ -82,10 +86,13 @@ def unmount(folder: Path) -> None:
 
 
 def delete(folder: Path) -> None:
-    """Delete a folder, never through a mount.
+    """Delete a folder that contains no mounts.
 
-    It is only moved away here, and deleted in the background: unpacked images are many thousands
-    of files, for which a busy disk takes half a minute.
+    It is renamed here and deleted in the background, since unpacked images are many thousands of
+    files, which take half a minute on a busy disk.
+
+    Raises:
+        ClusterError: something is mounted below the folder.
     """
     if mounts_below(folder):
         raise ClusterError(f"something is mounted below {folder}: not deleted")
@@ -103,7 +110,7 @@ def delete(folder: Path) -> None:
 
 
 def make_cgroups() -> None:
-    """Make the cgroup below which the kubelet puts the pods, with all controllers."""
+    """Create the parent cgroup of the kubelet's pods, with all controllers."""
     if (_CGROUPS / "cgroup.controllers").exists():
         names = (_CGROUPS / "cgroup.controllers").read_text().split()
         (_CGROUPS / CGROUP).mkdir(exist_ok=True)
@@ -114,14 +121,14 @@ def make_cgroups() -> None:
         return
     for parent in _hierarchies():
         (parent / CGROUP).mkdir(exist_ok=True)
-        # A cpuset cgroup begins without processors and memory, and then takes no process.
+        # A new cpuset cgroup has no processors and memory, and then accepts no processes.
         for name in ("cpuset.cpus", "cpuset.mems"):
             if (parent / name).exists():
                 (parent / CGROUP / name).write_text((parent / name).read_text())
 
 
 def remove_cgroups() -> None:
-    """Remove it; the kernel may take a moment to see that it is empty."""
+    """Remove the cgroup, retrying since the kernel may notice late that it is empty."""
     deadline = time.monotonic() + _PATIENCE
     while left := [path for parent in _hierarchies() if (path := parent / CGROUP).exists()]:
         for top in left:
@@ -139,7 +146,7 @@ def remove_files(data: Path) -> None:
         if link.is_symlink() and str(link.readlink()).startswith(f"{data}/"):
             link.unlink()
     for address in data.glob("containerd/state/io.containerd.runtime.v2.task/*/*/address"):
-        # The socket of a shim that had no time to remove it.
+        # A killed shim leaves its socket behind.
         socket = Path(address.read_text().removeprefix("unix://"))
         if socket.is_relative_to("/run/containerd/s"):
             socket.unlink(missing_ok=True)
@@ -151,7 +158,7 @@ def remove_files(data: Path) -> None:
         for name in ("kubelet.sock", "kubelet_internal_checkpoint"):
             (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
         for folder in (_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent, _CNI_RESULTS, _CNI_RESULTS.parent):
-            # Only if it is empty.
+            # This removes the folder only if it is empty.
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

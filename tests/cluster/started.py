@@ -1,6 +1,7 @@
-"""The clusters that `up` has started and `down` has not taken away yet, kept in the cache.
+"""The record, in the cache, of clusters that `up` has started and `down` has not deleted yet.
 
-Without this record a stopped Docker engine would make `status` and `down` speak of another cluster.
+Without this record, `status` and `down` would select another cluster while a Docker engine is
+stopped.
 """
 
 import json
@@ -27,7 +28,7 @@ class Started:
 
 
 def read() -> Sequence[Started]:
-    """The record, the latest last; empty when there is none or it can't be read."""
+    """Return the recorded clusters, latest last; empty if there is no readable record."""
     try:
         return [Started(**row) for row in json.loads(_path().read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
@@ -41,7 +42,7 @@ def add(cluster: Started) -> None:
 
 
 def remove(provider: str) -> None:
-    """Forget the cluster of a provider."""
+    """Remove the cluster of a provider from the record."""
     with cache.locked(_NAME):
         _write([item for item in read() if item.provider != provider])
 

@@ -1,5 +1,7 @@
-"""The wheels that go into the image: downloaded and built on the host, so that the image build
-needs no network and is the same everywhere.
+"""The wheels of the image.
+
+They are downloaded and built on the host, so that the image's build needs no network and is the
+same everywhere.
 """
 
 import importlib.metadata
@@ -26,18 +28,18 @@ _MACHINES = {"arm64": "aarch64", "AMD64": "x86_64"}
 
 
 def locked_requirements(lock: str) -> dict[str, str]:
-    """The lock file's entries (with their hashes), by canonical name."""
+    """Return the lock file's entries with their hashes, by canonical name."""
     entries = re.findall(r"^[A-Za-z0-9][^\n]*(?:\n[ \t]+[^\n]+)*", lock, re.MULTILINE)
     return {canonical(re.split(r"[=\[;\s]", entry, maxsplit=1)[0]): entry for entry in entries}
 
 
 def canonical(name: str) -> str:
-    """A distribution's name in its one normal form."""
+    """Return a distribution's name in normalised form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def image_requirements(root: Path) -> str:
-    """The part of the lock file that the project's extra needs, hashes included."""
+    """Return the part of the lock file that the project's extra needs, including hashes."""
     entries = locked_requirements((root / "requirements.lock").read_text(encoding="utf-8"))
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = _closure(project, set(entries))
@@ -45,7 +47,7 @@ def image_requirements(root: Path) -> str:
 
 
 def source_digest(root: Path) -> str:
-    """Changes when the project's own wheel would."""
+    """Return a hash of the inputs of the project's own wheel."""
     document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     packages = document["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     files = [root / "pyproject.toml", root / document["project"]["readme"]]
@@ -55,7 +57,7 @@ def source_digest(root: Path) -> str:
 
 
 def prepare(root: Path) -> list[Path]:
-    """Fill build/wheels/deps and build/wheels/own; returns the wheels."""
+    """Fill build/wheels/deps and build/wheels/own, and return the wheels' paths."""
     target = root / "build" / "wheels"
     _mirror(_downloaded(image_requirements(root)), target / "deps")
     _build_own(root, target / "own")
@@ -63,7 +65,7 @@ def prepare(root: Path) -> list[Path]:
 
 
 def platforms() -> list[str]:
-    """The platform tags of wheels that run in the image."""
+    """Return the platform tags of wheels that run in the image."""
     machine = _MACHINES.get(platform.machine(), platform.machine())
     names = [f"manylinux_{version}" for version in _GLIBC]
     names += _LEGACY if machine == "x86_64" else _LEGACY[:1]
@@ -102,7 +104,7 @@ def _build_own(root: Path, target: Path) -> None:
 
 
 def _mirror(source: Path, target: Path) -> None:
-    """Make the target hold the same files."""
+    """Make `target` contain the same files as `source`."""
     names = {path.name for path in source.iterdir()}
     target.mkdir(parents=True, exist_ok=True)
     for path in target.iterdir():
@@ -114,7 +116,7 @@ def _mirror(source: Path, target: Path) -> None:
 
 
 def _closure(project: dict[str, Any], known: set[str]) -> set[str]:
-    """Names of all distributions that the project's extra needs, directly or not."""
+    """Return the names of all distributions that the project's extra needs, also indirectly."""
     own = {"": project.get("dependencies", []), **project["optional-dependencies"]}
     queue, seen = [(PROJECT, EXTRA)], {(PROJECT, EXTRA)}
     while queue:
@@ -135,7 +137,7 @@ def _requires(name: str) -> list[str]:
 
 
 def _needed(texts: Iterable[str], extra: str) -> Iterator[tuple[str, str]]:
-    """The (distribution, extra) pairs that requirements ask for on the image's platform."""
+    """Yield the (distribution, extra) pairs that requirements need on the image's platform."""
     try:
         from packaging.requirements import Requirement
     except ImportError as error:
