@@ -14,7 +14,7 @@ class Component:
     Attributes:
         name: name in messages, in the state file and of the log file.
         argv: the command line.
-        ready: True once it is ready.
+        ready: returns True once the component is ready.
         files: configuration that is read at the start, so that a change needs a restart.
         ports: TCP ports that must be free before it can start.
         seconds: maximum time until it is ready.

@@ -61,7 +61,7 @@ def noted_images() -> Sequence[str]:
 
 
 def forget_images() -> None:
-    """Empty the record."""
+    """Delete the record of images."""
     (cache.cache_dir() / _RECORD).unlink(missing_ok=True)
 
 

@@ -146,7 +146,7 @@ def _contained(arguments: Sequence[str], module: Path) -> list[str]:
     options += [f"--env={name}" for name in _HANDED_ON if os.environ.get(name)]
     options += [_mount(cache_dir()), _mount(module, readonly=True)]
     options += [_mount(path, readonly=True) for path in _authorities()]
-    # A proxy may listen on the machine's loopback.
+    # A proxy may listen on the host's loopback interface.
     options += ["--network=host"]
     # Otherwise SELinux denies access to the mounts, unless they are labelled.
     options += ["--security-opt=label=disable"]

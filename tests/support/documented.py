@@ -1,7 +1,7 @@
-"""schemathesis against a running service: requests that its OpenAPI document describes, or nearly.
+"""Run schemathesis against a service: valid and invalid requests by its OpenAPI document.
 
-Ids and names that there are take the places of most of those that are made up. Everything follows
-from a seed: CORE4_FUZZ_SEED is another one, CORE4_FUZZ_EXAMPLES how many requests of a sort.
+Most generated ids and names are replaced by existing ones. The seed determines all requests:
+CORE4_FUZZ_SEED sets it, CORE4_FUZZ_EXAMPLES the number of requests to each operation and mode.
 """
 
 import os
@@ -38,15 +38,15 @@ _ACCEPTED: Final = ("text/html", "text/plain", "text/csv", "*/*")
 
 @dataclass(frozen=True)
 class Corpus:
-    """What there is at a service.
+    """Existing objects of a service, for use in requests.
 
     Attributes:
-        url: Its root.
-        ids: Ids of jobs, current and past.
-        names: qual_names.
-        tokens: Of `admin`, who may do all, and of others.
-        fresh: Makes a job; its id.
-        numbers: Each once, for args that no other job has.
+        url: Root URL of the service.
+        ids: Ids of current and past jobs.
+        names: qual_names of the catalogue.
+        tokens: Tokens by user: first of `admin`, who has all permissions, then of others.
+        fresh: Creates a job and returns its id.
+        numbers: Unique numbers, for args that no other job has.
     """
 
     url: str
@@ -57,14 +57,14 @@ class Corpus:
     numbers: Iterator[int] = field(default_factory=partial(count, 1000))
 
     def document(self) -> dict[str, Any]:
-        """Its OpenAPI document."""
+        """Return the service's OpenAPI document."""
         with _session() as session:
             answer = session.get(f"{self.url}{BASE}/openapi.json", timeout=_SECONDS)
         found: dict[str, Any] = answer.json()
         return found
 
     def senders(self) -> strategies.SearchStrategy[dict[str, str]]:
-        """Headers of who sends a request; mostly of who may do all."""
+        """Return a strategy for a request's `Authorization` and `Accept`, mostly of `admin`."""
         admin, *others = ({"Authorization": f"Bearer {one}"} for one in self.tokens.values())
         wrong: list[dict[str, str]] = [
             {},
@@ -79,17 +79,17 @@ class Corpus:
 def answers(
     corpus: Corpus, method: str, path: str, mode: GenerationMode, *, examples: int = EXAMPLES
 ) -> dict[int, int]:
-    """Send requests to an operation, and hold each answer against the document.
+    """Send requests to an operation, and check each response against the document.
 
     Args:
-        corpus: What is at the service.
-        method: Of the operation.
-        path: Of the operation.
-        mode: As the document says, or not.
-        examples: How many requests.
+        corpus: The existing objects.
+        method: HTTP method of the operation.
+        path: Path of the operation.
+        mode: Valid (positive) or invalid (negative) requests.
+        examples: Number of requests.
 
     Returns:
-        How many answers had which status.
+        The number of responses by status code.
     """
     operation = schemathesis.openapi.from_dict(corpus.document())[path][method]
     statuses: dict[int, int] = {}
@@ -129,19 +129,19 @@ def _put_real_values(case: Case[Any], corpus: Corpus, data: strategies.DataObjec
     if isinstance(case.body, dict) and "qual_name" in case.body and data.draw(is_real):
         case.body["qual_name"] = data.draw(strategies.sampled_from(corpus.names))
         if isinstance(args := case.body.get("args", {}), dict):
-            # Else nearly all would be in the queue already.
+            # Without unique args nearly all would be duplicates of jobs in the queue.
             case.body["args"] = {**args, "n": next(corpus.numbers)}
 
 
 def _sent(case: Case[Any], corpus: Corpus, headers: Mapping[str, str]) -> requests.Response:
-    """The answer; of a stream without an end its first frame."""
+    """Send the request and return the response; of an endless stream only the first frame."""
     request = case.as_transport_kwargs(base_url=corpus.url, headers=dict(headers))
     with _session() as session, session.request(**request, stream=True, timeout=_SECONDS) as answer:
         if case.operation.path == _ENDLESS and answer.status_code == 200:
             lines = answer.iter_lines()
             answer._content = b"\n".join([next(lines) for _ in range(3)] + [b""])
         else:
-            _ = answer.content  # it is read to its end
+            _ = answer.content  # read the response before the connection closes
         return answer
 
 

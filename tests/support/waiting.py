@@ -25,7 +25,7 @@ def until(
 
     Args:
         probe: returns the value to check.
-        accept: True if the value is the expected one.
+        accept: returns True if the value is the expected one.
         what: the condition, as the beginning of a sentence.
         seconds: maximum time to wait.
         every: seconds between two calls; longer if a call takes longer, since the awaited event may

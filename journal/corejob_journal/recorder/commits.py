@@ -24,8 +24,8 @@ _PACE_S_A_LINE: Final = 0.001
 _PACE_S_MOST: Final = 0.01
 """A transaction costs as much as storing many lines, so it takes at least a millisecond per line.
 
-Above a thousand lines a second, more and more lines therefore share a transaction; below that,
-nothing waits.
+The result waits at most ten milliseconds. Above a thousand lines a second, more and more lines
+therefore share a transaction; below that, nothing waits.
 """
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 2.0

@@ -72,7 +72,7 @@ class LogReader:
         Args:
             since: Second since the epoch to begin at; None reads from the start.
             follow: True to wait for more lines as long as the container runs.
-            surely: True for a first line whose timestamp is surely one (`Intake.surely`).
+            surely: Returns True if a first line surely has a timestamp (`Intake.surely`).
             opened: Called when the response has begun.
             previous: True to read the log of the container's previous run.
 

@@ -53,7 +53,7 @@ async def orphans(
     cutoff = policy.cutoff(now)
     if cutoff is None:
         return
-    before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their time
+    before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their creation time
     behind = ""
     while found := await store.orphans(behind, before, _SLICE):
         for job_id in found:
@@ -82,7 +82,7 @@ class Retention:
         commits: The queue of the writer.
         policy: The retention policy.
         kept: Returns the ids of the jobs whose CoreJob exists.
-        mine: True if this recorder has the shared duties.
+        mine: Returns True if this recorder has the shared duties.
         metrics: The recorder's metrics.
         now: The clock.
     """

@@ -112,7 +112,8 @@ class Retries:
         Args:
             node: The node of the log's pod.
             again: True if the log was requested before.
-            hurry: True once no wait is needed, since the API server answers without the node.
+            hurry: Returns True once no wait is needed, since the API server answers without the
+                node.
         """
         while not hurry():
             outage = self._outages.get(_EVERYWHERE) or self._outages.get(node)

@@ -1,1 +1,1 @@
-"""Finds the jobs of a package and writes them as CoreJobTemplate manifests."""
+"""Find the jobs of a package and write them as CoreJobTemplate manifests."""

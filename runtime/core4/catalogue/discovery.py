@@ -1,4 +1,4 @@
-"""Finds the job classes of a package."""
+"""Find the job classes of a package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the CoreJobTemplate manifest of a job class."""
+"""Create the CoreJobTemplate manifest of a job class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes plain JSON values as block YAML that people can read."""
+"""Write plain JSON values as readable block YAML."""
 
 from __future__ import annotations
 

@@ -44,7 +44,11 @@ class DeferringJob(CoreJob):
     tag = ("test",)
 
     def execute(self, times: int | None = None) -> None:
-        """Defer, or return."""
+        """Defer in the first `times` trials, or always if None.
+
+        Args:
+            times: Number of trials that defer.
+        """
         if times is None or self.trial <= times:
             self.defer("not yet in trial [%d]", self.trial)
 
