@@ -38,7 +38,7 @@ def tidy(seen: Situation, decision: Decision) -> Decision:
 def _is_spent(seen: Situation, job: JobChild) -> bool:
     """True if a Job's trial is over, and its outcome written down."""
     status = seen.job.status
-    if status.state in FINAL:
+    if status.state in FINAL or seen.job.past:
         return True
     if status.state is State.RUNNING:
         return job.trial < status.trial

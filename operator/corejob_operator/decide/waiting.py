@@ -56,13 +56,19 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     """A waiting job is killed or removed. Stop its next trial first if that has begun."""
     job, now = seen.job, seen.now
     if job.past:
-        return Decision(job.status, stop_trial(seen, number))  # the journal may have it as it is
+        # The journal may have the status as it is. A suspended trial has run, and so has a log: its
+        # Job stays until that is stored.
+        stop = stop_pods if number <= job.status.trial else stop_trial
+        return Decision(job.status, stop(seen, number))
     if observed.started_at is not None:
         if job.withdrawn:
             return _stop_removed(seen, number, observed, observed.started_at)
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
+        unread = _suspended_log_deadline(seen, number)
+        if unread is not None and unread > now:
+            return Decision(status, stop_pods(seen, number), queue="active", wake=unread)
         wake = overdue_at(seen.pods_of(number), now)
         return Decision(status, stop_trial(seen, number), queue="active", wake=wake)
     return _withdraw_unstarted(seen, number, observed)
@@ -122,6 +128,17 @@ def _stop_removed(
         return Decision(_removed_while_waiting(job, _counted(job, number), now))
     ran = replace(job, status=machine.start(job, number, observed, now))
     return Decision(removed(job, machine.finish(ran, observed, now), now))
+
+
+def _suspended_log_deadline(seen: Situation, number: int) -> datetime | None:
+    """Until when to keep the Job of a suspended trial, whose log is still read.
+
+    None: the log is stored, or the trial has not run.
+    """
+    job = seen.job
+    if number > job.status.trial or job.log_settled:
+        return None
+    return (job.status.end_time or seen.now) + timedelta(seconds=seen.settings.log_deadline)
 
 
 def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | None:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.small_cluster import SmallCluster
 
+from corejob import names
 from corejob.names import Reason
 from corejob.state import FINAL, STOPPED, State
 from corejob_operator.decide import Gate, Situation, decide, due
@@ -167,22 +168,20 @@ class Life(RuleBasedStateMachine):
         job = self.cluster.job()
         if job is None:
             return []
-        goes_on = job.status.state in {State.PENDING, State.RUNNING}
-        label = "core4.io/trial"
-        trials = {
-            id(one): int(one["metadata"]["labels"][label]) for one in self.alive(suspended=True)
-        }
+        if job.status.state in {State.PENDING, State.RUNNING}:
+            return self.alive(suspended=True)
         return [
             one
             for one in self.alive(suspended=True)
-            if goes_on or trials[id(one)] > job.status.trial
+            if int(one["metadata"]["labels"][names.LABEL_TRIAL]) > job.status.trial
         ]
 
     @precondition(lambda self: self.resumable())
     @rule()
     def somebody_resumes_job(self) -> None:
         self.stopped_pods_end()
-        self.cluster.resume(self.resumable()[0])
+        for job in self.resumable()[:1]:  # the end of its pod may have ended the Job
+            self.cluster.resume(job)
 
     @precondition(lambda self: self.cluster.corejob is not None)
     @rule(asked=st.sampled_from(["kill", "remove"]))
