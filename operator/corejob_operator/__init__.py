@@ -1,5 +1,5 @@
 """The operator: reconciles CoreJobs into Kubernetes Jobs.
 
-`handlers` receives events from kopf, `world` remembers what they say, `workqueue` says what to look
-at, `reconcile` gathers and acts, and `decide` and `admission` decide, without any I/O.
+`handlers` receives events from kopf, `world` caches the objects, `corejob_kube.workqueue` queues
+the names to reconcile, `reconcile` gathers and acts, `decide` and `admission` decide without I/O.
 """

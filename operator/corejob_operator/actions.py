@@ -1,4 +1,4 @@
-"""Carrying out what `decide` decided. Each action may be done again: done already is done."""
+"""Performing the actions of a decision. Each is idempotent: it succeeds if it was done before."""
 
 import logging
 from collections.abc import Mapping
@@ -36,19 +36,19 @@ _MOST_WORDS: Final = 1_000
 
 
 class BadTemplateError(Exception):
-    """The trial's Job can't be made, now or ever; the message says why."""
+    """The trial's Job can never be created; the message says why."""
 
 
 class RefusedError(Exception):
-    """The trial's Job can't be made as things are (a quota, a policy, its name); it may pass."""
+    """The trial's Job can't be created for now (a quota, a policy, its name); worth a retry."""
 
 
 class RefusedRestartError(Exception):
-    """The CoreJob that restarts another can't be made as things are (a quota, a policy)."""
+    """The CoreJob that restarts another can't be created for now (a quota, a policy)."""
 
 
 class Actions:
-    """Writes to Kubernetes on behalf of one namespace's operator."""
+    """Performs the actions of one namespace's operator by writes to the Kubernetes API."""
 
     def __init__(self, kube: Kube, world: World, settings: Settings) -> None:
         self._kube = kube
@@ -56,13 +56,13 @@ class Actions:
         self._settings = settings
 
     async def perform(self, job: CoreJob, template: Mapping[str, Any], action: Action) -> None:
-        """Do one action.
+        """Perform one action.
 
         Raises:
             BadTemplateError: A trial's Job is malformed, or its name is taken.
             RefusedError: A trial's Job is forbidden.
             RefusedRestartError: A restart's CoreJob is forbidden.
-            KubeError: Anything else that the API server says.
+            KubeError: Any other error of the API server.
         """
         match action:
             case CreateTrial(trial):
@@ -90,7 +90,7 @@ class Actions:
         except manifest.ArgsError as error:
             raise BadTemplateError(str(error)) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # Any JSON may stand where the template's pod should.
+            # The template's pod can be any JSON.
             raise BadTemplateError(f"the template's pod is malformed: {error!r}") from error
         try:
             made = await self._kube.create(
@@ -103,11 +103,12 @@ class Actions:
         self._world.jobs.put(made)
 
     async def _own_job(self, job: CoreJob, name: str) -> dict[str, Any]:
-        """The Job of that name, which is there already: made before a crash, or by somebody else.
+        """Return the existing Job of that name, created by us before a crash.
 
         Raises:
-            BadTemplateError: It is not the CoreJob's.
-            RefusedError: It is about to go.
+            BadTemplateError: The Job belongs to somebody else.
+            RefusedError: The Job is being deleted, or is an earlier CoreJob's of the same name.
+            KubeError: The Job could not be read.
         """
         made = await self._kube.get(JOBS, job.namespace, name)
         owners = made["metadata"].get("ownerReferences") or ()
@@ -116,15 +117,18 @@ class Actions:
         if not any(owner["uid"] == job.uid for owner in owners):
             raise BadTemplateError(f"another Job is named {name} already")
         if "deletionTimestamp" in made["metadata"]:
-            # The trial is made anew under the same name: its dead Job must be gone first.
+            # The trial is created again under the same name: its old Job must be gone first.
             raise RefusedError("the Job of the run before is not gone yet")
         return made
 
     async def _cookie(self, job: CoreJob) -> dict[str, Any]:
-        """The cookie as it is now: our watch of templates may be behind that of CoreJobs."""
+        """Return the current cookie, read from the API server if the cache has one.
+
+        The watch of templates may lag behind that of CoreJobs.
+        """
         if self._world.has_cookie(job.qual_name):
             name = template_name(job.qual_name)
-            with suppress(NotFoundError):  # its pod is asked for by the one that we know
+            with suppress(NotFoundError):  # deleted just now: use the cached template
                 self._world.templates.put(await self._kube.get(TEMPLATES, job.namespace, name))
         return self._world.cookie(job.qual_name)
 
@@ -145,7 +149,10 @@ class Actions:
         self._world.corejobs.put(made)
 
     async def _set_finalizers(self, job: CoreJob, *, held: bool) -> None:
-        """Ours on or off; others' stay, whoever changes them at the same time."""
+        """Add (`held`) or remove our finalizer, and keep all others.
+
+        The patch names the resource version, so that a concurrent change of the list is a conflict.
+        """
         body = self._world.corejobs.get(job.name)
         if body is None:
             return
@@ -165,14 +172,14 @@ class Actions:
             self._world.corejobs.forget(job.name)
             return
         if "deletionTimestamp" in answer["metadata"] and not answer["metadata"].get("finalizers"):
-            # The last finalizer of a deleted object: this answer is the last that is heard of it.
+            # Without its last finalizer the object is deleted: no later answer tells the cache so.
             self._world.corejobs.drop(answer)
         else:
             self._world.corejobs.put(answer)
 
 
 def _refusal(error: KubeError) -> Exception:
-    """What a refused Job means: a bad definition, a wait, or no answer about it at all."""
+    """Return the exception for a refused Job: a bad definition, a retry, or `error` itself."""
     if blames_definition(error):
         return BadTemplateError(f"Kubernetes refuses the Job: {words(error)}")
     if is_answer(error):
@@ -181,6 +188,6 @@ def _refusal(error: KubeError) -> Exception:
 
 
 def _is_namesake(job: CoreJob, owner: Mapping[str, Any]) -> bool:
-    """Whether a Job's owner is another CoreJob that had the same name."""
+    """True if a Job's owner is an earlier CoreJob of the same name."""
     same = (owner["kind"], owner["name"]) == (names.KIND_JOB, job.name)
     return same and owner["uid"] != job.uid

@@ -1,9 +1,9 @@
-"""Who is next: forced jobs first, then higher priority, then older ones, never over a limit.
+"""Admission: the choice of the next job, by force, priority and age, within the limits.
 
-A pure data structure over all jobs that wait or run (contract section 5, "choice of the next job").
-Waiting jobs of one qual_name and one maxParallel stand in one lane, in order; only the heads of
-lanes that have room compete, so a decision costs O(log n) and ten thousand waiting jobs cost no
-more than ten. Times are epoch seconds.
+A pure data structure over all waiting and running jobs (docs/rest.md: `force`, `priority`,
+`max_parallel`). Forced jobs go first, then jobs of higher priority, then older ones.
+Waiting jobs of one qual_name and one maxParallel form an ordered lane; only the heads of lanes that
+have room compete, so a decision costs O(log n). Times are epoch seconds.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ _FORCED: Final = ("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One job as far as the choice cares.
+    """The properties of one job that the choice depends on.
 
     Attributes:
         key: The CoreJob's name.
-        order: The job's id: ascending with time.
-        max_parallel: Jobs of this qual_name at once.
-        due: Not before this time; 0 = at once.
+        order: The job's id, which ascends with time.
+        max_parallel: How many jobs of this qual_name may run at once.
+        due: Earliest start; 0 = at once.
     """
 
     key: str
@@ -37,18 +37,25 @@ class Entry:
 
     @property
     def rank(self) -> tuple[bool, int, str, str]:
-        """Sorts the first to start first."""
+        """Sort key: the job to start first comes first."""
         return (not self.force, -self.priority, self.order, self.key)
 
     @property
     def lane(self) -> tuple[str, int]:
-        """Jobs of one lane are held back by the same limit."""
+        """Key of the job's lane; the same limit applies to all jobs of a lane."""
         return _FORCED if self.force else (self.qual_name, self.max_parallel)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a job waits: `limit` is `namespace`, `max_parallel`, or None (it is not due yet)."""
+    """Why a job waits.
+
+    Attributes:
+        limit: `namespace` or `max_parallel`; None: the job is not due yet.
+        running: How many jobs count towards the limit now.
+        allowed: The limit.
+        ahead: How many jobs of the same lane come first.
+    """
 
     limit: str | None
     running: int = 0
@@ -60,7 +67,7 @@ class Admission:
     """The waiting and the running jobs of a namespace.
 
     Args:
-        limit: Jobs at once, all together; 0 = no limit. Forced jobs count towards no limit.
+        limit: How many jobs may run at once; 0 = no limit. Forced jobs count towards no limit.
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -74,7 +81,7 @@ class Admission:
         self._total = 0
 
     def wait(self, entry: Entry) -> None:
-        """Put a job among the waiting ones, or renew what is known of it there."""
+        """Add a job to the waiting ones, or replace its entry there."""
         if self._waiting.get(entry.key) == entry:
             return
         self.forget(entry.key)
@@ -82,7 +89,7 @@ class Admission:
         self._later.add((entry.due, entry.key))
 
     def activate(self, entry: Entry) -> None:
-        """A job runs, or is about to: it counts towards the limits from now on."""
+        """Add a job to the running ones: it counts towards the limits from now on."""
         if entry.key in self._active:
             return
         self.forget(entry.key)
@@ -90,7 +97,7 @@ class Admission:
         self._count(entry, 1)
 
     def forget(self, key: str) -> None:
-        """A job neither waits nor runs any more."""
+        """Remove a job that neither waits nor runs any more; unknown keys are ignored."""
         entry = self._waiting.pop(key, None)
         if entry is not None:
             self._later.discard((entry.due, key))
@@ -100,11 +107,11 @@ class Admission:
             self._count(running, -1)
 
     def is_active(self, key: str) -> bool:
-        """Whether the job was admitted."""
+        """True if the job was admitted or runs."""
         return key in self._active
 
     def admit(self, now: float) -> list[str]:
-        """The keys of all jobs that may start now, the first first; they are active from now on."""
+        """Return the keys of all jobs that may start now, in order, and make them active."""
         self._fall_due(now)
         admitted = []
         while (entry := self._next()) is not None:
@@ -113,11 +120,11 @@ class Admission:
         return admitted
 
     def next_due(self) -> float | None:
-        """When the next job falls due; None if none will."""
+        """Return when the next job falls due; None if no waiting job has yet to fall due."""
         return self._later[0][0] if self._later else None
 
     def blocked(self, key: str) -> Blocked | None:
-        """Why a waiting job waits; None if it isn't waiting."""
+        """Return why a job waits; None if the job is not a waiting one."""
         entry = self._waiting.get(key)
         if entry is None:
             return None
@@ -131,11 +138,11 @@ class Admission:
         return Blocked("namespace", self._total, self._limit, ahead)
 
     def waiting(self) -> int:
-        """How many jobs wait, due or not."""
+        """Return the number of waiting jobs, due or not."""
         return len(self._waiting)
 
     def active(self) -> int:
-        """How many jobs run, forced ones included."""
+        """Return the number of active jobs, including forced ones."""
         return len(self._active)
 
     def _fall_due(self, now: float) -> None:
@@ -160,7 +167,10 @@ class Admission:
             del self._lanes[entry.lane]
 
     def _renew_head(self, lane_key: tuple[str, int], old: Hashable) -> None:
-        """Only heads of lanes with room stand in `_heads`."""
+        """Update `_heads`, which has the first job of each lane that has room.
+
+        `old` is the lane's head so far, or None.
+        """
         lane = self._lanes[lane_key]
         if old is not None:
             self._heads.discard((old, lane_key))
@@ -178,7 +188,7 @@ class Admission:
         self._running[entry.qual_name] += step
         if not self._running[entry.qual_name]:
             del self._running[entry.qual_name]
-        # Of all lanes of the qual_name only that of this very limit gains or loses its room.
+        # Only the lane of the qual_name with exactly this limit gains or loses its room.
         lane = (entry.qual_name, max(before, before + step))
         if lane in self._lanes:
             self._renew_head(lane, self._lanes[lane][0])

@@ -1,4 +1,4 @@
-"""`status.conditions` of a CoreJob, computed from its state; a time is that of a change."""
+"""`status.conditions` of a CoreJob, computed from its state."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,13 +13,13 @@ from corejob.state import FINAL, State
 def conditions(
     status: Status, generation: int, known: Sequence[Mapping[str, Any]], now: datetime
 ) -> list[dict[str, Any]]:
-    """The three conditions, in a fixed order.
+    """Return the conditions Complete, Failed and Finished, in this order.
 
     Args:
-        status: The status that is about to be written.
-        generation: Of the spec that it was computed from.
-        known: The conditions as they are, for the times of those that don't change.
-        now: The time of those that do.
+        status: The status to write.
+        generation: Generation of the spec that the status was computed from.
+        known: The current conditions; those whose status stays are kept as they are.
+        now: `lastTransitionTime` of the others.
     """
     truth = {
         Condition.COMPLETE: status.state is State.COMPLETE,
@@ -32,8 +32,8 @@ def conditions(
         value = "True" if true else "False"
         old = before.get(str(kind))
         if old is not None and old["status"] == value:
-            # Reason and message of a condition are those of its change: no write for each new
-            # message of a waiting job.
+            # Reason and message of a condition are those of its last transition. So a new message
+            # of a waiting job doesn't change the conditions too.
             result.append(dict(old))
             continue
         result.append(

@@ -1,8 +1,8 @@
-"""Who is to be heard out before a trial is given the cookie of its class.
+"""Delay a trial until all logs that may still change its class's cookie are stored.
 
-A job changes the cookie by lines of its log. The recorder reads them and tells the template; that a
-pod has ended the operator hears from the kubelet, which may be sooner. So a trial of a class that
-has a cookie waits until the logs of all trials that ended before it are settled.
+A job changes the cookie by lines of its log. The recorder reads these lines and writes the cookie
+into the template's status. The operator may observe the end of the pod before that. So a trial of a
+class with a cookie waits until the logs of all trials that ended before are stored.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from corejob_operator.settings import Settings
 from corejob_operator.world import World
 
 Ended = tuple[str, int]
-"""A trial that is over: the name of its CoreJob, and its number."""
+"""An ended trial: the name of its CoreJob, and its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Hearing:
-    """Whom a trial waits for.
+    """The ended trials whose logs a trial waits for.
 
     Attributes:
-        trial: Its number.
-        of: Those that had ended before it could start. Who ends later is not waited for, or in a
-            busy class none would ever start.
+        trial: Number of the trial that waits.
+        of: Trials that had ended before it could start. It does not wait for trials that end later:
+            in a busy class no trial would ever start.
     """
 
     trial: int
@@ -34,7 +34,7 @@ class _Hearing:
 
 
 class Cookies:
-    """Who waits for whom."""
+    """Start condition of trials whose class has a cookie, and an index of the jobs that wait."""
 
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Cookies:
         self._waiters: dict[str, dict[int, set[str]]] = {}
 
     def gate(self, job: CoreJob, now: datetime) -> Gate:
-        """Whether the next trial of a job that has its place may start now."""
+        """Return the start condition of an admitted job's next trial."""
         if not self._world.has_cookie(job.qual_name):
             self.forget(job.name)
             return OPEN
@@ -64,7 +64,7 @@ class Cookies:
         return Gate(Reason.COOKIE_PENDING, text, min(deadlines[ended] for ended in awaited))
 
     def heard(self, name: str) -> set[str]:
-        """A CoreJob changed: the names of those that need not wait for it any more."""
+        """Return the names of the CoreJobs that need not wait for this changed CoreJob any more."""
         trials = self._waiters.get(name, {})
         unsettled = self._world.unsettled_trial(name)
         freed = [trials.pop(trial) for trial in trials.keys() - {unsettled}]
@@ -73,11 +73,11 @@ class Cookies:
         return set().union(*freed)
 
     def forget(self, name: str) -> None:
-        """A CoreJob is gone."""
+        """Drop the state of a CoreJob that is gone."""
         self._hearings.pop(name, None)
 
     def _deadline(self, name: str, now: datetime) -> datetime:
-        """Until when a log is waited for: then it is given up."""
+        """Return until when to wait for the log of a CoreJob's ended trial."""
         body = self._world.corejobs.get(name)
         ended = parse(body).status.end_time if body is not None else None
         return (ended or now) + timedelta(seconds=self._settings.log_deadline)

@@ -32,7 +32,7 @@ _LONGEST_MONTH: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _ONE_DAY: Final = timedelta(days=1)
 _MOST_DIGITS: Final = 4
 _FARTHEST: Final = timedelta(days=366 * 41)
-"""29 February on a given weekday is at most 40 years away."""
+"""Search horizon: 29 February on a given weekday is at most 40 years away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ _SUNDAY_AGAIN: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Crontab:
-    """A schedule on the face of a clock: which local times it means. Ascending numbers.
+    """A schedule as the local times that match it. All tuples are ascending.
 
     Attributes:
         weekdays: 0 is Sunday.
-        either_day: A day counts if its month day *or* its weekday fits; else both must.
-        with_seconds: The schedule has a sixth field.
+        either_day: True if a day matches by its day of month *or* its weekday; else both must.
+        with_seconds: True if the schedule has a sixth field.
     """
 
     seconds: tuple[int, ...]
@@ -75,11 +75,11 @@ class Crontab:
 
     @property
     def every_hour(self) -> bool:
-        """True if it falls due in each hour of its days."""
+        """True if the schedule falls due in each hour of its days."""
         return len(self.hours) == 24
 
     def at_or_after(self, moment: datetime) -> datetime | None:
-        """The first local time from `moment` (naive, whole seconds) on; None if there is none."""
+        """Return the first local time from `moment` (naive, whole seconds) on, or None."""
         day, start = moment.date(), moment.time()
         last = _shifted(day, _FARTHEST)
         while day <= last:
@@ -97,7 +97,7 @@ class Crontab:
         return None
 
     def at_or_before(self, moment: datetime) -> datetime | None:
-        """The last local time up to `moment` (naive, whole seconds); None if there is none."""
+        """Return the last local time up to `moment` (naive, whole seconds), or None."""
         day, end = moment.date(), moment.time()
         first = _shifted(day, -_FARTHEST)
         while day >= first:
@@ -140,10 +140,10 @@ class Crontab:
 
 
 def parse(expression: str) -> Crontab:
-    """The schedule that a text means.
+    """Parse a crontab expression.
 
     Raises:
-        ValueError: It means none, or none that ever falls due; the message says why.
+        ValueError: The expression is invalid or never falls due; the message says why.
     """
     if expression.startswith("@"):
         if expression not in FORMS:
@@ -173,7 +173,7 @@ def parse(expression: str) -> Crontab:
 
 
 def _expand(text: str, field: _Field) -> tuple[int, ...]:
-    """The numbers that a field stands for, ascending."""
+    """Return the numbers that match a field, ascending."""
     numbers: set[int] = set()
     for part in text.split(","):
         numbers.update(_range(part, text, field))
@@ -221,7 +221,7 @@ def _next_month(day: date) -> date | None:
 
 
 def _shifted(day: date, by: timedelta) -> date:
-    """A day so far away, or the last (first) one that there is."""
+    """Return the day shifted by a time, at most to `date.max` or `date.min`."""
     try:
         return day + by
     except OverflowError:

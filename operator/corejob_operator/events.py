@@ -1,6 +1,6 @@
-"""Kubernetes Events on CoreJobs: what `kubectl describe corejob` tells, once it is written down.
+"""Kubernetes Events (events.k8s.io/v1) about CoreJobs and templates, as `kubectl describe` shows.
 
-Best effort by their nature (events.k8s.io/v1): a status says all that matters.
+They are posted after the status write, as a best effort: the status has all that matters.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 _QUEUE: Final = 10_000
 _WORKERS: Final = 4
 _PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
-"""Before another try, while the API server is away: that is as long as its restart may take."""
+"""Seconds before each retry while the API server is away; together, the time of its restart."""
 _MOST_NAME: Final = 230
 _MOST_NOTE: Final = 1024
-"""Bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
+"""Maximum bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
 _WARNING_STATES: Final = frozenset({State.ERROR, State.FAILED, State.KILLED, State.INACTIVE})
 _WARNING_REASONS: Final = frozenset(
     {
@@ -47,7 +47,7 @@ _WARNING_REASONS: Final = frozenset(
 
 
 def transition(job: CoreJob, status: Status, now: datetime, instance: str) -> dict[str, Any] | None:
-    """The Event of a status that was just written; None if nothing worth telling changed."""
+    """Return the Event about a status write; None if neither state nor reason changed."""
     before = job.status
     if job.observed and (before.state, before.reason) == (status.state, status.reason):
         return None
@@ -69,7 +69,7 @@ def event(
     warning: bool,
     action: str,
 ) -> dict[str, Any]:
-    """An Event of events.k8s.io/v1 regarding a CoreJob."""
+    """Return an Event regarding a CoreJob."""
     regarding = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND_JOB,
@@ -84,7 +84,7 @@ def event(
 def template_warning(
     body: Mapping[str, Any], reason: str, note: str, now: datetime, *, instance: str
 ) -> dict[str, Any]:
-    """A Warning Event regarding a CoreJobTemplate."""
+    """Return a Warning Event regarding a CoreJobTemplate."""
     meta = body["metadata"]
     regarding = {
         "apiVersion": names.API_VERSION,
@@ -104,7 +104,7 @@ def _event(
     warning: bool,
     action: str,
 ) -> dict[str, Any]:
-    # A template's name may be as long as an Event's.
+    # A template's name may use the full length of an Event's name: leave room for the suffix.
     name = f"{regarding['name'][:_MOST_NAME].rstrip('.-')}.{secrets.token_hex(8)}"
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -122,7 +122,7 @@ def _event(
 
 
 class Poster:
-    """Posts Events behind the reconciler's back; what can't be posted is dropped, and logged."""
+    """Event recorder: posts Events in the background; logs and drops those that can't be posted."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
@@ -133,7 +133,7 @@ class Poster:
         """Start posting.
 
         Args:
-            supervision: Looks after the tasks; None: a new one.
+            supervision: Supervises the tasks; None: a new one.
         """
         supervision = supervision or Supervision()
         self._tasks = [
@@ -142,7 +142,7 @@ class Poster:
         ]
 
     async def stop(self, within: float) -> None:
-        """Post what is queued, if that takes no longer than so many seconds."""
+        """Post the queued Events within `within` seconds, then stop; drop the rest."""
         try:
             async with asyncio.timeout(within):
                 await self._queue.join()
@@ -151,7 +151,7 @@ class Poster:
         await tasks.cancel(*self._tasks)
 
     def post(self, body: Mapping[str, Any] | None) -> None:
-        """Queue an Event."""
+        """Queue an Event; ignore None. Drop the Event if the queue is full."""
         if body is None:
             return
         try:
@@ -175,7 +175,7 @@ class Poster:
             try:
                 await self._kube.create(EVENTS, namespace, body, manager=names.MANAGER_OPERATOR)
             except ConflictError:
-                return  # a try whose answer was lost had got through: names are random
+                return  # an earlier try succeeded, but its answer was lost: names are random
             except UnavailableError:
                 if pause is None:
                     raise

@@ -1,4 +1,4 @@
-"""What is read anew before a verdict: two watches tell of one end, and either may be behind."""
+"""Re-read Jobs and pods before deciding how a trial ended, since either watch may lag."""
 
 from corejob import names
 from corejob.children import JobChild, PodChild
@@ -12,31 +12,31 @@ from corejob_operator.world import World
 
 
 class Evidence:
-    """A CoreJob's Jobs and pods, as far as they are its own."""
+    """The Jobs and pods that belong to a CoreJob."""
 
     def __init__(self, kube: Kube, world: World) -> None:
         self._kube = kube
         self._world = world
 
     def jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
-        """The Jobs that it owns.
+        """Return the Jobs that the CoreJob owns.
 
-        A label is not enough: anybody may write one, and an earlier CoreJob of the same name may
+        The label is not enough: anybody can set it, and an earlier CoreJob of the same name may
         have left a Job.
         """
         found = self._world.jobs_of(job.name)
         return tuple(child for child in found if child.owner_uid == job.uid)
 
     def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
-        """The pods of its Jobs, also of one that is gone."""
+        """Return the pods of the CoreJob's Jobs, including those of a Job that is gone."""
         found = self._world.pods_of(job.name)
         return tuple(pod for pod in found if pod.owner_uid is not None and pod.job_id == job.id)
 
     async def make_sure(self, job: CoreJob) -> None:
-        """Read what the last trial's end would be judged by, if it may be other than we know.
+        """Read the last trial's Jobs or pods into the cache where the cache may be stale.
 
         Raises:
-            KubeError: It could not be read.
+            KubeError: The API server did not answer.
         """
         if job.status.state in FINAL:
             return
@@ -52,14 +52,14 @@ class Evidence:
                 await self._read_job(job, child)
 
     async def _read_pods(self, job: CoreJob, number: int) -> None:
-        """A Job that has ended without a pod: is that gone, or not heard of yet?"""
+        """Read the pods of a trial whose Job has ended, since the watch of pods may lag."""
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
         found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
         for pod in found:
             self._world.pods.put(pod)
 
     async def _read_job(self, job: CoreJob, child: JobChild) -> None:
-        """A pod was deleted: by itself, or with its Job?"""
+        """Read the Job of a deleted pod: the Job may be deleted as well, unknown to the cache."""
         if child.deleting:
             return
         try:

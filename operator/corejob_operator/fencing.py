@@ -1,4 +1,4 @@
-"""A client that writes only while its process may act."""
+"""A client that writes only while its process holds the operator's Lease."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,10 +10,10 @@ from corejob_kube.client import JSON, Kube
 
 
 class Fenced(Kube):
-    """Another client's connections; each write is checked right before it is sent.
+    """A client on another client's connections that checks each write right before it is sent.
 
     Args:
-        kube: The client that does it.
+        kube: The client that sends the requests.
         check: Called before each write; raises if this process may not write now.
     """
 
@@ -32,7 +32,7 @@ class Fenced(Kube):
         content_type: str = JSON,
         levels: int = 0,
     ) -> Any:
-        """As `Kube.request`; what `check` raises comes through, and nothing is sent then."""
+        """As `Kube.request`; before a write, call `check`, whose exception prevents the request."""
         if method != "GET":
             self._check()
         return await self._kube.request(

@@ -1,4 +1,4 @@
-"""Refusing a CoreJob that is named like the id of another job: log and record belong to one job."""
+"""Refuse a CoreJob whose name is the id of another job: a log and a record belong to one job."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,14 +11,14 @@ from corejob_operator.schedule import scheduled_id
 from corejob_operator.world import World
 
 MARGIN: Final = timedelta(minutes=5)
-"""How much the clocks of the API's node and of the API server may differ."""
+"""Tolerated difference between the clocks of the API's node and of the API server."""
 _WHAT_TO_DO: Final = "give the CoreJob a name that is not a job id, or create it by REST"
 
 
 def id_problem(job: CoreJob, world: World) -> str | None:
-    """Why the job can't have the id that its name says; None: nothing is known against it.
+    """Return why the job can't have the id that its name says; None if it can.
 
-    A past job whose CoreJob is gone is known to the recorder alone, which says so in `status.log`.
+    Only the recorder knows past jobs whose CoreJob is gone; it reports a duplicate in `status.log`.
     """
     if job.log.reason == Reason.DUPLICATE:
         return job.log.message or f"job id {job.id} is another job's"
@@ -43,7 +43,7 @@ def id_problem(job: CoreJob, world: World) -> str | None:
 
 
 def _holder(job: CoreJob, world: World) -> str | None:
-    """Name of another CoreJob that has the id already."""
+    """Return the name of another CoreJob that has the id already, or None."""
     for other in world.with_id(job.id):
         if other["metadata"]["name"] != job.name and _is_before(other, job):
             return str(other["metadata"]["name"])
@@ -56,14 +56,17 @@ def _is_before(other: Body, job: CoreJob) -> bool:
 
 
 def _restarts(job: CoreJob, parent: CoreJob) -> bool:
-    """True if the job is what a restart of `parent` makes."""
+    """True if the job equals the CoreJob that a restart of `parent` creates."""
     named = (job.spec.get("parentId"), job.spec.get("parentName")) == (parent.id, parent.name)
     same = job.qual_name == parent.qual_name and dict(job.args) == dict(parent.args)
     return named and same
 
 
 def _is_scheduled(job: CoreJob, world: World) -> bool:
-    """True for the run of a schedule, which may be late, but not for one before its last."""
+    """True if the job is a run of its template's schedule, even a late one.
+
+    False for a time before the last one of the schedule: that run was created long ago.
+    """
     template = world.template_body(job.qual_name)
     if template is None:
         return False

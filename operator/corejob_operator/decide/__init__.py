@@ -1,7 +1,7 @@
-"""One decision: what a CoreJob and its children, as they are now, call for.
+"""The decision function: from a CoreJob and its children as they are now to actions and a status.
 
-Level-based: only the present state counts, not how it came about, so that a restart of the operator
-at any point changes nothing. Pure: the time is passed in, the result says what to do.
+Level-based: only the present state counts, not its history, so that the operator can restart at any
+point. Pure: the time is an argument, and the result only describes what to do.
 """
 
 from corejob.state import FINAL, State
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def decide(seen: Situation) -> Decision:
-    """What the situation calls for."""
+    """Return the actions and the status that the situation calls for."""
     job = seen.job
     if not job.held and not job.deleting:
         return Decision(job.status, (Hold(),), queue=_queue(seen))

@@ -1,4 +1,4 @@
-"""Clearing away: Jobs of trials that are over, and a CoreJob that is past and in the journal."""
+"""Cleanup: delete the Jobs of ended trials, and finished CoreJobs that the journal has stored."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from corejob_operator.decide.types import (
 
 
 def tidy(seen: Situation, decision: Decision) -> Decision:
-    """Add to a decision what is to be cleared away, and when."""
+    """Add the cleanup to a decision: deletions that are due, and when the next one falls due."""
     actions, wake = list(decision.actions), decision.wake
     stopping = {action.name for action in actions if isinstance(action, DeleteJob)}
     for job in seen.jobs:
@@ -36,7 +36,7 @@ def tidy(seen: Situation, decision: Decision) -> Decision:
 
 
 def _is_spent(seen: Situation, job: JobChild) -> bool:
-    """True if a Job's trial is over, and its outcome written down."""
+    """True if a Job's trial has ended and the status records its outcome."""
     status = seen.job.status
     if status.state in FINAL or seen.job.past:
         return True
@@ -46,9 +46,10 @@ def _is_spent(seen: Situation, job: JobChild) -> bool:
 
 
 def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetime | None:
-    """Until when its log is waited for; None: it is in the journal, or it never had one."""
+    """Return the deadline for storing the Job's log; None if it is stored or never existed."""
     log, status = seen.job.log, seen.job.status
-    # A later trial's log that is being read says nothing about this one's.
+    # `log.complete` is about the trial that `log` names: a later trial's incomplete log does not
+    # tell that this trial's log is stored.
     settled = log.trial >= job.trial and log.complete
     if settled or job.trial > status.trial or job.trial <= seen.job.carried_trials:
         return None
@@ -65,7 +66,8 @@ def _leave(seen: Situation, status: Status) -> tuple[list[Action], datetime | No
             return [], None
         if job.journaled:
             return [Release(lost=False)], None
-        # Before it was past, the journal could not take it: slow ends don't count against that.
+        # The journal only takes finished jobs, so the deadline counts from the latest of deletion,
+        # removal and end: a slow end must not use the time up.
         times = (job.deleted_at, status.removed_time, status.end_time)
         since = max((time for time in times if time is not None), default=now)
         deadline = since + timedelta(seconds=settings.journal_deadline)

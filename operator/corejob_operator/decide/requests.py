@@ -1,4 +1,4 @@
-"""What users asked of a job by its spec, and whether that was followed."""
+"""Users' requests in a job's spec (kill, remove, restart), and marking them as followed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -10,14 +10,15 @@ from corejob_operator.decide.types import CreateChild, Decision, Situation
 
 
 def due(job: CoreJob) -> datetime | None:
-    """When the next trial is due; None: at once, as also when a restart was asked."""
+    """Return when the next trial is due; None: at once, also if a restart was requested."""
     return None if restart_asked(job) is not None else job.status.query_time
 
 
 def restart_asked(job: CoreJob) -> datetime | None:
-    """`spec.restartAt`, unless it was followed already; no clocks are compared.
+    """Return `spec.restartAt` of a restart that was not followed yet, else None.
 
-    Who can't be read is not restarted: its child would have other args.
+    A restart was followed if `status.restartTime` equals the request; no clocks are compared. An
+    unreadable job is never restarted: its child would have other args.
     """
     if job.unreadable:
         return None
@@ -26,12 +27,15 @@ def restart_asked(job: CoreJob) -> datetime | None:
 
 
 def followed(job: CoreJob, status: Status) -> Status:
-    """Note that a restart was followed, or is none: a job that runs can't be restarted."""
+    """Mark the requested restart as followed; also used to drop it, as for a running job."""
     return replace(status, restart_time=clock.lenient(job.spec.get("restartAt")))
 
 
 def with_restart_followed(seen: Situation) -> Situation:
-    """A restart asks for the next trial at once, and there it is; but a killed job is replaced."""
+    """Mark the restart as followed, since its trial exists; unless the job is killed.
+
+    A restart of a killed job creates a child instead of a trial.
+    """
     job = seen.job
     if job.kill:
         return seen
@@ -39,17 +43,17 @@ def with_restart_followed(seen: Situation) -> Situation:
 
 
 def kill_time(job: CoreJob, known: datetime | None, now: datetime) -> datetime | None:
-    """When the user's kill was seen; None if there was none."""
+    """Return when the user's kill was first observed (`known`, else `now`); None without a kill."""
     return (known or now) if job.kill else None
 
 
 def removed(job: CoreJob, status: Status, now: datetime) -> Status:
-    """The status with the time of the removal, if one was asked."""
+    """Return the status with the time of the removal, if the user requested one."""
     return replace(status, removed_time=status.removed_time or now) if job.remove else status
 
 
 def replaced(seen: Situation, decision: Decision) -> Decision:
-    """The job that restarts this one is made, and noted."""
+    """Add the creation of the CoreJob that restarts this one, and note its id in the status."""
     child_id = wanted_child(seen.job)
     if child_id is None or decision.status.child_id is not None:
         return decision
@@ -58,15 +62,16 @@ def replaced(seen: Situation, decision: Decision) -> Decision:
 
 
 def wanted_child(job: CoreJob) -> str | None:
-    """The id of the CoreJob that is to restart this one: the API's choice, or one of ours.
+    """Return the id of the CoreJob that shall restart this one; None if there is no such request.
 
-    Ours is derived, not drawn, so that a crash between creating it and noting it makes no second.
+    The API chooses the id (`spec.childId`). For a restart by `spec.restartAt` the id is derived,
+    not random, so that a crash between creating the child and noting its id makes no second child.
     """
     stopped = job.status.state in STOPPED
     if job.spec.get("childId"):
         return str(job.spec["childId"]) if stopped else None
     if job.past:
-        return None  # the journal may have it as it is
-    # One that is marked killed counts as killed.
+        return None  # the journal may have stored the status already, without a child
+    # From `spec.kill` on the job counts as killed, so a restart may follow at once.
     asked = restart_asked(job) if stopped or job.kill else None
     return ids.derived_id(asked, f"{job.uid}/restart") if asked is not None else None

@@ -1,4 +1,4 @@
-"""Decisions about a job that runs."""
+"""Decisions about a running job."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,18 +15,18 @@ from corejob_operator.decide.types import DISRUPTED, Decision, Situation, at_mos
 
 
 def decide_running(seen: Situation) -> Decision:
-    """What a running job calls for."""
+    """Return the decision about a running job."""
     seen = with_restart_followed(seen)
     job, now = seen.job, seen.now
     observed = seen.observe(job.status.trial)
     if observed.phase is Phase.ABSENT:
         observed = outcome.deleted(Reason.JOB_DELETED, "the Job", now)
     if observed.phase is Phase.STARTING and observed.reason is Reason.SUSPENDED:
-        # Its pod is gone. The Job stays: when it is resumed, the trial goes on in it.
+        # The suspension deleted the pod. The Job stays: when resumed, the trial goes on in it.
         observed = replace(observed, phase=Phase.ENDED, outcome=State.PENDING, ended_at=now)
     if observed.phase is Phase.ENDED:
         observed = _as_seen_before(job.status, observed)
-        # A suspended job keeps its place: it may go on at any time.
+        # A suspended job keeps its place in the admission: it may be resumed at any time.
         queue = "active" if observed.reason is Reason.SUSPENDED else "absent"
         return Decision(removed(job, machine.finish(job, observed, now), now), queue=queue)
     status = replace(
@@ -40,7 +40,10 @@ def decide_running(seen: Situation) -> Decision:
 
 
 def _as_seen_before(status: Status, observed: Observation) -> Observation:
-    """Of a disruption whose pod is gone the Job tells less than the pod did as it went."""
+    """Keep the recorded reason and message of a disruption once its pod is gone.
+
+    The Job alone tells less than its pod did while that still existed.
+    """
     if observed.reason is Reason.SUSPENDED:
         return observed
     if observed.pod is None and observed.outcome is State.PENDING and status.reason in DISRUPTED:
@@ -49,7 +52,10 @@ def _as_seen_before(status: Status, observed: Observation) -> Observation:
 
 
 def _stopping(seen: Situation, status: Status) -> Decision:
-    """Delete the pod, but only once the recorder is reading: a deleted pod's log is gone."""
+    """Delete the pod of a killed job once the recorder reads its log, or `attach_wait` has passed.
+
+    The log of a deleted pod is gone.
+    """
     job, now = seen.job, seen.now
     status = replace(removed(job, status, now), killed_time=kill_time(job, status.killed_time, now))
     asked = status.killed_time or job.deleted_at or now
@@ -69,7 +75,7 @@ def _stopping(seen: Situation, status: Status) -> Decision:
 
 
 def _overdue(seen: Situation, status: Status) -> Decision:
-    """Flag what runs too long or says nothing; it runs on."""
+    """Flag a job as non-stop (past `wallTimeSeconds`) or zombie (no progress); it keeps running."""
     job, now, start = seen.job, seen.now, seen.job.status.start_time or seen.now
     wake = None
     wall = job.spec["wallTimeSeconds"]

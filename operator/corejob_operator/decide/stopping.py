@@ -1,10 +1,10 @@
-"""Stopping a trial: by its pods alone, or for good with its Job."""
+"""Stopping a trial: delete its pods only, or its Job as well."""
 
 from corejob_operator.decide.types import Action, DeleteJob, DeletePod, Situation
 
 
 def stop_trial(seen: Situation, number: int) -> tuple[Action, ...]:
-    """Stop a trial for good: its Job first, so that no new pod comes, and its pods at once."""
+    """Delete the trial's Job, then its pods: the Job first, so that no new pod is created."""
     jobs = tuple(
         DeleteJob(job.name, job.uid)
         for job in seen.jobs
@@ -15,7 +15,7 @@ def stop_trial(seen: Situation, number: int) -> tuple[Action, ...]:
 
 
 def stop_pods(seen: Situation, number: int) -> tuple[Action, ...]:
-    """Stop what runs; its Job stays until the log is settled."""
+    """Delete the trial's pods that have not ended; the Job stays until the log is stored."""
     return tuple(
         DeletePod(pod.name, pod.uid)
         for pod in seen.pods_of(number)

@@ -1,4 +1,4 @@
-"""What a decision is made from and what it is made of: the situation, the actions, the result."""
+"""Input and output of `decide`: the situation, the actions and the decision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,17 @@ STARTED: Final = frozenset(
         Reason.IMAGE_PULL,
         Reason.CONTAINER_ERROR,
         Reason.TERMINATING,
-        # Its pod is being deleted, and is not gone yet.
+        # The trial's pod is being deleted, but still exists.
         Reason.POD_DELETED,
         Reason.JOB_DELETED,
     }
 )
-"""Reasons that are only written once the trial's Job exists: gone then means deleted by hand."""
+"""Reasons that are only written once the trial's Job exists.
+
+With one of them, a missing Job means that somebody else deleted the Job.
+"""
 DISRUPTED: Final = frozenset({Reason.EVICTED, Reason.NODE_LOST, Reason.POD_REJECTED})
-"""Reasons of a run that the cluster ended or refused: it runs again after a pause."""
+"""Reasons of a run that the cluster ended or refused; the trial runs again after a back-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class CreateTrial:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Stop a pod, with the grace time that it has."""
+    """Delete a pod, with its own grace period."""
 
     name: str
     uid: str
@@ -49,7 +52,7 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete a trial's Job, and so its pods."""
+    """Delete a trial's Job, and with it its pods."""
 
     name: str
     uid: str
@@ -64,19 +67,23 @@ class CreateChild:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Put our finalizer on the CoreJob."""
+    """Add our finalizer to the CoreJob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Take our finalizer off: the journal has it, or (`lost`) it never came for it."""
+    """Remove our finalizer from the CoreJob.
+
+    Attributes:
+        lost: True if the journal did not store the job within the deadline.
+    """
 
     lost: bool
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteCoreJob:
-    """Delete a past CoreJob."""
+    """Delete a finished CoreJob that the journal has stored."""
 
 
 Action = CreateTrial | DeletePod | DeleteJob | CreateChild | Hold | Release | DeleteCoreJob
@@ -84,7 +91,7 @@ Action = CreateTrial | DeletePod | DeleteJob | CreateChild | Hold | Release | De
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Why a waiting job may not start now; None as reason: it may.
+    """Start condition of a waiting job: the reason why it may not start now, or None if it may.
 
     Attributes:
         until: When to check again even if no event arrives.
@@ -97,11 +104,11 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, in this order: the actions, then one write of the status if it differs.
+    """Result of `decide`: first perform the actions, then write the status once if it differs.
 
     Attributes:
-        queue: What the job is to the choice of the next one: `waits`, `active` or `absent`.
-        wake: When to reconcile again even if no event arrives; None: no need.
+        queue: The job's place in the admission: `waits`, `active` or `absent`.
+        wake: When to reconcile again even if no event arrives; None: only at the next event.
     """
 
     status: Status
@@ -112,13 +119,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What there is now.
+    """All facts that a decision depends on, as they are now.
 
     Attributes:
         job: The CoreJob.
-        jobs: All its trials' Jobs. `pods`: all their pods.
-        gate: Whether it may start a trial now.
-        events: Events of the Job and the pod of the trial that is starting, as far as they were
+        jobs: The Jobs of all its trials. `pods`: all their pods.
+        gate: The start condition of its next trial.
+        events: Events of the Job and the pod of the trial that is starting; empty if none were
             read.
     """
 
@@ -131,10 +138,10 @@ class Situation:
     events: Sequence[ChildEvent] = ()
 
     def observe(self, number: int) -> Observation:
-        """What became of one trial.
+        """Return the observation of one trial.
 
-        Of a trial that waits to be resumed, the pod that was stopped by the suspension is left out:
-        its end is written down.
+        For a suspended trial, leave out the pod that the suspension stopped: the status records its
+        end already.
         """
         job, status = self.job_of(number), self.job.status
         pods = own_pods(job, self.pods_of(number))
@@ -143,24 +150,24 @@ class Situation:
         return trial.observe(job, pods, now=self.now, events=self.events)
 
     def job_of(self, number: int) -> JobChild | None:
-        """The Job of one trial."""
+        """Return the Job of one trial, or None if it does not exist."""
         return next((job for job in self.jobs if job.trial == number), None)
 
     def pods_of(self, number: int) -> list[PodChild]:
-        """The pods of one trial, also those of a Job before that had the same name."""
+        """Return the pods of one trial, including those of an earlier Job of the same name."""
         return [pod for pod in self.pods if pod.trial == number]
 
 
 def own_pods(job: JobChild | None, pods: Sequence[PodChild]) -> list[PodChild]:
-    """The pods of this very Job; all of them if the Job is gone."""
+    """Return the pods that this Job owns, or all of them if the Job is gone."""
     return [pod for pod in pods if job is None or pod.owner_uid == job.uid]
 
 
 def next_trial(job: CoreJob, jobs: Sequence[JobChild]) -> int:
-    """Number of the trial that a waiting job starts next, or has begun to start.
+    """Return the number of the trial that a waiting job starts next, or is starting.
 
-    A trial whose Job was suspended goes on in the same Job when that is resumed, and may have ended
-    by the time it is seen again.
+    A suspended trial keeps its number: it goes on in the same Job when that is resumed, and may
+    have ended before the operator observes it again.
     """
     status = job.status
     if status.state is State.PENDING and status.reason in {Reason.SUSPENDED, *STARTED}:
@@ -173,14 +180,14 @@ def next_trial(job: CoreJob, jobs: Sequence[JobChild]) -> int:
 
 
 def _has_successor(status: Status, last: JobChild) -> bool:
-    """True if a later trial than the one of this Job has been started, and is gone.
+    """True if a later trial than that of this Job was started and its Job is gone.
 
-    The start of a trial is noted as `startingTime`, which its container's start clears; a Job that
-    was resumed has the time of its own creation there.
+    `startingTime` records the start of a trial, and is cleared when the container starts; for a
+    resumed Job it is the creation time of that Job.
     """
     return status.starting_time is not None and status.starting_time > last.created
 
 
 def at_most(*moments: datetime | None) -> datetime | None:
-    """The earliest of the moments that there are."""
+    """Return the earliest of the moments that are not None, or None if all are."""
     return min((moment for moment in moments if moment is not None), default=None)

@@ -1,4 +1,4 @@
-"""Decisions about a job that waits (pending, failed, deferred): for its turn, or for its pod."""
+"""Decisions about a waiting job (pending, failed, deferred): not started yet, or starting."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,11 +28,11 @@ from corejob_operator.decide.types import (
 )
 
 _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
-"""What a job is to the choice of the next one while it is held back so; else it waits."""
+"""Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
 
 def decide_waiting(seen: Situation) -> Decision:
-    """What a waiting job calls for."""
+    """Return the decision about a waiting job."""
     number = next_trial(seen.job, seen.jobs)
     observed = seen.observe(number)
     if observed.phase is not Phase.ABSENT:
@@ -53,11 +53,11 @@ def decide_waiting(seen: Situation) -> Decision:
 
 
 def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
-    """A waiting job is killed or removed. Stop its next trial first if that has begun."""
+    """Kill or remove a waiting job. Stop its next trial first if that has already started."""
     job, now = seen.job, seen.now
     if job.past:
-        # The journal may have the status as it is. A suspended trial has run, and so has a log: its
-        # Job stays until that is stored.
+        # The journal may have stored the status already, so it must not change. A suspended trial
+        # has run, and so has a log: its Job stays until the log is stored.
         stop = stop_pods if number <= job.status.trial else stop_trial
         return Decision(job.status, stop(seen, number))
     if observed.started_at is not None:
@@ -75,10 +75,10 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
 
 
 def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> Decision:
-    """Nothing of the next trial runs, or will."""
+    """Kill or remove a job of whose next trial nothing runs or can start any more."""
     job, now = seen.job, seen.now
     if observed.outcome is State.FAILED:
-        # It has ended by itself, unstarted; there is a log of it.
+        # The trial failed by itself before the job's container started; it has a log.
         failed = machine.failed_unstarted(job, number, observed, now)
         if job.kill:
             counted = replace(job.status, trial=number, end_time=failed.end_time)
@@ -95,7 +95,7 @@ def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> 
 
 
 def _removed_while_waiting(job: CoreJob, status: Status, now: datetime) -> Status:
-    """It keeps its state, for it did not end; but no longer says that it is starting."""
+    """Return the status of a job removed while it waited: the same state, no longer starting."""
     words = "the CoreJob was deleted" if job.deleting else "removed by the user"
     return replace(
         removed(job, status, now),
@@ -109,10 +109,11 @@ def _removed_while_waiting(job: CoreJob, status: Status, now: datetime) -> Statu
 def _stop_removed(
     seen: Situation, number: int, observed: Observation, started_at: datetime
 ) -> Decision:
-    """It was removed while it waited, and so has left the queue; its trial has started meanwhile.
+    """Stop the trial of a job that was removed while it waited, but started meanwhile.
 
-    It must not come back as running: it is stopped, and keeps its state. If it has ended by itself
-    already, that is how the job ended.
+    The job has left the queue, and must not come back as running: an equal job may be queued by
+    now. It keeps its state, unless its trial has ended by itself: then the job ends with that
+    outcome.
     """
     job, now = seen.job, seen.now
     if observed.phase is not Phase.ENDED:
@@ -131,9 +132,9 @@ def _stop_removed(
 
 
 def _suspended_log_deadline(seen: Situation, number: int) -> datetime | None:
-    """Until when to keep the Job of a suspended trial, whose log is still read.
+    """Return until when to keep the Job of a suspended trial whose log is not stored yet.
 
-    None: the log is stored, or the trial has not run.
+    None if the log is stored, or the trial has not run.
     """
     job = seen.job
     if number > job.status.trial or job.log_settled:
@@ -142,14 +143,14 @@ def _suspended_log_deadline(seen: Situation, number: int) -> datetime | None:
 
 
 def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | None:
-    """Until when to wait for the log of a trial that was stopped; None: it is read, or has none.
+    """Return until when to wait for the log of a stopped trial; None if it is read or has none.
 
-    Only the log tells whether the job's own program had begun when it was stopped.
+    Only the log tells if the job's own program had started before the trial was stopped.
 
     Args:
-        seen: What there is.
+        seen: The situation.
         number: The trial.
-        began: Whether its container is known to have started.
+        began: True if its container is known to have started.
     """
     log, job = seen.job.log, seen.job
     if log.trial == number and log.complete:
@@ -161,15 +162,15 @@ def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | No
 
 
 def _counted(job: CoreJob, number: int) -> Status:
-    """The status with a trial counted that nobody saw running, if a line of it is in the journal.
+    """Count a trial that was never observed running, if the journal shows that it started.
 
-    A pod may be stopped before its container has put the job's own program in place.
+    The log decides, since a pod may be stopped before its container executes the job's program.
     """
     begun = job.log.started_trial >= number > job.status.trial
     return replace(job.status, trial=number) if begun else job.status
 
 
-# --- nothing of the next trial is there ---------------------------------------------------------
+# --- the next trial has no Job ------------------------------------------------------------------
 
 
 def _not_started(seen: Situation, number: int) -> Decision:
@@ -210,9 +211,9 @@ def _is_inactive(job: CoreJob, now: datetime) -> bool:
 
 
 def _start_deadline(seen: Situation) -> datetime | None:
-    """When the trial that is starting has taken too long, whatever the cause; None: never.
+    """Return when the starting trial exceeds the start deadline, for any cause; None: never.
 
-    A suspended Job is on hold by somebody's wish, so the time counts from its being resumed.
+    A Job is suspended on purpose, so the time counts from its resumption.
     """
     since, seconds = seen.job.status.starting_time, seen.settings.start_deadline
     if not seconds or since is None:
@@ -231,7 +232,7 @@ def _too_late(seen: Situation, reason: str | None, message: str | None) -> Statu
     return machine.failed_before_start(seen.job.status, observed, seen.now)
 
 
-# --- its Job is there ---------------------------------------------------------------------------
+# --- the next trial has a Job -------------------------------------------------------------------
 
 
 def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
@@ -247,7 +248,7 @@ def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
         last_error=observed.last_error or job.status.last_error,
     )
     if status.starting_time is None:
-        # An operator that died between creating the Job and writing the status.
+        # The operator died between creating the Job and writing the status.
         child = seen.job_of(number)
         status = replace(status, starting_time=child.created if child is not None else now)
     if observed.last_error is not None and _same_error(job.status, observed):
@@ -257,7 +258,10 @@ def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
 
 
 def _with_known_words(seen: Situation, number: int, observed: Observation) -> Observation:
-    """Keep what an Event has told: Events live for an hour, and are not read at each reconcile."""
+    """Keep reason and message that came from an Event.
+
+    Events expire after an hour, and are not read at each reconcile.
+    """
     status = seen.job.status
     pods = seen.pods_of(number)
     about = {pod.uid for pod in pods} | {job.uid for job in seen.jobs if job.trial == number}
@@ -270,13 +274,13 @@ def _with_known_words(seen: Situation, number: int, observed: Observation) -> Ob
 
 
 def _same_error(status: Status, observed: Observation) -> bool:
-    """True if the same problem was noted before: it keeps its first timestamp, without a write."""
+    """True if `lastError` has the same problem already: its first timestamp stays, no write."""
     known, new = status.last_error or {}, observed.last_error or {}
     return known.get("exception") == new.get("exception")
 
 
 def _ended_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
-    """The job's own container never ran."""
+    """Return the decision about a trial that ended before the job's own container ran."""
     job, now = seen.job, seen.now
     if observed.outcome is State.PENDING:
         return _disrupted_before_start(seen, number, observed)
@@ -291,10 +295,10 @@ def _ended_before_start(seen: Situation, number: int, observed: Observation) -> 
 
 
 def _disrupted_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
-    """The cluster refused or took the pod. Clear the dead Job away, then make the trial anew.
+    """Delete the Job of a trial whose pod the cluster refused or evicted; then create it again.
 
-    Written down first: after a crash in between, it would look like a Job deleted by hand. The Job
-    must be gone before the next one, which has its name.
+    The status is written first: after a crash in between, the missing Job would look as if
+    somebody else had deleted it. The old Job must be gone first, since the new one has its name.
     """
     status = seen.job.status
     deadline = _start_deadline(seen)
