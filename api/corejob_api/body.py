@@ -23,8 +23,14 @@ _MAX_DISCARD: Final = 32 * 2**20
 _READ_SECONDS: Final = 30.0
 MAX_BODY_OF_UNKNOWN: Final = 2**16
 """Of a request that nobody has signed in by its headers; its body may yet say who it is."""
-_BUDGET: Final = 64 * 2**20
+_SMALL: Final = 2**16
+"""A body of so many bytes at most has a budget of its own: long ones leave it alone."""
+_BUDGET: Final = 32 * 2**20
+_BUDGET_OF_SMALL: Final = 16 * 2**20
 _BUDGET_OF_UNKNOWN: Final = 8 * 2**20
+_SHARES: Final = 2
+"""One sender has a half of a budget at most: the others are served beside whoever floods it."""
+_PIECE: Final = 2**16
 _MAX_PARTS: Final = 100
 _LONG: Final = 2**15
 """Longer bodies are taken apart by a thread: a mebibyte of escapes or odd numbers takes 0.2 s."""
@@ -33,55 +39,70 @@ _CLOSE: Final = {"Connection": "close"}
 
 
 class Budget:
-    """Bytes that bodies may have in memory at once while they are read."""
+    """Bytes that bodies may have in memory at once while they are read; each sender has a share."""
 
     def __init__(self, most: int) -> None:
         self._left = most
+        self._share = most // _SHARES
+        self._of_sender: dict[str, int] = {}
 
     @contextmanager
-    def reserved(self, size: int) -> Iterator[None]:
+    def reserved(self, size: int, sender: str) -> Iterator[None]:
         """Have room for so many bytes.
 
         Raises:
-            ApiError: 503, there is none now.
+            ApiError: 503, there is none now, or the sender has used up its share.
         """
-        if size > self._left:
+        taken = self._of_sender.get(sender, 0)
+        if size > self._left or taken + size > self._share:
             refusal = unavailable("too many requests with a body at once")
             refusal.headers.update(_CLOSE)
             raise refusal
         self._left -= size
+        self._of_sender[sender] = taken + size
         try:
             yield
         finally:
             self._left += size
+            self._of_sender[sender] -= size
+            if not self._of_sender[sender]:
+                del self._of_sender[sender]
 
 
 class Bodies:
-    """Reads bodies, each within a budget. Who is not known yet takes nothing from who is."""
+    """Reads bodies, each within a budget: small ones, long ones, and those of unknown senders."""
 
-    def __init__(self, known: int = _BUDGET, unknown: int = _BUDGET_OF_UNKNOWN) -> None:
-        self._known = Budget(known)
-        self._unknown = Budget(unknown)
+    def __init__(self) -> None:
+        self._long = Budget(_BUDGET)
+        self._small = Budget(_BUDGET_OF_SMALL)
+        self._unknown = Budget(_BUDGET_OF_UNKNOWN)
 
-    async def read(self, req: Request, *, most: int, known: bool) -> list[dict[str, Any]]:
-        """The arguments of a body.
+    async def read(
+        self, req: Request, *, most: int, user: str | None, address: str
+    ) -> list[dict[str, Any]]:
+        """Return the arguments of a body.
 
         Args:
             req: The request.
             most: How many bytes it may have where it goes to.
-            known: Whether its headers say truly who sends it.
+            user: The user that its headers or its query name truly; None: they name nobody.
+            address: Where it comes from.
 
         Raises:
             ApiError: It is too long (413), it does not come (408), or too many come at once (503).
         """
         hint = ""
-        if not known and most > MAX_BODY_OF_UNKNOWN:
+        if user is None and most > MAX_BODY_OF_UNKNOWN:
             most, hint = MAX_BODY_OF_UNKNOWN, "; sign in by a header to send more"
-        budget = self._known if known else self._unknown
         length = req.content_length
         if length is None and req.get_header("Transfer-Encoding") is None:
             return []
-        with budget.reserved(most if length is None else min(length, most)):
+        size = most if length is None else min(length, most)
+        if user is None:
+            budget, sender = self._unknown, address
+        else:
+            budget, sender = self._small if size <= _SMALL else self._long, user
+        with budget.reserved(size, sender):
             body = await read(req, most, hint)
             if len(body) > _LONG:
                 return await asyncio.to_thread(sources, req, body)
@@ -89,27 +110,33 @@ class Bodies:
 
 
 async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
-    """The body, of at most so many bytes.
+    """Return the body, of at most so many bytes; nothing of one that its sender broke off.
 
     Raises:
         ApiError: It is too long (413), or it does not come (408).
     """
+    # Not in one call: that holds all pieces and their sum at once.
+    body = bytearray()
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            body = await req.stream.read(most + 1)
-            if len(body) > most:
-                await _discard(req)
-                raise ApiError(413, f"the body is longer than {most} bytes{hint}", _CLOSE)
+            while piece := await req.stream.read(_PIECE):
+                body += piece
+                if len(body) > most:
+                    body.clear()
+                    await _discard(req)
+                    raise ApiError(413, f"the body is longer than {most} bytes{hint}", _CLOSE)
     except TimeoutError:
         text = f"the body did not come within {_READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
-    return body
+    if len(body) < (req.content_length or 0):
+        return b""  # nobody waits for the answer
+    return bytes(body)
 
 
 async def _discard(req: Request) -> None:
     left = _MAX_DISCARD
     while left > 0:
-        chunk = await req.stream.read(2**16)
+        chunk = await req.stream.read(_PIECE)
         if not chunk:
             return
         left -= len(chunk)

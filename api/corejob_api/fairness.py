@@ -37,10 +37,11 @@ class Sender:
     @classmethod
     def of(cls, host: str, user: str) -> "Sender":
         """The sender of a host, with the network of an IPv6 address in place of the address."""
-        return cls(_network(host), user[: _LONGEST_NAME + 1])
+        return cls(network(host), user[: _LONGEST_NAME + 1])
 
 
-def _network(host: str) -> str:
+def network(host: str) -> str:
+    """Return the address of a host, or for IPv6 its network: a customer has all of that."""
     for text in (host, host.rpartition(":")[0].strip("[]")):  # some proxies add the port
         try:
             address = ipaddress.ip_address(text)

@@ -94,29 +94,31 @@ class Inputs:
     ) -> None:
         """Before the resource answers; a URL that there is not costs no reading."""
         query = arguments.from_query(req.query_string)
-        known = not getattr(resource, "public", False) and await self._is_known(req, query)
+        public = getattr(resource, "public", False)
+        user = None if public else await self._user(req, query)
         most = body.MAX_BODY_OF_OTHERS
         if isinstance(resource, Endpoint | JobTree):
             most = resource.most_body(req.method, params)
-        given = await self._bodies.read(req, most=most, known=known)
+        address = self._sign_in.address(req)
+        given = await self._bodies.read(req, most=most, user=user, address=address)
         req.context.call.arguments = Arguments(query, *given)
 
-    async def _is_known(self, req: Request, query: dict[str, Any]) -> bool:
-        """Whether header or query say truly who it is.
+    async def _user(self, req: Request, query: dict[str, Any]) -> str | None:
+        """Return the user that header or query name truly; None if they name nobody.
 
         Raises:
             ApiError: `Authorization`, which beats all else, is wrong (401); too many checks (429).
         """
         if not req.content_length and req.get_header("Transfer-Encoding") is None:
-            return False
+            return None
         try:
-            await self._sign_in.identify(req, Arguments(query))
+            identity = await self._sign_in.identify(req, Arguments(query))
         except ApiError as error:
             too_long = (req.content_length or 0) > body.MAX_BODY_OF_UNKNOWN
             if error.status != 401 or too_long or req.get_header("Authorization") is not None:
                 raise
-            return False
-        return True
+            return None
+        return identity.user.name
 
 
 class Cors:

@@ -11,7 +11,7 @@ from falcon.asgi import Request, Response
 from corejob_api import call
 from corejob_api.arguments import Arguments
 from corejob_api.errors import ApiError, unauthorized
-from corejob_api.fairness import Sender
+from corejob_api.fairness import Sender, network
 from corejob_api.passwords import Passwords, TooManyChecksError
 from corejob_api.signin_failures import FailedSignIns, Reason
 from corejob_api.tokens import LIFE, ExpiredError, Tokens
@@ -57,6 +57,10 @@ class SignIn:
         self._tokens = tokens
         self._failures = failures
         self._trusted_proxies = trusted_proxies
+
+    def address(self, req: Request) -> str:
+        """Return the address that a request counts for."""
+        return network(call.client_host(req, self._trusted_proxies))
 
     async def identify(self, req: Request, arguments: Arguments) -> Identity:
         """Who sends this request. What signs in is taken out of the arguments.

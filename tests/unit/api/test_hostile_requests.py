@@ -1,9 +1,12 @@
 """Requests that nobody sends who means well, against the service on a port."""
 
 import asyncio
+import base64
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -12,6 +15,7 @@ import pytest
 from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi, running
 from tests.unit.api.fake_kube import FakeKube
 
+from corejob_api import body as body_module
 from corejob_api import connections, main
 from corejob_api.body import Budget
 from corejob_api.errors import ApiError
@@ -128,17 +132,81 @@ async def test_a_long_body_of_nobody_is_refused_before_it_is_read(
     assert answer.startswith(b"HTTP/1.1 401")
 
 
-async def test_bodies_in_flight_have_a_budget() -> None:
+@pytest.mark.parametrize(
+    ("taken", "sender", "size"),
+    [
+        pytest.param({"b": 50, "c": 30}, "a", 21, id="none left for all"),
+        pytest.param({"a": 30}, "a", 21, id="more than the sender's half"),
+    ],
+)
+async def test_bodies_in_flight_have_a_budget(
+    taken: dict[str, int], sender: str, size: int
+) -> None:
     budget = Budget(100)
-    with budget.reserved(60):
-        with pytest.raises(ApiError) as caught, budget.reserved(41):
+    with ExitStack() as open_bodies:
+        for other, bytes_of_it in taken.items():
+            open_bodies.enter_context(budget.reserved(bytes_of_it, other))
+        with pytest.raises(ApiError) as caught, budget.reserved(size, sender):
             pass
         assert caught.value.status == 503
         assert {"Retry-After", "Connection"} <= set(caught.value.headers)
-        with budget.reserved(40):
+        with budget.reserved(size - 1, sender):
             pass
-    with budget.reserved(100):
+    with budget.reserved(50, sender):
         pass
+
+
+async def test_a_body_that_is_broken_off_is_not_taken_apart(
+    served: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    ended = asyncio.Event()
+    original = body_module.read
+
+    async def noted(*args: Any, **more: Any) -> bytes:
+        read.append(await original(*args, **more))
+        ended.set()
+        return read[-1]
+
+    monkeypatch.setattr(body_module, "read", noted)
+    parts = urlsplit(served.url or "")
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"POST {JOB} HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{{}}".encode())
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(DEADLINE):
+        await ended.wait()
+    assert read == [b""]
+
+
+async def test_open_uploads_of_one_user_leave_room_for_the_others(
+    served: RunningApi, caller: httpx.AsyncClient
+) -> None:
+    parts = urlsplit(served.url or "")
+    basic = base64.b64encode(b"admin:hans")
+    head = b"Authorization: Basic " + basic + b"\r\n"
+    request = f"POST {JOB} HTTP/1.1\r\nHost: x\r\n".encode() + head
+    request += b"Content-Length: 1048576\r\n\r\nx"
+    # From now on the password is remembered, and so the uploads are read in their order.
+    assert (await caller.get("job")).status_code == 200
+    opened = []
+    for _ in range(40):
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(request)
+        opened.append(writer)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while b"503" not in (await raw(served, request)):
+                pass
+        # His own small ones go on, and so do the long ones of others.
+        small = {"qual_name": DUMMY, "args": {"x": 1}, "follow": False}
+        assert (await caller.post("job", json=small)).status_code == 200
+        async with served.client("dev") as other:
+            long = {"qual_name": DUMMY, "args": {"x": "y" * 100_000}, "follow": False}
+            assert (await other.post("job", json=long)).status_code == 200
+    finally:
+        for writer in opened:
+            writer.close()
 
 
 async def test_open_uploads_of_nobody_are_limited_and_the_others_go_on(
