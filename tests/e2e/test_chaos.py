@@ -215,6 +215,15 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
     return Lives(dict(states), carried, dict(starts))
 
 
+def behind(seen: Lives, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The jobs whose watched states do not end with the one of the document."""
+    return {
+        job_id: (seen.states.get(job_id), document)
+        for job_id, document in documents.items()
+        if seen.states.get(job_id, [None])[-1] != document["state"]
+    }
+
+
 def test_chaos(empty_release: Release, service: Rest, seed: int):
     kubectl = empty_release.kubectl
     chaos = Chaos(service, random.Random(seed))
@@ -241,14 +250,12 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
             every=1,
         )
         documents = settled(empty_release, service, chaos)
-        seen = until(
-            lambda: lives(corejob_watch, job_watch),
-            lambda seen: all(
-                seen.states.get(job_id, [None])[-1] == document["state"]
-                for job_id, document in documents.items()
-            ),
+        until(
+            lambda: behind(lives(corejob_watch, job_watch), documents),
+            lambda found: not found,
             what="the watch has come to the states that the documents have",
         )
+        seen = lives(corejob_watch, job_watch)
     assert sum(chaos.done.values()) == OPERATIONS
     assert len(delays) == CRASHES
     *delays, latest = sorted(delays)
@@ -310,9 +317,10 @@ def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) 
             document["flag"]["removed"] and rest.has_gap(job_id)
         )
         # One that was removed while it waited is stopped as it starts: its pod may be gone before
-        # the operator has seen it run, and what has left the queue is not counted anew.
-        uncounted = document["flag"]["removed"] and document["state"] in WAITING
-        fits = own - unheard <= started <= own + uncounted
+        # the operator has seen it run, and what has left the queue is not counted anew. It counts
+        # as soon as its process tells anything, be it only that it was told to stop.
+        at_birth = document["flag"]["removed"] and document["state"] in WAITING
+        fits = own - (unheard or at_birth) <= started <= own + at_birth
         assert fits, f"{started} starts in {own} trials of {document}"
         if document["state"] in {"complete", "error"}:
             assert own >= 1, f"no trial of {document}"
