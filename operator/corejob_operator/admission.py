@@ -1,9 +1,9 @@
 """Admission: the choice of the next job, by force, priority and age, within the limits.
 
-A pure data structure over all waiting and running jobs (docs/rest.md: `force`, `priority`,
-`max_parallel`). Forced jobs go first, then jobs of higher priority, then older ones.
-Waiting jobs of one qual_name and one maxParallel form an ordered lane; only the heads of lanes that
-have room compete, so a decision costs O(log n). Times are epoch seconds.
+A pure data structure over all waiting and running jobs. Forced jobs go first, then jobs of higher
+priority, then older ones (docs/rest.md, "States"). Waiting jobs of one qual_name and one
+maxParallel form an ordered lane; only the heads of lanes that have room compete, so a decision
+costs O(log n). Times are epoch seconds.
 """
 
 from collections import Counter

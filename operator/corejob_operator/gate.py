@@ -1,4 +1,4 @@
-"""Why a waiting job may not start its next trial now, in words; or that it may."""
+"""Start conditions of a waiting job: each gives the reason and message why it may not start yet."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ _MOST_WORDS: Final = 500
 
 
 def entry(job: CoreJob, settings: Settings) -> Entry:
-    """The job as the choice of the next one sees it."""
+    """Return the job's entry for the admission."""
     moment = due(job)
     return Entry(
         key=job.name,
@@ -34,13 +34,21 @@ def entry(job: CoreJob, settings: Settings) -> Entry:
 
 
 def without_template(job: CoreJob) -> Gate:
-    """Nobody says what to run."""
+    """Return the start condition of a job whose qual_name has no template."""
     text = f"there is no CoreJobTemplate of qualName {job.qual_name} in the namespace"
     return Gate(Reason.TEMPLATE_NOT_FOUND, text)
 
 
 def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> Gate:
-    """A restarted job starts when the pod of the one before is gone: never two at a time."""
+    """Block a restarted job until its parent has ended and the parent's pods have ended too.
+
+    So the two never run at the same time.
+
+    Args:
+        body: The parent's CoreJob; None if it is gone.
+        pods: The parent's pods.
+        now: The time.
+    """
     left = [pod for pod in pods if not pod.over]
     silent = next(filter(None, (silent_node(pod, now) for pod in left if pod.deleting)), None)
     until = overdue_at(left, now)
@@ -54,7 +62,7 @@ def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> Gate:
 
 
 def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
-    """Not before its time, not over a limit, not before those ahead of it."""
+    """Return why a job is not admitted: not due yet, over a limit, or behind other jobs."""
     moment = due(job)
     if moment is not None and moment > now:
         if job.status.disruptions and job.status.state is State.PENDING:
@@ -75,7 +83,7 @@ def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
 
 
 def _about(ahead: int) -> str:
-    """A place in the queue, the coarser the further back: each change of it costs a write."""
+    """Return a rounded place in the queue, coarser further back: each change costs a write."""
     for step in (1000, 100, 10):
         if ahead > step:
             return f"more than {ahead // step * step}"
@@ -83,13 +91,13 @@ def _about(ahead: int) -> str:
 
 
 def twin_before(body: Body, twins: Sequence[Body], accepted: Callable[[Body], bool]) -> str | None:
-    """Name of an equal CoreJob that has the better right to be in the queue; None if there is none.
+    """Return the name of a CoreJob that makes this one a duplicate; None if there is none.
 
     Args:
-        body: A CoreJob that is not accepted yet.
-        twins: The others of the same qual_name and args.
-        accepted: Whether one was let into the queue already; of two that were not, the older goes
-            first.
+        body: A CoreJob that is not admitted to the queue yet.
+        twins: The other CoreJobs of the same qual_name and args.
+        accepted: Returns True if a CoreJob was admitted already. If neither was, the older one has
+            precedence.
     """
     for other in twins:
         better = accepted(other) or _age(other) < _age(body)
@@ -99,5 +107,5 @@ def twin_before(body: Body, twins: Sequence[Body], accepted: Callable[[Body], bo
 
 
 def _age(body: Body) -> tuple[str, str]:
-    """Sorts the older first. Times are exact to a second; who is first within one must stay so."""
+    """Sort key: older first, and by uid within one second, so that the order is stable."""
     return (body["metadata"]["creationTimestamp"], body["metadata"]["uid"])

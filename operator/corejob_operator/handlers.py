@@ -1,7 +1,7 @@
-"""What kopf calls: every event of the kinds that we watch, taken over into `world`. Nothing more.
+"""The kopf handlers and settings: each watch event goes into the caches of `world`, nothing more.
 
-`on.event` alone: it adds no annotation, no finalizer and no retry of its own (kopf: "Event-watching
-handlers"); whatever an event means, the reconciler finds out from the state.
+Only `on.event` is used: it adds no annotation, no finalizer and no retry (kopf: "Event-watching
+handlers"). The reconciler decides by the state of the objects, not by the event.
 """
 
 import logging
@@ -21,7 +21,7 @@ _LIST_PAGE: Final = 500
 
 
 def registry(world: World, decoder: Decoder) -> kopf.OperatorRegistry:
-    """The handlers, as kopf wants them."""
+    """Return the registry of the handlers for kopf."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login(decoder))
     for resource in WATCHED:
@@ -45,9 +45,9 @@ def _names(resource: Resource) -> tuple[str, str, str]:
 
 def _login(decoder: Decoder) -> Any:
     async def login(**_: Any) -> kopf.AiohttpSession:
-        """The credentials of our own client; kopf asks again when they are refused.
+        """Return a session with our own client's credentials; kopf logs in again after a refusal.
 
-        The session is ours as well: what it reads, kopf's JSON parser can bear.
+        Its response class cuts objects that are nested too deeply for kopf's JSON parser.
         """
         found = await credentials.load()
         header = await credentials.authorization(found)
@@ -62,21 +62,21 @@ def _login(decoder: Decoder) -> Any:
 
 
 def settings() -> kopf.OperatorSettings:
-    """Kopf's settings, each with its reason."""
+    """Return kopf's settings, each with its reason."""
     chosen = kopf.OperatorSettings()
-    # No rights on namespaces and CRDs are needed when nothing is scanned for.
+    # Without scanning, no rights on namespaces and CRDs are needed.
     chosen.scanning.disabled = True
-    # One namespace, one active operator: `leadership` sees to it, peering would freeze equals.
+    # `leadership` elects the active operator; peering would freeze operators of equal priority.
     chosen.peering.standalone = True
-    # Only what carries our label is sent to us at all.
+    # The API server sends only the Jobs and pods that have our label.
     for resource in (JOBS, PODS):
         group, version, plural = _names(resource)
         chosen.watching.label_selectors[group, version, plural] = CHILD_SELECTOR
-    # A list of many thousand objects is not held in memory twice.
+    # Pages keep a list of many thousand objects from being in memory twice.
     chosen.watching.chunk_size = _LIST_PAGE
-    # Events of Kubernetes are ours to write (`events`), after the status.
+    # The operator posts Kubernetes Events itself (`events`), after the status write.
     chosen.posting.enabled = False
-    # A worker of kopf's does next to nothing for an event: it need not linger for the next.
+    # A kopf worker only fills the cache: waiting long for the next event would save nothing.
     chosen.queueing.idle_timeout = 0.5
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return chosen

@@ -1,4 +1,4 @@
-"""Whether the operator lives and works."""
+"""Liveness and readiness of the operator."""
 
 import time
 from typing import Final
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from corejob_operator.process import Operator
 
 _SILENT_SWEEPS: Final = 5
-"""So many sweeps without an answer, and the process counts as cut off from the API server."""
+"""After this many sweeps without an answer, the process counts as cut off from the API server."""
 
 
 class OperatorHealth:
@@ -19,7 +19,7 @@ class OperatorHealth:
         self._silent = sweep * _SILENT_SWEEPS
 
     def deadly(self) -> str | None:
-        """What only a restart mends: a task has ended, or a watch hears nothing."""
+        """Reason to restart the process, or None: a task has ended, or a watch is stale."""
         ended = self._operator.supervision.trouble()
         if ended is not None:
             return ended
@@ -31,12 +31,12 @@ class OperatorHealth:
         return None
 
     async def trouble(self, _without: str = "", /) -> str | None:
-        """Before all is listed, nothing is decided."""
+        """Return why the operator is not ready, or None: a task ended, or the first list is due."""
         ended = self._operator.supervision.trouble()
         if ended is not None:
             return ended
         return None if self._operator.ready else "waiting for Kubernetes"
 
     def registry(self) -> CollectorRegistry:
-        """The operator's metrics."""
+        """Return the registry of the operator's metrics."""
         return self._operator.metrics.registry

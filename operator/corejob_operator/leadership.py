@@ -1,7 +1,7 @@
-"""One active operator: whoever holds the Lease works, all others wait, warm, to take it over.
+"""Leader election by a Lease: its holder is the active operator, the others are warm standbys.
 
-As client-go's leader election: the holder renews; who sees no renewal for the Lease's duration, by
-its own clock, may take it.
+As in client-go: the holder renews the Lease; another process that observes no renewal for the
+Lease's duration, by its own clock, may take it.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ DURATION_S: Final = 5.0
 RENEW_S: Final = 1.5
 _TIMER_SLACK_S: Final = 0.01
 _WITHIN_S: Final = 3.0
-"""A renewal that takes longer is given up: there is time for another before the Lease runs out."""
+"""Timeout of a renewal in seconds; there is time for another before the Lease expires."""
 
 
 class NotLeadingError(UnavailableError):
-    """This process may not act: the Lease is another's, or was not renewed in time."""
+    """This process may not act: another one holds the Lease, or it was not renewed in time."""
 
 
 class Leadership:
-    """The Lease of one namespace's operator, as one process sees it.
+    """Leader election of one namespace's operator, in one process.
 
     Attributes:
         held: Set while this process may act. `lost`: set while it may not.
@@ -64,29 +64,29 @@ class Leadership:
         self.lost.set()
 
     def start(self, supervision: Supervision | None = None) -> None:
-        """Begin to try.
+        """Start to acquire and renew the Lease.
 
         Args:
-            supervision: Looks after the task; None: a new one.
+            supervision: Supervises the task; None: a new one.
         """
         supervision = supervision or Supervision()
         self._task = supervision.start("leadership", self._run)
 
     def check(self) -> None:
-        """Do nothing if this process may act at this moment.
+        """Raise unless this process may act at this moment.
 
-        A process that was stopped for a while goes on with whatever is ready, timers last. So this
-        is asked before each write, and does not rely on anything having run meanwhile.
+        A process that was suspended for a while continues with all ready callbacks before its
+        timers. So each write calls this first, and this compares the time itself.
 
         Raises:
-            NotLeadingError: It may not.
+            NotLeadingError: This process may not act.
         """
         self._doubt()
         if not self.held.is_set():
             raise NotLeadingError(503, "NotLeading", "the operator does not hold its Lease")
 
     async def stop(self) -> None:
-        """Give the Lease up, so that the next one need not wait."""
+        """Stop renewing, and release the Lease so that a standby can take it at once."""
         if self._task is not None:
             await tasks.cancel(self._task)
         if self._expiry is not None:
@@ -104,7 +104,7 @@ class Leadership:
             await asyncio.sleep(RENEW_S)
 
     async def turn(self) -> None:
-        """Renew the Lease, or take it if it is free or has run out; doubt it if nobody answers."""
+        """Renew the Lease, or acquire it if it is free or expired; log errors of the API server."""
         try:
             async with asyncio.timeout(_WITHIN_S):
                 await self._try()
@@ -115,13 +115,13 @@ class Leadership:
         self._doubt()
 
     def _doubt(self) -> None:
-        """Who could not renew in time must not act: somebody else may."""
+        """Stop acting if the Lease was not renewed in time: another process may have taken it."""
         if self.held.is_set() and self._time() - self._renewed > DURATION_S:
             log.warning("the Lease could not be renewed in time")
             self._lose()
 
     def _expire_in_time(self) -> None:
-        """Stop acting when the Lease has run out, whatever a renewal is waiting for then."""
+        """Set the timer that stops acting when the Lease expires, even while a renewal hangs."""
         if self._expiry is not None:
             self._expiry.cancel()
         left = DURATION_S - (self._time() - self._renewed)
@@ -140,7 +140,7 @@ class Leadership:
         try:
             await self._write(self._identity)
         except ConflictError:
-            return  # somebody else was faster
+            return  # another process acquired the Lease first
         self._renewed = began
         self._expire_in_time()
         if not self.held.is_set():

@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings) -> None:
-    """Operate until the process is told to stop."""
+    """Run the operator until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Until kopf puts its own handlers in their place.
+    # kopf replaces these handlers with its own once it runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:
@@ -46,7 +46,7 @@ async def _release(settings: Settings) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the operator; its settings come from the environment."""
+    """Run the operator, or `release`; return the exit code. Settings come from the environment."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments not in ([], ["release"]):
         sys.stderr.write("usage: core4-operator [release]\n")

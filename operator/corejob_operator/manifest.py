@@ -1,4 +1,4 @@
-"""The Kubernetes Job of one trial: a pure function of the CoreJob and its template."""
+"""The Kubernetes Job of one trial, as a pure function of the CoreJob and its template."""
 
 import copy
 import json
@@ -13,13 +13,13 @@ from corejob.names import Runtime
 from corejob_operator.settings import Settings
 
 ENV_LIMIT: Final = 65_536
-"""Bytes that go into one environment variable; Linux takes 131,072 (MAX_ARG_STRLEN)."""
+"""Maximum bytes of one environment variable; Linux allows 131,072 (MAX_ARG_STRLEN)."""
 COOKIE_LIMIT: Final = 65_536
-"""Bytes of a cookie, as JSON, that a pod is given."""
+"""Maximum bytes of the cookie, as JSON, that a pod gets."""
 _FOLDER: Final = "/etc/core4"
 _GRACE: Final = "CORE4_GRACE_SECONDS"
 _LAST_WORDS: Final = 3
-"""Seconds that the runner has between giving up a job that is deaf to SIGTERM and SIGKILL."""
+"""Seconds before SIGKILL at which the runner gives up a job that ignores SIGTERM."""
 _ARGUMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HARDENED: Final = {
     "allowPrivilegeEscalation": False,
@@ -28,7 +28,7 @@ _HARDENED: Final = {
 }
 _FALLBACK: Final = "FallbackToLogsOnError"
 ANNOTATIONS_LIMIT: Final = 262_144
-"""Bytes of all annotations of an object, keys and values (TotalAnnotationSizeLimitB)."""
+"""Maximum bytes of an object's annotations, keys and values (TotalAnnotationSizeLimitB)."""
 _DISRUPTION: Final = {
     "action": "FailJob",
     "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
@@ -36,7 +36,7 @@ _DISRUPTION: Final = {
 
 
 class ArgsError(ValueError):
-    """The args can't be given to a pod; the message says why, and what to do."""
+    """The args can't be passed to a pod; the message says why, and what to do."""
 
 
 def build(
@@ -46,20 +46,20 @@ def build(
     settings: Settings,
     cookie: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The batch/v1 Job of a trial.
+    """Return the batch/v1 Job of a trial.
 
     Its name is deterministic, it never retries by itself (`backoffLimit: 0`, restartPolicy Never),
-    and a disruption is told apart from a failure (`podFailurePolicy`, KEP-3329).
+    and it distinguishes a disruption from a failure (`podFailurePolicy`, KEP-3329).
 
     Args:
         job: The CoreJob.
         template: `spec` of its CoreJobTemplate.
         trial: The trial's number.
-        settings: For the default image and the grace time.
+        settings: For the default image and the grace period.
         cookie: The key-value store of the qual_name.
 
     Raises:
-        ArgsError: The args can't be given to a pod; the message says which and what to do.
+        ArgsError: The args can't be passed to a pod; the message says which and what to do.
     """
     problem = args.problem(job.spec, container=_is_container(template))
     if problem is not None:
@@ -139,7 +139,7 @@ def _pod_template(
     spec = pod["spec"] = pod.get("spec") or {}
     spec["restartPolicy"] = "Never"
     spec.setdefault("terminationGracePeriodSeconds", settings.kill_grace)
-    # A job talks to nobody's API server unless its template says so.
+    # A job gets no access to the Kubernetes API unless its template asks for it.
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
     if worker:
@@ -153,7 +153,7 @@ def _pod_template(
     if core4:
         _core4_container(container, settings)
     else:
-        # Its last lines are why it failed, unless it writes a termination message itself.
+        # Unless the container writes a termination message, its last log lines explain a failure.
         container.setdefault("terminationMessagePolicy", _FALLBACK)
     for init in spec.get("initContainers") or ():
         init.setdefault("terminationMessagePolicy", _FALLBACK)
@@ -166,7 +166,7 @@ def _core4_container(container: dict[str, Any], settings: Settings) -> None:
     if not container.get("image"):
         container["image"] = settings.job_image
         container.setdefault("imagePullPolicy", settings.job_image_pull_policy)
-        # Our own image's user is a number that isn't 0, so Pod Security `restricted` lets it in.
+        # Our image's user is a number other than 0, so Pod Security `restricted` admits it.
         container["securityContext"] = {
             "runAsNonRoot": True,
             **(container.get("securityContext") or {}),
@@ -176,7 +176,7 @@ def _core4_container(container: dict[str, Any], settings: Settings) -> None:
 
 
 def fitting(cookie: Mapping[str, Any], room: int = COOKIE_LIMIT) -> dict[str, Any]:
-    """As much of a cookie as `room` bytes of JSON take: the smaller values first."""
+    """Return the part of a cookie that fits into `room` bytes of JSON, smallest values first."""
     kept = {}
     sizes = {key: len(json.dumps([key, value]).encode()) for key, value in cookie.items()}
     for key in sorted(cookie, key=lambda name: (sizes[name], name)):
@@ -188,7 +188,7 @@ def fitting(cookie: Mapping[str, Any], room: int = COOKIE_LIMIT) -> dict[str, An
 
 
 def describe(job: CoreJob, trial: int, cookie: Mapping[str, Any]) -> dict[str, Any]:
-    """The job as its pod is told (docs/job-protocol.md)."""
+    """Return the description of the job that its pod gets (docs/job-protocol.md)."""
     return {
         "id": job.id,
         "qualName": job.qual_name,
@@ -214,7 +214,11 @@ def describe(job: CoreJob, trial: int, cookie: Mapping[str, Any]) -> dict[str, A
 def _give_job(
     pod: dict[str, Any], container: dict[str, Any], told: Mapping[str, Any], *, core4: bool
 ) -> None:
-    """Environment, and where that is too small or not enough, a file from an annotation."""
+    """Pass the description to the container by its environment, and by a file if needed.
+
+    Containers without the runtime always get the file; others if the description is too large for
+    a variable. The file comes from an annotation by the downward API.
+    """
     text = _json(told)
     fits = len(text.encode()) <= ENV_LIMIT
     env = list(container.get("env") or ())
@@ -242,13 +246,13 @@ def _json(value: Any) -> str:
 
 
 def _room(annotations: Mapping[str, str]) -> int:
-    """Bytes that the job's own annotation may have beside the others."""
+    """Return how many bytes the description's annotation may have beside the others."""
     others = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     return ANNOTATIONS_LIMIT - others - len(names.ANNOTATION_JOB)
 
 
 def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
-    """The job as its pod is told, in so many bytes: the cookie makes room for the args.
+    """Return the description within `room` bytes; shorten the cookie in favour of the args.
 
     Raises:
         ArgsError: The args alone are too large.
@@ -278,7 +282,7 @@ def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _literal(name: str, value: str) -> dict[str, Any]:
-    # Kubernetes expands $(NAME) in values, and writes $$ for a dollar sign.
+    # Kubernetes expands $(NAME) in values; $$ is a literal dollar sign.
     return {"name": name, "value": value.replace("$", "$$")}
 
 

@@ -1,10 +1,10 @@
-"""What Prometheus gets to know of the operator."""
+"""The operator's Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
 class Metrics:
-    """One registry a process, so that tests can have several."""
+    """The metrics, in a registry of their own so that tests can have several in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""The operator without its web server: workers, sweep, schedules and kopf's watches."""
+"""The operator without its health server: workers, resync, templates and kopf's watches."""
 
 import asyncio
 import logging
@@ -37,10 +37,10 @@ class Operator:
     """One namespace's operator.
 
     Attributes:
-        ready: Whether all that there is was listed once.
+        ready: True once all objects were listed.
         last_contact: `time.monotonic()` of the last sweep that the API server answered.
-        supervision: Its long-lived tasks.
-        watches: Kopf's tasks.
+        supervision: Supervises its long-lived tasks.
+        watches: Finds kopf's watch tasks.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Operator:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set.
+        """Run until `stop` is set.
 
         Raises:
-            TaskEndedError: A task has ended without which it can't go on, kopf's among them.
+            TaskEndedError: An essential task has ended, one of kopf's for example.
         """
         await self.supervision.guard(self._run(stop))
 
@@ -113,7 +113,7 @@ class Operator:
             await self._poster.stop(_POST_WITHIN_S)
 
     async def _lead_forever(self) -> None:
-        """Act while the Lease is ours, and begin afresh each time that it becomes so."""
+        """Run the workers while this process leads; restore the state each time it takes over."""
         while True:
             await self._leadership.held.wait()
             self._queue.forget_failures()
@@ -128,7 +128,7 @@ class Operator:
                 await tasks.cancel(*acting)
 
     async def _list_first(self, stop: asyncio.Event) -> bool:
-        """Know everything before deciding anything; False if stopped before that."""
+        """List all objects before anything is decided; False if stopped before that."""
         while not stop.is_set():
             try:
                 await self.sweep.run()
@@ -159,7 +159,7 @@ class Operator:
             await self._reconciler.look(name)
 
     def _failed(self, name: str, error: Exception, failures: int) -> None:
-        """An API server that is away is no news after the first time."""
+        """Count and log a failed reconcile; the first three API errors of a name only as INFO."""
         self.metrics.failures.inc()
         if isinstance(error, KubeError):
             log.log(logging.INFO if failures <= 3 else logging.WARNING, "%s: %s", name, error)

@@ -1,4 +1,4 @@
-"""One look at one CoreJob: gather what there is, decide, act, write the status at most once."""
+"""Reconcile one CoreJob: gather the facts, decide, act, write the status at most once."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ _MOST_WORDS: Final = 300
 
 
 class Reconciler:
-    """Looks at CoreJobs, one at a time each; any number at once."""
+    """Reconciles the CoreJobs of a namespace: many at the same time, but each by one worker."""
 
     def __init__(
         self,
@@ -83,24 +83,24 @@ class Reconciler:
         self.admission = Admission(settings.namespace_limit)
 
     def restore(self) -> None:
-        """Begin afresh: count what runs, before the first choice; then look at everything."""
+        """Rebuild the admission from the caches, active jobs first, and enqueue all CoreJobs."""
         self._accepted.clear()
         self.admission = Admission(self._settings.namespace_limit)
         for body in self._world.corejobs:
             job = self._parse(body)
             state = job.status.state
             if state is State.RUNNING or (state not in FINAL and self._has_begun(job)):
-                # Whoever was here before has let it in, though its status may not say so yet.
+                # The operator before has admitted the job, even if its status does not say so yet.
                 self._accepted.add(job.name)
                 self.admission.activate(gate.entry(job, self._settings))
         for body in self._world.corejobs:
             self._queue.add(body["metadata"]["name"])
 
     async def look(self, name: str) -> None:
-        """Do what the CoreJob of that name needs.
+        """Reconcile the CoreJob of that name; forget it if it is gone.
 
         Raises:
-            KubeError: The API server did not do its part; look again.
+            KubeError: A request to the API server failed; reconcile again.
         """
         for waiter in self._cookies.heard(name):
             self._queue.add(waiter)
@@ -118,7 +118,7 @@ class Reconciler:
         decision = self._decide(job, body, now, events)
         decision = await self._act(job, decision, now)
         if Hold() in decision.actions:
-            return  # the answer brings the next look
+            return  # the answer goes into the cache, which enqueues the job again
         self._count(job, decision)
         await self._write(job, body, decision.status, now)
         requeue_at = at_most(decision.wake, self._start_events.next_at(name))
@@ -126,7 +126,7 @@ class Reconciler:
             self._queue.add_in(name, (requeue_at - now).total_seconds())
 
     def _parse(self, body: Body) -> CoreJob:
-        """Until the template's properties are noted in the status, the template's own count."""
+        """Parse a CoreJob, with the template's properties until the status has a copy of them."""
         template = self._world.template(str(body["spec"].get("qualName"))) or {}
         job = model.parse(body, template.get("properties") or {})
         known = "properties" in (body.get("status") or {})
@@ -137,7 +137,7 @@ class Reconciler:
     # --- deciding ---------------------------------------------------------------------------
 
     async def _events_of(self, job: CoreJob, now: datetime) -> tuple[ChildEvent, ...]:
-        """Events of a trial that takes long to start and does not say why."""
+        """Return the Events of a trial that takes long to start, if only Events can tell why."""
         children = self._evidence.jobs_of(job)
         number = next_trial(job, children)
         child = next((child for child in children if child.trial == number), None)
@@ -180,16 +180,16 @@ class Reconciler:
         return decide(situation)
 
     def _id_problem(self, job: CoreJob) -> str | None:
-        """Why the job can't have its id; nothing is asked once it has ended."""
+        """Return why the job can't have its id; None if it can, or has ended already."""
         if not job.held or job.status.state in FINAL:
             return None
         return foreign_id.id_problem(job, self._world)
 
     def _twin(self, job: CoreJob, body: Body) -> str | None:
-        """Name of the equal job that is in the queue before this one; None: this one is let in.
+        """Return the name of the queued job that this one duplicates; None admits this one.
 
-        A restart is never a duplicate: it takes the place of the job that it restarts. Nor is one
-        that has left the queue (restarted or removed) before anything of it was written down.
+        A restart is never a duplicate: it takes the place of the job that it restarts. A job that
+        has left the queue (restarted or removed) before its first status is no duplicate either.
         """
         if not job.held or not job.in_queue:
             return None
@@ -197,17 +197,18 @@ class Reconciler:
             return None
         twin = gate.twin_before(body, tuple(self._world.twins(job.name)), self._is_accepted)
         if twin is None:
-            # At once, not with the status: a twin may be looked at while that is being written.
+            # Admit the job before its status is written: another worker may reconcile a duplicate
+            # during that write.
             self._accepted.add(job.name)
         return twin
 
     def _behind_parent(self, job: CoreJob, now: datetime) -> Decision | None:
-        """What holds for a restarted job as long as its parent has not ended; None: nothing does.
+        """Return the decision about a restarted job whose parent has not ended; None: go on.
 
-        Killed and removed ones wait as well: so in a chain of restarts all before one have ended,
-        if the one right before it has. Then it counts on from the trial that its parent came to,
-        which may be more than was known at the restart: its pod may have started after that. This
-        is written before anything else is decided, for the number of the next trial follows.
+        Killed and removed jobs wait as well: so in a chain of restarts, all jobs before one have
+        ended if its parent has. Then the trials count on from the parent's last one, which may be
+        higher than at the restart, since the parent's pod may have started after it. That count is
+        written before any other decision, because the number of the next trial depends on it.
         """
         name = job.spec.get("parentName")
         if not name or job.status.trial > job.carried_trials:
@@ -227,7 +228,7 @@ class Reconciler:
         return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted
 
     def _has_begun(self, job: CoreJob) -> bool:
-        """Whether there is something of the next trial already."""
+        """True if a Job or a pod of the next trial exists."""
         jobs = self._evidence.jobs_of(job)
         trials = {child.trial for child in jobs}
         trials |= {pod.trial for pod in self._evidence.pods_of(job)}
@@ -236,7 +237,7 @@ class Reconciler:
     def _gate(self, job: CoreJob, now: datetime) -> Gate:
         name = job.name
         if self._has_begun(job):
-            return gate.OPEN  # it has its place, and keeps it whatever becomes of the template
+            return gate.OPEN  # a starting job stays admitted, even if its template is gone
         if self._world.template(job.qual_name) is None:
             self._leave(name)
             return gate.without_template(job)
@@ -245,7 +246,7 @@ class Reconciler:
             return Gate(Reason.QUEUED, job.status.message, refused)
         moment = due(job)
         if moment is not None and moment > now:
-            # The cluster refused its pod: until the pause is over others may have its place.
+            # The cluster refused the job's pod: other jobs may start during the back-off.
             self.admission.forget(name)
         if not self.admission.is_active(name):
             self.admission.wait(gate.entry(job, self._settings))
@@ -255,12 +256,12 @@ class Reconciler:
         return gate.waiting(job, self.admission.blocked(name), now)
 
     def _admit(self, now: datetime) -> None:
-        """Whoever may start now is looked at."""
+        """Enqueue the CoreJobs that may start now."""
         for name in self.admission.admit(now.timestamp()):
             self._queue.add(name)
 
     def _leave(self, name: str) -> None:
-        """The job takes no place any more; somebody else may have it."""
+        """Remove the job from the admission, and enqueue the jobs that may start instead."""
         self.admission.forget(name)
         self._admit(self._now())
 
@@ -304,7 +305,7 @@ class Reconciler:
         self._warn(job, "RestartRefused", text, now, action="Restart")
 
     def _unjournaled(self, job: CoreJob, now: datetime) -> None:
-        """A deleted CoreJob goes though the journal never came for it: say so."""
+        """Report a deleted CoreJob whose finalizer was removed before the journal stored it."""
         self._metrics.lost.inc()
         text = (
             "it was deleted before the journal had it: its record, or the end of its log, is lost"
@@ -312,7 +313,7 @@ class Reconciler:
         self._warn(job, "NotJournaled", text, now, action="Release")
 
     def _warn(self, job: CoreJob, reason: str, text: str, now: datetime, *, action: str) -> None:
-        """Tell what no status tells: in the log, and as a Warning Event of the CoreJob."""
+        """Log what the status does not tell, and post it as a Warning Event of the CoreJob."""
         log.warning("%s: %s", job.name, text)
         self._poster.post(
             events.event(
@@ -325,10 +326,10 @@ class Reconciler:
     async def _write(
         self, job: CoreJob, body: Body, status: Status, now: datetime, *, plain: bool = False
     ) -> None:
-        """Patch what differs; nothing if nothing does.
+        """Patch the status fields that differ; send no request if none does.
 
-        Texts come from containers, kubelets and webhooks. If the API server refuses them, all else
-        is written without them (`plain`): a job must come to its end whatever they are.
+        Messages come from containers, kubelets and webhooks. If the API server refuses them, write
+        all other fields without them (`plain`): bad texts must not keep a job from its end.
         """
         raw = body.get("status") or {}
         fields = self._fields(job, raw, status, now)
@@ -352,7 +353,7 @@ class Reconciler:
                 await self._write(job, body, _without_texts(status, error), now, plain=True)
                 return
             if isinstance(error, InvalidError):
-                # What we know is older than what there is (a final state can't be left).
+                # The cache is stale: the stored state is final, and can't change. Read it again.
                 self._world.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
             raise
         self._world.corejobs.put(answer)
@@ -367,7 +368,7 @@ class Reconciler:
         fields = model.render_status(status)
         template = self._world.template(job.qual_name)
         if "properties" not in raw and template is not None:
-            # The installation's default too: it stays what it was, however that changes.
+            # Copy the installation's default too: a later change of it does not apply to this job.
             known = template.get("properties") or {}
             most = known.get("maxParallel") or self._settings.max_parallel
             fields["properties"] = {**known, "maxParallel": most}
@@ -377,7 +378,7 @@ class Reconciler:
 
 
 def _without_child(job: CoreJob, decision: Decision, again: datetime) -> Decision:
-    """All else that was decided counts: only the child is not made, and so not noted."""
+    """Return the decision without the child, which was not created; all else stays."""
     status = replace(decision.status, child_id=job.status.child_id)
     return replace(decision, status=status, wake=again)
 
@@ -394,7 +395,7 @@ def _without_texts(status: Status, error: KubeError) -> Status:
 
 
 def _never(job: CoreJob, message: str, now: datetime) -> Status:
-    """A trial that can't even be asked for."""
+    """Return the status of a job whose trial can never be created: `error`, BadDefinition."""
     observed = Observation(
         Phase.ENDED,
         Reason.BAD_DEFINITION,

@@ -1,9 +1,9 @@
-"""When to ask again for what the API server has refused: a policy, a webhook, a quota.
+"""Back-off after the API server refused a create, by a policy, a webhook or a quota.
 
-That is the Job of a trial, or the CoreJob that restarts another.
+The object is the Job of a trial, or the CoreJob that restarts another.
 
-In between, events must not bring another try: a refusal whose words differ each time would be
-written, seen as a change, and so tried again at once, without end.
+Events must not cause a retry during the back-off: a refusal whose message differs each time is
+written to the status, observed as a change, and would be retried at once, without end.
 """
 
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ _LONGEST_S: Final = 60
 
 
 class Refusals:
-    """The CoreJobs for which something was refused last time, by name.
+    """Back-off of the CoreJobs whose last create was refused, by name.
 
-    Memory only: a new operator asks.
+    It is in memory only: a new leader retries at once.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Refusals:
         self._until: dict[str, datetime] = {}
 
     def note(self, name: str, now: datetime) -> datetime:
-        """Something was refused; when to ask again: after 2, 4, 8 … 60 seconds."""
+        """Count a refusal; return when to retry: after 2, 4, 8 … 60 seconds."""
         count = self._counts.get(name, 0)
         self._counts[name] = count + 1
         seconds = min(_LONGEST_S, _FIRST_S << min(count, 10))
@@ -32,11 +32,11 @@ class Refusals:
         return self._until[name]
 
     def waiting(self, name: str, now: datetime) -> datetime | None:
-        """Until when not to ask; None: ask."""
+        """Return the end of the back-off; None: create now."""
         until = self._until.get(name)
         return until if until is not None and until > now else None
 
     def forget(self, name: str) -> None:
-        """It was made, or nobody wants it any more."""
+        """End the back-off: the object was created, or is not wanted any more."""
         self._counts.pop(name, None)
         self._until.pop(name, None)

@@ -1,7 +1,7 @@
-"""Tells from a refused Job whether its definition is at fault, or somebody else says no.
+"""Distinguishes bad definitions from other refusals of a Job.
 
-A definition never gets better by itself; a quota, a policy, a webhook or an API server that is
-away may. The bodies that the real API server gives are in tests/unit/operator/refusals.json.
+A bad definition is permanent; a quota, a policy, a webhook or an unavailable API server may be
+temporary. Answers of a real API server are in tests/unit/operator/refusals.json.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 from corejob_kube.errors import GoneError, KubeError, NotFoundError, QuotaContendedError
 
 _WEBHOOK: Final = "admission webhook "
-"""A webhook chooses its code, reason and causes freely, but not the beginning of its message."""
+"""Prefix of a webhook's message; the webhook can choose code, reason and causes, but not this."""
 _UNDECODABLE: Final = re.compile(r'\A\w+ in version "[^"]*" cannot be handled as a \w+: ')
 _INVALID: Final = re.compile(r'\A[\w.]+ "[^"]*" is invalid: ')
 _NO_ANSWER: Final = frozenset({401, 429, 502, 503, 504})
@@ -21,11 +21,11 @@ _MOST_WORDS: Final = 1000
 
 
 def blames_definition(error: KubeError) -> bool:
-    """True if the API server could not decode the Job, or its schema does not allow it.
+    """True if the API server could not decode the Job, or its validation refused a field.
 
-    False for everybody else that may refuse: ValidatingAdmissionPolicies (a 422 as well, but their
-    causes name no field), webhooks, quotas, missing rights, a namespace that is being deleted, an
-    API server that is away.
+    False for all other refusals: ValidatingAdmissionPolicies (a 422 as well, but their causes name
+    no field), webhooks, quotas, missing rights, a namespace that is being deleted, an unavailable
+    API server.
     """
     if error.message.startswith(_WEBHOOK):
         return False
@@ -38,10 +38,10 @@ def blames_definition(error: KubeError) -> bool:
 
 
 def is_answer(error: KubeError) -> bool:
-    """True if somebody has looked at the Job and said no; False if the answer is about else.
+    """True if the error refuses the object itself; False if it would refuse any object now.
 
-    That is an API server that is away or overloaded, a namespace that is gone, a contended quota. A
-    webhook may answer with any code; one that is away is a 500 that names it.
+    False for an unavailable or overloaded API server, a namespace that is gone, a contended quota.
+    A webhook may refuse with any code; an unavailable webhook is a 500 that names it.
     """
     if error.message.startswith(_WEBHOOK):
         return True
@@ -50,11 +50,11 @@ def is_answer(error: KubeError) -> bool:
 
 
 def words(error: KubeError) -> str:
-    """The API server's words for people, bounded: field and complaint, without the Job's name."""
+    """Return the API server's message: field and complaint, without the Job's name, cut."""
     text = _INVALID.sub("", _UNDECODABLE.sub("", error.message)).removeprefix("json: ")
     return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
 
 
 def is_quantity(text: str) -> bool:
-    """True if Kubernetes takes a text as an amount, such as `500m` or `2Gi`."""
+    """True if a text is a valid Kubernetes quantity, such as `500m` or `2Gi`."""
     return _QUANTITY.fullmatch(text) is not None

@@ -1,6 +1,7 @@
-"""`core4-operator release`: takes our finalizer off all CoreJobs, after an uninstall.
+"""`core4-operator release`: removes our finalizer from all CoreJobs after an uninstall.
 
-Nobody is left then who would do it; without this they, and their namespace, could not be deleted.
+No operator is left to do that; with the finalizer neither the CoreJobs nor their namespace could
+be deleted.
 """
 
 import logging
@@ -16,17 +17,17 @@ _ROUNDS = 5
 
 
 async def release(kube: Kube, namespace: str) -> int:
-    """Take the finalizers off; how many were.
+    """Remove the finalizers; return from how many CoreJobs.
 
     Raises:
-        KubeError: The API server did not do it.
+        KubeError: A request to the API server failed.
     """
     count = 0
     for _ in range(_ROUNDS):
         try:
             items, _version = await kube.list(COREJOBS, namespace)
         except NotFoundError:
-            return count  # the definitions are gone, and all CoreJobs with them
+            return count  # the CRDs are deleted, and all CoreJobs with them
         held = [item for item in items if FINALIZER in (item["metadata"].get("finalizers") or ())]
         if not held:
             return count
@@ -44,6 +45,6 @@ async def _one(kube: Kube, namespace: str, meta: dict[str, object]) -> bool:
     try:
         await kube.patch(COREJOBS, namespace, str(meta["name"]), patch, manager=MANAGER_OPERATOR)
     except (ConflictError, NotFoundError):
-        return False  # it changed or went meanwhile: the next round sees it
+        return False  # changed or deleted concurrently: the next round lists it again
     log.info("released %s", meta["name"])
     return True

@@ -1,8 +1,8 @@
-"""Answers of the API server as kopf reads them: without what its JSON parser would fail at.
+"""An aiohttp response class for kopf's session that cuts objects nested too deeply for kopf.
 
 Kopf decodes each list and each line of a watch with `json.loads`, whose RecursionError ends the
-watch for good. Its documented hook for a session of one's own (`kopf.AiohttpSession`) and aiohttp's
-for a response class give it answers in which unreadable objects are cut and marked (`decoding`).
+watch for good. By kopf's documented hook for a custom session (`kopf.AiohttpSession`) and aiohttp's
+for a response class, kopf gets answers in which such objects are cut and marked (`decoding`).
 """
 
 import logging
@@ -17,11 +17,11 @@ from corejob_kube.decoding import LIST_LEVELS, Decoder
 log = logging.getLogger(__name__)
 
 _EXPIRED: Final = b'{"type": "ERROR", "object": {"code": 410}}'
-"""After this kopf lists anew, and watches from there."""
+"""The watch error after which kopf lists again and watches from there."""
 
 
 class _Event(msgspec.Struct):
-    """An event of a watch, its object not decoded yet."""
+    """An event of a watch, with the object as raw JSON."""
 
     type: str
     object: msgspec.Raw
@@ -31,7 +31,7 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 
 
 class _Lines:
-    """The body of a watch; all but `iter_chunked` is the original's."""
+    """Wrapper of a watch's body; delegates all but `iter_chunked` to the original."""
 
     def __init__(self, content: aiohttp.StreamReader, decoder: Decoder) -> None:
         self._content = content
@@ -41,7 +41,7 @@ class _Lines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Whole lines, in chunks that are as large as they come; no half a line at the end."""
+        """Yield chunks of whole lines; drop an incomplete line at the end."""
         rest = b""
         async for chunk in self._content.iter_chunked(size):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -49,7 +49,13 @@ class _Lines:
                 yield b"".join(self._checked(line) + b"\n" for line in lines if line)
 
     def _checked(self, line: bytes) -> bytes:
-        """A line that kopf can take; an error other than 410 would end its watch for good."""
+        """Return a line that kopf can process, and 410 for any watch error.
+
+        An error other than 410 would end kopf's watch for good.
+
+        Raises:
+            aiohttp.ClientPayloadError: The line is not a watch event.
+        """
         try:
             line = self._decoder.readable(line)
             event = _EVENT.decode(line)
@@ -63,13 +69,13 @@ class _Lines:
 
 
 def readable(decoder: Decoder) -> type[aiohttp.ClientResponse]:
-    """The response class of a session whose answers are readable."""
+    """Return a response class that decodes by `decoder`."""
 
     class Readable(aiohttp.ClientResponse):
-        """Decodes by our decoder."""
+        """A response whose lists and watch events are decoded by our decoder."""
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
-            """Begin to read the answer."""
+            """Read the headers, and wrap the body of a successful answer."""
             await super().start(connection)
             if self.status < 400:
                 lines: Any = _Lines(self.content, decoder)
@@ -77,7 +83,11 @@ def readable(decoder: Decoder) -> type[aiohttp.ClientResponse]:
             return self
 
         async def json(self, **options: Any) -> Any:
-            """The body; of the answers that kopf reads so, only lists hold objects."""
+            """Return the decoded body, as of a list: kopf reads no single objects this way.
+
+            Raises:
+                aiohttp.ClientPayloadError: The body is not JSON.
+            """
             if self.status >= 400:
                 return await super().json(**options)
             try:

@@ -1,8 +1,8 @@
-"""What the schedule of a template calls for now, and doing it.
+"""Scheduler: enqueues the jobs of templates that have a schedule.
 
-A job's id follows from its template and its time, so that a crash between creating it and noting it
-makes no second; a time is noted as dealt with only when its job is there, or was left out for one
-that is in the queue still. So no refusal loses a run.
+The id of a job follows from its template and its time, so that a crash between creating the job and
+writing the status makes no second job. A time counts as dealt with only when its job exists, or was
+skipped because an equal job is in the queue. So a refusal never loses a run.
 """
 
 import logging
@@ -30,13 +30,13 @@ from corejob_operator.world import World
 log = logging.getLogger(__name__)
 
 USERNAME: Final = "scheduler"
-"""Enqueues scheduled jobs."""
+"""The user in whose name scheduled jobs are enqueued."""
 LONGEST_PAUSE: Final = timedelta(seconds=60)
-"""A clock that was set is noticed after this time."""
+"""Longest time between two reconciles, so that a changed system clock is noticed."""
 _AGAIN_FIRST_S: Final = 2.0
 _AGAIN_MOST_S: Final = 60.0
 _RESTARTING: Final = timedelta(seconds=60)
-"""How long the CoreJob that restarts another may take to be seen."""
+"""Maximum time until the CoreJob that restarts another appears in the cache."""
 _WITHOUT_SCHEDULE: Final = (
     "schedule",
     "timeZone",
@@ -58,15 +58,15 @@ _HINTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of one reconcile of a template's schedule.
+    """Result of one reconcile of a template's schedule.
 
     Attributes:
-        fields: Of the template's status; None takes a field away.
+        fields: Fields for the template's status; None removes a field.
         verdict: For the condition Scheduled; None: there is no schedule.
-        requeue_at: When to reconcile again even if nothing happens.
+        requeue_at: When to reconcile again even if no event arrives.
         outcome: `enqueued`, `skipped` or `failed`, if a time was dealt with or tried; else None.
-        blocker: What keeps the job out of the queue, for telling one skip from the next.
-        watched: CoreJobs whose changes matter.
+        blocker: The job that caused a skip and its state, to distinguish one skip from the next.
+        watched: Names of CoreJobs whose changes requeue the template.
     """
 
     fields: Mapping[str, Any]
@@ -78,12 +78,12 @@ class Step:
 
 
 class NotOursError(Exception):
-    """There is a CoreJob of the name that the schedule's job must have, and it is another one."""
+    """Another CoreJob has the name that the schedule's job must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A time whose job could not be made."""
+    """A time of the schedule whose job could not be created, and the back-off."""
 
     run_at: datetime
     generation: int
@@ -93,7 +93,7 @@ class _Refused:
 
 
 class Scheduler:
-    """Enqueues the jobs of templates with a schedule."""
+    """Enqueues the jobs of templates that have a schedule."""
 
     def __init__(self, *, kube: Kube, world: World, settings: Settings, now: Clock) -> None:
         self._kube = kube
@@ -103,11 +103,11 @@ class Scheduler:
         self._refused: dict[str, _Refused] = {}
 
     def forget(self, template: str) -> None:
-        """The template is gone."""
+        """Drop the back-off of a template."""
         self._refused.pop(template, None)
 
     async def step(self, body: Body) -> Step:
-        """Do what the schedule of a template calls for."""
+        """Reconcile the schedule of a template: enqueue its job if due; return the result."""
         now, spec = self._now(), body["spec"]
         later = now + LONGEST_PAUSE
         known: Mapping[str, Any] = body.get("status") or {}
@@ -115,10 +115,11 @@ class Scheduler:
             return Step({}, None, later)
         schedule, zone = spec.get("schedule"), spec.get("timeZone") or DEFAULT_ZONE
         if not schedule:
-            # One that was taken off is no downtime: put back, it is seen for the first time.
+            # Without the mark in the status a schedule that is set again counts as new: the times
+            # in between were not missed.
             self.forget(body["metadata"]["name"])
             return Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
-        # Another schedule is seen for the first time, whatever the one before did.
+        # A changed schedule or zone counts as new: the marks of the old one do not apply.
         same = (known.get("schedule"), known.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
         last = clock.parse(known.get("lastScheduleTime")) if same else None
         skipped = clock.parse(known.get("lastSkipTime")) if same else None
@@ -154,7 +155,7 @@ class Scheduler:
         return replace(step, verdict=_fine(step))
 
     async def _due(self, body: Body, run_at: datetime, step: Step, last: datetime | None) -> Step:
-        """Enqueue the job of a time, or leave it out, or say why it can't be made."""
+        """Enqueue the job of a time, or skip it, or report why it can't be created."""
         name = body["metadata"]["name"]
         run_id = scheduled_id(body, run_at)
         replaces = body["spec"].get("schedulePolicy") == SchedulePolicy.REPLACE
@@ -197,7 +198,7 @@ class Scheduler:
     # --- the job before -----------------------------------------------------------------------
 
     def _in_the_way(self, qual_name: str, job_id: str) -> list[CoreJob]:
-        """The same jobs that are in the queue, or being restarted, oldest first."""
+        """Return the equal jobs that are in the queue or being restarted, oldest first."""
         found = [
             job
             for job in self._world.same_jobs(identity(qual_name, {}), but=job_id)
@@ -206,7 +207,7 @@ class Scheduler:
         return sorted(found, key=lambda job: (job.created, job.name))
 
     def _is_restarting(self, job: CoreJob) -> bool:
-        """True between the word that a job is restarted and the job that does it."""
+        """True from a restart's request until its CoreJob is in the cache, for 60 s at most."""
         child = job.child_id
         if child is None or not ids.is_id(child) or self._world.corejobs.get(child) is not None:
             return False
@@ -243,14 +244,18 @@ class Scheduler:
         return f"{words}; restart or remove it, or set spec.schedulePolicy to Replace"
 
     def _after_skip(self, body: Body, skipped: datetime, step: Step) -> Step:
-        """A time was left out, and the next has not come: is the reason for it still there?"""
+        """Return the step between a skipped time and the next: still blocked, or fine again."""
         before = self._in_the_way(body["spec"]["qualName"], "")
         if not before:
             return replace(step, verdict=_fine(step))
         return self._skip(body, skipped, before, step)
 
     async def _remove(self, job: CoreJob) -> None:
-        """Take a stopped job out of the queue, unless somebody has changed it meanwhile."""
+        """Remove a stopped job from the queue; a concurrent change of the job is a conflict.
+
+        Raises:
+            KubeError: The job has changed, or the API server refuses.
+        """
         patch = {"metadata": {"resourceVersion": job.resource_version}, "spec": {"remove": True}}
         try:
             answer = await self._kube.patch(
@@ -280,7 +285,7 @@ class Scheduler:
         self._world.corejobs.put(made)
 
     def _with_last_job(self, known: Mapping[str, Any], step: Step) -> Step:
-        """Note the state that the last job has ended in, or watch it until it does."""
+        """Note the final state of the last job, or watch the job until it has one."""
         job_id = step.fields.get("lastJobId", known.get("lastJobId"))
         body = self._world.corejobs.get(job_id) if job_id else None
         if body is None:
@@ -292,7 +297,7 @@ class Scheduler:
 
 
 def scheduled_id(body: Body, at: datetime) -> str:
-    """The id of the job of a template's run at a time."""
+    """Return the job id of a template's run at a time."""
     return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{clock.render(at)}")
 
 
@@ -305,7 +310,7 @@ def _fine(step: Step) -> Verdict:
 
 
 def _undone(step: Step, refused: _Refused, last: datetime | None) -> Step:
-    """A time is still to be dealt with."""
+    """Return the step of a time whose job could not be created: the time is not dealt with."""
     fields = {**step.fields, "lastScheduleTime": clock.render(last)}
     text = f"the run of {clock.iso(refused.run_at)} UTC could not be enqueued, it is tried again: "
     verdict = Verdict("False", TemplateReason.ENQUEUE_FAILED, text + refused.words)

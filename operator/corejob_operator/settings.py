@@ -13,18 +13,18 @@ class Settings:
     """All times in seconds.
 
     Attributes:
-        namespace: The namespace that is served.
+        namespace: The namespace whose CoreJobs are reconciled.
         pod_name: Name of the operator's own pod.
-        job_image: Image of core4 jobs whose template names none.
-        max_parallel: Jobs of one qualName at once, where the job sets no maxParallel.
-        namespace_limit: Jobs at once, all together; 0 = no limit.
-        kill_grace: What a killed job gets to end by itself.
-        attach_wait: How long a kill waits for the recorder to be reading the job's log.
-        start_deadline: How long a trial may take to start before it is an error; 0 = for ever.
-        log_deadline: How long an ended trial's Job is kept for a log that isn't in the journal.
-        journal_deadline: How long a deleted CoreJob is held for the journal.
-        ttl: How long a past job's CoreJob is kept after the journal has it.
-        sweep: Interval of the repairing sweep.
+        job_image: Image of core4 jobs whose template does not name one.
+        max_parallel: Limit of jobs of one qualName at once, where the job sets no maxParallel.
+        namespace_limit: Limit of all jobs at once; 0 = no limit.
+        kill_grace: Default grace period of pods, between SIGTERM and SIGKILL.
+        attach_wait: How long a kill waits for the recorder to read the job's log.
+        start_deadline: How long a trial may take to start before it is an error; 0 = no limit.
+        log_deadline: How long an ended trial's Job stays while its log is not in the journal.
+        journal_deadline: How long the finalizer keeps a deleted CoreJob for the journal.
+        ttl: How long a finished job's CoreJob stays after the journal has stored it.
+        sweep: Interval of the resync.
         host: Address of the health and metrics endpoints.
         port: Port of the health and metrics endpoints.
     """
@@ -48,7 +48,7 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """The settings.
+    """Return the settings.
 
     Raises:
         ValueError: A variable is missing or has a bad value; the message names it.

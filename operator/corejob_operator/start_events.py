@@ -1,7 +1,7 @@
-"""Events of a trial that takes long to start: only they say why there is no pod, or no volume.
+"""Events of a trial that takes long to start: only they tell why a pod or a volume is missing.
 
-They are listed, not watched: a namespace has many, and few are of ours. How often depends on how
-long a trial has been starting.
+Events are listed, not watched: a namespace has many, and few regard our objects. The interval grows
+with the time that a trial has been starting.
 """
 
 import logging
@@ -20,7 +20,7 @@ from corejob_kube.resources import EVENTS
 log = logging.getLogger(__name__)
 
 FIRST_AFTER: Final = timedelta(seconds=5)
-"""An ordinary start is over by then."""
+"""First list after this time; an ordinary start takes less."""
 _LONGEST: Final = timedelta(seconds=60)
 _OLD: Final = clock.from_epoch(0)
 
@@ -33,7 +33,7 @@ class _Read:
 
 
 class StartEvents:
-    """The Events of the trials that are starting, by the CoreJob's name."""
+    """Cache of the Events of starting trials, by the CoreJob's name."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
         self._kube = kube
@@ -43,9 +43,9 @@ class StartEvents:
     async def of(
         self, corejob: str, job: JobChild, pod: PodChild | None, now: datetime
     ) -> tuple[ChildEvent, ...]:
-        """The Events of the pod, or of the Job if there is no pod; read anew if that is due.
+        """Return the Events of the pod, or of the Job without a pod; list them again if due.
 
-        An API server that does not answer leaves it with what is known.
+        If the API server does not answer, return the Events of the last list.
         """
         about = pod if pod is not None else job
         known = self._read.get(corejob)
@@ -59,12 +59,12 @@ class StartEvents:
         return known.events
 
     def next_at(self, corejob: str) -> datetime | None:
-        """When to read them again; None if the trial is not waited for."""
+        """Return when to list the Events again; None if no trial of the CoreJob is starting."""
         known = self._read.get(corejob)
         return known.next_at if known is not None else None
 
     def forget(self, corejob: str) -> None:
-        """The trial has started, or is over."""
+        """Drop the Events of a trial that has started or ended."""
         self._read.pop(corejob, None)
 
     async def _list(self, uid: str) -> tuple[ChildEvent, ...] | None:
@@ -77,7 +77,7 @@ class StartEvents:
 
 
 def parse_event(body: Mapping[str, Any]) -> ChildEvent:
-    """An Event of events.k8s.io/v1 as a value; also one that was written by the older API."""
+    """Parse an Event of events.k8s.io/v1, also one that was created by the core/v1 API."""
     series = body.get("series") or {}
     moment = (
         series.get("lastObservedTime")

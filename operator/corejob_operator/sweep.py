@@ -1,7 +1,7 @@
-"""The repairing sweep: lists everything now and then, takes over what the watches missed.
+"""Resync: lists all objects at an interval, and updates the caches with what the watches missed.
 
-A watch that has gone deaf looks like a quiet cluster. It is told apart here: what was there at the
-sweep before and has still not been heard of by the watch, it will not hear of any more.
+A stale watch looks like a quiet cluster. This module tells the two apart: a watch is stale if it
+has not delivered a change that the resync before this one covered already.
 """
 
 import logging
@@ -19,10 +19,10 @@ _CHILDREN: Final = frozenset({JOBS, PODS})
 
 
 class Sweep:
-    """Lists and compares.
+    """The resync of a namespace.
 
     Attributes:
-        deaf: Plurals of the kinds whose watch hears nothing.
+        deaf: Plurals of the kinds whose watch is stale.
     """
 
     def __init__(self, kube: Kube, world: World, namespace: str, metrics: Metrics) -> None:
@@ -34,7 +34,7 @@ class Sweep:
         self.deaf: frozenset[str] = frozenset()
 
     async def run(self) -> None:
-        """List all kinds once.
+        """List all kinds once, and update the caches and `deaf`.
 
         Raises:
             KubeError: The API server did not answer.
@@ -46,7 +46,7 @@ class Sweep:
         self.deaf = frozenset(deaf)
 
     async def _one(self, resource: Resource) -> bool:
-        """Take over the list of one kind; whether its watch is deaf."""
+        """Update the cache of one kind from a list; return True if the kind's watch is stale."""
         selector = CHILD_SELECTOR if resource in _CHILDREN else ""
         items, version = await self._kube.list(resource, self._namespace, selector=selector)
         before = self._listed.get(resource.plural)

@@ -1,4 +1,4 @@
-"""The conditions of a CoreJobTemplate, and the Events that tell of them: pure functions."""
+"""The conditions of a CoreJobTemplate, by pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _MOST_MESSAGE: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a condition says.
+    """Status, reason and message of a condition.
 
     Attributes:
         status: `True`, `False` or `Unknown`.
@@ -31,13 +31,13 @@ def conditions(
     generation: int,
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """All conditions, with the verdicts taken in.
+    """Return all conditions, updated by the verdicts.
 
     Args:
-        known: The conditions as they are.
-        verdicts: By type; None takes the condition away. A type that is missing stays as it is.
-        generation: Of the spec that the verdicts are about.
-        now: The time of those whose status changes.
+        known: The current conditions.
+        verdicts: By type; None removes the condition. A condition of any other type is kept.
+        generation: Generation of the spec that the verdicts are about.
+        now: `lastTransitionTime` of the conditions whose status changes.
     """
     result = {str(condition["type"]): dict(condition) for condition in known}
     for kind, verdict in verdicts.items():

@@ -1,7 +1,7 @@
-"""Reconciles CoreJobTemplates: their schedules, and whether they are valid.
+"""Reconciles CoreJobTemplates: their schedules and their validation.
 
-One template at a time has one worker, which alone writes its status; what the validator finds is
-handed to it. A template whose reconcile fails is tried again, ever later, and delays no other.
+Only one worker at a time reconciles a template and writes its status; validators pass their
+verdicts to it. A template whose reconcile fails is requeued with a back-off, and delays no other.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ _FIRST_AGAIN_S: Final = 1.0
 _MOST_AGAIN_S: Final = 60.0
 _MOST_VALIDATE_AGAIN_S: Final = 300.0
 _TELL_AGAIN: Final = timedelta(hours=1)
-"""As long as Kubernetes keeps an Event."""
+"""Interval of repeated Events: the time for which Kubernetes keeps an Event."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """The verdict about one generation of a template."""
+    """The validator's verdict about one generation of a template."""
 
     uid: str
     generation: int
@@ -51,7 +51,7 @@ class _Judged:
 
 
 class Templates:
-    """Reconciles the templates of one namespace, as long as its operator leads."""
+    """Reconciles the templates of one namespace while this operator leads."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Templates:
         world.corejobs.listen(self._corejob_changed)
 
     def _begin(self) -> None:
-        """Know nothing but what is in the cluster."""
+        """Reset all state in memory, and enqueue all templates of the cache."""
         self.queue, self.to_validate = WorkQueue(), WorkQueue()
         self._failures: dict[str, int] = {}
         self._oddities: dict[str, int] = {}
@@ -91,8 +91,8 @@ class Templates:
             self.queue.add(body["metadata"]["name"])
 
     async def run(self) -> None:
-        """Go on for ever."""
-        # A new generation of the operator may build other Jobs: all are validated anew.
+        """Reconcile and validate until cancelled."""
+        # A new leader may have another version, which builds other Jobs: validate all again.
         self._begin()
         async with asyncio.TaskGroup() as group:
             for number in range(_WORKERS):
@@ -100,7 +100,7 @@ class Templates:
             for number in range(_VALIDATORS):
                 group.create_task(self._validate_all(), name=f"validator {number}")
 
-    # --- what there is to do --------------------------------------------------------------------
+    # --- queues ---------------------------------------------------------------------------------
 
     def _template_changed(self, name: str, _old: Body | None, _new: Body | None) -> None:
         self.queue.add(name)
@@ -140,10 +140,10 @@ class Templates:
     # --- one template ---------------------------------------------------------------------------
 
     async def reconcile(self, name: str) -> float | None:
-        """Do what a template needs, and write its status once.
+        """Reconcile a template: act on its schedule, and write its status at most once.
 
         Returns:
-            Seconds until the next time; None: the template is gone.
+            Seconds until the next reconcile; None: the template is gone.
 
         Raises:
             KubeError: Its status could not be written.
@@ -166,7 +166,10 @@ class Templates:
         return max(0.0, (step.requeue_at - self._now()).total_seconds())
 
     async def _step(self, body: Body) -> Step:
-        """The schedule's part; whatever a template may hold, it ends no more than its own."""
+        """Reconcile the schedule; an unexpected error becomes a verdict with a back-off.
+
+        So an odd template can't stop the worker.
+        """
         name = body["metadata"]["name"]
         try:
             step = await self._scheduler.step(body)
@@ -180,7 +183,7 @@ class Templates:
         return step
 
     def _judgement(self, body: Body) -> Verdict | None:
-        """What is known about this very generation; None: nothing yet, it is asked."""
+        """Return the verdict about this generation; None if there is none yet: then request it."""
         meta = body["metadata"]
         judged = self._judged.get(meta["name"])
         if judged is not None and (judged.uid, judged.generation) == _version(body):
@@ -189,7 +192,7 @@ class Templates:
         return None
 
     async def validate(self, name: str) -> None:
-        """Judge a template as it is now, once for each generation; ask again if nobody knows."""
+        """Validate a template, once for each generation; retry while the verdict is Unknown."""
         body = self._world.templates.get(name)
         if body is None:
             return
@@ -216,7 +219,7 @@ class Templates:
     async def _write(
         self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
     ) -> None:
-        """Patch what differs; nothing if nothing does."""
+        """Patch the status fields that differ; send no request if none does."""
         meta, known = body["metadata"], body.get("status") or {}
         fields = dict(step.fields)
         if verdicts:
@@ -244,7 +247,7 @@ class Templates:
             return
         self._world.templates.put(answer)
 
-    # --- who is told ----------------------------------------------------------------------------
+    # --- metrics and Events ---------------------------------------------------------------------
 
     def _account(
         self, name: str, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
@@ -265,7 +268,7 @@ class Templates:
     def _tell(
         self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
     ) -> None:
-        """Warning Events: of each new fault, and of one that lasts, each hour."""
+        """Post a Warning Event for each new fault, and each hour for skips that go on."""
         name, now = body["metadata"]["name"], self._now()
         for kind, verdict in verdicts.items():
             if verdict is None or verdict.status == "True":
@@ -284,7 +287,7 @@ class Templates:
             )
 
     def _watch(self, template: str, watched: frozenset[str]) -> None:
-        """CoreJobs whose changes bring the next reconcile of a template."""
+        """Replace the CoreJobs whose changes requeue a template."""
         for corejob in self._watched.pop(template, frozenset()) - watched:
             self._watching.pop(corejob, None)
         if watched:
@@ -310,6 +313,6 @@ def _version(body: Body) -> tuple[str, int]:
 
 
 def _remove(metric: Any, *labels: str) -> None:
-    """Take away a series; nothing if there is none."""
+    """Remove a metric's series; do nothing if it does not exist."""
     with contextlib.suppress(KeyError):
         metric.remove(*labels)

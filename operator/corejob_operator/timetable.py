@@ -1,8 +1,8 @@
-"""When a schedule falls due in its time zone: each time once, whatever the clocks do.
+"""The times of a schedule in its time zone, each of them once, despite daylight saving time.
 
-A local time that does not exist (clocks go forward) falls due at the end of the gap. One that
-exists twice (clocks go back) falls due the first time only; but a schedule for every hour goes on
-through both, as crontab(5) has it: else it would pause for an hour.
+A local time that does not exist (clocks go forward) falls due at the end of the gap. A local time
+that exists twice (clocks go back) falls due the first time only; but a schedule for every hour
+falls due in both passes, as in crontab(5): otherwise it would pause for an hour.
 """
 
 import difflib
@@ -21,17 +21,17 @@ _SECOND: Final = timedelta(seconds=1)
 _CLOCK_SET_BACK: Final = timedelta(hours=1)
 _TOLD: Final = 3
 _MOST_STEPS: Final = 200_000
-"""Far above the seconds of the longest hours that clocks were ever set back by."""
+"""Bound of a search by seconds; no time zone ever set its clocks back by nearly so much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a schedule calls for now.
+    """The time that is due, and the next one.
 
     Attributes:
-        run_at: The time of the schedule to enqueue for; None: nothing is due. However many times
-            were missed, only the latest counts.
-        mark: What to note as the last time that was dealt with; None: nothing new.
+        run_at: The time of the schedule to enqueue for; None: nothing is due. After missed times,
+            it is the latest of them.
+        mark: The time to record as the last one that was dealt with; None: keep the recorded one.
         next: The next time of the schedule.
     """
 
@@ -41,10 +41,10 @@ class Plan:
 
 
 class Timetable:
-    """A schedule in a time zone. All times are aware; those returned are in UTC."""
+    """A schedule in a time zone. All times are aware; methods return times in UTC."""
 
     def __init__(self, schedule: str, zone: str | None = None) -> None:
-        """Raise ValueError if the schedule or the zone is none; the message says why."""
+        """Raise ValueError if the schedule or the time zone is invalid; the message says why."""
         self._zone = time_zone(zone or DEFAULT_ZONE)
         try:
             self._crontab: Crontab = crontab.parse(schedule)
@@ -52,15 +52,19 @@ class Timetable:
             raise ValueError(f"the schedule [{schedule}] can't be used: {error}") from error
 
     def plan(self, last: datetime | None, now: datetime) -> Plan:
-        """What the schedule calls for at the time `now`.
+        """Return the plan at the time `now`.
 
         Args:
-            last: The last time that was dealt with; None at first sight, which enqueues nothing.
-            now: The time.
+            last: The last time that was dealt with; None for a new schedule, for which nothing is
+                due yet.
+            now: The current time.
+
+        Raises:
+            ValueError: The schedule never falls due again.
         """
         following = self.after(now)
         if last is None or last - now > _CLOCK_SET_BACK:
-            # A mark far ahead is of a clock that went wrong: it must not silence the schedule.
+            # A mark far in the future comes from a wrong clock: it must not stop the schedule.
             return Plan(None, now, following)
         latest = self.until(now)
         if latest is None or latest <= last:
@@ -68,7 +72,7 @@ class Timetable:
         return Plan(latest, latest, following)
 
     def meaning(self, now: datetime) -> str:
-        """The next times in words, such as `next: 2026-11-29 06:00:00 CET, then …`."""
+        """Return the next times as text, such as `next: 2026-11-29 06:00:00 UTC, then …`."""
         moments, moment = [], now
         for _ in range(_TOLD):
             moment = self.after(moment)
@@ -80,10 +84,10 @@ class Timetable:
         )
 
     def after(self, moment: datetime) -> datetime:
-        """The first time after `moment`.
+        """Return the first time after `moment`.
 
         Raises:
-            ValueError: There is none.
+            ValueError: The schedule never falls due again.
         """
         moment = moment.replace(microsecond=0)
         local = moment.astimezone(self._zone)
@@ -96,7 +100,7 @@ class Timetable:
         return min(found)
 
     def until(self, moment: datetime) -> datetime | None:
-        """The last time up to `moment`; None if there is none."""
+        """Return the last time up to `moment`; None if there is none."""
         moment = moment.replace(microsecond=0)
         local = moment.astimezone(self._zone)
         first_pass = self._last_until(moment, local)
@@ -110,11 +114,11 @@ class Timetable:
             return first_pass
         return second_pass
 
-    # --- the face of the clock, and the time ----------------------------------------------------
+    # --- local times and instants ---------------------------------------------------------------
 
     def _first_after(self, moment: datetime, local: datetime) -> datetime | None:
         naive = local.replace(tzinfo=None)
-        # Local times ascend with the instants that they are first reached at.
+        # The instants at which local times are reached first ascend with the local times.
         for _ in range(_MOST_STEPS):
             found = self._crontab.at_or_after(naive + _SECOND)
             if found is None:
@@ -126,7 +130,12 @@ class Timetable:
         return None
 
     def _repeated_after(self, local: datetime, size: timedelta) -> datetime | None:
-        """The first time after `local` in the second pass of the hour that it is in."""
+        """Return the first time after `local` in the second pass of a repeated hour, or None.
+
+        Args:
+            local: A local time that exists twice.
+            size: By how much the clock goes back.
+        """
         naive = local.replace(tzinfo=None)
         if local.fold == 0:
             turn = self._turn(local.astimezone(UTC), local.astimezone(UTC) + size)
@@ -139,7 +148,7 @@ class Timetable:
     def _last_until(self, moment: datetime, local: datetime) -> datetime | None:
         naive = local.replace(tzinfo=None)
         if local.fold:
-            naive += self._repeated(local)  # all of the first pass is over
+            naive += self._repeated(local)  # the second pass: all of the first one is over
         for _ in range(_MOST_STEPS):
             found = self._crontab.at_or_before(naive)
             if found is None:
@@ -151,14 +160,14 @@ class Timetable:
         return None
 
     def _repeated(self, local: datetime) -> timedelta:
-        """By how much the clock goes back, if it shows this local time twice; else 0."""
+        """Return by how much the clock goes back, if this local time exists twice; else 0."""
         first, second = (local.replace(fold=fold).utcoffset() for fold in (0, 1))
         assert first is not None  # noqa: S101  # every local time of a zone has an offset
         assert second is not None  # noqa: S101
         return max(first - second, timedelta())
 
     def _instant(self, naive: datetime, fold: int = 0) -> datetime:
-        """When the clock shows a local time; one that it skips: when it skips it."""
+        """Return the instant of a local time; for one that does not exist, the end of the gap."""
         instant = naive.replace(tzinfo=self._zone, fold=fold).astimezone(UTC)
         if instant.astimezone(self._zone).replace(tzinfo=None) == naive:
             return instant
@@ -168,7 +177,7 @@ class Timetable:
         return self._turn(before, after)
 
     def _turn(self, before: datetime, after: datetime) -> datetime:
-        """The instant, exact to a second, from which on the offset is that of `after`."""
+        """Return the instant of the change to the offset of `after`, exact to a second."""
         offset = after.astimezone(self._zone).utcoffset()
         while after - before > _SECOND:
             middle = before + (after - before) // 2
@@ -184,15 +193,15 @@ class Timetable:
         return f"{local:%Y-%m-%d %H:%M:%S} {self._name(local)}"
 
     def _name(self, local: datetime) -> str:
-        """`UTC`, or the offset: abbreviations such as CST mean several."""
+        """Return `UTC`, or offset and zone: abbreviations such as CST are ambiguous."""
         return "UTC" if self._zone.key == DEFAULT_ZONE else f"{local:%z} {self._zone.key}"
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """The zone of a name of the IANA database.
+    """Return the time zone of a name in the IANA database.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: The name is unknown; the message suggests a similar one.
     """
     known = _zones()
     if name in known:
@@ -204,5 +213,5 @@ def time_zone(name: str) -> ZoneInfo:
 
 @cache
 def _zones() -> frozenset[str]:
-    """All names: those of the package `tzdata`, whatever the machine has."""
+    """Return all names, from the package `tzdata`, so that they don't depend on the machine."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())

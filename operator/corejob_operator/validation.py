@@ -1,7 +1,7 @@
-"""Finds the faults of a CoreJobTemplate when it is applied, not when its first job runs.
+"""Validates a CoreJobTemplate when it is applied, not when its first job runs.
 
-The Job of a trial is built as ever and given to the API server for a strict dry run, which finds
-typos, wrong types and missing fields, and stores nothing.
+The operator builds the Job of a trial and sends it to the API server as a strict dry run, which
+finds typos, wrong types and missing fields, and stores nothing.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _NO_UID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class Validator:
-    """Judges templates, with the help of the API server."""
+    """Validates templates by dry runs on the API server."""
 
     def __init__(self, kube: Kube, settings: Settings, now: Clock) -> None:
         self._kube = kube
@@ -39,7 +39,7 @@ class Validator:
         self._now = now
 
     async def judge(self, body: Body) -> Verdict:
-        """What the condition Valid of a template is to say. Unknown: ask again."""
+        """Return the verdict for the condition Valid; with status Unknown, validate again later."""
         spec = body["spec"]
         if names.UNREADABLE in body:
             text = f"the template can't be read: {body[names.UNREADABLE]}"
@@ -51,9 +51,9 @@ class Validator:
         malformed = ""
         try:
             job = _probe(body, self._settings, self._now())
-        except Exception as error:  # any JSON may stand where the pod should
+        except Exception as error:  # the pod template can be any JSON
             malformed = f"the pod template is malformed: {error!r}"
-            # The API server can say where better than we can.
+            # The API server names the faulty field better than this exception does.
             job = _bare(spec.get("template"), self._settings)
         try:
             await self._kube.create(
@@ -91,7 +91,7 @@ class Validator:
 
 
 def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
-    """The Job of the first trial of a job without args; nobody owns it, for it never exists."""
+    """Return the Job of the first trial of a job without args, with a made-up owner."""
     name = ids.derived_id(now, f"{body['metadata']['uid']}/validate")
     spec = {"qualName": body["spec"]["qualName"]}
     corejob = lineage.manifest(name, settings.namespace, spec)
@@ -105,7 +105,7 @@ def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
 
 
 def _bare(template: Any, settings: Settings) -> dict[str, Any]:
-    """A Job with the pod template as it was written."""
+    """Return a Job with the unchanged pod template."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -115,7 +115,7 @@ def _bare(template: Any, settings: Settings) -> dict[str, Any]:
 
 
 def args_schema_problem(schema: Any) -> str | None:
-    """Why a schema of args is none, with its path; None if it is one, or there is none."""
+    """Return why an `argsSchema` is not a JSON schema, with the path; None if valid or absent."""
     if schema is None:
         return None
     try:
@@ -129,7 +129,7 @@ def args_schema_problem(schema: Any) -> str | None:
 
 
 def remarks(spec: Mapping[str, Any]) -> list[str]:
-    """What is allowed, but perhaps not meant: a sentence each."""
+    """Return warnings about settings that are valid but may be unintended, a sentence each."""
     pod = (spec.get("template") or {}).get("spec") or {}
     containers = pod.get("containers") or []
     found = []
@@ -145,7 +145,10 @@ def remarks(spec: Mapping[str, Any]) -> list[str]:
 
 
 def quantity_path(template: Any) -> str | None:
-    """Where a bad quantity stands in a pod template: the API server does not say."""
+    """Return path and value of the first bad quantity in a pod template, or None.
+
+    The API server's message does not name the field.
+    """
     pod = template.get("spec") if isinstance(template, dict) else None
     for kind in ("initContainers", "containers"):
         listed = pod.get(kind) if isinstance(pod, dict) else None

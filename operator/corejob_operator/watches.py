@@ -1,24 +1,24 @@
-"""The tasks in which kopf watches: it logs the end of one, and goes on without it."""
+"""Supervises kopf's watch tasks: kopf only logs the end of one, and continues without it."""
 
 import asyncio
 import time
 from typing import Any, Final
 
 _PREFIX: Final = "watcher for "
-"""How kopf names them."""
+"""Prefix of the names of kopf's watch tasks."""
 _POLL_S: Final = 0.1
 _ALL_WITHIN_S: Final = 120.0
-"""Kopf begins to watch once it has found out what there is."""
+"""Time for all watches to start; kopf starts them after it has discovered the resources."""
 
 
 class Watches:
-    """Finds kopf's tasks by their names, and sees one end.
+    """Finds kopf's watch tasks by their names, and reports the end of one.
 
     Args:
-        count: How many there are once all have begun.
+        count: The number of watch tasks once all have started.
 
     Attributes:
-        complete: Set when all have begun.
+        complete: Set when all have started.
     """
 
     def __init__(self, count: int) -> None:
@@ -27,16 +27,16 @@ class Watches:
         self._known: dict[str, asyncio.Task[Any]] = {}
 
     async def until_one_ends(self, stop: asyncio.Event) -> None:
-        """Return never: one that ends while nobody stops the process is an error.
+        """Run until cancelled; raise if a watch task ends before the process stops.
 
         Raises:
-            RuntimeError: One has ended, or not all have begun in time.
+            RuntimeError: A watch task has ended, or not all have started in time.
         """
         await self._begun()
         self.complete.set()
         done, _ = await asyncio.wait(self._known.values(), return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
-            await asyncio.Event().wait()  # kopf ends them all: whoever started this cancels it
+            await asyncio.Event().wait()  # kopf ends its watches; the caller cancels this task
         task = done.pop()
         error = None if task.cancelled() else task.exception()
         raise RuntimeError(f"kopf's {task.get_name()} has ended") from error

@@ -1,7 +1,7 @@
-"""What the operator knows of the cluster: four caches, and indexes over them.
+"""The operator's four caches (CoreJobs, templates, Jobs, pods), and indexes over them.
 
-Whatever brings news (kopf's watches, the answers to our own writes, the sweep's lists) goes through
-the caches, which only move forward; each change names the CoreJobs to look at.
+All updates (kopf's watches, the answers to our own writes, the lists of the resync) go through the
+caches, which only move forward by resource version; each change names the CoreJobs to reconcile.
 """
 
 import json
@@ -17,7 +17,7 @@ from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
 CHILD_SELECTOR: Final = names.LABEL_COREJOB
-"""Only Jobs and pods of ours are watched and listed."""
+"""Label selector of the Jobs and pods to watch and list."""
 
 Look = Callable[[str], None]
 
@@ -47,11 +47,11 @@ class World:
         self.templates.listen(self._index_template)
 
     def on_change(self, look: Look) -> None:
-        """Call `look` with the name of each CoreJob that something changed for."""
+        """Call `look` with the name of a CoreJob whenever the CoreJob or its children change."""
         self._look.append(look)
 
     def cache(self, resource: Resource) -> ObjectCache:
-        """The cache of a kind."""
+        """Return the cache of a kind."""
         return {
             COREJOBS: self.corejobs,
             TEMPLATES: self.templates,
@@ -60,7 +60,13 @@ class World:
         }[resource]
 
     def heard(self, resource: Resource, kind: str | None, body: Body) -> None:
-        """A watch brought an event: `DELETED`, or any other type; None from a list."""
+        """Take a watch event into the cache.
+
+        Args:
+            resource: The kind.
+            kind: The event's type: `DELETED`, or any other; None for an object of the first list.
+            body: The object.
+        """
         version = int(body["metadata"]["resourceVersion"])
         self._heard[resource.plural] = max(version, self._heard.get(resource.plural, 0))
         if kind == "DELETED":
@@ -69,41 +75,42 @@ class World:
             self.cache(resource).put(body)
 
     def heard_of(self, resource: Resource) -> int:
-        """The newest resource version that the watch of a kind brought; 0 = none yet."""
+        """Return the newest resource version that the watch of a kind delivered; 0 = none yet."""
         return self._heard.get(resource.plural, 0)
 
     def jobs_of(self, corejob: str) -> Iterable[JobChild]:
-        """The Jobs of a CoreJob."""
+        """Return the Jobs that have the label of a CoreJob."""
         return self._jobs_of.get(corejob, {}).values()
 
     def pods_of(self, corejob: str) -> Iterable[PodChild]:
-        """The pods of a CoreJob."""
+        """Return the pods that have the label of a CoreJob."""
         return self._pods_of.get(corejob, {}).values()
 
     def template(self, qual_name: str) -> dict[str, Any] | None:
-        """`spec` of the CoreJobTemplate of a qual_name."""
+        """Return `spec` of the CoreJobTemplate of a qual_name, or None."""
         body = self._template_of.get(qual_name)
         return body["spec"] if body is not None else None
 
     def template_body(self, qual_name: str) -> Body | None:
-        """The CoreJobTemplate of a qual_name."""
+        """Return the CoreJobTemplate of a qual_name, or None."""
         return self._template_of.get(qual_name)
 
     def with_id(self, job_id: str) -> list[Body]:
-        """The CoreJobs that have this id, or whose name says so."""
+        """Return the CoreJobs that have this id, by status or by name."""
         return self._bodies(self._with_id.get(job_id, ()))
 
     def parent_of(self, child_id: str) -> Body | None:
-        """The CoreJob that is restarted by the job of this id."""
+        """Return the CoreJob that the job of this id restarts, or None."""
         return next(iter(self._bodies(self._parents.get(child_id, ()))), None)
 
     def _bodies(self, names_: Iterable[str]) -> list[Body]:
         return [body for name in names_ if (body := self.corejobs.get(name)) is not None]
 
     def cookie(self, qual_name: str) -> dict[str, Any]:
-        """The key-value store that all jobs of a qual_name share, but what nobody can read of it.
+        """Return the cookie of a qual_name: the key-value store that all its jobs share.
 
-        Recorders of earlier versions let values of any depth through.
+        Values that can't be decoded or are nested too deeply are left out: recorders of earlier
+        versions stored values of any depth.
         """
         body = self._template_of.get(qual_name) or {}
         told: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
@@ -118,25 +125,25 @@ class World:
         return cookie
 
     def has_cookie(self, qual_name: str) -> bool:
-        """Whether there is anything in it."""
+        """True if the cookie of a qual_name has any value."""
         return bool(((self._template_of.get(qual_name) or {}).get("status") or {}).get("cookie"))
 
     def unsettled(self, qual_name: str) -> Mapping[str, int]:
-        """The CoreJobs of a qual_name with a trial that is over and whose log is not settled."""
+        """Return the ended trials of a qual_name whose logs are not stored: CoreJob to trial."""
         return self._unsettled.get(qual_name, {})
 
     def unsettled_trial(self, corejob: str) -> int | None:
-        """The trial of a CoreJob that is over and whose log is not settled; None if it has none."""
+        """Return the ended trial of a CoreJob whose log is not stored; None if there is none."""
         body = self.corejobs.get(corejob)
         return model.unsettled_trial(body) if body is not None else None
 
     def twins(self, corejob: str) -> Iterable[Body]:
-        """Other CoreJobs of the same qual_name and args, whether in the queue or not."""
+        """Return the other CoreJobs of the same qual_name and args, in the queue or not."""
         key = self._identity_of.get(corejob, "")
         return self._bodies(self._twins.get(key, set()) - {corejob})
 
     def same_jobs(self, key: str, *, but: str) -> list[CoreJob]:
-        """The jobs of that identity, in the queue or not, other than the CoreJob named `but`."""
+        """Return the jobs of an identity, in the queue or not, except the CoreJob named `but`."""
         bodies = (self.corejobs.get(name) for name in self._twins.get(key, set()) - {but})
         return [model.parse(body) for body in bodies if body is not None]
 
@@ -147,8 +154,8 @@ class World:
             look(corejob)
 
     def _index_corejob(self, name: str, old: Body | None, new: Body | None) -> None:
-        # Name and args are immutable, so they are read once; but a deletion may go unheard while a
-        # watch is away, and the same name be another CoreJob.
+        # Name and args are immutable, so they are parsed once for each uid: the cache may miss a
+        # deletion while a watch is broken, and get another CoreJob of the same name.
         if _uid(old) != _uid(new):
             if old is not None:
                 _remove(self._twins, self._identity_of.pop(name, ""), name)
@@ -166,7 +173,7 @@ class World:
         if new is not None and (ended := model.unsettled_trial(new)) is not None:
             self._unsettled.setdefault(new["spec"]["qualName"], {})[name] = ended
         self._changed(name)
-        # The job that restarts this one may be waiting for its pod to be gone.
+        # The job that restarts this one may wait for the end of this one's pods.
         child = _child(new or old)
         if child:
             self._changed(child)
@@ -195,14 +202,14 @@ class World:
             self._template_of.pop(old["spec"]["qualName"], None)
         if new is not None:
             self._template_of[new["spec"]["qualName"]] = new
-        # Only who waits for a template cares; a running job keeps the one it began with.
+        # A new template only matters to jobs that wait for it: a running job keeps its own copy.
         if old is None and new is not None:
             for name in tuple(self._named.get(new["spec"]["qualName"], ())):
                 self._changed(name)
 
 
 def _child(body: Body | None) -> str | None:
-    """Name of the CoreJob that restarts this one: its id."""
+    """Return the name (the id) of the CoreJob that restarts this one, or None."""
     body = body or {}
     found = (body.get("spec") or {}).get("childId") or (body.get("status") or {}).get("childId")
     return str(found) if found else None
@@ -229,7 +236,7 @@ def _discard(index: dict[str, dict[str, Any]], corejob: str, name: str) -> None:
 
 
 def _move(index: dict[str, set[str]], name: str, old: str | None, new: str | None) -> None:
-    """Put a name from one key to another; None is no key."""
+    """Move a name from one key of the index to another; None stands for no key."""
     if old == new:
         return
     if old is not None:
