@@ -1,8 +1,8 @@
-"""Write what follows from the chart's sources; `--check` only tells whether it is fresh.
+"""Write the files generated from the chart's sources; `--check` only reports stale files.
 
 From values.schema.yaml: values.yaml, values.schema.json and the table of values in
-docs/operations.md. From files/rbac.yaml: the table of rights there; from `corejob.reasons`: those
-of reasons. From the `core4` package: files/examples.yaml.
+docs/operations.md. From files/rbac.yaml: the table of rights there; from `corejob.reasons`: the
+tables of reasons there. From the `core4` package: files/examples.yaml.
 
 Usage: python charts/generate.py [--check]
 """
@@ -34,12 +34,12 @@ Schema = Mapping[str, Any]
 
 
 def load(path: Path) -> Any:
-    """A YAML file's content."""
+    """Return the parsed content of a YAML file."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def rendered() -> dict[Path, str]:
-    """Each generated file's content."""
+    """Return the content of each generated file by its path."""
     schema = load(SCHEMA)
     tables = {
         "values": values_table(schema),
@@ -56,7 +56,7 @@ def rendered() -> dict[Path, str]:
 
 
 def values(schema: Schema) -> str:
-    """values.yaml: the defaults, each below its description."""
+    """Return values.yaml: the defaults, each below its description."""
     head = f"# {_NOTE.format('values.schema.yaml')}\n"
     return head + "".join(_value(name, sub, depth=0) for name, sub in _properties(schema))
 
@@ -86,7 +86,7 @@ def _properties(schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def leaves(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
-    """Each value that can be set, by its dotted path."""
+    """Yield the dotted path and the schema of each value that can be set."""
     for name, sub in _properties(schema):
         if "default" in sub:
             yield prefix + name, sub
@@ -95,7 +95,7 @@ def leaves(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
 
 
 def values_table(schema: Schema) -> str:
-    """The values as a Markdown table."""
+    """Return the values as a Markdown table."""
     rows = [("value", "default", "meaning"), ("---", "---", "---")]
     rows += [
         (f"`{path}`", f"`{json.dumps(sub['default'])}`", _cell(sub["description"]))
@@ -105,7 +105,7 @@ def values_table(schema: Schema) -> str:
 
 
 def rights_table(rights: Mapping[str, Any]) -> str:
-    """The rights as a Markdown table."""
+    """Return the rights as a Markdown table."""
     rows = [("who", "resources", "verbs", "why"), ("---", "---", "---", "---")]
     for who, rules in rights.items():
         rows += [
@@ -115,7 +115,7 @@ def rights_table(rights: Mapping[str, Any]) -> str:
 
 
 def reasons_table(meanings: Sequence[reasons.Meaning], cause: str) -> str:
-    """Reasons as a Markdown table; `cause` is the head of the second column."""
+    """Return reasons as a Markdown table; `cause` is the head of the second column."""
     rows = [("`reason`", cause, "what to do"), ("---", "---", "---")]
     rows += [(f"`{one.reason}`", _cell(one.cause), _cell(one.remedy)) for one in meanings]
     return _table(rows)
@@ -135,7 +135,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def examples() -> str:
-    """The CoreJobTemplates of the example jobs, as `core4 templates` prints them."""
+    """Return the CoreJobTemplates of the example jobs, as `core4 templates` prints them."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         code = cli.main(["templates", EXAMPLES])
@@ -145,7 +145,7 @@ def examples() -> str:
 
 
 def with_tables(text: str, tables: Mapping[str, str]) -> str:
-    """A document with each table between its markers replaced."""
+    """Return a document with the tables between their markers replaced."""
     for name, table in tables.items():
         start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
         before, rest = text.split(start)
@@ -155,7 +155,7 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the files; 1 if a check finds a stale one."""
+    """Write or check the files; return 1 if a check finds a stale one, else 0."""
     check = "--check" in arguments
     stale = []
     for path, content in rendered().items():

@@ -1,4 +1,4 @@
-"""Write the CRDs from their one source, `corejob.schema`; `--check` only tells if they are fresh.
+"""Write the CRDs from their one source, `corejob.schema`; `--check` only reports stale files.
 
 Usage: python crds/generate.py [--check]
 """
@@ -16,7 +16,7 @@ HEADER = "# Generated from crds/corejob/schema.py by `make generate`. Do not edi
 
 
 def rendered() -> dict[str, str]:
-    """File name to content."""
+    """Return the content of each file by its name."""
     return {
         f"{crd['spec']['names']['plural']}.yaml": HEADER
         + yaml.safe_dump(crd, sort_keys=False, width=100, allow_unicode=True)
@@ -25,7 +25,7 @@ def rendered() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the files; 1 if a check finds a stale one."""
+    """Write or check the files; return 1 if a check finds a stale one, else 0."""
     stale = []
     for folder in FOLDERS:
         for name, content in rendered().items():

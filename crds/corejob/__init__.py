@@ -1,5 +1,5 @@
 """The domain: resources, names, the job document and the state machine, as pure functions.
 
-Nothing here does I/O or reads a clock; the time is always passed in. `docs/architecture.md` has
-the picture.
+The modules do no I/O and read no clock; the time is always an argument. `docs/architecture.md` has
+the overview.
 """

@@ -1,8 +1,8 @@
-"""The keyword arguments of a job, exactly as they were given.
+"""Stores and reads a job's keyword arguments without any change to their values.
 
-The API server holds a number as a 64-bit integer or as a float, and writes a float without a
-fraction as an integer: `1.0` comes back as `1`. So args that have such a float travel twice: as
-`spec.args` for people, and as JSON text in `spec.argsJson`, which is what counts.
+The API server stores a number as a 64-bit integer or as a float, and writes a float without a
+fraction as an integer: `1.0` comes back as `1`. So args that have such a float are stored twice: as
+`spec.args` for people, and as JSON text in `spec.argsJson`, which has precedence.
 """
 
 import json
@@ -18,7 +18,7 @@ _SHOWN: Final = 100
 
 
 def fields(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a spec that carry the args through the API server."""
+    """Return the spec fields that store the args: `args`, and `argsJson` if needed."""
     if any(isinstance(value, float) and value.is_integer() for value in values(args)):
         text = json.dumps(args, separators=(",", ":"), ensure_ascii=False)
         return {"args": dict(args), "argsJson": text}
@@ -26,7 +26,7 @@ def fields(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The args that a spec carries; text that is no JSON object counts as not given."""
+    """Return the args of a spec; ignore an `argsJson` that is not a JSON object."""
     try:
         exact = _exact(spec)
     except ValueError:
@@ -35,11 +35,11 @@ def read(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
-    """Why the args of a spec can't be given to a job, for people; None if they can.
+    """Return why the args of a spec can't be passed to a job, for people; None if they can.
 
     Args:
         spec: The spec.
-        container: Whether the job is a container, which is given them as environment variables.
+        container: True if the job is a container, which gets its args as environment variables.
     """
     try:
         exact = _exact(spec)
@@ -48,13 +48,13 @@ def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
     args = spec.get("args") or {} if exact is None else exact
     found = number_problem(args)
     if found is not None and exact is None:
-        # By kubectl: it was a float, or an integer that is not what was written any more.
+        # Written by kubectl: a float, or an integer that the API server has changed already.
         found += ", in argsJson"
     return found or (nul_problem(args) if container else None)
 
 
 def number_problem(value: Any) -> str | None:
-    """Which number within a JSON value can't be kept as it is, and what to do; None if all can."""
+    """Return which number in a JSON value can't be stored unchanged, and a remedy; else None."""
     if all(map(_is_plain, values(value))):
         return None
     for path, item in walk(value):
@@ -69,11 +69,11 @@ def number_problem(value: Any) -> str | None:
 
 
 def infinite_problem(value: Any, name: str) -> str | None:
-    """Which number within a JSON value is none that JSON has; None if all are.
+    """Return which number in a JSON value is not finite; None if all are finite.
 
     Args:
         value: The value.
-        name: What the paths begin with.
+        name: First part of the path in the message.
     """
     if all(map(_is_finite, values(value))):
         return None
@@ -84,7 +84,7 @@ def infinite_problem(value: Any, name: str) -> str | None:
 
 
 def nul_problem(value: Any) -> str | None:
-    """Where a JSON value has a NUL, which no environment variable can have; None if nowhere."""
+    """Return where a JSON value has a NUL, which environment variables can't have; else None."""
     if not any(map(_has_nul, values(value))):
         return None
     for path, item in walk(value):
@@ -110,7 +110,7 @@ def _has_nul(item: Any) -> bool:
 
 
 def values(value: Any) -> Iterator[Any]:
-    """A JSON value and all values within it, in no order: a fraction of what `walk` costs."""
+    """Yield a JSON value and all values in it, unordered; much cheaper than `walk`."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -122,7 +122,7 @@ def values(value: Any) -> Iterator[Any]:
 
 
 def walk(value: Any, path: str = "args") -> Iterator[tuple[str, Any]]:
-    """A JSON value and all values within it, each with its path; without recursion."""
+    """Yield a JSON value and all values in it, in order, each with its path; without recursion."""
     waiting = [(path, value)]
     while waiting:
         here, item = waiting.pop()
@@ -149,7 +149,7 @@ def _infinite(path: str) -> str:
 
 
 def _cut(number: int) -> str:
-    """An integer for people; Python refuses to write one of thousands of digits."""
+    """Return an integer as text; Python refuses to convert one of thousands of digits."""
     return str(number) if abs(number) < 10**40 else "an integer of more than 40 digits"
 
 

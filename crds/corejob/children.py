@@ -1,4 +1,4 @@
-"""A trial's Job and pods as values, read off the JSON of the API server.
+"""A trial's Job and pods as values, parsed from the JSON of the API server.
 
 Sources: batch/v1 JobStatus, core/v1 PodStatus and ContainerStatus. The kubelet sorts
 `containerStatuses` by name; `initContainerStatuses` are in the order of the spec.
@@ -20,19 +20,20 @@ from corejob.names import (
 
 _EPOCH: Final = clock.from_epoch(0)
 _ORDINARY: Final = frozenset({"ContainerCreating", "PodInitializing"})
-"""Waiting reasons of a container that nothing is wrong with."""
+"""Waiting reasons of a container without a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobChild:
-    """What matters of a batch/v1 Job.
+    """The relevant fields of a batch/v1 Job.
 
     Attributes:
-        trial: The trial's number; 0 if its label is no number.
-        complete: Whether its condition `Complete` is true. `failed`: likewise.
-        reason: Of the condition `Failed`, or of `FailureTarget` before it; likewise `message`.
+        trial: The trial's number; 0 if its label is not a number.
+        complete: True if its condition `Complete` is true. `failed`: likewise.
+        reason: Reason of the condition `Failed`, or of `FailureTarget` before it; likewise
+            `message`.
         resumed_at: When a suspended Job was resumed.
-        job_id: The id of the job that it is of: a CoreJob of the same name may be another.
+        job_id: Id of the CoreJob's job, since another CoreJob may have the same name later.
         owner_uid: The uid of its controller.
     """
 
@@ -57,13 +58,13 @@ class Container:
     """The state of one container.
 
     Attributes:
-        waiting_reason: The kubelet's word for why it has not started, with `waiting_message`.
+        waiting_reason: The kubelet's reason why it has not started, with `waiting_message`.
         started_at: When it started; None before, and if it could not be started.
-        exit_code: None while it has not ended.
-        exit_reason: The kubelet's word for its end (`OOMKilled`, `Error`, `StartError`, …).
+        exit_code: None until it has ended.
+        exit_reason: The kubelet's reason of its end (`OOMKilled`, `Error`, `StartError`, …).
         message: Its termination message.
         restarts: How often it was restarted.
-        ran: True if it runs, has ended, or did either before.
+        ran: True if it is running, or has ever run or ended.
     """
 
     name: str
@@ -80,28 +81,28 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class PodChild:
-    """What matters of a pod. Fields of a container are those of the job's own.
+    """The relevant fields of a pod. Fields about a container are those of the job's container.
 
     Attributes:
-        trial: The trial's number; 0 if its label is no number.
-        deleted_at: When its grace time ends or ended, if it is being deleted.
-        not_ready_since: Since when its condition `Ready` is false though its containers run: so the
-            node controller marks the pods of a node that does not answer.
+        trial: The trial's number; 0 if its label is not a number.
+        deleted_at: End of its grace period, if it is being deleted.
+        not_ready_since: Since when its condition `Ready` is false though its containers run: the
+            node controller marks the pods of an unreachable node so.
         container: Name of the container that is the job.
         started_at: When the job's container started; None before.
-        exit_code: Of the job's container; None while it hasn't ended.
-        exit_reason: The kubelet's word for it (`OOMKilled`, `Error`, …).
-        termination_message: What the container left there.
-        waiting_reason: Why the pod's containers have not started, with `waiting_message`: of the
-            container that really waits, `waiting_container`.
-        ran: Whether any of its containers ever ran.
-        restarts: Whether the kubelet may restart the job's container within the pod.
-        memory_limit: Of the job's container, such as `64Mi`.
-        failed_init: The init container that failed, so that the job's own never starts.
-        running_init: Name of the init container that runs.
+        exit_code: Exit code of the job's container; None until it has ended.
+        exit_reason: The kubelet's reason of its end (`OOMKilled`, `Error`, …).
+        termination_message: The container's termination message.
+        waiting_reason: Why the pod's containers have not started, with `waiting_message`; both are
+            those of the container that blocks the pod, `waiting_container`.
+        ran: True if any of its containers ever ran.
+        restarts: True if the kubelet may restart the job's container within the pod.
+        memory_limit: Memory limit of the job's container, such as `64Mi`.
+        failed_init: The init container that failed, so that the job's container never starts.
+        running_init: Name of the init container that is running.
         disruption: Reason of the `DisruptionTarget` condition, with `disruption_message`.
-        disrupted_at: When it became true.
-        job_id: The id of the job that it is of: a CoreJob of the same name may be another.
+        disrupted_at: When that condition became true.
+        job_id: Id of the CoreJob's job, since another CoreJob may have the same name later.
         owner_uid: The uid of its controller.
     """
 
@@ -141,26 +142,26 @@ class PodChild:
 
     @property
     def finished(self) -> bool:
-        """Whether its phase is a final one."""
+        """True if the pod's phase is `Succeeded` or `Failed`."""
         return self.phase in {"Succeeded", "Failed"}
 
     @property
     def over(self) -> bool:
-        """Whether the job's container has ended for good.
+        """True if the job's container has ended for good.
 
-        One that the kubelet may restart has ended when its pod has.
+        A container that the kubelet may restart has ended when its pod has.
         """
         return self.finished or (self.exit_code is not None and not self.restarts)
 
 
 def controller(meta: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The owner reference of an object's controller; empty if it has none."""
+    """Return the owner reference of an object's controller; empty if it has none."""
     owners = meta.get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), {})
 
 
 def parse_job(body: Mapping[str, Any]) -> JobChild:
-    """A batch/v1 Job's JSON as a value."""
+    """Parse the JSON of a batch/v1 Job."""
     meta = body["metadata"]
     found = _conditions(body.get("status") or {})
     conditions = {kind: c for kind, c in found.items() if c.get("status") == "True"}
@@ -188,10 +189,10 @@ def parse_job(body: Mapping[str, Any]) -> JobChild:
 
 
 def job_container_name(body: Mapping[str, Any]) -> str:
-    """Name of the container of a pod that is the job.
+    """Return the name of the pod's container that is the job.
 
-    It is the one that the operator wrote down when it made the Job. For a pod without that
-    annotation: the one called `job`, else the first of the spec.
+    The operator annotates it when it creates the Job. In a pod without that annotation, it is the
+    container named `job`, else the first of the spec.
     """
     told = _annotation(body["metadata"], ANNOTATION_CONTAINER)
     containers = (body.get("spec") or {}).get("containers") or ()
@@ -202,12 +203,12 @@ def job_container_name(body: Mapping[str, Any]) -> str:
 
 
 def choose_container(names: Sequence[str]) -> str:
-    """The container that is the job: the one called `job`, else the first."""
+    """Return the name of the job's container: `job` if a container has it, else the first one's."""
     return JOB_CONTAINER if JOB_CONTAINER in names or not names else names[0]
 
 
 def parse_pod(body: Mapping[str, Any]) -> PodChild:
-    """A pod's JSON as a value."""
+    """Parse the JSON of a pod."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     name = job_container_name(body)
     own = _containers(status.get("containerStatuses"))
@@ -281,11 +282,11 @@ def _container(status: Mapping[str, Any]) -> Container:
     restarts = int(status.get("restartCount") or 0)
     began = (state.get("running") or {}).get("startedAt") or ended.get("startedAt")
     if began is None and restarts:
-        # The kubelet is about to start it again: it has run, and will.
+        # The kubelet is about to restart the container: take the start of its last run.
         began = last.get("startedAt")
     started_at = clock.parse(began)
     if started_at is not None and started_at <= _EPOCH:
-        started_at = None  # the kubelet's word for a container that never started
+        started_at = None  # the kubelet reports the epoch for a container that never started
     return Container(
         name=str(status.get("name")),
         waiting_reason=waiting.get("reason"),
@@ -296,17 +297,17 @@ def _container(status: Mapping[str, Any]) -> Container:
         exit_reason=ended.get("reason"),
         message=ended.get("message"),
         restarts=restarts,
-        # A kubelet that evicts a pod and does not find its container any more says `waiting`, and
-        # that it ran in `lastState` alone, before it says `terminated`.
+        # If the kubelet evicts a pod whose container is gone, it first reports `waiting`, with the
+        # run only in `lastState`, and then `terminated`.
         ran=bool(started_at or ended or last),
     )
 
 
 def _waiting(job: Container, init: Iterable[Container], own: Iterable[Container]) -> Container:
-    """The container that holds the pod back.
+    """Return the container that keeps the pod from starting; the job's own if none is blocked.
 
-    While an init container waits for its image, the job's own says `PodInitializing` only; beside
-    the job's own another one may be what can't start.
+    While an init container waits for its image, the job's container only has `PodInitializing`; and
+    another container of the pod may be unable to start.
     """
     for container in (*init, job, *own):
         if container.waiting_reason is not None and container.waiting_reason not in _ORDINARY:
@@ -315,9 +316,10 @@ def _waiting(job: Container, init: Iterable[Container], own: Iterable[Container]
 
 
 def _not_ready_since(conditions: Mapping[str, Mapping[str, Any]]) -> datetime | None:
-    """When the node controller marked the pod: it leaves `ContainersReady` as it is.
+    """Return since when the node controller has marked the pod as not ready, or None.
 
-    A failing readiness probe makes both conditions false.
+    The node controller leaves `ContainersReady` as it is; a failing readiness probe makes both
+    conditions false.
     """
     ready = conditions.get("Ready") or {}
     containers = conditions.get("ContainersReady") or {}
@@ -327,7 +329,7 @@ def _not_ready_since(conditions: Mapping[str, Mapping[str, Any]]) -> datetime | 
 
 
 def _is_sidecar(container: Mapping[str, Any]) -> bool:
-    """True for a native sidecar (KEP-753): it runs beside the job, its end is no end of the job."""
+    """True for a native sidecar (KEP-753), whose end does not end the job."""
     return container.get("restartPolicy") == "Always"
 
 
@@ -355,7 +357,7 @@ def _label(meta: Mapping[str, Any], name: str) -> str:
 
 
 def _trial(meta: Mapping[str, Any]) -> int:
-    """The trial's number. Anybody may write a label: 0, which no trial has, if it is no number."""
+    """Return the trial's number, or 0 if the label, which anybody can set, is not a number."""
     text = _label(meta, LABEL_TRIAL)
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else 0
 

@@ -1,14 +1,16 @@
-"""Times as text: Kubernetes' RFC 3339 on resources, ISO without an offset in the job document."""
+"""Times as text: RFC 3339 in Kubernetes objects, ISO 8601 without offset in the job document."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 
 def parse(text: str | None) -> datetime | None:
-    """A time of a resource (RFC 3339, `Z` or an offset) as an aware datetime in UTC; None for None.
+    """Parse a time of a resource (RFC 3339) into an aware datetime in UTC; None for None.
+
+    The text has `Z` or an offset; without either it counts as UTC.
 
     Raises:
-        ValueError: The text is no time.
+        ValueError: The text is not a time, or outside the years 1 to 9999.
     """
     if not text:
         return None
@@ -22,7 +24,7 @@ def parse(text: str | None) -> datetime | None:
 
 
 def lenient(text: Any) -> datetime | None:
-    """A time that a user wrote; None if it is none, or none that Python can tell."""
+    """Parse a time that a user wrote; None if it is not a time that Python can represent."""
     try:
         return parse(text) if isinstance(text, str) else None
     except ValueError:
@@ -30,17 +32,17 @@ def lenient(text: Any) -> datetime | None:
 
 
 def render(moment: datetime | None) -> str | None:
-    """A time for a resource: RFC 3339, UTC, microseconds (metav1.MicroTime)."""
+    """Format a time for a resource: RFC 3339, UTC, microseconds (metav1.MicroTime)."""
     if moment is None:
         return None
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A time for the REST API: UTC, ISO 8601 without an offset (contract section 1)."""
+    """Format a time for the REST API: UTC, ISO 8601 without an offset (docs/rest.md)."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def from_epoch(seconds: float) -> datetime:
-    """An aware datetime in UTC from seconds since the epoch."""
+    """Return an aware datetime in UTC from seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC)

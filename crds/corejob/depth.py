@@ -1,13 +1,13 @@
-"""How deeply a JSON value is nested: what is deeper than others can read has to stay outside."""
+"""Nesting depth of JSON values: values that are too deep for other components are refused."""
 
 from typing import Any, Final
 
 MOST_DEPTH: Final = 64
-"""Levels of objects and lists in each other that all components take."""
+"""Maximum nesting of objects and lists that all components can read."""
 
 
 def is_deep(value: Any) -> bool:
-    """True if a value is nested deeper than `MOST_DEPTH`; without recursion."""
+    """True if a value is nested deeper than `MOST_DEPTH` levels; works without recursion."""
     level = [value]
     for _ in range(MOST_DEPTH):
         inner: list[Any] = []

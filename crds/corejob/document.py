@@ -1,4 +1,4 @@
-"""The job document of the REST API (contract section 4), rendered from a CoreJob."""
+"""The job document of the REST API (docs/rest.md), rendered from a CoreJob."""
 
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,11 @@ from corejob.state import FINAL, State, highstate
 
 
 def document(job: CoreJob, now: datetime) -> dict[str, Any]:
-    """One rendering for listings, details, `state` frames and the journal.
+    """Return the job document, the same for listings, details, `state` frames and the journal.
 
     Args:
         job: The CoreJob.
-        now: The time that `age` and a running trial's `runtime` are counted to.
+        now: End of the spans `age` and, for a running trial, `runtime`.
 
     Returns:
         The document without `journal`, which only a detail has. Times are UTC text without offset.
@@ -63,7 +63,10 @@ def document(job: CoreJob, now: datetime) -> dict[str, Any]:
 
 
 def state_key(document: dict[str, Any]) -> dict[str, Any]:
-    """What of a document makes a new `state` frame when it changes: all but the passing of time."""
+    """Return the part of a document whose change makes a new `state` frame.
+
+    That is all but `age` and `runtime`, which change with time.
+    """
     return {name: value for name, value in document.items() if name not in {"age", "runtime"}}
 
 
@@ -86,7 +89,7 @@ def _enqueued(job: CoreJob) -> dict[str, Any]:
 
 
 def _locked(job: CoreJob) -> dict[str, Any]:
-    """The original's worker and process are our node and pod; each pod has one process, PID 1."""
+    """Return `locked`: node and pod in place of core4's worker and process; the PID is always 1."""
     beat = max(filter(None, (job.status.start_time, job.progress.time)), default=None)
     return {
         "at": clock.iso(job.status.start_time),
@@ -105,9 +108,9 @@ def _runtime(job: CoreJob, now: datetime) -> float | None:
 
 
 def _last_error(job: CoreJob) -> dict[str, Any] | None:
-    """A job that is marked killed says so before its pod is gone."""
+    """Return `last_error`; a job that is marked killed has that error before its pod is gone."""
     error = job.status.last_error
     if job.state is State.KILLED and job.status.state not in FINAL:
         return {"exception": KILLED, "timestamp": None, "traceback": None}
-    # Nulls inside a status are dropped on their way to it.
+    # A merge patch drops the nulls inside a status: add the null traceback again.
     return {"traceback": None, **error} if error else None

@@ -1,6 +1,6 @@
-"""When two jobs are the same: one name and equal arguments (contract section 2).
+"""Identity of a job: two jobs of one name and equal arguments are equal (docs/rest.md, "Enqueue").
 
-Only one of them may be in the queue at a time.
+Only one of several equal jobs may be in the queue at a time.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from corejob.args import LEAST_INTEGER, MOST_INTEGER
 
 
 def identity(qual_name: str, args: Mapping[str, Any]) -> str:
-    """64 hex digits: equal for equal jobs, whatever way their args have come.
+    """Return 64 hex digits that are equal for equal jobs, however their args were stored.
 
-    The order of keys is irrelevant and `1` equals `1.0`, since the API server turns one into the
-    other; `1`, `"1"` and true all differ.
+    The order of keys is irrelevant and `1` equals `1.0`, since the API server turns `1.0` into `1`;
+    `1`, `"1"` and true all differ.
 
     Args:
-        qual_name: Which job.
+        qual_name: The job's name.
         args: Its keyword arguments, without the settable properties.
     """
     text = json.dumps(
@@ -31,10 +31,10 @@ def identity(qual_name: str, args: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
-        # A float in the API server's hands: it writes 1e20 with all digits.
+        # The API server makes a float of such an integer, and writes 1e20 with all digits.
         value = _float(value)
     if isinstance(value, float) and value.is_integer():
-        # Not int(value): of a large one the API server writes the shortest digits that mean it.
+        # Not int(value): the API server writes the shortest digits that represent a large float.
         return int(Decimal(repr(value)))
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}

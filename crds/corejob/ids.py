@@ -1,7 +1,7 @@
 """Job ids: 24 hex digits, ascending with time.
 
-12 bytes: 4 of seconds and 2 of the second's fraction, then 3 of a counter and 3 of randomness, so
-that ids of one process ascend strictly and those of two processes never meet.
+An id has 12 bytes: 4 of seconds and 2 of the second's fraction, then 3 of a counter and 3 random
+ones, so that the ids of one process ascend strictly and those of two processes do not collide.
 """
 
 import hashlib
@@ -16,12 +16,15 @@ _last = 0
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the form of a job id (lower case)."""
+    """True if `text` has the form of a job id (24 hex digits, lower case)."""
     return _PATTERN.fullmatch(text) is not None
 
 
 def new_id(now: datetime) -> str:
-    """A new job id, greater than all that this process made before, even if the clock went back."""
+    """Return a new job id, greater than all earlier ones of this process.
+
+    That holds even if the clock was set back.
+    """
     global _last  # noqa: PLW0603  # one counter a process is the point
     with _lock:
         stamp = int(now.timestamp() * 65536) << 24
@@ -31,14 +34,14 @@ def new_id(now: datetime) -> str:
 
 
 def derived_id(created: datetime, uid: str) -> str:
-    """The id of a CoreJob that was not named by the API: from its creation time and uid alone.
+    """Return the id of a CoreJob that the API did not name, from its creation time and uid.
 
-    Every component computes the same one, so none has to be stored first.
+    Every component computes the same id, so that it need not be stored first.
     """
     digest = hashlib.sha256(uid.encode()).hexdigest()
     return f"{int(created.timestamp() * 65536):012x}{digest[:12]}"
 
 
 def created_at(job_id: str) -> datetime:
-    """The time that an id was made at, to 1/65536 s."""
+    """Return the creation time of an id, exact to 1/65536 s."""
     return datetime.fromtimestamp(int(job_id[:12], 16) / 65536, UTC)

@@ -1,4 +1,4 @@
-"""Making CoreJobs: by enqueue, and as the restart of another (contract section 5)."""
+"""Manifests of new CoreJobs: for an enqueue, and for the restart of another job (docs/rest.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from corejob.properties import TABLE
 
 
 def manifest(job_id: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The CoreJob resource of a new job.
+    """Return the CoreJob resource of a new job.
 
     Args:
-        job_id: Its id, which is its name too.
-        namespace: Where it goes.
+        job_id: Its id, which is also its name.
+        namespace: Its namespace.
         spec: Its spec; fields that are None are left out.
     """
     label = label_value(str(spec["qualName"]))
@@ -35,7 +35,10 @@ def manifest(job_id: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, 
 
 
 def restart(old: CoreJob, child_id: str) -> dict[str, Any]:
-    """The CoreJob that restarts `old`: name, args, properties, user, host stay; trials count on."""
+    """Return the CoreJob that restarts `old`.
+
+    Name, args, properties, user and host are those of `old`, and trials count on.
+    """
     properties = {prop.field: old.spec.get(prop.field) for prop in TABLE}
     return manifest(
         child_id,

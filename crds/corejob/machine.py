@@ -1,6 +1,6 @@
-"""The moves of the state machine: what each does to the status (contract sections 4 and 5).
+"""The transitions of the state machine, as pure functions (docs/rest.md, "States").
 
-Each function takes the job and returns its new `Status`; nothing is written here.
+Each function takes a job or its status and returns the new `Status`.
 """
 
 import json
@@ -18,11 +18,11 @@ from corejob.state import State
 FIRST_PAUSE_S: Final = 10
 MOST_PAUSE_S: Final = 300
 _MOST_ARGS: Final = 1_000
-"""Characters of args that a message repeats."""
+"""Maximum characters of args in a message."""
 
 
 def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
-    """A trial's container has started: `running`. The last trial's flags and times are cleared."""
+    """Return the status of a started trial: `running`, without flags and times of the last one."""
     started = seen.started_at or now
     inactive = started + timedelta(seconds=job.spec["deferMaxSeconds"])
     return replace(
@@ -44,7 +44,10 @@ def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
 
 
 def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
-    """A running trial has ended. `job.status` is the running one (see `start`)."""
+    """Return the status after the end of a running trial.
+
+    `job.status` must be a running one (see `start`).
+    """
     status = job.status
     before = status.disruptions
     ended = max(seen.ended_at or now, status.start_time or now)
@@ -78,9 +81,10 @@ def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
 
 
 def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
-    """A trial has failed whose own container never ran (an init container, no such program).
+    """Return the status after a trial that failed before the job's container ran.
 
-    It used an attempt and it has a log, so it counts; but it was never `running`, and has no start.
+    Causes are an init container, or a program that does not exist. The trial counts, since it used
+    an attempt and has a log; but it was never `running`, and has no start.
     """
     ended = seen.ended_at or now
     status = replace(
@@ -105,10 +109,10 @@ def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime)
 
 
 def disrupted(status: Status, seen: Observation, now: datetime) -> Status:
-    """The cluster ended or refused a run: it runs again, not before a growing pause is over.
+    """Return the status after the cluster ended or refused a run: it runs again after a back-off.
 
-    The pause is 0 s after the first time, then 10, 20, 40 … 300 s. The count is in the status, so a
-    restart of the operator forgets nothing. A suspended Job makes no pause: it is resumed.
+    The back-off is 0 s after the first time, then 10, 20, 40 … 300 s. The count is in the status,
+    so that it outlives the operator. There is no back-off for a suspended Job, which is resumed.
     """
     if seen.reason is Reason.SUSPENDED:
         return replace(status, reason=str(seen.reason), message=seen.message)
@@ -127,16 +131,16 @@ def disrupted(status: Status, seen: Observation, now: datetime) -> Status:
 
 
 def pause_seconds(disruptions: int) -> int:
-    """Seconds before the next run after so many disruptions in a row."""
+    """Return the back-off in seconds after this number of disruptions in a row."""
     if disruptions <= 1:
         return 0
     return min(MOST_PAUSE_S, FIRST_PAUSE_S << min(disruptions - 2, 10))
 
 
 def _at_the_latest(ended: datetime, now: datetime) -> datetime:
-    """Until when a trial may have run: the kubelet's times are cut off to whole seconds.
+    """Return the latest possible end of a trial: the kubelet truncates its times to whole seconds.
 
-    Counted from here the next trial never starts too early (contract section 10, number 5).
+    Counted from this time, the next trial never starts too early.
     """
     return max(ended, min(now, ended + timedelta(seconds=1)))
 
@@ -150,7 +154,7 @@ def _failed(job: CoreJob, status: Status, ended: datetime) -> Status:
 
 
 def killed(job: CoreJob, status: Status, now: datetime) -> Status:
-    """The job is stopped: by the user (`killed_time` set), or its pod went by itself."""
+    """Return the status of a job stopped by the user (with `killed_time`), or by others."""
     by_user = job.kill
     deleted = job.deleting and not by_user
     reason = Reason.KILLED if by_user or deleted else status.reason
@@ -175,7 +179,7 @@ def _is_kill(status: Status) -> bool:
 
 
 def inactive(status: Status) -> Status:
-    """A deferring job whose time is over when its next trial falls due."""
+    """Return the status `inactive`: the job has deferred past its `inactive_time`."""
     return replace(
         status,
         state=State.INACTIVE,
@@ -186,7 +190,10 @@ def inactive(status: Status) -> Status:
 
 
 def failed_before_start(status: Status, seen: Observation, now: datetime) -> Status:
-    """A trial that can never start (bad image name): `error`, no attempt used, no trial counted."""
+    """Return the status `error` for a trial that can never start, such as by a bad image name.
+
+    It uses no attempt, and no trial is counted.
+    """
     return replace(
         status,
         state=State.ERROR,
@@ -201,11 +208,11 @@ def failed_before_start(status: Status, seen: Observation, now: datetime) -> Sta
 
 
 def refused(job: CoreJob, twin: str, now: datetime) -> Status:
-    """The same job is in the queue already: `error`, and out of the queue at once.
+    """Return the status `error`, removed, of a job whose equal is in the queue already.
 
     Args:
-        job: The younger one, which has not started.
-        twin: Name of the CoreJob that was there before.
+        job: The younger job, which has not started.
+        twin: Name of the older CoreJob.
         now: The time.
     """
     args = texts.cut(json.dumps(dict(job.args), ensure_ascii=False), _MOST_ARGS)
@@ -214,9 +221,9 @@ def refused(job: CoreJob, twin: str, now: datetime) -> Status:
 
 
 def without_its_id(job: CoreJob, message: str, now: datetime) -> Status:
-    """Its name is the id of another job: `error`, out of the queue, and with an id of its own.
+    """Return the status `error`, removed, of a job whose name is the id of another job.
 
-    So log and record of the other job are never taken for this one's.
+    It gets a derived id, so that the other job's log and record are never mistaken for its own.
     """
     status = replace(job.status, id=ids.derived_id(job.created, job.uid))
     return _duplicate(status, message, now)

@@ -1,4 +1,4 @@
-"""A CoreJob as a value: the resource's JSON, parsed once, and what it says at a glance."""
+"""A CoreJob as a value: the parsed resource, and properties derived from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class LogStatus:
 
     Attributes:
         trial: The trial whose log the recorder follows or has followed last.
-        started_trial: The newest trial of which a line is in the journal.
-        complete: Whether all of that trial's log is in the journal, or is known to be lost.
-        lost: Whether lines are missing; `reason` and `message` say which and why.
+        started_trial: The newest trial with a line in the journal.
+        complete: True if all of that trial's log is in the journal or known to be lost.
+        lost: True if lines are missing; `reason` and `message` say which and why.
     """
 
     trial: int = 0
@@ -43,13 +43,13 @@ class LogStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the operator writes into `status`. Times are aware datetimes in UTC.
+    """The operator's fields of `status`. Times are aware datetimes in UTC.
 
     Attributes:
         start_time: Start of the last trial. `first_start_time`: of the first one.
         finish_time: End of the last trial that completed, failed or deferred.
-        runtime_seconds: Summed over ended trials, waiting excluded.
-        query_time: The next trial not before this.
+        runtime_seconds: Sum over the ended trials, without waiting.
+        query_time: Earliest start of the next trial.
         inactive_time: First start + deferMaxSeconds; constant from then on.
         killed_time: When the user's kill was carried out; None if the pod went by itself.
         nonstop_time: When `wallTimeSeconds` was passed. `zombie_time`: likewise.
@@ -58,9 +58,9 @@ class Status:
         child_id: Id of the job that restarts this one, if the operator chose it (kubectl).
         restart_time: The `spec.restartAt` that was followed last.
         disruptions: Runs in a row that the cluster ended or refused.
-        starting_time: When the trial that has not started yet was first asked for.
-        carried_trials: Trials of the jobs that this one restarts, once the last of them has ended;
-            until then `spec.carriedTrials` is what the one who restarted it knew.
+        starting_time: When the start of the trial that has not started yet was first requested.
+        carried_trials: Trials of the jobs that this one restarts, set once the last of them has
+            ended; until then `spec.carriedTrials` has the number at the time of the restart.
     """
 
     id: str
@@ -95,10 +95,10 @@ class CoreJob:
 
     Attributes:
         spec: The spec's JSON, with every property of `corejob.properties` and the args filled in.
-        held: Whether our finalizer is on it.
-        status: Parsed, with defaults where the operator has not written yet.
-        observed: Whether the operator has written a status at all.
-        unreadable: Why its definition is not whole here, so that it can't be run; None: it is.
+        held: True if it has our finalizer.
+        status: The parsed status, with defaults for missing fields.
+        observed: True if the operator has written a status.
+        unreadable: Why its definition was cut when it was read, so that it can't run; else None.
     """
 
     name: str
@@ -126,17 +126,17 @@ class CoreJob:
 
     @property
     def journaled(self) -> bool:
-        """Whether the journal has taken the job over."""
+        """True if the journal has stored the finished job."""
         return self.journaled_at is not None
 
     @property
     def deleting(self) -> bool:
-        """Whether somebody deleted the resource; a finalizer holds it until the journal has it."""
+        """True if the resource was deleted; our finalizer keeps it until the journal has it."""
         return self.deleted_at is not None
 
     @property
     def qual_name(self) -> str:
-        """Which job it is, and which CoreJobTemplate describes it."""
+        """The job's name, which is also that of its CoreJobTemplate."""
         return str(self.spec.get("qualName", ""))
 
     @property
@@ -146,17 +146,17 @@ class CoreJob:
 
     @property
     def kill(self) -> bool:
-        """Whether the user asked to kill it."""
+        """True if a user requested to kill it."""
         return bool(self.spec.get("kill"))
 
     @property
     def remove(self) -> bool:
-        """Whether the user asked to remove it; deleting the resource asks the same."""
+        """True if a user requested to remove it, or deleted the resource."""
         return bool(self.spec.get("remove")) or self.deleting
 
     @property
     def withdrawn(self) -> bool:
-        """Whether it was removed while it waited: out of the queue for good, and no end of it."""
+        """True if it was removed while it waited: it has left the queue for good, but not ended."""
         removed = bool(self.spec.get("remove")) and not self.kill
         return removed and self.status.state in WAITING
 
@@ -167,19 +167,19 @@ class CoreJob:
 
     @property
     def stop(self) -> bool:
-        """Whether a running trial has to be stopped."""
+        """True if a running trial must be stopped: it was killed, or its CoreJob was deleted."""
         return self.kill or (self.deleting and self.status.state is State.RUNNING)
 
     @property
     def state(self) -> State:
-        """The state to show: a job marked killed counts as killed (contract section 5)."""
+        """The state that clients see: a job marked killed counts as killed (docs/rest.md)."""
         if self.stop and self.status.state not in FINAL:
             return State.KILLED
         return self.status.state
 
     @property
     def in_queue(self) -> bool:
-        """Whether the job is in the queue, as clients see it; else it is a past job."""
+        """True if clients see the job in the queue; else it is a past job."""
         if self.state is State.COMPLETE or self.child_id is not None:
             return False
         removed = self.remove or self.status.removed_time is not None
@@ -187,40 +187,40 @@ class CoreJob:
 
     @property
     def carried_trials(self) -> int:
-        """Trials of the jobs that this one restarts, or as many as its enqueue said."""
+        """Number of trials that count before its own: of the jobs that it restarts, or as given."""
         return max(int(self.spec.get("carriedTrials", 0)), self.status.carried_trials or 0)
 
     @property
     def past(self) -> bool:
-        """Whether nothing of the job can change any more, so that the journal may take it over."""
+        """True if the job is finished: it can't change any more, so the journal may store it."""
         noted = self.status.removed_time is not None
         gone_before = self.state is State.COMPLETE or self.child_id is not None
         if self.remove and not noted and not gone_before:
-            return False  # when it was removed belongs into its document
+            return False  # its document still lacks the time of the removal
         ended = self.status.state in FINAL or noted
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 
     @property
     def log_settled(self) -> bool:
-        """Whether the log of the last trial is in the journal or known to be lost."""
+        """True if the log of the last trial is in the journal or known to be lost."""
         if self.status.trial <= self.carried_trials:
             return True
         return self.log.complete and self.log.trial >= self.status.trial
 
     @property
     def enqueued_at(self) -> datetime:
-        """When it was enqueued; ids that the API made are finer than `creationTimestamp`."""
+        """When it was enqueued, by its id if the API made it: finer than `creationTimestamp`."""
         return ids.created_at(self.name) if ids.is_id(self.name) else self.created
 
 
 def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None = None) -> CoreJob:
-    """The resource's JSON as a value.
+    """Parse the JSON of a CoreJob.
 
     Args:
-        body: A CoreJob as the API server gives it.
-        template_properties: `spec.properties` of its template, for the defaults. Components that
-            have no template at hand leave it out: the operator notes them in the status at first
-            sight, and from then on those count, whatever becomes of the template.
+        body: A CoreJob as the API server returns it.
+        template_properties: `spec.properties` of its template, for the defaults. Components without
+            the template leave it out: the operator copies the properties into the status with its
+            first write, and from then on that copy counts.
     """
     meta = body["metadata"]
     spec = body.get("spec") or {}
@@ -250,13 +250,13 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
 
 
 def newest_trial(body: Mapping[str, Any]) -> int:
-    """`status.trial` alone, for who asks often: parsing a whole CoreJob takes much longer."""
+    """Return `status.trial` only, much faster than by parsing the whole CoreJob."""
     spec, raw = body.get("spec") or {}, body.get("status") or {}
     return int(raw.get("trial", spec.get("carriedTrials", 0)))
 
 
 def job_id(body: Mapping[str, Any]) -> str:
-    """The id alone; as cheap as that."""
+    """Return the job id only, much faster than by parsing the whole CoreJob."""
     told = (body.get("status") or {}).get("id")
     if told:
         return str(told)
@@ -269,9 +269,10 @@ def job_id(body: Mapping[str, Any]) -> str:
 
 
 def unsettled_trial(body: Mapping[str, Any]) -> int | None:
-    """The number of the last trial, if it is over and its log is not settled; as cheap as that.
+    """Return the last trial's number if it has ended and its log is not stored; else None.
 
-    Trials count from `spec.carriedTrials` (or `status.carriedTrials`) on.
+    Trials count from `spec.carriedTrials` (or `status.carriedTrials`) on. Much faster than parsing
+    the whole CoreJob.
     """
     spec, raw = body.get("spec") or {}, body.get("status") or {}
     trial, log = newest_trial(body), raw.get("log") or {}
@@ -332,7 +333,7 @@ def _log(raw: Mapping[str, Any]) -> LogStatus:
 
 
 def render_status(status: Status) -> dict[str, Any]:
-    """The operator's fields as JSON for a merge patch: None deletes a field."""
+    """Return the operator's fields as JSON for a merge patch; None deletes a field."""
     return {
         "id": status.id,
         "state": str(status.state),

@@ -20,12 +20,12 @@ LABEL_QUAL_NAME: Final = "core4.io/qual-name"
 """On CoreJobs made by the API, Jobs and pods: the qual_name, if it fits a label (63 characters)."""
 
 LABEL_RECORDER: Final = "core4.io/recorder"
-"""On the Leases of the recorders: by it they are found among those of the claims."""
+"""On the Leases of the recorders: distinguishes them from the Leases of claims."""
 
 ANNOTATION_TROUBLE: Final = "core4.io/store-trouble"
-"""On the Lease of a recorder that can't write to the store: why, and what to do about it."""
+"""On the Lease of a recorder that can't write to the store: the cause, and the remedy."""
 UNREADABLE: Final = "core4.io/unreadable"
-"""In place of a field of an object as we hold it, never in the cluster: why it is not whole."""
+"""Key in a decoded object, never in the cluster: why the object was cut when it was read."""
 ANNOTATION_ID: Final = "core4.io/id"
 """On Jobs and pods: the job's id, 24 hex digits."""
 ANNOTATION_QUAL_NAME: Final = "core4.io/qual-name"
@@ -35,25 +35,28 @@ ANNOTATION_RUNTIME: Final = "core4.io/runtime"
 ANNOTATION_ATTEMPTS_LEFT: Final = "core4.io/attempts-left"
 """On Jobs and pods: attempts left *before* this trial."""
 ANNOTATION_USER: Final = "core4.io/username"
-"""On Jobs and pods: who enqueued the job."""
+"""On Jobs and pods: the user who enqueued the job."""
 ANNOTATION_CONTAINER: Final = "core4.io/container"
-"""On pods: the name of the container that is the job, decided when the Job is made: webhooks may
-put containers of theirs before it, and the kubelet sorts the states of containers by name."""
+"""On pods: the name of the container that is the job.
+
+It is decided when the Job is created, since webhooks may insert containers before it, and the
+kubelet sorts the states of containers by name.
+"""
 ANNOTATION_JOB: Final = "core4.io/job"
 """On pods: the job as JSON for `CORE4_JOB_FILE` (docs/job-protocol.md)."""
 
 FINALIZER: Final = "core4.io/journal"
-"""Holds a CoreJob until the journal has it, or a deadline is past."""
+"""Our finalizer: keeps a CoreJob until the journal has stored it, or a deadline has passed."""
 
 JOB_CONTAINER: Final = "job"
-"""The container that is the job; a pod template without it: the first one of the template."""
+"""Name of the container that is the job; in a template without it, the first container is."""
 
 MANAGER_API: Final = "core4-api"
 MANAGER_OPERATOR: Final = "core4-operator"
 MANAGER_RECORDER: Final = "core4-recorder"
 
 EXIT_RUNC_INIT: Final = 2
-"""What a Go program that is process 1 ends with at a SIGTERM that it doesn't handle."""
+"""Exit code of a Go program as process 1 after a SIGTERM that it doesn't handle."""
 EXIT_DEFERRED: Final = 75
 EXIT_BAD_DEFINITION: Final = 78
 EXIT_SIGKILL: Final = 137
@@ -61,14 +64,14 @@ EXIT_SIGTERM: Final = 143
 
 
 class Runtime(StrEnum):
-    """What speaks in the job's container (`spec.runtime` of a template)."""
+    """The program in the job's container (`spec.runtime` of a template)."""
 
     CORE4 = "core4"
     CONTAINER = "container"
 
 
 class SchedulePolicy(StrEnum):
-    """What to do at a time of the schedule while the same job is in the queue still."""
+    """Policy for a time of the schedule at which an equal job is still in the queue."""
 
     SKIP = "Skip"
     REPLACE = "Replace"
@@ -84,17 +87,17 @@ class TemplateCondition(StrEnum):
 class TemplateReason(StrEnum):
     """The closed list of reasons of a CoreJobTemplate's conditions."""
 
-    # Of Valid.
+    # For the condition Valid.
     VALID = "Valid"
     BAD_DEFINITION = "BadDefinition"
     REFUSED = "Refused"
     UNAVAILABLE = "Unavailable"
-    # Of Scheduled.
+    # For the condition Scheduled.
     SCHEDULED = "Scheduled"
     SKIPPED = "Skipped"
     BAD_SCHEDULE = "BadSchedule"
     ENQUEUE_FAILED = "EnqueueFailed"
-    # Of both.
+    # For both.
     INTERNAL_ERROR = "InternalError"
 
 
@@ -109,7 +112,7 @@ class Condition(StrEnum):
 class Reason(StrEnum):
     """The closed list of `status.reason`; `corejob.reasons` says what each means."""
 
-    # Why it is not running: the queue.
+    # Not running, because of the queue.
     QUEUED = "Queued"
     MAX_PARALLEL = "MaxParallel"
     NAMESPACE_LIMIT = "NamespaceLimit"
@@ -118,7 +121,7 @@ class Reason(StrEnum):
     RETRY_LATER = "RetryLater"
     DEFERRED = "Deferred"
     COOKIE_PENDING = "CookiePending"
-    # Why it is not running: its pod.
+    # Not running, because of its pod.
     STARTING = "Starting"
     SUSPENDED = "Suspended"
     FAILED_CREATE = "FailedCreate"
@@ -128,9 +131,9 @@ class Reason(StrEnum):
     CONTAINER_ERROR = "ContainerError"
     POD_REJECTED = "PodRejected"
     TERMINATING = "Terminating"
-    # It runs.
+    # Running.
     RUNNING = "Running"
-    # Why it ended.
+    # Ended.
     COMPLETED = "Completed"
     KILLED = "Killed"
     REMOVED = "Removed"
@@ -152,12 +155,12 @@ class Reason(StrEnum):
 
 
 def label_value(text: str) -> str | None:
-    """`text` if it can be a label's value (at most 63 of `[A-Za-z0-9._-]`), else None."""
+    """Return `text` if it is a valid label value (at most 63 of `[A-Za-z0-9._-]`), else None."""
     plain = text.replace(".", "").replace("_", "").replace("-", "")
     fits = 0 < len(text) <= 63 and plain.isascii() and plain.isalnum()
     return text if fits and text[0].isalnum() and text[-1].isalnum() else None
 
 
 def trial_name(corejob: str, trial: int) -> str:
-    """Name of the Job of one trial: deterministic, so that creating it twice is a 409, no twin."""
+    """Return the name of a trial's Job, which is deterministic: a second create is a 409."""
     return f"{corejob}-{trial}"

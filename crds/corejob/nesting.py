@@ -1,7 +1,7 @@
-"""How deep JSON text is nested, told without parsing it.
+"""Nesting depth of JSON text, measured without parsing it.
 
-Parsers recurse, and so does whoever goes through what they return: beyond some hundred levels they
-fail, in the middle of whatever they were about. So depth is measured first, at the edge.
+Parsers recurse, and so does code that walks through their results: beyond some hundred levels both
+fail in the middle of their work. So the depth of input is measured before it is parsed.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 MAX_DEPTH: Final = 100
-"""Levels of an object of Kubernetes that are read. The REST API takes args of at most 64."""
+"""Maximum levels of a Kubernetes object. The REST API accepts args of at most 64 levels."""
 
 _BRACES: Final = bytes.maketrans(b"[]", b"{}")
 _REST: Final = bytes(set(range(256)) - set(b'{}[]"'))
@@ -17,16 +17,17 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 
 def is_deeper(text: bytes, limit: int) -> bool:
-    """Whether valid JSON has more than `limit` levels of objects and lists; cheap.
+    """True if valid JSON has more than `limit` levels of objects and lists.
 
-    All but braces is taken out; what is left loses its innermost pairs, again and again. So all the
-    work is done by a few calls, whatever the text.
+    Remove all but the braces, then repeatedly remove the innermost pairs: a few fast calls, for any
+    text.
     """
     if text.count(b"{") + text.count(b"[") <= limit:
         return False
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Two quotes side by side end a string and begin one: what is within strings stays so.
+    # Two adjacent quotes end a string and begin the next one, or enclose an empty string: without
+    # both, what is inside a string stays inside one.
     text = text.translate(_BRACES, _REST).replace(b'""', b"")
     if b'"' in text:
         text = b"".join(text.split(b'"')[::2])
@@ -38,7 +39,7 @@ def is_deeper(text: bytes, limit: int) -> bool:
 
 
 def cut(text: bytes, limit: int, instead: bytes) -> bytes:
-    """Valid JSON with each object and list below `limit` levels replaced by other JSON."""
+    """Return valid JSON with each object and list below `limit` levels replaced by `instead`."""
     return b"".join(_kept(text, limit, instead))
 
 
@@ -55,5 +56,5 @@ def _kept(text: bytes, limit: int, instead: bytes) -> Iterator[bytes]:
                 if depth == limit:
                     yield instead
                     begin = token.end()
-    if depth <= limit:  # else it ends in the middle of what is left out: it is no JSON
+    if depth <= limit:  # else the text ends inside a part that was cut out: it is not valid JSON
         yield text[begin:]

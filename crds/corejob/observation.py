@@ -1,4 +1,4 @@
-"""What a trial's Job and pods say about it, as one value."""
+"""Observation of a trial: the state of its Job and pods as one value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from corejob.state import State
 
 
 class Phase(Enum):
-    """How far a trial has come."""
+    """Phase of a trial."""
 
     ABSENT = auto()
     STARTING = auto()
@@ -22,10 +22,10 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a trial's children say.
+    """The state of a trial by its Job and pods.
 
     Attributes:
-        outcome: For an ended one: `complete`, `failed`, `deferred`, `error` (no attempt used),
+        outcome: For an ended trial: `complete`, `failed`, `deferred`, `error` (no attempt used),
             `killed`, or `pending` if the cluster ended it (no attempt used, it runs again).
         last_error: `{exception, timestamp, traceback}` of the job document, or None.
         started_at: When the job's container started; None if it never did.
@@ -44,11 +44,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class ChildEvent:
-    """An Event of Kubernetes about a trial's Job or pod.
+    """A Kubernetes Event about a trial's Job or pod.
 
     Attributes:
-        uid: Of the object that it is about.
-        at: When it was seen last.
+        uid: The uid of the Job or pod.
+        at: When it was last observed.
     """
 
     uid: str
@@ -64,5 +64,5 @@ class ChildEvent:
 
 
 def error(exception: str, now: datetime, traceback: list[str] | None = None) -> dict[str, Any]:
-    """A `last_error` of the job document."""
+    """Return a `last_error` of the job document."""
     return {"exception": exception, "timestamp": clock.iso(now), "traceback": traceback}

@@ -1,8 +1,8 @@
-"""How a trial ended, and whose fault that was: the job's own, the cluster's, or a kill.
+"""Outcome of an ended trial, with its cause: the job itself, the cluster, or a kill.
 
 Sources: `DisruptionTarget` (KEP-3329), the kubelet's eviction manager and admission, Job conditions
-(batch/v1 JobStatus), exit codes and termination messages (docs/job-protocol.md). An end that the
-cluster caused has the outcome `pending`: no attempt is used, the trial runs again.
+(batch/v1 JobStatus), exit codes and termination messages (docs/job-protocol.md). An end caused by
+the cluster has the outcome `pending`: no attempt is used, and the trial runs again.
 """
 
 import json
@@ -24,25 +24,25 @@ from corejob.observation import Observation, Phase, error
 from corejob.state import State
 
 KILLED: Final = "JobKilledByWorker"
-"""The exception of a job that was killed, as the original calls it."""
+"""The exception of a killed job, as core4 names it."""
 _BIRTH_S: Final = 10
-"""A loaded node takes seconds to put the container's program in the place of runc."""
+"""Maximum seconds until runc executes the container's program; a loaded node takes some."""
 _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
-"""The kubelet's words for a container whose program could not be started."""
+"""The kubelet's reasons for a container whose program could not be started."""
 _NODE_RESET: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
-"""The kubelet, or the container runtime, came back and knew nothing of the container."""
+"""Reasons after a restart of the kubelet or the container runtime that lost the container."""
 _OF_THE_NODE: Final = frozenset({"NodeLost", "NodeShutdown", "Terminated", "Preempting"})
-"""Reasons of a pod that the kubelet of an old cluster ended without a `DisruptionTarget`."""
+"""Pod reasons by which kubelets of old versions report a disruption without `DisruptionTarget`."""
 _LOST: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 
 
 def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
-    """How a trial ended whose pod is there.
+    """Return the end of a trial whose pod still exists.
 
     Args:
-        job: Its Job; None if that is gone.
-        pod: Its pod, which is over.
-        now: For the time of what has none of its own.
+        job: Its Job; None if the Job is gone.
+        pod: Its pod, which has ended.
+        now: The time of an end without a timestamp.
     """
     if pod.exit_code == 0:
         return _end(pod, now, Reason.COMPLETED, State.COMPLETE)
@@ -52,7 +52,8 @@ def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
     by_cluster = _by_cluster(pod, now)
     if by_cluster is not None:
         if by_cluster.outcome is State.PENDING and _goes_on_later(job):
-            # Its Job makes a pod of the same trial when it is resumed: another trial would be two.
+            # When resumed, the Job creates another pod of this trial: a new trial would run beside
+            # that pod.
             return _suspended(pod, now)
         return by_cluster
     if pod.failed_init is not None and pod.exit_code is None and not _init_was_stopped(pod):
@@ -66,13 +67,13 @@ def ended(job: JobChild | None, pod: PodChild, *, now: datetime) -> Observation:
 
 
 def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
-    """The end of a pod that the cluster ended, or the kubelet; None: neither did."""
+    """Return the end of a pod that the cluster or the kubelet ended; None if neither did."""
     if pod.disruption is not None and not _ended_before_disruption(pod):
         return disrupted(pod, now)
     if pod.reason in _OF_THE_NODE:
         return disrupted(pod, now)
     if pod.reason == "Evicted" and pod.ran:
-        # Without a `DisruptionTarget` it is its own limit that it has exceeded.
+        # Without a `DisruptionTarget` the pod was evicted because it exceeded its own limit.
         return _failed(pod, now, Reason.DISK_LIMIT, f"Evicted: {pod.message or 'no reason given'}")
     if not pod.ran and pod.finished and pod.reason is not None:
         return _rejected(pod, now)
@@ -83,16 +84,19 @@ def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
 
 
 def _rejected(pod: PodChild, now: datetime) -> Observation:
-    """The kubelet refused the pod (OutOfcpu, NodeAffinity, …): the job's container never ran."""
+    """Return the end of a pod that the kubelet refused (OutOfcpu, NodeAffinity, …).
+
+    The job's container never ran.
+    """
     words = pod.message or "it failed before the job's container ran"
     text = texts.words(f"{pod.reason or 'PodFailed'}: {words}")
     return _end(pod, now, Reason.POD_REJECTED, State.PENDING, text, error(text, now))
 
 
 def ended_without_pod(job: JobChild, *, now: datetime) -> Observation:
-    """How a trial ended whose Job has ended and whose pod is gone."""
+    """Return the end of a trial whose Job has ended and whose pod is gone."""
     if job.complete:
-        # Somebody cleaned up behind us: the Job controller has seen all containers end with 0.
+        # Somebody else deleted the pod after its end: the Job controller observed exit code 0.
         return Observation(
             Phase.ENDED,
             Reason.COMPLETED,
@@ -109,7 +113,7 @@ def ended_without_pod(job: JobChild, *, now: datetime) -> Observation:
 
 
 def deleted(reason: Reason, what: str, now: datetime) -> Observation:
-    """Somebody else has deleted the Job or the pod, and nothing of it is left."""
+    """Return the end `killed` of a trial whose Job or pod (`what`) somebody else has deleted."""
     return Observation(
         Phase.ENDED,
         reason,
@@ -121,7 +125,7 @@ def deleted(reason: Reason, what: str, now: datetime) -> Observation:
 
 
 def disrupted(pod: PodChild, now: datetime) -> Observation:
-    """The cluster takes, or took, the pod away."""
+    """Return the end `pending` of a trial whose pod the cluster disrupts or has disrupted."""
     lost = pod.disruption in _LOST or pod.reason == "NodeLost"
     reason = Reason.NODE_LOST if lost else Reason.EVICTED
     words = pod.disruption_message or pod.message or "the pod was disrupted"
@@ -130,7 +134,7 @@ def disrupted(pod: PodChild, now: datetime) -> Observation:
 
 
 def _ended_before_disruption(pod: PodChild) -> bool:
-    """True if the container had ended by itself; both times are exact to a second."""
+    """True if the container had ended by itself before; both times are exact to a second."""
     return (
         pod.ended_at is not None
         and pod.disrupted_at is not None
@@ -142,20 +146,20 @@ def _ended_before_disruption(pod: PodChild) -> bool:
 def _by_signal(pod: PodChild) -> bool:
     if pod.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL, None}:
         return True
-    # A deletion while the container is being made looks like a program that is not there.
+    # A deletion while the container is being created looks like a program that does not exist.
     return pod.exit_reason in _NOT_STARTED or _stopped_at_birth(pod)
 
 
 def _init_was_stopped(pod: PodChild) -> bool:
-    """True if it was the pod's deletion that ended the init container."""
+    """True if the pod's deletion ended the init container."""
     init = pod.failed_init
     return pod.deleting and init is not None and init.exit_code in {EXIT_SIGTERM, EXIT_SIGKILL}
 
 
 def _stopped_at_birth(pod: PodChild) -> bool:
-    """True if SIGTERM came before the container's own program was there.
+    """True if SIGTERM arrived before the container's own program was executed.
 
-    What runs in its place until then (runc, a Go program) ends with code 2 when it is told to stop.
+    Until then runc runs in its place, a Go program that ends with code 2 on SIGTERM.
     """
     if pod.exit_code != EXIT_RUNC_INIT or pod.termination_message or pod.started_at is None:
         return False
@@ -163,7 +167,7 @@ def _stopped_at_birth(pod: PodChild) -> bool:
 
 
 def _by_deletion(job: JobChild | None, pod: PodChild, now: datetime) -> Observation | None:
-    """The end of a pod that was stopped by its deletion; None if it was not."""
+    """Return the end of a pod that its deletion stopped; None if it ended otherwise."""
     if not pod.deleting or not _by_signal(pod) or pod.exit_reason == "OOMKilled":
         return None
     if _goes_on_later(job):
@@ -176,7 +180,7 @@ def _by_deletion(job: JobChild | None, pod: PodChild, now: datetime) -> Observat
 
 
 def _goes_on_later(job: JobChild | None) -> bool:
-    """True if the Job is suspended, and has not ended."""
+    """True if the Job is suspended and neither ended nor being deleted."""
     return job is not None and job.suspended and not (job.failed or job.complete or job.deleting)
 
 
@@ -217,7 +221,7 @@ def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
 
 
 def _default(pod: PodChild, code: int) -> str:
-    """What is said of an end that the container itself told nothing of, or in plain text."""
+    """Return the message of an end without a structured termination message."""
     text = f"the container ended with exit code {code}"
     if code == EXIT_SIGKILL:
         text += " (SIGKILL)"
@@ -234,14 +238,14 @@ def _default(pod: PodChild, code: int) -> str:
 
 
 def _message(pod: PodChild) -> str:
-    """The termination message as text, empty if there is none."""
+    """Return the termination message as text, empty if there is none."""
     return (pod.termination_message or "").strip()
 
 
 def _termination(message: str | None) -> dict[str, Any] | None:
-    """`lastError` of the runtime's termination message; None if it is not one of the runtime.
+    """Return `lastError` of the runtime's termination message; None for any other message.
 
-    Whatever stands there was written by a container: types are checked, texts cleaned.
+    The message is untrusted, since a container wrote it: check its types and clean its texts.
     """
     if not message or not message.lstrip().startswith("{"):
         return None

@@ -1,7 +1,6 @@
 """The properties of a job: the one source of their names, defaults and rules.
 
-The REST API validates by this table, the CRDs' schema and the docs' table are generated from it
-(contract section 4).
+The REST API validates by this table (docs/rest.md), and the CRDs' schema is generated from it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 
 class Rule(StrEnum):
-    """What values a property takes."""
+    """The values that a property accepts."""
 
     POSITIVE = "int > 0"
     POSITIVE_OR_NULL = "int > 0 or null"
@@ -27,9 +26,9 @@ class Property:
 
     Attributes:
         rest: Its name in `args` of an enqueue and in the job document.
-        field: Its name in `spec` of CoreJob and, of those in `TABLE`, in `spec.properties` of
+        field: Its name in `spec` of CoreJob and, for those in `TABLE`, in `spec.properties` of
             CoreJobTemplate.
-        rule: The values that it takes.
+        rule: The values that it accepts.
         default: The value where neither the enqueue nor the template sets one.
         doc: One sentence for the schema and the docs.
     """
@@ -105,12 +104,12 @@ TABLE: Final = (
 TRIAL: Final = Property(
     "trial", "carriedTrials", Rule.COUNT, 0, "Trials started; of a new job, those that count so."
 )
-"""Not in the table: it is of one job, so no template gives it, and restarts count on from it."""
+"""Not in the table: it belongs to one job, so no template sets it; restarts count on from it."""
 
 BY_REST: Final = {prop.rest: prop for prop in (*TABLE, TRIAL)}
 DEFAULTS: Final[dict[str, Any]] = {prop.field: prop.default for prop in TABLE}
 MOST_TRIALS: Final = 10**9
-"""The trials that follow have to fit too: in a column of the store, and in a Job's name."""
+"""Maximum of `trial`; later trials must fit too, into a column of the store and a Job's name."""
 _MAX_INT: Final = 2**31 - 1
 _RANGES: Final = {
     Rule.POSITIVE: (1, _MAX_INT),
@@ -128,7 +127,7 @@ def _shown(value: object) -> str:
 
 
 def problem(prop: Property, value: object) -> str | None:
-    """Why `value` can't be the value of `prop`, as a sentence for people; None if it can."""
+    """Return why `value` is not valid for `prop`, as a sentence for people; None if it is."""
     if value is None and prop.rule in {Rule.POSITIVE_OR_NULL, Rule.TEXT_OR_NULL}:
         return None
     if prop.rule is Rule.BOOLEAN:
@@ -142,14 +141,14 @@ def problem(prop: Property, value: object) -> str | None:
 
 
 def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Take the settable properties out of the `args` of an enqueue (contract section 2).
+    """Split the `args` of an enqueue into properties and keyword arguments (docs/rest.md).
 
     Args:
-        args: What the client sent.
+        args: The `args` that the client sent.
 
     Returns:
-        The properties by their field name in `spec`, and the job's keyword arguments. A null for a
-        property that takes none means "not given" (contract section 1).
+        The properties by their field name in `spec`, and the job's keyword arguments. A property
+        with the value null counts as not given.
 
     Raises:
         ValueError: A property has a bad value; the message names it.
@@ -169,7 +168,7 @@ def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def effective(spec: Mapping[str, Any], template_properties: Mapping[str, Any]) -> dict[str, Any]:
-    """All properties by field name: the job beats its template, which beats the default."""
+    """Return all properties by field name, from the job, else its template, else the default."""
     return {
         prop.field: next(
             (

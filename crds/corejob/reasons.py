@@ -1,4 +1,4 @@
-"""What each `status.reason` means, and what to do about it.
+"""Cause and remedy of each `status.reason`.
 
 The one source of the field's description in the CRD and of the tables in docs/operations.md.
 """
@@ -11,10 +11,10 @@ from corejob.names import Reason
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One reason, for people.
+    """Explanation of one reason, for people.
 
     Attributes:
-        reason: The word in `status.reason`.
+        reason: The value of `status.reason`.
         cause: What the job waits for, or what ended it.
         remedy: What to do about it; empty if nothing.
     """
@@ -121,7 +121,7 @@ WAITING: Final = (
         "if the message names a node that does not answer, do what it says",
     ),
 )
-"""Why a job does not run yet."""
+"""Reasons of jobs that do not run yet."""
 
 ENDED: Final = (
     Meaning(Reason.COMPLETED, "its container ended with exit code 0"),
@@ -206,11 +206,11 @@ ENDED: Final = (
         "remove or restart the one that the message names; give it another name",
     ),
 )
-"""Why a job ended, or why its last trial did."""
+"""Reasons of jobs that have ended, or whose last trial has."""
 
 
 def plain() -> str:
-    """All reasons in one text without markup, for `kubectl explain`."""
+    """Return all reasons as one text without markup, for `kubectl explain`."""
 
     def told(meanings: tuple[Meaning, ...]) -> str:
         return "; ".join(f"{one.reason}: {one.cause.replace('`', '')}" for one in meanings)

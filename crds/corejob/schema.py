@@ -1,8 +1,8 @@
 """The two CustomResourceDefinitions: the one source of `crds/*.yaml` and the chart's copies.
 
-Property fields come from `corejob.properties`. Validation is OpenAPI plus CEL, so that a bad
-resource is refused by the API server, with the field's name (Kubernetes:
-"CustomResourceDefinitions, validation rules").
+Property fields come from `corejob.properties`. Validation is OpenAPI plus CEL, so that the API
+server refuses a bad resource and names the field (Kubernetes: "CustomResourceDefinitions,
+validation rules").
 """
 
 from typing import Any, Final
@@ -32,38 +32,38 @@ SCHEDULE_PATTERN: Final = (
 TIME_ZONE_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 ID_PATTERN: Final = "^[0-9a-f]{24}$"
 MAX_JOB_NAME: Final = 52
-"""A Job's name is this and `-<trial>`, and a pod's label takes 63 characters."""
+"""Maximum length: a Job's name adds `-<trial>`, and a pod's label has at most 63 characters."""
 MAX_ARGS: Final = 256
 MAX_ARGS_JSON: Final = 200 * 1024
 
 
 def text(doc: str, **more: Any) -> Schema:
-    """A text field."""
+    """Return the schema of a text field."""
     return {"type": "string", "description": doc, **more}
 
 
 def whole(doc: str, **more: Any) -> Schema:
-    """An integer field."""
+    """Return the schema of an integer field."""
     return {"type": "integer", "format": "int64", "description": doc, **more}
 
 
 def time(doc: str) -> Schema:
-    """A time, RFC 3339 in UTC."""
+    """Return the schema of a time field, RFC 3339 in UTC."""
     return text(doc, format="date-time")
 
 
 def flag(doc: str) -> Schema:
-    """A boolean field."""
+    """Return the schema of a boolean field."""
     return {"type": "boolean", "description": doc}
 
 
 def anything(doc: str) -> Schema:
-    """An object whose inside is not ours to describe."""
+    """Return the schema of an object with any fields."""
     return {"type": "object", "description": doc, "x-kubernetes-preserve-unknown-fields": True}
 
 
 def rule(expression: str, message: str, **more: Any) -> Schema:
-    """A CEL validation rule."""
+    """Return a CEL validation rule."""
     return {"rule": expression, "message": message, **more}
 
 
@@ -116,7 +116,7 @@ def _job_spec() -> Schema:
         "here, and integers beyond 64 bits into floats: where that matters, use argsJson. "
         "Immutable.",
         "maxProperties": MAX_ARGS,
-        # Not additionalProperties: values of any type can not be compared in CEL.
+        # Not additionalProperties: CEL can't compare values of any type.
         "x-kubernetes-preserve-unknown-fields": True,
     }
     args_json = text(
@@ -163,7 +163,7 @@ def _job_spec() -> Schema:
                 "Trials that count before its own: of the jobs that this one restarts, or the "
                 "property trial of its enqueue. Immutable.",
                 minimum=0,
-                # Restarts count on from what an enqueue may give.
+                # Restarts count on from the property `trial`, which may be MOST_TRIALS already.
                 maximum=2 * MOST_TRIALS,
             ),
             "username": text("Who enqueued the job. Immutable.", maxLength=253),
@@ -371,12 +371,12 @@ _REMOVED: Final = "has(self.spec.remove) && self.spec.remove"
 
 
 def _state(test: str) -> str:
-    """That the CoreJob has a state, of which `test` (`== 'running'`) is true."""
+    """Return CEL that is true if the CoreJob has a state that passes `test` (`== 'running'`)."""
     return f"has(self.status) && has(self.status.state) && self.status.state {test}"
 
 
 def _restarts() -> list[Schema]:
-    """Rules for restarting a job by `spec.restartAt`."""
+    """Return the rules for restarting a job by `spec.restartAt`."""
     same = (
         "!has(self.spec.restartAt) || "
         "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
@@ -395,13 +395,16 @@ def _restarts() -> list[Schema]:
 
 
 def _counts_as_killed() -> str:
-    """That the CoreJob is marked killed, and has not completed before."""
+    """Return CEL that is true if the CoreJob is marked killed and has not completed before."""
     complete = _state(f"== '{State.COMPLETE}'")
     return f"{_KILLED} && !({complete})"
 
 
 def _children() -> Schema:
-    """Only a stopped job has a child: it leaves the queue with it, and an equal one may start."""
+    """Return the rule that only a stopped job may get a child.
+
+    With a child the job leaves the queue, and an equal one may start.
+    """
     known = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
     states = ", ".join(f"'{state}'" for state in sorted(STOPPED))
     may = _state(f"in [{states}]")
@@ -413,7 +416,10 @@ def _children() -> Schema:
 
 
 def _at_creation() -> list[Schema]:
-    """What is asked of a job that exists; rules that compare with the old one pass at creation."""
+    """Return the rules that a new job has no request that only an existing job can have.
+
+    Rules that compare with the old object are skipped at creation, so they don't cover this.
+    """
     texts = {
         "restartAt": "a new job can not be restarted: leave restartAt out",
         "childId": "a new job has no child: leave childId out",
@@ -430,9 +436,10 @@ def _at_creation() -> list[Schema]:
 
 
 def _removed_stays_out() -> Schema:
-    """Who removed a waiting job was told that it is out of the queue; it must not start after that.
+    """Return the rule that a job removed while it waited must not become `running`.
 
-    The operator may not know of the removal yet, when it notes that the pod has started.
+    The client that removed it was told that it has left the queue; the operator may not have
+    observed the removal yet when it writes that the pod has started.
     """
     waited = (
         "!has(oldSelf.status) || !has(oldSelf.status.state) || "
@@ -601,7 +608,7 @@ def _definition(
 
 
 def job_crd() -> Schema:
-    """The CoreJob definition."""
+    """Return the CustomResourceDefinition of CoreJob."""
     schema = {
         "type": "object",
         "description": "One enqueued job. Create it to run it; patch spec.kill, spec.remove or "
@@ -623,7 +630,7 @@ def job_crd() -> Schema:
 
 
 def template_crd() -> Schema:
-    """The CoreJobTemplate definition."""
+    """Return the CustomResourceDefinition of CoreJobTemplate."""
     schema = {
         "type": "object",
         "description": "One job of the catalogue.",
@@ -656,5 +663,5 @@ def template_crd() -> Schema:
 
 
 def template_name(qual_name: str) -> str:
-    """The resource name of a qual_name's CoreJobTemplate."""
+    """Return the resource name of a qual_name's CoreJobTemplate."""
     return qual_name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""Why a trial's container has not started: the words of Kubernetes, and a reason for each kind.
+"""Why a trial's container has not started: a reason, and the message of Kubernetes.
 
 Sources: waiting reasons of the kubelet (kubelet/images, kuberuntime), the scheduler's condition
 `PodScheduled`, Events of the Job controller and the kubelet.
@@ -22,12 +22,12 @@ _PULL: Final = frozenset(
         "ErrImageNeverPull",
         "RegistryUnavailable",
         "SignatureValidationFailed",
-        # The container runtime did not answer: it passes by itself.
+        # The container runtime did not answer: a temporary error.
         "ImageInspectError",
     }
 )
 _BAD_IMAGE: Final = frozenset({"InvalidImageName"})
-"""No other pull will succeed."""
+"""Waiting reasons of a permanent error: no later pull can succeed."""
 _CREATE: Final = frozenset(
     {
         "CreateContainerConfigError",
@@ -55,16 +55,16 @@ WAITING_FOR_POD: Final = "waiting for the pod"
 def starting(
     job: JobChild | None, pod: PodChild | None, events: Sequence[ChildEvent], *, now: datetime
 ) -> Observation:
-    """What holds a trial back.
+    """Return why a trial has not started.
 
     Args:
-        job: Its Job; None if that is gone.
+        job: Its Job; None if the Job is gone.
         pod: Its pod; None if there is none.
-        events: Events of both, as far as they were read.
-        now: For the time of an error.
+        events: Events of Job and pod; empty if none were read.
+        now: The time of an error.
 
     Returns:
-        An observation in phase STARTING, or ENDED if it can never start.
+        An observation in phase STARTING, or ENDED if the trial can never start.
     """
     if job is not None and job.suspended and (pod is None or pod.deleting):
         return Observation(Phase.STARTING, Reason.SUSPENDED, "its Job is suspended")
@@ -94,7 +94,7 @@ def starting(
 
 
 def needs_events(job: JobChild | None, pod: PodChild | None) -> bool:
-    """True if neither Job nor pod says what it waits for, so that only Events can tell."""
+    """True if neither Job nor pod tells why the trial waits, so that only Events can."""
     if job is not None and job.suspended:
         return False
     if pod is None:
@@ -118,7 +118,7 @@ def _being_deleted(job: JobChild | None, pod: PodChild) -> Observation:
 
 
 def _unexplained(seen: Observation, pod: PodChild, events: Sequence[ChildEvent]) -> Observation:
-    """The pod itself says nothing: its newest Event may."""
+    """Return the observation of a pod that has no reason itself, by its newest Event."""
     newest = _newest(events, pod.uid)
     if newest is not None and newest.warning:
         reason = Reason.FAILED_MOUNT if newest.reason in _MOUNT else Reason.STARTING
@@ -135,7 +135,7 @@ def _failing(seen: Observation, reason: Reason, text: str, now: datetime) -> Obs
 
 
 def _of_container(pod: PodChild) -> str:
-    """The kubelet's words; which container they are about, if that is not the job's own."""
+    """Return the kubelet's message, with the container's name if that is not the job's own."""
     words = pod.waiting_message or "the kubelet gives no reason"
     text = texts.words(f"{pod.waiting_reason}: {words}")
     if pod.waiting_container not in {None, pod.container}:

@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them (contract section 5)."""
+"""The states of a job and the transitions between them (docs/rest.md, "States")."""
 
 from enum import StrEnum
 from typing import Final
@@ -20,17 +20,17 @@ class State(StrEnum):
 FINAL: Final = frozenset({State.COMPLETE, State.ERROR, State.INACTIVE, State.KILLED})
 WAITING: Final = frozenset({State.PENDING, State.FAILED, State.DEFERRED})
 STOPPED: Final = frozenset({State.KILLED, State.INACTIVE, State.ERROR})
-"""Final, yet still in the queue until removed or restarted."""
+"""Final states in which a job stays in the queue until it is removed or restarted."""
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    # `failed` without `running`: an attempt whose own container never ran.
+    # `failed` without `running`: a trial whose own container never ran.
     State.PENDING: frozenset({State.RUNNING, State.FAILED, State.KILLED, State.ERROR}),
     State.RUNNING: frozenset(
         {
             State.COMPLETE,
             State.FAILED,
             State.ERROR,
-            State.DEFERRED,  # and from there to `inactive`, when its next trial falls due too late
+            State.DEFERRED,  # becomes `inactive` if its next trial falls due too late
             State.KILLED,
             State.PENDING,  # a disruption: the trial runs again
         }
@@ -44,15 +44,18 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.INACTIVE: frozenset(),
     State.KILLED: frozenset(),
 }
-"""The moves that one status write may make. A trial that is over before it was seen to run passes
-`running` first, in a write of its own, see `corejob_operator.decide`."""
+"""The transitions that one status write may make.
+
+A trial that ends before it was observed running becomes `running` first, by a write of its own
+(see `corejob_operator.decide`).
+"""
 
 
 def may_move(old: State, new: State, *, removed: bool) -> bool:
-    """Whether a status write may change the state so.
+    """True if one status write may make this transition.
 
-    A removed job has left the queue, and must not come back into it as running: when a trial of it
-    has ended that nobody saw running, it goes at once where a running one may go.
+    A removed job has left the queue, and must not come back into it as running: after the end of a
+    trial that was never observed running, it goes directly to any state that may follow `running`.
     """
     return new in TRANSITIONS[old] or (
         removed and old in WAITING and new in TRANSITIONS[State.RUNNING]
@@ -60,7 +63,7 @@ def may_move(old: State, new: State, *, removed: bool) -> bool:
 
 
 def highstate(state: State) -> str | None:
-    """`highstate` of the job document: `running`, `waiting`, `stopped`, or None when complete."""
+    """Return `highstate` of the job document: `running`, `waiting`, `stopped`; None if complete."""
     if state is State.RUNNING:
         return "running"
     if state in WAITING:

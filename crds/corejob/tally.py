@@ -1,4 +1,4 @@
-"""How many jobs are in the queue, by state: kept up one job at a time, never counted anew."""
+"""Counts of the jobs in the queue by state, updated with each change of a job."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Listener = Callable[[], None]
 
 
 class Tally:
-    """The counts. A change costs the same however many jobs there are."""
+    """The counts. The cost of an update does not depend on the number of jobs."""
 
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
@@ -22,24 +22,24 @@ class Tally:
         self._listeners.append(listener)
 
     def unlisten(self, listener: Listener) -> None:
-        """Call it no more."""
+        """Stop calling `listener`."""
         self._listeners.remove(listener)
 
     def put(self, key: str, job: CoreJob) -> None:
-        """Take in the newest version of the job of that key."""
+        """Update the counts by the newest version of the job of that key."""
         self._move(key, job.state if job.in_queue else None)
 
     def drop(self, key: str) -> None:
-        """The job of that key is gone."""
+        """Remove the job of that key."""
         self._move(key, None)
 
     @property
     def total(self) -> int:
-        """How many jobs are in the queue."""
+        """Number of jobs in the queue."""
         return len(self._states)
 
     def by_state(self) -> dict[str, int]:
-        """How many of each state that there is one of, always in the same order."""
+        """Return the number of jobs by state, without zeros, in the order of `State`."""
         return {str(state): self._counts[state] for state in State if self._counts[state]}
 
     def _move(self, key: str, state: State | None) -> None:

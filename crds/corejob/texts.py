@@ -1,4 +1,4 @@
-"""Texts that others wrote, made fit for objects, databases and JSON readers."""
+"""Cleaning of external texts, so that objects, databases and JSON parsers accept them."""
 
 import re
 from typing import Final
@@ -8,7 +8,7 @@ _MOST_WORDS: Final = 2_000
 
 
 def clean(text: str) -> str:
-    """The text with escapes for what UTF-8 (lone surrogates) or PostgreSQL (NUL) can't hold."""
+    """Return the text with escapes for lone surrogates (invalid in UTF-8) and NUL (PostgreSQL)."""
     if "\x00" in text:
         text = text.replace("\x00", "\\x00")
     if not text.isascii():
@@ -17,12 +17,12 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """At most `most` characters of the text, and then how many are missing."""
+    """Return the text, cut to `most` characters plus the number of the missing ones."""
     if len(text) <= most:
         return text
     return f"{text[:most]}… ({len(text) - most} more characters)"
 
 
 def words(text: str) -> str:
-    """Return the words of Kubernetes or a container, clean and at most 2,000 characters long."""
+    """Return a message of Kubernetes or a container, cleaned and cut to 2,000 characters."""
     return cut(clean(text), _MOST_WORDS)

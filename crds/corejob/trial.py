@@ -1,4 +1,4 @@
-"""What became of one trial, read off its Job and pods."""
+"""Observation of one trial, by its Job and pods."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ from corejob.outcome import disrupted, ended, ended_without_pod
 from corejob.starting import starting
 
 OVERDUE: Final = timedelta(seconds=10)
-"""A node that answers stops a pod within its grace time; some slack for a busy one."""
+"""Tolerance after a pod's grace period, for a busy node; a responding node needs no longer."""
 
 
 def newest(pods: Sequence[PodChild]) -> PodChild | None:
-    """The pod that counts: there are two only while one is replaced."""
+    """Return the newest pod, or None: there are two only while one replaces the other."""
     return max(pods, key=lambda pod: pod.created, default=None)
 
 
@@ -27,13 +27,13 @@ def observe(
     now: datetime,
     events: Sequence[ChildEvent] = (),
 ) -> Observation:
-    """What became of a trial.
+    """Return the observation of a trial.
 
     Args:
         job: The trial's Job, or None if there is none.
         pods: The trial's pods.
-        now: For the times of what has none of its own.
-        events: Events of Job and pod, as far as they were read.
+        now: The time of an end or error without a timestamp.
+        events: Events of Job and pod; empty if none were read.
     """
     pod = newest(pods)
     if pod is None:
@@ -55,7 +55,10 @@ def observe(
 
 
 def _while_it_runs(job: JobChild | None, pod: PodChild, now: datetime) -> tuple[Reason, str | None]:
-    """Reason and message; of a disruption at once: at the next reconcile its pod may be gone."""
+    """Return reason and message of a running trial.
+
+    A disruption is reported at once, since its pod may be gone at the next reconcile.
+    """
     silent = silent_node(pod, now)
     if not pod.deleting:
         return Reason.RUNNING, silent
@@ -69,13 +72,13 @@ def _while_it_runs(job: JobChild | None, pod: PodChild, now: datetime) -> tuple[
 
 
 def silent_node(pod: PodChild, now: datetime) -> str | None:
-    """Why a pod that should be gone, or should be ready, is not; and what to do. None: all is well.
+    """Return a message if the pod's node does not answer, with the remedy; else None.
 
-    It is said of a node only if the node controller, or the pod's own overdue deletion, says so.
+    The signs are a pod that the node controller marked as not ready, or an overdue deletion.
     """
     since = pod.not_ready_since
     overdue = pod.deleted_at is not None and pod.deleted_at + OVERDUE <= now
-    # The Job first: as long as it is there its finalizer keeps a pod that has not ended.
+    # Delete the Job first: while it exists, its finalizer keeps a pod that has not ended.
     remedy = (
         f"the pod stops when the node is back. If that is gone for good: `kubectl delete node "
         f"{pod.node}`; or, without that right, `kubectl delete job "
@@ -91,7 +94,7 @@ def silent_node(pod: PodChild, now: datetime) -> str | None:
 
 
 def overdue_at(pods: Sequence[PodChild], now: datetime) -> datetime | None:
-    """When a pod that is being deleted becomes overdue; None if none does."""
+    """Return when the next pod that is being deleted becomes overdue; None if none will."""
     moments = [
         pod.deleted_at + OVERDUE for pod in pods if pod.deleted_at is not None and not pod.over
     ]
