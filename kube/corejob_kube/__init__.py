@@ -1,4 +1,5 @@
-"""Access to the Kubernetes API: a thin asynchronous client, and an informer that keeps a cache.
+"""Access to the Kubernetes API: a thin asynchronous client, informers with caches, and leases.
 
-Objects are raw JSON (`dict`) here; the domain package `corejob` gives them meaning.
+It also has what every process needs: work queue, back-off, supervision, health server, logs.
+Objects are raw JSON (`dict`); the domain package `corejob` parses them.
 """

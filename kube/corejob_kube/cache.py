@@ -1,7 +1,7 @@
-"""A cache of objects that only moves forward: whoever brings news, the newest version stays.
+"""A cache of objects that keeps the newest version of each, whatever the order of updates.
 
 Resource versions of one kind are ordered numbers (KEP-5504), so a watch that lags behind our own
-writes can't take them back.
+writes can't overwrite them.
 """
 
 import logging
@@ -11,11 +11,14 @@ from typing import Any, Final
 log = logging.getLogger(__name__)
 
 _TOMBSTONES: Final = 10_000
-"""Deletions remembered: only as many as own writes and watch events can overtake each other by."""
+"""Maximum of remembered deletions; needed only while own writes and watch events can overlap."""
 
 Body = dict[str, Any]
 Listener = Callable[[str, Body | None, Body | None], None]
-"""Called with the object's name, its old and its new JSON; new is None when it was deleted."""
+"""Called with the object's name, its old and its new JSON.
+
+The old one is None for a new object, the new one None for a deleted object.
+"""
 
 
 class ObjectCache:
@@ -32,7 +35,7 @@ class ObjectCache:
         self._listeners.append(listener)
 
     def get(self, name: str) -> Body | None:
-        """The object of that name, or None. Never change what you get."""
+        """Return the object of that name, or None. The caller must not change the object."""
         return self._objects.get(name)
 
     def __iter__(self) -> Iterator[Body]:
@@ -42,7 +45,7 @@ class ObjectCache:
         return len(self._objects)
 
     def put(self, body: Body) -> None:
-        """Take in an object, unless a newer version is known or it is known to be deleted."""
+        """Store an object, unless the cache has a newer version or knows of its deletion."""
         name = body["metadata"]["name"]
         old = self._objects.get(name)
         version = int(body["metadata"]["resourceVersion"])
@@ -54,24 +57,27 @@ class ObjectCache:
         self._tell(name, old, body)
 
     def drop(self, body: Body) -> None:
-        """Take out a deleted object; `body` is its last JSON, with the deletion's version."""
+        """Remove a deleted object; `body` is its last JSON, with the deletion's version."""
         self._drop(body["metadata"]["name"], int(body["metadata"]["resourceVersion"]), body)
 
     def forget(self, name: str) -> None:
-        """Take out an object that a read of this moment did not find."""
+        """Remove an object that a read just now did not find (404)."""
         old = self._objects.get(name)
         if old is not None:
             self._drop(name, int(old["metadata"]["resourceVersion"]), old)
 
     def replace(self, items: Sequence[Body], version: str) -> None:
-        """Take in a whole list of that version; what is missing in it was deleted meanwhile."""
+        """Store a complete list of that version; remove the objects that are missing in it.
+
+        An object that is newer than the list stays.
+        """
         present = set()
         for item in items:
             try:
                 self.put(item)
                 present.add(item["metadata"]["name"])
             except (AttributeError, LookupError, TypeError, ValueError):
-                # Nobody else's object waits for one that is not as objects are.
+                # A malformed object must not block the other objects.
                 log.exception("an object of %s is passed over", self._kind)
         for name in [name for name in self._objects if name not in present]:
             self._drop(name, int(version), self._objects[name])

@@ -1,8 +1,7 @@
-"""A thin asynchronous client: JSON in, JSON out, and two kinds of streams.
+"""A thin asynchronous client of the Kubernetes API: JSON in, JSON out, and two kinds of streams.
 
-Credentials, certificates and the kubeconfig's rules are those of the official `kubernetes` package;
-its generated models are left aside, since turning each object of a watch into classes and back is
-what costs the time.
+Credentials, certificates and the kubeconfig's rules are those of the official `kubernetes` package.
+Its generated models are not used, since conversion of each watched object takes most of the time.
 """
 
 import asyncio
@@ -32,16 +31,16 @@ JSON = "application/json"
 _REQUEST_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 5.0
 _QUOTA_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
-"""The API server itself has tried four times by then, at once."""
+"""Seconds before each retry; the API server has retried four times itself, without a pause."""
 _LINE_LIMIT = 2**22
-"""A watch event is one line: longer than any object that etcd takes (1.5 MiB), quoting included."""
+"""Maximum bytes of a line, which is a watch event: more than etcd's limit (1.5 MiB), quoted."""
 
 
 class Kube:
-    """One connection pool to one API server. Use as an async context manager.
+    """A client with one connection pool to one API server. Use as an async context manager.
 
     Attributes:
-        decoder: Turns its answers into values, whatever is in them.
+        decoder: Decodes the answers, including objects that are nested too deeply.
     """
 
     def __init__(self, configuration: Configuration, *, user_agent: str) -> None:
@@ -53,7 +52,7 @@ class Kube:
 
     @classmethod
     async def load(cls, *, user_agent: str) -> "Kube":
-        """A client for the cluster of the pod that we run in, else of the user's kubeconfig."""
+        """Return a client for the cluster of our own pod, else of the user's kubeconfig."""
         return cls(await credentials.load(), user_agent=user_agent)
 
     async def __aenter__(self) -> Self:
@@ -121,18 +120,19 @@ class Kube:
         content_type: str = JSON,
         levels: int = 0,
     ) -> Any:
-        """One request; the answer's JSON.
+        """Send one request; return the decoded JSON of the answer.
 
         Args:
             method: HTTP method.
             path: URL path.
             params: Query parameters.
-            body: What is sent as JSON, or None.
-            content_type: What kind of JSON that is.
+            body: The request's body, encoded as JSON; None: no body.
+            content_type: Content type of the body.
             levels: Levels of the answer around its objects (`decoding`).
 
         Raises:
-            KubeError: The server refused it (see `corejob_kube.errors`), or did not answer.
+            KubeError: The server refused the request (see `corejob_kube.errors`), or did not
+                answer.
         """
         data = None if body is None else msgspec.json.encode(body)
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, sock_connect=_CONNECT_TIMEOUT_S)
@@ -142,16 +142,17 @@ class Kube:
             try:
                 return self.decoder.decode(await response.read(), levels)
             except msgspec.DecodeError as error:
-                # A proxy in between, not the API server.
+                # The answer comes from a proxy in between, not from the API server.
                 text = f"the answer of {path} is no JSON: {error}"
                 raise UnavailableError(503, "NoJson", text) from error
 
     async def get(
         self, resource: Resource, namespace: str, name: str, *, sub: str = ""
     ) -> dict[str, Any]:
-        """One object; through its sub-resource `sub`, which may be all that we may do.
+        """Return one object, or its sub-resource `sub`, which may be all that the role allows.
 
-        Raises NotFoundError.
+        Raises:
+            NotFoundError: The object does not exist.
         """
         answer: dict[str, Any] = await self.request("GET", resource.path(namespace, name, sub))
         return answer
@@ -165,14 +166,14 @@ class Kube:
         fields: str = "",
         page: int = 500,
     ) -> tuple[list[dict[str, Any]], str]:
-        """All objects of a collection, fetched in pages, and the resource version of the list.
+        """Return all objects of a collection, read in pages, and the list's resource version.
 
         Args:
             resource: Their kind.
-            namespace: Their namespace; None: all.
+            namespace: Their namespace; None: all namespaces.
             selector: Label selector.
             fields: Field selector.
-            page: Objects of a request.
+            page: Maximum number of objects in a page.
         """
         params = {"limit": str(page)}
         if fields:
@@ -207,15 +208,16 @@ class Kube:
             namespace: Its namespace.
             body: The object.
             manager: Its field manager.
-            strict: Refuse unknown and duplicate fields (`fieldValidation=Strict`), which are
-                dropped silently else.
-            dry_run: Go through all checks, admission included, but store nothing.
+            strict: Refuse unknown and duplicate fields (`fieldValidation=Strict`), which the server
+                drops silently otherwise.
+            dry_run: Run all checks, including admission, but store nothing.
 
         Raises:
-            AlreadyExistsError: There is one of this name.
-            InvalidError: It breaks a rule.
-            QuotaExceededError: A ResourceQuota has no room for it.
-            QuotaContendedError: Too many requests count on a ResourceQuota, after some tries.
+            AlreadyExistsError: An object of this name exists.
+            InvalidError: The object breaks its schema or a validation rule.
+            QuotaExceededError: A ResourceQuota has no room for the object.
+            QuotaContendedError: Concurrent requests kept updating a ResourceQuota, after some
+                retries.
         """
         path, params = resource.path(namespace), {"fieldManager": manager}
         params |= {"fieldValidation": "Strict"} if strict else {}
@@ -243,7 +245,7 @@ class Kube:
     ) -> dict[str, Any]:
         """Merge-patch an object (RFC 7386), or its sub-resource `sub`.
 
-        A `metadata.resourceVersion` in `body` makes it a ConflictError if the object has changed.
+        With `metadata.resourceVersion` in `body`, raise ConflictError if the object has changed.
         """
         answer: dict[str, Any] = await self.request(
             "PATCH",
@@ -264,15 +266,15 @@ class Kube:
         propagation: str = "Background",
         uid: str | None = None,
     ) -> None:
-        """Delete an object; nothing happens if it is gone already.
+        """Delete an object; do nothing if it is gone already.
 
         Args:
             resource: Its kind.
             namespace: Its namespace.
             name: Its name.
-            grace: Seconds for a pod to end by itself; None: as the pod says.
-            propagation: What becomes of its dependents.
-            uid: Delete only that very object, not a later one of the same name.
+            grace: A pod's grace period in seconds; None: that of the pod.
+            propagation: Policy for its dependents (`propagationPolicy`).
+            uid: Delete only the object of this uid, not a later one of the same name.
         """
         options: dict[str, Any] = {"propagationPolicy": propagation}
         if grace is not None:
@@ -294,14 +296,14 @@ class Kube:
         idle: float | None,
         buffer: int = _LINE_LIMIT,
     ) -> AsyncIterator[aiohttp.StreamReader]:
-        """The raw body of a long-lived GET: a watch, or a followed log.
+        """Open a long-lived GET (a watch, or a followed log); yield the raw body.
 
         Args:
             path: URL path.
             params: Query parameters.
-            idle: Seconds without a byte after which the connection counts as dead; None: for ever.
-            buffer: Bytes read ahead (up to twice as many) of a reader that lags; also the longest
-                line, where it is read by lines.
+            idle: Seconds without a byte after which the connection counts as dead; None: no limit.
+            buffer: Bytes to read ahead (up to twice as many) of a slow reader; also the maximum
+                length of a line for a reader of lines.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=idle)
         async with self._open(

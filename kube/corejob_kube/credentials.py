@@ -1,6 +1,6 @@
-"""Where the API server is, and how we say who we are: the official package's rules.
+"""Address and credentials of the API server, by the rules of the official package.
 
-In a pod: the ServiceAccount. Elsewhere: the user's kubeconfig.
+They come from the ServiceAccount in a pod, and from the user's kubeconfig elsewhere.
 """
 
 import inspect
@@ -11,10 +11,10 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 
 async def load() -> Configuration:
-    """The configuration.
+    """Return the client configuration.
 
     Raises:
-        kubernetes.aio.config.ConfigException: There is neither.
+        kubernetes.aio.config.ConfigException: There is neither a ServiceAccount nor a kubeconfig.
     """
     found = Configuration()
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -25,7 +25,10 @@ async def load() -> Configuration:
 
 
 async def authorization(configuration: Configuration) -> str | None:
-    """The `Authorization` header, fresh: ServiceAccount tokens rotate, and the hook renews them."""
+    """Return the current `Authorization` header, or None without a token.
+
+    ServiceAccount tokens rotate; the configuration's hook reloads them.
+    """
     hook = configuration.refresh_api_key_hook
     if hook is not None:
         result = hook(configuration)

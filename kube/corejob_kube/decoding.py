@@ -1,9 +1,9 @@
-"""From the API server's JSON to values, whatever is in the objects.
+"""Decoding of the API server's JSON, including objects that are nested too deeply for parsers.
 
-Anybody who may create a CoreJob decides how deep it is nested, and a parser of today fails at some
-hundred levels. Such an object is *unreadable*: what lies too deep is left out, and the object says
-so in `core4.io/unreadable`, where no object of Kubernetes can have a field. So it has its name, its
-version and its status like any other, and nobody else's object suffers.
+Any user who may create a CoreJob chooses its nesting, and JSON parsers fail at some hundred levels.
+Such an object is *unreadable*: the decoder cuts the parts that are too deep, and marks the object
+by the key `core4.io/unreadable`, which is no field of any Kubernetes object. So the object still
+has its name, version and status, and other objects are not affected.
 """
 
 import logging
@@ -19,38 +19,38 @@ from corejob.nesting import MAX_DEPTH, cut, is_deeper
 log = logging.getLogger(__name__)
 
 LIST_LEVELS: Final = 2
-"""Levels of a list around its objects."""
+"""Number of levels of a list around its objects."""
 EVENT_LEVELS: Final = 1
-"""Levels of an event of a watch around its object."""
+"""Number of levels of a watch event around its object."""
 
 _TOLD_MOST: Final = 1000
 _WHY: Final = f"it is nested deeper than {MAX_DEPTH} levels; what lies deeper is left out"
 
 
 class _Raws(msgspec.Struct):
-    """A list whose objects are not decoded yet."""
+    """A list with its objects as raw JSON."""
 
     metadata: dict[str, Any]
     items: list[msgspec.Raw] = []
 
 
 class Decoder:
-    """Decodes answers, and says of each version of an unreadable object once that it is one."""
+    """Decodes answers, and logs each version of an unreadable object once."""
 
     def __init__(self) -> None:
-        # In place of what is left out, until the object is marked. Nobody can guess it.
+        # Placeholder of a cut part until the object is marked; random, so that no user forges it.
         self._cut = f"cut-{secrets.token_hex(16)}"
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def decode(self, data: bytes, levels: int = 0) -> Any:
-        """An answer's JSON; objects in it that are unreadable are cut and say so.
+        """Decode an answer; cut and mark the unreadable objects in it.
 
         Args:
             data: The JSON.
-            levels: How many levels lie around the objects in it: LIST_LEVELS, EVENT_LEVELS, or 0.
+            levels: Number of levels around the objects in it: LIST_LEVELS, EVENT_LEVELS, or 0.
 
         Raises:
-            ValueError: It is no JSON (msgspec.DecodeError).
+            ValueError: The data is not JSON (msgspec.DecodeError).
         """
         limit = MAX_DEPTH + levels
         if not is_deeper(data, limit):
@@ -68,13 +68,13 @@ class Decoder:
         return value
 
     def readable(self, line: bytes) -> bytes:
-        """A line of a watch as it is, or cut and marked if its object is unreadable."""
+        """Return a line of a watch unchanged, or cut and marked if its object is unreadable."""
         if not is_deeper(line, MAX_DEPTH + EVENT_LEVELS):
             return line
         return msgspec.json.encode(self.decode(line, EVENT_LEVELS))
 
     def _clean(self, value: Any) -> bool:
-        """Put None where something was left out; whether something was."""
+        """Replace the placeholders by None; return True if there were any."""
         found = False
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in list(pairs):
@@ -105,7 +105,7 @@ def _decode(data: bytes | msgspec.Raw) -> Any:
 
 
 def _item_by_item(data: bytes) -> dict[str, Any]:
-    """A list without the objects that can't be decoded."""
+    """Decode a list without the objects that can't be decoded; log those."""
     raws = msgspec.json.decode(data, type=_Raws)
     items = []
     for raw in raws.items:

@@ -1,4 +1,4 @@
-"""What the Kubernetes API server may answer, as exceptions."""
+"""Error answers of the Kubernetes API server as exceptions."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,8 +16,8 @@ class KubeError(Exception):
     """The API server refused a request.
 
     Attributes:
-        status: HTTP status code. `reason`: the machine-readable word of its `Status` object.
-        retry_after: Seconds to wait, where the server said so.
+        status: HTTP status code. `reason`: the machine-readable reason of its `Status` object.
+        retry_after: Seconds to wait before a retry, if the server sent them; else None.
         details: `details` of its `Status` object (metav1.StatusDetails): name, kind, causes.
     """
 
@@ -38,15 +38,15 @@ class KubeError(Exception):
 
 
 class NotFoundError(KubeError):
-    """404: there is no such object."""
+    """404: the object does not exist."""
 
 
 class ConflictError(KubeError):
-    """409: it exists already, it changed since it was read, or a webhook answers so."""
+    """409: the object exists already or has changed since it was read, or a webhook answers 409."""
 
 
 class AlreadyExistsError(ConflictError):
-    """409 of a create: there is an object of this name. No other 409 says that there is one."""
+    """409 of a create: an object of this name exists. No other 409 means that."""
 
 
 class QuotaExceededError(KubeError):
@@ -54,7 +54,7 @@ class QuotaExceededError(KubeError):
 
 
 class GoneError(KubeError):
-    """410: the resource version is too old; list anew."""
+    """410: the resource version is too old; list again."""
 
 
 class InvalidError(KubeError):
@@ -62,11 +62,11 @@ class InvalidError(KubeError):
 
 
 class UnavailableError(KubeError):
-    """The API server is away or overloaded (429, 5xx, or no answer at all): try again."""
+    """The API server is unavailable or overloaded (429, 5xx, or no answer at all): retry."""
 
 
 class QuotaContendedError(UnavailableError):
-    """409 of a create: too many requests count on one ResourceQuota. Nothing was made."""
+    """409 of a create: too many concurrent requests update a ResourceQuota; nothing was created."""
 
 
 def for_status(
@@ -76,7 +76,7 @@ def for_status(
     retry_after: float | None = None,
     details: Mapping[str, Any] = _NO_DETAILS,
 ) -> KubeError:
-    """The exception for an error answer of the API server."""
+    """Return the exception for an error answer of the API server."""
     return _kind(status, reason, message)(status, reason, message, retry_after, details)
 
 
@@ -100,6 +100,6 @@ def _kind(status: int, reason: str, message: str) -> type[KubeError]:
 def _kind_of_conflict(reason: str, message: str) -> type[KubeError]:
     if message.startswith(_CONTENDED_QUOTA):
         return QuotaContendedError
-    # A webhook chooses its reason freely, but not the beginning of its message.
+    # A webhook can choose any reason, but not the prefix of its message.
     exists = reason == _ALREADY_EXISTS and not message.startswith(_WEBHOOK)
     return AlreadyExistsError if exists else ConflictError

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics of a process, on a port of their own."""
+"""The endpoints /healthz, /readyz and /metrics of a process, on a separate port."""
 
 import asyncio
 from typing import Final, Protocol
@@ -9,31 +9,31 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from corejob_kube import sockets
 
 _MOST_CONNECTIONS: Final = 256
-"""Of more the oldest is closed, so that a probe gets through however many are held open."""
+"""Maximum of open connections; a further one closes the oldest, so that probes always connect."""
 
 
 class Health(Protocol):
-    """How a process is doing; troubles are told in words for people."""
+    """Liveness, readiness and metrics of a process; problems are texts for people."""
 
     def deadly(self) -> str | None:
-        """What only a restart mends; None: nothing."""
+        """Return the reason to restart the process, or None."""
 
     async def trouble(self, without: str = "", /) -> str | None:
-        """Why the process can't do its work now; None: it can.
+        """Return why the process is not ready, or None if it is.
 
         Args:
-            without: A part whose trouble doesn't count; a name that is none leaves out nothing.
+            without: A part whose problems don't count; an unknown name has no effect.
         """
 
     def registry(self) -> CollectorRegistry:
-        """What Prometheus gets to know."""
+        """Return the registry of the Prometheus metrics."""
 
 
 class HealthServer:
     """The web server for the kubelet's probes and for Prometheus.
 
     Attributes:
-        port: Where it listens; if it was 0, known once it is started.
+        port: Its port; if it was given as 0, the actual port is known after `start`.
     """
 
     def __init__(self, health: Health, host: str, port: int) -> None:
@@ -52,10 +52,10 @@ class HealthServer:
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            OSError: The port is taken, or the address is not ours.
+            OSError: The port is taken, or the address is not one of this host.
         """
         sock = sockets.listening(self._host, self.port)
         self.port = int(sock.getsockname()[1])
@@ -64,13 +64,13 @@ class HealthServer:
         self._listener = await loop.create_server(self._accept, sock=sock)
 
     async def stop(self) -> None:
-        """Close."""
+        """Stop listening and close all connections."""
         if self._listener is not None:
             self._listener.close()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:
-        """Serve a new connection, and make room for it."""
+        """Return the protocol of a new connection; close the oldest ones above the limit."""
         server = self._runner.server
         if server is None:
             raise RuntimeError("a connection before the start")

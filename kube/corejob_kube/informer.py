@@ -1,7 +1,7 @@
-"""An informer: one list, then one watch, kept up for ever, feeding a cache and its listeners.
+"""An informer: lists the objects of a kind, then watches them, into a cache with listeners.
 
-As client-go's reflector does it: bookmarks keep the resource version fresh, 410 lists anew, and a
-new list finds what was deleted meanwhile. A listener is called for every change, in order.
+As in client-go's reflector, bookmarks keep the resource version fresh, a 410 causes a new list, and
+a new list detects the deletions that the watch missed. Listeners get every change, in order.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ log = logging.getLogger(__name__)
 __all__ = ["DEAF_S", "Body", "Informer", "Listener", "silence"]
 
 DEAF_S: Final = 300.0
-"""A longer silence is for ever: the API server sends each watch a bookmark about once a minute."""
+"""Seconds after which a silent watch counts as stale for good (see `_IDLE_SECONDS`)."""
 _WATCH_SECONDS: Final = 300
 _IDLE_SECONDS: Final = 75.0
-"""The API server sends a bookmark about each minute: a longer silence is a dead connection."""
+"""Idle timeout of a watch: the API server sends a bookmark about once a minute."""
 _SHORT_SECONDS: Final = 1.0
-"""A watch that ended in good order sooner than this was cut short."""
+"""A watch that the server closes sooner than this was cut short."""
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 5.0
 
 
 class Informer(ObjectCache):
-    """The cache of one kind of object in one namespace, kept up by a watch."""
+    """A cache of one kind of object in one namespace, updated by a watch."""
 
     def __init__(
         self, kube: Kube, resource: Resource, namespace: str, *, selector: str = ""
@@ -51,13 +51,13 @@ class Informer(ObjectCache):
         self._task: asyncio.Task[None] | None = None
         self._version = ""
         self.last_seen = 0.0
-        """`time.monotonic()` of the last sign of life of the watch."""
+        """`time.monotonic()` of the last list or watch event, bookmarks included."""
 
     def start(self, supervision: Supervision | None = None) -> None:
-        """Start watching, in a task of its own.
+        """Start to list and watch in a background task.
 
         Args:
-            supervision: Looks after the task; None: a new one.
+            supervision: Supervises the task; None: a new one.
         """
         supervision = supervision or Supervision()
         self._task = supervision.start(f"informer {self._resource.plural}", self._run, restart=True)
@@ -69,17 +69,17 @@ class Informer(ObjectCache):
             self._task = None
 
     async def synced(self) -> None:
-        """Wait until the first list is in."""
+        """Wait until the cache has the first list."""
         await self._synced.wait()
 
     @property
     def is_synced(self) -> bool:
-        """Whether the first list is in."""
+        """True if the cache has the first list."""
         return self._synced.is_set()
 
     async def _run(self) -> None:
         backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
-        self._version = ""  # whatever ended the run before: what there is now is listed
+        self._version = ""  # after a restart of the task, list again
         while True:
             started = time.monotonic()
             try:
@@ -88,7 +88,7 @@ class Informer(ObjectCache):
                 await self._watch()
                 backoff.reset()
                 if time.monotonic() - started < _SHORT_SECONDS:
-                    await asyncio.sleep(_BACKOFF_FIRST)  # a server that is going down
+                    await asyncio.sleep(_BACKOFF_FIRST)  # the server is shutting down
             except KubeError as error:
                 if isinstance(error, GoneError):
                     self._version = ""
@@ -139,18 +139,27 @@ class Informer(ObjectCache):
             else:
                 self.put(body)
         except (AttributeError, LookupError, TypeError, ValueError):
-            # Nobody else's object waits for one that is not as objects are.
+            # A malformed object must not block the other objects.
             log.exception("an object of %s is passed over", self._resource.plural)
 
 
 def silence(informers: Sequence[Informer], *, since: float) -> float:
-    """Seconds since the watch that was silent longest gave a sign of life; `since`: the start."""
+    """Return for how many seconds the most stale watch has been silent.
+
+    Args:
+        informers: The informers.
+        since: `time.monotonic()` of their start; earlier silence does not count.
+    """
     now = time.monotonic()
     return max(now - max(informer.last_seen, since) for informer in informers)
 
 
 def _decoded(decoder: Decoder, line: bytes) -> tuple[str, Body, str]:
-    """An event's type, object and version; half a line, say, must not end the watching."""
+    """Decode a watch event into its type, object and version ("" for an error).
+
+    Raises:
+        UnavailableError: The line is not an event, such as half a line; the informer retries.
+    """
     try:
         event = decoder.decode(line, EVENT_LEVELS)
         kind, body = event["type"], event["object"]

@@ -1,8 +1,8 @@
-"""Leases (coordination.k8s.io/v1): what they are made of, and whether their holders live.
+"""Leases (coordination.k8s.io/v1): create, parse, and observe their renewals.
 
-Nobody compares the clocks of two machines: a Lease is renewed when its version changes, and it has
-run out when a watcher has seen no change for its duration, by the watcher's own clock. A holder
-whose pod is no more renews nothing, so nobody need wait for that.
+The clocks of two machines are never compared: a change of a Lease's version is a renewal, and a
+Lease has expired when an observer has seen no change for its duration, by the observer's own clock.
+A Lease whose holder's pod is gone counts as free at once.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ from corejob_kube.resources import LEASES, PODS
 
 
 def spec(holder: str, seconds: float, now: datetime) -> dict[str, Any]:
-    """The spec of a Lease that somebody holds, or renews, at this moment for so many seconds."""
+    """Return the spec of a Lease that `holder` acquires or renews now, for `seconds` seconds."""
     return {
         "holderIdentity": holder,
         "leaseDurationSeconds": int(seconds),
@@ -32,7 +32,7 @@ def manifest(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A whole Lease, to create it."""
+    """Return the manifest of a Lease."""
     meta: dict[str, Any] = {"name": name, "namespace": namespace}
     if labels:
         meta["labels"] = labels
@@ -43,19 +43,19 @@ def manifest(
 
 
 def holder(lease: Mapping[str, Any]) -> str:
-    """Who holds a Lease; nobody has the empty name."""
+    """Return the holder of a Lease; empty if there is none."""
     found = _spec(lease).get("holderIdentity")
     return found if isinstance(found, str) else ""
 
 
 def duration(lease: Mapping[str, Any]) -> float:
-    """How long a Lease lasts after a renewal, in seconds; 0 if it doesn't say."""
+    """Return the duration of a Lease in seconds; 0 if it has none."""
     found = _spec(lease).get("leaseDurationSeconds")
     return float(found) if isinstance(found, int | float) else 0.0
 
 
 def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
-    """When it was renewed by its holder's clock; None if it doesn't say."""
+    """Return when a Lease was renewed, by its holder's clock; None if it has no valid time."""
     found = _spec(lease).get("renewTime")
     try:
         return clock.parse(found) if isinstance(found, str) else None
@@ -64,13 +64,13 @@ def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
 
 
 def _spec(lease: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Nobody has to give a Lease a spec, nor to fill it in."""
+    """Return the spec of a Lease, which is optional; empty if there is none."""
     found = lease.get("spec")
     return found if isinstance(found, Mapping) else {}
 
 
 async def has_pod(kube: Kube, namespace: str, holder: str) -> bool:
-    """Whether there is the pod that a holder's name is that of."""
+    """True if the holder's pod still exists; a holder's name is that of its pod."""
     try:
         await kube.get(PODS, namespace, holder)
     except NotFoundError:
@@ -79,10 +79,10 @@ async def has_pod(kube: Kube, namespace: str, holder: str) -> bool:
 
 
 class Renewals:
-    """When each Lease was seen to change last.
+    """Observer of renewals: remembers when each Lease last changed.
 
     Args:
-        duration: So many seconds a Lease lasts after a change.
+        duration: Seconds from a change until the Lease expires.
     """
 
     def __init__(self, duration: float) -> None:
@@ -90,11 +90,11 @@ class Renewals:
         self._seen: dict[str, tuple[str, float]] = {}
 
     def is_recent(self, lease: Mapping[str, Any], now: float) -> bool:
-        """Whether a Lease has not run out, as far as was looked; one seen first is as if renewed.
+        """True if a Lease has not expired; the first observation counts as a renewal.
 
         Args:
             lease: The Lease as it is now.
-            now: The watcher's own clock, in seconds.
+            now: The observer's own clock, in seconds.
         """
         name, version = lease["metadata"]["name"], lease["metadata"]["resourceVersion"]
         known, since = self._seen.get(name, ("", now))
@@ -104,9 +104,9 @@ class Renewals:
         return now - since <= self._duration
 
     def keep(self, names: Collection[str]) -> None:
-        """Forget all Leases but these."""
+        """Drop all Leases except these."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
 
     def forget(self) -> None:
-        """Forget all: who could not look can't say that others did not renew."""
+        """Drop all Leases, after a time without observations: they may have been renewed in it."""
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""Our own log: one JSON object a line, the same in every process of the service."""
+"""Logging of the service's processes: one JSON object a line, on standard error."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
+        """Return the record as one line of JSON."""
         fields = {
             "time": clock.render(clock.from_epoch(record.created)),
             "level": record.levelname,
@@ -28,7 +28,7 @@ def configure(level: str) -> None:
     """Log to standard error from `level` on.
 
     Raises:
-        ValueError: There is no such level.
+        ValueError: The level does not exist.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())

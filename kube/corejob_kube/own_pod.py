@@ -1,4 +1,4 @@
-"""What a process knows of the pod that it runs in: the chart tells it by environment variables."""
+"""Namespace and name of the process's own pod; the chart sets them as environment variables."""
 
 import socket
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/nam
 
 
 def namespace(environ: Mapping[str, str]) -> str:
-    """The namespace to serve: CORE4_NAMESPACE, else that of the pod.
+    """Return the namespace to serve: CORE4_NAMESPACE, else that of the pod.
 
     Raises:
-        ValueError: There is neither.
+        ValueError: CORE4_NAMESPACE is not set outside of a pod.
     """
     given = environ.get("CORE4_NAMESPACE", "")
     if not given and _NAMESPACE_FILE.exists():
@@ -23,8 +23,8 @@ def namespace(environ: Mapping[str, str]) -> str:
 
 
 def name(environ: Mapping[str, str]) -> str:
-    """The pod's name: CORE4_POD_NAME; outside of a pod the host's.
+    """Return the pod's name, CORE4_POD_NAME, or the host's name outside of a pod.
 
-    In a pod the host's name is not always the pod's: Kubernetes cuts it at 63 characters.
+    In a pod the two may differ: Kubernetes cuts the host's name at 63 characters.
     """
     return environ.get("CORE4_POD_NAME") or socket.gethostname()

@@ -1,4 +1,4 @@
-"""The kinds that we touch, and where the API server keeps them."""
+"""The Kubernetes kinds that the service uses, and their URL paths."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,7 @@ class Resource:
     plural: str
 
     def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
-        """The URL path of a collection, an object, or a sub-resource of one."""
+        """Return the URL path of a collection, an object, or a sub-resource of an object."""
         root = "/api/" if "/" not in self.group_version else "/apis/"
         path = root + self.group_version
         if namespace:

@@ -1,28 +1,28 @@
-"""Sockets that listen: at all addresses of a pod, IPv6 and IPv4, or at one."""
+"""Listening sockets, on all addresses of a pod (IPv6 and IPv4) or on one."""
 
 import errno
 import socket
 from typing import Final
 
 EVERYWHERE: Final = "::"
-"""All addresses, IPv6 and IPv4: a pod's own network, where the Service in front decides."""
+"""All addresses, IPv6 and IPv4. They belong to the pod's network; its Service decides on access."""
 _EVERYWHERE_V4: Final = "0.0.0.0"  # noqa: S104  # see above
 _MAPPED: Final = "::ffff:"
 _NO_V6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL})
-"""What a kernel says in which IPv6 is off."""
+"""Errors of a kernel without IPv6."""
 
 
 def listening(host: str, port: int, *, backlog: int = 128) -> socket.socket:
-    """A listening TCP socket.
+    """Return a listening TCP socket.
 
     Args:
         host: An address, or a name; `::` is all addresses of both families, and all of IPv4 where
             the kernel has no IPv6.
-        port: The port; 0: any that is free.
-        backlog: Connections that wait to be accepted.
+        port: The port; 0: any free port.
+        backlog: Maximum of connections that wait for acceptance.
 
     Raises:
-        OSError: The port is taken, or the address is not ours.
+        OSError: The port is taken, or the address is not one of this host.
     """
     if host != EVERYWHERE:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -36,7 +36,7 @@ def listening(host: str, port: int, *, backlog: int = 128) -> socket.socket:
 
 
 def plain(address: str) -> str:
-    """A client's address; an IPv4 one as such, also where the socket is one of both families."""
+    """Return a client's address, with an IPv4-mapped IPv6 address as plain IPv4."""
     mapped = address.removeprefix(_MAPPED)
     return mapped if "." in mapped and ":" not in mapped else address
 

@@ -1,8 +1,8 @@
-"""The long-lived tasks of a process: none of them ends without a word.
+"""Supervision of a process's long-lived tasks, so that no task ends unnoticed.
 
-A task that ends by an exception, or returns, is logged with its name. It is started again where it
-holds no state that could be half changed; else its end is the end of the process, whose container
-the kubelet starts again. In both cases the liveness probe is told at once.
+A task that ends by an exception, or returns, is logged with its name. It is restarted if it has no
+state that could be half changed; otherwise its end ends the process, whose container the kubelet
+restarts. In both cases the liveness probe fails at once.
 """
 
 import asyncio
@@ -19,34 +19,34 @@ from corejob_kube.backoff import Backoff
 log = logging.getLogger(__name__)
 
 Work = Callable[[], Coroutine[Any, Any, object]]
-"""Makes the coroutine of a task, anew for each start."""
+"""Returns a new coroutine of a task for each start."""
 
 _RESTART_FIRST_S: Final = 0.5
 _RESTART_MOST_S: Final = 30.0
 _END_WITHIN_S: Final = 20.0
 _SOUND_S: Final = 60.0
-"""A task that has run for so long before it ended is restarted after the shortest pause."""
+"""A task that ran longer than this before it ended restarts with the shortest back-off."""
 
 
 def exit_now() -> None:
-    """End the process without another step of its event loop: something in it hangs."""
+    """End the process with code 1 at once, since its event loop hangs."""
     log.critical("the process does not end by itself, and is ended")
     os._exit(1)
 
 
 class TaskEndedError(Exception):
-    """A task without which the process can't go on has ended; the message names it."""
+    """An essential task has ended, so the process must end; the message names the task."""
 
 
 class Supervision:
     """The long-lived tasks of one process.
 
     Args:
-        last_resort: Called, by another thread, if the process has not ended in good order some
-            seconds after a task's end that it can't survive; None: nothing is.
+        last_resort: Called in another thread if the process still runs 20 s after the end of an
+            essential task; None: no such call.
 
     Attributes:
-        failed: Set when a task has ended without which the process can't go on.
+        failed: Set when an essential task has ended.
     """
 
     def __init__(self, *, last_resort: Callable[[], None] | None = None) -> None:
@@ -58,13 +58,14 @@ class Supervision:
     def start(
         self, name: str, work: Work, *, restart: bool = False, once: bool = False
     ) -> "asyncio.Task[None]":
-        """Start a task that is to run until its owner cancels it.
+        """Start a task that runs until its owner cancels it.
 
         Args:
-            name: Its name, which no other task has.
-            work: Makes its coroutine.
-            restart: Whether it is started again when it ends; else that ends the process.
-            once: Whether it has a good end: it returns, and that is all.
+            name: Its name, unique in the process.
+            work: Returns its coroutine.
+            restart: True to restart the task when it ends; False: it is essential, and its end
+                ends the process.
+            once: True if the task may return, as a regular end.
 
         Raises:
             ValueError: A task of this name runs already.
@@ -78,14 +79,14 @@ class Supervision:
         return task
 
     def trouble(self) -> str | None:
-        """Which tasks have ended and are not running again, and why; None: all run."""
+        """Return which tasks have ended and were not restarted yet, and why; None if all run."""
         return "; ".join(self._ended.values()) or None
 
     def check(self) -> None:
-        """Do nothing if all tasks run that the process can't go on without.
+        """Raise if an essential task has ended.
 
         Raises:
-            TaskEndedError: One has ended.
+            TaskEndedError: An essential task has ended.
         """
         if self.failed.is_set():
             raise TaskEndedError(self.trouble() or "a task has ended")
@@ -97,10 +98,10 @@ class Supervision:
         return task in self._tasks.values()
 
     async def guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the body of the process; a task's end that the process can't survive cancels it.
+        """Run the body of the process; cancel it when an essential task ends.
 
         Raises:
-            TaskEndedError: That is why it was cancelled.
+            TaskEndedError: An essential task has ended.
         """
         body = asyncio.ensure_future(work)
         failing = asyncio.ensure_future(self.failed.wait())
@@ -139,12 +140,12 @@ class Supervision:
                 await asyncio.sleep(backoff.next())
                 del self._ended[name]
         except asyncio.CancelledError:
-            self._ended.pop(name, None)  # its owner does not want it any more
+            self._ended.pop(name, None)  # cancelled by its owner: no problem to report
             raise
 
 
 async def _end_of(name: str, work: Work, *, once: bool) -> str | None:
-    """Run a task to its end; what is wrong with that, which is logged as well."""
+    """Run a task to its end; log and return the problem, or None for a regular end."""
     try:
         await work()
     except asyncio.CancelledError as error:

@@ -1,4 +1,4 @@
-"""What every process does with asyncio: waiting so long at the most, and ending tasks."""
+"""Helpers for asyncio: wait with a timeout, and end tasks."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 
 
 async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait until an event is set, but no longer than so many seconds."""
+    """Wait until an event is set, or `seconds` have passed."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -17,21 +17,21 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def cancel(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel tasks, and wait until they have ended, whatever they say of it."""
+    """Cancel tasks and wait for their end; ignore their exceptions."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def finish(*tasks: "asyncio.Task[Any]", within: float) -> None:
-    """Let tasks come to their end, but cancel what takes longer than so many seconds."""
+    """Wait up to `within` seconds for the end of tasks, then cancel the rest."""
     if tasks:
         await asyncio.wait(tasks, timeout=within)
         await cancel(*tasks)
 
 
 def log_failure(task: "asyncio.Task[None]") -> bool:
-    """Log what a task that is done has failed of; whether it has. To be used as its callback."""
+    """Done-callback: log the task's exception. Return True if there was one."""
     if task.cancelled() or task.exception() is None:
         return False
     log.error("the task [%s] failed", task.get_name(), exc_info=task.exception())

@@ -1,12 +1,12 @@
-"""The clock that the parts of a process are given."""
+"""The clock, an argument of all parts of a process that need the time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Tells the time, as an aware datetime in UTC."""
+"""Returns the current time as an aware datetime in UTC."""
 
 
 def system_clock() -> datetime:
-    """The real time."""
+    """Return the system's current time."""
     return datetime.now(UTC)

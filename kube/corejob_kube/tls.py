@@ -1,4 +1,4 @@
-"""How connections to the API server are encrypted."""
+"""TLS of the connections to the API server."""
 
 import ssl
 
@@ -6,11 +6,11 @@ from kubernetes.aio.client import Configuration
 
 
 def context(configuration: Configuration) -> ssl.SSLContext | bool:
-    """What aiohttp wants as `ssl`: by the configuration's certificates; False for plain HTTP."""
+    """Return aiohttp's `ssl` argument: a context with the certificates; False for plain HTTP."""
     if not configuration.host.startswith("https"):
         return False
     tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    # Cluster CAs are made by tools that leave out what VERIFY_X509_STRICT (3.13) wants.
+    # Cluster CAs often lack extensions that VERIFY_X509_STRICT (default since 3.13) requires.
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if configuration.cert_file:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)

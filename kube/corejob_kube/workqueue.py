@@ -1,7 +1,7 @@
-"""Keys to reconcile: each at most once at a time, none forgotten, some only later.
+"""A work queue of keys to reconcile, with due times and back-off.
 
-As client-go's workqueue: a key that is added while it is being worked on comes again afterwards,
-and one that failed after a pause of its own.
+As in client-go's workqueue, only one worker at a time processes a key. A key that is added
+meanwhile is queued again afterwards, and a key that failed is requeued with its own back-off.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ _BACKOFF_MOST_S: Final = 30.0
 
 Reconcile = Callable[[str], Awaitable[None]]
 Failed = Callable[[str, Exception, int], None]
-"""Told of a failure: the key, the error, and how many failures in a row this is."""
+"""Called after a failure with the key, the error, and the number of failures in a row."""
 
 
 class WorkQueue:
-    """A queue of keys without doubles, with due times.
+    """A queue of unique keys with due times.
 
     Args:
-        draw: Where the chance in the pauses after failures comes from.
+        draw: Source of randomness for the back-off.
     """
 
     def __init__(self, *, draw: Draw = random.random) -> None:
@@ -39,7 +39,7 @@ class WorkQueue:
         self._changed = asyncio.Event()
 
     def add(self, key: str) -> None:
-        """Look at the key as soon as possible."""
+        """Queue a key for processing as soon as possible."""
         if key in self._working:
             self._again.add(key)
         else:
@@ -47,7 +47,7 @@ class WorkQueue:
             self._changed.set()
 
     def add_at(self, key: str, when: float) -> None:
-        """Look at the key at the loop's time `when`; an earlier time that is set already stays."""
+        """Queue a key at the loop's time `when`, unless an earlier time is set already."""
         if self._wake_at.get(key, float("inf")) <= when:
             return
         self._wake_at[key] = when
@@ -55,11 +55,11 @@ class WorkQueue:
         self._changed.set()
 
     def add_in(self, key: str, seconds: float) -> None:
-        """Look at the key in so many seconds, or earlier if that is set already."""
+        """Queue a key after `seconds` seconds, unless an earlier time is set already."""
         self.add_at(key, asyncio.get_running_loop().time() + max(0.0, seconds))
 
     async def get(self) -> str:
-        """The next key; call `done` when it was looked at."""
+        """Wait for and return the next key; the caller must call `done` after processing it."""
         while True:
             self._fall_due()
             if self._ready:
@@ -74,18 +74,18 @@ class WorkQueue:
                 continue
 
     def done(self, key: str) -> None:
-        """The key was looked at."""
+        """Mark a key as processed; queue it again if it was added meanwhile."""
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
     async def work(self, reconcile: Reconcile, failed: Failed) -> None:
-        """Be one worker, until cancelled: reconcile key after key, those that failed once more.
+        """Run one worker until cancelled: reconcile each key, and retry keys that failed.
 
         Args:
             reconcile: Called with each key; never twice at a time for one key.
-            failed: Called when it raised; the key comes again after a pause in any case.
+            failed: Called if `reconcile` raised; the key is requeued with a back-off in any case.
         """
         while True:
             key = await self.get()
@@ -99,13 +99,13 @@ class WorkQueue:
                 self.done(key)
 
     def retry(self, key: str) -> int:
-        """The key failed: it comes again after a pause; how many failures in a row that makes."""
+        """Requeue a failed key with a back-off; return the number of its failures in a row."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         self.add_in(key, pause(count, _BACKOFF_FIRST_S, _BACKOFF_MOST_S, self._draw))
         return count
 
     def forget_failures(self) -> None:
-        """Let the next failure of each key be its first."""
+        """Reset the failure counts of all keys."""
         self._failures.clear()
 
     def __len__(self) -> int:
