@@ -46,7 +46,7 @@ class Status:
     """The operator's fields of `status`. Times are aware datetimes in UTC.
 
     Attributes:
-        start_time: Start of the last trial. `first_start_time`: of the first one.
+        start_time: Start of the last trial.
         finish_time: End of the last trial that completed, failed or deferred.
         runtime_seconds: Sum over the ended trials, without waiting.
         query_time: Earliest start of the next trial.

@@ -110,7 +110,7 @@ class Condition(StrEnum):
 
 
 class Reason(StrEnum):
-    """The closed list of `status.reason`; `corejob.reasons` says what each means."""
+    """The closed list of `status.reason`; `corejob.reasons` explains each."""
 
     # Not running, because of the queue.
     QUEUED = "Queued"

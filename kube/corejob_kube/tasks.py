@@ -24,7 +24,7 @@ async def cancel(*tasks: "asyncio.Task[Any]") -> None:
 
 
 async def finish(*tasks: "asyncio.Task[Any]", within: float) -> None:
-    """Wait up to `within` seconds for the end of tasks, then cancel the rest."""
+    """Wait up to `within` seconds for tasks to end, then cancel the rest."""
     if tasks:
         await asyncio.wait(tasks, timeout=within)
         await cancel(*tasks)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from corejob_operator.process import Operator
 
 _SILENT_SWEEPS: Final = 5
-"""After this many sweeps without an answer, the process counts as cut off from the API server."""
+"""After this many resyncs without an answer, the process counts as cut off from the API server."""
 
 
 class OperatorHealth:

@@ -38,7 +38,7 @@ class Operator:
 
     Attributes:
         ready: True once all objects were listed.
-        last_contact: `time.monotonic()` of the last sweep that the API server answered.
+        last_contact: `time.monotonic()` of the last resync that the API server answered.
         supervision: Supervises its long-lived tasks.
         watches: Finds kopf's watch tasks.
     """

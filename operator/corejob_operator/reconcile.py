@@ -313,7 +313,7 @@ class Reconciler:
         self._warn(job, "NotJournaled", text, now, action="Release")
 
     def _warn(self, job: CoreJob, reason: str, text: str, now: datetime, *, action: str) -> None:
-        """Log what the status does not tell, and post it as a Warning Event of the CoreJob."""
+        """Log a problem that is not in the status, and post it as the CoreJob's Warning Event."""
         log.warning("%s: %s", job.name, text)
         self._poster.post(
             events.event(

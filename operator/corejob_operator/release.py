@@ -17,7 +17,7 @@ _ROUNDS = 5
 
 
 async def release(kube: Kube, namespace: str) -> int:
-    """Remove the finalizers; return from how many CoreJobs.
+    """Remove the finalizers; return the number of changed CoreJobs.
 
     Raises:
         KubeError: A request to the API server failed.

@@ -62,7 +62,7 @@ def replaced(seen: Situation, decision: Decision) -> Decision:
 
 
 def wanted_child(job: CoreJob) -> str | None:
-    """Return the id of the CoreJob that shall restart this one; None if there is no such request.
+    """Return the id of the CoreJob to create as this one's restart; None without a request.
 
     The API chooses the id (`spec.childId`). For a restart by `spec.restartAt` the id is derived,
     not random, so that a crash between creating the child and noting its id makes no second child.
