@@ -26,7 +26,7 @@ BURST: Final = 20
 _PROBE_FIRST_S: Final = 0.2
 _PROBE_MOST_S: Final = 15.0
 _PROBE_MOST_API_S: Final = 3.0
-_REPEAT_S: Final = 60.0
+REPEAT_S: Final = 60.0
 """Seconds between log messages about an outage that lasts."""
 _EVERYWHERE: Final = ""
 """The scope of an outage of the API server itself."""
@@ -155,7 +155,7 @@ class Retries:
         outage.words = str(error)
         outage.next_at = now + max(self.spread(delay), error.retry_after or 0.0)
         outage.probing = False
-        if outage.failures == 1 or now - outage.logged_at >= _REPEAT_S:
+        if outage.failures == 1 or now - outage.logged_at >= REPEAT_S:
             outage.logged_at = now
             place = f"of node {scope} " if scope else ""
             log.warning("the logs %scan't be read, trying again: %s", place, error)

@@ -11,7 +11,7 @@ from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster, PodLog
 
 from corejob_journal.recorder import attempts, retries, supervisor, unreadable
-from corejob_journal.recorder.retries import BURST, RATE, Retries, scope_of
+from corejob_journal.recorder.retries import BURST, RATE, REPEAT_S, Retries, scope_of
 from corejob_kube.errors import for_status
 
 # Recorded from an API server 1.37.2 whose kubelet was not there, had a certificate of another name,
@@ -136,7 +136,7 @@ async def test_700_logs_that_cant_be_read_cost_few_requests(
         said = [record for record in caplog.records if "can't be read" in record.message]
         assert said
         if answer is _REFUSED:
-            assert len(said) == 1
+            assert len(said) <= 1 + lasted / REPEAT_S
 
 
 async def test_logs_are_read_soon_after_their_node_answers_again(
