@@ -65,7 +65,7 @@ def _restarts(job: CoreJob, parent: CoreJob) -> bool:
 def _is_scheduled(job: CoreJob, world: World) -> bool:
     """True if the job is a run of its template's schedule, even a late one.
 
-    False for a time before the last one of the schedule: that run was created long ago.
+    False for a time before the schedule's last one, since that was dealt with already.
     """
     template = world.template_body(job.qual_name)
     if template is None:

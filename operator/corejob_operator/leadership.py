@@ -76,7 +76,7 @@ class Leadership:
         """Raise unless this process may act at this moment.
 
         A process that was suspended for a while continues with all ready callbacks before its
-        timers. So each write calls this first, and this compares the time itself.
+        timers. So each write calls this method, which compares the time itself.
 
         Raises:
             NotLeadingError: This process may not act.

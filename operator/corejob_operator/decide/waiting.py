@@ -75,7 +75,7 @@ def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
 
 
 def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> Decision:
-    """Kill or remove a job of whose next trial nothing runs or can start any more."""
+    """Kill or remove a job whose next trial does not run, and can't start any more."""
     job, now = seen.job, seen.now
     if observed.outcome is State.FAILED:
         # The trial failed by itself before the job's container started; it has a log.
@@ -162,7 +162,7 @@ def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | No
 
 
 def _counted(job: CoreJob, number: int) -> Status:
-    """Count a trial that was never observed running, if the journal shows that it started.
+    """Return the status, with a trial counted that started but was never observed running.
 
     The log decides, since a pod may be stopped before its container executes the job's program.
     """
