@@ -18,11 +18,11 @@ STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.clust
 # get them; not -m, by which those tests are told apart that must be alone.
 ARGS ?=
 # Without a file among the arguments pytest collects `testpaths`; with some, those of the suite are left.
-suite = --override-ini=testpaths=$(1) --suite=$(1)
+suite = --override-ini='testpaths=$(1)' $(addprefix --suite=,$(1))
 # The suites that files named in ARGS belong to; both where none is named.
 NAMED := $(filter tests tests/% ./tests ./tests/%,$(ARGS))
 IN_UNIT := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/unit% ./tests/unit%,$(NAMED)),all)
-IN_E2E := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/e2e% ./tests/e2e%,$(NAMED)),all)
+IN_E2E := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/e2e% ./tests/e2e% tests/attacks% ./tests/attacks%,$(NAMED)),all)
 # Exit code 5 is that no test was selected. A run that was given ARGS may have none of what they name.
 OR_NONE = || { code=$$?; [ $$code = 5 ] || exit $$code; echo "==> none of these here"; }
 # Of the unit tests' time two fifths are waiting for intervals: more workers than processors.
@@ -98,9 +98,9 @@ test-unit: venv ## the tests that need no cluster
 .PHONY: test-e2e
 test-e2e: cluster ## the tests that need the cluster; starts it
 	@echo "==> cluster tests"
-	@$(BIN)/pytest $(call suite,tests/e2e) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone" $(if $(strip $(ARGS)),$(OR_NONE))
+	@$(BIN)/pytest $(call suite,tests/e2e tests/attacks) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone and not thorough" $(if $(strip $(ARGS)),$(OR_NONE))
 	@echo "==> cluster tests that must have the cluster to themselves"
-	@$(BIN)/pytest $(call suite,tests/e2e) $(ARGS) -m alone $(OR_NONE)
+	@$(BIN)/pytest $(call suite,tests/e2e tests/attacks) $(ARGS) -m alone $(OR_NONE)
 
 # One after the other also with make --jobs. Files of one suite leave the other out.
 .PHONY: test
@@ -124,6 +124,12 @@ fuzz: venv ## the property tests with new random examples (ROUNDS=5)
 		echo "==> property tests with new examples, round $$round of $(ROUNDS)"; \
 		$(BIN)/pytest tests/unit -m hypothesis --hypothesis-profile=fuzz --numprocesses=$(UNIT_WORKERS) --dist=worksteal $(ARGS) || exit 1; \
 	done
+
+# make test has those of them that are quick.
+.PHONY: attack
+attack: cluster ## all attacks on a service with little memory, the long ones too
+	@echo "==> attacks"
+	@$(BIN)/pytest $(call suite,tests/attacks) $(ARGS)
 
 .PHONY: bench
 bench: up ## measure throughput and latencies

@@ -8,11 +8,9 @@ need an empty world, use `own_release`: another release, for one module, gone af
 All waits are for conditions, with deadlines (`tests.support.waiting`).
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-from tests.cluster import deploy, diagnostics
 from tests.cluster.deploy import ROOT
 from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
@@ -43,9 +41,6 @@ _ABILITIES: Mapping[str, Callable[[Provider], str | None]] = {
         None if provider.name == LocalCluster.name else f"the cluster is {provider.name}"
     ),
 }
-# Taking a release away takes seconds of the machine, and more of waiting.
-_CLEANERS = 2
-_dumped = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,44 +59,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for marker in sorted(needs):
         if (lacking := _ABILITIES[marker](choose())) is not None:
             leave_out(config, items, marker=marker, because=lacking)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the state of the namespace in which a test has failed; once for each namespace."""
-    del call
-    report = yield
-    if report.failed:
-        shown = item.config.stash.setdefault(_dumped, set())
-        for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Release) and value.namespace not in shown:
-                shown.add(value.namespace)
-                diagnostics.dump(value.provider, value.namespace)
-    return report
-
-
-@pytest.fixture(scope="session")
-def provider() -> Provider:
-    chosen = choose()
-    chosen.up()
-    return chosen
-
-
-@pytest.fixture(scope="session")
-def image(provider: Provider) -> str:
-    return deploy.provide_image(provider)
-
-
-@pytest.fixture(scope="session")
-def later() -> Iterator[Later]:
-    """Takes releases away while the next tests run; what fails of it is told at the end."""
-    with ThreadPoolExecutor(_CLEANERS) as pool:
-        begun: list[Future[None]] = []
-        yield lambda work: begun.append(pool.submit(work))
-    for ended in begun:
-        ended.result()
 
 
 @pytest.fixture(scope="session")

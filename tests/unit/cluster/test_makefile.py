@@ -85,7 +85,8 @@ def make(tmp_path):
     return Make(tmp_path)
 
 
-ALL = ["unit", "not alone", "alone"]
+CROWD = "not alone and not thorough"
+ALL = ["unit", CROWD, "alone"]
 
 
 def kinds(runs):
@@ -112,6 +113,7 @@ def test_units_and_cluster_tests_can_be_run_alone(make):
         ("tests/unit/kube", ALL[:1]),
         ("-x ./tests/unit/kube/test_leases.py::test_one", ALL[:1]),
         ("tests/e2e/test_logs.py", ALL[1:]),
+        ("tests/attacks/test_http.py", ALL[1:]),
         ("tests/e2e/test_logs.py tests/unit/kube -v", ALL),
         ("tests", ALL),
         ("-k tests_of_something", ALL),
@@ -119,7 +121,7 @@ def test_units_and_cluster_tests_can_be_run_alone(make):
     ],
 )
 def test_named_files_leave_out_the_suite_that_has_none_of_them(make, args, expected):
-    code, runs = make("test", args=args, codes={"unit": 5, "not alone": 5, "alone": 5})
+    code, runs = make("test", args=args, codes={"unit": 5, CROWD: 5, "alone": 5})
     assert (code, kinds(runs)) == (0, expected)
 
 
@@ -195,7 +197,7 @@ def test_what_is_found_in_one_run_only_is_enough(make):
     assert (code, kinds(runs)) == (0, ALL)
 
 
-@pytest.mark.parametrize("run", ["unit", "not alone"])
+@pytest.mark.parametrize("run", ["unit", CROWD])
 def test_a_whole_run_without_any_test_fails(make, run):
     code, runs = make("test", codes={run: 5})
     assert code != 0
@@ -207,7 +209,7 @@ def test_a_cluster_may_have_no_test_that_must_be_alone(make):
 
 
 @pytest.mark.parametrize(
-    ("target", "run"), [("test-unit", "unit"), ("test-e2e", "not alone"), ("test-e2e", "alone")]
+    ("target", "run"), [("test-unit", "unit"), ("test-e2e", CROWD), ("test-e2e", "alone")]
 )
 def test_a_failed_test_fails_it_all(make, target, run):
     assert make(target, args="-k name", codes={run: 1})[0] != 0

@@ -1,0 +1,19 @@
+"""Jobs of Python texts, for what a container may do."""
+
+from typing import Any
+
+from tests.attacks.names import OPEN
+from tests.support.rest import Rest
+
+SECONDS = 240.0
+"""In which a pod runs and ends, also on a busy machine."""
+
+
+def run(rest: Rest, code: str, qual_name: str = OPEN, **args: Any) -> str:
+    """Enqueue a job of this text; returns its id."""
+    return rest.enqueue(qual_name, code=code, **args)
+
+
+def run_to_end(rest: Rest, code: str, **args: Any) -> dict[str, Any]:
+    """Run a text; the job's document once it has ended."""
+    return rest.wait_state(run(rest, code, **args), "complete", "error", "killed", seconds=SECONDS)

@@ -1,0 +1,137 @@
+"""Guessed passwords, old tokens, and what other sites have a browser send to `/login`."""
+
+import concurrent.futures
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from tests.attacks.names import ALICE, BOB, OPEN
+from tests.attacks.scripts import run
+from tests.e2e.values import JWT_SECRET
+from tests.support.kubectl import Kubectl
+from tests.support.release import PORT, Release
+from tests.support.rest import BASE, Rest
+from tests.support.waiting import until
+
+HOUR = 3600
+DAY = 24 * HOUR
+MOST_AGE = 7 * DAY
+BROWSER = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+
+
+@pytest.fixture
+def claims(release: Release) -> dict[str, Any]:
+    """What a fresh token of alice says."""
+    with release.rest(ALICE, ALICE) as client:
+        token = client.data("GET", "login")["token"]
+    return read(token)
+
+
+def read(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = jwt.decode(token, JWT_SECRET, algorithms=["HS256"])
+    return found
+
+
+def bearer(claims: dict[str, Any], **changed: Any) -> dict[str, str]:
+    """The header with a token that the service itself could have signed."""
+    token = jwt.encode({**claims, **changed}, JWT_SECRET, algorithm="HS256")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_renewals_of_a_token_end_a_week_after_the_sign_in(
+    release: Release, claims: dict[str, Any]
+) -> None:
+    now = int(time.time())
+    signed_in = now - 6 * DAY - 20 * HOUR
+    old = {"iat": now - 3 * HOUR, "exp": now + HOUR, "auth_time": signed_in}
+    with release.rest(None) as nobody:
+        answer = nobody.call("GET", "profile", headers=bearer(claims, **old))
+        assert answer.status_code == 200
+        renewed = read(answer.headers["Token"])
+        assert renewed["auth_time"] == signed_in
+        assert renewed["exp"] == signed_in + MOST_AGE
+        by_login = nobody.call("GET", "login", headers=bearer(claims, **old))
+        assert read(by_login.json()["data"]["token"])["exp"] <= signed_in + MOST_AGE
+        expired = {"iat": now - 9 * HOUR, "exp": now - HOUR}
+        nobody.refused(401, "GET", "profile", headers=bearer(claims, **expired))
+
+
+def test_a_page_of_another_site_signs_nobody_in_or_out(release: Release) -> None:
+    with release.rest(None) as nobody:
+        query = {"username": ALICE, "password": ALICE}
+        answer = nobody.call("GET", "login", params=query, headers=BROWSER)
+        assert "Set-Cookie" not in answer.headers
+        assert nobody.call("GET", "logout", headers=BROWSER).status_code == 403
+        own = nobody.call("GET", "login", params=query)
+        assert "token=" in own.headers["Set-Cookie"]
+
+
+def test_refused_orders_leave_no_lease_of_their_keys(
+    release: Release, alice: Rest, kubectl: Kubectl
+) -> None:
+    before = keys(kubectl)
+
+    def order(number: int) -> int:
+        headers = {"Idempotency-Key": f"refused-{number}"}
+        body = {"qual_name": OPEN, "args": {"attempts": "x"}, "follow": False}
+        return alice.call("POST", "job", json=body, headers=headers).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(order, range(60))) == {400}
+    until(lambda: keys(kubectl), lambda seen: seen <= before, what="the keys are free", seconds=60)
+
+
+def keys(kubectl: Kubectl) -> set[str]:
+    return {one["metadata"]["name"] for one in kubectl.items("leases", "-l", "core4.io/claim")}
+
+
+GUESSES = """
+import base64, collections, json, threading, time, urllib.error, urllib.request
+codes = collections.Counter()
+def guess(number):
+    user = ["admin", "bob", "nobody"][number % 3]
+    end = time.monotonic() + 30
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+        sent = base64.b64encode(f"{user}:{number}-{n}".encode()).decode()
+        request = urllib.request.Request("URL", headers={"Authorization": "Basic " + sent})
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                codes[answer.status] += 1
+        except urllib.error.HTTPError as error:
+            codes[error.code] += 1
+        if n == 1 and number == 0:
+            print("guessing", flush=True)
+threads = [threading.Thread(target=guess, args=(number,)) for number in range(64)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+print(json.dumps(codes))
+"""
+
+
+@pytest.mark.thorough
+def test_a_user_signs_in_beside_somebody_who_guesses_passwords(
+    release: Release, rest: Rest, kubectl: Kubectl
+) -> None:
+    host = kubectl.json("get", "service", "core4-api")["spec"]["clusterIP"]
+    url = f"http://{host}:{PORT}{BASE}/profile"
+    job_id = run(rest, GUESSES.replace("URL", url))
+    with rest.follow(job_id) as stream:
+        stream.line("guessing")
+    with release.rest(BOB, BOB) as bob:
+        # A 429 says when to come again.
+        until(
+            lambda: bob.call("GET", "login", timeout=120).status_code,
+            lambda status: status == 200,
+            what="bob has signed in",
+            seconds=120,
+            every=1,
+        )
+    codes = json.loads(rest.messages(job_id)[-1])
+    assert set(codes) <= {"401", "429"}
+    assert sum(codes.values()) >= 64
