@@ -99,17 +99,20 @@ def test_whatever_comes_the_first_in_rank_is_shown(steps: list[tuple[str, str, i
     rig = Rig()
     there: dict[str, tuple[bool, int, str]] = {}
     bodies: dict[str, dict[str, Any]] = {}
-    for name, what, second in steps:
+    made: dict[str, int] = {}
+    for name, what, drawn in steps:
         if what == "drop":
             if name in bodies:
                 rig.version += 1
                 body = bodies.pop(name)
+                made.pop(name)
                 body["metadata"]["resourceVersion"] = str(rig.version)
                 rig.cache.drop(body)
                 there.pop(name, None)
             continue
         job_id = JOB_ID if what == "put" else ids.new_id(clock.from_epoch(1_700_000_001))
         observed = not (name == JOB_ID and what == "put")
+        second = made.setdefault(name, drawn)  # as long as it lives it keeps its time
         bodies[name] = rig.put(name, second=second, job_id=job_id if observed else None)
         there.pop(name, None)
         if what == "put":
