@@ -1,14 +1,16 @@
-"""Guessed passwords, old tokens, and what other sites have a browser send to `/login`."""
+"""Old tokens, and passwords that a job of the cluster guesses.
 
-import concurrent.futures
+Guesses from one's own address, refused orders and foreign pages: `tests/e2e/test_sign_in.py`.
+"""
+
 import json
 import time
 from typing import Any
 
 import jwt
 import pytest
-from tests.attacks.names import ALICE, BOB, OPEN
-from tests.attacks.scripts import run
+from tests.attacks.names import ALICE, BOB
+from tests.attacks.scripts import SECONDS, run
 from tests.e2e.values import JWT_SECRET
 from tests.support.kubectl import Kubectl
 from tests.support.release import PORT, Release
@@ -18,7 +20,6 @@ from tests.support.waiting import until
 HOUR = 3600
 DAY = 24 * HOUR
 MOST_AGE = 7 * DAY
-BROWSER = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
 
 
 @pytest.fixture
@@ -58,35 +59,6 @@ def test_renewals_of_a_token_end_a_week_after_the_sign_in(
         nobody.refused(401, "GET", "profile", headers=bearer(claims, **expired))
 
 
-def test_a_page_of_another_site_signs_nobody_in_or_out(release: Release) -> None:
-    with release.rest(None) as nobody:
-        query = {"username": ALICE, "password": ALICE}
-        answer = nobody.call("GET", "login", params=query, headers=BROWSER)
-        assert "Set-Cookie" not in answer.headers
-        assert nobody.call("GET", "logout", headers=BROWSER).status_code == 403
-        own = nobody.call("GET", "login", params=query)
-        assert "token=" in own.headers["Set-Cookie"]
-
-
-def test_refused_orders_leave_no_lease_of_their_keys(
-    release: Release, alice: Rest, kubectl: Kubectl
-) -> None:
-    before = keys(kubectl)
-
-    def order(number: int) -> int:
-        headers = {"Idempotency-Key": f"refused-{number}"}
-        body = {"qual_name": OPEN, "args": {"attempts": "x"}, "follow": False}
-        return alice.call("POST", "job", json=body, headers=headers).status_code
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(order, range(60))) == {400}
-    until(lambda: keys(kubectl), lambda seen: seen <= before, what="the keys are free", seconds=60)
-
-
-def keys(kubectl: Kubectl) -> set[str]:
-    return {one["metadata"]["name"] for one in kubectl.items("leases", "-l", "core4.io/claim")}
-
-
 GUESSES = """
 import base64, collections, json, threading, time, urllib.error, urllib.request
 codes = collections.Counter()
@@ -122,16 +94,17 @@ def test_a_user_signs_in_beside_somebody_who_guesses_passwords(
     url = f"http://{host}:{PORT}{BASE}/profile"
     job_id = run(rest, GUESSES.replace("URL", url))
     with rest.follow(job_id) as stream:
-        stream.line("guessing")
+        stream.line("guessing", seconds=SECONDS)
     with release.rest(BOB, BOB) as bob:
         # A 429 says when to come again.
         until(
-            lambda: bob.call("GET", "login", timeout=120).status_code,
+            lambda: bob.call("GET", "login", timeout=SECONDS).status_code,
             lambda status: status == 200,
             what="bob has signed in",
-            seconds=120,
+            seconds=SECONDS,
             every=1,
         )
+    rest.wait_state(job_id, "complete", seconds=SECONDS)
     codes = json.loads(rest.messages(job_id)[-1])
     assert set(codes) <= {"401", "429"}
     assert sum(codes.values()) >= 64
