@@ -5,6 +5,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from corejob import ids
+
 _HERE = Path(__file__).parent
 # Far more than any needs: the machine may be busy.
 _TIMEOUT = 120
@@ -24,6 +26,12 @@ hypothesis.settings.register_profile(
     "unit", hypothesis.settings.get_profile("fuzz"), derandomize=True
 )
 hypothesis.settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def own_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids that other tests made, at other times, do not hold those of this one back."""
+    monkeypatch.setattr(ids, "_last", 0)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,12 +11,6 @@ from tests.unit.corejob.builders import NOW, UID
 from corejob import ids
 
 
-@pytest.fixture(autouse=True)
-def fresh_counter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids that other tests made, at other times, are not to hold these back."""
-    monkeypatch.setattr(ids, "_last", 0)
-
-
 def test_ids_of_one_instant_ascend() -> None:
     made = [ids.new_id(NOW) for _ in range(1000)]
 
