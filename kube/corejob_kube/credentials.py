@@ -20,7 +20,9 @@ async def load() -> Configuration:
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(client_configuration=found)
     else:
-        await load_kube_config(client_configuration=found)
+        # The package reads the variable once, when it is imported.
+        path = os.environ.get("KUBECONFIG") or None
+        await load_kube_config(path, client_configuration=found)
     return found
 
 

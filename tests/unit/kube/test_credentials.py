@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, incluster_config, kube_config
+from kubernetes.aio.config import ConfigException, incluster_config
 
 from corejob_kube import credentials
 
@@ -14,7 +14,7 @@ from corejob_kube import credentials
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in a pod nor with a kubeconfig."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_elsewhere_it_is_the_kubeconfig(
         "users": [{"name": "u", "user": user}],
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    monkeypatch.setenv("KUBECONFIG", str(path))
     found = await credentials.load()
 
     assert found.host == "https://example.com:6443"
