@@ -1,4 +1,4 @@
-"""`create_app`: puts the service together. Nothing is global, nothing is read at import."""
+"""`create_app` assembles the service. There is no global state; importing reads no settings."""
 
 import asyncio
 from importlib.metadata import version
@@ -136,25 +136,25 @@ class Service:
         )
 
     async def openapi(self, _req: Request, resp: Response) -> None:
-        """The OpenAPI document."""
+        """Answer with the OpenAPI document."""
         resp.content_type = JSON
         resp.data = self._document
 
     def is_ready(self) -> bool:
-        """Whether the caches are filled."""
+        """True if all informers are synced."""
         return all(informer.is_synced for informer in self.informers)
 
-    # Falcon calls these two as those of a middleware, by the ASGI server's lifespan.
+    # Falcon calls these two methods as middleware, on the lifespan events of the ASGI server.
 
     async def process_startup(self, _scope: Any, _event: Any) -> None:
-        """Begin to watch and to listen; it does not wait for Kubernetes nor for the store."""
+        """Start informers, claims and hub; does not wait for Kubernetes or the store."""
         for informer in self.informers:
             informer.start(self.supervision)
         self.claims.start(self.supervision)
         self.hub.start(self.supervision)
 
     async def process_shutdown(self, _scope: Any, _event: Any) -> None:
-        """End it all in good order."""
+        """Log the summary of failed sign-ins; stop hub, claims, scans and informers in order."""
         self.failed_sign_ins.tell_left_out()
         await self.hub.stop()
         await self.claims.stop()
@@ -163,7 +163,7 @@ class Service:
 
 
 class Api(App[Any, Any]):
-    """The ASGI application, and the service behind it."""
+    """The ASGI application, with its service."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
@@ -195,19 +195,19 @@ def create_app(
     keep_alive: float = KEEP_ALIVE_S,
     supervision: Supervision | None = None,
 ) -> Api:
-    """The application.
+    """Return the ASGI application.
 
     Args:
-        settings: What can be set.
-        kube: An open client; whoever made it closes it, after the application's shutdown.
-        store: An open reader; likewise.
+        settings: The settings.
+        kube: An open client; the caller closes it after the application's shutdown.
+        store: An open reader; the caller closes it after the application's shutdown.
         now: The clock.
-        keep_alive: Seconds after which a silent stream says that it lives.
-        supervision: Looks after its long-lived tasks; None: a new one.
+        keep_alive: Seconds of silence after which a stream sends a keep-alive.
+        supervision: Supervises the application's long-lived tasks; None: a new one.
 
     Raises:
-        ValueError: The users' file is bad.
-        OSError: It can't be read.
+        ValueError: The users' file is invalid.
+        OSError: The users' file can't be read.
     """
     service = Service(
         settings, kube, store, now=now, keep_alive=keep_alive, supervision=supervision

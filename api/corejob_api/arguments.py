@@ -1,4 +1,4 @@
-"""The arguments of a request: where they come from, and their types (contract section 1)."""
+"""Parse and convert the arguments of a request (docs/rest.md, "Requests")."""
 
 import json
 import math
@@ -18,24 +18,24 @@ _MAX_DIGITS: Final = 1000
 _USUAL_DIGITS: Final = 20
 _MAX_FIELDS: Final = 1000
 _MAX_ODD_TEXT: Final = 2**16
-"""Length of JSON text in an argument, up to which an error can say where a number is odd."""
+"""Maximum length of JSON text in an argument for which an error names the place of a bad number."""
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,100}\s*")
 
 
 def decode_json(raw: bytes | str) -> Any:
-    """JSON as a value.
+    """Decode JSON.
 
     Numbers that are not JSON (`NaN`, `Infinity`), or too large for a float, become floats that are
-    not finite, so that an error can say where they are: see `Arguments`.
+    not finite, so that `Arguments` can name their place in the error.
 
     Raises:
-        ValueError: It is none (or not UTF-8, or nested too deep to be meant).
+        ValueError: The text is not JSON, is not UTF-8, or is nested too deep.
     """
     return _decoded(raw)[0]
 
 
 def _decoded(raw: bytes | str) -> tuple[Any, bool]:
-    """The value, and whether it may have floats that are not finite: msgspec makes none."""
+    """Return the value, and True if it may contain non-finite floats (msgspec produces none)."""
     try:
         return msgspec.json.decode(raw), False
     except RecursionError:
@@ -47,7 +47,7 @@ def _decoded(raw: bytes | str) -> tuple[Any, bool]:
 
 
 def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
-    """JSON but for its numbers, as many clients write it; else raise the `error`."""
+    """Decode JSON with numbers that msgspec rejects, as many clients send; else raise `error`."""
     strange: list[str] = []
 
     def number(text: str) -> float:
@@ -67,7 +67,7 @@ def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         value = json.loads(text, parse_float=number, parse_constant=number, parse_int=integer)
-        # Halves of a surrogate pair are no text that could go anywhere.
+        # Raises for a lone surrogate, which can't be encoded as UTF-8.
         msgspec.json.encode(value)
     except (ValueError, RecursionError):
         raise error from None
@@ -77,10 +77,10 @@ def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
 
 
 def from_query(text: str) -> dict[str, Any]:
-    """The arguments of a query string or of a form in that encoding; the last of a name counts.
+    """Return the arguments of a query string or URL-encoded form; the last of a name counts.
 
     Raises:
-        ApiError: 400, there are too many.
+        ApiError: 400, there are more than `_MAX_FIELDS` arguments.
     """
     try:
         fields = parse_qsl(
@@ -92,7 +92,7 @@ def from_query(text: str) -> dict[str, Any]:
 
 
 def from_json(body: bytes) -> dict[str, Any] | None:
-    """The arguments of a JSON body; None if it is no JSON object."""
+    """Return the arguments of a JSON body; None if the body is not a JSON object."""
     try:
         value, odd = _decoded(body)
     except ValueError:
@@ -103,15 +103,15 @@ def from_json(body: bytes) -> dict[str, Any] | None:
 
 
 class OddArguments(dict[str, Any]):
-    """Arguments with numbers that are not JSON's.
+    """Arguments that may contain non-finite numbers.
 
     Attributes:
-        problems: Where such a number is, by the argument that has it.
+        problems: A text that says where such a number is, by the name of the argument.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
-        # Found here, since a body is read by a thread if it is long.
+        # Searched here because the thread that parses a long body also runs this.
         each = {name: infinite_problem(value, name) for name, value in values.items()}
         self.problems = {name: words for name, words in each.items() if words is not None}
 
@@ -128,22 +128,26 @@ class Arguments:
             self._values.update((k, v) for k, v in source.items() if v is not None)
 
     def take(self, name: str) -> Any:
-        """Take an argument out; None if it is not given."""
+        """Remove and return an argument; None if it is not given."""
         return self._values.pop(name, None)
 
     def raw(self, name: str) -> Any:
-        """An argument as it came; None if it is not given."""
+        """Return an argument without conversion; None if it is not given."""
         return self._values.get(name)
 
     def text(self, name: str) -> str:
-        """A text that has to be given."""
+        """Return a required text.
+
+        Raises:
+            ApiError: 400, the argument is missing or not a text.
+        """
         value = self.optional_text(name)
         if value is None:
             raise bad_request(f"Missing argument {name}")
         return value
 
     def optional_text(self, name: str) -> str | None:
-        """A text; numbers count as such. None if it is not given."""
+        """Return a text; numbers are converted. None if it is not given."""
         value = self._values.get(name)
         if value is None or isinstance(value, str):
             return value
@@ -152,7 +156,7 @@ class Arguments:
         raise mismatch(name, "str")
 
     def flag(self, name: str, default: bool) -> bool:
-        """A truth value: a JSON boolean, or one of the words for it."""
+        """Return a boolean, from a JSON boolean or a word of `_TRUE` or `_FALSE`."""
         value = self._values.get(name, default)
         if isinstance(value, bool):
             return value
@@ -164,7 +168,7 @@ class Arguments:
         raise mismatch(name, "bool")
 
     def integer(self, name: str, default: int) -> int:
-        """A whole number: text of digits, or a JSON number, of which a fraction is cut off."""
+        """Return an integer, from digits or from a JSON number, whose fraction is truncated."""
         value = self._values.get(name, default)
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
@@ -175,7 +179,7 @@ class Arguments:
         raise mismatch(name, "int")
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """A JSON object, or the text of one; empty if it is not given."""
+        """Return a JSON object, given as such or as text; empty if it is not given."""
         value = self._structure(name, "dict")
         if value is None:
             return {}
@@ -184,7 +188,7 @@ class Arguments:
         raise mismatch(name, "dict")
 
     def sequence(self, name: str) -> list[Any] | None:
-        """A JSON list, or the text of one; None if it is not given."""
+        """Return a JSON list, given as such or as text; None if it is not given."""
         value = self._structure(name, "list")
         if value is None or isinstance(value, list):
             return value
@@ -205,5 +209,5 @@ class Arguments:
 
 
 def mismatch(name: str, kind: str) -> ApiError:
-    """400: an argument that can't be converted."""
+    """400: an argument can't be converted to its type."""
     return bad_request(f"parameter [{name}] expected as_type [{kind}]")

@@ -1,4 +1,4 @@
-"""Reading the body of a request, and no more of it than is meant (contract section 1)."""
+"""Read request bodies, with limits on size, time and memory (docs/rest.md, "Requests")."""
 
 import asyncio
 import io
@@ -14,32 +14,32 @@ from corejob_api import arguments
 from corejob_api.errors import ApiError, unavailable
 
 MAX_BODY: Final = 2**20
-"""Where a job's args are sent."""
+"""Maximum bytes of a body with a job's args."""
 MAX_BODY_WITH_FILTER: Final = 2**19
-"""Room for the longest list of `$in`."""
+"""Maximum bytes of a body with a filter; fits the longest list of `$in`."""
 MAX_BODY_OF_OTHERS: Final = 2**16
 _MAX_DISCARD: Final = 32 * 2**20
-"""How much of a body that is too long is still read, so that its sender gets to see the answer."""
+"""Bytes of an oversized body that are read and discarded, so that its sender gets the answer."""
 _READ_SECONDS: Final = 30.0
 MAX_BODY_OF_UNKNOWN: Final = 2**16
-"""Of a request that nobody has signed in by its headers; its body may yet say who it is."""
+"""Maximum bytes of a body whose headers name no user; the body may contain the credentials."""
 _SMALL: Final = 2**16
-"""A body of so many bytes at most has a budget of its own: long ones leave it alone."""
+"""Maximum bytes of a small body; small bodies have a budget that long ones can't use up."""
 _BUDGET: Final = 32 * 2**20
 _BUDGET_OF_SMALL: Final = 16 * 2**20
 _BUDGET_OF_UNKNOWN: Final = 8 * 2**20
 _SHARES: Final = 2
-"""One sender has a half of a budget at most: the others are served beside whoever floods it."""
+"""One sender may use 1/_SHARES of a budget, so that the others are served during a flood."""
 _PIECE: Final = 2**16
 _MAX_PARTS: Final = 100
 _LONG: Final = 2**15
-"""Longer bodies are taken apart by a thread: a mebibyte of escapes or odd numbers takes 0.2 s."""
+"""A thread parses longer bodies: a mebibyte of escapes or odd numbers takes 0.2 s."""
 _CLOSE: Final = {"Connection": "close"}
-"""What is still under way is not read."""
+"""Closes the connection, since the rest of the body is not read."""
 
 
 class Budget:
-    """Bytes that bodies may have in memory at once while they are read; each sender has a share."""
+    """A limit of bytes in memory for bodies that are being read; each sender has a share."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -48,10 +48,10 @@ class Budget:
 
     @contextmanager
     def reserved(self, size: int, sender: str) -> Iterator[None]:
-        """Have room for so many bytes.
+        """Reserve `size` bytes within the context.
 
         Raises:
-            ApiError: 503, there is none now, or the sender has used up its share.
+            ApiError: 503, the budget or the sender's share is used up.
         """
         taken = self._of_sender.get(sender, 0)
         if size > self._left or taken + size > self._share:
@@ -70,7 +70,7 @@ class Budget:
 
 
 class Bodies:
-    """Reads bodies, each within a budget: small ones, long ones, and those of unknown senders."""
+    """Reads bodies within three budgets: small ones, long ones, and those of unknown senders."""
 
     def __init__(self) -> None:
         self._long = Budget(_BUDGET)
@@ -84,12 +84,13 @@ class Bodies:
 
         Args:
             req: The request.
-            most: How many bytes it may have where it goes to.
-            user: The user that its headers or its query name truly; None: they name nobody.
-            address: Where it comes from.
+            most: Maximum bytes of a body on this route.
+            user: The user authenticated by the headers or the query; None: not authenticated.
+            address: The sender's address.
 
         Raises:
-            ApiError: It is too long (413), it does not come (408), or too many come at once (503).
+            ApiError: 413, the body is too long; 408, it did not arrive in time; 503, too many
+                bodies at once.
         """
         hint = ""
         if user is None and most > MAX_BODY_OF_UNKNOWN:
@@ -110,12 +111,12 @@ class Bodies:
 
 
 async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
-    """Return the body, of at most so many bytes; nothing of one that its sender broke off.
+    """Return the body, of at most `most` bytes; empty if the sender disconnected before its end.
 
     Raises:
-        ApiError: It is too long (413), or it does not come (408).
+        ApiError: 413, the body is too long; 408, it did not arrive in time.
     """
-    # Not in one call: that holds all pieces and their sum at once.
+    # Piece by piece: a single read would keep all pieces and their concatenation in memory.
     body = bytearray()
     try:
         async with asyncio.timeout(_READ_SECONDS):
@@ -129,7 +130,7 @@ async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
         text = f"the body did not come within {_READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
     if len(body) < (req.content_length or 0):
-        return b""  # nobody waits for the answer
+        return b""  # the client has disconnected
     return bytes(body)
 
 
@@ -143,7 +144,10 @@ async def _discard(req: Request) -> None:
 
 
 def sources(req: Request, body: bytes) -> list[dict[str, Any]]:
-    """The arguments of a body, whatever its Content-Type says; one that can't be read has none."""
+    """Return the arguments of a body; an unreadable body has none.
+
+    JSON is accepted with any Content-Type.
+    """
     if not body:
         return []
     found = arguments.from_json(body)

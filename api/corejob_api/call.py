@@ -1,4 +1,4 @@
-"""What belongs to one request: its id, its user and its arguments."""
+"""The state of one request: its id, its user and its arguments."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,28 +16,29 @@ from corejob_kube import sockets, tasks
 T = TypeVar("T")
 
 _CLIENT_GONE: Final = 499
-"""No status of HTTP; nobody sees it but the metrics."""
+"""Not a status of HTTP; it appears in the metrics only."""
 
 
 class ApiRequest(Request):
-    """A request that lets a stream see when its client is gone."""
+    """A request that exposes ASGI's `receive`, so that a stream can detect a disconnect."""
 
     @property
     def receive(self) -> Callable[[], Awaitable[Any]]:
-        """The next event of the connection (ASGI); to be used once the body is read."""
+        """The ASGI callable that returns the connection's next event; use it after the body."""
         return self._receive
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way through the service.
+    """One request and its state.
 
     Attributes:
         id: Request id, the `_id` of its answer.
-        started: When it came, by the monotonic clock.
-        user: Who is signed in; None on public resources.
-        token_expires: When the user's token ends, if they signed in by one.
-        route: The path of its route, for the metrics.
+        started: Time of arrival, by the monotonic clock, in seconds.
+        user: The signed-in user; None on public resources.
+        token_expires: Expiry of the token that the user signed in with; None if they used another
+            method.
+        route: The path of the request's route, for the metrics.
     """
 
     id: str
@@ -49,13 +50,17 @@ class Call:
 
 
 def of(req: Request) -> Call:
-    """The call that a request is."""
+    """Return the call of a request."""
     found: Call = req.context.call
     return found
 
 
 def user_of(req: Request) -> User:
-    """Who is signed in; only for resources that are not public."""
+    """Return the signed-in user.
+
+    Raises:
+        RuntimeError: The resource is public, so nobody is signed in.
+    """
     user = of(req).user
     if user is None:
         raise RuntimeError("a public resource has no user")
@@ -63,12 +68,12 @@ def user_of(req: Request) -> User:
 
 
 async def while_connected(req: ApiRequest, work: Coroutine[Any, Any, T]) -> T:
-    """What some work returns, which is cancelled once its client is gone.
+    """Await `work` and return its result; cancel it if the client disconnects.
 
-    Only for what changes nothing, and once the body is read.
+    Use it for read-only work, after the body has been read.
 
     Raises:
-        ApiError: The client is gone.
+        ApiError: 499, the client has disconnected.
     """
     working = asyncio.create_task(work)
     gone = asyncio.create_task(_disconnected(req))
@@ -87,7 +92,10 @@ async def _disconnected(req: ApiRequest) -> None:
 
 
 def client_host(req: Request, trusted_proxies: int) -> str:
-    """Where a request comes from, as the outermost of the trusted proxies says."""
+    """Return the client's host, as the outermost trusted proxy reports it in X-Forwarded-For.
+
+    Without trusted proxies or without that header it is the peer of the connection.
+    """
     header = req.get_header("X-Forwarded-For")
     if trusted_proxies and header:
         hosts = [host.strip() for host in header.split(",")]

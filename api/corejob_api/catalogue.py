@@ -14,12 +14,12 @@ from corejob_kube.cache import Body, ObjectCache
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One job of the catalogue.
+    """A CoreJobTemplate, parsed.
 
     Attributes:
         properties: Default properties of its jobs, by their fields in a spec.
-        is_container: Whether it is any container, and no core4 class.
-        args_schema: What the args of a job must fit; None: anything.
+        is_container: True for a job that runs any container, not a core4 class.
+        args_schema: JSON schema of the job's args; None: no restriction.
     """
 
     qual_name: str
@@ -30,10 +30,10 @@ class Template:
     args_schema: ArgsSchema | None
 
     def listed(self, state_of: Callable[[str], str | None]) -> Row:
-        """The row of the catalogue.
+        """Return the catalogue's row, with the current state of the last job.
 
         Args:
-            state_of: The state of the job of an id; None for one that is past and gone.
+            state_of: Returns the state of the job with an id; None if there is no such CoreJob.
         """
         job_id = self.row["last_job"]
         state = state_of(job_id) if job_id is not None else None
@@ -41,7 +41,7 @@ class Template:
 
 
 class Catalogue:
-    """Kept up by the cache's listener."""
+    """The templates by qual_name, updated on every event of the cache."""
 
     def __init__(self, cache: ObjectCache) -> None:
         self._templates: dict[str, Template] = {}
@@ -49,11 +49,11 @@ class Catalogue:
         cache.listen(self._changed)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the qual_name of each template that is new, changed or gone."""
+        """Call `listener` with the qual_name of each template that is added, changed or deleted."""
         self._listeners.append(listener)
 
     def get(self, qual_name: str) -> Template | None:
-        """The template of that qual_name, or None."""
+        """Return the template with this qual_name, or None."""
         return self._templates.get(qual_name)
 
     def __iter__(self) -> Iterator[Template]:
@@ -95,7 +95,7 @@ def _template(body: Body, before: Template | None) -> Template:
 
 
 def _args_schema(schema: Any, before: Template | None) -> ArgsSchema | None:
-    """The schema; the compiled one of before if only the status has changed."""
+    """Return the schema; reuse the compiled one if the schema has not changed."""
     if schema is None:
         return None
     if before is not None and before.args_schema is not None and before.args_schema.is_of(schema):
@@ -104,7 +104,7 @@ def _args_schema(schema: Any, before: Template | None) -> ArgsSchema | None:
 
 
 def _schedule(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Row:
-    """How its schedule fares, and whether it can run at all."""
+    """Return the row's fields on the schedule and on the template's validity."""
     scheduled = bool(spec.get("schedule"))
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     valid = conditions.get(TemplateCondition.VALID) or {}
@@ -124,7 +124,7 @@ def _schedule(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Row:
 
 
 def _updated(meta: Mapping[str, Any]) -> datetime | None:
-    """The latest time at which somebody changed it; what the service notes is no change."""
+    """Return the time of the last change, or None; updates of the status do not count."""
     times = (
         clock.parse(entry.get("time"))
         for entry in meta.get("managedFields") or ()

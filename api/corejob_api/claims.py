@@ -1,15 +1,16 @@
-"""Claims: what makes one of two racing enqueues win, across all replicas of the API.
+"""Claims: Leases that let exactly one of several racing enqueues win, across all API replicas.
 
-A claim is a Lease of a name that follows from what is claimed, so that creating it is the race. Its
-holder is the id of a job:
+A claim's name is derived from the thing claimed, so the first replica to create the Lease wins. The
+Lease's holder is the id of a job:
 
-- `core4-job-…` claims a qual_name with its args (contract section 2: no two of them in the queue).
-  It belongs to the CoreJob, and the cluster's garbage collector takes it along.
-- `core4-key-…` claims an `Idempotency-Key` of a user for a day, however soon the job is over. It is
-  given back if the job is refused, and a user has a limited number of them.
+- `core4-job-…` claims a qual_name with its args: no two such jobs may be in the queue
+  (docs/rest.md, "Enqueue"). The CoreJob owns the Lease, so the garbage collector deletes both
+  together.
+- `core4-key-…` claims an `Idempotency-Key` of a user for a day, even if the job ends earlier. It is
+  released if the job is refused, and each user may have a limited number of them.
 
-Which jobs are in the queue only the CoreJobs say: a claim decides nothing but the moments in which
-they can't yet.
+The CoreJobs alone define which jobs are in the queue. A claim only covers the time until its
+CoreJob exists and all replicas have it in their caches.
 """
 
 import asyncio
@@ -36,14 +37,14 @@ from corejob_kube.timing import Clock
 log = logging.getLogger(__name__)
 
 YOUNG: Final = timedelta(seconds=10)
-"""Within this time whoever made a claim may still be making its job."""
+"""A claim younger than this may belong to an enqueue that is still creating its job."""
 KEY_LIFE: Final = timedelta(days=1)
 _GRACE: Final = timedelta(minutes=2)
 _SWEEP_S: Final = 600.0
 _FIRST_SWEEP_S: Final = 30.0
-"""After the start: the caches are filled by then, so that few jobs need be asked for."""
+"""Delay of the first sweep: the caches are filled by then, so few jobs must be fetched."""
 _MOST_FAILURES: Final = 10
-"""Of a sweep, before it is given up until the next."""
+"""Failures that a sweep tolerates; after one more it stops until the next sweep."""
 _LABEL: Final = "core4.io/claim"
 _LABEL_USER: Final = "core4.io/key-user"
 _JOB: Final = "job"
@@ -53,28 +54,28 @@ _DIGITS: Final = 40
 _TRIES: Final = 4
 
 InQueue = Callable[[str], Awaitable[bool | None]]
-"""Whether the job of an id is in the queue; None if nobody knows the job."""
+"""Returns True if the job with this id is in the queue; None if no such job is known."""
 
 
 class TakenError(Exception):
-    """Another job holds the claim, or is just about to."""
+    """Another job holds the claim, or another enqueue is about to take it."""
 
 
 class KeyMisusedError(Exception):
-    """The same Idempotency-Key came with another job before."""
+    """An earlier request used the same Idempotency-Key for another job."""
 
 
 class TooManyKeysError(Exception):
-    """A user has as many Idempotency-Keys as one may have."""
+    """The user has reached the limit of Idempotency-Keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A Lease that we hold.
+    """A Lease that this process has created, taken over or read.
 
     Attributes:
-        version: Its resource version: whoever takes it over changes that.
-        made: Whether we made or took it just now; else it was ours before.
+        version: Its resource version, which changes when another process takes the Lease over.
+        made: True if this request created the Lease or took it over; False if the Lease existed.
     """
 
     name: str
@@ -85,11 +86,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An Idempotency-Key that is claimed.
+    """A claimed Idempotency-Key.
 
     Attributes:
-        job_id: The job that it stands for.
-        claim: Its Lease.
+        job_id: The job that the key stands for.
+        claim: The key's Lease.
     """
 
     job_id: str
@@ -97,15 +98,15 @@ class Key:
 
 
 class Claims:
-    """The Leases of one namespace.
+    """Takes, releases and sweeps the claims of one namespace.
 
     Args:
         kube: An open client.
         namespace: The namespace.
         in_queue: Tells which jobs are in the queue.
         now: The clock.
-        most_keys: How many Idempotency-Keys a user may have at once, as far as is known here:
-            those that other replicas claimed count from the next sweep on.
+        most_keys: Idempotency-Keys that a user may have at once. The limit is approximate: keys
+            claimed by other replicas count only after the next sweep.
     """
 
     def __init__(
@@ -121,23 +122,23 @@ class Claims:
         self._background: set[asyncio.Task[None]] = set()
 
     def start(self, supervision: Supervision) -> None:
-        """Begin to sweep up claims that nobody needs any more."""
+        """Start the periodic sweep, which deletes obsolete claims."""
         self._sweeping = supervision.start("sweep claims", self._sweep_for_ever, restart=True)
 
     async def stop(self) -> None:
-        """Stop that, and what goes on in the background."""
+        """Cancel the sweep and all background tasks."""
         await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
 
     async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
         """Claim a qual_name and args for a job.
 
         Args:
-            fingerprint: Their identity.
+            fingerprint: Identity of qual_name and args.
             job_id: The job's id.
-            heir_of: The job that it restarts, whose claim it inherits.
+            heir_of: Id of the job that this job restarts and whose claim it inherits.
 
         Raises:
-            TakenError: A job in the queue has it, or somebody is just enqueuing one.
+            TakenError: A job in the queue holds the claim, or another enqueue is in progress.
         """
         name = _name(_JOB, fingerprint)
         for _ in range(_TRIES):
@@ -149,8 +150,8 @@ class Claims:
             try:
                 return await self._take_over(name, job_id, fingerprint, heir_of)
             except (NotFoundError, ConflictError):
-                # It went just now, or somebody else took it over, or all that has changed is that
-                # its CoreJob became its owner (`bequeath`): what there is now decides.
+                # The race with other processes: the Lease was deleted or taken over, or only its
+                # owner was set (`bequeath`). Decide again by its current state.
                 continue
         raise TakenError
 
@@ -173,11 +174,12 @@ class Claims:
         return _claim(answer, made=True)
 
     async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> Key:
-        """Claim an Idempotency-Key for our job, or find the earlier job that it stands for.
+        """Claim an Idempotency-Key for a new job, or find the earlier job that the key stands for.
 
         Raises:
-            KeyMisusedError: It stands for a job of another qual_name or other args.
-            TooManyKeysError: The user has too many others.
+            KeyMisusedError: The key stands for a job of another qual_name or other args.
+            TooManyKeysError: The user has reached the limit of keys.
+            ConflictError: Other requests kept changing the key's Lease.
         """
         name = _name(_KEY, hashlib.sha256(f"{user}\0{key}".encode()).hexdigest())
         owner = _user_label(user)
@@ -207,12 +209,13 @@ class Claims:
         raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
 
     async def adopt_key(self, key: Key) -> bool:
-        """Change the Lease of a key whose job we make in place of another replica.
+        """Renew the Lease of a key before creating its job in place of another replica.
 
-        That one then can't delete it any more, although its own try is refused.
+        The renewal changes the resource version, so that the other replica can't delete the Lease
+        when its own attempt is refused.
 
         Returns:
-            Whether the Lease was still as it was read.
+            True if the Lease had not changed since it was read.
         """
         renewal = {"renewTime": clock.render(self._now())}
         body = {"metadata": {"resourceVersion": key.claim.version}, "spec": renewal}
@@ -224,19 +227,19 @@ class Claims:
         return True
 
     async def release_key(self, user: str, key: Key) -> None:
-        """Give back a key that was claimed for a job which was refused."""
+        """Release a key whose job was refused."""
         await self.release(key.claim)
         self._keys[_user_label(user)] -= 1
 
     async def release(self, claim: Claim) -> None:
-        """Give a claim back: its job was not made."""
+        """Delete a claim whose job was not created; on failure leave it to the sweep."""
         try:
             await self._delete(claim)
         except KubeError as error:
             log.warning("the claim %s is left to the sweep: %s", claim.name, error)
 
     def bequeath(self, claim: Claim, job: CoreJob) -> None:
-        """Make the CoreJob the claim's owner, in the background: they go together."""
+        """Make the CoreJob the Lease's owner (in the background): both are deleted together."""
         task = asyncio.create_task(self._own(claim, job), name=f"own {claim.name}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -280,11 +283,11 @@ class Claims:
             await asyncio.sleep(_SWEEP_S)
 
     async def sweep(self) -> None:
-        """Delete the claims that nobody needs any more, and count the keys of each user.
+        """Delete obsolete claims, and count the keys of each user.
 
         Raises:
-            KubeError: They can't be listed, or many of them can't be deleted.
-            StoreError: The store is away.
+            KubeError: The Leases can't be listed, or too many of them can't be deleted.
+            StoreError: The store is unavailable.
         """
         found, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
         keys: Counter[str] = Counter()
@@ -311,7 +314,7 @@ class Claims:
         return not await self._in_queue(leases.holder(lease))
 
     async def _delete(self, claim: Claim) -> None:
-        """Delete just this version: another replica may be taking it over."""
+        """Delete the Lease, but only in this version: another replica may be taking it over."""
         only = {"uid": claim.uid, "resourceVersion": claim.version}
         path = LEASES.path(self._namespace, claim.name)
         try:
@@ -334,7 +337,11 @@ def _user_label(user: str) -> str:
 
 
 def _age(lease: Mapping[str, Any], now: datetime) -> timedelta:
-    """Time since it was renewed. A time that is yet to come, beyond odd clocks, is not believed."""
+    """Return the time since the last renewal.
+
+    A renewal further in the future than clock skew explains is ignored; the Lease's creation counts
+    instead.
+    """
     renewed = leases.renewed_at(lease)
     if renewed is not None and renewed > now + _GRACE:
         renewed = clock.parse(lease["metadata"]["creationTimestamp"])

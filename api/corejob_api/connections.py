@@ -1,10 +1,10 @@
-"""Connections whose other end is gone without a word: a pulled plug, a killed node, a lost route.
+"""Drop connections whose peer vanished silently: a pulled plug, a killed node, a lost route.
 
-The kernel notices such a one by itself only while nothing is in flight (keepalive); where it has
-sent what nobody acknowledges, it is patient for a quarter of an hour. `TCP_USER_TIMEOUT` would
-shorten that, but it also cuts off a client that lives and has just stopped reading for a while,
-together with all that is in its buffers. So the state of each connection is looked at (`TCP_INFO`):
-a client that lives answers the kernel's probes, however slowly it reads.
+TCP keepalive detects such a peer only while no data is in flight; with unacknowledged data the
+kernel keeps retransmitting for a quarter of an hour. `TCP_USER_TIMEOUT` would shorten that, but it
+would also cut off a live client that has stopped reading for a while, and lose all data in its
+buffers. Therefore this module examines the state of each connection (`TCP_INFO`): a live client
+answers the kernel's probes, however slowly it reads.
 """
 
 import contextlib
@@ -19,27 +19,30 @@ from corejob_kube import sockets
 _BACKLOG: Final = 2048
 _PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 5, 3, 3
 _RTO_MAX_MS: Final = (44, 4000)
-"""`TCP_RTO_MAX_MS`, which Python doesn't name: so often one is asked that has stopped reading.
+"""`TCP_RTO_MAX_MS` (Python has no name for it) and its value: the longest time between probes of a
+peer that has stopped reading.
 
-Linux 6.15 and later. Earlier ones ask less and less often, up to every 2 minutes.
+Linux 6.15 and later. Earlier kernels probe at growing intervals, up to 2 minutes.
 """
 
 _SILENT_MS: Final = 12_000
 _UNANSWERED: Final = 2
-"""Of retransmissions and probes; a single one may just be under way."""
+"""Unanswered retransmissions and probes of a vanished peer; a single one may just be in flight."""
 _INFO_SIZE: Final = 64
 _RETRANSMITS, _PROBED, _LAST_ACK_RECV = 2, 3, slice(56, 60)
-"""Where they are in `struct tcp_info`, which only ever grows at its end."""
+"""Byte offsets in `struct tcp_info`, which the kernel only extends at its end."""
 
 _HEAD_S: Final = 30.0
-"""So long a request's head may take, and the body of one that is answered already."""
+"""Seconds within which a client must send a request's head, or finish the body of a request that
+has already been answered.
+"""
 
 SLICES: Final = 31
-"""Parts of a sweep over all connections, one at each tick of uvicorn's (0.1 s)."""
+"""Parts of a sweep over all connections; uvicorn's tick (0.1 s) handles one part each time."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Linux hands its options on to the connections."""
+    """Return a listening socket with keepalive options, which Linux copies to its connections."""
     sock = sockets.listening(host, port, backlog=_BACKLOG)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
@@ -51,11 +54,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def drop_vanished(protocols: Iterable[Any], number: int) -> None:
-    """Let go of the connections of a slice whose other end is gone.
+    """Abort the connections of a slice whose peer has vanished.
 
     Args:
-        protocols: uvicorn's, of all open connections.
-        number: Of the slice.
+        protocols: uvicorn's protocols of all open connections.
+        number: The number of the slice; taken modulo `SLICES`.
     """
     for protocol in [one for one in protocols if hash(one) % SLICES == number % SLICES]:
         transport = protocol.transport
@@ -66,10 +69,10 @@ def drop_vanished(protocols: Iterable[Any], number: int) -> None:
 
 
 class HeaderDeadline:
-    """Closes the connections that take too long to send a request's head, or to end its body.
+    """Closes connections that take too long to send a request's head, or to finish its body.
 
-    A connection that waits for its next request has a timer of uvicorn's, until it sends a byte.
-    While a request is answered, its body has a deadline of its own (`corejob_api.body`).
+    uvicorn has its own timer for an idle connection, until the connection sends a byte. While a
+    request is being answered, its body has a deadline in `corejob_api.body`.
     """
 
     def __init__(self, seconds: float = _HEAD_S) -> None:
@@ -77,11 +80,11 @@ class HeaderDeadline:
         self._since: WeakKeyDictionary[Any, tuple[float, int]] = WeakKeyDictionary()
 
     def close_slow(self, protocols: Iterable[Any], number: int, now: float) -> None:
-        """Close those of a slice that have taken too long.
+        """Close the connections of a slice that have exceeded the deadline.
 
         Args:
-            protocols: uvicorn's, of all open connections.
-            number: Of the slice.
+            protocols: uvicorn's protocols of all open connections.
+            number: The number of the slice; taken modulo `SLICES`.
             now: Monotonic time in seconds.
         """
         for protocol in [one for one in protocols if hash(one) % SLICES == number % SLICES]:
@@ -97,17 +100,17 @@ class HeaderDeadline:
 
 
 def _awaits_rest(protocol: Any) -> bool:
-    """Whether no request is answered, and no timer waits for the next."""
+    """True if no request is being answered, and uvicorn's keep-alive timer is not running."""
     cycle = protocol.cycle
     is_answering = cycle is not None and not cycle.response_complete
     return not is_answering and protocol.timeout_keep_alive_task is None
 
 
 def has_vanished(sock: Any) -> bool:
-    """Whether the other end has not answered for long, though it was asked."""
+    """True if the peer has been silent for `_SILENT_MS` despite retransmissions or probes."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
     except OSError:
-        return False  # it is closed already
+        return False  # the socket is already closed
     silent = int.from_bytes(info[_LAST_ACK_RECV], sys.byteorder)
     return silent >= _SILENT_MS and info[_RETRANSMITS] + info[_PROBED] >= _UNANSWERED

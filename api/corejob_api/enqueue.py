@@ -1,4 +1,4 @@
-"""Enqueuing a job (contract section 2): checked as a whole before anything is made."""
+"""Enqueue jobs (docs/rest.md, "Enqueue"): validate the whole request before creating anything."""
 
 import asyncio
 from collections.abc import Mapping
@@ -37,7 +37,9 @@ from corejob_kube.resources import COREJOBS
 from corejob_kube.timing import Clock
 
 MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
-"""As JSON: the pod gets them as an annotation, and all annotations may have 256 KiB together."""
+"""Size of the args as JSON. The pod gets them as an annotation; an object's annotations are limited
+to 256 KiB in total.
+"""
 MAX_DEPTH: Final = 64
 _MAX_KEY: Final = 255
 _TRIES: Final = 4
@@ -45,11 +47,11 @@ _TRIES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client wants enqueued, checked.
+    """A validated enqueue request.
 
     Attributes:
         args: The job's keyword arguments, without the settable properties.
-        properties: Those, by their field in the spec.
+        properties: The settable properties, by their field in the spec.
         fingerprint: Identity of qual_name and args.
     """
 
@@ -61,7 +63,7 @@ class Order:
     fingerprint: str
 
     def spec(self) -> dict[str, Any]:
-        """The spec of its CoreJob."""
+        """Return the spec of the CoreJob."""
         return {
             "qualName": self.qual_name,
             "args": dict(self.args),
@@ -72,10 +74,10 @@ class Order:
 
 
 def idempotency_key(header: str | None) -> str | None:
-    """The header `Idempotency-Key`; None if there is none.
+    """Validate and return the header `Idempotency-Key`; None if the request has no such header.
 
     Raises:
-        ApiError: 400, it is none that we take.
+        ApiError: 400, the header is empty, too long or has characters that are not printable.
     """
     if header is None:
         return None
@@ -85,7 +87,7 @@ def idempotency_key(header: str | None) -> str | None:
 
 
 class Enqueue:
-    """Makes CoreJobs."""
+    """Validates enqueue requests and creates their CoreJobs."""
 
     def __init__(
         self,
@@ -113,10 +115,11 @@ class Enqueue:
         self._now = now
 
     async def order(self, arguments: Arguments, user: User, hostname: str) -> Order:
-        """What the arguments ask for.
+        """Return the validated enqueue request for these arguments.
 
         Raises:
-            ApiError: 400, 403 or 404.
+            ApiError: 400, an argument is invalid; 403, the user may not execute the job; 404,
+                there is no such job.
         """
         qual_name = arguments.text("qual_name")
         args = arguments.mapping("args")
@@ -125,22 +128,22 @@ class Enqueue:
             raise ApiError(404, f"job [{qual_name[:300]}] not found")
         if not user.may_execute(qual_name):
             raise forbidden(f"no permission to execute job [{qual_name}]")
-        # A mebibyte of args takes long to go through, so that a thread does it.
+        # In a thread, since checking a mebibyte of args would block the event loop for long.
         properties, rest, key = await asyncio.to_thread(_examined, template, args)
         await _check_schema(template, rest)
         return Order(user.name, hostname, qual_name, rest, properties, key)
 
     async def place(self, order: Order, key: str | None) -> str:
-        """Make the job; its id.
+        """Create the job and return its id.
 
         Args:
-            order: What to make.
-            key: Idempotency-Key: a request that came with it before decides.
+            order: The enqueue request.
+            key: Idempotency-Key. If an earlier request had the same key, return the id of its job.
 
         Raises:
             ApiError: 400, a job of this qual_name and args is in the queue; 409, the key stands for
-                another job; 429, the queue is full; 503, nothing can be written to the store.
-            StoreUnavailable: The store is away.
+                another job; 429, the queue is full; 503, the store can't be written.
+            StoreUnavailable: The store is unavailable.
         """
         if key is None:
             async with self._locks.hold(order.fingerprint):
@@ -163,7 +166,8 @@ class Enqueue:
             async with self._locks.hold(order.fingerprint):
                 return await self._place(order, claimed.job_id)
         except (ApiError, KubeError, StoreError) as error:
-            # Who sends bad orders with ever new keys must not fill the cluster with Leases.
+            # Otherwise a client that sends bad requests, each with a new key, would fill the
+            # cluster with Leases.
             if claimed.claim.made and not _may_be_made(error):
                 await self._claims.release_key(order.user, claimed)
             raise
@@ -183,7 +187,7 @@ class Enqueue:
             ) from None
 
     async def _place(self, order: Order, job_id: str) -> str:
-        # A job whose log would have to wait on its node had better wait itself.
+        # Refuse the job if its log could not be stored and would have to stay on its node.
         await self._storing.check()
         twin = self._queue.twin(order.fingerprint)
         if twin is not None and twin != job_id:
@@ -204,11 +208,12 @@ class Enqueue:
         try:
             made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
         except AlreadyExistsError:
-            # Ours all the same: an earlier request with this Idempotency-Key, in another replica.
+            # The race of two requests with one Idempotency-Key: the other one, in another replica,
+            # has created the same job.
             job = await self._jobs.fetch(job_id)
         except KubeError as error:
             if _may_be_made(error):
-                raise  # the claim stays until the sweep knows
+                raise  # the claim stays until the sweep finds out if the job exists
             await self._claims.release(claim)
             if isinstance(error, InvalidError):
                 raise bad_request(error.message) from None
@@ -220,7 +225,7 @@ class Enqueue:
 
 
 def _may_be_made(error: Exception) -> bool:
-    """Whether the object may be there although its create failed."""
+    """True if the object may exist although its create request failed."""
     return isinstance(error, UnavailableError) and not isinstance(error, QuotaContendedError)
 
 
@@ -230,14 +235,14 @@ def _exists(order: Order) -> ApiError:
 
 
 def _key_fingerprint(order: Order) -> str:
-    """The properties too: a retry asks for the very same."""
+    """Return the identity of qual_name, args and properties: a retry must repeat all of them."""
     return identity(order.qual_name, {"args": order.args, "properties": order.properties})
 
 
 def _examined(
     template: Template, args: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
-    """The properties among the args, all other args, and the identity of the job."""
+    """Validate the args; return the settable properties, the other args, and the job's identity."""
     try:
         properties, rest = split_args(args)
     except ValueError as error:
@@ -260,7 +265,7 @@ def _check_size(args: Mapping[str, Any]) -> None:
 
 
 def _depth(value: Any) -> int:
-    """How deep a value is nested, counted by levels, without recursion."""
+    """Return the nesting depth of a value; iterates over levels, so it can't exhaust the stack."""
     depth, level = 0, [value]
     while level:
         depth += 1

@@ -1,4 +1,4 @@
-"""The frame of every answer, and errors in the form that the client accepts."""
+"""Write the envelope of every answer, and errors in the media type that the client accepts."""
 
 import asyncio
 import html
@@ -26,20 +26,20 @@ _PAGE: Final = """<!DOCTYPE html>
 
 
 class Envelope:
-    """Writes answers. `version` is `core4/<x.y.z>`."""
+    """Writes answers in the envelope; its field `version` is `core4/<x.y.z>`."""
 
     def __init__(self, version: str, now: Clock) -> None:
         self._version = f"core4/{version}"
         self._now = now
 
     def answer(self, req: Request, resp: Response, data: Any) -> None:
-        """A normal answer."""
+        """Write an answer with status 200."""
         self._write(resp, {**self._frame(req, 200), "data": data})
 
     async def page(
         self, req: Request, resp: Response, rows: Sequence[Any], window: Window, **more: Any
     ) -> None:
-        """A page of a listing. `more` is said of it too."""
+        """Write a page of a listing; `more` are additional fields of the envelope."""
         paging = {
             "page": window.page,
             "page_count": window.page_count,
@@ -58,13 +58,13 @@ class Envelope:
         per_page: int,
         next_cursor: str | None,
     ) -> None:
-        """A part of a listing of which nobody counted where it is."""
+        """Write a cursor's page: page, page_count and total_count are unknown, so they are null."""
         unknown = dict.fromkeys(("page", "page_count", "total_count"))
         paging = {**unknown, "per_page": per_page, "count": len(rows), "next_cursor": next_cursor}
         self._write(resp, {**self._frame(req, 200), **paging, "data": await _encoded(rows)})
 
     def error(self, req: Request, resp: Response, error: ApiError) -> None:
-        """An error: JSON, or what else the client would rather have."""
+        """Write an error as JSON, HTML or text (plain or CSV), as the Accept header prefers."""
         body = {**self._frame(req, error.status), "error": error.text}
         resp.status = error.status
         resp.set_headers(error.headers)
@@ -96,7 +96,7 @@ class Envelope:
 
 
 async def _encoded(rows: Sequence[Any]) -> msgspec.Raw:
-    """Rows as JSON, in pieces between which others are served."""
+    """Encode rows as JSON, in pieces, so that the event loop serves other requests in between."""
     parts: list[bytes] = []
     for start in range(0, len(rows), _PIECE):
         if start:

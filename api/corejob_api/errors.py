@@ -1,4 +1,4 @@
-"""Errors that clients get to see (contract section 1)."""
+"""Errors that clients see (docs/rest.md, "Errors")."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from corejob_kube.errors import (
 log = logging.getLogger(__name__)
 
 _LONGEST: Final = 5000
-"""Characters of an error's text, whatever it quotes."""
+"""Maximum characters of an error's text, including quoted input."""
 _ROOM_AFTER_S: Final = 10
 """Seconds after which a full quota may have room again."""
 
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
 
 def cut(text: str, most: int = 1000) -> str:
-    """A text that may quote much, without its middle: what is wrong often stands at the end."""
+    """Return a long text without its middle: the error is often at the end."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
@@ -42,7 +42,7 @@ def bad_request(text: str) -> ApiError:
 
 
 def unauthorized(text: str) -> ApiError:
-    """401: nobody, or not who they say they are."""
+    """401: credentials are missing or wrong."""
     return ApiError(401, text, {"WWW-Authenticate": 'Basic realm="core4"'})
 
 
@@ -57,17 +57,17 @@ def job_not_found(job_id: str) -> ApiError:
 
 
 def unavailable(text: str, retry_after: float = 2) -> ApiError:
-    """503: Kubernetes or the store is away; try again."""
+    """503: Kubernetes or the store is unavailable; retry after `retry_after` seconds."""
     return ApiError(503, text, {"Retry-After": str(max(1, round(retry_after)))})
 
 
 def too_many(text: str) -> ApiError:
-    """429: there is no room for another job; try again later."""
+    """429: a limit is reached; retry after `_ROOM_AFTER_S` seconds."""
     return ApiError(429, text, {"Retry-After": str(_ROOM_AFTER_S)})
 
 
 def of_kubernetes(error: KubeError) -> ApiError:
-    """What a client gets to know of a refusal of the API server's."""
+    """Convert an error of the Kubernetes API server to an answer for the client."""
     if isinstance(error, UnavailableError):
         return unavailable(error.message, error.retry_after or 2)
     if isinstance(error, InvalidError):

@@ -1,4 +1,4 @@
-"""Every exception as an answer in the envelope, and none with a trace in it."""
+"""Convert every exception to an error answer in the envelope, without a traceback."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
-    """What Falcon itself refuses: URLs and methods that there are not, and bad requests."""
+    """Convert an error of Falcon: an unknown URL, an unsupported method, or a bad request."""
     if error.status_code == 404:
         return ApiError(404, f"URL [{req.path[:300]}] not found")
     if error.status_code == 405 or req.method not in COMBINED_METHODS:
@@ -27,14 +27,14 @@ def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
 
 
 class Failures:
-    """Falcon's error handlers."""
+    """Error handlers for Falcon, one for each type of exception."""
 
     def __init__(self, envelope: Envelope, offered: Offered) -> None:
         self._envelope = envelope
         self._offered = offered
 
     def register(self, app: App[Any, Any]) -> None:
-        """Handle all exceptions of an application."""
+        """Register the handlers with an application; together they cover every exception."""
         app.add_error_handler(Exception, self._unexpected)
         app.add_error_handler(falcon.HTTPError, self._falcon)
         app.add_error_handler(StoreError, self._store)

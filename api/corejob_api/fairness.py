@@ -1,9 +1,9 @@
-"""Which password is checked next: fair shares for addresses and for users.
+"""Order the queue of password checks: fair shares for addresses and for users.
 
-A check costs tens of milliseconds on purpose, so a few senders of wrong passwords could keep all
-others waiting. Each wrong password puts its address and its user back for a while. A user who has
-signed in from an address before comes forward there. Since wrong passwords are forgotten within
-minutes, nobody waits for ever.
+A check takes tens of milliseconds by design, so a few senders of wrong passwords could delay all
+others. Each wrong password lowers the priority of its address and its user for a while. A user who
+has signed in from an address before has a higher priority there. Wrong passwords lose their weight
+within minutes, so nobody waits for ever.
 """
 
 import ipaddress
@@ -17,31 +17,31 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 _LONGEST_NAME: Final = 128
-"""Of a user that there can be; all longer ones are as good as one."""
+"""Maximum length of a valid user name; longer names are truncated, as none of them exists."""
 _IPV6_NETWORK: Final = 64
-"""Bits of an IPv6 address that name a customer: he may use all of the others himself."""
+"""Prefix length of an IPv6 customer network: one customer controls all addresses in it."""
 _HALF_LIFE_S: Final = 30.0
 _MOST_POINTS: Final = 60.0
-"""A point is a wrong password of the address or of the user."""
+"""Maximum of points; each wrong password adds one to its address and one to its user."""
 _KNOWN_POINTS: Final = 20.0
 _MOST_KEPT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Whose password is to be checked, and where it comes from."""
+    """The user and the address (IPv6: network) of a password check."""
 
     address: str
     user: str
 
     @classmethod
     def of(cls, host: str, user: str) -> "Sender":
-        """The sender of a host, with the network of an IPv6 address in place of the address."""
+        """Return the sender for a host; an IPv6 address is replaced by its network."""
         return cls(network(host), user[: _LONGEST_NAME + 1])
 
 
 def network(host: str) -> str:
-    """Return the address of a host, or for IPv6 its network: a customer has all of that."""
+    """Return the address of a host; for IPv6 its /64 network, since one customer has all of it."""
     for text in (host, host.rpartition(":")[0].strip("[]")):  # some proxies add the port
         try:
             address = ipaddress.ip_address(text)
@@ -56,7 +56,7 @@ def network(host: str) -> str:
 
 
 class Limit(StrEnum):
-    """What there are too many of."""
+    """The limit that the waiting checks have reached."""
 
     SENDER = "address and user"
     ADDRESS = "address"
@@ -66,7 +66,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many checks may wait: of a user from one address, from an address, of a user, in all."""
+    """Checks that may wait: per user and address, per address, per user, and in total."""
 
     sender: int = 64
     address: int = 128
@@ -75,7 +75,7 @@ class Limits:
 
 
 class FullError(Exception):
-    """No more checks may wait."""
+    """A limit of waiting checks is reached."""
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.value)
@@ -83,7 +83,7 @@ class FullError(Exception):
 
 
 class _Points(Generic[K]):
-    """Points that fade away."""
+    """Points that decay exponentially, with a half-life of `_HALF_LIFE_S`."""
 
     def __init__(self) -> None:
         self._points: OrderedDict[K, tuple[float, float]] = OrderedDict()
@@ -100,7 +100,7 @@ class _Points(Generic[K]):
 
 
 class Record:
-    """How the latest checks of each address and of each user went."""
+    """The recent check results of each address and each user."""
 
     def __init__(self) -> None:
         self._addresses: _Points[str] = _Points()
@@ -108,30 +108,30 @@ class Record:
         self._known: OrderedDict[Sender, None] = OrderedDict()
 
     def passed(self, sender: Sender) -> None:
-        """The password was right."""
+        """Record a correct password."""
         self._known[sender] = None
         self._known.move_to_end(sender)
         if len(self._known) > _MOST_KEPT:
             self._known.popitem(last=False)
 
     def failed(self, sender: Sender, now: float) -> None:
-        """The password was wrong."""
+        """Record a wrong password."""
         self._addresses.add(sender.address, now)
         self._users.add(sender.user, now)
 
     def points(self, sender: Sender, now: float) -> float:
-        """How far back a sender stands; less than nothing is in front of who never came before."""
+        """Return a sender's penalty; lower goes first. It may be negative; a new sender has 0."""
         points = self._addresses.of(sender.address, now) + self._users.of(sender.user, now)
         return points - (_KNOWN_POINTS if sender in self._known else 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[T]):
-    """A check that waits.
+    """A waiting check.
 
     Attributes:
-        since: Monotonic time in seconds.
-        item: What it is.
+        since: Time of arrival, monotonic, in seconds.
+        item: The caller's object for the check.
     """
 
     sender: Sender
@@ -140,7 +140,7 @@ class Waiting(Generic[T]):
 
 
 class Line(Generic[T]):
-    """The checks that wait. In a full share a better one takes the place of the worst."""
+    """The queue of waiting checks. In a full share a better check displaces the worst one."""
 
     def __init__(self, limits: Limits, record: Record) -> None:
         self._limits = limits
@@ -149,10 +149,10 @@ class Line(Generic[T]):
         self._counts: Counter[tuple[Limit, Hashable]] = Counter()
 
     def join(self, new: Waiting[T]) -> list[tuple[T, Limit]]:
-        """Let a check wait; those that it displaces, and the shares that were full.
+        """Enqueue a check; return the checks that it displaces, with the limits they exceeded.
 
         Raises:
-            FullError: Its share is full of checks that are no worse.
+            FullError: A limit is reached, and no check in that share ranks lower than the new one.
         """
         if self._counts[Limit.SENDER, new.sender] >= self._limits.sender:
             raise FullError(Limit.SENDER)
@@ -178,7 +178,7 @@ class Line(Generic[T]):
         return displaced
 
     def next(self, now: float) -> Waiting[T] | None:
-        """The check whose turn it is; None if none waits."""
+        """Remove and return the next check; None if no check waits."""
         if not self._waiting:
             return None
         best = min(self._waiting, key=lambda one: self._rank(one, now))
@@ -186,7 +186,7 @@ class Line(Generic[T]):
         return best
 
     def clear(self) -> list[T]:
-        """Let nobody wait any more; what waited."""
+        """Remove and return all waiting checks."""
         left, self._waiting = self._waiting, []
         self._counts.clear()
         return [one.item for one in left]
@@ -199,7 +199,7 @@ class Line(Generic[T]):
                 del self._counts[share]
 
     def _rank(self, one: Waiting[T], now: float) -> tuple[int, float]:
-        """Sorts the better first; of those that are as good, the one that came first."""
+        """Return the sort key: fewer points first, then the earlier arrival."""
         return round(self._record.points(one.sender, now)), one.since
 
 

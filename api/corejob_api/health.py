@@ -1,4 +1,4 @@
-"""Whether the API lives, and whether it can serve: for the cluster, not for clients."""
+"""Liveness and readiness of the API, for the cluster's probes, not for clients."""
 
 import time
 from collections.abc import Sequence
@@ -35,16 +35,16 @@ class ApiHealth:
         self._began = time.monotonic()
 
     def deadly(self) -> str | None:
-        """What only a restart mends: a task has ended, or a watch hears nothing for long."""
+        """Return the reason to restart the process: a task ended, or a watch is silent; or None."""
         silent = "a watch is silent" if self._silence() > DEAF_S else None
         return self._supervision.trouble() or silent
 
     async def trouble(self, without: str = "", /) -> str | None:
-        """Why requests can't be answered now; None: they can.
+        """Return why requests can't be answered now; None: they can.
 
         Args:
-            without: `store` leaves out the store that all pods share: when it is away, there is no
-                other pod to turn to, and a 503 from this one says more than a refused connection.
+            without: `store` skips the check of the store, which all pods share: while the store is
+                unavailable no other pod can help, and a 503 says more than a refused connection.
         """
         trouble = self._supervision.trouble() or self._trouble_of_kubernetes()
         if trouble is None and without != _STORE:
@@ -52,7 +52,7 @@ class ApiHealth:
         return trouble
 
     def registry(self) -> CollectorRegistry:
-        """The API's metrics."""
+        """Update the queue's gauge and return the API's metrics."""
         self._metrics.queued.set(len(self._queue))
         return self._metrics.registry
 

@@ -1,4 +1,4 @@
-"""The queue's counts over time: what a client may ask for, and what a row looks like."""
+"""Arguments and rows of the queue's counts over time."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -14,25 +14,25 @@ from corejob_kube.timing import Clock
 _DAYS: Final = 7
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _STEPS: Final = (10, _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 4 * _HOUR, _DAY)
-"""Seconds. Each is a divisor of a day, so that steps begin at midnight UTC."""
+"""Step lengths in seconds. Each divides a day, so that steps are aligned to midnight UTC."""
 _MOST_STEPS: Final = 400
 
 
 def row(created: datetime, total: int, states: Mapping[str, int]) -> Row:
-    """The counts of a moment."""
+    """Return the row of the counts at a time."""
     return {"created": clock.iso(created), "total": total, **states}
 
 
 def row_of(count: QueueCount) -> Row:
-    """The counts of a row of the store."""
+    """Return the row of a count from the store."""
     return row(clock.from_epoch(count.created), count.total, count.states)
 
 
 def is_descending(arguments: Arguments) -> bool:
-    """The argument `sort`: -1 is newest first.
+    """True if the argument `sort` is -1 (newest first), which is the default.
 
     Raises:
-        ApiError: 400, it is neither 1 nor -1.
+        ApiError: 400, `sort` is neither 1 nor -1.
     """
     direction = arguments.integer("sort", -1)
     if direction not in {1, -1}:
@@ -41,10 +41,12 @@ def is_descending(arguments: Arguments) -> bool:
 
 
 def steps(arguments: Arguments, now: Clock) -> Steps:
-    """The arguments `startDate` and `endDate`, cut into steps that fit the span.
+    """Return the span from `startDate` to `endDate`, with a step length that suits the span.
+
+    The default is from midnight seven days ago until now.
 
     Raises:
-        ApiError: 400, one is no time, or the start is after the end.
+        ApiError: 400, an argument is not a time, or the start is after the end.
     """
     present = now()
     end = _time(arguments, "endDate", present)
@@ -57,7 +59,10 @@ def steps(arguments: Arguments, now: Clock) -> Steps:
 
 
 def step_seconds(span: float) -> int:
-    """The shortest step of which few enough make up a span of so many seconds; else a day."""
+    """Return the shortest step that divides `span` into at most `_MOST_STEPS`; else a day.
+
+    Both are in seconds.
+    """
     return next((step for step in _STEPS if span <= step * _MOST_STEPS), _DAY)
 
 

@@ -1,4 +1,4 @@
-"""Finding a job, wherever it is by now: in the queue, a past resource, or in the store."""
+"""Find a job in the queue, among the finished CoreJobs, or in the store."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,10 @@ from corejob_kube.timing import Clock
 
 
 def job_id_argument(text: str) -> str:
-    """A job id as it came in a URL.
+    """Return the job id of a URL, in lower case.
 
     Raises:
-        ApiError: 400, it is malformed.
+        ApiError: 400, the id is malformed.
     """
     job_id = text.lower()
     if not ids.is_id(job_id):
@@ -33,8 +33,8 @@ class Found:
     """A job.
 
     Attributes:
-        document: As clients see it, without `journal`.
-        in_queue: Whether it is in the queue; else it is a past job.
+        document: The job document that clients see, without `journal`.
+        in_queue: True if the job is in the queue; False if it is a past job.
     """
 
     document: Row
@@ -42,18 +42,19 @@ class Found:
 
     @property
     def qual_name(self) -> str:
-        """Which job it is."""
+        """The job's qual_name."""
         return str(self.document["qual_name"])
 
     def detail(self) -> Row:
-        """The document of a detail."""
+        """Return the document with `journal`: True for a past job."""
         return {**self.document, "journal": not self.in_queue}
 
 
 class Jobs:
-    """The queue, the store, and where neither knows, the API server itself.
+    """Looks jobs up in the queue, then in the store, then at the API server.
 
-    The latter only matters with several replicas: another one may have made the job an instant ago.
+    The API server matters only with several replicas: another replica may have created the job so
+    recently that the cache does not have it yet.
     """
 
     def __init__(self, queue: Queue, store: Store, kube: Kube, namespace: str, now: Clock) -> None:
@@ -64,7 +65,7 @@ class Jobs:
         self._now = now
 
     async def find(self, job_id: str) -> Found | None:
-        """The job of that id, or None."""
+        """Return the job with this id, or None."""
         entry = self._queue.get(job_id)
         if entry is not None:
             return Found(entry.row(self._now()), entry.job.in_queue)
@@ -77,7 +78,7 @@ class Jobs:
         return None if entry is None else Found(entry.row(self._now()), entry.job.in_queue)
 
     async def fetch(self, name: str) -> CoreJob | None:
-        """A CoreJob as the API server has it now; the queue learns of it, also if it is gone."""
+        """Fetch a CoreJob from the API server and put it into the cache; None if not found."""
         try:
             body = await self._kube.get(COREJOBS, self._namespace, name)
         except NotFoundError:
@@ -85,10 +86,10 @@ class Jobs:
         return self._queue.put(body)
 
     async def readable(self, job_id: str, user: User) -> Found:
-        """The job of that id, if the user may read it.
+        """Return the job with this id.
 
         Raises:
-            ApiError: 404, there is none; 403, the user may not.
+            ApiError: 404, there is no such job; 403, the user may not read it.
         """
         found = await self.find(job_id)
         if found is None:
@@ -98,22 +99,22 @@ class Jobs:
         return found
 
     async def readable_log(self, job_id: str, user: User) -> None:
-        """Check that the user may read the job of that id, and the log that is stored under it.
+        """Check that the user may read the job with this id, and the log stored under the id.
 
-        They are of one job, but for the moment before a CoreJob with another's id is refused.
+        Both belong to the same job, except until a CoreJob that reuses another job's id is refused.
 
         Raises:
-            ApiError: 404, there is none; 403, the user may not.
+            ApiError: 404, there is no such job; 403, the user may not read the job or the log.
         """
         await self.readable(job_id, user)
         try:
             qual_name = await self._store.log_qual_name(job_id)
         except StoreUnavailable:
-            return  # a stream begins all the same; whoever reads a page finds out for himself
+            return  # a stream can begin without the store; reading a page fails later by itself
         if qual_name is not None and not user.may_read(qual_name):
             raise forbidden(f"no permission to read the log of job [{job_id}]")
 
     async def in_queue(self, job_id: str) -> bool | None:
-        """Whether a job is in the queue; None if nobody knows the job."""
+        """True if a job is in the queue; None if there is no such job."""
         found: Any = await self.find(job_id) if ids.is_id(job_id) else None
         return None if found is None else found.in_queue

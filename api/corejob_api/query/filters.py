@@ -1,4 +1,4 @@
-"""MongoDB-style filters: compiled once, to a predicate over documents (contract section 2)."""
+"""Compile MongoDB-style filters to predicates (docs/rest.md, "Filters, sorting, searching")."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -7,16 +7,16 @@ from corejob_api.query import patterns
 from corejob_api.query.values import MISSING, Key, array_index, key, leaves, path_of
 
 Predicate = Callable[[Any], bool]
-"""Whether a document fits."""
+"""Returns True if a document matches."""
 FieldTest = Callable[[list[Any]], bool]
-"""Whether the values that a path leads to fit."""
+"""Returns True if the values at a path match; takes the list that `leaves` returns."""
 
 _MAX_DEPTH: Final = 20
 _MAX_NODES: Final = 200
 _MAX_VALUES: Final = 10_000
 _MAX_SIZE: Final = 20_000
 _MAX_PROGRAMS: Final = 1000
-"""Of all regular expressions of a filter together."""
+"""RE2 program size of all regular expressions of a filter together."""
 _LOGICAL: Final = ("$and", "$or", "$nor")
 
 _TYPES: Final[dict[Any, Callable[[Any], bool]]] = {
@@ -36,17 +36,18 @@ _TYPE_NUMBERS: Final = {
 
 
 def compile_filter(query: Mapping[str, Any]) -> Predicate:
-    """The predicate that a filter means.
+    """Return the predicate of a filter.
 
     Raises:
-        ValueError: It is none; the message names the operator that is unknown or misused.
+        ValueError: The filter is invalid or too large; the message names the limit, or the operator
+            that is unknown or misused.
     """
     _check_size(query)
     return _Compiler().document(query, 0)
 
 
 def _check_size(query: Any) -> None:
-    """Refuse what takes long even to compile."""
+    """Refuse a filter that is so large that even compiling it takes long."""
     left, todo = _MAX_SIZE, [query]
     while todo:
         value = todo.pop()
@@ -58,7 +59,7 @@ def _check_size(query: Any) -> None:
 
 
 class _Compiler:
-    """Counts what it compiles, since a filter is run on every document."""
+    """Compiles one filter and limits its conditions, since a filter runs on every document."""
 
     def __init__(self) -> None:
         self._nodes = 0
@@ -82,7 +83,7 @@ class _Compiler:
         }
 
     def document(self, query: Any, depth: int) -> Predicate:
-        """A query over a whole document."""
+        """Compile a query over a whole document."""
         if not isinstance(query, dict):
             raise ValueError(f"expected an object, got [{query!r}]")  # noqa: TRY004  # a value of the client's, not a type of ours
         self._count(depth)
@@ -111,7 +112,7 @@ class _Compiler:
         return lambda doc: not any(test(doc) for test in tests)
 
     def field(self, operand: Any, depth: int) -> FieldTest:
-        """What a field is asked: an object of operators, or a value to be equal to."""
+        """Compile the test of a field: an object of operators, or a value for equality."""
         if not isinstance(operand, dict) or not any(name.startswith("$") for name in operand):
             self._count(depth)
             return _equals(operand)
@@ -178,12 +179,12 @@ def _is_operators(operand: Mapping[str, Any]) -> bool:
 
 
 def _items(found: list[Any]) -> list[Any]:
-    """The items of the arrays that a path leads to."""
+    """Return the items of all arrays at a path."""
     return [item for leaf in found if isinstance(leaf, list) for item in leaf]
 
 
 def _any_of(test: Callable[[Any], bool]) -> FieldTest:
-    """An array fits as a whole, or by one of its items."""
+    """Return a test for any value at a path; an array matches as a whole or by one item."""
 
     def check(found: list[Any]) -> bool:
         for leaf in found:

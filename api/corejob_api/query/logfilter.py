@@ -1,4 +1,4 @@
-"""The arguments `level`, `grep`, `since` and `tail` of a log, and their use on its records."""
+"""Parse a log's arguments `level`, `grep`, `since` and `tail`, and filter records by them."""
 
 import math
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ MOST_LEVEL: Final = 9999
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which records of a log. `gap` frames come whatever it says.
+    """A filter of log records. `gap` frames are sent regardless of the filter.
 
     Attributes:
         level: The least `levelno`.
-        since: The earliest `epoch`.
-        grep: What the message or the exception must contain.
-        tail: Only the last so many of those that were there already.
+        since: The earliest `epoch`; None: no limit.
+        grep: A search that must match the message or the exception; None: no search.
+        tail: Limit of the records stored already: only the last ones; None: all.
     """
 
     level: int = 0
@@ -36,10 +36,10 @@ class LogFilter:
 
     @classmethod
     def of(cls, arguments: Arguments) -> "LogFilter":
-        """As the arguments say.
+        """Return the filter that the arguments describe.
 
         Raises:
-            ApiError: 400, one of them is bad; the answer names it.
+            ApiError: 400, an argument is bad; the answer names it.
         """
         return cls(
             level=_level(arguments.optional_text("level")),
@@ -50,11 +50,11 @@ class LogFilter:
 
     @property
     def chooses(self) -> bool:
-        """Whether there may be records that it leaves out, wherever they are in the log."""
+        """True if the filter can exclude records anywhere in the log; `tail` does not count."""
         return self.level > 0 or self.since is not None or self.grep is not None
 
     def passes(self, record: LogRecord) -> bool:
-        """Whether a record is one of them, but for `tail`."""
+        """True if a record passes the filter, without regard to `tail`."""
         if record.levelno < self.level:
             return False
         if self.since is not None and record.epoch < self.since:
@@ -62,13 +62,13 @@ class LogFilter:
         return self.finds(record.message, record.exception)
 
     def finds(self, message: str, exception: dict[str, Any] | None) -> bool:
-        """Whether `grep` has a match in a record's texts."""
+        """True if `grep` matches the message or the exception, or if there is no `grep`."""
         if self.grep is None or self.grep(message):
             return True
         return exception is not None and any(self.grep(text) for text in _texts(exception))
 
     def newest(self, passing: list[T]) -> list[T]:
-        """Of all that pass, ascending, those that `tail` leaves."""
+        """Return the last `tail` items of `passing`, which is in ascending order."""
         return passing if self.tail is None else passing[max(0, len(passing) - self.tail) :]
 
 

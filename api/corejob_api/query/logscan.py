@@ -1,8 +1,8 @@
-"""Looking through a long log for the records that pass a filter, a slice at a time.
+"""Scan a long log, slice by slice, for the records that pass a filter.
 
-No index knows which records pass, so each has to be looked at. The store does it for level and
-time, a slice a query, so that none keeps a connection for long; a regular expression is tried by a
-thread.
+No index covers the filters, so every record is checked. The store checks level and time with one
+query per slice, so that no query occupies a connection for long; a thread checks the regular
+expression.
 """
 
 from array import array
@@ -14,14 +14,14 @@ from corejob_api.query.scans import Scan
 from corejob_journal.store import LogRecord, Store
 
 SLICE: Final = 20_000
-"""Numbers of a slice: some ms for the store, if none of them pass."""
+"""Record numbers per slice; the store needs a few ms for a slice in which no record passes."""
 _READ: Final = 2000
 _COUNTED: Final = 10
-"""Slices that are counted at once."""
+"""Slices that one query counts."""
 
 
 class Found:
-    """The records that pass: how many there are, and their numbers, ascending."""
+    """The records that pass a filter: their count, and their numbers in ascending order."""
 
     def __init__(self, store: Store, scan: Scan, job_id: str, where: LogFilter, last: int) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Found:
 
     @classmethod
     async def of(cls, store: Store, scan: Scan, job_id: str, where: LogFilter) -> "Found":
-        """Look at the whole log; with `tail`, from its end as far as needed."""
+        """Scan the whole log; with `tail`, scan from its end as far as needed."""
         found = cls(store, scan, job_id, where, await store.log_count(job_id))
         if where.grep is None and where.tail is None:
             await found._count()
@@ -44,11 +44,11 @@ class Found:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """The number of records that pass."""
         return sum(self._counts.values()) if self._numbers is None else len(self._numbers)
 
     async def cut(self, start: int, stop: int) -> Sequence[int]:
-        """The numbers of a page: of those that are only counted, its slices are looked at again."""
+        """Return the record numbers of a page; rescan its slices if only counts are known."""
         if self._numbers is not None:
             return self._numbers[start:stop]
         found: list[int] = []
@@ -62,7 +62,7 @@ class Found:
         return found
 
     async def _count(self) -> None:
-        """Counting alone costs a tenth of fetching the numbers."""
+        """Count the passing records per slice; costs a tenth of fetching their numbers."""
         where, step = self._where, SLICE * _COUNTED
         for after in range(0, self._last, step):
             self._counts |= await self._store.log_tally(
@@ -93,7 +93,7 @@ class Found:
 async def last_numbers(
     store: Store, scan: Scan, job_id: str, where: LogFilter, last: int
 ) -> list[int]:
-    """Numbers of the last `where.tail` records up to number `last` that pass, ascending."""
+    """Return the numbers of the last `where.tail` passing records up to `last`, ascending."""
     slices: list[list[int]] = []
     missing = where.tail or 0
     while missing > 0 and last > 0:
@@ -109,14 +109,14 @@ async def last_numbers(
 async def passing(
     store: Store, scan: Scan, job_id: str, where: LogFilter
 ) -> AsyncIterator[list[LogRecord]]:
-    """All records that pass but for `tail`, oldest first, some at a time."""
+    """Yield all records that pass (`tail` is ignored), oldest first, in batches."""
     last = await store.log_count(job_id)
     for start in range(0, last, SLICE):
         after, stop = start, min(last, start + SLICE)
         while part := await store.log_scan(
             job_id, after=after, last=stop, level=where.level, since=where.since, limit=_READ
         ):
-            # Level and time are the store's to check; the expression is ours.
+            # The store has checked level and time; only the expression is left.
             yield part if where.grep is None else await scan.keep(where.passes, part)
             after = part[-1].seq
 

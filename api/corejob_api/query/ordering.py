@@ -1,4 +1,4 @@
-"""The order of rows: by which fields, and sorted so that no other thread waits for long."""
+"""Sort rows by several fields, without blocking other threads for long."""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -11,20 +11,20 @@ Row = dict[str, Any]
 Sort = tuple[tuple[str, int], ...]
 """Pairs of a field's path and 1 or -1."""
 Keys = tuple[Key, ...]
-"""What a row is sorted by, a key for each field."""
+"""A row's sort keys, one for each field."""
 
 _AT_ONCE: Final = 5000
-"""Python's sort keeps its lock from beginning to end: some ms for so many rows."""
+"""Rows per call of `sorted`, which holds the GIL throughout: a few ms for this many rows."""
 
 
 def keys_of(sort: Sort) -> Callable[[Row], Keys]:
-    """A function that tells the keys of a row."""
+    """Return a function from a row to its sort keys."""
     fields = [(tuple(name.split(".")), direction < 0) for name, direction in sort]
     return lambda row: tuple(sort_key(row, path, descending=down) for path, down in fields)
 
 
 def in_order(found: Sequence[tuple[T, Keys]], sort: Sort) -> list[T]:
-    """What has these keys, in order; equal ones keep theirs."""
+    """Return the items sorted by their keys; the sort is stable."""
     rows = list(found)
     # The least significant field first, since the sort is stable.
     for at in reversed(range(len(sort))):

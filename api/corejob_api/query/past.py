@@ -1,9 +1,9 @@
-"""What of a filter the store can find by itself, and what has to be asked of each document.
+"""Split a filter into conditions for the store and a predicate over the documents.
 
-A filter is cut into the parts that all have to hold. A part that only asks for the qual_name and
-the state is decided here, once for each *kind* of job that there is; so it may use any operator,
-and a name that the user may not read is a masked one to it. A part that compares what the store
-has columns of becomes a condition of the same meaning. The rest is left to the documents.
+The filter is split into parts that must all match. A part that only tests the qual_name and the
+state is evaluated here, once for each *kind* of job (qual_name and state) in the store; it may use
+any operator, and it sees the masked name of a job that the user may not read. A part that compares
+columns of the store becomes an equivalent condition. All other parts are tested on each document.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,11 +40,11 @@ _MOST_TEXTS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to find the past jobs that fit.
+    """A plan to find the matching past jobs.
 
     Attributes:
-        wanted: What the store can tell.
-        rest: What else is asked of each document; None: nothing.
+        wanted: The query that the store evaluates.
+        rest: Predicate for the documents that the store finds; None: no further test.
     """
 
     wanted: Wanted
@@ -54,13 +54,13 @@ class Plan:
 def plan(
     query: Query, search: Search | None, tally: Mapping[Kind, int], shown: Callable[[str], str]
 ) -> Plan:
-    """The way to find what fits a filter and a search.
+    """Return the plan for a filter and a search.
 
     Args:
         query: The filter, which `compile_filter` has accepted.
-        search: Has to fit the qual_name.
-        tally: The kinds that there are.
-        shown: The qual_name that the user gets to see.
+        search: Must match the qual_name that the user sees; None: no search.
+        tally: Number of jobs of each kind in the store.
+        shown: Maps a qual_name to the name that the user sees.
     """
     names = {name: shown(name) for name in {kind.qual_name for kind in tally}}
     kinds = {kind for kind in tally if search is None or search(names[kind.qual_name])}
@@ -87,7 +87,7 @@ def _parts(query: Query) -> Iterator[Query]:
 
 
 def _paths(query: Query) -> set[str]:
-    """The fields that a query asks for."""
+    """Return the fields that a query tests."""
     found = set()
     for name, operand in query.items():
         found |= set().union(*map(_paths, operand)) if name in _LISTS else {name}
@@ -95,7 +95,7 @@ def _paths(query: Query) -> set[str]:
 
 
 def _of_kind(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Iterator[Kind]:
-    """The kinds of which all jobs fit; the others' never do."""
+    """Yield the kinds that match; all jobs of a kind match, or none."""
     fits = compile_filter(query)
     for kind in tally:
         name = names[kind.qual_name]
@@ -104,7 +104,7 @@ def _of_kind(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> I
 
 
 def _condition(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Condition | None:
-    """The condition that means the same; None if there is none."""
+    """Return the equivalent condition; None if the store can't evaluate the query."""
     if _paths(query) <= _KIND:
         return conditions.OfKinds(frozenset(_of_kind(query, tally, names)))
     found: list[Condition] = []
@@ -160,7 +160,7 @@ def _operator(column: Column, name: str, value: Any) -> Condition | None:
 
 
 def _compare(column: Column, name: str, value: Any) -> Condition | None:
-    """Kinds of values never mix: what is text is compared with texts, what is absent with null."""
+    """Compare a text column; a text only matches texts, null only matches absent values."""
     if value is None:
         return conditions.Absent(column) if name in _EQUAL_TO_NULL else _NEVER
     if not isinstance(value, str):
@@ -177,5 +177,5 @@ def _among(column: Column, values: list[Any]) -> Condition | None:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether both databases take it."""
+    """True if both databases accept the text."""
     return "\0" not in text and text.isprintable()

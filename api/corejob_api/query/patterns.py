@@ -1,7 +1,8 @@
-"""Regular expressions and wildcards of clients: RE2, so that no search runs without end.
+"""Compile clients' regular expressions and wildcards with RE2, which never backtracks.
 
 RE2's cost is linear in the text, and, once its automaton does not fit into memory, in the size of
-its program too. So programs are bounded here, and searched by threads: `corejob_api.query.scans`.
+its program too. Therefore program sizes are limited here, and searches run in threads:
+`corejob_api.query.scans`.
 """
 
 from collections.abc import Callable
@@ -13,37 +14,36 @@ import re2
 Search = Callable[[str], bool]
 _MAX_PATTERN: Final = 4096
 MAX_PROGRAM: Final = 300
-"""RE2's steps of a pattern: an e-mail address has 22, `\\d{100}` has 101, `.{30}` some 200."""
+"""Maximum RE2 program size: an e-mail address has 22 steps, `\\d{100}` 101, `.{30}` some 200."""
 _OPTIONS: Final = "ims"
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Tells whether a text contains a match.
+    """A compiled pattern: calling it returns True if a text contains a match.
 
     Attributes:
-        program: How much a character costs at worst.
+        program: RE2 program size, the worst-case cost of a character.
     """
 
     program: int
     _search: Callable[[str], object]
 
     def __call__(self, text: str) -> bool:
-        """Search; other threads go on meanwhile."""
+        """Return True if the text contains a match; releases the GIL during the search."""
         return self._search(text) is not None
 
 
 def regex(pattern: str, options: str = "", *, most: int | None = MAX_PROGRAM) -> Pattern:
-    """Whether a text contains a match of `pattern`. Options: i, m, s as in MongoDB.
+    """Compile a regular expression.
 
     Args:
         pattern: The regular expression.
-        options: Letters.
-        most: How large its program may be; None: as large as RE2 makes it, for patterns of whoever
-            runs the service.
+        options: Letters out of i, m and s, with MongoDB's meaning.
+        most: Maximum program size; None: RE2's own limit, for patterns from the administrator.
 
     Raises:
-        ValueError: RE2 can't take the pattern, or it is too costly; the message says why.
+        ValueError: RE2 rejects the pattern, or it is too costly; the message says why.
     """
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
@@ -69,10 +69,10 @@ def regex(pattern: str, options: str = "", *, most: int | None = MAX_PROGRAM) ->
 
 
 def wildcard(search: str) -> Pattern:
-    """Case-insensitive, unanchored, `?` a character, `*` any run of them.
+    """Compile a wildcard search: case-insensitive, unanchored; `?` is one character, `*` any run.
 
     Raises:
-        ValueError: It is too long or too costly.
+        ValueError: The search is too long or too costly.
     """
     if len(search) > _MAX_PATTERN:
         raise ValueError(f"it is longer than {_MAX_PATTERN} characters")

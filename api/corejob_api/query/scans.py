@@ -1,4 +1,4 @@
-"""Work on what clients ask for: off the event loop, and one piece of it at a time for a user."""
+"""Run clients' searches in threads, outside the event loop, and one piece at a time per user."""
 
 import asyncio
 import time
@@ -14,26 +14,26 @@ R = TypeVar("R")
 
 _THREADS: Final = 4
 _PIECE_SECONDS: Final = 0.1
-"""How long a thread works before it asks whether anybody still wants the rest."""
+"""Maximum duration of one piece of work; a scan can be cancelled between two pieces."""
 
 
 class Scans:
-    """Threads that all scans share. Those of one user wait for each other, piece by piece."""
+    """A thread pool shared by all scans. Scans of one user take turns, piece by piece."""
 
     def __init__(self, threads: int = _THREADS) -> None:
         self._threads = ThreadPoolExecutor(threads, "scan")
         self._locks = Locks()
 
     def of(self, user: str) -> "Scan":
-        """What scans for a user."""
+        """Return the scan interface for a user."""
         return Scan(self, user)
 
     def close(self) -> None:
-        """Take no more work; what a thread is at comes to its end."""
+        """Accept no more work and drop queued work; running work still completes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def call(self, user: str, work: Callable[[], R]) -> R:
-        """Let a thread do some work, once none does any for this user."""
+        """Run `work` in a thread, after the user's earlier work has ended; return its result."""
         async with self._locks.hold(user):
             job = self._threads.submit(work)
             future = asyncio.wrap_future(job)
@@ -54,18 +54,18 @@ class Scan:
         self._user = user
 
     async def call(self, work: Callable[[], R]) -> R:
-        """What some work returns; raises what it raises."""
+        """Run `work` in a thread; return its result or raise its exception."""
         return await self._scans.call(self._user, work)
 
     async def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """What some work makes of each item, in pieces, so that it can be cancelled in between."""
+        """Return `work(item)` for each item; runs in pieces and can be cancelled between them."""
         done: list[R] = []
         while len(done) < len(items):
             done += await self.call(partial(_piece, work, items, len(done)))
         return done
 
     async def keep(self, test: Callable[[T], bool], items: Sequence[T]) -> list[T]:
-        """The items that pass a test."""
+        """Return the items that pass a test."""
         passed = await self.map(test, items)
         return [item for item, fits in zip(items, passed, strict=True) if fits]
 

@@ -1,4 +1,4 @@
-"""The arguments `filter`, `sort`, `order` and `search` of a listing, and their use on its rows."""
+"""Parse a listing's arguments `filter`, `sort`, `order` and `search`, and apply them to rows."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,11 +17,17 @@ BY_ID: Final[Sort] = (("_id", 1),)
 MAX_SORT: Final = 32
 _ORDERS: Final = frozenset({1, -1})
 _ROWS: Final = 100
-"""Rows that are made at once, in the event loop."""
+"""Rows that the event loop builds without a break."""
 
 
 def sort_argument(arguments: Arguments) -> Sort:
-    """`sort` as pairs of field and direction: a list of pairs, or a field's name with `order`."""
+    """Return `sort` as pairs of field and direction.
+
+    The argument is a list of pairs, or a field's name whose direction is `order`.
+
+    Raises:
+        ApiError: 400, `sort` or `order` is invalid.
+    """
     raw, order = arguments.raw("sort"), arguments.integer("order", 1)
     if order not in _ORDERS:
         raise bad_request(f"parameter [order] must be 1 or -1, got [{order}]")
@@ -36,7 +42,7 @@ def sort_argument(arguments: Arguments) -> Sort:
 
 
 def _is_json(text: str) -> bool:
-    """Whether a text is JSON, or meant to be; a field's name is not."""
+    """True if a text is JSON, or is malformed JSON rather than a field's name."""
     if text.strip()[:1] in {"", "[", "{", '"'}:
         return True
     try:
@@ -64,7 +70,11 @@ def _field(name: str, direction: int) -> tuple[str, int]:
 
 
 def filter_argument(arguments: Arguments) -> Predicate | None:
-    """`filter`, compiled; None if there is none."""
+    """Return `filter` compiled; None if the argument is absent or empty.
+
+    Raises:
+        ApiError: 400, the filter is invalid.
+    """
     query = arguments.mapping("filter")
     if not query:
         return None
@@ -75,7 +85,11 @@ def filter_argument(arguments: Arguments) -> Predicate | None:
 
 
 def search_argument(arguments: Arguments) -> patterns.Search | None:
-    """`search`, compiled; None if there is none."""
+    """Return `search` compiled; None if the argument is absent or empty.
+
+    Raises:
+        ApiError: 400, the search is too long or too costly.
+    """
     search = arguments.optional_text("search")
     if not search:
         return None
@@ -86,7 +100,11 @@ def search_argument(arguments: Arguments) -> patterns.Search | None:
 
 
 def fits(predicate: Predicate, document: Any) -> bool:
-    """Whether a document fits; one that is nested too deep to say is the client's own doing."""
+    """True if a document matches.
+
+    Raises:
+        ApiError: 400, the document is nested too deep; documents come from clients.
+    """
     try:
         return predicate(document)
     except RecursionError:
@@ -95,18 +113,18 @@ def fits(predicate: Predicate, document: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows, and in which order."""
+    """A filter and a sort order of rows; no predicate selects all rows."""
 
     predicate: Predicate | None
     sort: Sort
 
     @classmethod
     def of(cls, arguments: Arguments) -> "Selection":
-        """As the arguments `filter`, `sort` and `order` say."""
+        """Return the selection that `filter`, `sort` and `order` describe."""
         return cls(filter_argument(arguments), sort_argument(arguments))
 
     async def apply(self, rows: Iterable[Row], scan: Scan) -> list[Row]:
-        """The rows that fit, in order; equal ones keep the order that they came in."""
+        """Return the matching rows, sorted; the sort is stable."""
         selected = self.selected()
         found: list[tuple[Row, Keys]] = []
         left = iter(rows)
@@ -116,7 +134,7 @@ class Selection:
         return await scan.call(lambda: in_order(found, self.sort))
 
     def selected(self) -> Callable[[Row], Keys | None]:
-        """A function that tells what a row is sorted by; None if it does not fit."""
+        """Return a function from a row to its sort keys, or to None if the row does not match."""
         predicate, keys = self.predicate, keys_of(self.sort)
 
         def select(row: Row) -> Keys | None:

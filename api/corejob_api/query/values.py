@@ -1,4 +1,4 @@
-"""JSON values in MongoDB's order, and where a dotted path leads in a document.
+"""Compare JSON values in MongoDB's order, and resolve dotted paths in documents.
 
 MongoDB manual: "Comparison/Sort Order", "Query on Embedded Documents", "Query an Array".
 """
@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any, Final, Literal
 
 Key = tuple[Any, ...]
-"""Comparable and hashable. Values are equal if their keys are; the first item is the bracket."""
+"""Comparable and hashable. Values are equal if their keys are equal; the first item is the type."""
 
 
 class _Missing(Enum):
@@ -15,7 +15,7 @@ class _Missing(Enum):
 
 
 MISSING: Final = _Missing.MISSING
-"""What a path leads to where there is nothing."""
+"""The value of a path that does not exist in the document."""
 Missing = Literal[_Missing.MISSING]
 
 _NULL: Final = (0,)
@@ -26,9 +26,10 @@ MAX_PATH: Final = 20
 
 
 def key(value: Any) -> Key:
-    """Where a value stands: nulls, numbers, texts, objects, arrays, booleans.
+    """Return a value's sort key. Order: nulls, numbers, texts, objects, arrays, booleans.
 
-    Kinds never mix: `1` and `"1"` and true all differ; a missing value is as null.
+    Values of different types are never equal: `1`, `"1"` and true differ. A missing value counts as
+    null.
     """
     if isinstance(value, str):
         return (_TEXT, value)
@@ -44,10 +45,10 @@ def key(value: Any) -> Key:
 
 
 def path_of(name: str) -> tuple[str, ...]:
-    """The parts of a dotted path.
+    """Return the parts of a dotted path.
 
     Raises:
-        ValueError: It has too many.
+        ValueError: The path has more than `MAX_PATH` parts.
     """
     if name.count(".") >= MAX_PATH:
         raise ValueError(f"the path [{name[:100]}…] has more than {MAX_PATH} parts")
@@ -55,13 +56,13 @@ def path_of(name: str) -> tuple[str, ...]:
 
 
 _Seen = set[tuple[int, int]]
-"""Arrays and the places in the path at which they were met."""
+"""Visited pairs of an array's `id()` and a position in the path."""
 
 
 def leaves(document: Any, path: tuple[str, ...]) -> list[Any]:
-    """The values that a path leads to; an array on the way stands for each of its objects.
+    """Return the values at a path; an array on the path stands for each of its objects.
 
-    A value to which several ways lead may be there once only.
+    A value that several routes reach may appear only once.
     """
     found: list[Any] = []
     _descend(document, path, 0, found, set())
@@ -85,7 +86,8 @@ def _descend(value: Any, path: tuple[str, ...], at: int, found: list[Any], seen:
 def _descend_array(
     array: list[Any], path: tuple[str, ...], at: int, found: list[Any], seen: _Seen
 ) -> None:
-    # A number may mean a place or a field, so the ways double with each array: each is gone once.
+    # A number may be an index or a field, so each array doubles the routes: visit each array once
+    # per position in the path.
     if (id(array), at) in seen:
         return
     seen.add((id(array), at))
@@ -93,20 +95,20 @@ def _descend_array(
     if index is not None and index < len(array):
         _descend(array[index], path, at + 1, found, seen)
     for item in array:
-        # What has no such field only counts where the number can't have meant a place in the array.
+        # An item without this field yields MISSING only if the part can't be an array index.
         if isinstance(item, dict) and (index is None or path[at] in item):
             _descend(item, path, at, found, seen)
 
 
 def array_index(name: str) -> int | None:
-    """The place in an array that a part of a path names, or None."""
+    """Return the array index that a part of a path names; None if the part is not an index."""
     if name.isascii() and name.isdecimal() and len(name) <= _MAX_INDEX_DIGITS:
         return int(name)
     return None
 
 
 def sort_key(document: Any, path: tuple[str, ...], *, descending: bool) -> Key:
-    """What a document is sorted by: of an array its least item, or its greatest when descending."""
+    """Return a document's sort key; an array counts as its least item (descending: greatest)."""
     keys: list[Key] = []
     for leaf in leaves(document, path):
         if isinstance(leaf, list):
