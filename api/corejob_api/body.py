@@ -22,7 +22,7 @@ _MAX_DISCARD: Final = 32 * 2**20
 """Bytes of an oversized body that are read and discarded, so that its sender gets the answer."""
 _READ_SECONDS: Final = 30.0
 MAX_BODY_OF_UNKNOWN: Final = 2**16
-"""Maximum bytes of a body whose headers name no user; the body may contain the credentials."""
+"""Maximum bytes of a body before authentication; the credentials may be in the body itself."""
 _SMALL: Final = 2**16
 """Maximum bytes of a small body; small bodies have a budget that long ones can't use up."""
 _BUDGET: Final = 32 * 2**20

@@ -271,7 +271,7 @@ class Claims:
             annotations={_FINGERPRINT: fingerprint},
         )
 
-    # --- the sweep: claims whose process died before their job was made, and old keys -------------
+    # --- the sweep: claims whose process died before it created the job, and expired keys ---------
 
     async def _sweep_for_ever(self) -> None:
         await asyncio.sleep(_FIRST_SWEEP_S)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 _LONGEST_NAME: Final = 128
-"""Maximum length of a valid user name; longer names are truncated, as none of them exists."""
+"""Maximum length of an existing user's name; longer names are cut, since no user has them."""
 _IPV6_NETWORK: Final = 64
 """Prefix length of an IPv6 customer network: one customer controls all addresses in it."""
 _HALF_LIFE_S: Final = 30.0

@@ -85,7 +85,7 @@ class _Compiler:
     def document(self, query: Any, depth: int) -> Predicate:
         """Compile a query over a whole document."""
         if not isinstance(query, dict):
-            raise ValueError(f"expected an object, got [{query!r}]")  # noqa: TRY004  # a value of the client's, not a type of ours
+            raise ValueError(f"expected an object, got [{query!r}]")  # noqa: TRY004  # client input, so ValueError
         self._count(depth)
         tests = [self._clause(name, operand, depth) for name, operand in query.items()]
         if len(tests) == 1:
@@ -131,7 +131,7 @@ class _Compiler:
 
     def _regex(self, pattern: Any, options: Any) -> FieldTest:
         if not isinstance(pattern, str) or not isinstance(options, str):
-            raise ValueError("operators [$regex] and [$options] expect text")  # noqa: TRY004  # a value of the client's, not a type of ours
+            raise ValueError("operators [$regex] and [$options] expect text")  # noqa: TRY004  # client input, so ValueError
         search = patterns.regex(pattern, options)
         self._programs += search.program
         if self._programs > _MAX_PROGRAMS:
@@ -157,7 +157,7 @@ class _Compiler:
 
     def _elem_match(self, operand: Any, depth: int) -> FieldTest:
         if not isinstance(operand, dict):
-            raise ValueError("operator [$elemMatch] expects an object")  # noqa: TRY004  # a value of the client's, not a type of ours
+            raise ValueError("operator [$elemMatch] expects an object")  # noqa: TRY004  # client input, so ValueError
         if operand and _is_operators(operand) and not any(name in _LOGICAL for name in operand):
             value_test = self.field(operand, depth + 1)
             return lambda found: any(value_test([item]) for item in _items(found))
@@ -228,7 +228,7 @@ def _exists(operand: Any) -> FieldTest:
 
 def _size(operand: Any) -> FieldTest:
     if isinstance(operand, bool) or not isinstance(operand, int):
-        raise ValueError("operator [$size] expects a whole number")  # noqa: TRY004  # a value of the client's, not a type of ours
+        raise ValueError("operator [$size] expects a whole number")  # noqa: TRY004  # client input, so ValueError
     return lambda found: any(isinstance(leaf, list) and len(leaf) == operand for leaf in found)
 
 

@@ -103,7 +103,7 @@ def fits(predicate: Predicate, document: Any) -> bool:
     """True if a document matches.
 
     Raises:
-        ApiError: 400, the document is nested too deep; documents come from clients.
+        ApiError: 400, the document, which comes from a client, is nested too deep.
     """
     try:
         return predicate(document)
