@@ -1,8 +1,9 @@
-"""Checking passwords: slow for who guesses, quick for who is known, never in the way of the others.
+"""Password checks with argon2: bounded, fairly queued, deduplicated and cached.
 
-Basic sends the password with each request, and argon2 takes tens of milliseconds and as many
-megabytes on purpose. So the check runs in a few threads of its own with a bounded line, equal
-checks that arrive together from one address are one, and what was right once is remembered.
+Basic authentication sends the password with each request, and argon2 takes tens of milliseconds
+and as many megabytes on purpose. Checks therefore run in a small thread pool of their own with a
+bounded queue, equal checks that arrive together from one address are merged, and a successful
+check is cached.
 """
 
 import asyncio
@@ -24,14 +25,14 @@ from corejob_api.errors import ApiError
 from corejob_api.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
 
 Verify = Callable[[str, bytes], bool]
-"""Whether a password is the one of an argon2 hash."""
+"""Return True if a password matches an argon2 hash in PHC form."""
 
 _FORM: Final = re.compile(
     r"\$argon2(?:id|i|d)\$(?:v=[0-9]+\$)?m=([0-9]+),t=([0-9]+),p=([0-9]+)"
     r"\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
 )
 _LEAST_MEMORY: Final = 8
-"""Blocks of 1 KiB for each lane, that argon2 has at least."""
+"""Minimum of argon2's memory, in KiB per lane."""
 _KEY_BYTES: Final = 32
 _THREADS: Final = 2
 _LIMITS: Final = Limits()
@@ -40,7 +41,10 @@ _MOST_REMEMBERED: Final = 4096
 
 
 def verify_argon2(phc: str, password: bytes) -> bool:
-    """Whether a password is the one of an argon2 hash; takes as long as the hash says."""
+    """Return True if a password matches an argon2 hash; False too if the hash is malformed.
+
+    The time it takes follows from the hash's cost parameters.
+    """
     try:
         return argon2.PasswordHasher().verify(phc, password)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -48,18 +52,18 @@ def verify_argon2(phc: str, password: bytes) -> bool:
 
 
 def is_argon2(phc: str) -> bool:
-    """Whether a text is an argon2 hash in PHC form."""
+    """Return True if a text is an argon2 hash in PHC form."""
     return _FORM.fullmatch(phc) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a check of an argon2 hash costs.
+    """Cost parameters of an argon2 hash.
 
     Attributes:
-        memory: In KiB.
-        passes: Over that memory.
-        lanes: That argon2 works on at once.
+        memory: Memory in KiB.
+        passes: Number of passes over the memory.
+        lanes: Degree of parallelism.
     """
 
     memory: int
@@ -68,7 +72,11 @@ class Costs:
 
     @classmethod
     def of(cls, phc: str) -> "Costs":
-        """The costs of a hash in PHC form."""
+        """Return the costs of a hash in PHC form.
+
+        Raises:
+            ValueError: The text is not an argon2 hash in PHC form.
+        """
         found = _FORM.fullmatch(phc)
         if found is None:
             raise ValueError("no argon2 hash in PHC form")
@@ -76,11 +84,14 @@ class Costs:
 
     @property
     def work(self) -> int:
-        """Blocks that are worked through: the time of a check grows with them."""
+        """KiB processed over all passes; the time of a check is proportional to it."""
         return self.memory * self.passes
 
     def above(self, other: "Costs") -> "Costs | None":
-        """The costs of what takes as long as this takes longer than another; None: it doesn't."""
+        """Return the costs of a check that makes up for the difference to cheaper costs.
+
+        None if the difference is below the minimum memory of an argon2 hash.
+        """
         memory = (self.work - other.work) // max(1, self.passes)
         if memory < _LEAST_MEMORY * self.lanes:
             return None
@@ -88,7 +99,7 @@ class Costs:
 
 
 def decoy_hash(costs: Costs | None = None) -> str:
-    """A hash of these costs, or of argon2's usual ones, that no password has."""
+    """Return a random hash that no password matches, of these costs or of argon2's defaults."""
     usual = argon2.PasswordHasher()
     salt, digest = (
         b64encode(secrets.token_bytes(size)).decode().rstrip("=")
@@ -102,16 +113,18 @@ def decoy_hash(costs: Costs | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a password is checked against.
+    """Stored secret that a password is checked against.
 
-    Each check works through `phc` and `more`, so that the time it takes tells nothing about the
-    user. If `digest` is given it decides, and the outcome of the hash is of no account.
+    Each check computes `phc` and `more`, so that its duration reveals nothing about the user. If
+    `digest` is given, it alone decides, and the result of the hash is ignored.
 
     Attributes:
         phc: An argon2 hash.
-        more: Another that is checked for its time only, where `phc` costs less than others' do.
-        digest: HMAC-SHA256 of a plain password with `salt`. Argon2 would hide nothing here: the
-            password stands beside us in the users' Secret, and hashing all of them takes long.
+        more: A second hash, computed only to equalise the duration, where `phc` costs less than
+            the most expensive hash.
+        digest: HMAC-SHA256 of a plain password with `salt`. Argon2 would protect nothing here:
+            the users' Secret has the password in plain text, and hashing all of them takes long.
+        salt: Key of that HMAC.
     """
 
     phc: str = field(repr=False)
@@ -121,23 +134,23 @@ class Credential:
 
     @classmethod
     def of_hash(cls, phc: str, dearest: str) -> "Credential":
-        """The credential of a hash, a check of which takes as long as one of the dearest."""
+        """Return the credential of a hash; a check takes as long as one of the hash `dearest`."""
         missing = Costs.of(dearest).above(Costs.of(phc))
         return cls(phc, more=None if missing is None else decoy_hash(missing))
 
     @classmethod
     def of_password(cls, password: str, decoy: str) -> "Credential":
-        """The credential of a plain password."""
+        """Return the credential of a plain password; `decoy` is computed for its duration."""
         salt = secrets.token_bytes(_KEY_BYTES)
         return cls(decoy, hmac.digest(salt, password.encode(), "sha256"), salt)
 
     @classmethod
     def of_nobody(cls, decoy: str) -> "Credential":
-        """The credential of an unknown user: every password is wrong."""
+        """Return the credential of an unknown user, which no password matches."""
         return cls(decoy, b"")
 
     def accepts(self, password: bytes, verify: Verify) -> bool:
-        """Whether the password is right."""
+        """Return True if the password is right. Blocks for the time of the argon2 checks."""
         verified = verify(self.phc, password)
         if self.more is not None:
             verify(self.more, password)
@@ -147,10 +160,10 @@ class Credential:
 
 
 class TooManyChecksError(ApiError):
-    """429: too many checks wait already.
+    """429: too many checks are queued.
 
     Attributes:
-        limit: The share that is full.
+        limit: The limit that was reached.
     """
 
     def __init__(self, limit: Limit) -> None:
@@ -161,11 +174,12 @@ class TooManyChecksError(ApiError):
 
 @dataclass(slots=True, eq=False)
 class _Check:
-    """A check that waits or runs.
+    """A queued or running check.
 
     Attributes:
+        slot: Address and fingerprint; equal slots share one check.
         key: Fingerprint of user, credential and password.
-        outcome: Whether the password is right; the limit for which it was turned away.
+        outcome: True if the password is right; the limit that was reached if it was not checked.
     """
 
     slot: tuple[str, bytes]
@@ -176,10 +190,11 @@ class _Check:
 
 
 class Passwords:
-    """Checks passwords, at most a few at once, in fair order (`corejob_api.fairness`).
+    """Checks passwords, a few at a time, in fair order (`corejob_api.fairness`).
 
-    A right one is remembered as an HMAC, under a key of this process, of user, credential and
-    password: a changed credential asks again, and nothing is kept that a password can be read from.
+    A successful check is cached as an HMAC of user, credential and password under a key of this
+    process. A changed credential is therefore checked again, and no password can be recovered from
+    the cache.
     """
 
     def __init__(
@@ -203,16 +218,16 @@ class Passwords:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
 
     def close(self) -> None:
-        """Stop the threads; what waits for one is cancelled."""
+        """Stop the threads and cancel the queued checks."""
         for check in self._line.clear():
             check.outcome.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def check(self, sender: Sender, credential: Credential, password: str) -> bool:
-        """Whether a user's password is right.
+        """Return True if a user's password is right.
 
         Raises:
-            TooManyChecksError: Too many checks wait already.
+            TooManyChecksError: Too many checks are queued.
         """
         secret = password.encode()
         key = self._fingerprint(sender.user, credential, secret)
@@ -220,14 +235,15 @@ class Passwords:
             self._remembered.move_to_end(key)
             self._record.passed(sender)
             return True
-        # Equal ones are one, but not across addresses: one that is put back must not delay others.
+        # Merge equal checks per address only: an address that is put back in the queue must not
+        # delay the same check from another one.
         slot = sender.address, key
         check = self._checks.get(slot)
         if check is None:
             outcome = asyncio.get_running_loop().create_future()
             check = _Check(slot, key, credential, secret, outcome)
             self._begin(sender, check)
-        outcome_of_all = await asyncio.shield(check.outcome)  # others may wait for it too
+        outcome_of_all = await asyncio.shield(check.outcome)  # shared with other requests
         if isinstance(outcome_of_all, Limit):
             raise TooManyChecksError(outcome_of_all)
         return outcome_of_all
@@ -243,11 +259,11 @@ class Passwords:
         self._run()
 
     def _run(self) -> None:
-        """Give each free thread a check."""
+        """Start queued checks while threads are free."""
         loop = asyncio.get_running_loop()
         while self._free and (turn := self._line.next(self._monotonic())) is not None:
             check, sender = turn.item, turn.sender
-            if check.key in self._remembered:  # meanwhile it was right from another address
+            if check.key in self._remembered:  # succeeded from another address meanwhile
                 self._pass(sender, check)
                 continue
             self._free -= 1
@@ -265,7 +281,7 @@ class Passwords:
         if (error := done.exception()) is not None:
             del self._checks[check.slot]
             check.outcome.set_exception(error)
-            check.outcome.exception()  # nobody may be waiting for it any more
+            check.outcome.exception()  # mark as retrieved: no request may await it any more
         elif done.result():
             self._pass(sender, check)
         else:

@@ -1,4 +1,4 @@
-"""A feed: what is new about one job, read once for all who follow it."""
+"""Feed of one job: its states and new log records, read once for all its followers."""
 
 import asyncio
 import logging
@@ -37,29 +37,35 @@ _RETRY_MOST: Final = 2.0
 
 
 class Line(NamedTuple):
-    """A record, and its JSON for `frames.log_frame`."""
+    """A log record with its JSON for `frames.log_frame`."""
 
     record: LogRecord
     text: bytes
 
     @classmethod
     def of(cls, record: LogRecord) -> "Line":
-        """A record."""
+        """Encode a record."""
         return cls(record, frames.encode_record(record))
 
     @property
     def seq(self) -> int:
-        """Its number."""
+        """Sequence number of the record."""
         return self.record.seq
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, about."""
+        """Approximate size in memory, in bytes."""
         return len(self.text) + len(self.record.message)
 
 
 class Chunk(NamedTuple):
-    """Frames of successive records, made once for all followers that have come as far."""
+    """Frames of successive records, cached for all followers at the same position.
+
+    Attributes:
+        data: The encoded frames.
+        last: Number of the last record.
+        lines: Number of records.
+    """
 
     data: bytes
     last: int
@@ -67,7 +73,13 @@ class Chunk(NamedTuple):
 
 
 class State(NamedTuple):
-    """A state of the job: its document as JSON, what of it counts, and whether it is final."""
+    """State of the job.
+
+    Attributes:
+        document: The job's document as JSON.
+        key: The fields that make two states differ.
+        final: True if the state is final.
+    """
 
     document: bytes
     key: Row
@@ -75,24 +87,26 @@ class State(NamedTuple):
 
 
 class Reader(Protocol):
-    """Who follows a feed. Neither call may block."""
+    """A subscriber of a feed. Its methods must not block."""
 
     def state(self, state: State) -> None:
-        """The job has changed."""
+        """Handle a changed state of the job."""
 
     def wake(self) -> None:
-        """There is something new: records, or the job is gone."""
+        """Handle new records, or the removal of the job."""
 
     def end(self) -> None:
-        """Nothing will come any more, though the job isn't over."""
+        """Handle the failure of the feed: no more news, although the job isn't finished."""
 
 
 class Feed:
-    """What is new about one job, from `open` on.
+    """States and new log records of one job, from its creation on.
 
     Attributes:
-        tail: Number of the last record that it knows of.
-        gaps: Where records are missing, in order.
+        job_id: The job's id.
+        tail: Number of the last record read.
+        gaps: Gaps of the log, in order.
+        readers: Subscribers.
     """
 
     def __init__(self, job_id: str, queue: Queue, store: Store, now: Clock) -> None:
@@ -118,34 +132,37 @@ class Feed:
             self._seen = current.key
 
     async def opened(self) -> None:
-        """Wait until it knows how far the log has come."""
+        """Wait until `tail` and `gaps` have been read from the store."""
         await self._opened.wait()
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Unsubscribe from the queue and stop reading the log."""
         self._queue.unwatch(self.job_id, self._changed)
         await tasks.cancel(self._task)
 
     def poke(self) -> None:
-        """The store may have news of the job."""
+        """Read the log again, since the store may have new records of the job."""
         self._news.set()
 
     def job(self) -> CoreJob | None:
-        """The job as the queue has it; None if there is no such resource any more."""
+        """Return the job of the queue, or None if the resource no longer exists."""
         entry = self._queue.get(self.job_id)
         return None if entry is None else entry.job
 
     def current(self) -> State | None:
-        """Its state now."""
+        """Return the present state, or None if the resource no longer exists."""
         entry = self._queue.get(self.job_id)
         return None if entry is None else _state(entry.job, entry.row(self._now()))
 
     def has(self, seq: int) -> bool:
-        """Whether it has kept all records after number `seq` that it knows of."""
+        """Return True if all known records after number `seq` are still buffered."""
         return seq >= self.tail or bool(self._lines and self._lines[0].seq <= seq + 1)
 
     def lines_after(self, seq: int) -> list[Line]:
-        """Some of the records after number `seq`, the oldest first, if it `has` them."""
+        """Return a batch of the records after number `seq`, oldest first.
+
+        The caller has checked `has(seq)`. Empty if there are no such records yet.
+        """
         if seq >= self.tail:
             return []
         skipped = seq + 1 - self._lines[0].seq
@@ -158,7 +175,7 @@ class Feed:
         return found
 
     def chunk_after(self, seq: int, mode: Mode, *, ids: bool) -> Chunk | None:
-        """The frames of `lines_after`, with ids or without; None if there are no such lines."""
+        """Return the frames of `lines_after`, with ids or without; None if there are no lines."""
         key = (seq, mode, ids)
         chunk = self._chunks.get(key)
         if chunk is None:
@@ -175,7 +192,7 @@ class Feed:
         return chunk
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
-        """An answer of the store, waiting for it as long as it is away."""
+        """Return the answer of a store query, retried with back-off while it is unavailable."""
         backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         while True:
             try:
@@ -185,7 +202,7 @@ class Feed:
                 await asyncio.sleep(backoff.next())
 
     async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
-        """Records of the store in a range of numbers, of the level and the time that is wanted."""
+        """Return stored records between two numbers that match the filter's level and time."""
         return await self.ask(
             lambda: self._store.log_scan(
                 self.job_id,
@@ -198,18 +215,18 @@ class Feed:
         )
 
     async def tail_numbers(self, where: LogFilter, scan: Scan) -> list[int]:
-        """Numbers of the last `where.tail` records so far that pass."""
+        """Return the numbers of the last `where.tail` records up to `tail` that match."""
         last = self.tail
         return await self.ask(
             lambda: logscan.last_numbers(self._store, scan, self.job_id, where, last)
         )
 
     async def last_seq(self) -> int:
-        """Number of the last record in the store, as it is now."""
+        """Read the number of the last record from the store."""
         return await self.ask(lambda: self._store.log_count(self.job_id))
 
     async def document(self) -> dict[str, Any] | None:
-        """The document of the store, if the job is past."""
+        """Return the stored document of a finished job, or None."""
         return await self.ask(lambda: self._store.document(self.job_id))
 
     # --- the job --------------------------------------------------------------------------------
@@ -239,7 +256,7 @@ class Feed:
         self.tail = await self.last_seq()
         await self.read_gaps()
         self._opened.set()
-        # What was stored between those two reads is caught up with at once.
+        # Read at once: records may have been stored between those two reads.
         self._news.set()
         while True:
             await self._news.wait()
@@ -248,10 +265,10 @@ class Feed:
                 pass
 
     async def _read(self) -> bool:
-        """Read what is new; whether there may be more."""
+        """Read the next page of new records. Return True if there may be more."""
         found = await self.ask(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
         if found:
-            # After the records: the gaps before them are then known for certain.
+            # Read the gaps after the records, so that all gaps before these records are known.
             await self.read_gaps()
             for record in found:
                 self._keep(Line.of(record))
@@ -260,7 +277,7 @@ class Feed:
         return bool(found)
 
     async def read_gaps(self) -> None:
-        """Look for gaps; those of the records that it knows of are always known already."""
+        """Read the gaps; `gaps` always covers the records up to `tail`."""
         self.gaps = await self.ask(lambda: self._store.gaps(self.job_id))
 
     def _keep(self, line: Line) -> None:

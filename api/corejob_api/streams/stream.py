@@ -1,7 +1,7 @@
-"""A stream: what one client is sent, from the first frame to the last.
+"""Base of the SSE streams: the body of one streaming response, and the set of open ones.
 
-It is what Falcon iterates over as a response's body. A task of its own makes the frames, so that
-whatever that waits for, the client is told that the server lives, and is let go of when it is gone.
+Falcon iterates over a stream as a response's body. A separate task makes the frames, so that
+keep-alive frames are sent and a disconnect is noticed while that task waits for something.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ Receive = Callable[[], Awaitable[Any]]
 
 _CHUNK: Final = 2**16
 _AHEAD: Final = 2
-"""Chunks made ahead of the client."""
+"""Number of chunks buffered for the client."""
 
 
 class Streams:
-    """All that are open, so that they can be ended at once.
+    """The open streams, which can be ended all at once.
 
     Args:
-        metrics: Told how many there are.
-        keep_alive: Seconds after which a silent one says that it lives.
+        metrics: Receives the number of open streams and of frames.
+        keep_alive: Seconds without a frame after which a stream sends a keep-alive frame.
     """
 
     def __init__(self, metrics: Metrics, keep_alive: float) -> None:
         self.keep_alive = keep_alive
         self._metrics = metrics
-        # Looking up a labelled counter takes longer than counting.
+        # Cached, since looking up a labelled counter takes longer than incrementing it.
         self._frames = {event: metrics.frames.labels(str(event)) for event in Event}
         self._open: set[Stream] = set()
         self._ended = False
@@ -43,7 +43,7 @@ class Streams:
         return len(self._open)
 
     def admit(self, stream: "Stream") -> bool:
-        """Let a stream begin; whether it may."""
+        """Register a stream. Return False if the server ends its streams."""
         if self._ended:
             return False
         self._open.add(stream)
@@ -51,28 +51,28 @@ class Streams:
         return True
 
     def release(self, stream: "Stream") -> None:
-        """Let a stream go."""
+        """Unregister a stream."""
         self._open.discard(stream)
         self._metrics.streams.set(len(self._open))
 
     def count(self, event: Event, number: int) -> None:
-        """Note that so many frames of a type are sent."""
+        """Add a number of sent frames of a type to the metrics."""
         self._frames[event].inc(number)
 
     def end(self) -> None:
-        """End all, and let none begin any more."""
+        """End all streams and admit no new ones."""
         self._ended = True
         for stream in list(self._open):
             stream.end()
 
 
 class Stream(ABC):
-    """An asynchronous iterator of bytes. It takes nothing before its first item is asked for.
+    """An asynchronous iterator of bytes; it starts its tasks when its first item is requested.
 
     Args:
-        name: What it is of, for the names of its tasks.
-        streams: Those that it is one of.
-        receive: The client's connection, read to its end.
+        name: Subject of the stream, for the names of its tasks.
+        streams: The open streams, where it registers itself.
+        receive: ASGI receive of the client's connection, read until the disconnect.
     """
 
     def __init__(self, name: str, streams: Streams, receive: Receive) -> None:
@@ -87,10 +87,10 @@ class Stream(ABC):
 
     @abstractmethod
     async def _make(self) -> None:
-        """Make all frames, and hand them over by `_put`; the stream ends with it."""
+        """Make all frames and pass them to `_put`. The stream ends when it returns."""
 
     def _passed(self) -> int | None:
-        """Number of the record that it has come to, if its client can't know that from frames."""
+        """Return the number of the last record passed, if frames don't tell the client; or None."""
         return None
 
     # --- what Falcon does -------------------------------------------------------------------------
@@ -111,14 +111,14 @@ class Stream(ABC):
         return chunk
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Cancel the tasks and wait for their end."""
         self._stop()
         await tasks.cancel(*self._tasks)
 
     # --- from its first frame to its last ---------------------------------------------------------
 
     def end(self) -> None:
-        """End it here and now, whatever is still to come: a client may begin anew."""
+        """End the stream at once and drop what is buffered; the client may reconnect."""
         self._stop()
         while not self._chunks.empty():
             self._chunks.get_nowait()
@@ -140,17 +140,17 @@ class Stream(ABC):
         self._tasks = [made, watch]
 
     def _say_alive(self) -> None:
-        """Say so, if it has been silent for long; look again when it may have been.
+        """Send a keep-alive frame if the interval has passed without a chunk; set the next timer.
 
-        A timer for each interval: one for each chunk would cost thousands of streams more than what
-        they send.
+        One timer per interval: with thousands of streams, one per chunk would cost more than
+        sending the chunks.
         """
         if self._over:
             return
         loop = asyncio.get_running_loop()
         wait = self._spoke + self._streams.keep_alive - loop.time()
         if wait <= 0:
-            # What waits here has not been taken yet: it is the client that is slow.
+            # A buffered chunk means that the client is slow: it needs no keep-alive frame.
             if self._chunks.empty():
                 self._chunks.put_nowait(frames.alive(self._passed()))
             wait = self._streams.keep_alive
@@ -176,7 +176,7 @@ class Stream(ABC):
             self._streams.release(self)
 
     async def _put(self, found: list[bytes]) -> None:
-        """Hand frames over, in chunks of a sensible size."""
+        """Queue frames in chunks of about `_CHUNK` bytes; wait while the buffer is full."""
         chunk: list[bytes] = []
         size = 0
         for one in found:
