@@ -1,14 +1,16 @@
-"""core4's permissions: what a user may call, and which jobs they may see (contract section 7).
+"""core4's permissions: methods that a user may call and jobs that a user may see (docs/rest.md).
 
-`api://<regex>` or `api://<regex>/<letters>` lets call the API: c = create (POST), r = read (GET),
-u = update (PUT), d = delete; without letters all of them. The regex is held against `API`, the name
-that the original's handler of jobs has, so `api://core4.api.v1.request.queue.*`, `api://core4/crud`
-and `api://.*/r` all mean this API. Who has no such permission may call nothing of it.
+`api://<regex>` or `api://<regex>/<letters>` permits calls of the API: c = create (POST), r = read
+(GET), u = update (PUT), d = delete; without letters, all of them. The regex is matched against
+`API`, the name of the original's job handler, so `api://core4.api.v1.request.queue.*`,
+`api://core4/crud` and `api://.*/r` all mean this API. A user without such a permission may not call
+the API.
 
-`job://<regex>/<x|r>` lets execute or read jobs by their qual_name; executing includes reading.
-`cop` is all permissions at once, as is the role `admin`.
+`job://<regex>/<x|r>` permits executing or reading jobs by their qual_name; execution includes
+reading. `cop` grants all permissions, as does the role `admin`.
 
-A regex has to match from the start of the name, not up to its end. RE2 runs it: none is slow.
+A regex must match at the start of the name, but not up to its end. It is run by RE2, in linear
+time.
 """
 
 import logging
@@ -24,7 +26,7 @@ from corejob_api.query import patterns
 log = logging.getLogger(__name__)
 
 API: Final = "core4.api.v1.request.queue.job.JobHandler"
-"""What the regex of an `api://` permission is held against."""
+"""Name that the regex of an `api://` permission must match."""
 
 EVERYTHING: Final = "cop"
 """The permission that the original gives to its administrators."""
@@ -46,7 +48,7 @@ _REMEMBERED_NAMES: Final = 4096
 
 
 class Access(IntEnum):
-    """How far a user gets with a job."""
+    """Level of a user's access to a job."""
 
     NONE = 0
     READ = 1
@@ -62,14 +64,14 @@ class _JobRule:
 class Permissions:
     """The permissions of one user.
 
-    The answer for a qual_name is remembered: a listing asks for each of its rows.
+    The access to a qual_name is cached, since a listing looks it up for each row.
 
     Args:
         permissions: Permissions in core4's form.
-        everything: The user may do all.
+        everything: True to grant all permissions.
 
     Raises:
-        ValueError: A permission is malformed; the message has it in it.
+        ValueError: A permission is malformed; the message names it.
     """
 
     def __init__(self, permissions: Iterable[str] = (), *, everything: bool = False) -> None:
@@ -81,11 +83,11 @@ class Permissions:
         self._access = lru_cache(_REMEMBERED_NAMES)(self._find_access)
 
     def may_call(self, method: str) -> bool:
-        """Whether the user may call the API with an HTTP method."""
+        """Return True if the user may call the API with an HTTP method."""
         return self._everything or _LETTERS.get(method, "none") in self._letters
 
     def access(self, qual_name: str) -> Access:
-        """How far the user gets with the jobs of a name."""
+        """Return the user's access to the jobs of a qual_name."""
         return self._access(qual_name)
 
     def _find_access(self, qual_name: str) -> Access:
@@ -118,7 +120,10 @@ def _anchored(text: str, pattern: str) -> patterns.Search:
 
 
 def _refuse_malformed(text: str) -> None:
-    """Of the other protocols of core4 (`app://`, `mongodb://`) this service has no use."""
+    """Raise ValueError for a malformed permission; only log one of core4's unused protocols.
+
+    Those are `app://` and `mongodb://`, for example.
+    """
     protocol = _PROTOCOL.match(text)
     if protocol is None or protocol[1] in {"api", "job"}:
         forms = "`api://<regex>[/<letters of crud>]`, `job://<regex>/<x or r>` or `cop`"

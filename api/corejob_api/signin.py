@@ -1,4 +1,4 @@
-"""Who sends a request: Basic, a token, or arguments that say it (contract section 1)."""
+"""Authentication of requests: Basic, a token, or arguments (docs/rest.md)."""
 
 import base64
 import binascii
@@ -24,13 +24,15 @@ _ARGUMENTS: Final = ("token", "username", "password")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is signed in, and how.
+    """An authenticated user and the means of authentication.
 
     Attributes:
-        token_expires: When the token ends that the client sent; None if it sent none.
-        fresh_token: The successor of a token that is getting old.
-        by_cookie: The token came as a cookie.
-        signed_in_at: When the password was given that the token stands for; None: just now.
+        user: The user.
+        token_expires: Expiry of the token that the client sent; None if it sent none.
+        fresh_token: Successor of a token that is due for renewal; None otherwise.
+        by_cookie: True if the token came as a cookie.
+        signed_in_at: Time of the sign-in by password that the token is from; None if this request
+            has the password.
     """
 
     user: User
@@ -41,7 +43,7 @@ class Identity:
 
 
 class SignIn:
-    """Finds out who sends a request."""
+    """Authenticates requests."""
 
     def __init__(
         self,
@@ -63,13 +65,13 @@ class SignIn:
         return network(call.client_host(req, self._trusted_proxies))
 
     async def identify(self, req: Request, arguments: Arguments) -> Identity:
-        """Who sends this request. What signs in is taken out of the arguments.
+        """Authenticate a request and remove the credentials from its arguments.
 
-        Of several ways the first one counts, even if it fails: the header `Authorization`, the
-        arguments `token`, then `username` and `password`, the cookie.
+        The first of these that is present decides, even if it fails: the header `Authorization`,
+        the argument `token`, the arguments `username` and `password`, the cookie.
 
         Raises:
-            ApiError: Nobody, or not who they say they are (401), or too many at once (429).
+            ApiError: 401, credentials are missing or wrong; 429, too many checks are queued.
         """
         given = Arguments({name: arguments.take(name) for name in _ARGUMENTS})
         host = call.client_host(req, self._trusted_proxies)
@@ -89,7 +91,7 @@ class SignIn:
         raise unauthorized("not signed in")
 
     def issue(self, identity: Identity) -> str:
-        """A new token for who is signed in; by a token alone nobody is so for ever."""
+        """Return a new token; it keeps the time of the sign-in, so renewals can't go on forever."""
         return self._tokens.issue(identity.user, identity.signed_in_at)
 
     async def _by_header(self, header: str, host: str) -> Identity:
@@ -137,7 +139,7 @@ class SignIn:
 
 
 def renew(req: Request, resp: Response, identity: Identity) -> None:
-    """Hand out the successor of an old token, in the header and, if it came as one, the cookie."""
+    """Send the successor of an old token as header, and as cookie if the old one was a cookie."""
     if identity.fresh_token is None:
         return
     resp.set_header(HEADER, identity.fresh_token)
@@ -146,7 +148,7 @@ def renew(req: Request, resp: Response, identity: Identity) -> None:
 
 
 def set_cookie(req: Request, resp: Response, token: str) -> None:
-    """Set the cookie `token`; over HTTP it can't be marked for HTTPS only."""
+    """Set the cookie `token`; it is marked `Secure` only if the request came over HTTPS."""
     resp.set_cookie(
         COOKIE,
         token,
@@ -159,7 +161,11 @@ def set_cookie(req: Request, resp: Response, token: str) -> None:
 
 
 def _basic(value: str) -> tuple[str, str]:
-    """Name and password. Clients that are no browsers (requests) encode them in Latin-1."""
+    """Return name and password; UTF-8, or Latin-1 as clients such as requests encode them.
+
+    Raises:
+        ApiError: 401, the header is malformed.
+    """
     try:
         raw = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):

@@ -1,8 +1,9 @@
-"""Whether what a new job writes can be stored: the store has to answer, and a recorder to write.
+"""Health of the store: new jobs are accepted only if the logs of jobs can be stored.
 
-The API only reads the store, and a full or locked one can be read. So the recorders tell by their
-Leases that they can't write. One whose Lease is not renewed says nothing: it is being restarted, or
-cut off, and what jobs write meanwhile waits on the nodes.
+The store must answer, and a recorder must be able to write. The API only reads the store, and a
+full or locked store can still be read, so the recorders report in their Leases that they can't
+write. A Lease that is not renewed is ignored: its recorder is restarting or cut off, and the logs
+of jobs stay on the nodes meanwhile.
 """
 
 import time
@@ -19,12 +20,12 @@ _RETRY_S: Final = 5
 
 
 class Storing:
-    """The store and its recorders, as one API sees them.
+    """Health of the store and its recorders, as seen by one API process.
 
     Args:
         store: The store.
-        members: The recorders' Leases.
-        clock: Seconds, of this process only.
+        members: Cache of the recorders' Leases.
+        clock: Monotonic clock of this process, in seconds.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Storing:
         members.listen(self._changed)
 
     async def check(self) -> None:
-        """Return if a job may be made.
+        """Raise if no job may be created now.
 
         Raises:
-            StoreUnavailable: The store is away.
-            ApiError: 503, it can't be written to.
+            StoreUnavailable: The store does not answer.
+            ApiError: 503, no recorder can write to the store.
         """
         await self._store.ping()
         trouble = self._trouble_of_recorders()
@@ -50,7 +51,7 @@ class Storing:
             raise unavailable(text, _RETRY_S)
 
     async def trouble(self) -> str | None:
-        """What ails the store; None if nothing does."""
+        """Return the problem of the store or its recorders, or None."""
         try:
             await self._store.ping()
         except StoreError as error:
@@ -58,7 +59,7 @@ class Storing:
         return self._trouble_of_recorders()
 
     def _trouble_of_recorders(self) -> str | None:
-        """What keeps all recorders that live from writing: one that can takes the job's log."""
+        """Return a problem if all live recorders have one; a single healthy recorder suffices."""
         told = [_told(lease) for lease in self._leases if self._is_renewed(lease)]
         return told[0] if all(told) and told else None
 

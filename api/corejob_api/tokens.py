@@ -1,7 +1,7 @@
-"""The tokens of `/login`: JWT, signed with the service's key (contract section 1).
+"""Tokens of `/login`: JWT, signed with the service's key (docs/rest.md).
 
-A token is good for as long as the user's password is the one that it was issued under. So it bears
-a fingerprint of that, made with the service's key: nobody without the key can tell anything by it.
+A token becomes invalid when the user's password changes. It therefore has a fingerprint of the
+password, an HMAC under the service's key, which reveals nothing without that key.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from corejob_kube.timing import Clock
 
 LIFE: Final = timedelta(hours=8)
 MOST_AGE: Final = timedelta(days=7)
-"""Since the sign-in by password, through all renewals."""
+"""Maximum age since the sign-in by password, across all renewals."""
 REFRESH_AFTER: Final = timedelta(hours=1)
 _ALGORITHM: Final = "HS256"
 _FINGERPRINT: Final = "pwf"
@@ -25,7 +25,7 @@ _SIGNED_IN: Final = "auth_time"
 _FINGERPRINT_BYTES: Final = 16
 _CHECKS: Final[Any] = {
     "require": ["sub", "iat", "exp", _FINGERPRINT],
-    # The times are checked here, by the clock that the service is given.
+    # `Tokens.read` checks the times, by the clock that the service is given.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -34,25 +34,25 @@ _CHECKS: Final[Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says that is signed by us and has not expired."""
+    """Claims of a token that is signed with the service's key and has not expired."""
 
     name: str
     signed_in_at: datetime
-    """By the password, which this token or those before it stand for."""
+    """Time of the sign-in by password; renewed tokens keep it."""
     issued_at: datetime
     expires_at: datetime
     is_old: bool
-    """It is time for a fresh one, and that would live longer."""
+    """True if the token should be renewed and its successor would expire later."""
     fingerprint: str = field(repr=False)
-    """Of the password that it was issued under."""
+    """Fingerprint of the password under which the token was issued."""
 
 
 class ExpiredError(ValueError):
-    """A token is ours, and has expired."""
+    """The token has a valid signature, but has expired."""
 
 
 class Tokens:
-    """Issues tokens, and reads them."""
+    """Issues and verifies tokens."""
 
     def __init__(self, secret: bytes, now: Clock, *, most_age: timedelta = MOST_AGE) -> None:
         self._secret = secret
@@ -60,11 +60,11 @@ class Tokens:
         self._most_age = most_age
 
     def issue(self, user: User, signed_in_at: datetime | None = None) -> str:
-        """A token for a user.
+        """Return a new token.
 
         Args:
-            user: Whose it is.
-            signed_in_at: When they gave their password; None: now.
+            user: The user it is issued to.
+            signed_in_at: Time of the sign-in by password; None for now.
         """
         now = self._now()
         signed_in_at = signed_in_at or now
@@ -78,16 +78,16 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
     def read(self, token: str) -> Claims:
-        """What a token says; whether its user is still who it was issued to says `is_of`.
+        """Return the claims of a token. The caller must check with `is_of` that it is the user's.
 
         Raises:
-            ValueError: It is none of ours.
-            ExpiredError: It has expired.
+            ValueError: The token is malformed or not signed with the service's key.
+            ExpiredError: The token has expired.
         """
         try:
             claims = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options=_CHECKS)
             issued, expires = clock.from_epoch(claims["iat"]), clock.from_epoch(claims["exp"])
-            # Earlier builds didn't say it; theirs are as if signed in by the password.
+            # Tokens of earlier builds lack the claim: take their issue as the sign-in.
             signed_in = clock.from_epoch(claims.get(_SIGNED_IN, claims["iat"]))
             ends = signed_in + self._most_age
         except (jwt.PyJWTError, TypeError, ValueError, OverflowError, OSError):
@@ -100,12 +100,12 @@ class Tokens:
         return Claims(claims["sub"], signed_in, issued, expires, is_old, fingerprint)
 
     def is_of(self, claims: Claims, user: User) -> bool:
-        """Whether a token was issued to this user, under the password that is theirs now."""
+        """Return True if a token was issued to this user under the user's present password."""
         expected = self._fingerprint(user).encode()
         same = hmac.compare_digest(claims.fingerprint.encode("utf-8", "replace"), expected)
         return same and claims.name == user.name
 
     def _fingerprint(self, user: User) -> str:
-        # The name goes into it too: equal passwords are not to be told by their fingerprints.
+        # The name is included so that equal passwords have different fingerprints.
         text = b"\0".join((b"core4 password", user.name.encode(), user.password_digest))
         return hmac.digest(self._secret, text, "sha256")[:_FINGERPRINT_BYTES].hex()

@@ -1,4 +1,4 @@
-"""The users: a JSON list in a file of a Secret's volume, read again when it changes."""
+"""Users: a JSON list in a file of a mounted Secret, re-read when it changes."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from corejob_api.permissions import Access, Permissions
 log = logging.getLogger(__name__)
 
 ADMIN: Final = "admin"
-"""The role that may do all."""
+"""Name of the role with all permissions."""
 
 _LOOK_EVERY: Final = 3.0
 
@@ -32,12 +32,11 @@ def _credential_of_nobody() -> Credential:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who can sign in.
+    """A user who can sign in.
 
     Attributes:
-        credential: What a password is checked against; it may differ with each reading of the file.
-        password_digest: SHA-256 of what the file has as password or its hash: another one is
-            another password.
+        credential: Stored secret for password checks; it may change each time the file is read.
+        password_digest: SHA-256 of the password or hash in the file; it changes with the password.
 
     Raises:
         ValueError: A permission is malformed.
@@ -59,15 +58,15 @@ class User:
         object.__setattr__(self, "_permissions", permissions)
 
     def may_call(self, method: str) -> bool:
-        """Whether the user may call the API with an HTTP method."""
+        """Return True if the user may call the API with an HTTP method."""
         return self._permissions.may_call(method)
 
     def may_read(self, qual_name: str) -> bool:
-        """Whether the user may read jobs of a name."""
+        """Return True if the user may read the jobs of a qual_name."""
         return self._permissions.access(qual_name) >= Access.READ
 
     def may_execute(self, qual_name: str) -> bool:
-        """Whether the user may execute jobs of a name."""
+        """Return True if the user may execute the jobs of a qual_name."""
         return self._permissions.access(qual_name) == Access.EXECUTE
 
 
@@ -93,7 +92,8 @@ def _parse(raw: bytes) -> _Users:
     except ValueError as error:
         raise ValueError(f"the users' file is no JSON list: {error}") from None
     entries = [_entry(number, value) for number, value in enumerate(listed)]
-    # One hash for all who have none, and the measure of all others: each check takes as long.
+    # Users without a hash share a decoy as expensive as the most expensive hash, and cheaper hashes
+    # are padded to its costs, so that every check takes the same time.
     hashes = [entry.passwordHash for entry in entries if entry.passwordHash]
     decoy = max(hashes, key=lambda phc: Costs.of(phc).work, default=None) or decoy_hash()
     users: dict[str, User] = {}
@@ -147,18 +147,19 @@ def _password_digest(entry: _Entry) -> bytes:
 
 
 class UserBase:
-    """All users.
+    """All users of the users' file.
 
-    Kubernetes swaps the file of a Secret by a symbolic link, so what the path leads to is looked at
-    every few seconds. One that can't be used leaves the users as they were, and a line in the log.
+    Kubernetes replaces the file of a Secret through a symbolic link, so the target of the path is
+    checked every few seconds. If a changed file can't be used, the users stay as they were and an
+    error is logged.
 
     Args:
-        path: The file; None: there are no users.
-        monotonic: Tells when to look again.
+        path: The users' file; None if there are no users.
+        monotonic: Clock, in seconds, for the interval between checks of the file.
 
     Raises:
         OSError: The file can't be read.
-        ValueError: It is bad.
+        ValueError: The file is malformed.
     """
 
     def __init__(
@@ -171,12 +172,12 @@ class UserBase:
         self._users = _parse(path.read_bytes() if path else b"[]")
 
     def find(self, name: str) -> User | None:
-        """The user of exactly this name."""
+        """Return the user of exactly this name, or None."""
         self._look()
         return self._users.by_name.get(name)
 
     def credential(self, name: str) -> Credential:
-        """What a user's password is checked against; of an unknown user, what none passes."""
+        """Return a user's credential; for an unknown user, one that no password matches."""
         found = self.find(name)
         return found.credential if found else self._users.nobody
 
@@ -191,7 +192,7 @@ class UserBase:
             stamp = None
         if stamp == self._stamp:
             return
-        # Before the file is read: what is written to it meanwhile gets another look.
+        # Set before the file is read, so that a write during the read is noticed by the next check.
         self._stamp = stamp
         try:
             self._users = _parse(self._path.read_bytes())
