@@ -1,7 +1,7 @@
-"""Orders that a page of another site makes a browser send, with what the browser remembers.
+"""Protection against cross-site request forgery.
 
-Browsers say by `Sec-Fetch-Site`, older ones by `Origin`, which site a request comes from. Programs
-send neither, and go on as they are.
+Browsers send the site of a request's page in `Sec-Fetch-Site`, older ones in `Origin`. Other
+clients send neither header and are not affected.
 """
 
 from typing import Final
@@ -14,18 +14,18 @@ from corejob_api.signin import COOKIE
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
-"""`none`: the user, by the address bar or a bookmark."""
+"""`none`: the request was made by the user, by the address bar or a bookmark."""
 
 
 def is_foreign(req: Request) -> bool:
-    """Whether a browser sends this for a page of another origin."""
+    """Return True if a browser sends this request for a page of another origin."""
     site = req.get_header("Sec-Fetch-Site")
     if site is not None:
         return site.strip().lower() not in _OWN_SITES
     origin = req.get_header("Origin")
     if origin is None:
         return False
-    # A proxy may have changed Host. A page can't set the other header without being asked (CORS).
+    # A proxy may have changed Host. A page can't set X-Forwarded-Host without a CORS preflight.
     own = {(req.get_header(name) or "").lower() for name in ("Host", "X-Forwarded-Host")}
     try:
         host = urlsplit(origin).netloc.lower()
@@ -35,11 +35,11 @@ def is_foreign(req: Request) -> bool:
 
 
 class Origins:
-    """Refuses orders of foreign pages, but for those of the origins that may call.
+    """Refuses unsafe requests of foreign pages, except those of the allowed origins.
 
     Args:
-        allowed: As in the setting of CORS. `*` allows only what a browser doesn't add by itself:
-            no cookie and no remembered password.
+        allowed: Origins of the CORS setting. `*` allows only requests without credentials that a
+            browser adds by itself: neither the cookie nor a remembered password.
     """
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
@@ -47,14 +47,14 @@ class Origins:
         self._allowed = frozenset(allowed) - {"*"}
 
     def admits(self, req: Request) -> bool:
-        """Whether no page sends this but our own and those of the named origins."""
+        """Return True unless a page sends this that is neither ours nor of a named origin."""
         return not is_foreign(req) or req.get_header("Origin") in self._allowed
 
     async def process_request(self, req: Request, _resp: Response) -> None:
-        """Before a body is read.
+        """Check the origin before the body is read.
 
         Raises:
-            ApiError: 403.
+            ApiError: 403, a foreign page sent an unsafe request.
         """
         if req.method in _SAFE or self.admits(req):
             return

@@ -1,7 +1,7 @@
-"""From a method and a path to what handles them (contract section 2).
+"""Routing of a method and a path to a handler (docs/rest.md).
 
-Everything follows from one table of routes (`corejob_api.routes`): what Falcon gets to know, the
-rule of the first path part below `/job`, and the OpenAPI document.
+One table of routes (`corejob_api.routes`) is the source of Falcon's routes, of the rule for the
+first path part below `/job`, and of the OpenAPI document.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,24 +20,26 @@ JOB: Final = "/job"
 METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH")
 _ID: Final = "{job_id}"
 _MOST_PARTS: Final = 2
-"""Of a path below `JOB`."""
+"""Maximum number of parts of a path below `JOB`."""
 
 Handler = Callable[..., Awaitable[None]]
-"""Called with request and response, and with `job_id` where the path has it."""
+"""Handle a request; arguments are request, response and, where the path has it, `job_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One thing that the API does.
+    """One operation of the API.
 
     Attributes:
-        path: Below `BASE`.
+        method: HTTP method.
+        path: Path below `BASE`.
+        handle: The handler.
         summary: One sentence for the OpenAPI document.
         arguments: Names of its arguments, see `corejob_api.openapi`.
-        answer: The form of its answer, see there.
-        errors: The statuses of its errors, beside those of every route.
-        public: Whether it needs no sign-in.
-        unrestricted: Whether it needs no permission to call the API.
+        answer: Form of its answer, see `corejob_api.openapi`.
+        errors: Statuses of its errors, in addition to those of every route.
+        public: True if it requires no authentication.
+        unrestricted: True if it requires no permission to call the API.
     """
 
     method: str
@@ -52,18 +54,18 @@ class Route:
 
     @property
     def most_body(self) -> int:
-        """How many bytes the body of a request may have."""
+        """Maximum size of a request's body, in bytes."""
         if "args" in self.arguments:
             return body.MAX_BODY
         return body.MAX_BODY_WITH_FILTER if "filter" in self.arguments else body.MAX_BODY_OF_OTHERS
 
 
 class Gate:
-    """Who may pass, and whether there is anything to see yet.
+    """Authenticates and authorises requests; answers 503 until the caches are synced.
 
     Args:
-        sign_in: Finds out who sends a request.
-        is_ready: Whether the caches are filled.
+        sign_in: Authenticates requests.
+        is_ready: Returns True once the caches are synced.
     """
 
     def __init__(self, sign_in: SignIn, is_ready: Callable[[], bool]) -> None:
@@ -71,10 +73,10 @@ class Gate:
         self._is_ready = is_ready
 
     async def identify(self, req: Request, resp: Response) -> None:
-        """Note who sends the request.
+        """Authenticate the request and record its user in its `Call`.
 
         Raises:
-            ApiError: 401.
+            ApiError: 401, not authenticated; 429, too many sign-ins.
         """
         current = call.of(req)
         identity = await self._sign_in.identify(req, current.arguments)
@@ -82,10 +84,11 @@ class Gate:
         renew(req, resp, identity)
 
     async def run(self, route: Route, req: Request, resp: Response, **parts: str) -> None:
-        """Let the route answer.
+        """Authorise the request and call the route's handler.
 
         Raises:
-            ApiError: 403, the user may not call the API so; 503, the caches are not filled yet.
+            ApiError: 403, the user may not call the API with this method; 503, the caches are not
+                synced yet.
         """
         call.of(req).route = route.path
         if not (route.public or route.unrestricted):
@@ -98,10 +101,10 @@ class Gate:
 
 
 class Endpoint:
-    """One path: a resource of Falcon's that knows all methods.
+    """Falcon resource of one path; it serves all methods.
 
     Attributes:
-        public: Whether all its routes need no sign-in.
+        public: True if none of its routes requires authentication.
     """
 
     def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
@@ -110,11 +113,11 @@ class Endpoint:
         self.public = all(route.public for route in self._routes.values())
 
     def most_body(self, method: str, _params: Mapping[str, str]) -> int:
-        """How many bytes the body of a request may have."""
+        """Return the maximum size of a request's body, in bytes."""
         return _most_body(self._routes.get(method))
 
     async def serve(self, req: Request, resp: Response) -> None:
-        """Answer, whatever the method."""
+        """Answer a request of any method; 405 if the path has no such method."""
         if not self.public:
             await self._gate.identify(req, resp)
         route = self._routes.get(req.method)
@@ -126,7 +129,7 @@ class Endpoint:
 
 
 class JobTree:
-    """`/job` and what is below: the first part is an action of the method, or a job's id."""
+    """Falcon resource of `/job` and below; the first part is an action or a job id."""
 
     public: Final = False
 
@@ -135,13 +138,13 @@ class JobTree:
         self._actions = {_action(route): route for route in routes}
 
     def most_body(self, method: str, params: Mapping[str, str]) -> int:
-        """How many bytes the body of a request may have; `params` are the parts of its path."""
+        """Return the maximum size of a request's body, in bytes; `params` are its path's parts."""
         return _most_body(self._actions.get((method, params.get("first"))))
 
     async def serve(
         self, req: Request, resp: Response, first: str | None = None, second: str | None = None
     ) -> None:
-        """Answer, whatever the method."""
+        """Answer a request of any method."""
         await self._gate.identify(req, resp)
         route, parts = self._find(req.method, first, second)
         await self._gate.run(route, req, resp, **parts)
@@ -169,10 +172,10 @@ def _most_body(route: Route | None) -> int:
 
 
 class Offered:
-    """Which methods each URL has; OPTIONS has every one.
+    """Methods of each URL; every URL has OPTIONS.
 
     Args:
-        routes: All that there are, below `BASE`.
+        routes: All routes below `BASE`.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -185,7 +188,7 @@ class Offered:
                 self._paths.setdefault(BASE + route.path, set()).add(route.method)
 
     def methods(self, path: str) -> str:
-        """The methods of a path as header `Allow` says them."""
+        """Return the methods of a path in the form of the header `Allow`."""
         tree = BASE + JOB
         if path == tree or path.startswith(tree + "/"):
             found = self._below_job(path.removeprefix(tree).split("/")[1:])
@@ -194,7 +197,7 @@ class Offered:
         return ", ".join([*(method for method in METHODS if method in found), "OPTIONS"])
 
     def _below_job(self, parts: list[str]) -> set[str]:
-        """As `JobTree` finds them; what it answers 400 or 404 is a method of the URL."""
+        """Return the methods that `JobTree` finds, including those it answers with 400 or 404."""
         if len(parts) == 1 and ids.is_id(parts[0].lower()):
             return {"GET"}
         first = parts[0] if parts else None
@@ -204,23 +207,23 @@ class Offered:
 
 
 def unknown_action(method: str, action: str) -> ApiError:
-    """405: there is no such action of that method."""
+    """Return a 405: the method has no such action."""
     return ApiError(405, f"unknown action {method} [{action[:100]}]")
 
 
 def _action(route: Route) -> tuple[str, str | None]:
-    """Method and first part of a route below `/job`; no part is None."""
+    """Return the method and the first part below `/job` of a route; None if there is no part."""
     first = route.path.removeprefix(JOB).lstrip("/").split("/")[0]
     return route.method, first or None
 
 
 def is_below_job(route: Route) -> bool:
-    """Whether a route belongs to the tree."""
+    """Return True if a route is `/job` or below, and so belongs to `JobTree`."""
     return route.path == JOB or route.path.startswith(JOB + "/")
 
 
 def add_routes(app: App[Any, Any], gate: Gate, routes: Iterable[Route]) -> None:
-    """Make the routes known to Falcon."""
+    """Add the routes to the Falcon application."""
     paths: dict[str, list[Route]] = {}
     tree: list[Route] = []
     for route in routes:

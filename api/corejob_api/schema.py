@@ -1,7 +1,7 @@
-"""The JSON schema of a template's args (draft 2020-12), checked so that none hangs the server.
+"""Validation against the JSON schema of a template's args (draft 2020-12), limited in time.
 
-Whoever may write a CoreJobTemplate writes the schema. So regular expressions are RE2's, nothing is
-fetched from anywhere, and each check has a time limit and a thread of its own.
+The schema is untrusted: it is written by any author of a CoreJobTemplate. So RE2 runs its regular
+expressions, no reference is fetched, and each check has a time limit and runs in a thread.
 """
 
 import asyncio
@@ -25,32 +25,32 @@ from corejob_api.query.values import key
 _LIMIT_S: Final = 1.0
 _MAX_WORDS: Final = 300
 _MOST_STEPS: Final = 2**26
-"""Of a search, characters times program: about a second at worst."""
+"""Limit of a regex search, characters times program size: about a second at worst."""
 _PATTERNED: Final = "patternProperties"
 _compiled = lru_cache(512)(patterns.regex)
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
 class BadSchemaError(Exception):
-    """The schema itself is no good; the message says why."""
+    """The schema itself is invalid or can't be checked; the message has the reason."""
 
 
 class ArgsSchema:
-    """A schema, compiled when it is first needed."""
+    """A schema, compiled at the first check."""
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
         self._validator: Any = None
 
     def is_of(self, schema: Any) -> bool:
-        """True if it is made of an equal schema, so that it need not be compiled again."""
+        """Return True if the compiled schema equals `schema` and can be reused for it."""
         return bool(self._schema == schema)
 
     async def problem(self, args: Mapping[str, Any]) -> str | None:
-        """Why the args do not fit, as a sentence that names the place; None if they do.
+        """Return the first problem of the args, with its path, or None if they are valid.
 
         Raises:
-            BadSchemaError: Nobody can say, since the schema is broken or takes too long.
+            BadSchemaError: The schema is invalid, or the check takes too long.
         """
         return await asyncio.to_thread(self._problem, args)
 
@@ -70,14 +70,14 @@ class ArgsSchema:
             ) from None
         except RecursionError:
             raise BadSchemaError("it refers to itself without end") from None
-        except Exception as problem:  # whatever a library makes of somebody's schema
+        except Exception as problem:  # an untrusted schema may make the library raise any error
             words = cut(f"{type(problem).__name__}: {problem}", _MAX_WORDS)
             raise BadSchemaError(f"it can't be checked: {words}") from None
         return None if error is None else _sentence(error)
 
 
 class _TooLongError(Exception):
-    """The time is up."""
+    """The check has exceeded its time limit."""
 
 
 def _compile(schema: Any) -> Any:
@@ -87,7 +87,11 @@ def _compile(schema: Any) -> Any:
 
 
 def _inspect(part: Any) -> None:
-    """Compile every regular expression, so that a bad one is the schema's fault, not the args'."""
+    """Compile every regular expression, so that a bad one is reported even if no args use it.
+
+    Raises:
+        BadSchemaError: A regular expression is invalid or not supported.
+    """
     if isinstance(part, list):
         for item in part:
             _inspect(item)
@@ -97,7 +101,7 @@ def _inspect(part: Any) -> None:
     if isinstance(part.get(_PATTERNED), dict):
         found += part[_PATTERNED]
         if "unevaluatedProperties" in part:
-            # jsonschema would match those by the standard library's `re`, which may never end.
+            # jsonschema would match the patterns by `re`, which may take exponential time.
             raise BadSchemaError(f"unevaluatedProperties beside {_PATTERNED} is not supported")
     for pattern in found:
         try:
@@ -115,7 +119,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _timed(keyword: Any) -> Any:
-    """A keyword's check that looks at the clock first: many small steps make up every long one."""
+    """Wrap a keyword's check so that it checks the deadline before each step."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         for error in keyword(validator, value, instance, schema) or ():
@@ -135,7 +139,7 @@ def _look_at_clock() -> None:
 
 
 def _found(pattern: str, text: str) -> bool:
-    """Whether a text has a match."""
+    """Return True if a text has a match; raise `_TooLongError` if the search would take long."""
     _look_at_clock()
     search = _compiled(pattern)
     if search.program * len(text) > _MOST_STEPS:

@@ -1,4 +1,4 @@
-"""Answers that are streams."""
+"""Server-sent-event responses: the arguments of a stream, and its headers."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,7 +11,7 @@ from corejob_api.query.logfilter import LogFilter
 from corejob_api.streams.stream import Stream
 
 CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
-"""Without a charset `requests` takes text for Latin-1."""
+"""With a charset, since `requests` decodes text without one as Latin-1."""
 _MEDIA_TYPE: Final = "text/event-stream"
 _ARGUMENT: Final = "last_event_id"
 _HEADER: Final = "Last-Event-ID"
@@ -20,12 +20,12 @@ _MAX_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a client wants to see of a job's log, and what it has seen.
+    """Selection of a job's log by a client, and the position at which to resume.
 
     Attributes:
-        where: Which records.
-        ids: Whether it knows ids of frames: clients of the original do not.
-        resume: Number of the last record that it has; None if it has not been there before.
+        where: Filter of the records.
+        ids: True if the client understands ids of frames; clients of the original don't.
+        resume: Number of the last record that the client has; None on its first connection.
     """
 
     where: LogFilter
@@ -34,26 +34,26 @@ class View:
 
     @classmethod
     def of(cls, req: Request, arguments: Arguments) -> "View":
-        """As the arguments and the headers `Accept` and `Last-Event-ID` say.
+        """Read the arguments and the headers `Accept` and `Last-Event-ID`.
 
         Raises:
-            ApiError: 400, one of them is bad.
+            ApiError: 400, an argument or a header is malformed.
         """
         return cls(LogFilter.of(arguments), _knows_ids(req, arguments), _resume(req, arguments))
 
     def anew(self) -> "View":
-        """The same of a log that the client can't know yet."""
+        """Return the same view without a position, for a log that is new to the client."""
         return replace(self, resume=None)
 
 
 def respond(resp: Response, stream: Stream) -> None:
     """Answer with a stream.
 
-    As `Response.stream`, not `Response.sse`: that one neither notices that an idle client has gone,
-    nor closes what it iterates over.
+    It is set as `Response.stream`, since `Response.sse` neither notices the disconnect of an idle
+    client nor closes its iterator.
     """
     resp.content_type = CONTENT_TYPE
-    # A proxy that compresses what it passes on would hold frames back.
+    # no-transform: a proxy that compresses the stream would delay frames.
     resp.set_header("Cache-Control", "no-cache, no-transform")
     resp.set_header("X-Accel-Buffering", "no")
     resp.stream = stream
@@ -65,7 +65,7 @@ def _knows_ids(req: Request, arguments: Arguments) -> bool:
 
 
 def _names_event_stream(accept: str) -> bool:
-    """Whether a header `Accept` has the media type itself, which `*/*` does not name."""
+    """Return True if a header `Accept` names the media type explicitly, not only as `*/*`."""
     for entry in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
         if media_type == _MEDIA_TYPE:
@@ -74,7 +74,7 @@ def _names_event_stream(accept: str) -> bool:
 
 
 def _is_zero(parameter: str) -> bool:
-    """Whether a parameter of a media type is `q=0`: not acceptable."""
+    """Return True if a parameter of a media type is `q=0`, that is, not acceptable."""
     name, _, value = parameter.partition("=")
     return name.strip() == "q" and value.strip() != "" and not value.strip().strip("0.")
 

@@ -1,4 +1,4 @@
-"""A follower: the stream of a job for one client (contract section 3)."""
+"""Follower: the SSE stream of one job for one client (docs/rest.md)."""
 
 import asyncio
 from collections import Counter, deque
@@ -24,18 +24,18 @@ _STATES: Final = 64
 
 
 class Follower(Stream):
-    """The states and the log of a job, up to its end.
+    """Stream of the states and the log of a job, until its end.
 
     Args:
-        hub: Who knows the feeds.
-        streams: Those that it is one of.
+        hub: Registry of the feeds.
+        streams: The open streams.
         job_id: The job to follow.
-        receive: The client's connection, read to its end.
-        scan: Looks through records for its user.
-        states: Whether the client wants them; else the log only.
-        where: Which records it wants.
-        ids: Whether its frames have ids.
-        resume: Number of the last record that it has; None for one that comes for the first time.
+        receive: ASGI receive of the client's connection, read until the disconnect.
+        scan: Filters records in the user's share of the scan threads.
+        states: True to send states and log; False for the log only.
+        where: Filter of the records.
+        ids: True if frames have ids.
+        resume: Number of the last record that the client has; None on its first connection.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Follower(Stream):
     # --- what the feed does -----------------------------------------------------------------------
 
     def state(self, state: feed.State) -> None:
-        """The job has changed."""
+        """Queue a state; drop the oldest one if the client is too far behind."""
         if not self._with_states:
             self._final = self._final or state.final
             return
@@ -84,7 +84,7 @@ class Follower(Stream):
         self._states.append(state)
 
     def wake(self) -> None:
-        """There is something new."""
+        """Continue sending: there are new records, or the job is gone."""
         self._news.set()
 
     # --- making frames ----------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class Follower(Stream):
             await self._hub.leave(source, self)
 
     async def _first(self, source: Feed) -> None:
-        """The state of the moment, and where the log begins for this client."""
+        """Send the present state and find the position at which the log begins for this client."""
         state = source.current()
         if state is None:
             state = await self._past(source)
@@ -116,14 +116,14 @@ class Follower(Stream):
         self._told = self._seq
 
     async def _skip(self, source: Feed, tail: int) -> None:
-        """Go to the last records that pass. A gap among those that are skipped is not told."""
+        """Go to the last `tail` matching records; gaps among skipped records are not sent."""
         numbers = await source.tail_numbers(self._where, self._scan)
         self._seq = numbers[0] - 1 if numbers else self._before
         if len(numbers) == tail:
             self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
 
     async def _round(self, source: Feed) -> bool:
-        """Send what is there, and wait for more if that was nothing; whether all is sent."""
+        """Send what is available, or wait for more. Return True once everything is sent."""
         self._news.clear()
         ended = _ended(source)
         last = await source.last_seq() if ended else 0
@@ -149,14 +149,14 @@ class Follower(Stream):
         return False
 
     async def _past(self, source: Feed) -> feed.State | None:
-        """The state of a job that is no resource any more."""
+        """Return the stored state of a job whose resource is deleted; None if it isn't stored."""
         document = await source.document()
         if document is None:
             return None
         return feed.State(frames.encode(document), state_key(document), final=True)
 
     async def _log_frames(self, source: Feed) -> list[bytes]:
-        """The next records and gaps."""
+        """Return the frames of the next records and gaps."""
         if not source.has(self._seq):
             lines, reached = await self._from_store(source)
             return self._line_frames(source, lines, reached)
@@ -167,7 +167,7 @@ class Follower(Stream):
         return self._line_frames(source, await self._passing(lines), reached)
 
     def _shared_frames(self, source: Feed) -> list[bytes]:
-        """Those that all followers get who have come as far."""
+        """Return the frames that are shared by all followers at the same position."""
         found = self._gap_frames(source)
         chunk = source.chunk_after(self._seq, self._mode(self._seq + 1), ids=self._ids)
         if chunk is None:
@@ -181,9 +181,9 @@ class Follower(Stream):
         return [*found, chunk.data, *self._gap_frames(source)]
 
     async def _from_store(self, source: Feed) -> tuple[list[Line], int]:
-        """Records that are too old for the feed, and how far they go.
+        """Return records older than the feed's buffer, and the number up to which they were read.
 
-        Not beyond the feed: which records are missing is known up to there.
+        Never beyond the feed's tail, since gaps are known only up to there.
         """
         last = min(source.tail, self._seq + (SLICE if self._where.chooses else _BATCH))
         records = await source.scan(self._where, self._seq, last, _BATCH)
@@ -196,7 +196,7 @@ class Follower(Stream):
         return await self._scan.keep(lambda line: self._where.passes(line.record), lines)
 
     def _line_frames(self, source: Feed, lines: list[Line], reached: int) -> list[bytes]:
-        """Frames of records and of the gaps between them, up to number `reached`."""
+        """Return the frames of records and of the gaps between them, up to number `reached`."""
         found = []
         for line in lines:
             self._seq = line.seq - 1
@@ -208,7 +208,7 @@ class Follower(Stream):
         return found + self._gap_frames(source)
 
     def _next_gap(self, source: Feed) -> float:
-        """After which record the next gap is."""
+        """Return the number of the record before the next gap; infinity if there is no gap."""
         return source.gaps[self._gap].after_seq if self._gap < len(source.gaps) else inf
 
     def _mode(self, seq: int) -> Mode:
@@ -226,7 +226,10 @@ class Follower(Stream):
         return found
 
     def _lagged_frames(self, source: Feed) -> list[bytes]:
-        """Said once whenever it falls behind: the feed has gone on, the store has the rest."""
+        """Return a `lagged` frame, once each time the follower falls behind the feed's buffer.
+
+        It catches up from the store.
+        """
         was, self._behind = self._behind, self._seq >= self._before and not source.has(self._seq)
         if not self._dropped and (was or not self._behind):
             return []
@@ -246,7 +249,7 @@ class Follower(Stream):
         return found
 
     def _place(self) -> int | None:
-        """What a frame says as id; nothing before it is known where the tail begins."""
+        """Return the id of a frame; None without ids, and until the start of the tail is known."""
         unknown = self._told is None and self._resume is None and self._where.tail is not None
         return self._seq if self._ids and not unknown else None
 
@@ -265,7 +268,7 @@ class Follower(Stream):
 
 
 def _ended(source: Feed) -> bool:
-    """Whether the job is over and all of its log is in the store."""
+    """Return True if the job is finished and all of its log is in the store."""
     job = source.job()
     if job is None:
         return True

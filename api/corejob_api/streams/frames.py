@@ -1,4 +1,4 @@
-"""The frames of a stream, as bytes (contract section 3)."""
+"""Frames of a stream, as bytes (docs/rest.md)."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -12,7 +12,7 @@ KEEP_ALIVE: Final = b": keep-alive\n\n"
 _LINE_ENDS: Final = tuple(
     (char.encode(), f"\\u{ord(char):04x}".encode()) for char in ("\u0085", "\u2028", "\u2029")
 )
-"""Characters at which many clients end a line, and how JSON spells them out."""
+"""Characters that many clients take for the end of a line, and their JSON escapes."""
 
 
 class Event(StrEnum):
@@ -27,7 +27,7 @@ class Event(StrEnum):
 
 
 class Mode(StrEnum):
-    """When a record was written, as its follower sees it."""
+    """Time of a record: before the follower connected, while the job ran, or after its end."""
 
     BEFORE = "prelog"
     LIVE = "watchlog"
@@ -35,30 +35,30 @@ class Mode(StrEnum):
 
 
 def alive(seq: int | None) -> bytes:
-    """What a silent stream says: a comment, and how far it has come, if that is news.
+    """Return a keep-alive comment, with the number of the last record passed as id if given.
 
-    An `id` without data is no event, but clients remember it (HTML standard, 9.2.6).
+    An `id` without data dispatches no event, but clients store it (HTML standard, 9.2.6).
     """
     return KEEP_ALIVE if seq is None else f": keep-alive\nid: {records.number(seq)}\n\n".encode()
 
 
 def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
-    """A frame, with `event` first and `data` last, as clients of the original read it.
+    """Return a frame, with `event` first and `data` last, as clients of the original expect.
 
     Args:
-        event: Its type.
-        data: Its data, of `encode`.
-        seq: Number of the last log record sent; None for a client that knows no ids, and in a
-            stream that can't be resumed.
+        event: Type of the frame.
+        data: Data, encoded by `encode`.
+        seq: Number of the last log record sent; None for a client that doesn't understand ids, and
+            in a stream that can't be resumed.
     """
     place = "" if seq is None else f"id: {records.number(seq)}\n"
     return f"event: {event}\n{place}data: ".encode() + data + b"\n\n"
 
 
 def encode(data: Any) -> bytes:
-    """JSON in one line, whatever a client takes for the end of a line."""
+    """Return JSON in one line, also for clients that end lines at other Unicode characters."""
     text = msgspec.json.encode(data)
-    # Most is; the search takes as long as half of the encoding.
+    # Most texts are ASCII; the search below takes half as long as the encoding.
     if text.isascii():
         return text
     for char, escaped in _LINE_ENDS:
@@ -67,17 +67,20 @@ def encode(data: Any) -> bytes:
 
 
 def encode_record(record: LogRecord) -> bytes:
-    """A record as JSON without its end: `log_frame` adds the mode, which differs by follower."""
+    """Return a record as JSON without the closing brace.
+
+    `log_frame` adds the mode, which differs by follower, and the brace.
+    """
     return encode(records.row(record))[:-1]
 
 
 def log_frame(record: bytes, mode: Mode, seq: int | None) -> bytes:
-    """The frame of a record; `seq` as of `frame`."""
+    """Return the frame of a record; `seq` as for `frame`."""
     return frame(Event.LOG, record + f',"mode":"{mode}"}}'.encode(), seq)
 
 
 def gap_frame(gap: Gap, *, ids: bool) -> bytes:
-    """The frame that says that records are missing after `gap.after_seq`."""
+    """Return the frame of a gap: records are missing after `gap.after_seq`."""
     data = {
         "after": records.number(gap.after_seq),
         "from": gap.first_n,
