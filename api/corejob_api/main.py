@@ -30,20 +30,20 @@ log = logging.getLogger(__name__)
 
 _GRACE_S: Final = 5
 _MOST_CONNECTIONS: Final = 12_000
-"""More are answered 503; the pod may open 20,000 files."""
+"""Maximum number of connections; more are answered 503. The pod may open 20,000 files."""
 _IDLE_S: Final = 75
-"""Longer than clients and proxies keep an idle connection: it is they who close it, not we."""
+"""Longer than clients and proxies keep idle connections, so that the server never closes first."""
 
 _YOUNG: Final = 50_000
-"""So many new objects before the garbage collector looks: more than one batch to 5,000 streams."""
+"""Allocations between garbage collections: more than sending one batch to 5,000 streams takes."""
 
 
 class Server(uvicorn.Server):
-    """Ends the streams before it waits for the open requests, and drops vanished clients.
+    """Uvicorn server; ends streams before it waits for open requests, drops vanished clients.
 
     Attributes:
         supervision: The application's long-lived tasks.
-        was_stopped: Whether it was told to end.
+        was_stopped: True if it was told to end.
     """
 
     def __init__(self, config: uvicorn.Config, app: Api) -> None:
@@ -55,27 +55,27 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Ours are handled by the event loop, so that everything is closed before we end."""
+        """Handle signals in the event loop, so that everything is closed before the exit."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Every 0.1 s."""
+        """Drop vanished clients and those with slow request heads; called every 0.1 s."""
         connections.drop_vanished(self.server_state.connections, counter)
         self._heads.close_slow(self.server_state.connections, counter, time.monotonic())
         return await super().on_tick(counter)
 
     def stop(self) -> None:
-        """Begin to end; streams end at once and their clients connect anew."""
+        """Start the shutdown; streams end at once and their clients reconnect."""
         self.was_stopped = True
         self._api.service.hub.end_streams()
         self.should_exit = True
 
 
 def server(app: Api) -> Server:
-    """The HTTP server of an application; `serve(sockets=…)` runs it."""
+    """Return the HTTP server of an application; `serve(sockets=…)` runs it."""
     config = uvicorn.Config(
         SpokenVersions(app),
         http="h11",
@@ -93,29 +93,29 @@ def server(app: Api) -> Server:
 
 
 def collect_rarely() -> None:
-    """Let the garbage collector look at what is there now never again, and at the rest less often.
+    """Freeze the present objects for the garbage collector, and make it run less often.
 
-    It is for cycles, of which there are few; each look goes through all that is young, and now and
-    then through all that 5,000 streams hold. By default that was 40% of the time of a fan-out.
+    It only serves to free cycles, of which there are few. Each run scans all young objects, and
+    some scan all objects of 5,000 streams. With the defaults it took 40% of the time of a fan-out.
     """
     gc.freeze()
     gc.set_threshold(_YOUNG)
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until a signal comes.
+    """Serve until a signal arrives.
 
     Raises:
-        ValueError: A setting is bad.
-        OSError: A port is taken, or a file can't be read.
-        ConfigException: There is no cluster to be found.
+        ValueError: A setting is invalid.
+        OSError: A port is in use, or a file can't be read.
+        ConfigException: There is no cluster configuration.
     """
     store = await Store.open(settings.store_url)
     try:
         async with await Kube.load(user_agent="core4-api") as kube:
             supervision = Supervision(last_resort=exit_now)
             app = create_app(settings, kube, store, supervision=supervision)
-            # On a port of its own it answers also while the other has all the connections it takes.
+            # A separate port, so that health checks work while the API has no free connections.
             health = HealthServer(app.service.health, settings.host, settings.health_port)
             with connections.listen(settings.host, settings.port) as sock:
                 await health.start()
@@ -133,7 +133,7 @@ async def run(running: Server, sock: socket.socket) -> None:
     """Serve until the server is told to stop.
 
     Raises:
-        TaskEndedError: A task has ended without which the process can't go on.
+        TaskEndedError: An essential task has ended.
     """
     supervision = running.supervision
     failing = asyncio.create_task(supervision.failed.wait(), name="failing")

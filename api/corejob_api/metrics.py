@@ -1,4 +1,4 @@
-"""What the API tells Prometheus."""
+"""The API's Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 

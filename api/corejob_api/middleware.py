@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its arguments, CORS, and a look at the clock."""
+"""Middleware of every request: call data and metrics, security headers, arguments, CORS."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ _HEADERS: Final = "Accept, Authorization, Content-Type, Idempotency-Key, Last-Ev
 _DAY: Final = "86400"
 _NO_ROUTE: Final = "none"
 _LABELED: Final = frozenset({*METHODS, "HEAD", "OPTIONS"})
-"""A method may be any word of up to 64 KiB, and each label is kept for good: so a closed set."""
+"""Method labels, a closed set: a method may be any word of up to 64 KiB, and labels are kept."""
 _OTHER: Final = "other"
 _SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -37,20 +37,20 @@ _SAFE_HEADERS: Final = {
 
 
 class Calls:
-    """Gives each request its `Call`, and notes how it went. The first of all."""
+    """Gives each request its `Call` and records its outcome. Must be the first middleware."""
 
     def __init__(self, now: Clock, metrics: Metrics) -> None:
         self._now = now
         self._metrics = metrics
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Before all else."""
+        """Create the request's `Call`."""
         req.context.call = Call(ids.new_id(self._now()), time.monotonic())
 
     async def process_response(
         self, req: Request, resp: Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """After the answer was made; a stream begins now."""
+        """Record the request when its answer is ready; a stream starts only after that."""
         current: Call = req.context.call
         seconds = time.monotonic() - current.started
         route = current.route or _NO_ROUTE
@@ -67,12 +67,12 @@ class Calls:
 
 
 class SafeHeaders:
-    """Tells browsers neither to frame, nor to guess at, nor to keep an answer."""
+    """Sets headers that keep browsers from framing, sniffing or caching an answer."""
 
     async def process_response(
         self, _req: Request, resp: Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """After the answer was made."""
+        """Set the headers of the answer."""
         resp.set_headers(_SAFE_HEADERS)
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
@@ -81,8 +81,8 @@ class SafeHeaders:
 class Inputs:
     """Reads the arguments, also from the body of a GET.
 
-    A body is read once its sender is known. Only who names nobody in the headers nor in the query
-    may do so in the body, which has to be small then.
+    A body is read after its sender is authenticated. Only a request without credentials in the
+    headers and the query may have them in the body, which must be small then.
     """
 
     def __init__(self, sign_in: SignIn) -> None:
@@ -92,7 +92,7 @@ class Inputs:
     async def process_resource(
         self, req: Request, _resp: Response, resource: Any, params: Mapping[str, str]
     ) -> None:
-        """Before the resource answers; a URL that there is not costs no reading."""
+        """Read the arguments before the resource is called; not for an unknown URL."""
         query = arguments.from_query(req.query_string)
         public = getattr(resource, "public", False)
         user = None if public else await self._user(req, query)
@@ -104,10 +104,10 @@ class Inputs:
         req.context.call.arguments = Arguments(query, *given)
 
     async def _user(self, req: Request, query: dict[str, Any]) -> str | None:
-        """Return the user that header or query name truly; None if they name nobody.
+        """Return the user authenticated by header or query; None if these have no credentials.
 
         Raises:
-            ApiError: `Authorization`, which beats all else, is wrong (401); too many checks (429).
+            ApiError: 401, `Authorization`, which takes precedence, is wrong; 429, too many checks.
         """
         if not req.content_length and req.get_header("Transfer-Encoding") is None:
             return None
@@ -130,12 +130,12 @@ class Cors:
         self._origins = frozenset(origins)
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """OPTIONS is answered for any URL, without sign-in."""
+        """Answer OPTIONS for any URL, without authentication."""
         self._allow_origin(req, resp)
         if req.method == "OPTIONS":
             methods = self._offered.methods(req.path)
             resp.set_header("Allow", methods)
-            # A page gets to see that there is no such URL: a browser asks here first.
+            # Succeed for unknown URLs too, so that after the preflight the page sees the 404.
             allowed = _METHODS if methods == "OPTIONS" else methods
             resp.set_header("Access-Control-Allow-Methods", allowed)
             resp.set_header("Access-Control-Allow-Headers", _HEADERS)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the table of routes says, for machines."""
+"""The OpenAPI document, generated from the table of routes."""
 
 import re
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ _HEADERS: Final[dict[int, tuple[str, str]]] = {
     503: ("Retry-After", "Seconds to wait."),
 }
 _NOT_JSON: Final = ("text/html", "text/plain", "text/csv")
-"""For whom an error is not told as JSON: who asks for these by `Accept`, and who sends no HTTP."""
+"""Media types of errors other than JSON: if `Accept` asks for them, or the request isn't HTTP."""
 
 
 def _nullable(schema: Schema) -> Schema:
@@ -141,7 +141,7 @@ _IN_HEADER: Final = "idempotency_key"
 
 
 def document(routes: Iterable[Route], version: str) -> Schema:
-    """The document (OpenAPI 3.1)."""
+    """Return the document (OpenAPI 3.1)."""
     paths: dict[str, Schema] = {}
     for route in routes:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
@@ -226,7 +226,7 @@ def _body(route: Route) -> Schema:
 
 
 def _answer(route: Route) -> Schema:
-    """What a route's answer looks like; see `Route.answer` for the forms."""
+    """Return the response object of a route's answer; its form is `Route.answer`."""
     content: Schema = {}
     for name in route.answer.split(" or "):
         if name in _STREAMS:
@@ -263,7 +263,7 @@ def _envelope(form: str) -> Schema:
 
 
 def _frames() -> dict[str, Schema]:
-    """What each JSON answer has around its data."""
+    """Return the schemas of the envelopes of JSON answers."""
     frame = {
         "_id": _ID,
         "version": _TEXT,

@@ -1,4 +1,4 @@
-"""Pages of a listing (contract section 1)."""
+"""Pages of a listing (docs/rest.md)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MOST_PER_PAGE: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which rows of how many a page has: `start` up to, not including, `stop`."""
+    """Position of a page among all rows: from `start` up to, not including, `stop`."""
 
     page: int
     per_page: int
@@ -25,7 +25,7 @@ class Window:
     stop: int
 
     def cut(self, rows: Sequence[T]) -> Sequence[T]:
-        """The rows of this page."""
+        """Return the rows of this page."""
         return rows[self.start : self.stop]
 
 
@@ -37,7 +37,7 @@ class PageRequest:
     per_page: int
 
     def window(self, total: int) -> Window:
-        """What it comes to among `total` rows. A page before the first is the first."""
+        """Return the page's window among `total` rows; a page before the first is the first."""
         page_count = -(-total // self.per_page)
         page = self.page if self.page >= 0 else max(0, page_count + self.page)
         start = min(page * self.per_page, total)
@@ -48,15 +48,15 @@ class PageRequest:
 def page_request(
     arguments: Arguments, size: str = "per_page", *, most: int = MOST_PER_PAGE
 ) -> PageRequest:
-    """The arguments `page` and `per_page`.
+    """Read the arguments `page` and `per_page`.
 
     Args:
-        arguments: Of the request.
-        size: What `per_page` is called.
-        most: Rows that a page may have.
+        arguments: Arguments of the request.
+        size: Name of the argument `per_page`.
+        most: Maximum number of rows of a page.
 
     Raises:
-        ApiError: 400.
+        ApiError: 400, an argument is malformed or out of range.
     """
     per_page = arguments.integer(size, DEFAULT_PER_PAGE)
     if per_page < 1:

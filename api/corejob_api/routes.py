@@ -21,7 +21,7 @@ _ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *_VIEW)
 
 
 class Handlers(Protocol):
-    """What answers."""
+    """The handlers of all routes."""
 
     listings: Listings
     journal: Journal
@@ -34,11 +34,11 @@ class Handlers(Protocol):
 
     @property
     def openapi(self) -> Handler:
-        """Gives the OpenAPI document."""
+        """Handler that returns the OpenAPI document."""
 
 
 def table(to: Handlers) -> tuple[Route, ...]:
-    """All routes below `routing.BASE`."""
+    """Return all routes below `routing.BASE`."""
     return (
         Route("GET", "/job", to.listings.queue, "List the queue.", _LISTING, "jobs"),
         Route("POST", "/job", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,

@@ -19,19 +19,19 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator of the service can set.
+    """Settings of the service.
 
     Attributes:
-        namespace: The namespace that is served.
+        namespace: Namespace of the jobs.
         jwt_secret: Key of the tokens' signatures, at least 32 bytes.
-        token_most_age: How long after the sign-in by password a token is renewed.
-        store_url: The journal's store.
-        users_file: JSON list of the users; None: nobody can sign in.
-        cors_origins: Origins that browsers may call from; `*` is any, empty is none.
-        health_port: Port of `/healthz`, `/readyz` and `/metrics`: the cluster's, not the clients'.
-        queue_limit: Jobs in the queue from which on an enqueue answers 429.
-        key_limit: Idempotency-Keys of a day that a user may have.
-        trusted_proxies: How many proxies in front add to `X-Forwarded-For`; 0: it is ignored.
+        token_most_age: Time after the sign-in by password during which tokens can be renewed.
+        store_url: URL of the journal's store.
+        users_file: JSON list of the users; None if nobody can sign in.
+        cors_origins: Origins that browsers may call from; `*` for any, empty for none.
+        health_port: Port of `/healthz`, `/readyz` and `/metrics`, for the cluster only.
+        queue_limit: Number of jobs in the queue from which an enqueue is answered 429.
+        key_limit: Maximum number of Idempotency-Keys per user and day.
+        trusted_proxies: Number of proxies in front that add to `X-Forwarded-For`; 0 to ignore it.
     """
 
     namespace: str
@@ -50,10 +50,10 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """The settings.
+    """Read the settings from environment variables.
 
     Raises:
-        ValueError: A variable is missing or bad; the message names it.
+        ValueError: A variable is missing or invalid; the message names it.
         OSError: A file that a variable names can't be read.
     """
 
@@ -99,7 +99,10 @@ def _log_level(environ: Mapping[str, str]) -> str:
 
 
 def _jwt_secret(environ: Mapping[str, str]) -> bytes:
-    """Without a file the key is random: tokens end with the process, replicas share none."""
+    """Return the key of the file, or a random one if no file is set.
+
+    Tokens under a random key end with the process, and are invalid at other replicas.
+    """
     path = environ.get("CORE4_JWT_SECRET_FILE")
     if not path:
         return secrets.token_bytes(_SECRET_BYTES)

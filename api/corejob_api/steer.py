@@ -1,4 +1,4 @@
-"""Kill, restart and remove (contract section 5): patches of the CoreJob, decided on its state."""
+"""Commands kill, restart and remove (docs/rest.md): patches of the CoreJob, based on its state."""
 
 import logging
 from collections.abc import Callable
@@ -42,11 +42,11 @@ _TRIES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to write, and what the answer is then.
+    """A patch of the spec, and the answer to the client.
 
     Attributes:
-        spec: Fields of the spec to set; empty: nothing is to be written.
-        answer: What the client gets.
+        spec: Fields of the spec to set; empty if nothing changes.
+        answer: Answer to the client.
     """
 
     spec: dict[str, Any]
@@ -54,15 +54,15 @@ class Change:
 
 
 def kill(job: CoreJob) -> Change:
-    """Kill a job; one that has ended already stays as it is.
+    """Kill a job; a finished one stays as it is.
 
-    A restart that was asked before, and not followed yet, is taken back: the last word counts.
+    A pending restart request is withdrawn, since the last command wins.
     """
     return Change({} if job.state in FINAL else {"kill": True, "restartAt": None})
 
 
 def remove(job: CoreJob) -> Change:
-    """Take a job out of the queue, a running one when its trial ends."""
+    """Remove a job from the queue; a running one is removed when its trial ends."""
     return Change({} if job.remove else {"remove": True})
 
 
@@ -72,7 +72,7 @@ def restart_waiting(job: CoreJob, now: datetime) -> Change:
 
 
 class Steer:
-    """Steers jobs in the queue."""
+    """Runs commands on jobs in the queue."""
 
     def __init__(
         self,
@@ -100,15 +100,15 @@ class Steer:
         return bool(await self._change(job_id, user, kill))
 
     async def remove(self, job_id: str, user: User) -> bool:
-        """Take a job out of the queue."""
+        """Remove a job from the queue."""
         return bool(await self._change(job_id, user, remove))
 
     async def restart(self, job_id: str, user: User) -> str:
-        """Restart a job; the id of the one that runs then: the same, or of its child.
+        """Restart a job. Return the id of the job that runs then: the same one or its child.
 
         Raises:
-            ApiError: 404, 403, or 409: it is pending or running; 429 or 503: Kubernetes takes no
-                job now.
+            ApiError: 404 or 403; 409, the job is pending or running; 429 or 503, Kubernetes
+                accepts no job now.
         """
         entry = self._queue.get(job_id)
         job = entry.job if entry is not None else await self._steerable(job_id, user)
@@ -149,7 +149,7 @@ class Steer:
         return job
 
     async def _change(self, job_id: str, user: User, decide: Callable[[CoreJob], Change]) -> Any:
-        """Decide on the job as it is, and write that if it is still so; else look again."""
+        """Patch the job as `decide` says for its present state; on a conflict decide again."""
         job = await self._steerable(job_id, user)
         for _ in range(_TRIES):
             change = decide(job)
@@ -164,7 +164,7 @@ class Steer:
         raise unavailable(f"job [{job_id}] changes too fast, try again")
 
     async def _again(self, job: CoreJob) -> CoreJob | None:
-        """The job as the API server has it now."""
+        """Read the job from the API server."""
         fresh = await self._jobs.fetch(job.name)
         if fresh is None:
             self._queue.forget(job)
@@ -186,9 +186,11 @@ class Steer:
     # --- restart of a job that has stopped: another one takes its place ---------------------------
 
     async def _replace(self, job: CoreJob, user: User) -> str:
-        """First the claim, so that no enqueue gets in between; then the old one goes, then the new.
+        """Replace a stopped job by a child and return the child's id.
 
-        If we die after the second step, the operator makes the child.
+        Take the claim first so that no enqueue can slip in, then mark the old job replaced, then
+        create the new one. If the process dies after the second step, the operator creates the
+        child.
         """
         await self._storing.check()
         child_id = ids.new_id(self._now())
@@ -207,7 +209,7 @@ class Steer:
         return child_id
 
     async def _inherit(self, job: CoreJob, child_id: str) -> Claim | None:
-        """The claim on name and args; None if another job has it, which kubectl can bring about."""
+        """Take the claim on name and args; None if another job, made by kubectl, has it."""
         fingerprint = identity(job.qual_name, job.args)
         try:
             return await self._claims.take(fingerprint, child_id, heir_of=job.id)
@@ -215,7 +217,10 @@ class Steer:
             return None
 
     async def _unmade_child(self, job_id: str, user: User) -> str | None:
-        """Make the child of a job whose restart Kubernetes refused; its id, None for all others."""
+        """Create the child of a job whose earlier restart Kubernetes refused.
+
+        Return the child's id; None if the job is not such a one.
+        """
         entry = self._queue.get(job_id)
         old = entry.job if entry is not None else None
         if old is None or old.child_id is None or await self._jobs.find(old.child_id) is not None:

@@ -66,7 +66,7 @@ class Journal:
 
 
 class _View:
-    """What the user gets to see of a job."""
+    """Masks the jobs that the user may not read."""
 
     def __init__(self, may_read: Callable[[str], bool]) -> None:
         self._may_read = may_read
@@ -146,14 +146,14 @@ class _Look:
             start = page.page * page.per_page
             total, jobs = await self._count(order, start, start + page.per_page)
             return jobs, page.window(total)
-        # From the end: only the count tells where that page begins.
+        # A page from the end: its start is known only after counting.
         total, _ = await self._count(order, 0, 0)
         window = page.window(total)
         _, jobs = await self._count(order, window.start, window.stop)
         return jobs, window
 
     async def _count(self, order: Order, start: int, stop: int) -> tuple[int, list[PastJob]]:
-        """How many jobs fit; of these the ones from `start` up to `stop` are kept."""
+        """Return the number of matching jobs, and those from `start` up to `stop` of them."""
         total, kept = 0, []
         async for job, fit in self._tested(order, None):
             if fit:
@@ -163,7 +163,7 @@ class _Look:
         return total, kept
 
     async def _slices(self, order: Order, place: Place | None) -> AsyncIterator[list[PastJob]]:
-        """What the store finds, slice by slice."""
+        """Yield the jobs that the store finds, in slices."""
         while jobs := await self._store.past_after(self._wanted, order, place, _SLICE):
             yield jobs
             place = jobs[-1].place
@@ -180,6 +180,6 @@ class _Look:
         rest = self._rest
         if rest is None:
             return [(job, True) for job in jobs]
-        # Masked first: a filter must not find out what its user may not read.
+        # Mask before filtering, so that a filter can't probe what its user may not read.
         rows = self._view.rows(jobs)
         return list(zip(jobs, await self._scan.map(lambda row: fits(rest, row), rows), strict=True))

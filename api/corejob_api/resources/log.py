@@ -22,9 +22,9 @@ from corejob_journal.store import LogRecord, Store
 
 _NEWEST_FIRST: Final[Sort] = (("_id", -1),)
 _PIECE: Final = 100
-"""Records that are read at once."""
+"""Number of records per query."""
 _MOST_TEXT: Final = 32 * 2**20
-"""Of a page: it is in memory several times over."""
+"""Maximum characters of a page's messages, which are in memory several times over."""
 _BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 

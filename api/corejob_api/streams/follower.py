@@ -31,7 +31,7 @@ class Follower(Stream):
         streams: The open streams.
         job_id: The job to follow.
         receive: ASGI receive of the client's connection, read until the disconnect.
-        scan: Filters records in the user's share of the scan threads.
+        scan: Filters records for the user, in the shared scan threads.
         states: True to send states and log; False for the log only.
         where: Filter of the records.
         ids: True if frames have ids.
