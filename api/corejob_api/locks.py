@@ -1,4 +1,4 @@
-"""Locks by name, for as long as somebody holds or awaits one."""
+"""Keyed locks; each exists only while a task holds or awaits it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,14 +6,17 @@ from contextlib import asynccontextmanager
 
 
 class Locks:
-    """In this process only: they save requests to the API server, and decide nothing."""
+    """Keyed locks of this process; an optimisation that saves requests to the API server.
+
+    They decide nothing: other replicas do not see them.
+    """
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock of that name."""
+        """Hold the lock of a name for the duration of the context."""
         lock, users = self._locks.get(name) or (asyncio.Lock(), 0)
         self._locks[name] = (lock, users + 1)
         try:

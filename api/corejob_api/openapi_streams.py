@@ -1,7 +1,7 @@
-"""Server-sent events in the OpenAPI document: what a stream consists of, frame by frame.
+"""Schemas of server-sent events in the OpenAPI document.
 
-The schema of `text/event-stream` is that of each of its events, as is the custom before OpenAPI
-3.2 (`itemSchema`): an object of its fields, of which `data` is a text with JSON in it.
+The schema of `text/event-stream` describes each of its events, as is the custom before OpenAPI 3.2
+(`itemSchema`): an object of the event's fields, where `data` is a string that contains JSON.
 """
 
 from typing import Any, Final
@@ -76,7 +76,7 @@ def _named(name: str) -> Schema:
 
 
 def _frame(event: Event, data: Schema) -> Schema:
-    """A frame: its lines by their names. The id only where the client shows that it knows them."""
+    """Return the schema of a frame; `id` is sent only to clients that show they understand ids."""
     inner = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
     return {
         "type": "object",
@@ -113,4 +113,4 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "SummaryFrame",
     ),
 }
-"""To be put beside the other schemas, of which they use Job and Counts."""
+"""Component schemas; they refer to the components Job and Counts."""

@@ -1,4 +1,4 @@
-"""Pages of past jobs: what a client may ask for, and where the next page begins."""
+"""Pages of past jobs: supported orders and cursors."""
 
 import base64
 import binascii
@@ -20,9 +20,9 @@ _INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
 
 
 def order_of(sort: Sort) -> Order | None:
-    """The order of the store that a sort means; None if it has no index for it."""
+    """Return the store's order for a sort, or None if the store has no index for it."""
     match sort:
-        case (("_id", direction), *_):  # ids are unique: what comes after them says nothing
+        case (("_id", direction), *_):  # ids are unique, so further keys have no effect
             return Order("job_id", direction < 0, direction < 0)
         case ((name, direction),) if name in _INDEXED:
             return Order(_INDEXED[name], direction < 0)
@@ -33,7 +33,7 @@ def order_of(sort: Sort) -> Order | None:
 
 @dataclass(frozen=True, slots=True)
 class CursorRequest:
-    """The page that begins behind a place; None is the beginning."""
+    """Request for the page after a place; None for the first page."""
 
     place: Place | None
 
@@ -47,7 +47,7 @@ class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 def cursor_of(order: Order, place: Place) -> str:
-    """Text that stands for a place of an order."""
+    """Encode a place of an order as a cursor."""
     cursor = _Cursor(
         order.column, order.descending, order.ids_descending, place.value, place.job_id
     )
@@ -55,7 +55,7 @@ def cursor_of(order: Order, place: Place) -> str:
 
 
 def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest | None:
-    """The argument `cursor`; None if it is not given. An empty one is the beginning."""
+    """Read the argument `cursor`; None if it is missing. An empty one requests the first page."""
     text = arguments.optional_text("cursor")
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""The queue as the API sees it: every CoreJob of the cache, parsed once, by name and by id."""
+"""The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ UNAUTHORIZED: Final = "UnauthorizedJob"
 
 @dataclass(slots=True)
 class Entry:
-    """A job, and its document as it was rendered last.
+    """A job with its cached document.
 
     Attributes:
-        identity: Of its qual_name and args (`corejob.identity`).
+        identity: Fingerprint of qual_name and args (`corejob.identity`).
     """
 
     job: CoreJob
@@ -32,7 +32,7 @@ class Entry:
     rendered: Row | None = field(default=None)
 
     def row(self, now: datetime) -> Row:
-        """The document. Never change what is in it: its parts are shared."""
+        """Return the document. Callers must not modify it, since its parts are shared."""
         job = self.job
         if job.status.state is State.RUNNING:
             return document.document(job, now)
@@ -42,10 +42,10 @@ class Entry:
 
 
 class Queue:
-    """Kept up by the cache's listener, so that it is never older than the cache.
+    """Jobs of the cache; updated by its listener, so never older than the cache.
 
     Attributes:
-        tally: How many jobs are in the queue, by state.
+        tally: Number of jobs in the queue by state.
     """
 
     def __init__(self, cache: ObjectCache, catalogue: Catalogue) -> None:
@@ -62,35 +62,35 @@ class Queue:
         catalogue.listen(self._template_changed)
 
     def parse(self, body: Body) -> CoreJob:
-        """A CoreJob as a value.
+        """Parse a CoreJob.
 
-        One that the operator has not seen yet has the properties of its template all the same.
+        A job that the operator hasn't reconciled yet gets the properties of its template here.
         """
         template = self._catalogue.get((body.get("spec") or {}).get("qualName", ""))
         return model.parse(body, None if template is None else template.properties)
 
     def put(self, body: Body) -> CoreJob:
-        """Take in what the API server answered to a write, so that the next request sees it."""
+        """Store the API server's answer to a write, so that the next request reads it."""
         self._cache.put(body)
         return self.parse(body)
 
     def forget(self, job: CoreJob) -> None:
-        """Take out a job of which a read of this moment found that it is gone."""
+        """Remove a job that a fresh read has found deleted."""
         self._cache.forget(job.name)
 
     def get(self, job_id: str) -> Entry | None:
-        """The job of that id, in the queue or past; None if there is no such resource."""
+        """Return the job with an id, in the queue or past; None if there is no such resource."""
         return self._entries.get(job_id)
 
     def queued(self) -> Iterator[Entry]:
-        """The jobs in the queue, oldest first."""
+        """Iterate over the jobs in the queue, oldest first."""
         return iter([self._queued[job_id] for job_id in sorted(self._queued)])
 
     def __len__(self) -> int:
         return len(self._queued)
 
     def twin(self, fingerprint: str) -> str | None:
-        """Id of a job in the queue of that identity; None if there is none."""
+        """Return the id of a queued job with this identity (a duplicate), or None."""
         for job_id in self._identities.get(fingerprint, ()):
             if job_id in self._queued:
                 return job_id
@@ -101,7 +101,7 @@ class Queue:
         self._watchers.setdefault(job_id, []).append(watcher)
 
     def unwatch(self, job_id: str, watcher: Watcher) -> None:
-        """Call it no more."""
+        """Stop calling `watcher` for a job."""
         left = self._watchers.get(job_id, [])
         left.remove(watcher)
         if not left:
@@ -117,7 +117,7 @@ class Queue:
         self._names[name] = job.id
         entry = self._entries.get(job.id)
         if entry is not None and entry.job.name != name:
-            # Another CoreJob of that id, until the operator refuses it: the older one is shown.
+            # A second CoreJob with the same id, until the operator refuses it: show the older one.
             younger = self._younger.setdefault(job.id, {})
             if _rank(job) >= _rank(entry.job):
                 younger[name] = job
@@ -152,7 +152,7 @@ class Queue:
             self._changed(name, None, self._cache.get(name))
 
     def _leave(self, name: str, job_id: str) -> None:
-        """A CoreJob is gone, or has another id; show the next of those that have its id."""
+        """Handle a CoreJob that is deleted or has a new id; show the next one with its old id."""
         del self._names[name]
         younger = self._younger.get(job_id, {})
         if younger.pop(name, None) is None:
@@ -184,12 +184,12 @@ class Queue:
 
 
 def _rank(job: CoreJob) -> tuple[bool, datetime, str]:
-    """Sorts as the operator does: those that it has seen first, then the older ones."""
+    """Return the operator's sort key: jobs that it has seen first, then the older ones."""
     return not job.observed, job.created, job.uid
 
 
 def mask(row: Row) -> Row:
-    """A row that the user may not read: its place, its state and its times, and nothing it says."""
+    """Mask a row that the user may not read: hide name, args, messages and sources."""
     hidden: dict[str, Any] = {"qual_name": UNAUTHORIZED, "name": UNAUTHORIZED, "args": None}
     silent: dict[str, Any] = {"message": None, "last_error": None, "sources": []}
     silent["sources_dropped"] = 0
@@ -198,14 +198,14 @@ def mask(row: Row) -> Row:
 
 
 class Masking:
-    """Hides the rows that a user may not read; asks once for each qual_name."""
+    """Masks the rows that a user may not read; checks each qual_name once."""
 
     def __init__(self, may_read: Callable[[str], bool]) -> None:
         self._may_read = may_read
         self._answers: dict[str, bool] = {}
 
     def row(self, entry: Entry, now: datetime) -> Row:
-        """The row as the user gets to see it."""
+        """Return the row, masked if the user may not read it."""
         name = entry.job.qual_name
         allowed = self._answers.get(name)
         if allowed is None:
@@ -214,5 +214,5 @@ class Masking:
         return row if allowed else mask(row)
 
     def rows(self, entries: Iterable[Entry], now: datetime) -> Iterator[Row]:
-        """All of them."""
+        """Yield the rows of entries, masked where needed."""
         return (self.row(entry, now) for entry in entries)

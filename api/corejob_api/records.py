@@ -1,4 +1,4 @@
-"""A log record as clients see it (contract section 6)."""
+"""JSON form of log records (docs/rest.md)."""
 
 from typing import Any, Final
 
@@ -10,17 +10,17 @@ DIGITS: Final = 12
 
 
 def number(seq: int) -> str:
-    """`_id` of a record, and the id of a frame: of fixed width, so that they sort as text."""
+    """Return the `_id` of a record or the id of a frame; fixed width, so that they sort as text."""
     return f"{seq:0{DIGITS}d}"
 
 
 def level(levelno: int) -> str:
-    """The level's name; a number between two levels has the name of the lower."""
+    """Return the name of a level; a number between two levels has the lower one's name."""
     return next((name for name, least in LEVELS.items() if levelno >= least), "DEBUG")
 
 
 def row(record: LogRecord) -> dict[str, Any]:
-    """The record."""
+    """Return a record as a JSON object."""
     fields: dict[str, Any] = {
         "_id": number(record.seq),
         "created": clock.iso(clock.from_epoch(record.epoch)),

@@ -1,4 +1,4 @@
-"""Failed sign-ins: counted each, and written to the log at a limited rate."""
+"""Failed sign-ins: each is counted; logging is rate-limited."""
 
 import asyncio
 import logging
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 _WINDOW_S: Final = 10.0
 _MOST_LINES: Final = 10
-"""Within a window; what is left out is told at its end."""
+"""Maximum number of lines per window; the omitted ones are summarised at its end."""
 _MOST_COUNTED: Final = 1000
 _LONGEST: Final = 100
 
 
 class Reason(StrEnum):
-    """Why nobody was signed in."""
+    """Reason of a failed sign-in."""
 
     PASSWORD = "wrong username or password"  # noqa: S105  # no password
     TOKEN = "bad token"  # noqa: S105  # likewise
@@ -31,11 +31,11 @@ class Reason(StrEnum):
 
 
 class FailedSignIns:
-    """Notes failed sign-ins, each with its user and its address, and never a password or a token.
+    """Records failed sign-ins with user and address, never with a password or a token.
 
     Args:
-        metrics: Where they are counted.
-        monotonic: Seconds.
+        metrics: Metrics with the counter.
+        monotonic: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class FailedSignIns:
         self._left_out: Counter[str] = Counter()
 
     def failed(self, reason: Reason, host: str, user: str | None = None) -> None:
-        """Somebody is not who they say they are."""
+        """Count and log a failed sign-in."""
         self._metrics.failed_sign_ins.labels(reason.name.lower()).inc()
-        # A program that sends a token until it ends has done nothing wrong.
+        # An expired token is not suspicious: programs use a token until it expires.
         level = logging.INFO if reason is Reason.EXPIRED else logging.WARNING
         self._say(level, f"{_who(host, user)}: {reason}")
 
     def refused(self, limit: Limit, host: str, user: str) -> None:
-        """A password was not checked, since too many wait."""
+        """Record a password that was not checked because too many checks are queued."""
         self._metrics.refused_sign_ins.labels(limit.name.lower()).inc()
         self._say(logging.WARNING, f"{_who(host, user)}: too many at once, limit by {limit}")
 
@@ -74,7 +74,7 @@ class FailedSignIns:
         self._left_out[text if known else ""] += 1
 
     def tell_left_out(self) -> None:
-        """Write how many lines were left out, if any were, and the most frequent of them."""
+        """Log the number of omitted lines, if any, and the most frequent of them."""
         if not self._left_out:
             return
         left_out, self._left_out = self._left_out, Counter()
@@ -94,6 +94,6 @@ def _who(host: str, user: str | None) -> str:
 
 
 def _clean(text: str) -> str:
-    """A text of somebody unknown in one line, without signs that nobody sees."""
+    """Return an untrusted text, cut, with non-printable characters and line ends escaped."""
     shown = cut(text, _LONGEST)
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in shown)

@@ -1,9 +1,9 @@
-"""The versions of HTTP that are spoken; Falcon answers any other with a trace in the log."""
+"""Supported HTTP versions; without this check Falcon logs a traceback for any other."""
 
 from typing import Any, Final
 
 _SPOKEN: Final = frozenset({"1.0", "1.1", "2", "3"})
-"""As ASGI names them; 2 and 3 come from other servers than ours."""
+"""Versions in ASGI's form; 2 and 3 come from servers other than uvicorn."""
 _HEADERS: Final = [
     (b"content-type", b"text/plain; charset=utf-8"),
     (b"connection", b"close"),
@@ -12,7 +12,7 @@ _BODY: Final = b"HTTP/1.0 and HTTP/1.1 are spoken here\n"
 
 
 class SpokenVersions:
-    """Answers a request of a version that is not spoken with 505; all else goes to the application.
+    """Answers 505 to a request of an unsupported version; passes all else to the application.
 
     Args:
         app: An ASGI application.

@@ -1,1 +1,1 @@
-"""Falcon resources: what each URL answers."""
+"""Falcon resources: the handlers of the routes."""

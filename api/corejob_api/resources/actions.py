@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Actions:
-    """Each answers as ordinary JSON until it has succeeded; only then a stream begins."""
+    """Handlers of the commands; errors are answered as JSON, a stream starts only on success."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Actions:
         job_id = await self._enqueue.place(order, key)
         self._metrics.enqueued.inc()
         log.info("user %s enqueued job %s [%s]", order.user, job_id, order.qual_name)
-        # Without a key the job is new, and an id that the client has is of another one.
+        # Without a key the job is new, so a position that the client has is of another job.
         self._answer(req, resp, job_id, view if view is None or key else view.anew())
 
     async def restart(self, req: ApiRequest, resp: Response, job_id: str) -> None:
@@ -75,7 +75,7 @@ class Actions:
         self._envelope.answer(req, resp, done)
 
     async def remove(self, req: Request, resp: Response, job_id: str) -> None:
-        """Take a job out of the queue."""
+        """Remove a job from the queue."""
         user, job_id = call.user_of(req), job_id_argument(job_id)
         done = await self._steer.remove(job_id, user)
         log.info("user %s removed job %s", user.name, job_id)
@@ -89,7 +89,7 @@ class Actions:
         self._answer(req, resp, job_id, view)
 
     def _answer(self, req: ApiRequest, resp: Response, job_id: str, view: sse.View | None) -> None:
-        """A stream, or if nothing is to be seen of it the id."""
+        """Answer with a stream, or with the job's id if there is no view."""
         if view is None:
             self._envelope.answer(req, resp, job_id)
         else:

@@ -1,4 +1,4 @@
-"""The queue's counts: over time from the store, live as a stream. They are no secret."""
+"""The queue's counts: history from the store, live as a stream. They are not confidential."""
 
 from falcon.asgi import Request, Response
 
@@ -18,7 +18,7 @@ _SLICE = 1000
 
 
 class History:
-    """Answers for who may call the API."""
+    """Handlers of the counts, for all users who may call the API."""
 
     def __init__(
         self, store: Store, hub: Hub, scans: Scans, envelope: Envelope, now: Clock
@@ -30,7 +30,7 @@ class History:
         self._now = now
 
     async def changes(self, req: ApiRequest, resp: Response) -> None:
-        """A row for each change of the counts."""
+        """List a row for each change of the counts."""
         arguments = call.of(req).arguments
         descending = history.is_descending(arguments)
         page, predicate = page_request(arguments), filter_argument(arguments)
@@ -50,7 +50,7 @@ class History:
         await self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
 
     async def steps(self, req: Request, resp: Response) -> None:
-        """The last row of each step of a span of time."""
+        """List the last row of each step of a time span."""
         arguments = call.of(req).arguments
         descending = history.is_descending(arguments)
         page, steps = page_request(arguments, "perPage"), history.steps(arguments, self._now)
@@ -62,11 +62,11 @@ class History:
         await self._envelope.page(req, resp, [history.row_of(count) for count in counts], window)
 
     async def live(self, req: ApiRequest, resp: Response) -> None:
-        """The counts of now, and whenever they change."""
+        """Stream the present counts and their changes."""
         sse.respond(resp, self._hub.summary(req.receive))
 
     async def _select(self, predicate: Predicate, scan: Scan) -> list[int]:
-        """Numbers of the rows that fit, oldest first; of the others nothing is kept."""
+        """Return the numbers of the matching rows, oldest first; other rows are not kept."""
         found: list[int] = []
         no = 0
         while part := await self._store.history_after(no, _SLICE):

@@ -20,13 +20,13 @@ from corejob_journal.store import Order, PastJob, Place, Store
 
 _SLICE: Final = 500
 _LOOK_AT: Final = 20 * _SLICE
-"""Documents that one request by cursor looks at, at most."""
+"""Maximum number of documents that one request by cursor reads."""
 _MOST_SORTED: Final = 100_000
-"""Jobs that are sorted by what has no index, at most."""
+"""Maximum number of jobs that are sorted by a property without an index."""
 
 
 class Journal:
-    """Answers from the store."""
+    """Handler of the past jobs; it reads the store."""
 
     def __init__(self, store: Store, scans: Scans, envelope: Envelope) -> None:
         self._store = store
@@ -34,11 +34,11 @@ class Journal:
         self._envelope = envelope
 
     async def list(self, req: ApiRequest, resp: Response) -> None:
-        """The past jobs."""
+        """List the past jobs."""
         await call.while_connected(req, self._list(req, resp, call.of(req).arguments))
 
     async def _list(self, req: ApiRequest, resp: Response, arguments: Arguments) -> None:
-        filter_argument(arguments)  # refuses what is none
+        filter_argument(arguments)  # raises for a malformed filter
         query, search = arguments.mapping("filter"), search_argument(arguments)
         sort, page = sort_argument(arguments), page_request(arguments, most=past.MOST_PER_PAGE)
         order = past.order_of(sort)
@@ -82,7 +82,7 @@ class _View:
 
 
 class _Look:
-    """One request's look into the store."""
+    """Query of one request to the store."""
 
     def __init__(self, store: Store, scan: Scan, found: Plan, view: _View) -> None:
         self._store = store
@@ -92,7 +92,7 @@ class _Look:
         self._view = view
 
     async def page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
-        """A page of an indexed order."""
+        """Return a page of an indexed order."""
         if self._rest is not None:
             return await self._looked_at_page(order, page)
         windows: list[Window] = []
@@ -107,7 +107,10 @@ class _Look:
     async def behind(
         self, order: Order, place: Place | None, limit: int
     ) -> tuple[list[PastJob], Place | None]:
-        """The page behind a place, and the place that the next one is behind; None at the end."""
+        """Return up to `limit` jobs after a place, and the place after which the next page begins.
+
+        That place is None at the end. If `_LOOK_AT` documents are read, the page may be shorter.
+        """
         if self._rest is None:
             jobs = await self._store.past_after(self._wanted, order, place, limit + 1)
             return jobs[:limit], jobs[limit - 1].place if len(jobs) > limit else None
@@ -122,7 +125,7 @@ class _Look:
         return found, None
 
     async def sorted_page(self, sort: Sort, page: PageRequest) -> tuple[list[Row], Window]:
-        """A page of an order that has no index."""
+        """Return a page of an order that has no index."""
         keys = keys_of(sort)
         found: list[tuple[str, Keys]] = []
         async for jobs in self._slices(Order(), None):
@@ -171,7 +174,7 @@ class _Look:
     async def _tested(
         self, order: Order, place: Place | None
     ) -> AsyncIterator[tuple[PastJob, bool]]:
-        """Each job that the store finds, and whether it fits."""
+        """Yield each job that the store finds, with True if it matches the filter."""
         async for jobs in self._slices(order, place):
             for pair in await self._with_fit(jobs):
                 yield pair

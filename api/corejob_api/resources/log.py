@@ -29,7 +29,7 @@ _BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 
 class Log:
-    """Answers from the store."""
+    """Handler of a job's log; it reads the store."""
 
     def __init__(
         self, jobs: Jobs, store: Store, hub: Hub, scans: Scans, envelope: Envelope
@@ -41,7 +41,7 @@ class Log:
         self._envelope = envelope
 
     async def get(self, req: ApiRequest, resp: Response, job_id: str) -> None:
-        """The log of a job, current or past."""
+        """Answer with the log of a job, current or past."""
         arguments = call.of(req).arguments
         follow = arguments.flag("follow", default=False)
         job_id = job_id_argument(job_id)
@@ -87,7 +87,7 @@ class Log:
         return await self._found(job_id, found, window, descending=newest_first), window
 
     async def _page(self, job_id: str, window: Window, *, descending: bool) -> list[Row]:
-        # Counted from the oldest: the log may grow between two pieces.
+        # Positions count from the oldest record, since the log may grow between two queries.
         first, last = window.start, window.stop
         if descending:
             first, last = window.total - window.stop, window.total - window.start
@@ -108,7 +108,7 @@ class Log:
     async def _select(
         self, job_id: str, selection: Selection, where: LogFilter, scan: Scan
     ) -> list[int]:
-        """Numbers of the records that pass and fit, in order; of the others nothing is kept."""
+        """Return the numbers of the matching records, in order; other records are not kept."""
         selected = selection.selected()
         found: list[tuple[int, Keys]] = []
         async for part in logscan.passing(self._store, scan, job_id, where):
@@ -129,17 +129,17 @@ class Log:
 
 
 class _Rows:
-    """The rows of a page, as far as they are read."""
+    """Rows of a page that have been read so far."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._size = 0
 
     def add(self, found: Iterable[LogRecord]) -> None:
-        """Add records.
+        """Add records to the page.
 
         Raises:
-            ApiError: 400, their texts are too long for one page.
+            ApiError: 400, the page's messages exceed `_MOST_TEXT` characters.
         """
         for record in found:
             self._size += len(record.message)

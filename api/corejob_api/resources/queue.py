@@ -22,11 +22,11 @@ from corejob_api.queue import Masking, Queue
 from corejob_kube.timing import Clock
 
 _PIECE: Final = 100
-"""Rows that are made before others are served."""
+"""Number of rows made before other requests get a turn."""
 
 
 class Listings:
-    """Answers from the caches; nothing here asks Kubernetes."""
+    """Listings from the caches, without requests to Kubernetes."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Listings:
         self._now = now
 
     async def queue(self, req: ApiRequest, resp: Response) -> None:
-        """The jobs in the queue."""
+        """List the jobs in the queue."""
         arguments = call.of(req).arguments
         selection = _searched(Selection.of(arguments), search_argument(arguments))
         page = page_request(arguments)
         masking, now = Masking(call.user_of(req).may_read), self._now()
         if selection == Selection(None, BY_ID):
-            # By far the most frequent question, and one that needs no more than its page.
+            # The most frequent request by far; only the rows of its page are made.
             entries = list(self._queue.queued())
             window = page.window(len(entries))
             rows = []
@@ -60,7 +60,7 @@ class Listings:
                 if len(rows) % _PIECE == 0:
                     await asyncio.sleep(0)
         else:
-            # Masked first: a filter must not find out what its user may not read.
+            # Mask before filtering, so that a filter can't probe what its user may not read.
             entries = list(self._queue.queued())
             found = await self._selected(req, selection, masking.rows(entries, now))
             window = page.window(len(found))
@@ -68,7 +68,7 @@ class Listings:
         await self._envelope.page(req, resp, rows, window)
 
     async def catalogue(self, req: ApiRequest, resp: Response) -> None:
-        """The jobs that the user may execute."""
+        """List the jobs of the catalogue that the user may execute."""
         arguments = call.of(req).arguments
         selection = Selection.of(arguments)
         search = search_argument(arguments)
@@ -96,7 +96,7 @@ class Listings:
         return None if entry is None else str(entry.job.state)
 
     async def detail(self, req: Request, resp: Response, job_id: str) -> None:
-        """One job, current or past."""
+        """Answer with one job, current or past."""
         found = await self._jobs.readable(job_id_argument(job_id), call.user_of(req))
         self._envelope.answer(req, resp, found.detail())
 
@@ -106,7 +106,7 @@ def _names_job(arguments: Arguments) -> bool:
 
 
 def _searched(selection: Selection, search: Search | None) -> Selection:
-    """A selection that also looks for a text in the qual_name."""
+    """Return a selection that also searches the qual_name for a text."""
     if search is None:
         return selection
     inner: Predicate | None = selection.predicate

@@ -13,9 +13,9 @@ from corejob_api.signin import COOKIE, HEADER, SignIn, set_cookie
 
 
 class Login:
-    """Gives a token to who signs in. Public: it looks itself who that is.
+    """Issues tokens. The route is public, since this handler authenticates by itself.
 
-    A page of another origin gets no cookie set: it could sign its visitors in as somebody else.
+    No cookie is set for a page of another origin, which could sign its visitors in as another user.
     """
 
     public: Final = True
@@ -40,7 +40,7 @@ class Login:
 
 
 class Logout:
-    """Clears the cookie. Public: who is not signed in is signed out."""
+    """Clears the cookie. Public, so that it succeeds without authentication."""
 
     public: Final = True
 
@@ -52,7 +52,7 @@ class Logout:
         """Sign out.
 
         Raises:
-            ApiError: 403, a page of another origin sends it.
+            ApiError: 403, a page of another origin sends the request.
         """
         if not self._origins.admits(req):
             raise forbidden(
@@ -68,7 +68,7 @@ class Logout:
 
 
 class Profile:
-    """Tells who is signed in. It needs no permission."""
+    """Returns the authenticated user's profile; requires no permission."""
 
     unrestricted: Final = True
 
@@ -76,7 +76,7 @@ class Profile:
         self._envelope = envelope
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Tell it."""
+        """Answer with the profile."""
         user = call.user_of(req)
         data = {
             "_id": user.name,

@@ -71,7 +71,7 @@ class Follower(Stream):
         self._counts: Counter[Event] = Counter()
         self._news = asyncio.Event()
 
-    # --- what the feed does -----------------------------------------------------------------------
+    # --- events of the feed -----------------------------------------------------------------------
 
     def state(self, state: feed.State) -> None:
         """Queue a state; drop the oldest one if the client is too far behind."""

@@ -1,4 +1,4 @@
-"""The hub: one ear for all followers, at the store and at the queue."""
+"""Hub of the streams: one subscription to store and queue changes, fanned out to all followers."""
 
 import asyncio
 from typing import Final
@@ -20,7 +20,7 @@ KEEP_ALIVE_S: Final = 15.0
 
 
 class Hub:
-    """Opens a feed for each job that somebody follows, and closes it after the last one."""
+    """Opens a feed for each followed job, and closes it after its last follower."""
 
     def __init__(
         self,
@@ -39,26 +39,26 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, supervision: Supervision) -> None:
-        """Begin to listen."""
+        """Start the subscription to the store's changes."""
         self._task = supervision.start("journal changes", self._listen, restart=True)
 
     def end_streams(self) -> None:
-        """End all streams, so that their clients connect anew elsewhere, and begin no more."""
+        """End all streams, so that their clients reconnect elsewhere, and admit no new ones."""
         self._streams.end()
 
     async def stop(self) -> None:
-        """End all streams and stop listening."""
+        """End all streams and the subscription."""
         self.end_streams()
         if self._task is not None:
             await tasks.cancel(self._task)
 
     def __len__(self) -> int:
-        """How many streams are open."""
+        """Return the number of open streams."""
         return len(self._streams)
 
     @property
     def feeds(self) -> int:
-        """How many jobs are followed."""
+        """Number of followed jobs."""
         return len(self._feeds)
 
     def follow(
@@ -72,7 +72,7 @@ class Hub:
         ids: bool = False,
         resume: int | None = None,
     ) -> Follower:
-        """A stream of a job for a client; see `Follower`."""
+        """Return a stream of a job for a client; see `Follower` for the arguments."""
         return Follower(
             self,
             self._streams,
@@ -86,11 +86,11 @@ class Hub:
         )
 
     def summary(self, receive: Receive) -> Summary:
-        """A stream of the queue's counts for a client."""
+        """Return a stream of the queue's counts for a client."""
         return Summary(self._streams, self._queue.tally, receive, self._now)
 
     def join(self, job_id: str, follower: Follower) -> Feed:
-        """Let a follower take part."""
+        """Subscribe a follower to its job's feed, opened if needed, and return the feed."""
         feed = self._feeds.get(job_id)
         if feed is None:
             feed = self._feeds[job_id] = Feed(job_id, self._queue, self._store, self._now)
@@ -98,7 +98,7 @@ class Hub:
         return feed
 
     async def leave(self, feed: Feed, follower: Follower) -> None:
-        """Let a follower go, and its feed if it was the last."""
+        """Unsubscribe a follower; close the feed if it was the last one."""
         feed.readers.discard(follower)
         if not feed.readers and self._feeds.get(feed.job_id) is feed:
             del self._feeds[feed.job_id]

@@ -93,7 +93,7 @@ class Stream(ABC):
         """Return the number of the last record passed, if frames don't tell the client; or None."""
         return None
 
-    # --- what Falcon does -------------------------------------------------------------------------
+    # --- iteration by Falcon ----------------------------------------------------------------------
 
     def __aiter__(self) -> Self:
         return self

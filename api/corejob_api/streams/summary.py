@@ -14,13 +14,13 @@ _PAUSE_S: Final = 3.0
 
 
 class Summary(Stream):
-    """The counts at once, then whenever they are not those that were sent last.
+    """Stream of the queue's counts: at once, then whenever they differ from the last frame's.
 
     Args:
-        streams: Those that it is one of.
+        streams: The open streams.
         tally: The counts.
-        receive: The client's connection.
-        now: The clock.
+        receive: ASGI receive of the client's connection.
+        now: Clock of the timestamps.
     """
 
     def __init__(self, streams: Streams, tally: Tally, receive: Receive, now: Clock) -> None:
