@@ -183,7 +183,7 @@ class Steer:
             raise ApiError(409, error.message) from None
         self._queue.put(answer)
 
-    # --- restart of a job that has stopped: another one takes its place ---------------------------
+    # --- restart of a stopped job: a child replaces it --------------------------------------------
 
     async def _replace(self, job: CoreJob, user: User) -> str:
         """Replace a stopped job by a child and return the child's id.
@@ -236,9 +236,9 @@ class Steer:
         try:
             made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
         except AlreadyExistsError:
-            child = await self._jobs.fetch(child_id)  # the operator was faster
+            child = await self._jobs.fetch(child_id)  # the operator created it first
         except KubeError as error:
-            # The old job names its child by now: the operator makes it as soon as it can.
+            # The old job already names its child, so the operator creates it as soon as possible.
             log.warning("the operator has to make job %s: %s", child_id, error)
             refused = of_kubernetes(error)
             text = f"job [{old.id}] is restarted as job [{child_id}] once Kubernetes takes it: "

@@ -1,7 +1,7 @@
-"""Event streams (contract section 3): any number of followers of a job, at the cost of one.
+"""Server-sent-event streams (docs/rest.md): many followers of a job at the cost of one.
 
-One `Hub` hears of every change, of CoreJobs and of the store. For each job that is followed there
-is one `Feed`, which reads new log records once for all. Each client has a `Follower`, which knows
-how far its client has come: what it can't get from the feed any more it reads from the store, so a
-slow one never holds up others, nor grows. A `Summary` streams the counts of the whole queue.
+The `Hub` subscribes to the changes of CoreJobs and of the store. Each followed job has one `Feed`,
+which reads new log records once for all followers. Each client has a `Follower`, which keeps the
+client's position and reads records that the feed no longer buffers from the store, so a slow client
+neither delays others nor uses more memory. A `Summary` streams the counts of the whole queue.
 """
