@@ -78,6 +78,7 @@ class Reconciler:
         self._evidence = Evidence(kube, world)
         self._start_events = StartEvents(kube, settings.namespace)
         self._refusals = Refusals()
+        self._refused_restarts = Refusals()
         self._accepted: set[str] = set()
         self._cookies = Cookies(world, settings)
         self.admission = Admission(settings.namespace_limit)
@@ -110,6 +111,7 @@ class Reconciler:
             self._cookies.forget(name)
             self._start_events.forget(name)
             self._refusals.forget(name)
+            self._refused_restarts.forget(name)
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
@@ -278,7 +280,7 @@ class Reconciler:
     async def _act(self, job: CoreJob, decision: Decision, now: datetime) -> Decision:
         template = self._world.template(job.qual_name) or {}
         for action in decision.actions:
-            paused = self._refusals.waiting(job.name, now)
+            paused = self._refused_restarts.waiting(job.name, now)
             if isinstance(action, CreateChild) and paused is not None:
                 return _without_child(job, decision, paused)
             try:
@@ -291,11 +293,12 @@ class Reconciler:
                 return Decision(status, queue="active", wake=again)
             except RefusedRestartError as error:
                 self._restart_refused(job, str(error), now)
-                return _without_child(job, decision, self._refusals.note(job.name, now))
+                return _without_child(job, decision, self._refused_restarts.note(job.name, now))
             if isinstance(action, CreateTrial):
                 self._metrics.trials.inc()
-            if isinstance(action, CreateTrial | CreateChild):
                 self._refusals.forget(job.name)
+            if isinstance(action, CreateChild):
+                self._refused_restarts.forget(job.name)
             if action == Release(lost=True):
                 self._unjournaled(job, now)
         return decision

@@ -204,3 +204,15 @@ async def test_a_restart_that_is_refused_does_not_keep_back_the_kill(rig: Rig) -
 
     assert rig.status("a")["state"] == "killed"
     assert "childId" not in rig.status("a")
+
+
+async def test_a_refused_trial_does_not_keep_back_the_restart(rig: Rig) -> None:
+    rig.fake.answer("POST", "jobs", REFUSALS["policy"], times=9)
+    rig.corejob("a")
+    await rig.settle()
+    assert rig.status("a")["reason"] == "Queued"
+    rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": CHILD}})
+    await rig.settle()
+
+    assert rig.status("a")["state"] == "killed"
+    assert CHILD in rig.fake.objects["corejobs"]
