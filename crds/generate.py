@@ -12,7 +12,7 @@ from corejob.schema import job_crd, template_crd
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (ROOT / "crds", ROOT / "charts" / "core4" / "crds")
-HEADER = "# Generated from crds/corejob/schema.py by `make generate`. Do not edit.\n"
+HEADER = "# Generated from domain/corejob/schema.py by `make generate`. Do not edit.\n"
 
 
 def rendered() -> dict[str, str]:

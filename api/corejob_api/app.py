@@ -9,43 +9,44 @@ from falcon.asgi import App, Request, Response
 
 from corejob.names import LABEL_RECORDER
 from corejob_api import openapi
-from corejob_api.call import ApiRequest
-from corejob_api.catalogue import Catalogue
-from corejob_api.claims import Claims
-from corejob_api.enqueue import Enqueue
-from corejob_api.envelope import JSON, Envelope
-from corejob_api.failures import Failures
+from corejob_api.auth.middleware import Authentication, Inputs
+from corejob_api.auth.origins import Origins
+from corejob_api.auth.passwords import Passwords
+from corejob_api.auth.session import Login, Logout, Profile
+from corejob_api.auth.signin import SignIn
+from corejob_api.auth.signin_failures import FailedSignIns
+from corejob_api.auth.tokens import Tokens
+from corejob_api.auth.users import UserBase
+from corejob_api.commands.claims import Claims
+from corejob_api.commands.enqueue import Enqueue
+from corejob_api.commands.resource import Actions
+from corejob_api.commands.steer import Steer
+from corejob_api.commands.store_health import Storing
+from corejob_api.counts.resource import History
 from corejob_api.health import ApiHealth
-from corejob_api.jobs import Jobs
-from corejob_api.locks import Locks
+from corejob_api.http.call import ApiRequest
+from corejob_api.http.envelope import JSON, Envelope
+from corejob_api.http.failures import Failures
+from corejob_api.http.middleware import Calls, Cors, SafeHeaders
+from corejob_api.http.routing import Offered, add_routes
+from corejob_api.logs.resource import Log
 from corejob_api.metrics import Metrics
-from corejob_api.middleware import Calls, Cors, Inputs, SafeHeaders
-from corejob_api.origins import Origins
-from corejob_api.passwords import Passwords
+from corejob_api.past.resource import Journal
 from corejob_api.query.scans import Scans
-from corejob_api.queue import Queue
-from corejob_api.resources.actions import Actions
-from corejob_api.resources.history import History
-from corejob_api.resources.journal import Journal
-from corejob_api.resources.log import Log
-from corejob_api.resources.queue import Listings
-from corejob_api.resources.session import Login, Logout, Profile
+from corejob_api.queue.catalogue import Catalogue
+from corejob_api.queue.index import Queue
+from corejob_api.queue.jobs import Jobs
+from corejob_api.queue.resource import Listings
 from corejob_api.routes import table
-from corejob_api.routing import Gate, Offered, add_routes
 from corejob_api.settings import Settings
-from corejob_api.signin import SignIn
-from corejob_api.signin_failures import FailedSignIns
-from corejob_api.steer import Steer
-from corejob_api.storing import Storing
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
-from corejob_api.tokens import Tokens
-from corejob_api.users import UserBase
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES
-from corejob_kube.supervision import Supervision
-from corejob_kube.timing import Clock, system_clock
+from corejob_process.clock import Clock, system_clock
+from corejob_process.keyed_locks import Locks
+from corejob_process.supervision import Supervision
 
 
 class Service:
@@ -183,7 +184,7 @@ class Api(App[Any, Any]):
         )
         self.req_options.strip_url_path_trailing_slash = True
         Failures(service.envelope, offered).register(self)
-        add_routes(self, Gate(service.sign_in, service.is_ready), service.routes)
+        add_routes(self, Authentication(service.sign_in, service.is_ready), service.routes)
 
 
 def create_app(

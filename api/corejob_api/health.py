@@ -6,18 +6,18 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from corejob_api.commands.store_health import Storing
 from corejob_api.metrics import Metrics
-from corejob_api.queue import Queue
-from corejob_api.storing import Storing
+from corejob_api.queue.index import Queue
 from corejob_kube.informer import DEAF_S, Informer, silence
-from corejob_kube.supervision import Supervision
+from corejob_process.supervision import Supervision
 
 _RECENT_S: Final = 120.0
 _STORE: Final = "store"
 
 
 class ApiHealth:
-    """The API's `corejob_kube.health.Health`."""
+    """The API's `corejob_process.health.Health`."""
 
     def __init__(
         self,

@@ -16,15 +16,15 @@ import uvicorn
 import uvloop
 from kubernetes.aio.config import ConfigException
 
-from corejob_api import connections
 from corejob_api.app import Api, create_app
+from corejob_api.http import connections
+from corejob_api.http.versions import SpokenVersions
 from corejob_api.settings import Settings, from_environment
-from corejob_api.versions import SpokenVersions
 from corejob_journal.store import Store
-from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
-from corejob_kube.health import HealthServer
-from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
+from corejob_process import json_logs, tasks
+from corejob_process.health import HealthServer
+from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def main() -> int:
     """Run the API; its settings come from the environment."""
     try:
         settings = from_environment(os.environ)
-        logs.configure(settings.log_level)
+        json_logs.configure(settings.log_level)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         uvloop.run(serve(settings))
     except (ValueError, OSError, ConfigException) as error:

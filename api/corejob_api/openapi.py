@@ -7,13 +7,13 @@ from typing import Any, Final
 from corejob.properties import BY_REST, Property, Rule
 from corejob.state import State
 from corejob_api import openapi_streams
-from corejob_api.paging import MOST_PER_PAGE
-from corejob_api.past import MOST_PER_PAGE as MOST_OF_PAST
-from corejob_api.query.logfilter import MOST_LEVEL
+from corejob_api.http.paging import MOST_PER_PAGE
+from corejob_api.http.routing import BASE, Route
+from corejob_api.past.cursors import MOST_PER_PAGE as MOST_OF_PAST
+from corejob_api.query.log_filter import MOST_LEVEL
+from corejob_api.query.log_rows import LEVELS
 from corejob_api.query.selection import MAX_SORT
 from corejob_api.query.values import MAX_PATH
-from corejob_api.records import LEVELS
-from corejob_api.routing import BASE, Route
 
 Schema = dict[str, Any]
 

@@ -6,7 +6,7 @@ The schema of `text/event-stream` describes each of its events, as is the custom
 
 from typing import Any, Final
 
-from corejob_api.records import LEVELS
+from corejob_api.query.log_rows import LEVELS
 from corejob_api.streams.frames import Event, Mode
 
 Schema = dict[str, Any]

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from corejob_api.resources.actions import Actions
-from corejob_api.resources.history import History
-from corejob_api.resources.journal import Journal
-from corejob_api.resources.log import Log
-from corejob_api.resources.queue import Listings
-from corejob_api.resources.session import Login, Logout, Profile
-from corejob_api.routing import Handler, Route
+from corejob_api.auth.session import Login, Logout, Profile
+from corejob_api.commands.resource import Actions
+from corejob_api.counts.resource import History
+from corejob_api.http.routing import Handler, Route
+from corejob_api.logs.resource import Log
+from corejob_api.past.resource import Journal
+from corejob_api.queue.resource import Listings
 
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")

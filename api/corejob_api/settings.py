@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from corejob_api.tokens import MOST_AGE
-from corejob_kube import own_pod
-from corejob_kube.sockets import EVERYWHERE
+from corejob_api.auth.tokens import MOST_AGE
+from corejob_process import own_pod
+from corejob_process.sockets import EVERYWHERE
 
 _SECRET_BYTES: Final = 32
 _MOST_HOURS: Final = 87_600

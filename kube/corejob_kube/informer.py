@@ -12,14 +12,14 @@ from typing import Final
 
 import msgspec
 
-from corejob_kube import tasks
-from corejob_kube.backoff import Backoff
 from corejob_kube.cache import Body, Listener, ObjectCache
 from corejob_kube.client import Kube
 from corejob_kube.decoding import EVENT_LEVELS, Decoder
 from corejob_kube.errors import GoneError, KubeError, UnavailableError
 from corejob_kube.resources import Resource
-from corejob_kube.supervision import Supervision
+from corejob_process import tasks
+from corejob_process.backoff import Backoff
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 

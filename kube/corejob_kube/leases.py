@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from corejob import clock
+from corejob import timestamps
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import LEASES, PODS
@@ -20,7 +20,7 @@ def spec(holder: str, seconds: float, now: datetime) -> dict[str, Any]:
     return {
         "holderIdentity": holder,
         "leaseDurationSeconds": int(seconds),
-        "renewTime": clock.render(now),
+        "renewTime": timestamps.render(now),
     }
 
 
@@ -58,7 +58,7 @@ def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
     """Return when a Lease was renewed, by its holder's clock; None if it has no valid time."""
     found = _spec(lease).get("renewTime")
     try:
-        return clock.parse(found) if isinstance(found, str) else None
+        return timestamps.parse(found) if isinstance(found, str) else None
     except ValueError:
         return None
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from corejob_kube.backoff import Draw, pause
+from corejob_process.backoff import Draw, pause
 
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MOST_S: Final = 30.0

@@ -16,6 +16,7 @@ from corejob_kube.errors import (
 )
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import manifest
+from corejob_operator.caches import World
 from corejob_operator.decide import (
     Action,
     CreateChild,
@@ -28,7 +29,6 @@ from corejob_operator.decide import (
 )
 from corejob_operator.refusals import blames_definition, is_answer, words
 from corejob_operator.settings import Settings
-from corejob_operator.world import World
 
 log = logging.getLogger(__name__)
 

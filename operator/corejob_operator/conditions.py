@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from corejob import clock
+from corejob import timestamps
 from corejob.model import Status
 from corejob.names import Condition
 from corejob.state import FINAL, State
@@ -41,7 +41,7 @@ def conditions(
                 "type": str(kind),
                 "status": value,
                 "observedGeneration": generation,
-                "lastTransitionTime": clock.render(now),
+                "lastTransitionTime": timestamps.render(now),
                 "reason": status.reason or str(status.state).capitalize(),
                 "message": status.message or "",
             }

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 from corejob.model import CoreJob, parse
 from corejob.names import Reason
+from corejob_operator.caches import World
 from corejob_operator.decide import Gate
-from corejob_operator.gate import OPEN
 from corejob_operator.settings import Settings
-from corejob_operator.world import World
+from corejob_operator.start_conditions import OPEN
 
 Ended = tuple[str, int]
 """An ended trial: the name of its CoreJob, and its number."""

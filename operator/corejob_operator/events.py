@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from corejob import clock, names
+from corejob import names, timestamps
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import State
-from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, UnavailableError
 from corejob_kube.resources import EVENTS
-from corejob_kube.supervision import Supervision
+from corejob_process import tasks
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _event(
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": name, "namespace": regarding["namespace"]},
-        "eventTime": clock.render(now),
+        "eventTime": timestamps.render(now),
         "reportingController": "core4.io/operator",
         "reportingInstance": instance,
         "action": action,

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Final
 
-from corejob import clock, ids, model
+from corejob import ids, model, timestamps
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob_kube.cache import Body
+from corejob_operator.caches import World
 from corejob_operator.schedule import scheduled_id
-from corejob_operator.world import World
 
 MARGIN: Final = timedelta(minutes=5)
 """Tolerated difference between the clocks of the API's node and of the API server."""
@@ -37,8 +37,8 @@ def id_problem(job: CoreJob, world: World) -> str | None:
     if abs(made - job.created) <= MARGIN or _is_scheduled(job, world):
         return None
     return (
-        f"its name is the id of a job of {clock.iso(made)} UTC, but it was created at "
-        f"{clock.iso(job.created)} UTC: {_WHAT_TO_DO}"
+        f"its name is the id of a job of {timestamps.iso(made)} UTC, but it was created at "
+        f"{timestamps.iso(job.created)} UTC: {_WHAT_TO_DO}"
     )
 
 
@@ -71,5 +71,5 @@ def _is_scheduled(job: CoreJob, world: World) -> bool:
     if template is None:
         return False
     run_at = ids.created_at(job.name)
-    last = clock.parse((template.get("status") or {}).get("lastScheduleTime"))
+    last = timestamps.parse((template.get("status") or {}).get("lastScheduleTime"))
     return scheduled_id(template, run_at) == job.name and (last is None or run_at >= last)

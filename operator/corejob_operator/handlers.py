@@ -14,7 +14,7 @@ from corejob_kube import credentials, tls
 from corejob_kube.decoding import Decoder
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 from corejob_operator import responses
-from corejob_operator.world import CHILD_SELECTOR, World
+from corejob_operator.caches import CHILD_SELECTOR, World
 
 WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
 _LIST_PAGE: Final = 500

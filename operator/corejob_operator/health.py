@@ -12,7 +12,7 @@ _SILENT_SWEEPS: Final = 5
 
 
 class OperatorHealth:
-    """The operator's `corejob_kube.health.Health`."""
+    """The operator's `corejob_process.health.Health`."""
 
     def __init__(self, operator: Operator, sweep: float) -> None:
         self._operator = operator

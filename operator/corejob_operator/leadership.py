@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from corejob.names import MANAGER_OPERATOR
-from corejob_kube import leases, tasks
+from corejob_kube import leases
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from corejob_kube.leases import Renewals
 from corejob_kube.resources import LEASES
-from corejob_kube.supervision import Supervision
-from corejob_kube.timing import Clock
+from corejob_process import tasks
+from corejob_process.clock import Clock
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
-from corejob_kube.health import HealthServer
-from corejob_kube.logs import configure
-from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
 from corejob_operator.settings import Settings, from_environment
+from corejob_process.health import HealthServer
+from corejob_process.json_logs import configure
+from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 

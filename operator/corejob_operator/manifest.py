@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from corejob import args, clock, names
+from corejob import args, names, timestamps
 from corejob.children import choose_container
 from corejob.model import CoreJob
 from corejob.names import Runtime
@@ -197,10 +197,10 @@ def describe(job: CoreJob, trial: int, cookie: Mapping[str, Any]) -> dict[str, A
         "attempts": job.spec["attempts"],
         "attemptsLeft": job.status.attempts_left,
         "progressIntervalSeconds": job.spec["progressIntervalSeconds"],
-        "deferUntil": clock.iso(job.status.inactive_time),
+        "deferUntil": timestamps.iso(job.status.inactive_time),
         "deferMaxSeconds": job.spec["deferMaxSeconds"],
         "enqueued": {
-            "at": clock.iso(job.enqueued_at),
+            "at": timestamps.iso(job.enqueued_at),
             "username": job.spec.get("username"),
             "hostname": job.spec.get("hostname"),
             "parent_id": job.spec.get("parentId"),

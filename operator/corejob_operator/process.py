@@ -8,23 +8,23 @@ from typing import Final
 
 import kopf
 
-from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
-from corejob_kube.supervision import Supervision, TaskEndedError
-from corejob_kube.timing import Clock, system_clock
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import handlers
+from corejob_operator.caches import World
 from corejob_operator.events import Poster
 from corejob_operator.fencing import Fenced
 from corejob_operator.leadership import Leadership
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
+from corejob_operator.resync import Sweep
 from corejob_operator.settings import Settings
-from corejob_operator.sweep import Sweep
 from corejob_operator.templates import Templates
 from corejob_operator.watches import Watches
-from corejob_operator.world import World
+from corejob_process import tasks
+from corejob_process.clock import Clock, system_clock
+from corejob_process.supervision import Supervision, TaskEndedError
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
-from corejob_kube.timing import Clock
 from corejob_kube.workqueue import WorkQueue
-from corejob_operator import events, foreign_id, gate
+from corejob_operator import events, foreign_id, start_conditions
 from corejob_operator.actions import Actions, BadTemplateError, RefusedError, RefusedRestartError
 from corejob_operator.admission import Admission
+from corejob_operator.caches import World
 from corejob_operator.conditions import conditions
 from corejob_operator.cookies import Cookies
 from corejob_operator.decide import (
@@ -38,12 +38,12 @@ from corejob_operator.decide import (
 )
 from corejob_operator.decide.types import at_most, own_pods
 from corejob_operator.events import Poster
-from corejob_operator.evidence import Evidence
 from corejob_operator.metrics import Metrics
-from corejob_operator.refusal_pauses import Refusals
+from corejob_operator.refusal_backoff import Refusals
 from corejob_operator.settings import Settings
+from corejob_operator.stale_children import Evidence
 from corejob_operator.start_events import StartEvents
-from corejob_operator.world import World
+from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Reconciler:
             if state is State.RUNNING or (state not in FINAL and self._has_begun(job)):
                 # The operator before has admitted the job, even if its status does not say so yet.
                 self._accepted.add(job.name)
-                self.admission.activate(gate.entry(job, self._settings))
+                self.admission.activate(start_conditions.entry(job, self._settings))
         for body in self._world.corejobs:
             self._queue.add(body["metadata"]["name"])
 
@@ -169,7 +169,11 @@ class Reconciler:
             held_back = self._behind_parent(job, now)
             if held_back is not None:
                 return held_back
-        allowed = self._gate(job, now) if waits and not (job.kill or job.remove) else gate.OPEN
+        allowed = (
+            self._gate(job, now)
+            if waits and not (job.kill or job.remove)
+            else start_conditions.OPEN
+        )
         situation = Situation(
             job=job,
             jobs=self._evidence.jobs_of(job),
@@ -197,7 +201,9 @@ class Reconciler:
             return None
         if job.spec.get("parentId") or self._is_accepted(body):
             return None
-        twin = gate.twin_before(body, tuple(self._world.twins(job.name)), self._is_accepted)
+        twin = start_conditions.twin_before(
+            body, tuple(self._world.twins(job.name)), self._is_accepted
+        )
         if twin is None:
             # Admit the job before its status is written: another worker may reconcile a duplicate
             # during that write.
@@ -217,7 +223,7 @@ class Reconciler:
             return None
         body = self._world.corejobs.get(name)
         pods = [pod for pod in self._world.pods_of(name) if pod.owner_uid is not None]
-        waiting = gate.parent(body, pods, now)
+        waiting = start_conditions.parent(body, pods, now)
         if waiting.reason is not None:
             status = replace(job.status, reason=str(waiting.reason), message=waiting.message)
             return Decision(status, wake=waiting.until)
@@ -239,10 +245,12 @@ class Reconciler:
     def _gate(self, job: CoreJob, now: datetime) -> Gate:
         name = job.name
         if self._has_begun(job):
-            return gate.OPEN  # a starting job stays admitted, even if its template is gone
+            return (
+                start_conditions.OPEN
+            )  # a starting job stays admitted, even if its template is gone
         if self._world.template(job.qual_name) is None:
             self._leave(name)
-            return gate.without_template(job)
+            return start_conditions.without_template(job)
         refused = self._refusals.waiting(name, now)
         if refused is not None and self.admission.is_active(name):
             return Gate(Reason.QUEUED, job.status.message, refused)
@@ -251,11 +259,11 @@ class Reconciler:
             # The cluster refused the job's pod: other jobs may start during the back-off.
             self.admission.forget(name)
         if not self.admission.is_active(name):
-            self.admission.wait(gate.entry(job, self._settings))
+            self.admission.wait(start_conditions.entry(job, self._settings))
             self._admit(now)
         if self.admission.is_active(name):
             return self._cookies.gate(job, now)
-        return gate.waiting(job, self.admission.blocked(name), now)
+        return start_conditions.waiting(job, self.admission.blocked(name), now)
 
     def _admit(self, now: datetime) -> None:
         """Enqueue the CoreJobs that may start now."""
@@ -269,7 +277,7 @@ class Reconciler:
 
     def _count(self, job: CoreJob, decision: Decision) -> None:
         if decision.queue == "active":
-            self.admission.activate(gate.entry(job, self._settings))
+            self.admission.activate(start_conditions.entry(job, self._settings))
         elif decision.queue == "absent":
             self._leave(job.name)
         self._metrics.waiting.set(self.admission.waiting())

@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from corejob import clock, ids, lineage, model, names
+from corejob import ids, lineage, model, names, timestamps
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.names import SchedulePolicy, TemplateReason
 from corejob.state import FINAL, STOPPED, State
-from corejob_kube.backoff import pause
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
-from corejob_kube.timing import Clock
+from corejob_operator.caches import World
 from corejob_operator.settings import Settings
 from corejob_operator.template_status import Verdict
 from corejob_operator.timetable import DEFAULT_ZONE, Plan, Timetable
-from corejob_operator.world import World
+from corejob_process.backoff import pause
+from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +121,8 @@ class Scheduler:
             return Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
         # A changed schedule or zone counts as new: the marks of the old one do not apply.
         same = (known.get("schedule"), known.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
-        last = clock.parse(known.get("lastScheduleTime")) if same else None
-        skipped = clock.parse(known.get("lastSkipTime")) if same else None
+        last = timestamps.parse(known.get("lastScheduleTime")) if same else None
+        skipped = timestamps.parse(known.get("lastSkipTime")) if same else None
         fields: dict[str, Any] = {"schedule": schedule, "timeZone": zone}
         try:
             table = Timetable(schedule, zone)
@@ -133,8 +133,8 @@ class Scheduler:
             verdict = Verdict("False", TemplateReason.BAD_SCHEDULE, str(error))
             return Step({**empty, **fields}, verdict, later)
         fields["nextScheduleTime"] = f"{plan.next:%Y-%m-%dT%H:%M:%SZ}"
-        fields["lastScheduleTime"] = clock.render(plan.mark or last)
-        fields["lastSkipTime"] = clock.render(skipped)
+        fields["lastScheduleTime"] = timestamps.render(plan.mark or last)
+        fields["lastSkipTime"] = timestamps.render(skipped)
         step = Step(fields, None, min(plan.next, later))
         step = await self._act(body, plan, step, last=last, skipped=skipped)
         return self._with_last_job(known, step)
@@ -162,9 +162,9 @@ class Scheduler:
         before = self._in_the_way(body["spec"]["qualName"], run_id)
         if before and not (replaces and self._all_stopped(before)):
             self.forget(name)
-            fields = {**step.fields, "lastSkipTime": clock.render(run_at)}
+            fields = {**step.fields, "lastSkipTime": timestamps.render(run_at)}
             step = replace(step, fields=fields, outcome="skipped")
-            log.info("%s at %s: left out, it is in the queue still", name, clock.iso(run_at))
+            log.info("%s at %s: left out, it is in the queue still", name, timestamps.iso(run_at))
             return self._skip(body, run_at, before, step)
         refused = self._refused.get(name)
         if (
@@ -179,10 +179,10 @@ class Scheduler:
             await self._create(body["spec"]["qualName"], run_id)
         except (KubeError, NotOursError) as error:
             refused = self._note_refusal(body, run_at, error)
-            log.warning("%s at %s: not enqueued: %s", name, clock.iso(run_at), error)
+            log.warning("%s at %s: not enqueued: %s", name, timestamps.iso(run_at), error)
             return replace(_undone(step, refused, last), outcome="failed")
         self.forget(name)
-        log.info("%s at %s: enqueued as %s", name, clock.iso(run_at), run_id)
+        log.info("%s at %s: enqueued as %s", name, timestamps.iso(run_at), run_id)
         fields = {**step.fields, "lastJobId": run_id, "lastJobState": None}
         return replace(step, fields=fields, verdict=_fine(step), outcome="enqueued")
 
@@ -225,7 +225,7 @@ class Scheduler:
         job = next((each for each in before if not self._all_stopped([each])), before[0])
         what = f"job {job.id}" if job.id == job.name else f"job {job.name} ({job.id})"
         state = self._state_in_words(job, body["spec"].get("schedulePolicy"))
-        text = f"skipped at {clock.iso(at)} UTC: {what} {state}"
+        text = f"skipped at {timestamps.iso(at)} UTC: {what} {state}"
         if len(before) > 1:
             text += f"; {len(before) - 1} more of them are in the queue"
         watched = step.watched | {each.name for each in before}
@@ -298,7 +298,7 @@ class Scheduler:
 
 def scheduled_id(body: Body, at: datetime) -> str:
     """Return the job id of a template's run at a time."""
-    return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{clock.render(at)}")
+    return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{timestamps.render(at)}")
 
 
 def _generation(body: Body) -> int:
@@ -311,8 +311,9 @@ def _fine(step: Step) -> Verdict:
 
 def _undone(step: Step, refused: _Refused, last: datetime | None) -> Step:
     """Return the step of a time whose job could not be created: the time is not dealt with."""
-    fields = {**step.fields, "lastScheduleTime": clock.render(last)}
-    text = f"the run of {clock.iso(refused.run_at)} UTC could not be enqueued, it is tried again: "
+    fields = {**step.fields, "lastScheduleTime": timestamps.render(last)}
+    run_at = timestamps.iso(refused.run_at)
+    text = f"the run of {run_at} UTC could not be enqueued, it is tried again: "
     verdict = Verdict("False", TemplateReason.ENQUEUE_FAILED, text + refused.words)
     requeue_at = min(step.requeue_at, refused.until)
     return replace(step, fields=fields, verdict=verdict, requeue_at=requeue_at)

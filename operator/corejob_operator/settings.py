@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from corejob_kube import own_pod
-from corejob_kube.sockets import EVERYWHERE
+from corejob_process import own_pod
+from corejob_process.sockets import EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)

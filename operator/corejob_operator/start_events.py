@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from corejob import clock
+from corejob import timestamps
 from corejob.children import JobChild, PodChild
 from corejob.observation import ChildEvent
 from corejob_kube.client import Kube
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 FIRST_AFTER: Final = timedelta(seconds=5)
 """First list after this time; an ordinary start takes less."""
 _LONGEST: Final = timedelta(seconds=60)
-_OLD: Final = clock.from_epoch(0)
+_OLD: Final = timestamps.from_epoch(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +90,5 @@ def parse_event(body: Mapping[str, Any]) -> ChildEvent:
         reason=str(body.get("reason", "")),
         message=str(body.get("note") or ""),
         warning=body.get("type") == "Warning",
-        at=clock.parse(moment) or _OLD,
+        at=timestamps.parse(moment) or _OLD,
     )

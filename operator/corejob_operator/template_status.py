@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from corejob import clock
+from corejob import timestamps
 from corejob.names import TemplateCondition, TemplateReason
 
 _MOST_MESSAGE: Final = 2000
@@ -45,7 +45,7 @@ def conditions(
         if verdict is None:
             continue
         same = old is not None and old["status"] == verdict.status
-        since = old["lastTransitionTime"] if old is not None and same else clock.render(now)
+        since = old["lastTransitionTime"] if old is not None and same else timestamps.render(now)
         result[str(kind)] = {
             "type": str(kind),
             "status": verdict.status,

@@ -14,21 +14,21 @@ from typing import Any, Final
 
 from corejob import names
 from corejob.names import TemplateCondition, TemplateReason
-from corejob_kube.backoff import pause
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.resources import TEMPLATES
-from corejob_kube.timing import Clock
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events
+from corejob_operator.caches import World
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.schedule import Scheduler, Step
 from corejob_operator.settings import Settings
 from corejob_operator.template_status import Verdict, conditions
 from corejob_operator.validation import Validator
-from corejob_operator.world import World
+from corejob_process.backoff import pause
+from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
 

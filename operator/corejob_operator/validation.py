@@ -19,10 +19,10 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, UnavailableError
 from corejob_kube.resources import JOBS
-from corejob_kube.timing import Clock
 from corejob_operator import manifest, refusals
 from corejob_operator.settings import Settings
 from corejob_operator.template_status import Verdict
+from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from tests.support.rest import Rest
 
 pytestmark = pytest.mark.cluster
 
-RECORDED = json.loads((ROOT / "tests/unit/corejob/apiserver_args.json").read_text(encoding="utf-8"))
+RECORDED = json.loads((ROOT / "tests/unit/domain/apiserver_args.json").read_text(encoding="utf-8"))
 NUMBERS: dict[str, Any] = {
     "one": 1.0,
     "whole": 1,

@@ -23,7 +23,7 @@ from tests.support.rest import Rest
 from tests.support.sse import Stream
 from tests.support.waiting import until
 
-from corejob_journal.recorder import shares
+from corejob_journal.recorder import rendezvous
 
 pytestmark = pytest.mark.cluster
 
@@ -309,7 +309,7 @@ def test_a_recorder_takes_over_from_another_within_15_seconds(
     streams = [chatty(service, 100 * len(how) + n) for n in range(JOBS)]
     # Of all of them this was read last.
     observed = streams[-1]
-    victim = shares.owner(recorders, observed.frames[0].data["_id"])
+    victim = rendezvous.owner(recorders, observed.frames[0].data["_id"])
     uid = recorders[victim]["metadata"]["uid"]
     last = f"{WHOLE[-1]} "
     if how == "hangs":

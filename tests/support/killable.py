@@ -4,8 +4,8 @@ import asyncio
 import re
 from typing import Any
 
-from corejob_kube import tasks
-from corejob_kube.supervision import Supervision, Work
+from corejob_process import tasks
+from corejob_process.supervision import Supervision, Work
 
 DEADLINE = 15.0
 

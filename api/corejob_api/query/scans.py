@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
-from corejob_api.locks import Locks
+from corejob_process.keyed_locks import Locks
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from corejob_api.arguments import Arguments, decode_json, mismatch
-from corejob_api.errors import ApiError, bad_request
+from corejob_api.http.arguments import Arguments, decode_json, mismatch
+from corejob_api.http.errors import ApiError, bad_request
 from corejob_api.query import patterns
 from corejob_api.query.filters import Predicate, compile_filter
 from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of

@@ -10,18 +10,18 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from corejob.document import state_key
 from corejob.model import CoreJob
 from corejob.state import FINAL
-from corejob_api.query import logscan
-from corejob_api.query.logfilter import LogFilter
+from corejob_api.query import log_scan
+from corejob_api.query.log_filter import LogFilter
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
-from corejob_api.queue import Queue
+from corejob_api.queue.index import Queue
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
 from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
-from corejob_kube import tasks
-from corejob_kube.backoff import Backoff
-from corejob_kube.tasks import log_failure
-from corejob_kube.timing import Clock
+from corejob_process import tasks
+from corejob_process.backoff import Backoff
+from corejob_process.clock import Clock
+from corejob_process.tasks import log_failure
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -218,7 +218,7 @@ class Feed:
         """Return the numbers of the last `where.tail` records up to `tail` that match."""
         last = self.tail
         return await self.ask(
-            lambda: logscan.last_numbers(self._store, scan, self.job_id, where, last)
+            lambda: log_scan.last_numbers(self._store, scan, self.job_id, where, last)
         )
 
     async def last_seq(self) -> int:

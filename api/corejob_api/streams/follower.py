@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from corejob.document import state_key
 from corejob.state import FINAL, State
-from corejob_api.query.logfilter import LogFilter
-from corejob_api.query.logscan import SLICE
+from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_scan import SLICE
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
 from corejob_api.streams import feed, frames

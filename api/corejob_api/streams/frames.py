@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from corejob_api import records
+from corejob_api.query import log_rows
 from corejob_journal.store import Gap, LogRecord
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -39,7 +39,7 @@ def alive(seq: int | None) -> bytes:
 
     An `id` without data dispatches no event, but clients store it (HTML standard, 9.2.6).
     """
-    return KEEP_ALIVE if seq is None else f": keep-alive\nid: {records.number(seq)}\n\n".encode()
+    return KEEP_ALIVE if seq is None else f": keep-alive\nid: {log_rows.number(seq)}\n\n".encode()
 
 
 def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
@@ -51,7 +51,7 @@ def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
         seq: Number of the last log record sent; None for a client that doesn't understand ids, and
             in a stream that can't be resumed.
     """
-    place = "" if seq is None else f"id: {records.number(seq)}\n"
+    place = "" if seq is None else f"id: {log_rows.number(seq)}\n"
     return f"event: {event}\n{place}data: ".encode() + data + b"\n\n"
 
 
@@ -71,7 +71,7 @@ def encode_record(record: LogRecord) -> bytes:
 
     `log_frame` adds the mode, which differs by follower, and the brace.
     """
-    return encode(records.row(record))[:-1]
+    return encode(log_rows.row(record))[:-1]
 
 
 def log_frame(record: bytes, mode: Mode, seq: int | None) -> bytes:
@@ -82,7 +82,7 @@ def log_frame(record: bytes, mode: Mode, seq: int | None) -> bytes:
 def gap_frame(gap: Gap, *, ids: bool) -> bytes:
     """Return the frame of a gap: records are missing after `gap.after_seq`."""
     data = {
-        "after": records.number(gap.after_seq),
+        "after": log_rows.number(gap.after_seq),
         "from": gap.first_n,
         "to": gap.last_n,
         "reason": gap.reason,

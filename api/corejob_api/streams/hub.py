@@ -4,17 +4,17 @@ import asyncio
 from typing import Final
 
 from corejob_api.metrics import Metrics
-from corejob_api.query.logfilter import EVERYTHING, LogFilter
+from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_api.query.scans import Scan
-from corejob_api.queue import Queue
+from corejob_api.queue.index import Queue
+from corejob_api.streams.counts import Summary
 from corejob_api.streams.feed import Feed
 from corejob_api.streams.follower import Follower
 from corejob_api.streams.stream import Receive, Streams
-from corejob_api.streams.summary import Summary
 from corejob_journal.store import Store
-from corejob_kube import tasks
-from corejob_kube.supervision import Supervision
-from corejob_kube.timing import Clock
+from corejob_process import tasks
+from corejob_process.clock import Clock
+from corejob_process.supervision import Supervision
 
 KEEP_ALIVE_S: Final = 15.0
 

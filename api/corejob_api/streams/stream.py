@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 from corejob_api.metrics import Metrics
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Event
-from corejob_kube import tasks
-from corejob_kube.tasks import log_failure
+from corejob_process import tasks
+from corejob_process.tasks import log_failure
 
 Receive = Callable[[], Awaitable[Any]]
 """The next event of the client's connection (ASGI)."""

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_kube.informer import DEAF_S, silence
-from corejob_kube.supervision import Supervision
+from corejob_process.supervision import Supervision
 
 _PING_S: Final = 3.0
 
 
 class RecorderHealth:
-    """The recorder's `corejob_kube.health.Health`.
+    """The recorder's `corejob_process.health.Health`.
 
     The supervisor is None until the store answers.
     """

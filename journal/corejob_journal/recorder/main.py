@@ -10,20 +10,20 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from corejob import model
-from corejob_journal.recorder import retain
 from corejob_journal.recorder.health import RecorderHealth
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
-from corejob_journal.recorder.retention import Retention
+from corejob_journal.recorder.rendezvous import SHARED_DUTIES
+from corejob_journal.recorder.retention import command
+from corejob_journal.recorder.retention.deletion import Retention
 from corejob_journal.recorder.settings import Settings, from_environment
-from corejob_journal.recorder.shares import SHARED_DUTIES
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, StoreUnavailable, Writer
-from corejob_kube import logs, tasks
 from corejob_kube.client import Kube
-from corejob_kube.health import HealthServer
-from corejob_kube.supervision import Supervision, TaskEndedError, exit_now
-from corejob_kube.timing import system_clock
+from corejob_process import json_logs, tasks
+from corejob_process.clock import system_clock
+from corejob_process.health import HealthServer
+from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
@@ -179,12 +179,12 @@ def main() -> int:
     """
     try:
         settings = from_environment(os.environ)
-        logs.configure(settings.log_level)
+        json_logs.configure(settings.log_level)
     except ValueError as error:
         sys.stderr.write(f"core4-recorder: {error}\n")
         return 2
     if len(sys.argv) > 1 and sys.argv[1] == "retention":
-        return retain.run(sys.argv[2:], settings)
+        return command.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         asyncio.run(_main(settings))

@@ -15,13 +15,14 @@ from datetime import datetime
 from typing import Final
 
 from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER, MANAGER_RECORDER
-from corejob_journal.recorder import shares
-from corejob_kube import leases, tasks
+from corejob_journal.recorder import rendezvous
+from corejob_kube import leases
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.leases import Renewals
 from corejob_kube.resources import LEASES
-from corejob_kube.supervision import Supervision
+from corejob_process import tasks
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Membership:
 
     def owns(self, key: str) -> bool:
         """True if this recorder owns a key (a CoreJob's name, or `SHARED_DUTIES`)."""
-        return self._alone or shares.owner(self._members, key) == self._identity
+        return self._alone or rendezvous.owner(self._members, key) == self._identity
 
     def tell(self, trouble: str | None) -> None:
         """Publish at once why nothing can be written to the store; None if it can."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from corejob_journal.recorder import policy
-from corejob_journal.recorder.policy import Policy
+from corejob_journal.recorder import retention_policy
+from corejob_journal.recorder.retention_policy import Policy
 from corejob_journal.store.engine import is_sqlite, parse_url
-from corejob_kube import own_pod
-from corejob_kube.sockets import EVERYWHERE
+from corejob_process import own_pod
+from corejob_process.sockets import EVERYWHERE
 
 _STORE: Final = "sqlite:////var/lib/core4/journal.db"
 
@@ -58,5 +58,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         host=environ.get("CORE4_HOST") or EVERYWHERE,
         port=int(port),
         log_level=(environ.get("CORE4_LOG_LEVEL") or "INFO").upper(),
-        retention=policy.from_environment(environ),
+        retention=retention_policy.from_environment(environ),
     )

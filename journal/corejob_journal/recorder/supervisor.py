@@ -6,29 +6,29 @@ from functools import partial
 from typing import Any, Final
 
 from corejob.names import LABEL_COREJOB
-from corejob_journal.recorder import pods
-from corejob_journal.recorder.census import Census
-from corejob_journal.recorder.commits import Commits
-from corejob_journal.recorder.cookies import CookieWriter
-from corejob_journal.recorder.follower import Follower, StaleError
-from corejob_journal.recorder.keeper import Keeper
+from corejob_journal.recorder.archive.archiver import Keeper
+from corejob_journal.recorder.archive.queue_counts import Census
+from corejob_journal.recorder.group_commit import Commits
+from corejob_journal.recorder.ingest import pods
+from corejob_journal.recorder.ingest.follower import Follower, StaleError
+from corejob_journal.recorder.ingest.owners import Owners
+from corejob_journal.recorder.ingest.pods import JobPod
+from corejob_journal.recorder.ingest.retries import Retries
+from corejob_journal.recorder.ingest.tools import Tools
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
-from corejob_journal.recorder.owners import Owners
-from corejob_journal.recorder.pods import JobPod
-from corejob_journal.recorder.retries import Retries
-from corejob_journal.recorder.shares import SHARED_DUTIES
-from corejob_journal.recorder.status import StatusWriter
-from corejob_journal.recorder.tools import Tools
+from corejob_journal.recorder.publish.cookies import CookieWriter
+from corejob_journal.recorder.publish.status import StatusWriter
+from corejob_journal.recorder.rendezvous import SHARED_DUTIES
 from corejob_journal.store import Writer
-from corejob_kube import tasks
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, PODS
-from corejob_kube.supervision import Supervision
-from corejob_kube.timing import Clock, system_clock
 from corejob_kube.workqueue import WorkQueue
+from corejob_process import tasks
+from corejob_process.clock import Clock, system_clock
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from corejob import clock, ids
+from corejob import ids, timestamps
 from corejob.model import CoreJob, Status
 from corejob.state import STOPPED
 from corejob_operator.decide.types import CreateChild, Decision, Situation
@@ -22,13 +22,13 @@ def restart_asked(job: CoreJob) -> datetime | None:
     """
     if job.unreadable:
         return None
-    asked = clock.lenient(job.spec.get("restartAt"))
+    asked = timestamps.lenient(job.spec.get("restartAt"))
     return None if asked == job.status.restart_time else asked
 
 
 def followed(job: CoreJob, status: Status) -> Status:
     """Mark the requested restart as followed; also used to drop it, as for a running job."""
-    return replace(status, restart_time=clock.lenient(job.spec.get("restartAt")))
+    return replace(status, restart_time=timestamps.lenient(job.spec.get("restartAt")))
 
 
 def with_restart_followed(seen: Situation) -> Situation:

@@ -15,9 +15,10 @@ from httpx_sse import EventSource, ServerSentEvent
 from kubernetes.aio.client import Configuration
 from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
-from corejob import clock, document, model
-from corejob_api import connections, main
+from corejob import document, model, timestamps
+from corejob_api import main
 from corejob_api.app import Api, create_app
+from corejob_api.http import connections
 from corejob_api.settings import Settings
 from corejob_api.streams.hub import KEEP_ALIVE_S
 from corejob_journal.store import Store, Writer
@@ -32,8 +33,8 @@ from corejob_journal.store.records import (
     StreamState,
 )
 from corejob_kube.client import Kube
-from corejob_kube.health import HealthServer
-from corejob_kube.timing import Clock, system_clock
+from corejob_process.clock import Clock, system_clock
+from corejob_process.health import HealthServer
 
 DEADLINE = 45.0
 DUMMY = "core4.queue.helper.job.example.DummyJob"
@@ -272,7 +273,7 @@ def journal(writer: Writer, kube: FakeKube) -> Callable[[str], Awaitable[None]]:
 
     async def take(job_id: str) -> None:
         job = model.parse(kube.objects["corejobs"][job_id])
-        row = document.document(job, clock.from_epoch(1_800_000_000))
+        row = document.document(job, timestamps.from_epoch(1_800_000_000))
         await writer.commit([PutDocument(job_id, row)])
         await kube.delete("corejobs", job_id)
 

@@ -22,8 +22,8 @@ from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, USERS
 from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 from tests.unit.api.test_main import free_port, kubeconfig
 
-from corejob import clock, document, model
-from corejob_api.routing import BASE
+from corejob import document, model, timestamps
+from corejob_api.http.routing import BASE
 from corejob_journal.store import Writer
 from corejob_journal.store.records import Append, NewRecord, Position, PutDocument, Settle, Source
 
@@ -113,7 +113,7 @@ async def record(writer: Writer, job_id: str) -> None:
 async def take_over(kube: FakeKube, writer: Writer, job_id: str) -> None:
     """A job becomes a past one."""
     job = model.parse(kube.objects["corejobs"][job_id])
-    row = document.document(job, clock.from_epoch(1_800_000_000))
+    row = document.document(job, timestamps.from_epoch(1_800_000_000))
     await writer.commit([PutDocument(job_id, row)])
     await kube.delete("corejobs", job_id)
 

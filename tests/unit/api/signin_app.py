@@ -11,18 +11,19 @@ import argon2
 import falcon.asgi
 import httpx
 
-from corejob_api import arguments, body, call
-from corejob_api.call import Call
-from corejob_api.envelope import Envelope
-from corejob_api.errors import ApiError
+from corejob_api.auth.current_user import current_user
+from corejob_api.auth.origins import Origins
+from corejob_api.auth.passwords import Passwords, verify_argon2
+from corejob_api.auth.session import Login, Logout, Profile
+from corejob_api.auth.signin import SignIn, renew
+from corejob_api.auth.signin_failures import FailedSignIns
+from corejob_api.auth.tokens import Tokens
+from corejob_api.auth.users import UserBase
+from corejob_api.http import arguments, body, call
+from corejob_api.http.call import Call
+from corejob_api.http.envelope import Envelope
+from corejob_api.http.errors import ApiError
 from corejob_api.metrics import Metrics
-from corejob_api.origins import Origins
-from corejob_api.passwords import Passwords, verify_argon2
-from corejob_api.resources.session import Login, Logout, Profile
-from corejob_api.signin import SignIn, renew
-from corejob_api.signin_failures import FailedSignIns
-from corejob_api.tokens import Tokens
-from corejob_api.users import UserBase
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -73,7 +74,7 @@ class Echo:
         given = call.of(req).arguments
         names = ("token", "username", "password", "other")
         left = {name: given.raw(name) for name in names if given.raw(name) is not None}
-        self._envelope.answer(req, resp, {"user": call.user_of(req).name, "arguments": left})
+        self._envelope.answer(req, resp, {"user": current_user(req).name, "arguments": left})
 
 
 class _Middleware:

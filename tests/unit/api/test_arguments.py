@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_api.arguments import Arguments, from_json, from_query
-from corejob_api.errors import ApiError
+from corejob_api.http.arguments import Arguments, from_json, from_query
+from corejob_api.http.errors import ApiError
 
 
 def refusal(call: Any, *args: Any) -> str:

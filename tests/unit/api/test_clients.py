@@ -12,7 +12,7 @@ from tests.support.sse_clients import Event
 from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api.streams import summary
+from corejob_api.streams import counts
 from corejob_journal.store import Writer
 from corejob_journal.store.records import NewGap
 
@@ -188,7 +188,7 @@ async def test_the_counts(
     read: Reader,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(summary, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(counts, "_PAUSE_S", 0.0)
     reading = read("GET", "event")
     await read.streaming()
     for number in range(3):

@@ -9,8 +9,8 @@ from tests.support import documented
 from tests.support.documented import Corpus
 from tests.unit.api.fuzzed_service import served
 
+from corejob_api.http.routing import BASE, Route
 from corejob_api.routes import table
-from corejob_api.routing import BASE, Route
 
 ROUTES = table(MagicMock())
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob import clock, ids
+from corejob import ids, timestamps
 from corejob.identity import identity
 from corejob_journal.store import Writer
 
@@ -188,13 +188,13 @@ async def test_a_claim_belongs_to_its_job(client: httpx.AsyncClient, kube: FakeK
 
 
 def claim(kube: FakeKube, holder: str, age: float) -> dict[str, Any]:
-    renewed = clock.from_epoch(clock_now() - age)
+    renewed = timestamps.from_epoch(clock_now() - age)
     return {
         "metadata": {
             "name": f"core4-job-{identity(DUMMY, {'n': 1})[:40]}",
             "labels": {"core4.io/claim": "job"},
         },
-        "spec": {"holderIdentity": holder, "renewTime": clock.render(renewed)},
+        "spec": {"holderIdentity": holder, "renewTime": timestamps.render(renewed)},
     }
 
 
@@ -207,7 +207,7 @@ def clock_now() -> float:
 async def test_a_claim_of_nobodys_job_holds_for_seconds(
     client: httpx.AsyncClient, kube: FakeKube
 ) -> None:
-    other = ids.new_id(clock.from_epoch(1_700_000_000))
+    other = ids.new_id(timestamps.from_epoch(1_700_000_000))
     await kube.put("leases", claim(kube, other, age=1))
     assert (await post(client, {"n": 1})).status_code == 400
     await kube.put("leases", claim(kube, other, age=11))
@@ -218,7 +218,7 @@ async def test_a_claim_that_changes_while_it_is_taken_over_is_looked_at_again(
     client: httpx.AsyncClient, kube: FakeKube
 ) -> None:
     """The CoreJob becomes its owner in the background: perhaps not before another job takes it."""
-    await kube.put("leases", claim(kube, ids.new_id(clock.from_epoch(1_700_000_000)), age=11))
+    await kube.put("leases", claim(kube, ids.new_id(timestamps.from_epoch(1_700_000_000)), age=11))
     changed: list[str] = []
 
     def change(method: str, plural: str, name: str) -> None:

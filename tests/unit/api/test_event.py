@@ -15,13 +15,13 @@ import tests.unit.api.conftest as surroundings
 from tests.unit.api.conftest import CHEAP, DEADLINE, DUMMY, RunningApi, enqueue, running, stream
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob import clock, model
+from corejob import model, timestamps
 from corejob.model import CoreJob
 from corejob.tally import Tally
 from corejob_api.metrics import Metrics
-from corejob_api.streams import summary
+from corejob_api.streams import counts as counts_stream
+from corejob_api.streams.counts import Summary
 from corejob_api.streams.stream import Streams
-from corejob_api.streams.summary import Summary
 from corejob_journal.store import Writer
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -30,14 +30,14 @@ LONG = 3600.0
 
 @pytest.fixture
 def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    return lambda seconds: monkeypatch.setattr(summary, "_PAUSE_S", seconds)
+    return lambda seconds: monkeypatch.setattr(counts_stream, "_PAUSE_S", seconds)
 
 
 def counts(frame: tuple[str, Any]) -> dict[str, int]:
     """The counts of a frame."""
     event, data = frame
     assert event == "summary"
-    assert clock.parse(data["created"]) is not None
+    assert timestamps.parse(data["created"]) is not None
     return {name: number for name, number in data.items() if name != "created"}
 
 

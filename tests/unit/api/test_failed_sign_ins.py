@@ -12,11 +12,11 @@ import httpx
 import pytest
 from tests.unit.api.conftest import DEADLINE, FakeKube, RunningApi, running
 
-from corejob_api import signin_failures
-from corejob_api.fairness import Limit
+from corejob_api.auth import signin_failures
+from corejob_api.auth.fairness import Limit
+from corejob_api.auth.passwords import verify_argon2
+from corejob_api.auth.signin_failures import FailedSignIns, Reason
 from corejob_api.metrics import Metrics
-from corejob_api.passwords import verify_argon2
-from corejob_api.signin_failures import FailedSignIns, Reason
 from corejob_journal.store import Writer
 
 PROFILE = "/core4/api/v1/profile"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_api.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
+from corejob_api.auth.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
 
 EVIL = "192.0.2.66"
 HOME = "192.0.2.1"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corejob_api import arguments
-from corejob_api.arguments import Arguments
-from corejob_api.errors import ApiError
-from corejob_api.history import is_descending
-from corejob_api.paging import page_request
-from corejob_api.query.logfilter import LogFilter
+from corejob_api.counts.history import is_descending
+from corejob_api.http import arguments
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError
+from corejob_api.http.paging import page_request
+from corejob_api.query.log_filter import LogFilter
 from corejob_api.query.ordering import in_order, keys_of
 from corejob_api.query.selection import filter_argument, fits, search_argument, sort_argument
-from corejob_api.schema import ArgsSchema, BadSchemaError
+from corejob_api.queue.args_schema import ArgsSchema, BadSchemaError
 
 TEXTS = st.text(max_size=12) | st.text("abc.$*?[]{}()|\\\0^+-0129", max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from corejob_api.tokens import Tokens
+from corejob_api.auth.tokens import Tokens
 
 SECRET = b"a secret of thirty-two bytes, or more"
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)

@@ -11,10 +11,10 @@ import tests.unit.api.conftest as surroundings
 from tests.unit.api.conftest import CHEAP, RunningApi, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob import clock
-from corejob_api import history
-from corejob_api.arguments import Arguments
-from corejob_api.errors import ApiError
+from corejob import timestamps
+from corejob_api.counts import history
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError
 from corejob_journal.store import Writer
 from corejob_journal.store.records import AddCount
 
@@ -99,7 +99,7 @@ async def test_changes_that_fit_a_filter(client: httpx.AsyncClient, writer: Writ
     assert await found('{"running": {"$exists": false}}', sort=1) == (1050, [2, 4, 6])
     assert await found('{"running": 1}', page=-1) == (1050, [6, 4, 2])
     assert await found('{"total": {"$lt": 4}}', sort=1) == (2, [2, 2])
-    since = clock.iso(at(2099))
+    since = timestamps.iso(at(2099))
     assert await found(f'{{"created": {{"$gte": "{since}"}}}}') == (2, [2100, 2100])
     assert await found('{"total": -1}') == (0, [])
 
@@ -166,9 +166,9 @@ async def test_the_span_if_none_is_asked_for(
     await write(writer, {when: {"pending": n} for when, n in counts.items()})
     async with running(kube, store_url, tmp_path, now=lambda: now) as api, api.client() as client:
         assert totals(await get(client, "queue/history")) == [3, 2]
-        start = clock.iso(midnight - timedelta(days=1))
+        start = timestamps.iso(midnight - timedelta(days=1))
         assert totals(await get(client, "queue/history", startDate=start)) == [3, 2, 1]
-        assert totals(await get(client, "queue/history", endDate=clock.iso(midnight))) == [2]
+        assert totals(await get(client, "queue/history", endDate=timestamps.iso(midnight))) == [2]
 
 
 @pytest.mark.parametrize("name", ["startDate", "endDate"])
@@ -212,8 +212,8 @@ def test_the_step_fits_the_span(span: float, step: int) -> None:
 
 def test_the_default_span_by_the_clock() -> None:
     steps = history.steps(Arguments(), lambda: at(0.5))
-    assert clock.from_epoch(steps.start) == datetime(2026, 11, 17, tzinfo=UTC)
-    assert clock.from_epoch(steps.end) == at(0.5)
+    assert timestamps.from_epoch(steps.start) == datetime(2026, 11, 17, tzinfo=UTC)
+    assert timestamps.from_epoch(steps.end) == at(0.5)
     assert steps.seconds == 30 * MINUTE
     with pytest.raises(ApiError, match="startDate"):
         history.steps(Arguments({"endDate": "2026-11-16"}), lambda: BEGAN)

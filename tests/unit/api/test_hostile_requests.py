@@ -15,10 +15,11 @@ import pytest
 from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api import body as body_module
-from corejob_api import connections, main
-from corejob_api.body import Budget
-from corejob_api.errors import ApiError
+from corejob_api import main
+from corejob_api.http import body as body_module
+from corejob_api.http import connections
+from corejob_api.http.body import Budget
+from corejob_api.http.errors import ApiError
 from corejob_journal.store import Writer
 
 JOB = "/core4/api/v1/job"

@@ -12,12 +12,12 @@ import pytest
 from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api.arguments import Arguments
+from corejob_api.http.arguments import Arguments
+from corejob_api.past import resource
 from corejob_api.query import patterns
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
-from corejob_api.queue import UNAUTHORIZED, mask
-from corejob_api.resources import journal
+from corejob_api.queue.index import UNAUTHORIZED, mask
 from corejob_journal.store import Writer
 from corejob_journal.store.records import PutDocument
 
@@ -278,7 +278,7 @@ async def test_what_may_not_be_read_is_masked_and_can_not_be_probed(
 async def test_a_long_look_ends_and_goes_on(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "_LOOK_AT", 6)
+    monkeypatch.setattr(resource, "_LOOK_AT", 6)
     query = {"message": {"$in": ["message 3", "message 50"]}}
     first = await get(client, filter=query, cursor="")
     assert (numbers(first["data"]), first["next_cursor"] is None) == ([3], False)
@@ -289,7 +289,7 @@ async def test_a_long_look_ends_and_goes_on(
 async def test_too_much_to_sort_is_refused(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "_MOST_SORTED", 59)
+    monkeypatch.setattr(resource, "_MOST_SORTED", 59)
     assert "narrow the filter" in await refused(client, sort="priority")
     body = await get(client, sort="priority", filter={"state": "error"})
     assert body["total_count"] == 15

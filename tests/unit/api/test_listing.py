@@ -9,13 +9,13 @@ import pytest
 from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob import clock, ids
-from corejob_api.catalogue import Catalogue
-from corejob_api.paging import PageRequest
+from corejob import ids, timestamps
+from corejob_api.http.paging import PageRequest
+from corejob_api.logs import resource
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
-from corejob_api.queue import Masking, Queue
-from corejob_api.resources import log
+from corejob_api.queue.catalogue import Catalogue
+from corejob_api.queue.index import Masking, Queue
 from corejob_kube.cache import ObjectCache
 
 
@@ -78,7 +78,7 @@ async def test_the_catalogue_says_how_a_schedule_fares(
     await kube.put("corejobtemplates", {**body, "spec": spec, "status": status})
     await api.until(lambda: (api.service.catalogue.get(DUMMY) or fail()).row["last_job"])
     (row,) = (await client.get("job/list", params={"search": "dummy"})).json()["data"]
-    assert row["last_run"] == clock.iso(ids.created_at(job_id))
+    assert row["last_run"] == timestamps.iso(ids.created_at(job_id))
     assert {name: row[name] for name in told if name != "last_run"} == {
         "next_run": "2026-11-29T05:00:00",
         "last_job": job_id,
@@ -98,7 +98,7 @@ async def test_a_job_made_by_kubectl_is_found_by_its_id(
     client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
 ) -> None:
     body = await kube.put("corejobs", {"metadata": {"name": "mine"}, "spec": {"qualName": DUMMY}})
-    created = clock.parse(body["metadata"]["creationTimestamp"])
+    created = timestamps.parse(body["metadata"]["creationTimestamp"])
     assert created is not None
     job_id = ids.derived_id(created, body["metadata"]["uid"])
     await api.until(lambda: api.service.queue.get(job_id))
@@ -167,7 +167,7 @@ async def test_a_page_of_too_much_text_is_refused_and_a_shorter_one_is_not(
     record: Callable[..., Awaitable[Recorder]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log, "_MOST_TEXT", 1000)
+    monkeypatch.setattr(resource, "_MOST_TEXT", 1000)
     job_id = await enqueue(client)
     await (await record(job_id)).log("x" * 2000, *["x" * 100] * 20)
     answer = await client.get(f"job/log/{job_id}", params={"per_page": 5, "page": 1})
@@ -199,7 +199,7 @@ async def test_the_log_of_a_past_job(
 async def test_twenty_thousand_jobs_stay_quick() -> None:
     cache = ObjectCache("corejobs")
     queue = Queue(cache, Catalogue(ObjectCache("corejobtemplates")))
-    now = clock.from_epoch(1_800_000_000)
+    now = timestamps.from_epoch(1_800_000_000)
     for number in range(20_000):
         name = ids.new_id(now)
         meta = {

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from tests.unit.api.conftest import Recorder, enqueue
 
-from corejob_api.arguments import Arguments
-from corejob_api.errors import ApiError
-from corejob_api.query import logscan
-from corejob_api.query.logfilter import EVERYTHING, LogFilter
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError
+from corejob_api.query import log_scan
+from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_journal.store import LogRecord
 from corejob_journal.store.records import Append, NewRecord, Position
 
@@ -157,8 +157,8 @@ async def test_pages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every record that passes once and no other; the counts are of those."""
-    monkeypatch.setattr(logscan, "SLICE", slice_of)
-    monkeypatch.setattr(logscan, "_READ", 3)
+    monkeypatch.setattr(log_scan, "SLICE", slice_of)
+    monkeypatch.setattr(log_scan, "_READ", 3)
     numbers = expected(test)
     found: list[int] = []
     for page in range(len(numbers) // 10 + 1):
@@ -174,7 +174,7 @@ async def test_pages(
 async def test_pages_from_the_newest_on(
     client: httpx.AsyncClient, job_id: str, slice_of: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logscan, "SLICE", slice_of)
+    monkeypatch.setattr(log_scan, "SLICE", slice_of)
     found: list[int] = []
     for page in range(6):
         asked = {"level": "WARNING", "sort": '[["_id", -1]]', "page": page, "per_page": 12}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from corejob_api.errors import ApiError
-from corejob_api.jobs import Found, Jobs
+from corejob_api.http.errors import ApiError
+from corejob_api.queue.jobs import Found, Jobs
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 

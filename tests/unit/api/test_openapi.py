@@ -8,9 +8,9 @@ import jsonschema
 from tests.unit.api.conftest import RunningApi, enqueue
 
 from corejob.properties import BY_REST
-from corejob_api import records
+from corejob_api.http.routing import BASE
 from corejob_api.openapi_streams import SCHEMAS
-from corejob_api.routing import BASE
+from corejob_api.query import log_rows
 from corejob_api.streams.frames import Event
 
 METHODS = {"get", "post", "put"}
@@ -161,5 +161,5 @@ def test_a_frame_may_repeat_the_number_that_a_client_resumes_from() -> None:
         for kind in SCHEMAS.values()
         if "id" in kind.get("properties", {})
     }
-    assert re.fullmatch(pattern, records.number(7))
-    assert re.fullmatch(pattern, records.number(10**18 - 1))
+    assert re.fullmatch(pattern, log_rows.number(7))
+    assert re.fullmatch(pattern, log_rows.number(10**18 - 1))

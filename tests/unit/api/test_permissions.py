@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from corejob_api.permissions import Access, Permissions
-from corejob_api.users import User
+from corejob_api.auth.permissions import Access, Permissions
+from corejob_api.auth.users import User
 
 DUMMY = "core4.queue.helper.job.example.DummyJob"
 METHODS = {"GET": "r", "HEAD": "r", "POST": "c", "PUT": "u", "DELETE": "d"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_api.arguments import Arguments
-from corejob_api.errors import ApiError
-from corejob_api.paging import PageRequest, page_request
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError
+from corejob_api.http.paging import PageRequest, page_request
 from corejob_api.query import patterns
 from corejob_api.query.filters import compile_filter
 from corejob_api.query.ordering import in_order, keys_of

@@ -5,12 +5,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob import clock, ids
-from corejob_api.catalogue import Catalogue
-from corejob_api.queue import Queue
+from corejob import ids, timestamps
+from corejob_api.queue.catalogue import Catalogue
+from corejob_api.queue.index import Queue
 from corejob_kube.cache import ObjectCache
 
-JOB_ID = ids.new_id(clock.from_epoch(1_700_000_000))
+JOB_ID = ids.new_id(timestamps.from_epoch(1_700_000_000))
 
 
 class Rig:
@@ -52,7 +52,9 @@ def test_a_corejob_named_like_anothers_id_is_not_shown_in_its_place() -> None:
     assert told == []
     assert [entry.job.name for entry in rig.queue.queued()] == ["nightly"]
     # The operator refuses it, with an id of its own.
-    rig.put(JOB_ID, second=1, job_id=ids.new_id(clock.from_epoch(1_700_000_009)), state="error")
+    rig.put(
+        JOB_ID, second=1, job_id=ids.new_id(timestamps.from_epoch(1_700_000_009)), state="error"
+    )
     assert rig.shown() == "nightly"
     assert len(rig.queue) == 2
 
@@ -110,7 +112,7 @@ def test_whatever_comes_the_first_in_rank_is_shown(steps: list[tuple[str, str, i
                 rig.cache.drop(body)
                 there.pop(name, None)
             continue
-        job_id = JOB_ID if what == "put" else ids.new_id(clock.from_epoch(1_700_000_001))
+        job_id = JOB_ID if what == "put" else ids.new_id(timestamps.from_epoch(1_700_000_001))
         observed = not (name == JOB_ID and what == "put")
         second = made.setdefault(name, drawn)  # as long as it lives it keeps its time
         bodies[name] = rig.put(name, second=second, job_id=job_id if observed else None)

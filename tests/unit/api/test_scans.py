@@ -10,9 +10,9 @@ import pytest
 from tests.unit.api.conftest import DEADLINE, Recorder, RunningApi, enqueue
 from tests.unit.api.test_loop_delay import asking
 
-from corejob_api import call
-from corejob_api.arguments import Arguments
-from corejob_api.errors import ApiError
+from corejob_api.http import call
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError
 from corejob_api.query import ordering, patterns, scans
 from corejob_api.query.filters import compile_filter
 from corejob_api.query.scans import Scans

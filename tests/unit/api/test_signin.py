@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.unit.api.signin_app import CHEAP, HANS, USERS, SigninApp, signin_app
 
-from corejob_api.users import User
+from corejob_api.auth.users import User
 
 CHALLENGE = 'Basic realm="core4"'
 JANE = ("jane", "pässword:1")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import argon2
 import pytest
 
-from corejob_api.fairness import Limit, Limits, Sender
-from corejob_api.passwords import (
+from corejob_api.auth.fairness import Limit, Limits, Sender
+from corejob_api.auth.passwords import (
     Credential,
     Passwords,
     TooManyChecksError,

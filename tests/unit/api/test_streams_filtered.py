@@ -18,7 +18,7 @@ from tests.unit.api.conftest import (
 )
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api.query import logscan
+from corejob_api.query import log_scan
 from corejob_api.streams import feed, follower
 from corejob_journal.store.records import NewGap
 
@@ -102,7 +102,7 @@ async def test_tail_of_a_past_job(
     slice_of: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logscan, "SLICE", slice_of)
+    monkeypatch.setattr(log_scan, "SLICE", slice_of)
     monkeypatch.setattr(follower, "SLICE", slice_of)
     job_id = await enqueue(caller)
     recorder = await record(job_id)

@@ -12,14 +12,15 @@ from tests.support.killable import Killable, unsupervised
 from tests.unit.api.conftest import DEADLINE
 from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
-from corejob_api import connections, main
+from corejob_api import main
 from corejob_api.app import create_app
+from corejob_api.http import connections
 from corejob_api.settings import Settings
 from corejob_journal.store import Store, Writer
-from corejob_kube import supervision as module
 from corejob_kube.client import Kube
-from corejob_kube.health import HealthServer
-from corejob_kube.supervision import Supervision, TaskEndedError
+from corejob_process import supervision as module
+from corejob_process.health import HealthServer
+from corejob_process.supervision import Supervision, TaskEndedError
 
 LIBRARY = ("Task-",)
 """Tasks without a name are uvicorn's: of its lifespan and of each connection."""
@@ -147,6 +148,6 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
 
     monkeypatch.setattr(main, "serve", fail)
     monkeypatch.setattr(main, "from_environment", lambda _: Settings(NAMESPACE, b"k" * 32))
-    monkeypatch.setattr(main.logs, "configure", lambda _: None)
+    monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
     assert main.main() == 1
     assert "the task [x] has ended" in caplog.text

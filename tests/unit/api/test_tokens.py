@@ -10,8 +10,8 @@ import jwt
 import pytest
 from tests.unit.api.signin_app import SECRET, FakeClock
 
-from corejob_api.tokens import ExpiredError, Tokens
-from corejob_api.users import User
+from corejob_api.auth.tokens import ExpiredError, Tokens
+from corejob_api.auth.users import User
 
 JANE = User("jane", password_digest=b"jane's")
 OTHER = b"another-key-another-key-another-key"

@@ -8,8 +8,8 @@ from typing import Any
 import argon2
 import pytest
 
-from corejob_api.passwords import Costs, verify_argon2
-from corejob_api.users import UserBase
+from corejob_api.auth.passwords import Costs, verify_argon2
+from corejob_api.auth.users import UserBase
 
 HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("hashed")
 OTHER_HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("other")

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.api.conftest import Recorder, RunningApi, enqueue, running
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob_api import connections
+from corejob_api.http import connections
 
 NOTICED_S = 20
 STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}

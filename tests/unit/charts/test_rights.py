@@ -33,11 +33,11 @@ ELSEWHERE = {
     "patch_status": [("patch", "", "status")],
 }
 BY_VARIABLE = [
-    # Calls whose kind is a variable. The sweep lists what kopf lists and watches; what is patched
+    # Calls whose kind is a variable. The resync lists what kopf lists and watches; what is patched
     # is found where `patch_status` is called.
     ("patching.py", "patch"),
     ("patching.py", "patch_status"),
-    ("sweep.py", "list"),
+    ("resync.py", "list"),
 ]
 WITHOUT_A_CALL = {"operator": [(verb, kind) for kind in WATCHED for verb in ("list", "watch")]}
 ADMISSION = {

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from charts import generate
 
-from corejob_api.permissions import Access, Permissions
+from corejob_api.auth.permissions import Access, Permissions
 
 CHART = generate.CHART
 SCHEMA = generate.load(generate.SCHEMA)
@@ -117,7 +117,7 @@ def test_processes_read_what_the_chart_sets():
     named = set(re.findall(r"CORE4_[A-Z_]+[A-Z]", re.sub(r"CORE4_API_SERVICE\w*", "", TEMPLATES)))
     sources = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("api", "journal", "operator", "kube")
+        for folder in ("api", "journal", "operator", "kube", "process")
         for path in sorted((generate.ROOT / folder).rglob("*.py"))
     )
     assert {name for name in named if f'"{name}"' not in sources} == set()

@@ -13,14 +13,14 @@ from kubernetes.aio.client import Configuration
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 
-from corejob_journal.recorder import follower
+from corejob_journal.recorder.ingest import follower
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer, engine
 from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
 from corejob_kube.client import Kube
-from corejob_kube.timing import system_clock
+from corejob_process.clock import system_clock
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 OTHER = "6743bbbbbbbbbbbbbbbbbbbb"

@@ -14,7 +14,7 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Writer
 from corejob_kube.client import Kube
-from corejob_kube.timing import system_clock
+from corejob_process.clock import system_clock
 
 
 async def main(cluster: str, namespace: str, store: str, identity: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from corejob_journal.recorder.cookies import CookieWriter
+from corejob_journal.recorder.publish.cookies import CookieWriter
 from corejob_kube.client import Kube
 
 NAMESPACE = "jobs"

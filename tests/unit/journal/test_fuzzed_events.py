@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_journal.recorder import protocol
-from corejob_journal.recorder.protocol import Log, Plain
+from corejob_journal.recorder.ingest import protocol
+from corejob_journal.recorder.ingest.protocol import Log, Plain
 
 TEXTS = st.text(st.characters() | st.sampled_from("\0\ud800\udfff\x1b"), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_journal.recorder.intake import Intake
-from corejob_journal.recorder.lines import Line
+from corejob_journal.recorder.ingest.intake import Intake
+from corejob_journal.recorder.ingest.lines import Line
 from corejob_journal.store.records import Append, NewRecord, Position, StreamState
 
 NS = 10**9

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_journal.recorder import jsonlines, protocol
-from corejob_journal.recorder.jsonlines import level_of
-from corejob_journal.recorder.protocol import Plain
+from corejob_journal.recorder.ingest import jsonlines, protocol
+from corejob_journal.recorder.ingest.jsonlines import level_of
+from corejob_journal.recorder.ingest.protocol import Plain
 
 # Written by slog, zap 1.27, logrus 1.9, zerolog 1.34 (Go), pino 10, bunyan 1.8, winston 3 (Node),
 # structlog 25, python-json-logger 4, ecs-logging 2 and loguru 0.7 (Python).

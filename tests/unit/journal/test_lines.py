@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_journal.recorder import lines
-from corejob_journal.recorder.lines import Line, Splitter
+from corejob_journal.recorder.ingest import lines
+from corejob_journal.recorder.ingest.lines import Line, Splitter
 
 STAMP = b"2026-11-24T03:00:00.123456789Z "
 NS = 1_795_489_200_123_456_789

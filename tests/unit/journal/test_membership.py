@@ -14,7 +14,7 @@ from corejob_journal.recorder import membership as module
 from corejob_journal.recorder.membership import PREFIX, Membership
 from corejob_kube.client import Kube
 from corejob_kube.resources import LEASES, PODS
-from corejob_kube.timing import system_clock
+from corejob_process.clock import system_clock
 
 
 class Hanging(KubeApi):

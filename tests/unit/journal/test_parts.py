@@ -10,14 +10,14 @@ from tests.unit.journal.fake_cluster import stamp_text
 from tests.unit.journal.kubelet import Entry, Kubelet, served
 
 from corejob.trial import PodChild
-from corejob_journal.recorder import lines
-from corejob_journal.recorder.intake import Intake
-from corejob_journal.recorder.pods import JobPod
-from corejob_journal.recorder.reading import LogReader, UnclearError
+from corejob_journal.recorder.ingest import lines
+from corejob_journal.recorder.ingest.intake import Intake
+from corejob_journal.recorder.ingest.pods import JobPod
+from corejob_journal.recorder.ingest.reading import LogReader, UnclearError
 from corejob_journal.store.records import NewRecord, Position, StreamState
 from corejob_kube.client import Kube
 from corejob_kube.errors import UnavailableError
-from corejob_kube.timing import system_clock
+from corejob_process.clock import system_clock
 
 NS = 10**9
 START = 1_795_500_000 * NS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from corejob_journal.recorder import protocol
-from corejob_journal.recorder.protocol import Done, Log, Plain, parse
+from corejob_journal.recorder.ingest import protocol
+from corejob_journal.recorder.ingest.protocol import Done, Log, Plain, parse
 
 
 def test_events() -> None:

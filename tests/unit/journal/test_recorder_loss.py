@@ -5,7 +5,7 @@ from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster, stamp_text
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob_journal.recorder import follower, rotation
+from corejob_journal.recorder.ingest import follower, rotation
 
 KILLED = "done execution with [killed] after [7] sec."
 

@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 from tests.unit.journal.conftest import Feeder, source
 
-from corejob_journal.recorder import policy, retain, retention
-from corejob_journal.recorder.commits import Commits
+from corejob_journal.recorder import retention_policy
+from corejob_journal.recorder.group_commit import Commits
 from corejob_journal.recorder.metrics import Metrics
-from corejob_journal.recorder.policy import Policy, Tally
-from corejob_journal.recorder.retention import Retention
+from corejob_journal.recorder.retention import command, deletion
+from corejob_journal.recorder.retention.deletion import Retention
+from corejob_journal.recorder.retention_policy import Policy, Tally
 from corejob_journal.store import Candidate, Store, Writer, schema
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.records import AddCount, NewOutput, PutDocument
@@ -200,7 +201,7 @@ async def test_a_long_log_goes_bit_by_bit_and_also_after_a_crash(
     assert await writer.sweep(100)
     assert (await bench.rows())["log"] == 150
     # The process that began it is gone: the next look ends it, though nothing else is due.
-    monkeypatch.setattr(retention, "_ROWS", 100)
+    monkeypatch.setattr(deletion, "_ROWS", 100)
     assert (await bench.of(max_age_days=100).look()).is_empty
     rows = await bench.rows()
     assert (rows["log"], rows["output"], rows["job_log"], rows["dropped"]) == (0, 0, 0, 0)
@@ -221,7 +222,7 @@ async def test_appends_go_on_between_the_transactions(
     bench: Bench, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None waits for more than the transaction that is under way."""
-    monkeypatch.setattr(retention, "_JOBS", 4)
+    monkeypatch.setattr(deletion, "_JOBS", 4)
     for number in range(20):
         await add(writer, number, days=20)
     live = Feeder(writer, await writer.open_stream(source(job_id(999))))
@@ -238,8 +239,8 @@ async def test_appends_go_on_between_the_transactions(
 async def test_more_than_a_slice(
     bench: Bench, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_SLICE", 3)
-    monkeypatch.setattr(retention, "_JOBS", 2)
+    monkeypatch.setattr(deletion, "_SLICE", 3)
+    monkeypatch.setattr(deletion, "_JOBS", 2)
     names = [await add(writer, number, days=20, lines=1) for number in range(11)]
     lost = [await add(writer, 50 + n, days=20, lines=1, document=False) for n in range(7)]
     bench.kept = {names[1], names[2], names[3], names[4]}
@@ -278,17 +279,17 @@ async def test_space_of_a_sqlite_file_is_given_back(tmp_path: Path) -> None:
 
 
 def test_settings() -> None:
-    assert policy.from_environment({}) == Policy()
+    assert retention_policy.from_environment({}) == Policy()
     environ = {
         "CORE4_RETENTION_MAX_AGE_DAYS": "30.5",
         "CORE4_RETENTION_MAX_SIZE": "5Gi",
         "CORE4_RETENTION_DRY_RUN": "true",
     }
-    found = policy.from_environment(environ)
+    found = retention_policy.from_environment(environ)
     assert found == Policy(30.5, 5 * 2**30, dry_run=True)
     assert found.is_set
     sizes = {"7": 7, "2Ki": 2048, "1Mi": 2**20, "3Ti": 3 * 2**40}
-    assert {text: policy.parse_size(text) for text in sizes} == sizes
+    assert {text: retention_policy.parse_size(text) for text in sizes} == sizes
     for name, value in (
         ("MAX_AGE_DAYS", "a"),
         ("MAX_AGE_DAYS", "-1"),
@@ -298,17 +299,17 @@ def test_settings() -> None:
         ("DRY_RUN", "maybe"),
     ):
         with pytest.raises(ValueError, match=f"CORE4_RETENTION_{name}"):
-            policy.from_environment({f"CORE4_RETENTION_{name}": value})
+            retention_policy.from_environment({f"CORE4_RETENTION_{name}": value})
 
 
 def test_arguments_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     configured = Policy(30, 2**30)
-    assert retain.parse(["--dry-run"], configured) == Policy(30, 2**30, dry_run=True)
-    found = retain.parse(["--dry-run", "--max-age-days=7", "--max-size", "5Mi"], configured)
+    assert command.parse(["--dry-run"], configured) == Policy(30, 2**30, dry_run=True)
+    found = command.parse(["--dry-run", "--max-age-days=7", "--max-size", "5Mi"], configured)
     assert found == Policy(7, 5 * 2**20, dry_run=True)
     for arguments in ([], ["--dry-run", "--max-size=5G"]):
         with pytest.raises(SystemExit):
-            retain.parse(arguments, configured)
+            command.parse(arguments, configured)
     error = capsys.readouterr().err
     assert "--dry-run" in error
     assert "5G" in error
@@ -318,7 +319,7 @@ def test_what_the_command_prints() -> None:
     tally = Tally()
     tally.add(Candidate(TODAY - DAY, "a", 5))
     tally.add(Candidate(TODAY, "b", 6))
-    lines = retain.report(tally, Policy(7, 0, dry_run=True)).splitlines()
+    lines = command.report(tally, Policy(7, 0, dry_run=True)).splitlines()
     values = dict(line.split(":", 1) for line in lines)
     found = {name: value.strip() for name, value in values.items()}
     assert found["past jobs to delete"] == "2"
@@ -326,4 +327,4 @@ def test_what_the_command_prints() -> None:
     assert found["journaled from"] == "2026-11-23T00:00:00 UTC"
     assert found["journaled to"] == "2026-11-24T00:00:00 UTC"
     assert found["kept at most, bytes"] == "any"
-    assert "-" in retain.report(Tally(), Policy())
+    assert "-" in command.report(Tally(), Policy())

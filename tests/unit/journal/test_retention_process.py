@@ -9,8 +9,9 @@ from kubernetes.aio.config import kube_config
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
 from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 
-from corejob_journal.recorder import main, retain
-from corejob_journal.recorder.policy import Policy
+from corejob_journal.recorder import main
+from corejob_journal.recorder.retention import command
+from corejob_journal.recorder.retention_policy import Policy
 from corejob_journal.recorder.settings import Settings, from_environment
 from corejob_journal.store import Store, Writer
 from corejob_journal.store.records import PutDocument
@@ -80,7 +81,7 @@ async def test_the_command_says_what_would_go(
     await cluster.add_job(JOB)
     settings = Settings(NAMESPACE, sqlite_url)
     arguments = ["--dry-run", "--max-age-days", "30"]
-    assert await asyncio.to_thread(retain.run, arguments, settings) == 0
+    assert await asyncio.to_thread(command.run, arguments, settings) == 0
     printed = capsys.readouterr().out
     assert "past jobs to delete:          1\n" in printed
     assert "journaled from:               1970-01-01T00:00:05 UTC\n" in printed
@@ -97,10 +98,10 @@ async def test_the_command_says_what_is_away(
 ) -> None:
     kubeconfig(tmp_path, cluster, monkeypatch)
     settings = Settings(NAMESPACE, f"sqlite:///{tmp_path}/none.db")
-    assert await asyncio.to_thread(retain.run, ["--dry-run"], settings) == 1
+    assert await asyncio.to_thread(command.run, ["--dry-run"], settings) == 1
     assert capsys.readouterr().err.startswith("core4-recorder: the store does not answer")
     await cluster.stop()
-    assert await asyncio.to_thread(retain.run, ["--dry-run"], settings) == 1
+    assert await asyncio.to_thread(command.run, ["--dry-run"], settings) == 1
     assert capsys.readouterr().err.startswith("core4-recorder: ")
 
 

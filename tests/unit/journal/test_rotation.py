@@ -2,8 +2,8 @@
 
 import pytest
 
-from corejob_journal.recorder.lines import Line
-from corejob_journal.recorder.rotation import Rotation
+from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.recorder.ingest.rotation import Rotation
 
 SECOND = 10**9
 

@@ -11,7 +11,7 @@ from tests.unit.journal.fake_cluster import FakeCluster, PodLog
 
 # Of a real cluster, Kubernetes 1.37.2.
 RECORDED: Final = json.loads(
-    (Path(__file__).parents[1] / "corejob" / "recorded_pods.json").read_text("utf-8")
+    (Path(__file__).parents[1] / "domain" / "recorded_pods.json").read_text("utf-8")
 )
 NAME: Final = f"{JOB}-1"
 

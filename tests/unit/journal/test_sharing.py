@@ -19,12 +19,12 @@ from tests.unit.journal.conftest import Feeder, Recorder, postgres_url, recorder
 from tests.unit.journal.fake_cluster import BASE_NS, DEADLINE, NAMESPACE, FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob import clock
+from corejob import timestamps
 from corejob.names import LABEL_RECORDER
-from corejob_journal.recorder import membership, shares
-from corejob_journal.recorder.census import Census
+from corejob_journal.recorder import membership, rendezvous
+from corejob_journal.recorder.archive.queue_counts import Census
 from corejob_journal.recorder.membership import PREFIX
-from corejob_journal.recorder.shares import SHARED_DUTIES
+from corejob_journal.recorder.rendezvous import SHARED_DUTIES
 from corejob_journal.store import StoreUnavailable, Writer, engine, schema
 from corejob_journal.store.records import Probe
 from corejob_kube.cache import ObjectCache
@@ -42,20 +42,20 @@ SHORT_LEASE = (2.0, QUICK_S)
 
 def test_each_key_has_one_owner_whatever_the_order_of_the_members() -> None:
     for key in JOBS:
-        assert shares.owner([A, B, C], key) == shares.owner([C, A, B], key)
-        assert shares.owner([A], key) == A
+        assert rendezvous.owner([A, B, C], key) == rendezvous.owner([C, A, B], key)
+        assert rendezvous.owner([A], key) == A
 
 
 def test_the_shares_are_about_equal() -> None:
-    counts = Counter(shares.owner([A, B, C], f"key {number}") for number in range(3000))
+    counts = Counter(rendezvous.owner([A, B, C], f"key {number}") for number in range(3000))
     assert all(900 < counts[member] < 1100 for member in (A, B, C))
 
 
 def test_who_leaves_moves_only_what_was_theirs() -> None:
     for number in range(1000):
-        before = shares.owner([A, B, C], str(number))
+        before = rendezvous.owner([A, B, C], str(number))
         if before != C:
-            assert shares.owner([A, B], str(number)) == before
+            assert rendezvous.owner([A, B], str(number)) == before
 
 
 # --- recorders --------------------------------------------------------------------------------
@@ -324,9 +324,8 @@ async def test_one_that_hangs_between_statements_sent_as_one_holds_nobody_up(
     other = await Writer.open(url)
     pipeline = hanging.pipeline()
     pipeline.__enter__()
-    hanging.execute("SELECT no FROM job_log FOR UPDATE")
-    hanging.pgconn.send_flush_request()
-    hanging.pgconn.flush()
+    # The answer is awaited: without it the server may not have the lock yet.
+    assert hanging.execute("SELECT no FROM job_log FOR UPDATE").fetchall()
     try:
         with pytest.raises(StoreUnavailable):
             await other.commit([append])
@@ -369,7 +368,7 @@ def corejob(name: str, version: int) -> dict[str, object]:
 
 async def test_who_does_not_store_the_counts_knows_them_when_its_turn_comes() -> None:
     jobs, taken = ObjectCache("corejobs"), Taken()
-    census = Census(jobs, taken, lambda: clock.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
+    census = Census(jobs, taken, lambda: timestamps.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
     census.assign(mine=False)
     census.start()
     jobs.put(corejob("a", 1))

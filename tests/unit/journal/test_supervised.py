@@ -15,10 +15,10 @@ from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob_journal.recorder import main
-from corejob_journal.recorder.policy import Policy
+from corejob_journal.recorder.retention_policy import Policy
 from corejob_journal.recorder.settings import Settings
-from corejob_kube import supervision as module
-from corejob_kube.supervision import Supervision, TaskEndedError
+from corejob_process import supervision as module
+from corejob_process.supervision import Supervision, TaskEndedError
 
 BODY = {"serve", "record", "stop"}
 """The process's own: `serve` waits for them, and what ends them comes out of it."""
@@ -148,7 +148,7 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
 
     monkeypatch.setattr(main, "_main", fail)
     monkeypatch.setattr(main, "from_environment", lambda _: Settings(NAMESPACE))
-    monkeypatch.setattr(main.logs, "configure", lambda _: None)
+    monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
     monkeypatch.setattr(main.sys, "argv", ["core4-recorder"])
     assert main.main() == 1
     assert "the task [x] has ended" in caplog.text

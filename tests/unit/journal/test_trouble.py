@@ -14,7 +14,7 @@ from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER
-from corejob_journal.recorder import commits, main
+from corejob_journal.recorder import group_commit, main
 from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.settings import Settings
 from corejob_journal.store import Store, StoreUnavailable, Writer, engine
@@ -28,7 +28,7 @@ OTHER_RECORDER = "another-recorder"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is looked after all the time, and a lock is not waited for long."""
-    monkeypatch.setattr(commits, "_IDLE_S", 0.02)
+    monkeypatch.setattr(group_commit, "_IDLE_S", 0.02)
     monkeypatch.setattr(engine, "_BUSY_S", 0.05)
 
 

@@ -10,8 +10,9 @@ import pytest
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster, PodLog
 
-from corejob_journal.recorder import attempts, retries, supervisor, unreadable
-from corejob_journal.recorder.retries import BURST, RATE, REPEAT_S, Retries, scope_of
+from corejob_journal.recorder import supervisor
+from corejob_journal.recorder.ingest import attempts, retries, unreadable
+from corejob_journal.recorder.ingest.retries import BURST, RATE, REPEAT_S, Retries, scope_of
 from corejob_kube.errors import for_status
 
 # Recorded from an API server 1.37.2 whose kubelet was not there, had a certificate of another name,

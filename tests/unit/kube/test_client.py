@@ -11,7 +11,7 @@ from tests.support.kubeapi import quota_contended, quota_exceeded, refuse
 from tests.unit.kube.server import DEADLINE, PATH, Server, client, item, refusal
 
 from corejob_kube import client as module
-from corejob_kube import resources, sockets
+from corejob_kube import resources
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
     AlreadyExistsError,
@@ -25,6 +25,7 @@ from corejob_kube.errors import (
     UnavailableError,
 )
 from corejob_kube.resources import COREJOBS, EVENTS, PODS
+from corejob_process import sockets
 
 
 def always(response: dict[str, Any]) -> Any:

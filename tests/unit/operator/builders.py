@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tests.unit.corejob.builders import ID, NOW, at_text, batch_job, condition, ended, pod, started
+from tests.unit.domain.builders import ID, NOW, at_text, batch_job, condition, ended, pod, started
 
 from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.corejob.builders import NOW
+from tests.unit.domain.builders import NOW
 from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.fake_kube import FakeKube
 
@@ -12,11 +12,11 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_kube.workqueue import WorkQueue
+from corejob_operator.caches import World
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import Settings
-from corejob_operator.world import World
 
 WATCHED = {one.plural: one for one in (COREJOBS, TEMPLATES, JOBS, PODS)}
 

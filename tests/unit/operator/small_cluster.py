@@ -7,9 +7,9 @@ API server would take it.
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.corejob.builders import ID, NOW
+from tests.unit.domain.builders import ID, NOW
 
-from corejob import children, clock, model, names
+from corejob import children, model, names, timestamps
 from corejob.model import CoreJob, Status, render_status
 from corejob.state import State, may_move
 from corejob_operator.decide import (
@@ -38,7 +38,7 @@ class SmallCluster:
                 "namespace": "jobs",
                 "uid": "uid-corejob",
                 "resourceVersion": "1",
-                "creationTimestamp": clock.render(NOW),
+                "creationTimestamp": timestamps.render(NOW),
                 "finalizers": [],
             },
             "spec": {"qualName": "a.Job", **spec},
@@ -57,7 +57,7 @@ class SmallCluster:
         self.resumed: set[int] = set()
 
     def text(self) -> str:
-        return str(clock.render(self.now))
+        return str(timestamps.render(self.now))
 
     def job(self) -> CoreJob | None:
         return None if self.corejob is None else model.parse(self.corejob)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ID, NOW, at, at_text
+from tests.unit.domain.builders import ID, NOW, at, at_text
 
 from corejob.model import Status
 from corejob.state import FINAL, State

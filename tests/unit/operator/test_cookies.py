@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ended, started
+from tests.unit.domain.builders import ended, started
 from tests.unit.operator.rig import Rig
 
 PENDING = "CookiePending"

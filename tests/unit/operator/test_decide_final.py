@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ID, NOW, at, at_text, corejob
+from tests.unit.domain.builders import ID, NOW, at, at_text, corejob
 from tests.unit.operator.builders import child, has_ended, look
 
 from corejob import ids

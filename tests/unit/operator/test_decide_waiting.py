@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import (
+from tests.unit.domain.builders import (
     ID,
     NOW,
     at,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ID, NOW, UID, at_text, corejob, running
+from tests.unit.domain.builders import ID, NOW, UID, at_text, corejob, running
 from tests.unit.operator.fake_kube import FakeKube
 
 from corejob.model import Status

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import NOW, ended, started
+from tests.unit.domain.builders import NOW, ended, started
 from tests.unit.operator.rig import Rig
 
-from corejob import clock, ids
+from corejob import ids, timestamps
 from corejob_operator.foreign_id import MARGIN
 from corejob_operator.schedule import scheduled_id
 
@@ -117,7 +117,7 @@ async def test_the_run_of_a_schedule_may_be_late_but_does_not_come_again(
     assert template is not None
     name = scheduled_id(template, run_at)
     last = run_at + timedelta(hours=1) if dealt_with else run_at
-    status = {"status": {"lastScheduleTime": clock.render(last)}}
+    status = {"status": {"lastScheduleTime": timestamps.render(last)}}
     rig.fake.change("corejobtemplates", "a.job", status)
     rig.corejob(name, metadata=CREATED)
     await rig.settle()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
-from tests.unit.corejob.builders import NOW
+from tests.unit.domain.builders import NOW
 from tests.unit.operator.fake_kube import NAMESPACE, FakeKube
 
 from corejob_kube.client import Kube

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.corejob.builders import ID, UID, at_text, corejob
+from tests.unit.domain.builders import ID, UID, at_text, corejob
 from tests.unit.operator.builders import SETTINGS
 
 from corejob import names

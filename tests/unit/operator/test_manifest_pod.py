@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import corejob
+from tests.unit.domain.builders import corejob
 from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.test_manifest import build, container, container_of, pod_of
 

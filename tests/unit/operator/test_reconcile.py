@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ended, started
+from tests.unit.domain.builders import ended, started
 from tests.unit.operator.rig import Rig
 
 from corejob import names

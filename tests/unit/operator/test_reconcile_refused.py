@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import NOW, ended, started
+from tests.unit.domain.builders import NOW, ended, started
 from tests.unit.operator.rig import Rig
 
 REFUSALS: Mapping[str, Any] = json.loads(

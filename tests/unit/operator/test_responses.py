@@ -11,9 +11,9 @@ from aiohttp import web
 from kopf._cogs.clients import api as kopf_api
 
 from corejob.names import UNREADABLE
-from corejob_kube import sockets
 from corejob_kube.decoding import Decoder
 from corejob_operator.responses import readable
+from corejob_process import sockets
 
 GOOD = {"type": "ADDED", "object": {"metadata": {"name": "good", "resourceVersion": "3"}}}
 DEEP = (

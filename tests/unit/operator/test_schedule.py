@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
-from tests.unit.corejob.builders import NOW, at, at_text
+from tests.unit.domain.builders import NOW, at, at_text
 from tests.unit.operator.rig import Rig
 
 from corejob import ids

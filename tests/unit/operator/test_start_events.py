@@ -4,15 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import CREATED, at, batch_job, pod
+from tests.unit.domain.builders import CREATED, at, batch_job, pod
 from tests.unit.operator.fake_kube import FakeKube
 from tests.unit.operator.rig import Rig
 
-from corejob import clock
+from corejob import timestamps
 from corejob.children import JobChild
 from corejob_operator.start_events import StartEvents, parse_event
 
-BORN = clock.parse(CREATED)
+BORN = timestamps.parse(CREATED)
 assert BORN is not None
 WORDS = 'Error creating: pods "nosa-" is forbidden: serviceaccount "nobody" not found'
 
@@ -93,7 +93,7 @@ async def age(rig: Rig, seconds: float) -> JobChild:
     rig.template()
     rig.corejob("a")
     await rig.settle()
-    made = clock.render(rig.now - timedelta(seconds=seconds))
+    made = timestamps.render(rig.now - timedelta(seconds=seconds))
     rig.fake.change("jobs", "a-1", {"metadata": {"creationTimestamp": made}})
     rig.begin()
     return next(iter(rig.world.jobs_of("a")))
@@ -125,7 +125,7 @@ async def test_a_volume_that_can_not_be_mounted(rig: Rig) -> None:
     await age(rig, 6)
     rig.pod("a-1", {"waiting": {"reason": "ContainerCreating"}}, "Pending")
     uid = rig.fake.objects["pods"]["a-1-x"]["metadata"]["uid"]
-    made = {"creationTimestamp": clock.render(rig.now - timedelta(seconds=6))}
+    made = {"creationTimestamp": timestamps.render(rig.now - timedelta(seconds=6))}
     rig.fake.change("pods", "a-1-x", {"metadata": made})
     rig.fake.put("events", event(uid, "FailedMount", 'secret "missing" not found'))
     await rig.settle()

@@ -13,14 +13,14 @@ from kubernetes.aio.config import kube_config
 from tests.support.killable import Killable, unsupervised
 from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi
 
-from corejob_kube import supervision as module
 from corejob_kube.client import Kube
 from corejob_kube.resources import COREJOBS, EVENTS, JOBS, LEASES, PODS, TEMPLATES
-from corejob_kube.supervision import Supervision, TaskEndedError
 from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.settings import Settings
+from corejob_process import supervision as module
+from corejob_process.supervision import Supervision, TaskEndedError
 
 SETTINGS = Settings(NAMESPACE, job_image="x")
 WATCHES = "watcher for "

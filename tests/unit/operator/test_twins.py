@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import ended, started
+from tests.unit.domain.builders import ended, started
 from tests.unit.operator.rig import Rig
 
 CHILD = "6743cccccccccccccccccccc"

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.corejob.builders import NOW, started
+from tests.unit.domain.builders import NOW, started
 from tests.unit.operator.rig import WATCHED, Rig
 
-from corejob import clock, names
+from corejob import names, timestamps
 from corejob_kube.decoding import Decoder
 
 
@@ -65,10 +65,10 @@ async def test_two_that_differ_below_the_cut_are_no_duplicates(rig: Rig) -> None
 async def test_it_can_be_deleted(rig: Rig) -> None:
     rig.corejob("deep", args=deep(300))
     await rig.settle()
-    meta = {"deletionTimestamp": clock.render(NOW)}
+    meta = {"deletionTimestamp": timestamps.render(NOW)}
     rig.fake.change("corejobs", "deep", {"metadata": meta})
     await rig.settle()
-    journaled = {"journaledTime": clock.render(NOW)}
+    journaled = {"journaledTime": timestamps.render(NOW)}
     rig.fake.change("corejobs", "deep", {"status": journaled})
     await rig.settle()
     assert rig.fake.objects["corejobs"] == {}

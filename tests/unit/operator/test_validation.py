@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 from aiohttp import web
-from tests.unit.corejob.builders import NOW
+from tests.unit.domain.builders import NOW
 from tests.unit.operator.rig import Rig
 from tests.unit.operator.test_schedule import Clock
 

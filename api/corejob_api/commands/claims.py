@@ -1,0 +1,353 @@
+"""Claims: Leases that let exactly one of several racing enqueues win, across all API replicas.
+
+A claim's name is derived from the thing claimed, so the first replica to create the Lease wins. The
+Lease's holder is the id of a job:
+
+- `core4-job-…` claims a qual_name with its args: no two such jobs may be in the queue
+  (docs/rest.md, "Enqueue"). The CoreJob owns the Lease, so the garbage collector deletes both
+  together.
+- `core4-key-…` claims an `Idempotency-Key` of a user for a day, even if the job ends earlier. It is
+  released if the job is refused, and each user may have a limited number of them.
+
+The CoreJobs alone define which jobs are in the queue. A claim only covers the time until its
+CoreJob exists and all replicas have it in their caches.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from corejob import timestamps
+from corejob.model import CoreJob
+from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
+from corejob_journal.store import StoreError
+from corejob_kube import leases
+from corejob_kube.client import Kube
+from corejob_kube.errors import AlreadyExistsError, ConflictError, KubeError, NotFoundError
+from corejob_kube.resources import LEASES
+from corejob_process import tasks
+from corejob_process.clock import Clock
+from corejob_process.supervision import Supervision
+from corejob_process.tasks import log_failure
+
+log = logging.getLogger(__name__)
+
+YOUNG: Final = timedelta(seconds=10)
+"""A claim younger than this may belong to an enqueue that is still creating its job."""
+KEY_LIFE: Final = timedelta(days=1)
+_GRACE: Final = timedelta(minutes=2)
+_SWEEP_S: Final = 600.0
+_FIRST_SWEEP_S: Final = 30.0
+"""Delay of the first sweep: the caches are filled by then, so few jobs must be fetched."""
+_MOST_FAILURES: Final = 10
+"""Failures that a sweep tolerates; after one more it stops until the next sweep."""
+_LABEL: Final = "core4.io/claim"
+_LABEL_USER: Final = "core4.io/key-user"
+_JOB: Final = "job"
+_KEY: Final = "key"
+_FINGERPRINT: Final = "core4.io/fingerprint"
+_DIGITS: Final = 40
+_TRIES: Final = 4
+
+InQueue = Callable[[str], Awaitable[bool | None]]
+"""Returns True if the job with this id is in the queue; None if no such job is known."""
+
+
+class TakenError(Exception):
+    """Another job holds the claim, or another enqueue is about to take it."""
+
+
+class KeyMisusedError(Exception):
+    """An earlier request used the same Idempotency-Key for another job."""
+
+
+class TooManyKeysError(Exception):
+    """The user has reached the limit of Idempotency-Keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A Lease that this process has created, taken over or read.
+
+    Attributes:
+        version: Its resource version, which changes when another process takes the Lease over.
+        made: True if this request created the Lease or took it over; False if the Lease existed.
+    """
+
+    name: str
+    uid: str
+    version: str
+    made: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A claimed Idempotency-Key.
+
+    Attributes:
+        job_id: The job that the key stands for.
+        claim: The key's Lease.
+    """
+
+    job_id: str
+    claim: Claim
+
+
+class Claims:
+    """Takes, releases and sweeps the claims of one namespace.
+
+    Args:
+        kube: An open client.
+        namespace: The namespace.
+        in_queue: Tells which jobs are in the queue.
+        now: The clock.
+        most_keys: Idempotency-Keys that a user may have at once. The limit is approximate: keys
+            claimed by other replicas count only after the next sweep.
+    """
+
+    def __init__(
+        self, kube: Kube, namespace: str, in_queue: InQueue, now: Clock, *, most_keys: int
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._in_queue = in_queue
+        self._now = now
+        self._most_keys = most_keys
+        self._keys: Counter[str] = Counter()
+        self._sweeping: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    def start(self, supervision: Supervision) -> None:
+        """Start the periodic sweep, which deletes obsolete claims."""
+        self._sweeping = supervision.start("sweep claims", self._sweep_for_ever, restart=True)
+
+    async def stop(self) -> None:
+        """Cancel the sweep and all background tasks."""
+        await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
+
+    async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
+        """Claim a qual_name and args for a job.
+
+        Args:
+            fingerprint: Identity of qual_name and args.
+            job_id: The job's id.
+            heir_of: Id of the job that this job restarts and whose claim it inherits.
+
+        Raises:
+            TakenError: A job in the queue holds the claim, or another enqueue is in progress.
+        """
+        name = _name(_JOB, fingerprint)
+        for _ in range(_TRIES):
+            try:
+                lease = await self._create(name, _JOB, job_id, fingerprint)
+                return _claim(lease, made=True)
+            except AlreadyExistsError:
+                pass
+            try:
+                return await self._take_over(name, job_id, fingerprint, heir_of)
+            except (NotFoundError, ConflictError):
+                # The race with other processes: the Lease was deleted or taken over, or only its
+                # owner was set (`bequeath`). Decide again by its current state.
+                continue
+        raise TakenError
+
+    async def _take_over(
+        self, name: str, job_id: str, fingerprint: str, heir_of: str | None
+    ) -> Claim:
+        lease = await self._kube.get(LEASES, self._namespace, name)
+        holder = leases.holder(lease)
+        if holder == job_id:
+            return _claim(lease, made=False)
+        if holder != heir_of:
+            there = await self._in_queue(holder)
+            if there or (there is None and _age(lease, self._now()) < YOUNG):
+                raise TakenError
+        body = self._body(name, _JOB, job_id, fingerprint)
+        body["metadata"]["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        path = LEASES.path(self._namespace, name)
+        params = {"fieldManager": MANAGER_API}
+        answer = await self._kube.request("PUT", path, params=params, body=body)
+        return _claim(answer, made=True)
+
+    async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> Key:
+        """Claim an Idempotency-Key for a new job, or find the earlier job that the key stands for.
+
+        Raises:
+            KeyMisusedError: The key stands for a job of another qual_name or other args.
+            TooManyKeysError: The user has reached the limit of keys.
+            ConflictError: Other requests kept changing the key's Lease.
+        """
+        name = _name(_KEY, hashlib.sha256(f"{user}\0{key}".encode()).hexdigest())
+        owner = _user_label(user)
+        is_full = self._keys[owner] >= self._most_keys
+        for _ in range(_TRIES):
+            if not is_full:
+                try:
+                    lease = await self._create(name, _KEY, job_id, fingerprint, user=owner)
+                except AlreadyExistsError:
+                    pass
+                else:
+                    self._keys[owner] += 1
+                    return Key(job_id, _claim(lease, made=True))
+            try:
+                lease = await self._kube.get(LEASES, self._namespace, name)
+            except NotFoundError:
+                if is_full:
+                    raise TooManyKeysError from None
+                continue
+            holder = leases.holder(lease)
+            if not holder or _expired(lease, self._now()):
+                await self._delete(_claim(lease, made=False))
+                continue
+            if (lease["metadata"].get("annotations") or {}).get(_FINGERPRINT) != fingerprint:
+                raise KeyMisusedError
+            return Key(holder, _claim(lease, made=False))
+        raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
+
+    async def adopt_key(self, key: Key) -> bool:
+        """Renew the Lease of a key before creating its job in place of another replica.
+
+        The renewal changes the resource version, so that the other replica can't delete the Lease
+        when its own attempt is refused.
+
+        Returns:
+            True if the Lease had not changed since it was read.
+        """
+        renewal = {"renewTime": timestamps.render(self._now())}
+        body = {"metadata": {"resourceVersion": key.claim.version}, "spec": renewal}
+        name = key.claim.name
+        try:
+            await self._kube.patch(LEASES, self._namespace, name, body, manager=MANAGER_API)
+        except (ConflictError, NotFoundError):
+            return False
+        return True
+
+    async def release_key(self, user: str, key: Key) -> None:
+        """Release a key whose job was refused."""
+        await self.release(key.claim)
+        self._keys[_user_label(user)] -= 1
+
+    async def release(self, claim: Claim) -> None:
+        """Delete a claim whose job was not created; on failure leave it to the sweep."""
+        try:
+            await self._delete(claim)
+        except KubeError as error:
+            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+
+    def bequeath(self, claim: Claim, job: CoreJob) -> None:
+        """Make the CoreJob the Lease's owner (in the background): both are deleted together."""
+        task = asyncio.create_task(self._own(claim, job), name=f"own {claim.name}")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(log_failure)
+
+    async def _own(self, claim: Claim, job: CoreJob) -> None:
+        owner = {"apiVersion": API_VERSION, "kind": KIND_JOB, "name": job.name, "uid": job.uid}
+        body = {"metadata": {"resourceVersion": claim.version, "ownerReferences": [owner]}}
+        try:
+            await self._kube.patch(LEASES, self._namespace, claim.name, body, manager=MANAGER_API)
+        except KubeError as error:
+            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+
+    async def _create(
+        self, name: str, kind: str, job_id: str, fingerprint: str, *, user: str | None = None
+    ) -> dict[str, Any]:
+        body = self._body(name, kind, job_id, fingerprint)
+        if user is not None:
+            body["metadata"]["labels"][_LABEL_USER] = user
+        return await self._kube.create(LEASES, self._namespace, body, manager=MANAGER_API)
+
+    def _body(self, name: str, kind: str, job_id: str, fingerprint: str) -> dict[str, Any]:
+        life = KEY_LIFE if kind == _KEY else YOUNG
+        return leases.manifest(
+            self._namespace,
+            name,
+            leases.spec(job_id, life.total_seconds(), self._now()),
+            labels={_LABEL: kind},
+            annotations={_FINGERPRINT: fingerprint},
+        )
+
+    # --- the sweep: claims whose process died before it created the job, and expired keys ---------
+
+    async def _sweep_for_ever(self) -> None:
+        await asyncio.sleep(_FIRST_SWEEP_S)
+        while True:
+            try:
+                await self.sweep()
+            except (KubeError, StoreError) as error:
+                log.warning("claims could not be swept up: %s", error)
+            await asyncio.sleep(_SWEEP_S)
+
+    async def sweep(self) -> None:
+        """Delete obsolete claims, and count the keys of each user.
+
+        Raises:
+            KubeError: The Leases can't be listed, or too many of them can't be deleted.
+            StoreError: The store is unavailable.
+        """
+        found, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
+        keys: Counter[str] = Counter()
+        failures = 0
+        for lease in found:
+            try:
+                if await self._needless(lease):
+                    await self._delete(_claim(lease, made=False))
+                    continue
+            except KubeError as error:
+                failures += 1
+                if failures > _MOST_FAILURES:
+                    raise
+                log.warning("claim %s could not be swept up: %s", lease["metadata"]["name"], error)
+            if (user := lease["metadata"]["labels"].get(_LABEL_USER)) is not None:
+                keys[user] += 1
+        self._keys = keys
+
+    async def _needless(self, lease: Mapping[str, Any]) -> bool:
+        if lease["metadata"]["labels"][_LABEL] == _KEY:
+            return not leases.holder(lease) or _expired(lease, self._now())
+        if _age(lease, self._now()) < _GRACE:
+            return False
+        return not await self._in_queue(leases.holder(lease))
+
+    async def _delete(self, claim: Claim) -> None:
+        """Delete the Lease, but only in this version: another replica may be taking it over."""
+        only = {"uid": claim.uid, "resourceVersion": claim.version}
+        path = LEASES.path(self._namespace, claim.name)
+        try:
+            await self._kube.request("DELETE", path, body={"preconditions": only})
+        except (NotFoundError, ConflictError):
+            log.debug("the claim %s is another's now", claim.name)
+
+
+def _name(kind: str, digest: str) -> str:
+    return f"core4-{kind}-{digest[:_DIGITS]}"
+
+
+def _claim(lease: Mapping[str, Any], *, made: bool) -> Claim:
+    meta = lease["metadata"]
+    return Claim(meta["name"], meta["uid"], meta["resourceVersion"], made)
+
+
+def _user_label(user: str) -> str:
+    return hashlib.sha256(user.encode()).hexdigest()[:_DIGITS]
+
+
+def _age(lease: Mapping[str, Any], now: datetime) -> timedelta:
+    """Return the time since the last renewal.
+
+    A renewal further in the future than clock skew explains is ignored; the Lease's creation counts
+    instead.
+    """
+    renewed = leases.renewed_at(lease)
+    if renewed is not None and renewed > now + _GRACE:
+        renewed = timestamps.parse(lease["metadata"]["creationTimestamp"])
+    return now - (renewed or timestamps.from_epoch(0))
+
+
+def _expired(lease: Mapping[str, Any], now: datetime) -> bool:
+    return _age(lease, now) > KEY_LIFE

@@ -1,0 +1,305 @@
+"""Enqueue jobs (docs/rest.md, "Enqueue"): validate the whole request before creating anything."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from corejob import ids, lineage
+from corejob.args import nul_problem, number_problem
+from corejob.identity import identity
+from corejob.names import MANAGER_API
+from corejob.properties import split_args
+from corejob.schema import MAX_ARGS, MAX_ARGS_JSON
+from corejob_api.auth.users import User
+from corejob_api.commands.claims import (
+    Claim,
+    Claims,
+    Key,
+    KeyMisusedError,
+    TakenError,
+    TooManyKeysError,
+)
+from corejob_api.commands.store_health import Storing
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import ApiError, bad_request, cut, forbidden, too_many
+from corejob_api.queue.args_schema import BadSchemaError
+from corejob_api.queue.catalogue import Catalogue, Template
+from corejob_api.queue.index import Queue
+from corejob_api.queue.jobs import Jobs
+from corejob_journal.store import StoreError
+from corejob_kube.client import Kube
+from corejob_kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidError,
+    KubeError,
+    QuotaContendedError,
+    UnavailableError,
+)
+from corejob_kube.resources import COREJOBS
+from corejob_process.clock import Clock
+from corejob_process.keyed_locks import Locks
+
+MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
+"""Size of the args as JSON. The pod gets them as an annotation; an object's annotations are limited
+to 256 KiB in total.
+"""
+MAX_DEPTH: Final = 64
+_MAX_KEY: Final = 255
+_TRIES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A validated enqueue request.
+
+    Attributes:
+        args: The job's keyword arguments, without the settable properties.
+        properties: The settable properties, by their field in the spec.
+        fingerprint: Identity of qual_name and args.
+    """
+
+    user: str
+    hostname: str
+    qual_name: str
+    args: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    fingerprint: str
+
+    def spec(self) -> dict[str, Any]:
+        """Return the spec of the CoreJob."""
+        return {
+            "qualName": self.qual_name,
+            "args": dict(self.args),
+            **self.properties,
+            "username": self.user,
+            "hostname": self.hostname,
+        }
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Validate and return the header `Idempotency-Key`; None if the request has no such header.
+
+    Raises:
+        ApiError: 400, the header is empty, too long or has characters that are not printable.
+    """
+    if header is None:
+        return None
+    if not 0 < len(header) <= _MAX_KEY or not header.isprintable():
+        raise bad_request(f"header [Idempotency-Key] expects 1 to {_MAX_KEY} printable characters")
+    return header
+
+
+class Enqueue:
+    """Validates enqueue requests and creates their CoreJobs."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        namespace: str,
+        storing: Storing,
+        catalogue: Catalogue,
+        queue: Queue,
+        jobs: Jobs,
+        claims: Claims,
+        locks: Locks,
+        queue_limit: int,
+        now: Clock,
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._storing = storing
+        self._catalogue = catalogue
+        self._queue = queue
+        self._jobs = jobs
+        self._claims = claims
+        self._locks = locks
+        self._limit = queue_limit
+        self._now = now
+
+    async def order(self, arguments: Arguments, user: User, hostname: str) -> Order:
+        """Return the validated enqueue request for these arguments.
+
+        Raises:
+            ApiError: 400, an argument is invalid; 403, the user may not execute the job; 404,
+                there is no such job.
+        """
+        qual_name = arguments.text("qual_name")
+        args = arguments.mapping("args")
+        template = self._catalogue.get(qual_name)
+        if template is None:
+            raise ApiError(404, f"job [{qual_name[:300]}] not found")
+        if not user.may_execute(qual_name):
+            raise forbidden(f"no permission to execute job [{qual_name}]")
+        # In a thread, since checking a mebibyte of args would block the event loop for long.
+        properties, rest, key = await asyncio.to_thread(_examined, template, args)
+        await _check_schema(template, rest)
+        return Order(user.name, hostname, qual_name, rest, properties, key)
+
+    async def place(self, order: Order, key: str | None) -> str:
+        """Create the job and return its id.
+
+        Args:
+            order: The enqueue request.
+            key: Idempotency-Key. If an earlier request had the same key, return the id of its job.
+
+        Raises:
+            ApiError: 400, a job of this qual_name and args is in the queue; 409, the key stands for
+                another job; 429, the queue is full; 503, the store can't be written.
+            StoreUnavailable: The store is unavailable.
+        """
+        if key is None:
+            async with self._locks.hold(order.fingerprint):
+                return await self._place(order, ids.new_id(self._now()))
+        async with self._locks.hold(f"{order.user}\0{key}"):
+            return await self._place_once(order, key)
+
+    async def _place_once(self, order: Order, key: str) -> str:
+        for _ in range(_TRIES):
+            claimed = await self._take_key(order, key)
+            if claimed.claim.made:
+                break
+            if await self._jobs.find(claimed.job_id):
+                return claimed.job_id
+            if await self._claims.adopt_key(claimed):
+                break
+        else:
+            raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
+        try:
+            async with self._locks.hold(order.fingerprint):
+                return await self._place(order, claimed.job_id)
+        except (ApiError, KubeError, StoreError) as error:
+            # Otherwise a client that sends bad requests, each with a new key, would fill the
+            # cluster with Leases.
+            if claimed.claim.made and not _may_be_made(error):
+                await self._claims.release_key(order.user, claimed)
+            raise
+
+    async def _take_key(self, order: Order, key: str) -> Key:
+        own, fingerprint = ids.new_id(self._now()), _key_fingerprint(order)
+        try:
+            return await self._claims.take_key(order.user, key, fingerprint, own)
+        except KeyMisusedError:
+            raise ApiError(
+                409, "this Idempotency-Key came with another qual_name or other args before"
+            ) from None
+        except TooManyKeysError:
+            raise too_many(
+                f"user [{order.user}] has used too many an Idempotency-Key within a day; "
+                "go on without, or ask for a higher api.idempotencyKeyLimit"
+            ) from None
+
+    async def _place(self, order: Order, job_id: str) -> str:
+        # Refuse the job if its log could not be stored and would have to stay on its node.
+        await self._storing.check()
+        twin = self._queue.twin(order.fingerprint)
+        if twin is not None and twin != job_id:
+            raise _exists(order)
+        if len(self._queue) >= self._limit:
+            raise too_many(
+                f"the queue is full: {len(self._queue)} jobs, the limit is {self._limit}"
+            )
+        try:
+            claim = await self._claims.take(order.fingerprint, job_id)
+        except TakenError:
+            raise _exists(order) from None
+        await self._create(order, job_id, claim)
+        return job_id
+
+    async def _create(self, order: Order, job_id: str, claim: Claim) -> None:
+        body = lineage.manifest(job_id, self._namespace, order.spec())
+        try:
+            made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
+        except AlreadyExistsError:
+            # The race of two requests with one Idempotency-Key: the other one, in another replica,
+            # has created the same job.
+            job = await self._jobs.fetch(job_id)
+        except KubeError as error:
+            if _may_be_made(error):
+                raise  # the claim stays until the sweep finds out if the job exists
+            await self._claims.release(claim)
+            if isinstance(error, InvalidError):
+                raise bad_request(error.message) from None
+            raise
+        else:
+            job = self._queue.put(made)
+        if job is not None:
+            self._claims.bequeath(claim, job)
+
+
+def _may_be_made(error: Exception) -> bool:
+    """True if the object may exist although its create request failed."""
+    return isinstance(error, UnavailableError) and not isinstance(error, QuotaContendedError)
+
+
+def _exists(order: Order) -> ApiError:
+    args = msgspec.json.encode(order.args).decode()
+    return bad_request(f"job [{order.qual_name}] exists with args {cut(args)}")
+
+
+def _key_fingerprint(order: Order) -> str:
+    """Return the identity of qual_name, args and properties: a retry must repeat all of them."""
+    return identity(order.qual_name, {"args": order.args, "properties": order.properties})
+
+
+def _examined(
+    template: Template, args: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
+    """Validate the args; return the settable properties, the other args, and the job's identity."""
+    try:
+        properties, rest = split_args(args)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    _check_size(rest)
+    _check_values(template, rest)
+    return properties, rest, identity(template.qual_name, rest)
+
+
+def _check_size(args: Mapping[str, Any]) -> None:
+    if len(args) > MAX_ARGS:
+        raise bad_request(f"parameter [args] has {len(args)} names, at most {MAX_ARGS} are taken")
+    if _depth(args) > MAX_DEPTH:
+        raise bad_request(f"parameter [args] is nested deeper than {MAX_DEPTH} levels")
+    size = len(msgspec.json.encode(args))
+    if size > MAX_ARGS_BYTES:
+        raise bad_request(
+            f"parameter [args] has {size} bytes as JSON, at most {MAX_ARGS_BYTES} are taken"
+        )
+
+
+def _depth(value: Any) -> int:
+    """Return the nesting depth of a value; iterates over levels, so it can't exhaust the stack."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = [item for item in inner if isinstance(item, Mapping | list)]
+    return depth
+
+
+def _check_values(template: Template, args: Mapping[str, Any]) -> None:
+    problem = number_problem(args) or (nul_problem(args) if template.is_container else None)
+    if problem is not None:
+        raise bad_request(f"parameter [args]: {problem}")
+
+
+async def _check_schema(template: Template, args: Mapping[str, Any]) -> None:
+    if template.args_schema is None:
+        return
+    try:
+        problem = await template.args_schema.problem(args)
+    except BadSchemaError as error:
+        raise bad_request(
+            f"the argsSchema of CoreJobTemplate [{template.name}] can't be used: {error}"
+        ) from None
+    if problem is not None:
+        raise bad_request(f"args of job [{template.qual_name}]: {problem}")

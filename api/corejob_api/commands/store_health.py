@@ -1,0 +1,80 @@
+"""Health of the store: new jobs are accepted only if the logs of jobs can be stored.
+
+The store must answer, and a recorder must be able to write. The API only reads the store, and a
+full or locked store can still be read, so the recorders report in their Leases that they can't
+write. A Lease that is not renewed is ignored: its recorder is restarting or cut off, and the logs
+of jobs stay on the nodes meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from corejob.names import ANNOTATION_TROUBLE
+from corejob_api.http.errors import unavailable
+from corejob_journal.store import Store, StoreError
+from corejob_kube import leases
+from corejob_kube.cache import Body, ObjectCache
+
+_RETRY_S: Final = 5
+
+
+class Storing:
+    """Health of the store and its recorders, as seen by one API process.
+
+    Args:
+        store: The store.
+        members: Cache of the recorders' Leases.
+        clock: Monotonic clock of this process, in seconds.
+    """
+
+    def __init__(
+        self, store: Store, members: ObjectCache, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._leases = members
+        self._clock = clock
+        self._renewed: dict[str, float] = {}
+        members.listen(self._changed)
+
+    async def check(self) -> None:
+        """Raise if no job may be created now.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+            ApiError: 503, no recorder can write to the store.
+        """
+        await self._store.ping()
+        trouble = self._trouble_of_recorders()
+        if trouble is not None:
+            text = f"no job is taken while its log could not be stored: {trouble}"
+            raise unavailable(text, _RETRY_S)
+
+    async def trouble(self) -> str | None:
+        """Return the problem of the store or its recorders, or None."""
+        try:
+            await self._store.ping()
+        except StoreError as error:
+            return str(error)
+        return self._trouble_of_recorders()
+
+    def _trouble_of_recorders(self) -> str | None:
+        """Return a problem if all live recorders have one; a single healthy recorder suffices."""
+        told = [_told(lease) for lease in self._leases if self._is_renewed(lease)]
+        return told[0] if all(told) and told else None
+
+    def _changed(self, name: str, _old: Body | None, new: Body | None) -> None:
+        if new is None:
+            self._renewed.pop(name, None)
+        else:
+            self._renewed[name] = self._clock()
+
+    def _is_renewed(self, lease: Mapping[str, Any]) -> bool:
+        since = self._clock() - self._renewed[lease["metadata"]["name"]]
+        return since <= leases.duration(lease)
+
+
+def _told(lease: Mapping[str, Any]) -> str | None:
+    annotations = lease["metadata"].get("annotations") or {}
+    words: str | None = annotations.get(ANNOTATION_TROUBLE)
+    return words

@@ -1,0 +1,1 @@
+"""The queue's counts over time."""

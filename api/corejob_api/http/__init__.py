@@ -1,0 +1,1 @@
+"""HTTP: requests, arguments, answers, errors, routing."""

@@ -1,0 +1,1 @@
+"""Past jobs, from the journal."""

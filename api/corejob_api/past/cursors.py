@@ -1,0 +1,83 @@
+"""Pages of past jobs: supported orders and cursors."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.errors import bad_request
+from corejob_api.query.ordering import Sort
+from corejob_journal.store.past import Order, Place
+
+MOST_PER_PAGE: Final = 1000
+_INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
+    "enqueued.at": "enqueued_at",
+    "finished_at": "finished_at",
+}
+
+
+def order_of(sort: Sort) -> Order | None:
+    """Return the store's order for a sort, or None if the store has no index for it."""
+    match sort:
+        case (("_id", direction), *_):  # ids are unique, so further keys have no effect
+            return Order("job_id", direction < 0, direction < 0)
+        case ((name, direction),) if name in _INDEXED:
+            return Order(_INDEXED[name], direction < 0)
+        case ((name, direction), ("_id", ids), *_) if name in _INDEXED:
+            return Order(_INDEXED[name], direction < 0, ids < 0)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRequest:
+    """Request for the page after a place; None for the first page."""
+
+    place: Place | None
+
+
+class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    column: str
+    descending: bool
+    ids_descending: bool
+    value: str
+    job_id: str
+
+
+def cursor_of(order: Order, place: Place) -> str:
+    """Encode a place of an order as a cursor."""
+    cursor = _Cursor(
+        order.column, order.descending, order.ids_descending, place.value, place.job_id
+    )
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest | None:
+    """Read the argument `cursor`; None if it is missing. An empty one requests the first page."""
+    text = arguments.optional_text("cursor")
+    if text is None:
+        return None
+    if arguments.raw("page") is not None:
+        raise bad_request("parameters [page] and [cursor] exclude each other")
+    if order is None:
+        raise bad_request("parameter [cursor] goes with a sort by _id, enqueued.at or finished_at")
+    return CursorRequest(_place(text, order) if text else None)
+
+
+def _place(text: str, order: Order) -> Place:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        cursor: Any = msgspec.json.decode(raw, type=_Cursor)
+    except (ValueError, binascii.Error):
+        raise bad_request("parameter [cursor] is none that was given out") from None
+    if "\0" in cursor.value + cursor.job_id:
+        raise bad_request("parameter [cursor] is none that was given out")
+    if (cursor.column, cursor.descending, cursor.ids_descending) != (
+        order.column,
+        order.descending,
+        order.ids_descending,
+    ):
+        raise bad_request("parameter [cursor] belongs to another sort")
+    return Place(cursor.value, cursor.job_id)

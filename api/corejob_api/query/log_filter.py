@@ -1,0 +1,133 @@
+"""Parse a log's arguments `level`, `grep`, `since` and `tail`, and filter records by them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from corejob import timestamps
+from corejob_api.http.arguments import Arguments, mismatch
+from corejob_api.http.errors import bad_request
+from corejob_api.query import patterns
+from corejob_api.query.log_rows import LEVELS
+from corejob_api.query.patterns import Search
+from corejob_journal.store import LogRecord
+
+T = TypeVar("T")
+
+MOST_LEVEL: Final = 9999
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """A filter of log records. `gap` frames are sent regardless of the filter.
+
+    Attributes:
+        level: The least `levelno`.
+        since: The earliest `epoch`; None: no limit.
+        grep: A search that must match the message or the exception; None: no search.
+        tail: Limit of the records stored already: only the last ones; None: all.
+    """
+
+    level: int = 0
+    since: float | None = None
+    grep: Search | None = None
+    tail: int | None = None
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> "LogFilter":
+        """Return the filter that the arguments describe.
+
+        Raises:
+            ApiError: 400, an argument is bad; the answer names it.
+        """
+        return cls(
+            level=_level(arguments.optional_text("level")),
+            since=_since(arguments.optional_text("since")),
+            grep=_grep(arguments.optional_text("grep")),
+            tail=_tail(arguments),
+        )
+
+    @property
+    def chooses(self) -> bool:
+        """True if the filter can exclude records anywhere in the log; `tail` does not count."""
+        return self.level > 0 or self.since is not None or self.grep is not None
+
+    def passes(self, record: LogRecord) -> bool:
+        """True if a record passes the filter, without regard to `tail`."""
+        if record.levelno < self.level:
+            return False
+        if self.since is not None and record.epoch < self.since:
+            return False
+        return self.finds(record.message, record.exception)
+
+    def finds(self, message: str, exception: dict[str, Any] | None) -> bool:
+        """True if `grep` matches the message or the exception, or if there is no `grep`."""
+        if self.grep is None or self.grep(message):
+            return True
+        return exception is not None and any(self.grep(text) for text in _texts(exception))
+
+    def newest(self, passing: list[T]) -> list[T]:
+        """Return the last `tail` items of `passing`, which is in ascending order."""
+        return passing if self.tail is None else passing[max(0, len(passing) - self.tail) :]
+
+
+EVERYTHING: Final = LogFilter()
+
+
+def _texts(exception: dict[str, Any]) -> Iterator[str]:
+    yield str(exception.get("info", ""))
+    lines = exception.get("text")
+    yield from map(str, lines if isinstance(lines, list) else ())
+
+
+def _level(text: str | None) -> int:
+    if text is None:
+        return 0
+    word = text.strip().upper()
+    if word in LEVELS:
+        return LEVELS[word]
+    if word.isascii() and word.isdecimal() and len(word) <= len(str(MOST_LEVEL)):
+        return int(word)
+    names = ", ".join(LEVELS)
+    raise bad_request(f"parameter [level] must be one of {names}, or a number, got [{text[:300]}]")
+
+
+def _since(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _epoch(text)
+    if not math.isfinite(seconds):
+        raise mismatch("since", "datetime")
+    return seconds
+
+
+def _epoch(text: str) -> float:
+    try:
+        moment = timestamps.parse(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise mismatch("since", "datetime")
+    return moment.timestamp()
+
+
+def _grep(text: str | None) -> Search | None:
+    if not text:
+        return None
+    try:
+        return patterns.regex(text)
+    except ValueError as error:
+        raise bad_request(f"parameter [grep]: {error}") from None
+
+
+def _tail(arguments: Arguments) -> int | None:
+    if arguments.raw("tail") is None:
+        return None
+    tail = arguments.integer("tail", 0)
+    if tail < 0:
+        raise bad_request(f"parameter [tail] must be at least 0, got [{tail}]")
+    return tail

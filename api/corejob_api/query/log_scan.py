@@ -1,0 +1,138 @@
+"""Scan a long log, slice by slice, for the records that pass a filter.
+
+No index covers the filters, so every record is checked. The store checks level and time with one
+query per slice, so that no query occupies a connection for long; a thread checks the regular
+expression.
+"""
+
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.scans import Scan
+from corejob_journal.store import LogRecord, Store
+
+SLICE: Final = 20_000
+"""Record numbers per slice; the store needs a few ms for a slice in which no record passes."""
+_READ: Final = 2000
+_COUNTED: Final = 10
+"""Slices that one query counts."""
+
+
+class Found:
+    """The records that pass a filter: their count, and their numbers in ascending order."""
+
+    def __init__(self, store: Store, scan: Scan, job_id: str, where: LogFilter, last: int) -> None:
+        self._store = store
+        self._scan = scan
+        self._job_id = job_id
+        self._where = where
+        self._last = last
+        self._numbers: array[int] | None = None
+        self._counts: dict[int, int] = {}
+
+    @classmethod
+    async def of(cls, store: Store, scan: Scan, job_id: str, where: LogFilter) -> "Found":
+        """Scan the whole log; with `tail`, scan from its end as far as needed."""
+        found = cls(store, scan, job_id, where, await store.log_count(job_id))
+        if where.grep is None and where.tail is None:
+            await found._count()
+        else:
+            found._numbers = await found._collect()
+        return found
+
+    @property
+    def total(self) -> int:
+        """The number of records that pass."""
+        return sum(self._counts.values()) if self._numbers is None else len(self._numbers)
+
+    async def cut(self, start: int, stop: int) -> Sequence[int]:
+        """Return the record numbers of a page; rescan its slices if only counts are known."""
+        if self._numbers is not None:
+            return self._numbers[start:stop]
+        found: list[int] = []
+        begin = 0
+        for part, count in sorted(self._counts.items()):
+            if begin < stop and begin + count > start:
+                after = part * SLICE
+                numbers = await self._slice(after, min(self._last, after + SLICE))
+                found += numbers[max(0, start - begin) : stop - begin]
+            begin += count
+        return found
+
+    async def _count(self) -> None:
+        """Count the passing records per slice; costs a tenth of fetching their numbers."""
+        where, step = self._where, SLICE * _COUNTED
+        for after in range(0, self._last, step):
+            self._counts |= await self._store.log_tally(
+                self._job_id,
+                after=after,
+                last=min(self._last, after + step),
+                level=where.level,
+                since=where.since,
+                part=SLICE,
+            )
+
+    async def _collect(self) -> "array[int]":
+        found = array("q")
+        if self._where.tail is not None:
+            last = self._last
+            found.extend(
+                await last_numbers(self._store, self._scan, self._job_id, self._where, last)
+            )
+            return found
+        for after in range(0, self._last, SLICE):
+            found.extend(await self._slice(after, min(self._last, after + SLICE)))
+        return found
+
+    async def _slice(self, after: int, last: int) -> list[int]:
+        return await _numbers(self._store, self._scan, self._job_id, self._where, after, last)
+
+
+async def last_numbers(
+    store: Store, scan: Scan, job_id: str, where: LogFilter, last: int
+) -> list[int]:
+    """Return the numbers of the last `where.tail` passing records up to `last`, ascending."""
+    slices: list[list[int]] = []
+    missing = where.tail or 0
+    while missing > 0 and last > 0:
+        after = max(0, last - SLICE)
+        if not where.chooses:
+            after = max(after, last - missing)
+        slices.append(await _numbers(store, scan, job_id, where, after, last))
+        missing -= len(slices[-1])
+        last = after
+    return where.newest([number for numbers in reversed(slices) for number in numbers])
+
+
+async def passing(
+    store: Store, scan: Scan, job_id: str, where: LogFilter
+) -> AsyncIterator[list[LogRecord]]:
+    """Yield all records that pass (`tail` is ignored), oldest first, in batches."""
+    last = await store.log_count(job_id)
+    for start in range(0, last, SLICE):
+        after, stop = start, min(last, start + SLICE)
+        while part := await store.log_scan(
+            job_id, after=after, last=stop, level=where.level, since=where.since, limit=_READ
+        ):
+            # The store has checked level and time; only the expression is left.
+            yield part if where.grep is None else await scan.keep(where.passes, part)
+            after = part[-1].seq
+
+
+async def _numbers(
+    store: Store, scan: Scan, job_id: str, where: LogFilter, after: int, last: int
+) -> list[int]:
+    if where.grep is None:
+        return await store.log_numbers(
+            job_id, after=after, last=last, level=where.level, since=where.since
+        )
+    found: list[int] = []
+    while part := await store.log_texts(
+        job_id, after=after, last=last, level=where.level, since=where.since, limit=_READ
+    ):
+        passed = await scan.keep(lambda text: where.finds(text[1], text[2]), part)
+        found += [seq for seq, _, _ in passed]
+        after = part[-1][0]
+    return found

@@ -1,0 +1,218 @@
+"""The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from corejob import document, model
+from corejob.identity import identity
+from corejob.model import CoreJob
+from corejob.state import State
+from corejob.tally import Tally
+from corejob_api.query.ordering import Row
+from corejob_api.queue.catalogue import Catalogue
+from corejob_kube.cache import Body, ObjectCache
+
+Watcher = Callable[[CoreJob], None]
+"""Called with each new version of a job."""
+UNAUTHORIZED: Final = "UnauthorizedJob"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A job with its cached document.
+
+    Attributes:
+        identity: Fingerprint of qual_name and args (`corejob.identity`).
+    """
+
+    job: CoreJob
+    identity: str
+    rendered: Row | None = field(default=None)
+
+    def row(self, now: datetime) -> Row:
+        """Return the document. Callers must not modify it, since its parts are shared."""
+        job = self.job
+        if job.status.state is State.RUNNING:
+            return document.document(job, now)
+        if self.rendered is None:
+            self.rendered = document.document(job, now)
+        return {**self.rendered, "age": max(0.0, (now - job.enqueued_at).total_seconds())}
+
+
+class Queue:
+    """Jobs of the cache; updated by its listener, so never older than the cache.
+
+    Attributes:
+        tally: Number of jobs in the queue by state.
+    """
+
+    def __init__(self, cache: ObjectCache, catalogue: Catalogue) -> None:
+        self.tally = Tally()
+        self._cache = cache
+        self._catalogue = catalogue
+        self._entries: dict[str, Entry] = {}
+        self._names: dict[str, str] = {}
+        self._younger: dict[str, dict[str, CoreJob]] = {}
+        self._queued: dict[str, Entry] = {}
+        self._identities: dict[str, set[str]] = {}
+        self._watchers: dict[str, list[Watcher]] = {}
+        cache.listen(self._changed)
+        catalogue.listen(self._template_changed)
+
+    def parse(self, body: Body) -> CoreJob:
+        """Parse a CoreJob.
+
+        A job that the operator hasn't reconciled yet gets the properties of its template here.
+        """
+        template = self._catalogue.get((body.get("spec") or {}).get("qualName", ""))
+        return model.parse(body, None if template is None else template.properties)
+
+    def put(self, body: Body) -> CoreJob:
+        """Store the API server's answer to a write, so that the next request reads it."""
+        self._cache.put(body)
+        return self.parse(body)
+
+    def forget(self, job: CoreJob) -> None:
+        """Remove a job that a fresh read has found deleted."""
+        self._cache.forget(job.name)
+
+    def get(self, job_id: str) -> Entry | None:
+        """Return the job with an id, in the queue or past; None if there is no such resource."""
+        return self._entries.get(job_id)
+
+    def queued(self) -> Iterator[Entry]:
+        """Iterate over the jobs in the queue, oldest first."""
+        return iter([self._queued[job_id] for job_id in sorted(self._queued)])
+
+    def __len__(self) -> int:
+        return len(self._queued)
+
+    def twin(self, fingerprint: str) -> str | None:
+        """Return the id of a queued job with this identity (a duplicate), or None."""
+        for job_id in self._identities.get(fingerprint, ()):
+            if job_id in self._queued:
+                return job_id
+        return None
+
+    def watch(self, job_id: str, watcher: Watcher) -> None:
+        """Call `watcher` with each new version of a job, from now on and in order."""
+        self._watchers.setdefault(job_id, []).append(watcher)
+
+    def unwatch(self, job_id: str, watcher: Watcher) -> None:
+        """Stop calling `watcher` for a job."""
+        left = self._watchers.get(job_id, [])
+        left.remove(watcher)
+        if not left:
+            self._watchers.pop(job_id, None)
+
+    def _changed(self, name: str, _old: Body | None, new: Body | None) -> None:
+        known = self._names.get(name)
+        job = None if new is None else self.parse(new)
+        if known is not None and (job is None or known != job.id):
+            self._leave(name, known)
+        if job is None:
+            return
+        self._names[name] = job.id
+        entry = self._entries.get(job.id)
+        if entry is not None and entry.job.name != name:
+            # A second CoreJob with the same id, until the operator refuses it: show the older one.
+            younger = self._younger.setdefault(job.id, {})
+            if _rank(job) >= _rank(entry.job):
+                younger[name] = job
+                return
+            younger.pop(name, None)
+            younger[entry.job.name] = entry.job
+        if entry is not None and entry.job.uid != job.uid:
+            self._hide(job.id)
+        self._show(job)
+
+    def _show(self, job: CoreJob) -> None:
+        entry = self._entries.get(job.id)
+        if entry is None:
+            entry = Entry(job, identity(job.qual_name, job.args))
+            self._entries[job.id] = entry
+            self._identities.setdefault(entry.identity, set()).add(job.id)
+        entry.job, entry.rendered = job, None
+        if job.in_queue:
+            self._queued[job.id] = entry
+        else:
+            self._queued.pop(job.id, None)
+        self.tally.put(job.id, job)
+        self._tell(job)
+
+    def _template_changed(self, qual_name: str) -> None:
+        waiting = [
+            entry.job.name
+            for entry in self._queued.values()
+            if not entry.job.observed and entry.job.qual_name == qual_name
+        ]
+        for name in waiting:
+            self._changed(name, None, self._cache.get(name))
+
+    def _leave(self, name: str, job_id: str) -> None:
+        """Handle a CoreJob that is deleted or has a new id; show the next one with its old id."""
+        del self._names[name]
+        younger = self._younger.get(job_id, {})
+        if younger.pop(name, None) is None:
+            entry = self._hide(job_id)
+            if younger:
+                heir = min(younger.values(), key=_rank)
+                del younger[heir.name]
+                self._show(heir)
+            elif entry is not None:
+                self._tell(entry.job)
+        if not younger:
+            self._younger.pop(job_id, None)
+
+    def _hide(self, job_id: str) -> Entry | None:
+        self._queued.pop(job_id, None)
+        self.tally.drop(job_id)
+        entry = self._entries.pop(job_id, None)
+        if entry is None:
+            return None
+        same = self._identities[entry.identity]
+        same.discard(job_id)
+        if not same:
+            del self._identities[entry.identity]
+        return entry
+
+    def _tell(self, job: CoreJob) -> None:
+        for watcher in tuple(self._watchers.get(job.id, ())):
+            watcher(job)
+
+
+def _rank(job: CoreJob) -> tuple[bool, datetime, str]:
+    """Return the operator's sort key: jobs that it has seen first, then the older ones."""
+    return not job.observed, job.created, job.uid
+
+
+def mask(row: Row) -> Row:
+    """Mask a row that the user may not read: hide name, args, messages and sources."""
+    hidden: dict[str, Any] = {"qual_name": UNAUTHORIZED, "name": UNAUTHORIZED, "args": None}
+    silent: dict[str, Any] = {"message": None, "last_error": None, "sources": []}
+    silent["sources_dropped"] = 0
+    progress = {"value": row["prog"]["value"], "message": None}
+    return {**row, **hidden, **silent, "prog": progress}
+
+
+class Masking:
+    """Masks the rows that a user may not read; checks each qual_name once."""
+
+    def __init__(self, may_read: Callable[[str], bool]) -> None:
+        self._may_read = may_read
+        self._answers: dict[str, bool] = {}
+
+    def row(self, entry: Entry, now: datetime) -> Row:
+        """Return the row, masked if the user may not read it."""
+        name = entry.job.qual_name
+        allowed = self._answers.get(name)
+        if allowed is None:
+            allowed = self._answers[name] = self._may_read(name)
+        row = entry.row(now)
+        return row if allowed else mask(row)
+
+    def rows(self, entries: Iterable[Entry], now: datetime) -> Iterator[Row]:
+        """Yield the rows of entries, masked where needed."""
+        return (self.row(entry, now) for entry in entries)

@@ -1,0 +1,118 @@
+"""The queue, one job, and the catalogue."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from falcon.asgi import Request, Response
+
+from corejob_api.auth.current_user import current_user
+from corejob_api.http import call
+from corejob_api.http.arguments import Arguments
+from corejob_api.http.call import ApiRequest
+from corejob_api.http.envelope import Envelope
+from corejob_api.http.paging import page_request
+from corejob_api.query.filters import Predicate
+from corejob_api.query.ordering import Row
+from corejob_api.query.patterns import Search
+from corejob_api.query.scans import Scans
+from corejob_api.query.selection import BY_ID, Selection, search_argument
+from corejob_api.queue.catalogue import Catalogue
+from corejob_api.queue.index import Masking, Queue
+from corejob_api.queue.jobs import Jobs, job_id_argument
+from corejob_process.clock import Clock
+
+_PIECE: Final = 100
+"""Number of rows made before other requests get a turn."""
+
+
+class Listings:
+    """Listings from the caches, without requests to Kubernetes."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        catalogue: Catalogue,
+        jobs: Jobs,
+        scans: Scans,
+        envelope: Envelope,
+        now: Clock,
+    ) -> None:
+        self._queue = queue
+        self._catalogue = catalogue
+        self._jobs = jobs
+        self._scans = scans
+        self._envelope = envelope
+        self._now = now
+
+    async def queue(self, req: ApiRequest, resp: Response) -> None:
+        """List the jobs in the queue."""
+        arguments = call.of(req).arguments
+        selection = _searched(Selection.of(arguments), search_argument(arguments))
+        page = page_request(arguments)
+        masking, now = Masking(current_user(req).may_read), self._now()
+        if selection == Selection(None, BY_ID):
+            # The most frequent request by far; only the rows of its page are made.
+            entries = list(self._queue.queued())
+            window = page.window(len(entries))
+            rows = []
+            for entry in window.cut(entries):
+                rows.append(masking.row(entry, now))
+                if len(rows) % _PIECE == 0:
+                    await asyncio.sleep(0)
+        else:
+            # Mask before filtering, so that a filter can't probe what its user may not read.
+            entries = list(self._queue.queued())
+            found = await self._selected(req, selection, masking.rows(entries, now))
+            window = page.window(len(found))
+            rows = list(window.cut(found))
+        await self._envelope.page(req, resp, rows, window)
+
+    async def catalogue(self, req: ApiRequest, resp: Response) -> None:
+        """List the jobs of the catalogue that the user may execute."""
+        arguments = call.of(req).arguments
+        selection = Selection.of(arguments)
+        search = search_argument(arguments)
+        if not _names_job(arguments):
+            selection = _searched(selection, search)
+        page = page_request(arguments)
+        user = current_user(req)
+        rows = [
+            template.listed(self._state_of)
+            for template in self._catalogue
+            if user.may_execute(template.qual_name)
+        ]
+        found = await self._selected(req, selection, rows)
+        window = page.window(len(found))
+        await self._envelope.page(req, resp, window.cut(found), window)
+
+    async def _selected(
+        self, req: ApiRequest, selection: Selection, rows: Iterable[Row]
+    ) -> list[Row]:
+        scan = self._scans.of(current_user(req).name)
+        return await call.while_connected(req, selection.apply(rows, scan))
+
+    def _state_of(self, job_id: str) -> str | None:
+        entry = self._queue.get(job_id)
+        return None if entry is None else str(entry.job.state)
+
+    async def detail(self, req: Request, resp: Response, job_id: str) -> None:
+        """Answer with one job, current or past."""
+        found = await self._jobs.readable(job_id_argument(job_id), current_user(req))
+        self._envelope.answer(req, resp, found.detail())
+
+
+def _names_job(arguments: Arguments) -> bool:
+    return "qual_name" in arguments.mapping("filter")
+
+
+def _searched(selection: Selection, search: Search | None) -> Selection:
+    """Return a selection that also searches the qual_name for a text."""
+    if search is None:
+        return selection
+    inner: Predicate | None = selection.predicate
+
+    def fits(row: Any) -> bool:
+        return search(row["qual_name"]) and (inner is None or inner(row))
+
+    return Selection(fits, selection.sort)

@@ -1,1 +1,0 @@
-"""Falcon resources: the handlers of the routes."""

@@ -1,0 +1,1 @@
+"""Write ended jobs and the queue's counts into the store."""

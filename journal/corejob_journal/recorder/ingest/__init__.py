@@ -1,0 +1,1 @@
+"""Read the logs of pods, and turn their lines into records of the store."""

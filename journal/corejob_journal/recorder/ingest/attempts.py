@@ -1,0 +1,137 @@
+"""Schedule the connections to one log: rate limit, back-off, and polling instead of following."""
+
+import asyncio
+import time
+from typing import Final
+
+from corejob_journal.recorder.ingest.reading import CantFollowError, LogReader, UnclearError
+from corejob_journal.recorder.ingest.retries import Attempt, Retries
+from corejob_journal.recorder.ingest.unreadable import Unreadable
+from corejob_kube.errors import KubeError
+from corejob_process import tasks
+
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_MOST: Final = 3.0
+_BACKOFF_MOST_UNREAD: Final = 60.0
+"""Maximum back-off, in seconds, for a log that can't be read at all.
+
+A log that can be read also breaks off now and then, so its maximum is shorter.
+"""
+_WORDS_WITHIN_S: Final = 1.0
+"""Seconds after which an open connection counts as readable.
+
+A kubelet that can't read a log sends its error text at once.
+"""
+_NO_FOLLOW_S: Final = 60.0
+"""Seconds for which a log that could not be followed is polled instead."""
+_POLL_FIRST_S: Final = 1.0
+_POLL_MOST_S: Final = 5.0
+
+
+class Attempts:
+    """Schedules the connections to one log, one after the other.
+
+    Attributes:
+        news: Set when the pod changes, which ends a wait.
+        from_start: True if the next connection has to begin at the start of the log.
+    """
+
+    def __init__(self, retries: Retries, unreadable: Unreadable, reader: LogReader) -> None:
+        self.news = asyncio.Event()
+        self.from_start = False
+        self._retries = retries
+        self._unreadable = unreadable
+        self._reader = reader
+        self._again = False
+        self._vanished = False
+        self._waits_its_turn = False
+        self._backoff = _BACKOFF_FIRST
+        self._no_follow_until = 0.0
+        self._poll_s = _POLL_FIRST_S
+        self._fine_soon: asyncio.TimerHandle | None = None
+
+    @property
+    def polls(self) -> bool:
+        """True while the log is polled, since the node had no inotify instance to follow it."""
+        return time.monotonic() < self._no_follow_until
+
+    def vanished(self) -> None:
+        """Handle the pod's deletion: don't wait, since the API server answers without the node."""
+        self._vanished = True
+        self.news.set()
+        self._retries.stir()
+
+    async def turn(self, node: str) -> Attempt:
+        """Wait until the log may be requested."""
+        self.news.clear()
+        words = self._retries.trouble(node)
+        if words is not None:
+            self._unreadable.failed(words)
+        turn = await self._retries.turn(node, again=self._again, hurry=lambda: self._vanished)
+        self._again = True
+        return turn
+
+    def opened(self, turn: Attempt) -> None:
+        """Handle an open connection: the log is readable unless the kubelet sends an error text."""
+        turn.opened()
+        loop = asyncio.get_running_loop()
+        self._fine_soon = loop.call_later(_WORDS_WITHIN_S, self.fine)
+
+    def fine(self) -> None:
+        """Note that the log can be read."""
+        self._waits_its_turn = False
+        self._stop_timer()
+        self._unreadable.fine()
+
+    def failed(self, error: Exception, turn: Attempt) -> None:
+        """Handle a connection that failed to open, or broke."""
+        self._stop_timer()
+        self._waits_its_turn = False
+        if isinstance(error, UnclearError):
+            self.from_start = True
+        elif isinstance(error, CantFollowError):
+            self.fine()  # the log was read to its present end
+            self._no_follow_until = time.monotonic() + _NO_FOLLOW_S
+        elif isinstance(error, KubeError):
+            if not self._reader.opened:
+                self._waits_its_turn = turn.failed(error)
+            if not self._reader.opened or self._reader.splitter.words is not None:
+                self._unreadable.failed(str(error))
+
+    def polled(self, *, idle: bool) -> None:
+        """Adapt the poll interval after a log that can't be followed was read to its present end.
+
+        Args:
+            idle: True if there were no new lines.
+        """
+        self._poll_s = min(self._poll_s * 2, _POLL_MOST_S) if idle else _POLL_FIRST_S
+
+    async def wait(self, lasted: float) -> None:
+        """Wait before the next connection; a change of the pod ends the wait.
+
+        Args:
+            lasted: Duration of the last connection, in seconds.
+        """
+        if self._vanished:
+            await asyncio.sleep(min(self._backoff, _BACKOFF_MOST))
+        elif self._waits_its_turn:
+            return
+        if self.polls:
+            await tasks.wait(self.news, self._poll_s)
+            return
+        if self._reader.opened and lasted > _BACKOFF_MOST:
+            self._backoff = _BACKOFF_FIRST
+        most = _BACKOFF_MOST if self._reader.opened else _BACKOFF_MOST_UNREAD
+        self._backoff = min(self._backoff, most)
+        await tasks.wait(self.news, self._retries.spread(self._backoff))
+        self._backoff *= 2
+
+    def close(self) -> None:
+        """Cancel the timers; nothing is reported afterwards."""
+        self._stop_timer()
+        self._unreadable.close()
+
+    def _stop_timer(self) -> None:
+        if self._fine_soon is not None:
+            self._fine_soon.cancel()
+            self._fine_soon = None

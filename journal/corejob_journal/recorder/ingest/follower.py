@@ -1,0 +1,549 @@
+"""Follow one pod's log to its end, across broken connections."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from corejob import model
+from corejob_journal.recorder.ingest import pods, protocol
+from corejob_journal.recorder.ingest.attempts import Attempts
+from corejob_journal.recorder.ingest.closing import closing_record
+from corejob_journal.recorder.ingest.intake import ROTATED, ROTATED_UNREAD, Intake
+from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.recorder.ingest.log_status import Teller
+from corejob_journal.recorder.ingest.pods import JobPod
+from corejob_journal.recorder.ingest.reading import (
+    CantFollowError,
+    LogGoneError,
+    LogReader,
+    UnclearError,
+)
+from corejob_journal.recorder.ingest.retries import Attempt
+from corejob_journal.recorder.ingest.rotation import Rotation
+from corejob_journal.recorder.ingest.tools import Tools
+from corejob_journal.store import ForeignJobError
+from corejob_journal.store.records import (
+    Append,
+    NewGap,
+    NewRecord,
+    Operation,
+    Position,
+    Settle,
+    Stored,
+    StreamState,
+    foreign,
+)
+from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
+from corejob_kube.resources import PODS
+from corejob_process import tasks
+
+log = logging.getLogger(__name__)
+
+_REFUSALS: Final = 8
+"""Number of times that the log of an ended container may be refused before it counts as lost."""
+_STILL_FRESH_S: Final = 5.0
+"""Seconds within which a log that is gone after a clean end of its stream counts as complete."""
+_END_WAIT_S: Final = 15.0
+"""Seconds from the container's end until an open stream is cancelled.
+
+The kubelet ends a followed log within a second of the container's end; a dead connection never
+ends.
+"""
+_FLUSH_S: Final = 1.0
+"""Seconds from the known end of the container until its log is complete.
+
+The container runtime may write a container's last lines after it has reported its end. A log that
+does not end with the runtime's `done` line is read once more after this time.
+"""
+_FLUSH_HALF_S: Final = 5.0
+"""The same for a log that ends in the middle of a line."""
+_RESTART_S: Final = 1.0
+"""Seconds that the kubelet takes to report that a container has ended and restarts."""
+_NO_FILE: Final = "no such file or directory"
+"""Error text for the log file of a container that never started or was cleaned up."""
+_VAIN_REREADS: Final = 3
+_INFO: Final = 20
+_LOOK_S: Final = 1.0
+"""Seconds between checks for log rotation while a follower waits for the store."""
+
+
+class StaleError(Exception):
+    """Another process stores this stream's lines too: restart from the store's position."""
+
+
+class Follower:
+    """Follows one pod's log from the store's position to its end, and settles it."""
+
+    def __init__(self, tools: Tools, pod: JobPod, owner: str) -> None:
+        self.pod = pod
+        self._owner = owner
+        self._tools = tools
+        self._reader = LogReader(tools.kube, tools.namespace, pod)
+        self._reading: asyncio.Task[None] | None = None
+        self._inflight: asyncio.Future[list[Stored]] | None = None
+        self._failure: BaseException | None = None
+        self._vain_rereads = 0
+        self._intake: Intake
+        self._rotation = Rotation(time.time())
+        self._refusals = 0
+        self._ended_well = 0.0
+        self._teller = Teller(tools, pod)
+        self._attempts = Attempts(tools.retries, self._teller.unreadable, self._reader)
+        # Text after the last line end of a connection that ended cleanly.
+        self._tail: list[Line] = []
+        self._over_at: float | None = None
+
+    def update(self, pod: JobPod) -> None:
+        """Handle a change or the deletion of the pod."""
+        was_over = self.pod.over
+        self.pod = pod
+        self._teller.update(pod)
+        self._attempts.news.set()
+        if not was_over and pod.over and self._reading is not None:
+            # After the runtime's `done` line there is no need to wait for the end of the stream.
+            delay = 0.0 if self._intake.done else _END_WAIT_S
+            asyncio.get_running_loop().call_later(delay, self._reading.cancel)
+
+    def vanished(self) -> None:
+        """Handle the pod's deletion: don't wait, since the API server answers without the node."""
+        self._attempts.vanished()
+
+    async def run(self) -> None:
+        """Follow the log and settle it."""
+        commits, source = self._tools.commits, replace(self.pod.source, owner=self._owner)
+        # Report the log first: a kill waits until a recorder is reading.
+        self._teller.log(None, complete=False)
+        try:
+            state = await commits.call(lambda writer: writer.open_stream(source))
+        except ForeignJobError as error:
+            log.warning("pod %s: %s", self.pod.child.name, error)
+            self._teller.log(foreign(str(error)), complete=True)
+            return
+        sources = await self._teller.sources(state.job)
+        self._teller.unsure = state.settled or state.position.stamp > 0
+        if state.settled:
+            await self._teller.cookie()
+            has_lines = self.pod.started and state.position.stamp > 0
+            self._teller.log(None, complete=True, has_lines=has_lines)
+            return
+        self._intake = Intake(state)
+        if not sources.names:
+            # Earlier versions wrote sources into the status without storing them.
+            self._intake.name_sources(self._teller.told("sources") or ())
+        try:
+            if self.pod.has_log:
+                self._name_init_container(state)
+                await self._read_to_end()
+            await self._settle()
+        except asyncio.CancelledError:
+            if self._inflight is None or self._inflight.done():
+                self._send()  # commit what was read before the process ends
+            raise
+        finally:
+            self._attempts.close()
+            self._teller.close()
+
+    def _name_init_container(self, state: StreamState) -> None:
+        """Add a record that introduces the log of an init container, at its beginning."""
+        init = self.pod.child.failed_init
+        if not self.pod.failed_init or init is None or state.token:
+            return
+        text = f"init container [{init.name}] ended with exit code {init.exit_code}, its output:"
+        at = (init.started_at or init.ended_at or datetime.now(UTC)).timestamp()
+        self._intake.add(NewRecord(None, at, _INFO, text))
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def _read_to_end(self) -> None:
+        """Read until no more lines can come, and name those that are missing."""
+        while True:
+            began, place = time.monotonic(), self._intake.position
+            error = await self._attempt()
+            if error is None:
+                if await self._was_the_end(began, place):
+                    return
+                if self.pod.over:
+                    continue
+            elif await self._gives_up(error):
+                return
+            elif self._intake.position != place:
+                self._ended_well = 0.0
+            await self._attempts.wait(time.monotonic() - began)
+
+    async def _attempt(self) -> Exception | None:
+        """Wait for this log's turn and read one connection. Return its error, or None."""
+        turn = await self._attempts.turn(self.pod.child.node or "")
+        # Not before the turn, which may take as long as its node does not answer.
+        self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
+        try:
+            await self._read_once(turn)
+        except (KubeError, LogGoneError, UnclearError) as error:
+            log.debug("the log of %s broke off: %s", self.pod.child.name, error)
+            self._attempts.failed(error, turn)
+            self._tools.metrics.reconnects.inc()
+            return error
+        finally:
+            turn.close()
+        self._attempts.fine()
+        return None
+
+    async def _gives_up(self, error: Exception) -> bool:
+        """True if the log can't be read any more; then name the missing lines."""
+        if isinstance(error, UnclearError | CantFollowError):
+            return False
+        if await self._is_gone(error):
+            self._gone(error, whole=_is_fresh(self._ended_well))
+            return True
+        refused = isinstance(error, InvalidError | NotFoundError) or _NO_FILE in str(error)
+        self._refusals += refused and self.pod.over
+        if self._refusals >= _REFUSALS:
+            self._intake.lose_tail("LogRefused", str(error))
+            return True
+        return False
+
+    async def _was_the_end(self, began: float, place: Position) -> bool:
+        """True if the connection that ended cleanly proves that no more lines can come.
+
+        A stream may end cleanly but too early, even in the middle of a line, so the end is certain
+        only if one more reading brings nothing new.
+        """
+        self._tail = self._reader.splitter.rest()
+        if self._intake.done or (self._intake.position == place and began >= self._flushed_at()):
+            await self._at_end()
+            return True
+        # Either the container or only the connection has ended. If it was the container, one more
+        # reading proves that no lines came after.
+        self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
+        if self._attempts.polls and not self.pod.over:
+            self._attempts.polled(idle=self._intake.position == place)
+        elif await self._is_over_or_restarts():
+            await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
+            # An ended container writes nothing during this wait.
+            self._ended_well = self._ended_well and time.monotonic()
+        else:
+            self._tools.metrics.reconnects.inc()
+        return False
+
+    def _begin(self, *, whole: bool) -> None:
+        """Prepare a new connection.
+
+        Args:
+            whole: True if the previous connection has read a file to its end, and the container has
+                written nothing since. If this connection reads another file, it directly follows.
+        """
+        now = time.time()
+        self._rotation = self._rotation.again(now) if whole else Rotation(now)
+        self._intake.resume(whole=whole)
+
+    async def _read_once(self, turn: Attempt) -> None:
+        """Read one connection, in a task of its own so that other tasks can cancel it.
+
+        Raises:
+            KubeError: The connection broke, or the server refused it.
+            LogGoneError: The log no longer exists.
+            UnclearError: Only a connection from the log's start is unambiguous.
+            StaleError: Another process stores this stream's lines too.
+        """
+        self._reading = asyncio.create_task(self._pump(turn), name=f"log {self.pod.child.name}")
+        try:
+            await asyncio.wait({self._reading})
+        finally:
+            await tasks.cancel(self._reading)
+        if self._failure is not None:
+            raise self._failure
+        if self._reading.cancelled():
+            if self._intake.done:
+                return
+            raise UnavailableError(503, "Silent", "the stream did not end with its container")
+        await self._reading
+
+    async def _pump(self, turn: Attempt) -> None:
+        intake = self._intake
+        since = None if self._attempts.from_start else intake.since
+        self._attempts.from_start = False
+        if self._is_behind_a_restart():
+            await self._take_previous(since)
+        # Following takes one of the node's few inotify instances, so don't follow an ended one.
+        lines = self._reader.read(
+            since=since,
+            follow=not (self.pod.over or self._attempts.polls),
+            surely=intake.surely,
+            opened=partial(self._attempts.opened, turn),
+        )
+        async with aclosing(lines) as chunks:
+            async for some in chunks:
+                await self._take(some)
+                if intake.done and self.pod.over:
+                    return
+
+    def _is_behind_a_restart(self) -> bool:
+        """True if lines of an earlier run of the container may be missing."""
+        began = self.pod.child.started_at
+        if not self.pod.restarts or began is None:
+            return False
+        # The kubelet reports the start of a run with a precision of a second.
+        return self._intake.position.stamp < (began.timestamp() + 1) * 1e9
+
+    async def _take_previous(self, since: int | None) -> None:
+        """Take the new lines of the container's previous run; the kubelet has no earlier ones.
+
+        The logs of both runs are one sequence, so repetitions are recognised as within one log.
+        """
+        intake = self._intake
+        if self.pod.restarts > 1 and not intake.position.stamp:
+            runs = f"{self.pod.restarts - 1} runs" if self.pod.restarts > 2 else "run"
+            text = f"the log of the first {runs} of the container is gone: it was restarted"
+            intake.lose(NewGap(None, None, text, "Restarted"))
+        reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
+        lines = reader.read(since=since, follow=False, surely=intake.surely, previous=True)
+        try:
+            async with aclosing(lines) as chunks:
+                async for some in chunks:
+                    await self._take_in(some)
+                    await self._store(look=False)
+        except (InvalidError, NotFoundError, LogGoneError) as error:
+            intake.lose_tail("Restarted", f"the container was restarted, and {error}")
+            return
+        await self._take_in(reader.splitter.rest())
+
+    async def _take(self, lines: list[Line]) -> None:
+        self._attempts.fine()
+        if self._rotation.arrived(lines, time.time()):
+            await self._look()
+        if (missed := self._rotation.missed(lines)) is not None:
+            await self._take_in(lines[:missed])
+            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+            lines = lines[missed:]
+        await self._take_in(lines)
+        await self._store(look=True)
+
+    async def _store(self, *, look: bool) -> None:
+        """Submit what was taken; wait for the store if that is too much.
+
+        Args:
+            look: True to check for log rotation during the wait.
+        """
+        self._pass_on()
+        self._send()
+        while self._intake.full and self._inflight is not None:
+            await asyncio.wait({self._inflight}, timeout=_LOOK_S)
+            if look and self._rotation.due(time.time()):
+                await self._look()
+            self._send()
+
+    async def _take_in(self, lines: list[Line]) -> None:
+        start = 0
+        while (start := self._intake.take(lines, start)) < len(lines):
+            await self._clear_up(lines[start])
+
+    async def _clear_up(self, line: Line) -> None:
+        """Handle a line that is out of sequence: numbers are missing before it, or it goes back."""
+        intake = self._intake
+        if not intake.goes_back(line):
+            await self._reread(line)
+        elif await self._was_taken(line):
+            intake.read_anew()
+        else:
+            intake.go_back()
+
+    async def _was_taken(self, line: Line) -> bool:
+        """True if a line that goes back is a repetition, and not new after a clock was set back."""
+        number = protocol.parse(line.body).n
+        if number:
+            return number <= self._intake.last_n
+        first = await self._first_entry()
+        # The kubelet repeats the newest file; by now there may be an even newer one.
+        return first is not None and (
+            first[0] == line.stamp or first[0] > self._intake.position.stamp
+        )
+
+    async def _look(self) -> None:
+        """Check the first entry of the log's newest file, unless numbers show what is missing."""
+        if not self._numbered:
+            now = time.time()
+            self._rotation.looked(await self._first_entry(), self._intake.position.stamp, now)
+
+    @property
+    def _numbered(self) -> bool:
+        return self.pod.core4 or self._intake.numbered
+
+    async def _first_entry(self) -> tuple[int, bytes] | None:
+        try:
+            return await self._reader.first_entry()
+        except KubeError as error:
+            log.debug("no look at the log of %s: %s", self.pod.child.name, error)
+            return None
+
+    async def _reread(self, line: Line) -> None:
+        """Search the whole log for the numbers missing before this line; name those not found."""
+        number = protocol.parse(line.body).n
+        before = self._intake.last_n
+        if self._vain_rereads < _VAIN_REREADS:
+            reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
+            try:
+                everything = reader.read(since=None, follow=False, surely=self._intake.surely)
+                async with aclosing(everything) as chunks:
+                    async for lines in chunks:
+                        self._intake.fill(lines, number)
+            except (KubeError, LogGoneError) as error:
+                log.debug("no second reading of %s: %s", self.pod.child.name, error)
+            self._vain_rereads = 0 if self._intake.last_n > before else self._vain_rereads + 1
+        self._intake.jump(number)
+
+    def _gone(self, error: Exception, *, whole: bool) -> None:
+        """Handle a log that no longer exists.
+
+        Args:
+            error: The error that says so.
+            whole: True if the log was read to its end just before.
+        """
+        intake = self._intake
+        if intake.done:
+            return
+        if whole:
+            intake.take_rest(self._tail)
+            self._name_open_end()
+        elif intake.position.stamp:
+            intake.lose_tail("PodGone", str(error))
+        else:
+            text = f"the pod was gone before its log could be read ({error})"
+            intake.lose(NewGap(None, None, text, "PodGone"))
+
+    async def _at_end(self) -> None:
+        """Handle the end of the log."""
+        if self._tail:
+            await self._take(self._tail)
+        if self._intake.place_lost and not self._intake.done:
+            self._intake.lose_tail("Rotated", ROTATED)
+        else:
+            self._name_open_end()
+
+    def _name_open_end(self) -> None:
+        if self._rotation.open_end:
+            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+
+    def _flushed_at(self) -> float:
+        """Return the monotonic time when the log is complete; infinity while the container runs."""
+        if not self.pod.over:
+            return math.inf
+        if self._over_at is None:
+            self._over_at = time.monotonic()
+        return self._over_at + (_FLUSH_HALF_S if self._tail else _FLUSH_S)
+
+    async def _is_over_or_restarts(self) -> bool:
+        """True if the container has ended for good; wait for the next run of one that restarts."""
+        if self.pod.child.restarts and not self.pod.over:
+            # The pod's status reports first the end, and then the next run.
+            await asyncio.sleep(_RESTART_S)
+        return await self._is_over()
+
+    async def _is_over(self) -> bool:
+        """True if the container has ended; ask the API server, since the watch may lag."""
+        if not self.pod.over:
+            with contextlib.suppress(KubeError):
+                await self._ask()
+        return self.pod.over
+
+    async def _is_gone(self, error: Exception) -> bool:
+        """True if the log no longer exists.
+
+        A 404 alone is no proof, since a kubelet that has just started knows no pods yet.
+        """
+        if isinstance(error, LogGoneError):
+            # If the container restarts, only the log of an earlier run may be gone.
+            return self.pod.over or not self.pod.child.restarts
+        if not isinstance(error, NotFoundError):
+            return False
+        try:
+            return not await self._ask()
+        except NotFoundError:
+            return True
+        except KubeError:
+            return False
+
+    async def _ask(self) -> bool:
+        """Re-read the pod from the API server. Return False if another pod has its name.
+
+        Raises:
+            KubeError: The pod does not exist, or the API server did not answer.
+        """
+        body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
+        pod = pods.parse(body)
+        if pod is None or pod.uid != self.pod.uid:
+            return False
+        self.pod = pod
+        return True
+
+    # --- storing ----------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Submit what was taken, unless a submission is in flight; lines gather meanwhile."""
+        if self._inflight is not None:
+            if not self._inflight.done():
+                return
+            self._inflight = None
+        appends = self._intake.flush()
+        if appends:
+            self._inflight = self._tools.commits.submit(appends)
+            self._inflight.add_done_callback(partial(self._sent, appends))
+
+    def _sent(self, appends: list[Append], future: "asyncio.Future[list[Stored]]") -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None and any(stored.stale for stored in future.result()):
+            error = StaleError(self.pod.child.name)
+        if error is None:
+            self._teller.stored(future.result())
+            self._send()
+            return
+        self._failure = error
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _settle(self) -> None:
+        """Store the rest, the closing record and the settling in one transaction; then report it.
+
+        Raises:
+            StaleError: Another process stores this stream's lines too.
+        """
+        while self._inflight is not None and not self._inflight.done():
+            await asyncio.wait({self._inflight})
+            await asyncio.sleep(0)  # `_sent` may have submitted more
+        if self._failure is not None:
+            raise self._failure
+        intake = self._intake
+        if self._numbered and self.pod.started and not (intake.ended or intake.done):
+            job = self._job()
+            now = datetime.now(UTC)
+            intake.add(closing_record(self.pod, job, now=now, epoch=intake.epoch))
+            intake.ended = True
+        appends = intake.flush()
+        operations: list[Operation] = [*appends, Settle(intake.stream)]
+        stored = await self._tools.commits.submit(operations)
+        if any(answer.stale for answer in stored):
+            raise StaleError(self.pod.child.name)
+        self._teller.stored(stored)
+        has_lines = self.pod.started and intake.position.stamp > 0
+        await self._teller.settled(stored[-1].state, has_lines=has_lines)
+
+    def _job(self) -> model.CoreJob | None:
+        body = self._tools.jobs.get(self.pod.child.corejob)
+        return model.parse(body) if body is not None else None
+
+    def _pass_on(self) -> None:
+        """Pass the latest progress on to the CoreJob's status."""
+        progress, self._intake.progress = self._intake.progress, None
+        if progress is not None:
+            self._teller.progress(progress)
+
+
+def _is_fresh(ended: float) -> bool:
+    return ended > 0.0 and time.monotonic() - ended < _STILL_FRESH_S

@@ -1,0 +1,133 @@
+"""Report the state of a log that is followed to its CoreJob and its CoreJobTemplate."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from corejob import timestamps
+from corejob_journal.recorder.ingest import protocol
+from corejob_journal.recorder.ingest.pods import JobPod
+from corejob_journal.recorder.ingest.tools import Tools
+from corejob_journal.recorder.ingest.unreadable import REASON, Unreadable
+from corejob_journal.store.bounds import Sources
+from corejob_journal.store.records import LogState, Stored
+from corejob_process import tasks
+
+log = logging.getLogger(__name__)
+
+
+class Teller:
+    """Reports the state of one trial's log.
+
+    Attributes:
+        unreadable: Reports that the log can't be read.
+        unsure: True if the template may lack stored changes of the cookie.
+    """
+
+    def __init__(self, tools: Tools, pod: JobPod) -> None:
+        self._tools = tools
+        self._name = pod.child.corejob
+        self._trial = pod.child.trial
+        self._node = pod.child.node or ""
+        self._source = pod.source
+        self._uid = pod.uid
+        self._has_log = pod.has_log
+        self._telling: asyncio.Task[None] | None = None
+        self.unsure = False
+        told = (self.told("log") or {}).get("reason") == REASON
+        self.unreadable = Unreadable(self._tell_unreadable, told=told)
+
+    def update(self, pod: JobPod) -> None:
+        """Handle a change of the pod."""
+        self._has_log = self._has_log or pod.has_log
+
+    def told(self, field: str) -> Any:
+        """Return a field of the CoreJob's status as cached; None if it is not set."""
+        return ((self._tools.jobs.get(self._name) or {}).get("status") or {}).get(field)
+
+    def log(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
+        """Report the state of the log, unless the container never started and so has no log."""
+        if self._has_log:
+            self._tools.status.log(
+                self._name, self._trial, state, complete=complete, has_lines=has_lines
+            )
+
+    def progress(self, progress: protocol.Progress) -> None:
+        """Report the job's progress."""
+        at = timestamps.from_epoch(progress.time or time.time())
+        value, message = progress.value, progress.message
+        self._tools.status.progress(self._name, self._trial, value, message, at)
+
+    def stored(self, answers: Sequence[Stored]) -> None:
+        """Report cookies and sources, once they are stored."""
+        changes: list[tuple[str, Any]] = []
+        for answer in answers:
+            changes += answer.cookies or ()
+            # The answer of an earlier commit was lost, so re-read from the store what it kept.
+            self.unsure = self.unsure or answer.cookies is None
+            if answer.sources is not None:
+                self._tools.status.sources(self._name, answer.sources)
+        self._tools.cookies.put(self._source.qual_name, changes)
+
+    async def sources(self, job: int) -> Sources:
+        """Report the stored sources, which an earlier process may not have done. Return them.
+
+        Args:
+            job: The store's number of the job's log.
+        """
+        kept = await self._tools.commits.call(lambda writer: writer.sources(job))
+        if kept.names:
+            self._tools.status.sources(self._name, kept)
+        return kept
+
+    async def cookie(self) -> None:
+        """Wait until the template has the whole stored cookie."""
+        name = self._source.qual_name
+        if self.unsure:
+            await self._tools.cookies.tell_all(name)
+        else:
+            await self._tools.cookies.flushed(name)
+
+    async def settled(self, state: LogState | None, *, has_lines: bool) -> None:
+        """Report that the log is settled.
+
+        Args:
+            state: The state of the job's log.
+            has_lines: True if the job's container has written a line.
+        """
+        if self._telling is not None:
+            await tasks.cancel(self._telling)  # its state is older than the end
+        # The cookie first, so that the job that starts after the log is settled gets it.
+        await self.cookie()
+        self.log(state, complete=True, has_lines=has_lines)
+        if state is not None and state.lost:
+            self._tools.metrics.lost.inc()
+            log.warning("%s trial %d: %s", self._name, self._trial, state.message)
+
+    def close(self) -> None:
+        """Stop reporting."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._tools.metrics.unreadable(self._uid, unreadable=False)
+
+    def _tell_unreadable(self, words: str | None) -> None:
+        self._tools.metrics.unreadable(self._uid, unreadable=words is not None)
+        if words is not None and self._tools.retries.trouble(self._node) is None:
+            log.warning("%s trial %d: %s", self._name, self._trial, words)
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.create_task(self._tell_state(words), name=f"tell {self._name}")
+        self._telling.add_done_callback(tasks.log_failure)
+
+    async def _tell_state(self, words: str | None) -> None:
+        """Report that the log can't be read (or can again, if None), with its missing lines."""
+        job_id = self._source.job_id
+        state = await self._tools.commits.call(lambda writer: writer.log_state(job_id))
+        if state is not None and words is not None:
+            message = f"{state.message}; {words}" if state.message else words
+            state = replace(state, reason=REASON, message=message)
+        if self.unreadable.told == (words is not None):
+            self.log(state, complete=False)

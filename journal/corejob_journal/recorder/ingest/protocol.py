@@ -1,0 +1,182 @@
+"""Parse log lines by docs/job-protocol.md into typed events, or into plain text."""
+
+import logging
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+from corejob.depth import MOST_DEPTH, is_deep
+from corejob.texts import clean
+from corejob_journal.recorder.ingest import jsonlines
+from corejob_journal.store.records import NewRecord
+
+log = logging.getLogger(__name__)
+
+CONTINUED: Final = " [continued]"
+_DEBUG: Final = 10
+_INFO: Final = 20
+_WARNING: Final = 30
+_NUMBERED: Final = re.compile(rb'\{"core4":\s*1,\s*"n":\s*([0-9]{1,18})\s*[,}]')
+_MOST_LEVEL: Final = 100
+
+
+class _Event(msgspec.Struct, tag_field="type", kw_only=True):
+    core4: int
+    n: int
+    time: float = 0.0
+
+
+class Log(_Event, tag="log", kw_only=True):
+    """A log record."""
+
+    message: str
+    level: str | int = "INFO"
+    exception: dict[str, Any] | None = None
+
+
+class Progress(_Event, tag="progress", kw_only=True):
+    """The job's progress."""
+
+    value: float
+    message: str | None = None
+
+
+class Output(_Event, tag="output", kw_only=True):
+    """A line that a core4 job printed."""
+
+    text: str
+    stream: str = "stdout"
+
+
+class Source(_Event, tag="source", kw_only=True):
+    """A source that the job works on."""
+
+    name: str
+
+
+class Cookie(_Event, tag="cookie", kw_only=True):
+    """A change in the key-value store."""
+
+    key: str
+    value: Any = None
+
+
+class Done(_Event, tag="done", kw_only=True):
+    """The runtime's last line."""
+
+    state: str = ""
+
+
+class Plain(msgspec.Struct):
+    """A line that is not a valid event.
+
+    `n` is the line's number if it claims to be an event of the protocol, else 0.
+    """
+
+    message: str
+    levelno: int = _INFO
+    n: int = 0
+    exception: dict[str, Any] | None = None
+
+
+Event = Log | Progress | Output | Source | Cookie | Done | Plain
+_TYPED: Final = msgspec.json.Decoder(Log | Progress | Output | Source | Cookie | Done)
+_MINE: Final = b'{"core4"'
+
+
+def parse(body: bytes) -> Event:
+    """Parse a complete line. Never raises: a line that can't be parsed is plain text."""
+    if not body.startswith(b"{"):
+        return Plain(text_of(body))
+    try:
+        return _event(body) if body.startswith(_MINE) else _odd(body)
+    except Exception as error:
+        # One line must not end the log. Keep its number, so that no false gap is reported.
+        deep = isinstance(error, RecursionError)
+        log.debug("a line can't be read: %s", error, exc_info=not deep)
+        number = _NUMBERED.match(body)
+        return Plain(text_of(body), _WARNING, int(number[1]) if number is not None else 0)
+
+
+def _event(body: bytes) -> Event:
+    try:
+        event = _TYPED.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _odd(body)
+    return event if event.core4 == 1 and _is_number(event.n) else Plain(text_of(body))
+
+
+def text_of(body: bytes) -> str:
+    r"""Decode bytes to text that any database and JSON parser accepts; escape as `\xff`, `\x00`."""
+    return clean(body.decode("utf-8", "backslashreplace"))
+
+
+def record(event: Log, n: int | None, epoch: float) -> NewRecord:
+    """Convert a log event to a record."""
+    level = event.level
+    if isinstance(level, str) and not level.isdigit():
+        found = jsonlines.level_of(level)
+        levelno = found[0] if found is not None else _INFO
+    else:
+        levelno = min(max(0, int(level)), _MOST_LEVEL)
+    return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
+
+
+def size(value: Any) -> int:
+    """Return the size of a value as JSON, in bytes."""
+    return len(msgspec.json.encode(value))
+
+
+def _exception(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is None or not is_deep(value):
+        return value
+    info = f"an exception that is nested deeper than {MOST_DEPTH} levels is not kept"
+    return {"info": info, "text": []}
+
+
+def _odd(body: bytes) -> Event:
+    """Parse JSON that is not an event of our runtime: foreign, malformed, or of a later version."""
+    try:
+        # Python's own parser also accepts NaN and lone surrogates.
+        value = jsonlines.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        if _NUMBERED.match(body) and body.endswith(b"}"):
+            raise  # the line is complete, so its number counts
+        return Plain(text_of(body))
+    if not isinstance(value, dict):
+        return Plain(text_of(body))
+    if value.get("core4") == 1:
+        return _strange_event(_tidy(value), body)
+    found = jsonlines.read(value)
+    message = clean(found.message) if found.message is not None else text_of(body)
+    return Plain(message, found.levelno, 0, _tidy(found.exception))
+
+
+def _strange_event(value: dict[str, Any], body: bytes) -> Event:
+    try:
+        event = msgspec.convert(value, Log | Progress | Output | Source | Cookie | Done)
+    except msgspec.ValidationError:
+        # Keep the number, so that no false gap is reported, and the text.
+        n = value.get("n")
+        if not isinstance(n, int) or not _is_number(n):
+            return Plain(text_of(body))
+        return Plain(text_of(body), _DEBUG, n)
+    return event if _is_number(event.n) else Plain(text_of(body))
+
+
+def _is_number(n: int) -> bool:
+    return 0 < n < 2**62
+
+
+def _tidy(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
+    if isinstance(value, list):
+        return [_tidy(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _tidy(item) for key, item in value.items()}
+    return value

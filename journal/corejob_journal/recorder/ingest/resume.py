@@ -1,0 +1,83 @@
+"""Recognise the repeated lines of a new connection.
+
+The API server's `sinceTime` is exact to a second, so a new connection repeats lines, in the same
+order as before. The window is the second that ends with the latest time taken: as many of its lines
+as were taken are repetitions, and all lines after the first new one are new. Counting only the
+lines of the latest timestamp is not enough, since two threads stamp a container's two output
+streams.
+"""
+
+import bisect
+from collections.abc import Sequence
+from typing import Final
+
+from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.store.records import Position
+
+WINDOW_NS: Final = 10**9
+
+Mark = tuple[int, ...]
+"""A line's time and the hash of its text, which identify a repetition."""
+
+
+def mark(line: Line) -> Mark:
+    """Return a line's mark."""
+    return line.stamp, hash(line.body)
+
+
+def contains(marks: Sequence[Mark], wanted: Mark) -> bool:
+    """True if a mark is in a sorted sequence."""
+    index = bisect.bisect_left(marks, wanted)
+    return index < len(marks) and marks[index] == wanted
+
+
+class Resume:
+    """Skips the repetitions at the beginning of one connection, or of a file that is repeated.
+
+    Attributes:
+        active: True while repetitions may still come.
+        count: Number of repetitions by the position.
+        skipping: True if the line that is being read in pieces is a repetition.
+    """
+
+    def __init__(self, position: Position, marks: Sequence[Mark] = ()) -> None:
+        """Begin at a position.
+
+        Args:
+            position: The position in the stream.
+            marks: The sorted marks of its window, if they are known.
+        """
+        self.active = position.stamp > 0 or position.pieces > 0
+        self.count = position.count
+        self.skipping = False
+        self._high = position.stamp
+        self._low = position.stamp - WINDOW_NS
+        self._left = position.count
+        self._seen: list[Mark] = []
+        self._marks = marks
+
+    def knows(self, line: Line) -> bool:
+        """True if a line was taken before."""
+        self.skipping = False
+        if line.stamp < self._low:
+            return True
+        if self._marks:
+            return contains(self._marks, mark(line))
+        return line.stamp <= self._high and self._left > 0
+
+    def skip(self, line: Line) -> None:
+        """Count a line that was taken before."""
+        self.skipping = True
+        if line.stamp >= self._low:
+            self._left -= 1
+            bisect.insort(self._seen, mark(line))
+
+    @property
+    def nothing_repeated(self) -> bool:
+        """True if lines of the window were taken but none came again: they were rotated away."""
+        return self.count > 0 and self._left == self.count
+
+    def finish(self) -> list[Mark]:
+        """End at the first new line. Return the marks of the window's lines that were taken."""
+        self.active = False
+        return list(self._marks) or self._seen

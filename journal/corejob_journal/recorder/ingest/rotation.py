@@ -1,0 +1,133 @@
+"""Detect files of an unnumbered log that were rotated away unread. No I/O.
+
+When the log is rotated, the kubelet finishes the file that it has open and then opens the newest
+one. A reader that lags by more than a file therefore loses the files between, and the connection
+does not show it. Numbers of lines do. For logs without numbers the recorder, while it lags, checks
+the first line of the newest file regularly: that line must follow the file being read.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from corejob_journal.recorder.ingest.lines import Line
+
+LAG_S: Final = 2.0
+"""Seconds of lag up to which a reader can't have missed a file."""
+_LOOK_EVERY_S: Final = 1.0
+SHORTEST_LIFE_S: Final = 3.0
+"""Minimum time in seconds for which a file is the newest.
+
+The kubelet checks the files' sizes at most every 3 s (`containerLogMonitorInterval`).
+"""
+_DISORDER_NS: Final = 10**9
+"""Nanoseconds by which lines may be out of order in a file.
+
+Two threads stamp a container's two output streams.
+"""
+_PART_BYTES: Final = 8_000
+"""Size in bytes up to which no container runtime splits a line that is written at once."""
+_SURE_BYTES: Final = 64
+
+
+def _has_part(line: bytes, start: bytes) -> bool:
+    """True if a part of the line may begin with `start`; a short `start` is the whole last part."""
+    long = len(line) > _PART_BYTES
+    return long and (start in line if len(start) >= _SURE_BYTES else line.endswith(start))
+
+
+class Rotation:
+    """One connection's view of the log's files.
+
+    Times are in seconds since the epoch, the times of lines in nanoseconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        # A new connection reads the newest file.
+        self._known = now
+        self._looked = now
+        self._late: float | None = None
+        self._next: int | None = None
+        self._next_text = b""
+        self._before = b""
+        self._unsure = False
+
+    def arrived(self, lines: Sequence[Line], now: float) -> bool:
+        """True if the newest file must be checked before these lines are taken."""
+        written = lines[0].stamp / 1e9
+        if now - written < LAG_S:
+            self._late = None
+            return False
+        if self._late is None:
+            self._late = written
+        return self.due(now)
+
+    def due(self, now: float) -> bool:
+        """True if the next check is due."""
+        return now - self._looked >= _LOOK_EVERY_S
+
+    def looked(self, first: tuple[int, bytes] | None, taken: int, now: float) -> None:
+        """Handle the result of a check.
+
+        Args:
+            first: Time of the newest file's first entry, which is a line or a part of one, and the
+                start of its text; None if there is none yet, or it couldn't be read.
+            taken: Time of the latest line taken.
+            now: Time when the check began.
+        """
+        self._looked = now
+        if first is None:
+            return
+        stamp, text = first
+        if stamp <= taken:
+            self._next = None
+        elif self._next is None:
+            self._next, self._next_text = stamp, text
+            self._unsure = not self.sure(now)
+        self._known = now
+
+    def missed(self, lines: Sequence[Line]) -> int | None:
+        """Return the index of the line before which lines may be missing, or None."""
+        missed = None
+        for index, line in enumerate(lines):
+            if self._next is None or missed is not None:
+                break
+            if line.stamp >= self._next and not line.part:
+                missed = self._at(index, line.stamp)
+            # A file may begin in the middle of a line, whose time is that of its first part.
+            self._before = self._before + line.body if line.part else line.body
+        return missed
+
+    def _at(self, index: int, stamp: int) -> int | None:
+        """Return `index` if lines may be missing before this line, or None.
+
+        The line is not older than the next file.
+        """
+        if stamp == self._next:
+            self._next = None
+            return index if self._unsure else None
+        if _has_part(self._before, self._next_text):
+            self._next = None
+        elif stamp > (self._next or 0) + _DISORDER_NS:
+            self._next = None
+            return index
+        return None
+
+    def sure(self, now: float) -> bool:
+        """True if at most one unknown file can have begun.
+
+        Writing lines starts new files. Lines that arrived in time were written to the newest file,
+        so the doubtful period starts with the first late line, or with the last check.
+        """
+        return self._late is None or now - max(self._late, self._known) < SHORTEST_LIFE_S
+
+    @property
+    def open_end(self) -> bool:
+        """True if the first line of the next file has not arrived yet."""
+        return self._next is not None
+
+    def again(self, now: float) -> "Rotation":
+        """Return the view of a new connection that continues after this one's end of file."""
+        new = Rotation(now)
+        new._next, new._unsure = self._next, self._unsure
+        new._next_text, new._before = self._next_text, self._before
+        return new

@@ -1,0 +1,1 @@
+"""Write the recorder's knowledge into CoreJobs and CoreJobTemplates."""

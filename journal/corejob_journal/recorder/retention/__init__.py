@@ -1,0 +1,1 @@
+"""Delete past jobs that exceed the retention policy."""

@@ -1,0 +1,202 @@
+"""Delete past jobs that exceed the policy, oldest first, without delaying the recorder."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Final, TypeVar
+
+from corejob import timestamps
+from corejob_journal.recorder.group_commit import Commits
+from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.retention_policy import Policy, Tally
+from corejob_journal.store import Candidate, Store, StoreUnavailable, Writer
+from corejob_process.clock import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_EVERY_S: Final = 600.0
+_SLICE: Final = 1000
+_JOBS: Final = 50
+"""Number of jobs deleted in one transaction."""
+_ROWS: Final = 1000
+"""Number of log rows deleted in one transaction."""
+_PAGES: Final = 100
+"""Number of pages of a SQLite file that one transaction frees."""
+_REST: Final = 2.0
+"""Pause after each transaction, as a multiple of its duration: appends have priority."""
+
+
+async def due(
+    store: Store, policy: Policy, now: float, kept: Collection[str]
+) -> AsyncIterator[Candidate]:
+    """Yield the past jobs to delete, oldest first, except those whose CoreJob still exists."""
+    cutoff = policy.cutoff(now)
+    excess = policy.excess(await store.stored_bytes()) if policy.max_bytes else 0
+    behind: Candidate | None = None
+    while found := await store.oldest(behind, _SLICE):
+        for candidate in found:
+            if excess <= 0 and (cutoff is None or candidate.at >= cutoff):
+                return
+            if candidate.job_id not in kept:
+                excess -= candidate.bytes
+                yield candidate
+        behind = found[-1]
+
+
+async def orphans(
+    store: Store, policy: Policy, now: float, kept: Collection[str]
+) -> AsyncIterator[str]:
+    """Yield the ids of jobs that are too old and have a log but no document or CoreJob."""
+    cutoff = policy.cutoff(now)
+    if cutoff is None:
+        return
+    before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their creation time
+    behind = ""
+    while found := await store.orphans(behind, before, _SLICE):
+        for job_id in found:
+            if job_id not in kept:
+                yield job_id
+        behind = found[-1]
+
+
+async def survey(store: Store, policy: Policy, now: float, kept: Collection[str]) -> Tally:
+    """Return the counts of what would be deleted."""
+    tally = Tally()
+    async for candidate in due(store, policy, now, kept):
+        tally.add(candidate)
+    async for _ in orphans(store, policy, now, kept):
+        tally.orphans += 1
+    cutoff = policy.cutoff(now)
+    tally.history = 0 if cutoff is None else await store.history_older(cutoff)
+    return tally
+
+
+class Retention:
+    """Applies the retention policy every ten minutes.
+
+    Args:
+        store: The reader of the store.
+        commits: The queue of the writer.
+        policy: The retention policy.
+        kept: Returns the ids of the jobs whose CoreJob exists.
+        mine: Returns True if this recorder has the shared duties.
+        metrics: The recorder's metrics.
+        now: The clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        commits: Commits,
+        policy: Policy,
+        kept: Callable[[], Collection[str]],
+        mine: Callable[[], bool],
+        metrics: Metrics,
+        now: Clock,
+    ) -> None:
+        self._store = store
+        self._commits = commits
+        self._policy = policy
+        self._kept = kept
+        self._mine = mine
+        self._metrics = metrics
+        self._now = now
+        self._told: Tally | None = None
+
+    async def run_forever(self) -> None:
+        """Apply the policy every ten minutes, until cancelled."""
+        while True:
+            try:
+                if self._mine():
+                    await self.look()
+            except StoreUnavailable as error:
+                log.warning("retention waits for the store: %s", error)
+            except Exception:
+                log.exception("retention failed")
+            await asyncio.sleep(_EVERY_S)
+
+    async def look(self) -> Tally:
+        """Delete what exceeds the policy, or log what would be deleted. Return the counts."""
+        now, kept = self._now().timestamp(), frozenset(self._kept())
+        self._metrics.stored_bytes.set(await self._store.stored_bytes())
+        if self._policy.dry_run:
+            tally = await survey(self._store, self._policy, now, kept)
+            if tally != self._told:
+                self._told = tally
+                log.info("retention would delete %s", describe(tally))
+            return tally
+        await self._sweep()  # rows that a crash may have left
+        tally = await self._take_away(now, kept)
+        if not tally.is_empty:
+            await self._give_back()
+            self._metrics.stored_bytes.set(await self._store.stored_bytes())
+            log.info("retention deleted %s", describe(tally))
+        return tally
+
+    async def _take_away(self, now: float, kept: Collection[str]) -> Tally:
+        tally = Tally()
+        part: list[Candidate] = []
+        async for candidate in due(self._store, self._policy, now, kept):
+            part.append(candidate)
+            if len(part) == _JOBS:
+                await self._drop(part, tally)
+                part = []
+        await self._drop(part, tally)
+        lost = [job_id async for job_id in orphans(self._store, self._policy, now, kept)]
+        for start in range(0, len(lost), _JOBS):
+            ids = lost[start : start + _JOBS]
+            await self._gently(lambda writer, ids=ids: writer.drop(ids))  # type: ignore[misc]
+            await self._sweep()
+        tally.orphans = len(lost)
+        cutoff = self._policy.cutoff(now)
+        if cutoff is not None:
+            tally.history = await self._drop_history(cutoff)
+        return tally
+
+    async def _drop(self, part: list[Candidate], tally: Tally) -> None:
+        if not part:
+            return
+        ids = [candidate.job_id for candidate in part]
+        self._metrics.deleted_jobs.inc(await self._gently(lambda writer: writer.drop(ids)))
+        for candidate in part:
+            tally.add(candidate)
+            self._metrics.deleted_bytes.inc(candidate.bytes)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        while await self._gently(lambda writer: writer.sweep(_ROWS)):
+            pass
+
+    async def _drop_history(self, before: float) -> int:
+        total = 0
+        while count := await self._gently(lambda writer: writer.drop_history(before, _ROWS)):
+            total += count
+        return total
+
+    async def _give_back(self) -> None:
+        while await self._gently(lambda writer: writer.give_back(_PAGES)):
+            pass
+
+    async def _gently(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """Run one small transaction, then pause."""
+        began = time.perf_counter()
+        answer = await self._commits.call(work)
+        await asyncio.sleep(_REST * (time.perf_counter() - began))
+        return answer
+
+
+def describe(tally: Tally) -> str:
+    """Return the counts as part of a sentence."""
+    text = f"{tally.jobs} past jobs, about {tally.bytes} bytes"
+    if tally.first is not None and tally.last is not None:
+        first, last = (
+            timestamps.iso(timestamps.from_epoch(at)) for at in (tally.first, tally.last)
+        )
+        text += f", journaled from {first} to {last} UTC"
+    return (
+        f"{text}; {tally.orphans} logs without a job; {tally.history} rows of the queue's history"
+    )

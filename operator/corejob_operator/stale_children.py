@@ -1,0 +1,72 @@
+"""Re-read Jobs and pods before deciding how a trial ended, since either watch may lag."""
+
+from corejob import names
+from corejob.children import JobChild, PodChild
+from corejob.model import CoreJob
+from corejob.state import FINAL, State
+from corejob_kube.client import Kube
+from corejob_kube.errors import NotFoundError
+from corejob_kube.resources import JOBS, PODS
+from corejob_operator.caches import World
+from corejob_operator.decide import next_trial
+
+
+class Evidence:
+    """The Jobs and pods that belong to a CoreJob."""
+
+    def __init__(self, kube: Kube, world: World) -> None:
+        self._kube = kube
+        self._world = world
+
+    def jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
+        """Return the Jobs that the CoreJob owns.
+
+        The label is not enough: anybody can set it, and an earlier CoreJob of the same name may
+        have left a Job.
+        """
+        found = self._world.jobs_of(job.name)
+        return tuple(child for child in found if child.owner_uid == job.uid)
+
+    def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
+        """Return the pods of the CoreJob's Jobs, including those of a Job that is gone."""
+        found = self._world.pods_of(job.name)
+        return tuple(pod for pod in found if pod.owner_uid is not None and pod.job_id == job.id)
+
+    async def make_sure(self, job: CoreJob) -> None:
+        """Read the last trial's Jobs or pods into the cache where the cache may be stale.
+
+        Raises:
+            KubeError: The API server did not answer.
+        """
+        if job.status.state in FINAL:
+            return
+        own = self.jobs_of(job)
+        running = job.status.state is State.RUNNING
+        number = job.status.trial if running else next_trial(job, own)
+        jobs = [child for child in own if child.trial == number]
+        pods = [pod for pod in self.pods_of(job) if pod.trial == number]
+        if not pods and any(child.complete or child.failed for child in jobs):
+            await self._read_pods(job, number)
+        if not job.stop and any(_is_deleted(pod) for pod in pods):
+            for child in jobs:
+                await self._read_job(job, child)
+
+    async def _read_pods(self, job: CoreJob, number: int) -> None:
+        """Read the pods of a trial whose Job has ended, since the watch of pods may lag."""
+        selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
+        found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
+        for pod in found:
+            self._world.pods.put(pod)
+
+    async def _read_job(self, job: CoreJob, child: JobChild) -> None:
+        """Read the Job of a deleted pod: the Job may be deleted as well, unknown to the cache."""
+        if child.deleting:
+            return
+        try:
+            self._world.jobs.put(await self._kube.get(JOBS, job.namespace, child.name))
+        except NotFoundError:
+            self._world.jobs.forget(child.name)
+
+
+def _is_deleted(pod: PodChild) -> bool:
+    return pod.deleting and pod.over and not pod.disruption

@@ -1,0 +1,181 @@
+"""No order while what the job writes could not be stored; all the rest goes on."""
+
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
+from tests.unit.api.fake_kube import FakeKube
+
+from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER
+from corejob_api.commands.store_health import Storing
+from corejob_api.http.errors import ApiError
+from corejob_journal.store import StoreUnavailable
+from corejob_kube.cache import ObjectCache
+
+FULL = "the store is full, make room on its volume"
+LEASE = "core4-recorder-pod-1"
+
+
+def lease(name: str, version: int, trouble: str | None) -> dict[str, Any]:
+    meta = {
+        "name": name,
+        "resourceVersion": str(version),
+        "labels": {LABEL_RECORDER: "member"},
+        "annotations": {} if trouble is None else {ANNOTATION_TROUBLE: trouble},
+    }
+    return {"metadata": meta, "spec": {"leaseDurationSeconds": 5}}
+
+
+# --- whose word counts ------------------------------------------------------------------------
+
+
+class FakeStore:
+    """Answers, or not."""
+
+    away = False
+
+    async def ping(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the store does not answer: gone")
+
+
+class World:
+    """A store, recorders' Leases and a clock."""
+
+    def __init__(self) -> None:
+        self.store = FakeStore()
+        self.leases = ObjectCache("leases")
+        self.now = 100.0
+        self.storing = Storing(self.store, self.leases, clock=lambda: self.now)  # type: ignore[arg-type]
+        self._version = 0
+
+    def renew(self, name: str, trouble: str | None) -> None:
+        self._version += 1
+        self.leases.put(lease(name, self._version, trouble))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_nobody_says_anything(world: World) -> None:
+    await world.storing.check()
+    assert await world.storing.trouble() is None
+
+
+async def test_the_only_recorder_cannot_write(world: World) -> None:
+    world.renew("a", FULL)
+    assert await world.storing.trouble() == FULL
+    with pytest.raises(ApiError, match=FULL) as caught:
+        await world.storing.check()
+    assert (caught.value.status, int(caught.value.headers["Retry-After"]) > 0) == (503, True)
+    world.renew("a", None)
+    await world.storing.check()
+
+
+async def test_one_that_can_write_is_enough(world: World) -> None:
+    world.renew("a", FULL)
+    world.renew("b", None)
+    await world.storing.check()
+    world.renew("b", FULL)
+    with pytest.raises(ApiError):
+        await world.storing.check()
+
+
+async def test_the_words_of_one_that_is_dead_do_not_count(world: World) -> None:
+    world.renew("a", FULL)
+    world.now += 5.0
+    assert await world.storing.trouble() == FULL
+    world.now += 0.1
+    await world.storing.check()
+    # Nor does it stand for one that can write.
+    world.renew("b", FULL)
+    with pytest.raises(ApiError):
+        await world.storing.check()
+
+
+async def test_the_words_go_with_the_lease(world: World) -> None:
+    world.renew("a", FULL)
+    world.leases.drop(lease("a", 1000, FULL))
+    await world.storing.check()
+
+
+async def test_a_store_that_is_away(world: World) -> None:
+    world.store.away = True
+    assert await world.storing.trouble() == "the store does not answer: gone"
+    with pytest.raises(StoreUnavailable):
+        await world.storing.check()
+
+
+# --- what clients see -------------------------------------------------------------------------
+
+
+async def tell(api: RunningApi, kube: FakeKube, trouble: str | None) -> None:
+    """What the recorder says; returns when the API has heard it."""
+    body = await kube.put("leases", lease(LEASE, 0, trouble))
+    version = body["metadata"]["resourceVersion"]
+
+    def heard() -> bool:
+        known = api.service.recorders.get(LEASE)
+        return known is not None and known["metadata"]["resourceVersion"] == version
+
+    await api.until(heard)
+
+
+def check_refused(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    assert FULL in answer.json()["error"]
+
+
+async def test_an_order_is_refused_and_nothing_is_made_of_it(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    await tell(api, kube, FULL)
+    body = {"qual_name": DUMMY, "args": {"n": 1}}
+    check_refused(await client.post("job", json={**body, "follow": False}))
+    check_refused(await client.post("job", json=body))
+    assert kube.objects["corejobs"] == {}
+    assert list(kube.objects["leases"]) == [LEASE]
+    await tell(api, kube, None)
+    await enqueue(client, {"n": 1})
+
+
+async def test_readiness_tells(api: RunningApi, kube: FakeKube) -> None:
+    await tell(api, kube, FULL)
+    answer = await api.probe("/readyz")
+    assert (answer.status_code, answer.text) == (503, f"{FULL}\n")
+    assert (await api.probe("/readyz?without=store")).text == "ok\n"
+    await tell(api, kube, None)
+    assert (await api.probe("/readyz")).text == "ok\n"
+
+
+async def test_what_needs_no_writing_goes_on(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    kept, stopped = await enqueue(client, {"n": 1}), await enqueue(client, {"n": 2})
+    await tell(api, kube, FULL)
+    for job_id in (kept, stopped):
+        assert (await client.get(f"job/{job_id}")).status_code == 200
+        assert (await client.get(f"job/log/{job_id}")).status_code == 200
+        assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
+    assert (await client.get("job")).json()["total_count"] == 2
+    # A restart would make another job.
+    check_refused(await client.put(f"job/restart/{stopped}", json={"follow": False}))
+    assert "childId" not in kube.objects["corejobs"][stopped]["spec"]
+    assert (await client.put(f"job/remove/{kept}")).json()["data"] is True
+    await tell(api, kube, None)
+    answer = await client.put(f"job/restart/{stopped}", json={"follow": False})
+    assert answer.json()["data"] in kube.objects["corejobs"]
+
+
+async def test_another_trial_of_a_waiting_job_is_no_new_job(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+) -> None:
+    job_id = await enqueue(client)
+    await api.status(job_id, state="failed", trial=1)
+    await tell(api, kube, FULL)
+    answer = await client.put(f"job/restart/{job_id}", json={"follow": False})
+    assert answer.json()["data"] == job_id

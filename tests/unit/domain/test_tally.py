@@ -1,0 +1,70 @@
+"""Counting by changes gives what counting anew would give."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.domain.builders import corejob
+
+from corejob.model import CoreJob
+from corejob.state import State
+from corejob.tally import Tally
+
+KEYS = ("a", "b", "c")
+
+
+def job(state: State, **spec: Any) -> CoreJob:
+    return corejob(**spec, status={"state": str(state), "trial": 1})
+
+
+jobs = st.builds(
+    job, st.sampled_from(State), kill=st.booleans(), remove=st.booleans(), priority=st.integers()
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.none() | jobs)))
+def test_it_is_what_counting_anew_would_give(changes: list[tuple[str, CoreJob | None]]) -> None:
+    tally, present = Tally(), dict[str, CoreJob]()
+    told: list[dict[str, int]] = []
+    tally.listen(lambda: told.append(tally.by_state()))
+    shown: dict[str, int] = {}
+    for key, changed in changes:
+        if changed is None:
+            tally.drop(key)
+            present.pop(key, None)
+        else:
+            tally.put(key, changed)
+            present[key] = changed
+        expected = Counter(str(each.state) for each in present.values() if each.in_queue)
+        assert tally.by_state() == dict(expected)
+        assert tally.total == expected.total()
+        # Told of each change, and of nothing else.
+        assert told == ([tally.by_state()] if tally.by_state() != shown else [])
+        told.clear()
+        shown = tally.by_state()
+
+
+def test_states_come_in_one_order() -> None:
+    tally = Tally()
+    for number, state in enumerate((State.ERROR, State.RUNNING, State.PENDING, State.PENDING)):
+        tally.put(str(number), job(state))
+    assert list(tally.by_state().items()) == [("pending", 2), ("running", 1), ("error", 1)]
+
+
+@pytest.mark.parametrize(
+    ("state", "spec", "shown"),
+    [
+        (State.COMPLETE, {}, None),
+        (State.RUNNING, {"kill": True}, "killed"),
+        (State.RUNNING, {"remove": True}, "running"),
+        (State.PENDING, {"remove": True}, None),
+        (State.ERROR, {"childId": "a" * 24}, None),
+        (State.INACTIVE, {}, "inactive"),
+    ],
+)
+def test_what_counts_is_what_clients_see(state: State, spec: Any, shown: str | None) -> None:
+    tally = Tally()
+    tally.put("a", job(state, **spec))
+    assert tally.by_state() == ({} if shown is None else {shown: 1})
