@@ -34,22 +34,22 @@ class ApiHealth:
         self._metrics = metrics
         self._began = time.monotonic()
 
-    def deadly(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Return the reason to restart the process: a task ended, or a watch is silent; or None."""
         silent = "a watch is silent" if self._silence() > DEAF_S else None
-        return self._supervision.trouble() or silent
+        return self._supervision.problem() or silent
 
-    async def trouble(self, without: str = "", /) -> str | None:
+    async def readiness_problem(self, without: str = "", /) -> str | None:
         """Return why requests can't be answered now; None: they can.
 
         Args:
             without: `store` skips the check of the store, which all pods share: while the store is
                 unavailable no other pod can help, and a 503 says more than a refused connection.
         """
-        trouble = self._supervision.trouble() or self._trouble_of_kubernetes()
-        if trouble is None and without != _STORE:
-            trouble = await self._storing.trouble()
-        return trouble
+        problem = self._supervision.problem() or self._kubernetes_problem()
+        if problem is None and without != _STORE:
+            problem = await self._storing.trouble()
+        return problem
 
     def registry(self) -> CollectorRegistry:
         """Update the queue's gauge and return the API's metrics."""
@@ -59,7 +59,7 @@ class ApiHealth:
     def _silence(self) -> float:
         return silence(self._informers, since=self._began)
 
-    def _trouble_of_kubernetes(self) -> str | None:
+    def _kubernetes_problem(self) -> str | None:
         if not all(informer.is_synced for informer in self._informers):
             return "waiting for Kubernetes"
         if self._silence() > _RECENT_S:

@@ -18,9 +18,9 @@ class OperatorHealth:
         self._operator = operator
         self._silent = sweep * _SILENT_SWEEPS
 
-    def deadly(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Reason to restart the process, or None: a task has ended, or a watch is stale."""
-        ended = self._operator.supervision.trouble()
+        ended = self._operator.supervision.problem()
         if ended is not None:
             return ended
         deaf = self._operator.sweep.deaf
@@ -30,9 +30,9 @@ class OperatorHealth:
             return "no answer from Kubernetes for long"
         return None
 
-    async def trouble(self, _without: str = "", /) -> str | None:
+    async def readiness_problem(self, _without: str = "", /) -> str | None:
         """Return why the operator is not ready, or None: a task ended, or the first list is due."""
-        ended = self._operator.supervision.trouble()
+        ended = self._operator.supervision.problem()
         if ended is not None:
             return ended
         return None if self._operator.ready else "waiting for Kubernetes"

@@ -15,10 +15,10 @@ _MOST_CONNECTIONS: Final = 256
 class Health(Protocol):
     """Liveness, readiness and metrics of a process; problems are texts for people."""
 
-    def deadly(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Return the reason to restart the process, or None."""
 
-    async def trouble(self, without: str = "", /) -> str | None:
+    async def readiness_problem(self, without: str = "", /) -> str | None:
         """Return why the process is not ready, or None if it is.
 
         Args:
@@ -81,15 +81,15 @@ class HealthServer:
         return server()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        return _say(self._health.deadly())
+        return _response(self._health.liveness_problem())
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        return _say(await self._health.trouble(request.query.get("without", "")))
+        return _response(await self._health.readiness_problem(request.query.get("without", "")))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self._health.registry())
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _say(trouble: str | None) -> web.Response:
-    return web.Response(status=200 if trouble is None else 503, text=f"{trouble or 'ok'}\n")
+def _response(problem: str | None) -> web.Response:
+    return web.Response(status=200 if problem is None else 503, text=f"{problem or 'ok'}\n")

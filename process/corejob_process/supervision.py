@@ -78,7 +78,7 @@ class Supervision:
         task.add_done_callback(self._done)
         return task
 
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Return which tasks have ended and were not restarted yet, and why; None if all run."""
         return "; ".join(self._ended.values()) or None
 
@@ -89,7 +89,7 @@ class Supervision:
             TaskEndedError: An essential task has ended.
         """
         if self.failed.is_set():
-            raise TaskEndedError(self.trouble() or "a task has ended")
+            raise TaskEndedError(self.problem() or "a task has ended")
 
     def __iter__(self) -> Iterator["asyncio.Task[None]"]:
         return iter(list(self._tasks.values()))

@@ -49,7 +49,7 @@ class Killable(Supervision):
         return self._kinds(restart=True)
 
     @property
-    def deadly(self) -> list[str]:
+    def essential(self) -> list[str]:
         """Names of one task of each kind whose end ends the process."""
         return self._kinds(restart=False)
 

@@ -27,9 +27,9 @@ class RecorderHealth:
         self._supervisor = supervisor
         self._began = time.monotonic()
 
-    def deadly(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Reason to restart the process (a task ended, or a watch is silent for long), or None."""
-        ended = self._supervision.trouble()
+        ended = self._supervision.problem()
         if ended is not None:
             return ended
         supervisor = self._supervisor()
@@ -38,9 +38,9 @@ class RecorderHealth:
         silent = silence((supervisor.jobs, supervisor.pods), since=self._began)
         return "a watch is silent" if silent > DEAF_S else None
 
-    async def trouble(self, _without: str = "", /) -> str | None:
+    async def readiness_problem(self, _without: str = "", /) -> str | None:
         """Reason why the recorder is not ready, or None: it needs the store and synced caches."""
-        ended = self._supervision.trouble()
+        ended = self._supervision.problem()
         if ended is not None:
             return ended
         supervisor = self._supervisor()

@@ -91,7 +91,7 @@ async def test_each_task_that_ends_is_told_at_once_and_started_again(
     async with process(kube, store_url, supervision) as made:
         names = supervision.restarted
         assert len(names) >= 5
-        assert supervision.deadly == []  # those of uvicorn end the process by themselves
+        assert supervision.essential == []  # those of uvicorn end the process by themselves
         for name in names:
             supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"

@@ -106,7 +106,7 @@ async def test_each_other_task_ends_the_process(
         supervision = Killable()
         async with process(cluster, url, supervision) as made:
             await supervision.begun("worker 7", 1)
-            names = names or supervision.deadly
+            names = names or supervision.essential
             supervision.kill(names[ended])
             async with asyncio.timeout(DEADLINE):
                 with pytest.raises(TaskEndedError, match=names[ended]):

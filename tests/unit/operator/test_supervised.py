@@ -56,9 +56,9 @@ class Process:
     async def until_told(self, words: str | None) -> None:
         """Wait until liveness says so, and readiness too."""
         async with asyncio.timeout(DEADLINE):
-            while self._health.deadly() != words:  # noqa: ASYNC110  # nothing tells when
+            while self._health.liveness_problem() != words:  # noqa: ASYNC110  # nothing tells when
                 await asyncio.sleep(0.005)
-            assert await self._health.trouble() == words
+            assert await self._health.readiness_problem() == words
 
     async def ended(self, words: str) -> None:
         async with asyncio.timeout(DEADLINE):
@@ -136,7 +136,7 @@ async def test_each_other_task_ends_the_process(
     while not names or ended < len(names):
         supervision = Killable()
         async with process(api, supervision) as made:
-            names = names or supervision.deadly
+            names = names or supervision.essential
             supervision.kill(names[ended])
             await made.ended(names[ended])
             assert f"the task [{names[ended]}] has ended" in caplog.text

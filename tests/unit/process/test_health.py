@@ -1,4 +1,4 @@
-"""What the kubelet's probes and Prometheus are answered."""
+"""The answers to the probes of the kubelet and to Prometheus."""
 
 import asyncio
 import contextlib
@@ -12,33 +12,33 @@ from prometheus_client import CollectorRegistry, Counter
 from corejob_process.health import HealthServer
 
 
-class Patient:
+class FakeHealth:
     def __init__(self) -> None:
-        self.dying: str | None = None
-        self.unwell: str | None = None
+        self.liveness: str | None = None
+        self.readiness: str | None = None
         self.metrics = CollectorRegistry()
 
-    def deadly(self) -> str | None:
-        return self.dying
+    def liveness_problem(self) -> str | None:
+        return self.liveness
 
-    async def trouble(self, _without: str = "", /) -> str | None:
-        return self.unwell
+    async def readiness_problem(self, _without: str = "", /) -> str | None:
+        return self.readiness
 
     def registry(self) -> CollectorRegistry:
         return self.metrics
 
 
 @pytest.fixture
-def patient() -> Patient:
-    return Patient()
+def health() -> FakeHealth:
+    return FakeHealth()
 
 
 @pytest.fixture
-async def http(patient: Patient) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(health: FakeHealth) -> AsyncIterator[aiohttp.ClientSession]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = HealthServer(patient, "127.0.0.1", port)
+    server = HealthServer(health, "127.0.0.1", port)
     await server.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         yield session
@@ -50,33 +50,37 @@ async def answer(http: aiohttp.ClientSession, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_who_lives_need_not_be_ready(patient: Patient, http: aiohttp.ClientSession) -> None:
-    patient.unwell = "waiting for the store"
+async def test_a_process_can_be_alive_without_being_ready(
+    health: FakeHealth, http: aiohttp.ClientSession
+) -> None:
+    health.readiness = "waiting for the store"
     assert await answer(http, "/healthz") == (200, "ok\n")
     assert await answer(http, "/readyz") == (503, "waiting for the store\n")
-    patient.unwell = None
+    health.readiness = None
     assert await answer(http, "/readyz") == (200, "ok\n")
 
 
-async def test_what_only_a_restart_mends(patient: Patient, http: aiohttp.ClientSession) -> None:
-    patient.dying = "a watch is silent"
+async def test_a_liveness_problem_fails_the_liveness_probe(
+    health: FakeHealth, http: aiohttp.ClientSession
+) -> None:
+    health.liveness = "a watch is silent"
     assert await answer(http, "/healthz") == (503, "a watch is silent\n")
 
 
-async def test_metrics(patient: Patient, http: aiohttp.ClientSession) -> None:
+async def test_metrics(health: FakeHealth, http: aiohttp.ClientSession) -> None:
     assert await answer(http, "/metrics") == (200, "")
-    Counter("beats", "Beats.", registry=patient.metrics).inc()
+    Counter("beats", "Beats.", registry=health.metrics).inc()
     status, text = await answer(http, "/metrics")
     assert status == 200
     assert "beats_total 1.0" in text
 
 
 @pytest.mark.parametrize("host", ["[::1]", "127.0.0.1"])
-async def test_probes_come_by_either_family(patient: Patient, host: str) -> None:
+async def test_probes_are_answered_over_ipv4_and_ipv6(health: FakeHealth, host: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = HealthServer(patient, "::", port)
+    server = HealthServer(health, "::", port)
     await server.start()
     async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
         assert await answer(session, "/healthz") == (200, "ok\n")
@@ -84,7 +88,7 @@ async def test_probes_come_by_either_family(patient: Patient, host: str) -> None
 
 
 async def test_a_probe_gets_through_however_many_connections_are_held_open() -> None:
-    server = HealthServer(Patient(), "127.0.0.1", 0)
+    server = HealthServer(FakeHealth(), "127.0.0.1", 0)
     await server.start()
     held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
     for _, writer in held:

@@ -51,11 +51,11 @@ async def test_an_exception_ends_the_process_and_is_told_and_logged(
     work = Work()
     supervision.start("watch", work)
     await work.running()
-    assert supervision.trouble() is None
+    assert supervision.problem() is None
     supervision.check()
     work.end.set_exception(RecursionError("too deep"))
     await failed(supervision)
-    assert supervision.trouble() == "the task [watch] has ended: RecursionError: too deep"
+    assert supervision.problem() == "the task [watch] has ended: RecursionError: too deep"
     with pytest.raises(TaskEndedError, match="watch"):
         supervision.check()
     assert "the task [watch] has ended" in caplog.text
@@ -71,7 +71,7 @@ async def test_a_return_is_an_end_too(
     await work.running()
     work.end.set_result(None)
     await failed(supervision)
-    assert supervision.trouble() == "the task [watch] has ended: it returned"
+    assert supervision.problem() == "the task [watch] has ended: it returned"
     assert "it returned" in caplog.text
 
 
@@ -83,7 +83,7 @@ async def test_a_cancelled_future_that_it_waited_for_is_an_end_too(
     await work.running()
     work.end.cancel()
     await failed(supervision)
-    assert "cancelled" in str(supervision.trouble())
+    assert "cancelled" in str(supervision.problem())
 
 
 async def test_a_task_that_may_be_is_started_again_and_told_meanwhile(
@@ -95,9 +95,9 @@ async def test_a_task_that_may_be_is_started_again_and_told_meanwhile(
     await work.running()
     work.end.set_exception(ValueError("no"))
     await asyncio.sleep(0)
-    assert supervision.trouble() == "the task [watch] has ended: ValueError: no"
+    assert supervision.problem() == "the task [watch] has ended: ValueError: no"
     await work.running()
-    assert (work.starts, supervision.trouble(), task.done()) == (2, None, False)
+    assert (work.starts, supervision.problem(), task.done()) == (2, None, False)
     assert not supervision.failed.is_set()
 
 
@@ -107,7 +107,7 @@ async def test_who_cancels_its_task_is_not_told_off(supervision: Supervision) ->
     await work.running()
     assert task in supervision
     await tasks.cancel(task)
-    assert (list(supervision), supervision.trouble()) == ([], None)
+    assert (list(supervision), supervision.problem()) == ([], None)
     assert not supervision.failed.is_set()
     supervision.start("watch", work)  # its name is free again
 
