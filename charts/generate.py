@@ -1,8 +1,8 @@
 """Write the files generated from the chart's sources; `--check` only reports stale files.
 
-From values.schema.yaml: values.yaml, values.schema.json and the table of values in
-docs/operations.md. From files/rbac.yaml: the table of rights there; from `corejob.reasons`: the
-tables of reasons there. From the `core4` package: files/examples.yaml.
+From values.schema.yaml: values.yaml, values.schema.json and the table in docs/values.md. From
+files/rbac.yaml: the table in docs/security.md. From `corejob.reasons`: the tables in
+docs/reasons.md. From the `core4` package: files/examples.yaml.
 
 Usage: python charts/generate.py [--check]
 """
@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts" / "core4"
 SCHEMA: Final = CHART / "values.schema.yaml"
 RIGHTS: Final = CHART / "files" / "rbac.yaml"
-GUIDE: Final = ROOT / "docs" / "operations.md"
+DOCS: Final = ROOT / "docs"
 EXAMPLES: Final = "core4.queue.helper.job.example"
 _WIDTH: Final = 100
 _NOTE: Final = "Generated from {} by `make generate`. Do not edit."
@@ -42,16 +42,22 @@ def rendered() -> dict[Path, str]:
     """Return the content of each generated file by its path."""
     schema = load(SCHEMA)
     tables = {
-        "values": values_table(schema),
-        "rbac": rights_table(load(RIGHTS)),
-        "reasons of waiting": reasons_table(reasons.WAITING, "what it waits for"),
-        "reasons of an end": reasons_table(reasons.ENDED, "cause"),
+        "values.md": {"values": values_table(schema)},
+        "security.md": {"rbac": rights_table(load(RIGHTS))},
+        "reasons.md": {
+            "reasons of waiting": reasons_table(reasons.WAITING, "what it waits for"),
+            "reasons of an end": reasons_table(reasons.ENDED, "cause"),
+        },
+    }
+    pages = {
+        DOCS / name: with_tables((DOCS / name).read_text(encoding="utf-8"), of_page)
+        for name, of_page in tables.items()
     }
     return {
         CHART / "values.yaml": values(schema),
         CHART / "values.schema.json": json.dumps(schema, indent=2) + "\n",
         CHART / "files" / "examples.yaml": examples(),
-        GUIDE: with_tables(GUIDE.read_text(encoding="utf-8"), tables),
+        **pages,
     }
 
 

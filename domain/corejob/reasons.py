@@ -1,6 +1,6 @@
 """Cause and remedy of each `status.reason`.
 
-The one source of the field's description in the CRD and of the tables in docs/operations.md.
+The one source of the field's description in the CRD and of the tables in docs/reasons.md.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,8 @@ CHART = generate.CHART
 SCHEMA = generate.load(generate.SCHEMA)
 VALUES = generate.load(CHART / "values.yaml")
 RIGHTS = generate.load(generate.RIGHTS)
-OPERATIONS = (generate.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+INSTALLING = (generate.DOCS / "installing.md").read_text(encoding="utf-8")
+SETTINGS = (generate.DOCS / "values.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((generate.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
 TEMPLATES = "".join(
@@ -128,12 +129,12 @@ def test_the_operators_settings_without_a_value_are_in_the_docs():
     settings = (folder / "settings.py").read_text(encoding="utf-8")
     read = dict(re.findall(r'number\("(CORE4_[A-Z_]+)", (\d+)\)', settings))
     assert read
-    told = dict(re.findall(r"^\| `(CORE4_[A-Z_]+)` \| (\d+) \|", OPERATIONS, re.MULTILINE))
+    told = dict(re.findall(r"^\| `(CORE4_[A-Z_]+)` \| (\d+) \|", SETTINGS, re.MULTILINE))
     assert told == {name: default for name, default in read.items() if name not in TEMPLATES}
 
 
 def test_the_users_of_the_docs_fit():
-    (block,) = re.findall(r"^  ```yaml\n(.*?)^  ```", OPERATIONS, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", INSTALLING, re.MULTILINE | re.DOTALL)
     values = yaml.safe_load(block)
     assert problems(merged(VALUES, values)) == []
     jane = Permissions(values["auth"]["users"][1]["perm"])
