@@ -2,7 +2,8 @@
 
 From values.schema.yaml: values.yaml, values.schema.json and the table in docs/values.md. From
 files/rbac.yaml: the table in docs/security.md. From `corejob.reasons`: the tables in
-docs/reasons.md. From the `core4` package: files/examples.yaml.
+docs/reasons.md. From the `core4` package: files/examples.yaml. From pyproject.toml: the version
+wherever it is written out.
 
 Usage: python charts/generate.py [--check]
 """
@@ -10,8 +11,10 @@ Usage: python charts/generate.py [--check]
 import contextlib
 import io
 import json
+import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +30,17 @@ SCHEMA: Final = CHART / "values.schema.yaml"
 RIGHTS: Final = CHART / "files" / "rbac.yaml"
 DOCS: Final = ROOT / "docs"
 EXAMPLES: Final = "core4.queue.helper.job.example"
+_IMAGE_TAG: Final = r"\b(core4:)(\d[\w.+-]*)"
+VERSIONED: Final = {
+    CHART / "Chart.yaml": r'^(version: |appVersion: ")([^"\n]+)',
+    ROOT / "Dockerfile": r"^(ARG VERSION=)(\S+)",
+    DOCS / "installing.md": _IMAGE_TAG,
+    DOCS / "rest.md": r'("version": "core4/)([^"]+)',
+    ROOT / "examples" / "python-jobs" / "README.md": _IMAGE_TAG,
+    ROOT / "examples" / "python-jobs" / "Dockerfile": _IMAGE_TAG,
+    ROOT / "tests" / "e2e" / "original" / "Dockerfile": _IMAGE_TAG,
+}
+"""Files with the project's version, and where: the text before it, and the version itself."""
 _WIDTH: Final = 100
 _NOTE: Final = "Generated from {} by `make generate`. Do not edit."
 
@@ -41,24 +55,36 @@ def load(path: Path) -> Any:
 def rendered() -> dict[Path, str]:
     """Return the content of each generated file by its path."""
     schema = load(SCHEMA)
-    tables = {
-        "values.md": {"values": values_table(schema)},
-        "security.md": {"rbac": rights_table(load(RIGHTS))},
-        "reasons.md": {
+    pages = {
+        DOCS / "values.md": {"values": values_table(schema)},
+        DOCS / "security.md": {"rbac": rights_table(load(RIGHTS))},
+        DOCS / "reasons.md": {
             "reasons of waiting": reasons_table(reasons.WAITING, "what it waits for"),
             "reasons of an end": reasons_table(reasons.ENDED, "cause"),
         },
-    }
-    pages = {
-        DOCS / name: with_tables((DOCS / name).read_text(encoding="utf-8"), of_page)
-        for name, of_page in tables.items()
     }
     return {
         CHART / "values.yaml": values(schema),
         CHART / "values.schema.json": json.dumps(schema, indent=2) + "\n",
         CHART / "files" / "examples.yaml": examples(),
-        **pages,
+        **{page: with_tables(_text(page), tables) for page, tables in pages.items()},
+        **{path: with_version(_text(path), pattern) for path, pattern in VERSIONED.items()},
     }
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def version() -> str:
+    """Return the project's version."""
+    project = tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]
+    return str(project["version"])
+
+
+def with_version(text: str, pattern: str) -> str:
+    """Return a text with the project's version in each place that the pattern finds."""
+    return re.sub(pattern, lambda match: match[1] + version(), text, flags=re.MULTILINE)
 
 
 def values(schema: Schema) -> str:

@@ -372,7 +372,7 @@ def test_operator_settings(helm):
     assert env.pop("CORE4_POD_NAME") == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert env == {
         "CORE4_HOST": "::",
-        "CORE4_JOB_IMAGE": "core4:2.0.0",
+        "CORE4_JOB_IMAGE": f"core4:{generate.version()}",
         "CORE4_JOB_IMAGE_PULL_POLICY": "IfNotPresent",
         "CORE4_JOURNAL_DEADLINE_SECONDS": "300",
         "CORE4_KILL_GRACE_SECONDS": "10",

@@ -109,7 +109,20 @@ def test_bad_values_are_refused(values):
     assert problems(merged(VALUES, values)) != []
 
 
-def test_versions_agree():
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    list(generate.VERSIONED.items()),
+    ids=[path.relative_to(generate.ROOT).as_posix() for path in generate.VERSIONED],
+)
+def test_the_version_is_the_projects(path, pattern):
+    text = path.read_text(encoding="utf-8")
+    written = [match[2] for match in re.finditer(pattern, text, re.MULTILINE)]
+    assert set(written) == {PROJECT["version"]}
+    other = generate.with_version(text.replace(PROJECT["version"], "0.0.1"), pattern)
+    assert other == text
+
+
+def test_the_chart_has_the_projects_version():
     chart = generate.load(CHART / "Chart.yaml")
     assert chart["version"] == chart["appVersion"] == PROJECT["version"]
 
