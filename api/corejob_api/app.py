@@ -45,7 +45,7 @@ from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS, LEASES, TEMPLATES
 from corejob_process.clock import Clock, system_clock
-from corejob_process.keyed_locks import Locks
+from corejob_process.keyed_locks import KeyedLocks
 from corejob_process.supervision import Supervision
 
 
@@ -102,7 +102,7 @@ class Service:
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
 
     def _actions(self, settings: Settings, kube: Kube, storing: Storing, now: Clock) -> Actions:
-        locks = Locks()
+        locks = KeyedLocks()
         enqueue = Enqueue(
             kube=kube,
             namespace=settings.namespace,

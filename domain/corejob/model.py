@@ -95,7 +95,7 @@ class CoreJob:
 
     Attributes:
         spec: The spec's JSON, with every property of `corejob.properties` and the args filled in.
-        held: True if it has our finalizer.
+        has_finalizer: True if it has our finalizer.
         status: The parsed status, with defaults for missing fields.
         observed: True if the operator has written a status.
         unreadable: Why its definition was cut when it was read, so that it can't run; else None.
@@ -108,7 +108,7 @@ class CoreJob:
     generation: int
     created: datetime
     deleted_at: datetime | None
-    held: bool
+    has_finalizer: bool
     spec: Mapping[str, Any]
     status: Status
     observed: bool
@@ -155,8 +155,8 @@ class CoreJob:
         return bool(self.spec.get("remove")) or self.deleting
 
     @property
-    def withdrawn(self) -> bool:
-        """True if it was removed while it waited: it has left the queue for good, but not ended."""
+    def removed_while_waiting(self) -> bool:
+        """True if it was removed before it ran or ended: it has left the queue for good."""
         removed = bool(self.spec.get("remove")) and not self.kill
         return removed and self.status.state in WAITING
 
@@ -191,8 +191,11 @@ class CoreJob:
         return max(int(self.spec.get("carriedTrials", 0)), self.status.carried_trials or 0)
 
     @property
-    def past(self) -> bool:
-        """True if the job is finished: it can't change any more, so the journal may store it."""
+    def archivable(self) -> bool:
+        """True if the job can't change any more, so that the journal may store it.
+
+        It has left the queue, its trial has ended, and a removal has its time in the status.
+        """
         noted = self.status.removed_time is not None
         gone_before = self.state is State.COMPLETE or self.child_id is not None
         if self.remove and not noted and not gone_before:
@@ -201,7 +204,7 @@ class CoreJob:
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 
     @property
-    def log_settled(self) -> bool:
+    def log_finalised(self) -> bool:
         """True if the log of the last trial is in the journal or known to be lost."""
         if self.status.trial <= self.carried_trials:
             return True
@@ -236,7 +239,7 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         generation=meta.get("generation", 1),
         created=created,
         deleted_at=timestamps.parse(meta.get("deletionTimestamp")),
-        held=FINALIZER in (meta.get("finalizers") or ()),
+        has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
         spec={**spec, **effective},
         status=_status(meta, {**spec, **effective}, raw),
         observed="state" in raw,
@@ -268,7 +271,7 @@ def job_id(body: Mapping[str, Any]) -> str:
     return ids.derived_id(created, meta.get("uid", name))
 
 
-def unsettled_trial(body: Mapping[str, Any]) -> int | None:
+def unfinalised_trial(body: Mapping[str, Any]) -> int | None:
     """Return the last trial's number if it has ended and its log is not stored; else None.
 
     Trials count from `spec.carriedTrials` (or `status.carriedTrials`) on. Much faster than parsing

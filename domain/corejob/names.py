@@ -22,7 +22,7 @@ LABEL_QUAL_NAME: Final = "core4.io/qual-name"
 LABEL_RECORDER: Final = "core4.io/recorder"
 """On the Leases of the recorders: distinguishes them from the Leases of claims."""
 
-ANNOTATION_TROUBLE: Final = "core4.io/store-trouble"
+ANNOTATION_STORE_PROBLEM: Final = "core4.io/store-trouble"
 """On the Lease of a recorder that can't write to the store: the cause, and the remedy."""
 UNREADABLE: Final = "core4.io/unreadable"
 """Key in a decoded object, never in the cluster: why the object was cut when it was read."""

@@ -132,10 +132,10 @@ class World:
         """Return the ended trials of a qual_name whose logs are not stored: CoreJob to trial."""
         return self._unsettled.get(qual_name, {})
 
-    def unsettled_trial(self, corejob: str) -> int | None:
+    def unfinalised_trial(self, corejob: str) -> int | None:
         """Return the ended trial of a CoreJob whose log is not stored; None if there is none."""
         body = self.corejobs.get(corejob)
-        return model.unsettled_trial(body) if body is not None else None
+        return model.unfinalised_trial(body) if body is not None else None
 
     def twins(self, corejob: str) -> Iterable[Body]:
         """Return the other CoreJobs of the same qual_name and args, in the queue or not."""
@@ -170,7 +170,7 @@ class World:
         _move(self._parents, name, _child(old), _child(new))
         if old is not None:
             self._unsettled.get(old["spec"]["qualName"], {}).pop(name, None)
-        if new is not None and (ended := model.unsettled_trial(new)) is not None:
+        if new is not None and (ended := model.unfinalised_trial(new)) is not None:
             self._unsettled.setdefault(new["spec"]["qualName"], {})[name] = ended
         self._changed(name)
         # The job that restarts this one may wait for the end of this one's pods.

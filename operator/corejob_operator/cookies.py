@@ -66,7 +66,7 @@ class Cookies:
     def heard(self, name: str) -> set[str]:
         """Return the names of the CoreJobs that need not wait for this changed CoreJob any more."""
         trials = self._waiters.get(name, {})
-        unsettled = self._world.unsettled_trial(name)
+        unsettled = self._world.unfinalised_trial(name)
         freed = [trials.pop(trial) for trial in trials.keys() - {unsettled}]
         if not trials:
             self._waiters.pop(name, None)

@@ -156,7 +156,7 @@ class Reconciler:
         self, job: CoreJob, body: Body, now: datetime, events: Sequence[ChildEvent]
     ) -> Decision:
         waits = job.status.state not in FINAL and job.status.state is not State.RUNNING
-        if job.unreadable and job.held and waits and not (job.kill or job.remove):
+        if job.unreadable and job.has_finalizer and waits and not (job.kill or job.remove):
             text = f"the CoreJob can't be read: {job.unreadable}; make its args flatter"
             return Decision(_never(job, text, now), queue="absent")
         problem = self._id_problem(job)
@@ -165,7 +165,7 @@ class Reconciler:
         twin = self._twin(job, body)
         if twin is not None:
             return Decision(machine.refused(job, twin, now))
-        if waits and job.held and not self._has_begun(job):
+        if waits and job.has_finalizer and not self._has_begun(job):
             held_back = self._behind_parent(job, now)
             if held_back is not None:
                 return held_back
@@ -187,7 +187,7 @@ class Reconciler:
 
     def _id_problem(self, job: CoreJob) -> str | None:
         """Return why the job can't have its id; None if it can, or has ended already."""
-        if not job.held or job.status.state in FINAL:
+        if not job.has_finalizer or job.status.state in FINAL:
             return None
         return foreign_id.id_problem(job, self._world)
 
@@ -197,7 +197,7 @@ class Reconciler:
         A restart is never a duplicate: it takes the place of the job that it restarts. A job that
         has left the queue (restarted or removed) before its first status is no duplicate either.
         """
-        if not job.held or not job.in_queue:
+        if not job.has_finalizer or not job.in_queue:
             return None
         if job.spec.get("parentId") or self._is_accepted(body):
             return None

@@ -5,26 +5,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Locks:
-    """Keyed locks of this process; an optimisation that saves requests to the API server.
+class KeyedLocks:
+    """Locks by key, within this process.
 
-    They decide nothing: other replicas do not see them.
+    They only save requests to the API server: other replicas don't see them, so that they can't
+    guarantee anything.
     """
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock of a name for the duration of the context."""
-        lock, users = self._locks.get(name) or (asyncio.Lock(), 0)
-        self._locks[name] = (lock, users + 1)
+    async def lock(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock of a key within the context; waits until it is free."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = (lock, users + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, users = self._locks[name]
+            lock, users = self._locks[key]
             if users == 1:
-                del self._locks[name]
+                del self._locks[key]
             else:
-                self._locks[name] = (lock, users - 1)
+                self._locks[key] = (lock, users - 1)

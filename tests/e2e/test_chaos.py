@@ -278,7 +278,7 @@ def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, A
         for resource in release.kubectl.items("corejobs"):
             name = resource["metadata"]["name"]
             differences = corejobs.differences(resource.get("status", {}), rest.detail(name))
-            if differences or not parse(resource).log_settled:
+            if differences or not parse(resource).log_finalised:
                 found[name] = differences
         return found
 

@@ -41,7 +41,7 @@ from corejob_kube.errors import (
 )
 from corejob_kube.resources import COREJOBS
 from corejob_process.clock import Clock
-from corejob_process.keyed_locks import Locks
+from corejob_process.keyed_locks import KeyedLocks
 
 MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
 """Size of the args as JSON. The pod gets them as an annotation; an object's annotations are limited
@@ -106,7 +106,7 @@ class Enqueue:
         queue: Queue,
         jobs: Jobs,
         claims: Claims,
-        locks: Locks,
+        locks: KeyedLocks,
         queue_limit: int,
         now: Clock,
     ) -> None:
@@ -153,9 +153,9 @@ class Enqueue:
             StoreUnavailable: The store is unavailable.
         """
         if key is None:
-            async with self._locks.hold(order.fingerprint):
+            async with self._locks.lock(order.fingerprint):
                 return await self._place(order, ids.new_id(self._now()))
-        async with self._locks.hold(f"{order.user}\0{key}"):
+        async with self._locks.lock(f"{order.user}\0{key}"):
             return await self._place_once(order, key)
 
     async def _place_once(self, order: Order, key: str) -> str:
@@ -170,7 +170,7 @@ class Enqueue:
         else:
             raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
         try:
-            async with self._locks.hold(order.fingerprint):
+            async with self._locks.lock(order.fingerprint):
                 return await self._place(order, claimed.job_id)
         except (ApiError, KubeError, StoreError) as error:
             # Otherwise a client that sends bad requests, each with a new key, would fill the

@@ -33,7 +33,7 @@ from corejob_kube.errors import (
 )
 from corejob_kube.resources import COREJOBS
 from corejob_process.clock import Clock
-from corejob_process.keyed_locks import Locks
+from corejob_process.keyed_locks import KeyedLocks
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Steer:
         queue: Queue,
         jobs: Jobs,
         claims: Claims,
-        locks: Locks,
+        locks: KeyedLocks,
         now: Clock,
     ) -> None:
         self._kube = kube
@@ -112,7 +112,7 @@ class Steer:
         """
         entry = self._queue.get(job_id)
         job = entry.job if entry is not None else await self._steerable(job_id, user)
-        async with self._locks.hold(identity(job.qual_name, job.args)):
+        async with self._locks.lock(identity(job.qual_name, job.args)):
             unmade = await self._unmade_child(job_id, user)
             if unmade is not None:
                 return unmade

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from corejob.names import ANNOTATION_TROUBLE
+from corejob.names import ANNOTATION_STORE_PROBLEM
 from corejob_api.http.errors import unavailable
 from corejob_journal.store import Store, StoreError
 from corejob_kube import leases
@@ -76,5 +76,5 @@ class Storing:
 
 def _told(lease: Mapping[str, Any]) -> str | None:
     annotations = lease["metadata"].get("annotations") or {}
-    words: str | None = annotations.get(ANNOTATION_TROUBLE)
+    words: str | None = annotations.get(ANNOTATION_STORE_PROBLEM)
     return words

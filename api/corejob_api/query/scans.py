@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
-from corejob_process.keyed_locks import Locks
+from corejob_process.keyed_locks import KeyedLocks
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,7 +22,7 @@ class Scans:
 
     def __init__(self, threads: int = _THREADS) -> None:
         self._threads = ThreadPoolExecutor(threads, "scan")
-        self._locks = Locks()
+        self._locks = KeyedLocks()
 
     def of(self, user: str) -> "Scan":
         """Return the scan interface for a user."""
@@ -34,7 +34,7 @@ class Scans:
 
     async def call(self, user: str, work: Callable[[], R]) -> R:
         """Run `work` in a thread, after the user's earlier work has ended; return its result."""
-        async with self._locks.hold(user):
+        async with self._locks.lock(user):
             job = self._threads.submit(work)
             future = asyncio.wrap_future(job)
             try:

@@ -9,7 +9,7 @@ from corejob import document, model
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.state import State
-from corejob.tally import Tally
+from corejob.state_counts import StateCounts
 from corejob_api.query.ordering import Row
 from corejob_api.queue.catalogue import Catalogue
 from corejob_kube.cache import Body, ObjectCache
@@ -45,11 +45,11 @@ class Queue:
     """Jobs of the cache; updated by its listener, so never older than the cache.
 
     Attributes:
-        tally: Number of jobs in the queue by state.
+        state_counts: Number of jobs in the queue by state.
     """
 
     def __init__(self, cache: ObjectCache, catalogue: Catalogue) -> None:
-        self.tally = Tally()
+        self.state_counts = StateCounts()
         self._cache = cache
         self._catalogue = catalogue
         self._entries: dict[str, Entry] = {}
@@ -139,7 +139,7 @@ class Queue:
             self._queued[job.id] = entry
         else:
             self._queued.pop(job.id, None)
-        self.tally.put(job.id, job)
+        self.state_counts.put(job.id, job)
         self._tell(job)
 
     def _template_changed(self, qual_name: str) -> None:
@@ -168,7 +168,7 @@ class Queue:
 
     def _hide(self, job_id: str) -> Entry | None:
         self._queued.pop(job_id, None)
-        self.tally.drop(job_id)
+        self.state_counts.drop(job_id)
         entry = self._entries.pop(job_id, None)
         if entry is None:
             return None

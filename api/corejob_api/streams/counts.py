@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from corejob import timestamps
-from corejob.tally import Tally
+from corejob.state_counts import StateCounts
 from corejob_api.query.ordering import Row
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Event
@@ -26,31 +26,33 @@ class Summary(Stream):
 
     Args:
         streams: The open streams.
-        tally: The counts.
+        state_counts: The counts.
         receive: ASGI receive of the client's connection.
         now: Clock of the timestamps.
     """
 
-    def __init__(self, streams: Streams, tally: Tally, receive: Receive, now: Clock) -> None:
+    def __init__(
+        self, streams: Streams, state_counts: StateCounts, receive: Receive, now: Clock
+    ) -> None:
         super().__init__("the queue's counts", streams, receive)
-        self._tally = tally
+        self._state_counts = state_counts
         self._now = now
         self._news = asyncio.Event()
 
     async def _make(self) -> None:
         sent: dict[str, int] | None = None
-        self._tally.listen(self._news.set)
+        self._state_counts.listen(self._news.set)
         try:
             while True:
                 self._news.clear()
-                counts = self._tally.by_state()
+                counts = self._state_counts.by_state()
                 if counts == sent:
                     await self._news.wait()
                     continue
                 sent = counts
-                row = counts_row(self._now(), self._tally.total, counts)
+                row = counts_row(self._now(), self._state_counts.total, counts)
                 await self._put([frames.frame(Event.SUMMARY, frames.encode(row))])
                 self._streams.count(Event.SUMMARY, 1)
                 await asyncio.sleep(_PAUSE_S)
         finally:
-            self._tally.unlisten(self._news.set)
+            self._state_counts.unlisten(self._news.set)

@@ -273,4 +273,4 @@ def _ended(source: Feed) -> bool:
     if job is None:
         return True
     removed = job.status.removed_time is not None and job.status.state is not State.RUNNING
-    return (job.status.state in FINAL or removed) and job.log_settled
+    return (job.status.state in FINAL or removed) and job.log_finalised

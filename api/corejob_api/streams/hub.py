@@ -87,7 +87,7 @@ class Hub:
 
     def summary(self, receive: Receive) -> Summary:
         """Return a stream of the queue's counts for a client."""
-        return Summary(self._streams, self._queue.tally, receive, self._now)
+        return Summary(self._streams, self._queue.state_counts, receive, self._now)
 
     def join(self, job_id: str, follower: Follower) -> Feed:
         """Subscribe a follower to its job's feed, opened if needed, and return the feed."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER, MANAGER_RECORDER
+from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER, MANAGER_RECORDER
 from corejob_journal.recorder import rendezvous
 from corejob_kube import leases
 from corejob_kube.client import Kube
@@ -170,7 +170,7 @@ class Membership:
     async def _renew(self) -> None:
         name = PREFIX + self._identity
         spec = leases.spec(self._identity, DURATION_S, self._now())
-        notes = {ANNOTATION_TROUBLE: self._trouble and self._trouble[:_MOST_WORDS]}
+        notes = {ANNOTATION_STORE_PROBLEM: self._trouble and self._trouble[:_MOST_WORDS]}
         patch = {"metadata": {"annotations": notes}, "spec": spec}
         try:
             await self._kube.patch(LEASES, self._namespace, name, patch, manager=MANAGER_RECORDER)

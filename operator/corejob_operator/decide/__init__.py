@@ -46,7 +46,7 @@ __all__ = [
 def decide(seen: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
     job = seen.job
-    if not job.held and not job.deleting:
+    if not job.has_finalizer and not job.deleting:
         return Decision(job.status, (Hold(),), queue=_queue(seen))
     if job.status.state in FINAL:
         decision = Decision(removed(job, job.status, seen.now))

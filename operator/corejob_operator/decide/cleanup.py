@@ -38,7 +38,7 @@ def tidy(seen: Situation, decision: Decision) -> Decision:
 def _is_spent(seen: Situation, job: JobChild) -> bool:
     """True if a Job's trial has ended and the status records its outcome."""
     status = seen.job.status
-    if status.state in FINAL or seen.job.past:
+    if status.state in FINAL or seen.job.archivable:
         return True
     if status.state is State.RUNNING:
         return job.trial < status.trial
@@ -59,10 +59,10 @@ def _log_deadline(seen: Situation, decision: Decision, job: JobChild) -> datetim
 
 def _leave(seen: Situation, status: Status) -> tuple[list[Action], datetime | None]:
     job, now, settings = seen.job, seen.now, seen.settings
-    if not job.past:
+    if not job.archivable:
         return [], None
     if job.deleting:
-        if not job.held:
+        if not job.has_finalizer:
             return [], None
         if job.journaled:
             return [Release(lost=False)], None

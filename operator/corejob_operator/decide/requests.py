@@ -70,7 +70,7 @@ def wanted_child(job: CoreJob) -> str | None:
     stopped = job.status.state in STOPPED
     if job.spec.get("childId"):
         return str(job.spec["childId"]) if stopped else None
-    if job.past:
+    if job.archivable:
         return None  # the journal may have stored the status already, without a child
     # From `spec.kill` on the job counts as killed, so a restart may follow at once.
     asked = restart_asked(job) if stopped or job.kill else None

@@ -55,13 +55,13 @@ def decide_waiting(seen: Situation) -> Decision:
 def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
     """Kill or remove a waiting job. Stop its next trial first if that has already started."""
     job, now = seen.job, seen.now
-    if job.past:
+    if job.archivable:
         # The journal may have stored the status already, so it must not change. A suspended trial
         # has run, and so has a log: its Job stays until the log is stored.
         stop = stop_pods if number <= job.status.trial else stop_trial
         return Decision(job.status, stop(seen, number))
     if observed.started_at is not None:
-        if job.withdrawn:
+        if job.removed_while_waiting:
             return _stop_removed(seen, number, observed, observed.started_at)
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
@@ -137,7 +137,7 @@ def _suspended_log_deadline(seen: Situation, number: int) -> datetime | None:
     None if the log is stored, or the trial has not run.
     """
     job = seen.job
-    if number > job.status.trial or job.log_settled:
+    if number > job.status.trial or job.log_finalised:
         return None
     return (job.status.end_time or seen.now) + timedelta(seconds=seen.settings.log_deadline)
 

@@ -195,7 +195,7 @@ async def test_the_counts(
         await enqueue(caller, {"n": number})
         # Each count is a frame, if it was not passed over meanwhile.
         await asyncio.sleep(0.01)
-    await served.until(lambda: served.service.queue.tally.total == 3)
+    await served.until(lambda: served.service.queue.state_counts.total == 3)
     served.service.hub.end_streams()
     found = await reading
     assert {(event.type, event.id) for event in found} == {("summary", "")}

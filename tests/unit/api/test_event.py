@@ -17,7 +17,7 @@ from tests.unit.api.fake_kube import FakeKube
 
 from corejob import model, timestamps
 from corejob.model import CoreJob
-from corejob.tally import Tally
+from corejob.state_counts import StateCounts
 from corejob_api.metrics import Metrics
 from corejob_api.streams import counts as counts_stream
 from corejob_api.streams.counts import Summary
@@ -140,12 +140,12 @@ async def test_a_client_that_hangs_up_is_let_go(
     served: RunningApi, caller: httpx.AsyncClient, pause: Callable[[float], None]
 ) -> None:
     pause(LONG)
-    tally = served.service.queue.tally
+    state_counts = served.service.queue.state_counts
     async with stream(caller, "GET", "event") as frames:
         await frames.next()
-        assert (len(served.service.hub), len(tally._listeners)) == (1, 1)
+        assert (len(served.service.hub), len(state_counts._listeners)) == (1, 1)
     await served.until(lambda: len(served.service.hub) == 0)
-    assert not tally._listeners
+    assert not state_counts._listeners
 
 
 async def test_the_end_of_the_server_ends_it(
@@ -210,8 +210,8 @@ async def connected() -> Any:
 
 
 @asynccontextmanager
-async def summary_of(tally: Tally) -> AsyncIterator[Summary]:
-    made = Summary(Streams(Metrics(), LONG), tally, connected, lambda: NOW)
+async def summary_of(state_counts: StateCounts) -> AsyncIterator[Summary]:
+    made = Summary(Streams(Metrics(), LONG), state_counts, connected, lambda: NOW)
     try:
         yield made
     finally:
@@ -228,17 +228,17 @@ async def take(found: Summary) -> dict[str, Any]:
 
 async def test_there_and_back_again_is_no_change(pause: Callable[[float], None]) -> None:
     pause(0.0)
-    tally = Tally()
-    async with summary_of(tally) as found:
+    state_counts = StateCounts()
+    async with summary_of(state_counts) as found:
         assert await take(found) == {"created": "2026-11-24T12:00:00", "total": 0}
         waiting = asyncio.create_task(take(found))
         for _ in range(3):
-            tally.put("a", job(1))
-            tally.drop("a")
+            state_counts.put("a", job(1))
+            state_counts.drop("a")
             for _ in range(5):
                 await asyncio.sleep(0)
         assert not waiting.done()
-        tally.put("a", job(1, "running"))
+        state_counts.put("a", job(1, "running"))
         assert (await waiting)["running"] == 1
 
 
@@ -246,11 +246,11 @@ async def test_a_client_that_does_not_read_gets_the_latest_and_no_backlog(
     pause: Callable[[float], None],
 ) -> None:
     pause(0.0)
-    tally = Tally()
-    async with summary_of(tally) as found:
+    state_counts = StateCounts()
+    async with summary_of(state_counts) as found:
         await take(found)
         for number in range(100):
-            tally.put(str(number), job(number))
+            state_counts.put(str(number), job(number))
             for _ in range(5):
                 await asyncio.sleep(0)
         seen = 0

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
-from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER
+from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
 from corejob_api.commands.store_health import Storing
 from corejob_api.http.errors import ApiError
 from corejob_journal.store import StoreUnavailable
@@ -22,7 +22,7 @@ def lease(name: str, version: int, trouble: str | None) -> dict[str, Any]:
         "name": name,
         "resourceVersion": str(version),
         "labels": {LABEL_RECORDER: "member"},
-        "annotations": {} if trouble is None else {ANNOTATION_TROUBLE: trouble},
+        "annotations": {} if trouble is None else {ANNOTATION_STORE_PROBLEM: trouble},
     }
     return {"metadata": meta, "spec": {"leaseDurationSeconds": 5}}
 

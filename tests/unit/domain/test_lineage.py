@@ -66,7 +66,7 @@ def test_a_restart_starts_clean_and_counts_trials_on() -> None:
     assert found["last_error"] is None
     assert not any(found["flag"].values())
     assert found["enqueued"]["parent_id"] == ID
-    assert new.log_settled
+    assert new.log_finalised
 
 
 def test_properties_of_the_template_are_restarted_as_they_were() -> None:

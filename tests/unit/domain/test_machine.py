@@ -252,7 +252,7 @@ def test_the_younger_twin_is_refused_and_leaves_the_queue_at_once() -> None:
     assert 'job [a.Job] exists with args {"sleep": 3}' in status.message
     assert "older" in status.message
     assert (status.attempts_left, status.trial) == (2, 0)
-    assert (refused.in_queue, refused.past, refused.log_settled) == (False, True, True)
+    assert (refused.in_queue, refused.archivable, refused.log_finalised) == (False, True, True)
 
 
 # --- the table of moves ---------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_a_resource_that_nobody_wrote_a_status_of() -> None:
     assert not job.observed
     assert job.status == Status(id=ID)
     assert (job.name, job.namespace, job.uid) == (ID, "jobs", UID)
-    assert (job.resource_version, job.generation, job.held) == ("7", 2, True)
+    assert (job.resource_version, job.generation, job.has_finalizer) == ("7", 2, True)
     assert (job.qual_name, job.args, job.sources) == ("a.Job", {}, ())
 
 
@@ -166,7 +166,7 @@ def test_a_field_that_is_taken_back_is_deleted_by_the_patch() -> None:
 def test_a_job_marked_killed_counts_as_killed_and_stays_in_the_queue(state: State) -> None:
     job = in_state(state, kill=True)
 
-    assert (job.state, job.stop, job.in_queue, job.past) == (State.KILLED, True, True, False)
+    assert (job.state, job.stop, job.in_queue, job.archivable) == (State.KILLED, True, True, False)
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -177,7 +177,12 @@ def test_a_mark_does_not_change_a_final_state(state: State) -> None:
 def test_a_running_job_that_is_removed_runs_on_in_the_queue() -> None:
     job = running(remove=True)
 
-    assert (job.state, job.stop, job.in_queue, job.past) == (State.RUNNING, False, True, False)
+    assert (job.state, job.stop, job.in_queue, job.archivable) == (
+        State.RUNNING,
+        False,
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize("state", sorted(WAITING))
@@ -187,8 +192,8 @@ def test_a_waiting_job_that_is_removed_leaves_at_once_and_is_past_when_that_is_n
     marked = in_state(state, remove=True)
     noted = in_state(state, remove=True, status={"removedTime": at_text(0)})
 
-    assert (marked.in_queue, marked.past) == (False, False)
-    assert (noted.in_queue, noted.past) == (False, True)
+    assert (marked.in_queue, marked.archivable) == (False, False)
+    assert (noted.in_queue, noted.archivable) == (False, True)
 
 
 @pytest.mark.parametrize("state", sorted(STOPPED))
@@ -197,14 +202,14 @@ def test_a_stopped_job_stays_until_it_is_removed(state: State) -> None:
     noted = in_state(state, remove=True, status={"removedTime": at_text(0)})
 
     assert in_state(state).in_queue
-    assert (marked.in_queue, marked.past) == (False, False)
-    assert (noted.in_queue, noted.past) == (False, True)
+    assert (marked.in_queue, marked.archivable) == (False, False)
+    assert (noted.in_queue, noted.archivable) == (False, True)
 
 
 def test_a_complete_job_leaves_by_itself() -> None:
     job = in_state(State.COMPLETE)
 
-    assert (job.in_queue, job.past) == (False, True)
+    assert (job.in_queue, job.archivable) == (False, True)
 
 
 def test_a_killed_and_removed_job_is_past_only_when_it_has_ended() -> None:
@@ -212,17 +217,17 @@ def test_a_killed_and_removed_job_is_past_only_when_it_has_ended() -> None:
     unnoted = in_state(State.KILLED, kill=True, remove=True)
     ended = in_state(State.KILLED, kill=True, remove=True, status={"removedTime": at_text(0)})
 
-    assert (asked.in_queue, asked.past) == (False, False)
-    assert (unnoted.in_queue, unnoted.past) == (False, False)
-    assert (ended.in_queue, ended.past) == (False, True)
+    assert (asked.in_queue, asked.archivable) == (False, False)
+    assert (unnoted.in_queue, unnoted.archivable) == (False, False)
+    assert (ended.in_queue, ended.archivable) == (False, True)
 
 
 def test_a_restarted_job_leaves_the_queue_to_its_child() -> None:
     running_still = running(kill=True, childId="c" * 24)
     ended = in_state(State.KILLED, kill=True, childId="c" * 24)
 
-    assert (running_still.in_queue, running_still.past) == (False, False)
-    assert (ended.in_queue, ended.past) == (False, True)
+    assert (running_still.in_queue, running_still.archivable) == (False, False)
+    assert (ended.in_queue, ended.archivable) == (False, True)
 
 
 def test_deleting_the_resource_stops_a_running_job_and_removes_any() -> None:
@@ -243,10 +248,10 @@ def test_a_past_job_is_never_in_the_queue_and_never_runs() -> None:
         status = replace(job.status, state=state, child_id=child, removed_time=removed)
         job = replace(job, status=status)
 
-        assert not (job.past and job.in_queue)
-        assert not (job.past and state is State.RUNNING)
+        assert not (job.archivable and job.in_queue)
+        assert not (job.archivable and state is State.RUNNING)
         if state in FINAL and (removed or not remove):
-            assert job.past != job.in_queue
+            assert job.archivable != job.in_queue
 
 
 # --- the log --------------------------------------------------------------------------------
@@ -264,9 +269,9 @@ def test_a_past_job_is_never_in_the_queue_and_never_runs() -> None:
 def test_a_log_is_settled_when_that_of_the_last_trial_is(log: Any, settled: bool) -> None:
     job = in_state(State.KILLED, status={"trial": 2, "log": log})
 
-    assert job.log_settled is settled
+    assert job.log_finalised is settled
 
 
 def test_a_job_without_a_trial_of_its_own_has_no_log_to_wait_for() -> None:
-    assert corejob().log_settled
-    assert corejob(carriedTrials=2, status={"state": "killed", "trial": 2}).log_settled
+    assert corejob().log_finalised
+    assert corejob(carriedTrials=2, status={"state": "killed", "trial": 2}).log_finalised

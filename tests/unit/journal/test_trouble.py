@@ -13,7 +13,7 @@ from tests.unit.journal.conftest import LONE, Feeder, postgres_url, recorder_on,
 from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
-from corejob.names import ANNOTATION_TROUBLE, LABEL_RECORDER
+from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
 from corejob_journal.recorder import group_commit, main
 from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.settings import Settings
@@ -104,7 +104,7 @@ async def test_a_probe_writes_and_changes_nothing(store: Store, writer: Writer) 
 def told(cluster: FakeCluster, identity: str) -> Any:
     """What the Lease of a recorder says."""
     lease = cluster.objects["leases"].get(PREFIX + identity, {"metadata": {}})
-    return (lease["metadata"].get("annotations") or {}).get(ANNOTATION_TROUBLE)
+    return (lease["metadata"].get("annotations") or {}).get(ANNOTATION_STORE_PROBLEM)
 
 
 async def until(cluster: FakeCluster, condition: Callable[[], Any]) -> None:
@@ -148,7 +148,7 @@ async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
     meta = {
         "name": PREFIX + "a-former-recorder",
         "labels": {LABEL_RECORDER: "member"},
-        "annotations": {ANNOTATION_TROUBLE: "the store is full"},
+        "annotations": {ANNOTATION_STORE_PROBLEM: "the store is full"},
     }
     await cluster.put("leases", {"metadata": meta, "spec": {}})
     async with recorder_on(cluster, sqlite_url):

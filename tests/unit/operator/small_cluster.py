@@ -315,7 +315,7 @@ class SmallCluster:
     def journal(self) -> None:
         """The recorder takes a past job into the journal."""
         job = self.job()
-        if job is not None and job.past and job.log_settled and self.corejob is not None:
+        if job is not None and job.archivable and job.log_finalised and self.corejob is not None:
             self.corejob["status"].setdefault("journaledTime", self.text())
             self.kept = self.kept or self.told(job)
 

@@ -45,7 +45,7 @@ def test_a_stopped_one_is_removed_with_its_state(state: State) -> None:
     removed = replace(job, status=look(job).status)
 
     assert (removed.status.state, removed.status.removed_time) == (state, NOW)
-    assert removed.past
+    assert removed.archivable
     assert look(removed, now=at(9)).status == removed.status
 
 

@@ -228,13 +228,13 @@ def test_a_removed_job_runs_to_its_end() -> None:
     job = with_status(job, decision)
     after = with_status(job, look(job, now=at(60), **has_ended(code=0)))
     assert (after.status.state, after.status.removed_time) == (State.COMPLETE, NOW)
-    assert after.past
+    assert after.archivable
 
 
 def test_a_removed_job_that_fails_is_not_tried_again() -> None:
     job = running(remove=True, attempts=3, status={"attemptsLeft": 3})
     job = with_status(job, look(job, **has_ended(code=1)))
-    assert (job.status.state, job.past) == (State.FAILED, True)
+    assert (job.status.state, job.archivable) == (State.FAILED, True)
 
     decision = look(job, now=at(10**6))
     assert (decision.actions, decision.queue) == ((), "absent")

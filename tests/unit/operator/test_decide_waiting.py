@@ -287,7 +287,7 @@ def test_a_waiting_job_that_is_removed_keeps_its_state(state: State, how: dict[s
     assert decision.status.removed_time == NOW
     assert decision.queue == "absent"
     assert decision.status.state is state
-    assert replace(job, status=decision.status).past
+    assert replace(job, status=decision.status).archivable
     assert look(replace(job, status=decision.status), now=at(9)).status == decision.status
 
 

@@ -74,9 +74,9 @@ class Keeper:
         job = model.parse(body)
         if self._may_be_foreign(job) and await self._is_foreign(job):
             self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
-        elif not job.log_settled:
+        elif not job.log_finalised:
             await self._settle(job)
-        elif job.past and not job.journaled:
+        elif job.archivable and not job.journaled:
             await self._journal(job)
 
     async def _journal(self, job: CoreJob) -> None:

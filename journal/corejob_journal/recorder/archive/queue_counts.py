@@ -5,7 +5,7 @@ import logging
 from typing import Any, Final
 
 from corejob import model
-from corejob.tally import Tally
+from corejob.state_counts import StateCounts
 from corejob_journal.recorder.group_commit import Commits
 from corejob_journal.store.records import AddCount
 from corejob_kube.cache import ObjectCache
@@ -41,12 +41,12 @@ class Census:
         self._commits = commits
         self._now = now
         self._pause = pause
-        self._tally = Tally()
+        self._state_counts = StateCounts()
         self._news = asyncio.Event()
         self._mine = asyncio.Event()
         self._mine.set()
         self._task: asyncio.Task[None] | None = None
-        self._tally.listen(self._news.set)
+        self._state_counts.listen(self._news.set)
         jobs.listen(self._changed)
 
     def start(self, supervision: Supervision | None = None) -> None:
@@ -76,9 +76,9 @@ class Census:
 
     def _changed(self, name: str, _old: Any, new: Any) -> None:
         if new is None:
-            self._tally.drop(name)
+            self._state_counts.drop(name)
         else:
-            self._tally.put(name, model.parse(new))
+            self._state_counts.put(name, model.parse(new))
 
     async def _run(self) -> None:
         while True:
@@ -94,5 +94,5 @@ class Census:
 
     def _submit(self) -> "asyncio.Future[Any]":
         self._news.clear()
-        count = AddCount(self._now().timestamp(), self._tally.by_state())
+        count = AddCount(self._now().timestamp(), self._state_counts.by_state())
         return self._commits.submit([count])

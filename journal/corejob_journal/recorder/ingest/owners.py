@@ -78,7 +78,9 @@ class Owners:
         except NotFoundError:
             # The Job was deleted before the pod was seen, by a kill or by a user. Then the pod
             # counts as long as its trial's log may be incomplete.
-            return pod.child.trial >= job.status.trial and not (job.past and job.log_settled)
+            return pod.child.trial >= job.status.trial and not (
+                job.archivable and job.log_finalised
+            )
         owner = controller(body["metadata"])
         same = body["metadata"]["uid"] == pod.child.owner_uid
         return same and (owner.get("kind"), owner.get("uid")) == (names.KIND_JOB, job.uid)

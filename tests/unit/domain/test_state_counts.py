@@ -10,7 +10,7 @@ from tests.unit.domain.builders import corejob
 
 from corejob.model import CoreJob
 from corejob.state import State
-from corejob.tally import Tally
+from corejob.state_counts import StateCounts
 
 KEYS = ("a", "b", "c")
 
@@ -26,31 +26,31 @@ jobs = st.builds(
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.none() | jobs)))
 def test_it_is_what_counting_anew_would_give(changes: list[tuple[str, CoreJob | None]]) -> None:
-    tally, present = Tally(), dict[str, CoreJob]()
+    state_counts, present = StateCounts(), dict[str, CoreJob]()
     told: list[dict[str, int]] = []
-    tally.listen(lambda: told.append(tally.by_state()))
+    state_counts.listen(lambda: told.append(state_counts.by_state()))
     shown: dict[str, int] = {}
     for key, changed in changes:
         if changed is None:
-            tally.drop(key)
+            state_counts.drop(key)
             present.pop(key, None)
         else:
-            tally.put(key, changed)
+            state_counts.put(key, changed)
             present[key] = changed
         expected = Counter(str(each.state) for each in present.values() if each.in_queue)
-        assert tally.by_state() == dict(expected)
-        assert tally.total == expected.total()
+        assert state_counts.by_state() == dict(expected)
+        assert state_counts.total == expected.total()
         # Told of each change, and of nothing else.
-        assert told == ([tally.by_state()] if tally.by_state() != shown else [])
+        assert told == ([state_counts.by_state()] if state_counts.by_state() != shown else [])
         told.clear()
-        shown = tally.by_state()
+        shown = state_counts.by_state()
 
 
 def test_states_come_in_one_order() -> None:
-    tally = Tally()
+    state_counts = StateCounts()
     for number, state in enumerate((State.ERROR, State.RUNNING, State.PENDING, State.PENDING)):
-        tally.put(str(number), job(state))
-    assert list(tally.by_state().items()) == [("pending", 2), ("running", 1), ("error", 1)]
+        state_counts.put(str(number), job(state))
+    assert list(state_counts.by_state().items()) == [("pending", 2), ("running", 1), ("error", 1)]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,6 @@ def test_states_come_in_one_order() -> None:
     ],
 )
 def test_what_counts_is_what_clients_see(state: State, spec: Any, shown: str | None) -> None:
-    tally = Tally()
-    tally.put("a", job(state, **spec))
-    assert tally.by_state() == ({} if shown is None else {shown: 1})
+    state_counts = StateCounts()
+    state_counts.put("a", job(state, **spec))
+    assert state_counts.by_state() == ({} if shown is None else {shown: 1})

@@ -9,7 +9,7 @@ from corejob.state import State
 Listener = Callable[[], None]
 
 
-class Tally:
+class StateCounts:
     """The counts. The cost of an update does not depend on the number of jobs."""
 
     def __init__(self) -> None:
