@@ -38,7 +38,7 @@ from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs
 from corejob_api.queue.resource import Listings
 from corejob_api.routes import table
-from corejob_api.settings import Settings
+from corejob_api.settings import ApiSettings
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
@@ -54,7 +54,7 @@ class Service:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ApiSettings,
         kube: Kube,
         store: Store,
         *,
@@ -101,7 +101,7 @@ class Service:
         self.routes = table(self)
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
 
-    def _actions(self, settings: Settings, kube: Kube, storing: Storing, now: Clock) -> Actions:
+    def _actions(self, settings: ApiSettings, kube: Kube, storing: Storing, now: Clock) -> Actions:
         locks = KeyedLocks()
         enqueue = Enqueue(
             kube=kube,
@@ -166,7 +166,7 @@ class Service:
 class Api(App[Any, Any]):
     """The ASGI application, with its service."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(self, service: Service, settings: ApiSettings) -> None:
         self.service = service
         offered = Offered(service.routes)
         calls = Calls(system_clock, service.metrics)
@@ -188,7 +188,7 @@ class Api(App[Any, Any]):
 
 
 def create_app(
-    settings: Settings,
+    settings: ApiSettings,
     kube: Kube,
     store: Store,
     *,

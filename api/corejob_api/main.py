@@ -19,11 +19,12 @@ from kubernetes.aio.config import ConfigException
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
 from corejob_api.http.versions import SpokenVersions
-from corejob_api.settings import Settings, from_environment
+from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_process import json_logs, tasks
 from corejob_process.health import HealthServer
+from corejob_process.settings import load
 from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def collect_rarely() -> None:
     gc.set_threshold(_YOUNG)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: ApiSettings) -> None:
     """Serve until a signal arrives.
 
     Raises:
@@ -150,7 +151,7 @@ async def run(running: Server, sock: socket.socket) -> None:
 def main() -> int:
     """Run the API; its settings come from the environment."""
     try:
-        settings = from_environment(os.environ)
+        settings = load(ApiSettings, os.environ)
         json_logs.configure(settings.log_level)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         uvloop.run(serve(settings))

@@ -28,7 +28,7 @@ from corejob_operator.decide import (
     Release,
 )
 from corejob_operator.refusals import blames_definition, is_answer, words
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RefusedRestartError(Exception):
 class Actions:
     """Performs the actions of one namespace's operator by writes to the Kubernetes API."""
 
-    def __init__(self, kube: Kube, world: World, settings: Settings) -> None:
+    def __init__(self, kube: Kube, world: World, settings: OperatorSettings) -> None:
         self._kube = kube
         self._world = world
         self._settings = settings

@@ -12,7 +12,7 @@ from corejob.model import CoreJob, parse
 from corejob.names import Reason
 from corejob_operator.caches import World
 from corejob_operator.decide import Gate
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.start_conditions import OPEN
 
 Ended = tuple[str, int]
@@ -36,7 +36,7 @@ class _Hearing:
 class Cookies:
     """Start condition of trials whose class has a cookie, and an index of the jobs that wait."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: OperatorSettings) -> None:
         self._world = world
         self._settings = settings
         self._hearings: dict[str, _Hearing] = {}

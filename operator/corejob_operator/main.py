@@ -12,15 +12,16 @@ from corejob_kube.errors import KubeError
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
-from corejob_operator.settings import Settings, from_environment
+from corejob_operator.settings import OperatorSettings
 from corejob_process.health import HealthServer
 from corejob_process.json_logs import configure
+from corejob_process.settings import load
 from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -39,7 +40,7 @@ async def serve(settings: Settings) -> None:
             await server.stop()
 
 
-async def _release(settings: Settings) -> None:
+async def _release(settings: OperatorSettings) -> None:
     async with await Kube.load(user_agent="core4-operator") as kube:
         count = await release(kube, settings.namespace)
     log.info("released %d CoreJobs", count)
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("usage: core4-operator [release]\n")
         return 2
     try:
-        settings = from_environment(os.environ)
+        settings = load(OperatorSettings, os.environ)
         configure(settings.log_level)
     except ValueError as error:
         sys.stderr.write(f"core4-operator: {error}\n")

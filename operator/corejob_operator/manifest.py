@@ -10,7 +10,7 @@ from corejob import args, names, timestamps
 from corejob.children import choose_container
 from corejob.model import CoreJob
 from corejob.names import Runtime
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
 ENV_LIMIT: Final = 65_536
 """Maximum bytes of one environment variable; Linux allows 131,072 (MAX_ARG_STRLEN)."""
@@ -43,7 +43,7 @@ def build(
     job: CoreJob,
     template: Mapping[str, Any],
     trial: int,
-    settings: Settings,
+    settings: OperatorSettings,
     cookie: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the batch/v1 Job of a trial.
@@ -126,7 +126,7 @@ def _owner(job: CoreJob) -> dict[str, Any]:
 def _pod_template(
     template: Mapping[str, Any],
     told: Mapping[str, Any],
-    settings: Settings,
+    settings: OperatorSettings,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
     *,
@@ -162,7 +162,7 @@ def _pod_template(
     return pod
 
 
-def _core4_container(container: dict[str, Any], settings: Settings) -> None:
+def _core4_container(container: dict[str, Any], settings: OperatorSettings) -> None:
     if not container.get("image"):
         container["image"] = settings.job_image
         container.setdefault("imagePullPolicy", settings.job_image_pull_policy)

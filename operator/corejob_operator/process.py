@@ -19,7 +19,7 @@ from corejob_operator.leadership import Leadership
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.resync import Sweep
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.templates import Templates
 from corejob_operator.watches import Watches
 from corejob_process import tasks
@@ -46,7 +46,7 @@ class Operator:
     def __init__(
         self,
         kube: Kube,
-        settings: Settings,
+        settings: OperatorSettings,
         *,
         instance: str,
         now: Clock = system_clock,

@@ -40,7 +40,7 @@ from corejob_operator.decide.types import at_most, own_pods
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.refusal_backoff import Refusals
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.stale_children import Evidence
 from corejob_operator.start_events import StartEvents
 from corejob_process.clock import Clock
@@ -59,7 +59,7 @@ class Reconciler:
         *,
         kube: Kube,
         world: World,
-        settings: Settings,
+        settings: OperatorSettings,
         queue: WorkQueue,
         poster: Poster,
         metrics: Metrics,

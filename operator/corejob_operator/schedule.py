@@ -21,7 +21,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
 from corejob_operator.caches import World
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict
 from corejob_operator.timetable import DEFAULT_ZONE, Plan, Timetable
 from corejob_process.backoff import pause
@@ -95,7 +95,7 @@ class _Refused:
 class Scheduler:
     """Enqueues the jobs of templates that have a schedule."""
 
-    def __init__(self, *, kube: Kube, world: World, settings: Settings, now: Clock) -> None:
+    def __init__(self, *, kube: Kube, world: World, settings: OperatorSettings, now: Clock) -> None:
         self._kube = kube
         self._world = world
         self._settings = settings

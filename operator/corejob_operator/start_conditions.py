@@ -13,13 +13,13 @@ from corejob.trial import overdue_at, silent_node
 from corejob_kube.cache import Body
 from corejob_operator.admission import Blocked, Entry
 from corejob_operator.decide import Gate, due
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
 OPEN: Final = Gate()
 _MOST_WORDS: Final = 500
 
 
-def entry(job: CoreJob, settings: Settings) -> Entry:
+def entry(job: CoreJob, settings: OperatorSettings) -> Entry:
     """Return the job's entry for the admission."""
     moment = due(job)
     return Entry(

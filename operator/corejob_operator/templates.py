@@ -24,7 +24,7 @@ from corejob_operator.caches import World
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.schedule import Scheduler, Step
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict, conditions
 from corejob_operator.validation import Validator
 from corejob_process.backoff import pause
@@ -58,7 +58,7 @@ class Templates:
         *,
         kube: Kube,
         world: World,
-        settings: Settings,
+        settings: OperatorSettings,
         metrics: Metrics,
         poster: Poster,
         instance: str,

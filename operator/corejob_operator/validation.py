@@ -20,7 +20,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, UnavailableError
 from corejob_kube.resources import JOBS
 from corejob_operator import manifest, refusals
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict
 from corejob_process.clock import Clock
 
@@ -33,7 +33,7 @@ _NO_UID: Final = "00000000-0000-0000-0000-000000000000"
 class Validator:
     """Validates templates by dry runs on the API server."""
 
-    def __init__(self, kube: Kube, settings: Settings, now: Clock) -> None:
+    def __init__(self, kube: Kube, settings: OperatorSettings, now: Clock) -> None:
         self._kube = kube
         self._settings = settings
         self._now = now
@@ -90,7 +90,7 @@ class Validator:
         return Verdict("Unknown", TemplateReason.REFUSED, f"{who}: {words}")
 
 
-def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
+def _probe(body: Body, settings: OperatorSettings, now: datetime) -> dict[str, Any]:
     """Return the Job of the first trial of a job without args, with a made-up owner."""
     name = ids.derived_id(now, f"{body['metadata']['uid']}/validate")
     spec = {"qualName": body["spec"]["qualName"]}
@@ -104,7 +104,7 @@ def _probe(body: Body, settings: Settings, now: datetime) -> dict[str, Any]:
     return manifest.build(job, body["spec"], 1, settings)
 
 
-def _bare(template: Any, settings: Settings) -> dict[str, Any]:
+def _bare(template: Any, settings: OperatorSettings) -> dict[str, Any]:
     """Return a Job with the unchanged pod template."""
     return {
         "apiVersion": "batch/v1",

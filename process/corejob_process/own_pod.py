@@ -1,30 +1,27 @@
-"""Namespace and name of the process's own pod; the chart sets them as environment variables."""
+"""Namespace and name of the process's own pod, where no environment variable gives them."""
 
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def namespace(environ: Mapping[str, str]) -> str:
-    """Return the namespace to serve: CORE4_NAMESPACE, else that of the pod.
+def namespace(file: Path = NAMESPACE_FILE) -> str:
+    """Return the namespace of the pod.
+
+    Args:
+        file: The file in which the kubelet writes it.
 
     Raises:
-        ValueError: CORE4_NAMESPACE is not set outside of a pod.
+        ValueError: The process does not run in a pod.
     """
-    given = environ.get("CORE4_NAMESPACE", "")
-    if not given and _NAMESPACE_FILE.exists():
-        given = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
-    if not given:
+    name = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    if not name:
         raise ValueError("CORE4_NAMESPACE is not set: name the namespace to serve")
-    return given
+    return name
 
 
-def name(environ: Mapping[str, str]) -> str:
-    """Return the pod's name, CORE4_POD_NAME, or the host's name outside of a pod.
-
-    In a pod the two may differ: Kubernetes cuts the host's name at 63 characters.
-    """
-    return environ.get("CORE4_POD_NAME") or socket.gethostname()
+def hostname() -> str:
+    """Return the name of the host, which is that of the pod, cut at 63 characters."""
+    return socket.gethostname()

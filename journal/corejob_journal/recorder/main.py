@@ -16,13 +16,14 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.rendezvous import SHARED_DUTIES
 from corejob_journal.recorder.retention import command
 from corejob_journal.recorder.retention.deletion import Retention
-from corejob_journal.recorder.settings import Settings, from_environment
+from corejob_journal.recorder.settings import RecorderSettings
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube.client import Kube
 from corejob_process import json_logs, tasks
 from corejob_process.clock import system_clock
 from corejob_process.health import HealthServer
+from corejob_process.settings import load
 from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ async def open_store(url: str, tell: Callable[[str | None], None]) -> Writer:
 
 
 async def serve(
-    settings: Settings, stop: asyncio.Event, supervision: Supervision | None = None
+    settings: RecorderSettings, stop: asyncio.Event, supervision: Supervision | None = None
 ) -> None:
     """Record until `stop` is set.
 
@@ -69,7 +70,10 @@ async def serve(
 
 
 async def _until_stopped(
-    settings: Settings, running: list[Supervisor], stop: asyncio.Event, supervision: Supervision
+    settings: RecorderSettings,
+    running: list[Supervisor],
+    stop: asyncio.Event,
+    supervision: Supervision,
 ) -> None:
     recording = asyncio.create_task(_record(settings, running, stop, supervision), name="record")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -83,7 +87,10 @@ async def _until_stopped(
 
 
 async def _record(
-    settings: Settings, running: list[Supervisor], stop: asyncio.Event, supervision: Supervision
+    settings: RecorderSettings,
+    running: list[Supervisor],
+    stop: asyncio.Event,
+    supervision: Supervision,
 ) -> None:
     async with await Kube.load(user_agent="core4-recorder") as kube:
         membership = Membership(
@@ -117,7 +124,7 @@ async def _record(
             await membership.leave()
 
 
-async def _run(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
+async def _run(settings: RecorderSettings, supervisor: Supervisor, stop: asyncio.Event) -> None:
     started = asyncio.Event()
 
     async def start() -> None:
@@ -135,7 +142,7 @@ async def _run(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) 
 
 @asynccontextmanager
 async def retaining(
-    settings: Settings, supervisor: Supervisor, started: asyncio.Event
+    settings: RecorderSettings, supervisor: Supervisor, started: asyncio.Event
 ) -> AsyncIterator[None]:
     """Run retention beside the recording, once the cache of CoreJobs is synced."""
     if not settings.retention.is_set:
@@ -164,7 +171,7 @@ async def retaining(
         await store.close()
 
 
-async def _main(settings: Settings) -> None:
+async def _main(settings: RecorderSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -178,7 +185,7 @@ def main() -> int:
     Settings come from the environment.
     """
     try:
-        settings = from_environment(os.environ)
+        settings = load(RecorderSettings, os.environ)
         json_logs.configure(settings.log_level)
     except ValueError as error:
         sys.stderr.write(f"core4-recorder: {error}\n")

@@ -1,21 +1,50 @@
 """The retention policy of past jobs, and the counts of what it deletes."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from corejob_journal.store import Candidate
+from corejob_process.settings import setting
 
 _DAY_S: Final = 86_400.0
 _UNITS: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _QUANTITY: Final = re.compile(r"([0-9]{1,18})(Ki|Mi|Gi|Ti)?")
 _NUMBER: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
-_WORDS: Final = {"true": True, "false": False}
+_FLAGS: Final = {"true": True, "false": False}
+
+
+def parse_size(text: str) -> int:
+    """Parse a size in bytes, with an optional suffix Ki, Mi, Gi or Ti.
+
+    Raises:
+        ValueError: The text is not a size.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError("must be a whole number of bytes, or one with Ki, Mi, Gi or Ti")
+    return int(match[1]) * _UNITS[match[2] or ""]
+
+
+def parse_days(text: str) -> float:
+    """Parse a number of days, which may have a fraction.
+
+    Raises:
+        ValueError: The text is not such a number.
+    """
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError("must be a number of days")
+    return float(text)
+
+
+def _parse_flag(text: str) -> bool:
+    if text not in _FLAGS:
+        raise ValueError("must be true or false")
+    return _FLAGS[text]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetentionPolicy:
     """The retention policy.
 
     Attributes:
@@ -24,9 +53,9 @@ class Policy:
         dry_run: True to only report what would be deleted.
     """
 
-    max_age_days: float = 0.0
-    max_bytes: int = 0
-    dry_run: bool = False
+    max_age_days: float = setting("CORE4_RETENTION_MAX_AGE_DAYS", parse_days, default=0.0)
+    max_bytes: int = setting("CORE4_RETENTION_MAX_SIZE", parse_size, default=0)
+    dry_run: bool = setting("CORE4_RETENTION_DRY_RUN", _parse_flag, default=False)
 
     @property
     def is_set(self) -> bool:
@@ -43,7 +72,7 @@ class Policy:
 
 
 @dataclass(slots=True)
-class Tally:
+class DeletionCounts:
     """Counts of what is deleted, or would be.
 
     Attributes:
@@ -60,7 +89,7 @@ class Tally:
     first: float | None = None
     last: float | None = None
     orphans: int = 0
-    history: int = field(default=0)
+    history: int = 0
 
     def add(self, candidate: Candidate) -> None:
         """Count a past job."""
@@ -73,50 +102,3 @@ class Tally:
     def is_empty(self) -> bool:
         """True if nothing is deleted."""
         return not (self.jobs or self.orphans or self.history)
-
-
-def parse_size(text: str) -> int:
-    """Parse a size in bytes, with an optional suffix Ki, Mi, Gi or Ti.
-
-    Raises:
-        ValueError: The text is not a size.
-    """
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        raise ValueError(f"a size is a whole number of bytes or one with Ki, Mi, Gi, Ti: {text!r}")
-    return int(found[1]) * _UNITS[found[2] or ""]
-
-
-def parse_days(text: str) -> float:
-    """Parse a number of days, which may have a fraction.
-
-    Raises:
-        ValueError: The text is not such a number.
-    """
-    if _NUMBER.fullmatch(text) is None:
-        raise ValueError(f"an age is a number of days: {text!r}")
-    return float(text)
-
-
-def from_environment(environ: Mapping[str, str]) -> Policy:
-    """Read the policy from the environment.
-
-    Raises:
-        ValueError: A variable is invalid; the message names it.
-    """
-
-    def of(name: str) -> str:
-        return environ.get(name) or "0"
-
-    try:
-        name = "CORE4_RETENTION_MAX_AGE_DAYS"
-        days = parse_days(of(name))
-        name = "CORE4_RETENTION_MAX_SIZE"
-        size = parse_size(of(name))
-        name = "CORE4_RETENTION_DRY_RUN"
-        word = environ.get(name) or "false"
-        if word not in _WORDS:
-            raise ValueError(f"it is true or false, not {word!r}")
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    return Policy(days, size, _WORDS[word])

@@ -11,7 +11,7 @@ from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.observation import ChildEvent, Observation
 from corejob.state import State
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
 STARTED: Final = frozenset(
     {
@@ -134,7 +134,7 @@ class Situation:
     pods: Sequence[PodChild]
     gate: Gate
     now: datetime
-    settings: Settings
+    settings: OperatorSettings
     events: Sequence[ChildEvent] = ()
 
     def observe(self, number: int) -> Observation:

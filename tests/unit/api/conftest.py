@@ -19,7 +19,7 @@ from corejob import document, model, timestamps
 from corejob_api import main
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
-from corejob_api.settings import Settings
+from corejob_api.settings import ApiSettings
 from corejob_api.streams.hub import KEEP_ALIVE_S
 from corejob_journal.store import Store, Writer
 from corejob_journal.store.records import (
@@ -184,7 +184,7 @@ async def running(
     """The API, synced with its API server; on a port of its own if streams are to be seen."""
     users = folder / "users.json"
     users.write_text(json.dumps(USERS))
-    settings = Settings(
+    settings = ApiSettings(
         namespace=NAMESPACE,
         jwt_secret=b"s" * 32,
         store_url=store_url,

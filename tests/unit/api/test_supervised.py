@@ -15,7 +15,7 @@ from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 from corejob_api import main
 from corejob_api.app import create_app
 from corejob_api.http import connections
-from corejob_api.settings import Settings
+from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store, Writer
 from corejob_kube.client import Kube
 from corejob_process import supervision as module
@@ -55,7 +55,7 @@ async def process(
 ) -> AsyncIterator[Process]:
     configuration = Configuration()
     configuration.host = kube.url
-    settings = Settings(NAMESPACE, b"k" * 32, store_url=store_url)
+    settings = ApiSettings(NAMESPACE, b"k" * 32, store_url=store_url)
     store = await Store.open(store_url)
     async with Kube(configuration, user_agent="test") as client:
         app = create_app(settings, client, store, supervision=supervision)
@@ -147,7 +147,7 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
         raise TaskEndedError("the task [x] has ended")
 
     monkeypatch.setattr(main, "serve", fail)
-    monkeypatch.setattr(main, "from_environment", lambda _: Settings(NAMESPACE, b"k" * 32))
+    monkeypatch.setattr(main, "load", lambda *_: ApiSettings(NAMESPACE, b"k" * 32))
     monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
     assert main.main() == 1
     assert "the task [x] has ended" in caplog.text

@@ -11,6 +11,8 @@ import yaml
 from charts import generate
 
 from corejob_api.auth.permissions import Access, Permissions
+from corejob_operator.settings import OperatorSettings
+from corejob_process.settings import variables
 
 CHART = generate.CHART
 SCHEMA = generate.load(generate.SCHEMA)
@@ -138,12 +140,11 @@ def test_processes_read_what_the_chart_sets():
 
 
 def test_the_operators_settings_without_a_value_are_in_the_docs():
-    folder = generate.ROOT / "operator" / "corejob_operator"
-    settings = (folder / "settings.py").read_text(encoding="utf-8")
-    read = dict(re.findall(r'number\("(CORE4_[A-Z_]+)", (\d+)\)', settings))
-    assert read
-    told = dict(re.findall(r"^\| `(CORE4_[A-Z_]+)` \| (\d+) \|", SETTINGS, re.MULTILINE))
-    assert told == {name: default for name, default in read.items() if name not in TEMPLATES}
+    settings = OperatorSettings(namespace="jobs")
+    values = {name: getattr(settings, field) for name, field in variables(OperatorSettings).items()}
+    numbers = {name: f"{value:g}" for name, value in values.items() if not isinstance(value, str)}
+    documented = dict(re.findall(r"^\| `(CORE4_[A-Z_]+)` \| (\d+) \|", SETTINGS, re.MULTILINE))
+    assert documented == {name: text for name, text in numbers.items() if name not in TEMPLATES}
 
 
 def test_the_users_of_the_docs_fit():

@@ -16,10 +16,11 @@ from corejob_journal.recorder.group_commit import Commits
 from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.retention import command, deletion
 from corejob_journal.recorder.retention.deletion import Retention
-from corejob_journal.recorder.retention_policy import Policy, Tally
+from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
 from corejob_journal.store import Candidate, Store, Writer, schema
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.records import AddCount, NewOutput, PutDocument
+from corejob_process.settings import load
 
 DAY = 86_400.0
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -60,7 +61,7 @@ class Bench:
         return Retention(
             store=self.store,
             commits=self.commits,
-            policy=Policy(**more),
+            policy=RetentionPolicy(**more),
             kept=lambda: self.kept,
             mine=lambda: True,
             metrics=self.metrics,
@@ -100,8 +101,8 @@ def bench(store: Store, writer: Writer, store_url: str) -> Bench:
 async def test_by_age_whole_jobs_go(bench: Bench, writer: Writer) -> None:
     old = [await add(writer, number, days=10 + number) for number in range(3)]
     new = [await add(writer, 100 + number, days=number) for number in range(2)]
-    tally = await bench.of(max_age_days=9.5).look()
-    assert (tally.jobs, tally.first, tally.last) == (3, TODAY - 12 * DAY, TODAY - 10 * DAY)
+    counts = await bench.of(max_age_days=9.5).look()
+    assert (counts.jobs, counts.first, counts.last) == (3, TODAY - 12 * DAY, TODAY - 10 * DAY)
     assert await bench.present(old + new) == new
     for name in old:
         assert await bench.store.log_state(name) is None
@@ -115,7 +116,7 @@ async def test_by_age_whole_jobs_go(bench: Bench, writer: Writer) -> None:
     assert rows["change"] in {0, 2}  # PostgreSQL has none
     assert await bench.store.past_kinds() == {("a.Job", "complete"): 2}
     assert bench.metric("core4_recorder_retention_jobs_total") == 3
-    assert bench.metric("core4_recorder_retention_bytes_total") == tally.bytes > 3 * 1024
+    assert bench.metric("core4_recorder_retention_bytes_total") == counts.bytes > 3 * 1024
     assert bench.metric("core4_recorder_stored_bytes") == await bench.store.stored_bytes()
 
 
@@ -123,11 +124,11 @@ async def test_by_size_the_oldest_go_until_it_fits(bench: Bench, writer: Writer)
     names = [await add(writer, number, days=20 - number, lines=number) for number in range(1, 9)]
     whole = await bench.store.stored_bytes()
     first, second, *_ = await bench.store.oldest(None, 10)
-    tally = await bench.of(max_bytes=whole - first.bytes - 1).look()
-    assert (tally.jobs, tally.bytes) == (2, first.bytes + second.bytes)
+    counts = await bench.of(max_bytes=whole - first.bytes - 1).look()
+    assert (counts.jobs, counts.bytes) == (2, first.bytes + second.bytes)
     assert await bench.present(names) == names[2:]
-    assert await bench.store.stored_bytes() == whole - tally.bytes
-    assert (await bench.of(max_bytes=whole - tally.bytes).look()).jobs == 0
+    assert await bench.store.stored_bytes() == whole - counts.bytes
+    assert (await bench.of(max_bytes=whole - counts.bytes).look()).jobs == 0
     assert (await bench.of(max_bytes=1).look()).jobs == 6
     assert await bench.store.stored_bytes() == 0
 
@@ -145,8 +146,8 @@ async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, write
     old = await add(writer, 1, days=20, document=False)
     new = await add(writer, 2, days=1, document=False)
     assert (await bench.of(max_bytes=1).look()).orphans == 0
-    tally = await bench.of(max_age_days=10).look()
-    assert (tally.jobs, tally.orphans) == (0, 1)
+    counts = await bench.of(max_age_days=10).look()
+    assert (counts.jobs, counts.orphans) == (0, 1)
     assert await bench.store.log_state(old) is None
     assert len(await bench.store.log_after(new, 0)) == 3
 
@@ -154,8 +155,8 @@ async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, write
 async def test_the_history_of_the_queue_goes_by_age(bench: Bench, writer: Writer) -> None:
     for days in (9, 8, 7, 3, 1):
         await writer.commit([AddCount(TODAY - days * DAY, {"pending": days})])
-    tally = await bench.of(max_age_days=5).look()
-    assert tally.history == 2
+    counts = await bench.of(max_age_days=5).look()
+    assert counts.history == 2
     left = await bench.store.history_page(offset=0, limit=10)
     # What was so five days ago is still told by the row of seven days ago.
     assert [row.total for row in left] == [7, 3, 1]
@@ -187,7 +188,7 @@ async def test_a_dry_run_says_the_same_and_does_nothing(
 
 async def test_nothing_is_set_and_nothing_goes(bench: Bench, writer: Writer) -> None:
     name = await add(writer, 1, days=10_000)
-    assert not Policy(dry_run=True).is_set
+    assert not RetentionPolicy(dry_run=True).is_set
     assert (await bench.of().look()).is_empty
     assert await bench.present([name]) == [name]
 
@@ -244,8 +245,8 @@ async def test_more_than_a_slice(
     names = [await add(writer, number, days=20, lines=1) for number in range(11)]
     lost = [await add(writer, 50 + n, days=20, lines=1, document=False) for n in range(7)]
     bench.kept = {names[1], names[2], names[3], names[4]}
-    tally = await bench.of(max_age_days=1).look()
-    assert (tally.jobs, tally.orphans) == (7, len(lost))
+    counts = await bench.of(max_age_days=1).look()
+    assert (counts.jobs, counts.orphans) == (7, len(lost))
     assert await bench.present(names) == names[1:5]
 
 
@@ -279,14 +280,14 @@ async def test_space_of_a_sqlite_file_is_given_back(tmp_path: Path) -> None:
 
 
 def test_settings() -> None:
-    assert retention_policy.from_environment({}) == Policy()
+    assert load(RetentionPolicy, {}) == RetentionPolicy()
     environ = {
         "CORE4_RETENTION_MAX_AGE_DAYS": "30.5",
         "CORE4_RETENTION_MAX_SIZE": "5Gi",
         "CORE4_RETENTION_DRY_RUN": "true",
     }
-    found = retention_policy.from_environment(environ)
-    assert found == Policy(30.5, 5 * 2**30, dry_run=True)
+    found = load(RetentionPolicy, environ)
+    assert found == RetentionPolicy(30.5, 5 * 2**30, dry_run=True)
     assert found.is_set
     sizes = {"7": 7, "2Ki": 2048, "1Mi": 2**20, "3Ti": 3 * 2**40}
     assert {text: retention_policy.parse_size(text) for text in sizes} == sizes
@@ -299,14 +300,14 @@ def test_settings() -> None:
         ("DRY_RUN", "maybe"),
     ):
         with pytest.raises(ValueError, match=f"CORE4_RETENTION_{name}"):
-            retention_policy.from_environment({f"CORE4_RETENTION_{name}": value})
+            load(RetentionPolicy, {f"CORE4_RETENTION_{name}": value})
 
 
 def test_arguments_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    configured = Policy(30, 2**30)
-    assert command.parse(["--dry-run"], configured) == Policy(30, 2**30, dry_run=True)
+    configured = RetentionPolicy(30, 2**30)
+    assert command.parse(["--dry-run"], configured) == RetentionPolicy(30, 2**30, dry_run=True)
     found = command.parse(["--dry-run", "--max-age-days=7", "--max-size", "5Mi"], configured)
-    assert found == Policy(7, 5 * 2**20, dry_run=True)
+    assert found == RetentionPolicy(7, 5 * 2**20, dry_run=True)
     for arguments in ([], ["--dry-run", "--max-size=5G"]):
         with pytest.raises(SystemExit):
             command.parse(arguments, configured)
@@ -316,10 +317,10 @@ def test_arguments_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_the_command_prints() -> None:
-    tally = Tally()
-    tally.add(Candidate(TODAY - DAY, "a", 5))
-    tally.add(Candidate(TODAY, "b", 6))
-    lines = command.report(tally, Policy(7, 0, dry_run=True)).splitlines()
+    counts = DeletionCounts()
+    counts.add(Candidate(TODAY - DAY, "a", 5))
+    counts.add(Candidate(TODAY, "b", 6))
+    lines = command.report(counts, RetentionPolicy(7, 0, dry_run=True)).splitlines()
     values = dict(line.split(":", 1) for line in lines)
     found = {name: value.strip() for name, value in values.items()}
     assert found["past jobs to delete"] == "2"
@@ -327,4 +328,4 @@ def test_what_the_command_prints() -> None:
     assert found["journaled from"] == "2026-11-23T00:00:00 UTC"
     assert found["journaled to"] == "2026-11-24T00:00:00 UTC"
     assert found["kept at most, bytes"] == "any"
-    assert "-" in command.report(Tally(), Policy())
+    assert "-" in command.report(DeletionCounts(), RetentionPolicy())

@@ -11,10 +11,11 @@ from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 
 from corejob_journal.recorder import main
 from corejob_journal.recorder.retention import command
-from corejob_journal.recorder.retention_policy import Policy
-from corejob_journal.recorder.settings import Settings, from_environment
+from corejob_journal.recorder.retention_policy import RetentionPolicy
+from corejob_journal.recorder.settings import RecorderSettings
 from corejob_journal.store import Store, Writer
 from corejob_journal.store.records import PutDocument
+from corejob_process.settings import load
 
 DOCUMENT = {"qual_name": "a.Job", "state": "complete"}
 
@@ -47,7 +48,9 @@ async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
     await fill(sqlite_url)
     await cluster.add_job(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:
-        settings = Settings(NAMESPACE, sqlite_url, retention=Policy(max_age_days=1))
+        settings = RecorderSettings(
+            NAMESPACE, sqlite_url, retention=RetentionPolicy(max_age_days=1)
+        )
         done = asyncio.Event()
         done.set()
         async with main.retaining(settings, recorder.supervisor, done):
@@ -60,7 +63,7 @@ async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
 
 async def test_without_a_setting_nothing_is_deleted(cluster: FakeCluster, sqlite_url: str) -> None:
     await fill(sqlite_url)
-    settings = Settings(NAMESPACE, sqlite_url)
+    settings = RecorderSettings(NAMESPACE, sqlite_url)
     async with recorder_on(cluster, sqlite_url) as recorder:
         before = asyncio.all_tasks()
         never = asyncio.Event()
@@ -79,7 +82,7 @@ async def test_the_command_says_what_would_go(
     kubeconfig(tmp_path, cluster, monkeypatch)
     await fill(sqlite_url)
     await cluster.add_job(JOB)
-    settings = Settings(NAMESPACE, sqlite_url)
+    settings = RecorderSettings(NAMESPACE, sqlite_url)
     arguments = ["--dry-run", "--max-age-days", "30"]
     assert await asyncio.to_thread(command.run, arguments, settings) == 0
     printed = capsys.readouterr().out
@@ -97,7 +100,7 @@ async def test_the_command_says_what_is_away(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     kubeconfig(tmp_path, cluster, monkeypatch)
-    settings = Settings(NAMESPACE, f"sqlite:///{tmp_path}/none.db")
+    settings = RecorderSettings(NAMESPACE, f"sqlite:///{tmp_path}/none.db")
     assert await asyncio.to_thread(command.run, ["--dry-run"], settings) == 1
     assert capsys.readouterr().err.startswith("core4-recorder: the store does not answer")
     await cluster.stop()
@@ -107,6 +110,6 @@ async def test_the_command_says_what_is_away(
 
 def test_settings_of_the_process() -> None:
     environ = {"CORE4_NAMESPACE": "jobs", "CORE4_RETENTION_MAX_AGE_DAYS": "7"}
-    assert from_environment(environ).retention == Policy(max_age_days=7)
+    assert load(RecorderSettings, environ).retention == RetentionPolicy(max_age_days=7)
     with pytest.raises(ValueError, match="CORE4_RETENTION_MAX_SIZE"):
-        from_environment({**environ, "CORE4_RETENTION_MAX_SIZE": "much"})
+        load(RecorderSettings, {**environ, "CORE4_RETENTION_MAX_SIZE": "much"})

@@ -15,8 +15,8 @@ from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob_journal.recorder import main
-from corejob_journal.recorder.retention_policy import Policy
-from corejob_journal.recorder.settings import Settings
+from corejob_journal.recorder.retention_policy import RetentionPolicy
+from corejob_journal.recorder.settings import RecorderSettings
 from corejob_process import supervision as module
 from corejob_process.supervision import Supervision, TaskEndedError
 
@@ -50,13 +50,13 @@ async def process(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = Settings(
+    settings = RecorderSettings(
         NAMESPACE,
         store_url=url,
         identity=LONE,
         host="127.0.0.1",
         port=port,
-        retention=Policy(max_age_days=1),
+        retention=RetentionPolicy(max_age_days=1),
     )
     stop = asyncio.Event()
     task = asyncio.create_task(main.serve(settings, stop, supervision), name="serve")
@@ -123,7 +123,7 @@ async def test_a_recorder_that_can_not_start_ends(
         raise ValueError("no")
 
     monkeypatch.setattr(main.Supervisor, "start", fail)
-    settings = Settings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
+    settings = RecorderSettings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
     async with asyncio.timeout(DEADLINE):
         with pytest.raises(TaskEndedError, match=r"start.*ValueError: no"):
             await main.serve(settings, asyncio.Event())
@@ -147,7 +147,7 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
         raise TaskEndedError("the task [x] has ended")
 
     monkeypatch.setattr(main, "_main", fail)
-    monkeypatch.setattr(main, "from_environment", lambda _: Settings(NAMESPACE))
+    monkeypatch.setattr(main, "load", lambda *_: RecorderSettings(NAMESPACE))
     monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
     monkeypatch.setattr(main.sys, "argv", ["core4-recorder"])
     assert main.main() == 1

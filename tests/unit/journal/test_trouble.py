@@ -16,7 +16,7 @@ from tests.unit.journal.test_retention_process import kubeconfig
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
 from corejob_journal.recorder import group_commit, main
 from corejob_journal.recorder.membership import PREFIX
-from corejob_journal.recorder.settings import Settings
+from corejob_journal.recorder.settings import RecorderSettings
 from corejob_journal.store import Store, StoreUnavailable, Writer, engine
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.records import NewRecord, Probe, Stored
@@ -159,7 +159,7 @@ async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
 async def serving(cluster: FakeCluster, url: str) -> AsyncIterator[None]:
     """The process of a recorder, but for its signals."""
     stop = asyncio.Event()
-    settings = Settings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
+    settings = RecorderSettings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
     task = asyncio.create_task(main.serve(settings, stop))
     try:
         yield

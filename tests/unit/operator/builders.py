@@ -11,9 +11,9 @@ from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob_operator.decide import Decision, Gate, Situation, decide
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
-SETTINGS = Settings(namespace="jobs", job_image="core4:test")
+SETTINGS = OperatorSettings(namespace="jobs", job_image="core4:test")
 BUSY = Gate(Reason.MAX_PARALLEL, "15 of at most 15 a.Job run; 3 before it")
 DELETED = {"deletionTimestamp": at_text(-1)}
 FAILED = [condition("Failed", "BackoffLimitExceeded", "too many")]

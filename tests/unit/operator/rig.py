@@ -16,7 +16,7 @@ from corejob_operator.caches import World
 from corejob_operator.events import Poster
 from corejob_operator.metrics import Metrics
 from corejob_operator.reconcile import Reconciler
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 
 WATCHED = {one.plural: one for one in (COREJOBS, TEMPLATES, JOBS, PODS)}
 
@@ -35,7 +35,7 @@ class Queue(WorkQueue):
 class Rig:
     """A reconciler, the world that it knows, and the watch between it and the fake server."""
 
-    def __init__(self, fake: FakeKube, kube: Kube, settings: Settings = SETTINGS) -> None:
+    def __init__(self, fake: FakeKube, kube: Kube, settings: OperatorSettings = SETTINGS) -> None:
         self.fake, self.kube, self.settings = fake, kube, settings
         self.now = NOW
         self.errors: list[KubeError] = []

@@ -18,11 +18,11 @@ from corejob_kube.resources import COREJOBS, EVENTS, JOBS, LEASES, PODS, TEMPLAT
 from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
-from corejob_operator.settings import Settings
+from corejob_operator.settings import OperatorSettings
 from corejob_process import supervision as module
 from corejob_process.supervision import Supervision, TaskEndedError
 
-SETTINGS = Settings(NAMESPACE, job_image="x")
+SETTINGS = OperatorSettings(NAMESPACE, job_image="x")
 WATCHES = "watcher for "
 KOPF = (
     "admission ",
@@ -178,7 +178,7 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
         raise TaskEndedError("the task [x] has ended")
 
     monkeypatch.setattr(main, "serve", fail)
-    monkeypatch.setattr(main, "from_environment", lambda _: SETTINGS)
+    monkeypatch.setattr(main, "load", lambda *_: SETTINGS)
     monkeypatch.setattr(main, "configure", lambda _: None)
     assert main.main([]) == 1
     assert "the task [x] has ended" in caplog.text

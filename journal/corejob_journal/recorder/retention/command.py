@@ -11,8 +11,8 @@ from typing import TypeVar
 from corejob import model, timestamps
 from corejob_journal.recorder import retention_policy
 from corejob_journal.recorder.retention import deletion
-from corejob_journal.recorder.retention_policy import Policy, Tally
-from corejob_journal.recorder.settings import Settings
+from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
+from corejob_journal.recorder.settings import RecorderSettings
 from corejob_journal.store import Store, StoreError
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
@@ -21,19 +21,19 @@ from corejob_kube.resources import COREJOBS
 T = TypeVar("T")
 
 
-def run(arguments: Sequence[str], settings: Settings) -> int:
+def run(arguments: Sequence[str], settings: RecorderSettings) -> int:
     """Run the command and return its exit code; an error is one line on standard error."""
-    wanted = parse(arguments, settings.retention)
+    policy = parse(arguments, settings.retention)
     try:
-        tally = asyncio.run(_survey(settings, wanted))
+        counts = asyncio.run(_survey(settings, policy))
     except (StoreError, KubeError) as error:
         sys.stderr.write(f"core4-recorder: {error}\n")
         return 1
-    sys.stdout.write(report(tally, wanted))
+    sys.stdout.write(report(counts, policy))
     return 0
 
 
-def parse(arguments: Sequence[str], configured: Policy) -> Policy:
+def parse(arguments: Sequence[str], configured: RetentionPolicy) -> RetentionPolicy:
     """Return the configured policy with the arguments' values in place of its own."""
     parser = argparse.ArgumentParser(
         prog="core4-recorder retention",
@@ -54,21 +54,21 @@ def parse(arguments: Sequence[str], configured: Policy) -> Policy:
     return replace(configured, max_age_days=days, max_bytes=size, dry_run=True)
 
 
-def report(tally: Tally, wanted: Policy) -> str:
+def report(counts: DeletionCounts, policy: RetentionPolicy) -> str:
     """Return the report: a line with name and value for each count."""
 
-    def at(seconds: float | None) -> str:
+    def time_text(seconds: float | None) -> str:
         return "-" if seconds is None else f"{timestamps.iso(timestamps.from_epoch(seconds))} UTC"
 
     lines = {
-        "kept at most, days": f"{wanted.max_age_days:g}" if wanted.max_age_days else "for ever",
-        "kept at most, bytes": str(wanted.max_bytes) if wanted.max_bytes else "any",
-        "past jobs to delete": str(tally.jobs),
-        "bytes, about": str(tally.bytes),
-        "journaled from": at(tally.first),
-        "journaled to": at(tally.last),
-        "logs without a job": str(tally.orphans),
-        "rows of the queue's history": str(tally.history),
+        "kept at most, days": f"{policy.max_age_days:g}" if policy.max_age_days else "for ever",
+        "kept at most, bytes": str(policy.max_bytes) if policy.max_bytes else "any",
+        "past jobs to delete": str(counts.jobs),
+        "bytes, about": str(counts.bytes),
+        "journaled from": time_text(counts.first),
+        "journaled to": time_text(counts.last),
+        "logs without a job": str(counts.orphans),
+        "rows of the queue's history": str(counts.history),
     }
     return "".join(f"{name + ':':30}{value}\n" for name, value in lines.items())
 
@@ -80,17 +80,17 @@ def _checked(parse_text: Callable[[str], T]) -> Callable[[str], T]:
         try:
             return parse_text(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
 
     return convert
 
 
-async def _survey(settings: Settings, wanted: Policy) -> Tally:
+async def _survey(settings: RecorderSettings, policy: RetentionPolicy) -> DeletionCounts:
     async with await Kube.load(user_agent="core4-recorder") as kube:
         bodies, _ = await kube.list(COREJOBS, settings.namespace)
     kept = frozenset(model.parse(body).id for body in bodies)
     store = await Store.open(settings.store_url)
     try:
-        return await deletion.survey(store, wanted, datetime.now(UTC).timestamp(), kept)
+        return await deletion.survey(store, policy, datetime.now(UTC).timestamp(), kept)
     finally:
         await store.close()

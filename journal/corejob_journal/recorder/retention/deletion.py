@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from corejob import timestamps
 from corejob_journal.recorder.group_commit import Commits
 from corejob_journal.recorder.metrics import Metrics
-from corejob_journal.recorder.retention_policy import Policy, Tally
+from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
 from corejob_journal.store import Candidate, Store, StoreUnavailable, Writer
 from corejob_process.clock import Clock
 
@@ -30,7 +30,7 @@ _REST: Final = 2.0
 
 
 async def due(
-    store: Store, policy: Policy, now: float, kept: Collection[str]
+    store: Store, policy: RetentionPolicy, now: float, kept: Collection[str]
 ) -> AsyncIterator[Candidate]:
     """Yield the past jobs to delete, oldest first, except those whose CoreJob still exists."""
     cutoff = policy.cutoff(now)
@@ -47,7 +47,7 @@ async def due(
 
 
 async def orphans(
-    store: Store, policy: Policy, now: float, kept: Collection[str]
+    store: Store, policy: RetentionPolicy, now: float, kept: Collection[str]
 ) -> AsyncIterator[str]:
     """Yield the ids of jobs that are too old and have a log but no document or CoreJob."""
     cutoff = policy.cutoff(now)
@@ -62,16 +62,18 @@ async def orphans(
         behind = found[-1]
 
 
-async def survey(store: Store, policy: Policy, now: float, kept: Collection[str]) -> Tally:
+async def survey(
+    store: Store, policy: RetentionPolicy, now: float, kept: Collection[str]
+) -> DeletionCounts:
     """Return the counts of what would be deleted."""
-    tally = Tally()
+    counts = DeletionCounts()
     async for candidate in due(store, policy, now, kept):
-        tally.add(candidate)
+        counts.add(candidate)
     async for _ in orphans(store, policy, now, kept):
-        tally.orphans += 1
+        counts.orphans += 1
     cutoff = policy.cutoff(now)
-    tally.history = 0 if cutoff is None else await store.history_older(cutoff)
-    return tally
+    counts.history = 0 if cutoff is None else await store.history_older(cutoff)
+    return counts
 
 
 class Retention:
@@ -92,7 +94,7 @@ class Retention:
         *,
         store: Store,
         commits: Commits,
-        policy: Policy,
+        policy: RetentionPolicy,
         kept: Callable[[], Collection[str]],
         mine: Callable[[], bool],
         metrics: Metrics,
@@ -105,7 +107,7 @@ class Retention:
         self._mine = mine
         self._metrics = metrics
         self._now = now
-        self._told: Tally | None = None
+        self._reported: DeletionCounts | None = None
 
     async def run_forever(self) -> None:
         """Apply the policy every ten minutes, until cancelled."""
@@ -119,51 +121,51 @@ class Retention:
                 log.exception("retention failed")
             await asyncio.sleep(_EVERY_S)
 
-    async def look(self) -> Tally:
+    async def look(self) -> DeletionCounts:
         """Delete what exceeds the policy, or log what would be deleted. Return the counts."""
         now, kept = self._now().timestamp(), frozenset(self._kept())
         self._metrics.stored_bytes.set(await self._store.stored_bytes())
         if self._policy.dry_run:
-            tally = await survey(self._store, self._policy, now, kept)
-            if tally != self._told:
-                self._told = tally
-                log.info("retention would delete %s", describe(tally))
-            return tally
+            counts = await survey(self._store, self._policy, now, kept)
+            if counts != self._reported:
+                self._reported = counts
+                log.info("retention would delete %s", describe(counts))
+            return counts
         await self._sweep()  # rows that a crash may have left
-        tally = await self._take_away(now, kept)
-        if not tally.is_empty:
+        counts = await self._take_away(now, kept)
+        if not counts.is_empty:
             await self._give_back()
             self._metrics.stored_bytes.set(await self._store.stored_bytes())
-            log.info("retention deleted %s", describe(tally))
-        return tally
+            log.info("retention deleted %s", describe(counts))
+        return counts
 
-    async def _take_away(self, now: float, kept: Collection[str]) -> Tally:
-        tally = Tally()
+    async def _take_away(self, now: float, kept: Collection[str]) -> DeletionCounts:
+        counts = DeletionCounts()
         part: list[Candidate] = []
         async for candidate in due(self._store, self._policy, now, kept):
             part.append(candidate)
             if len(part) == _JOBS:
-                await self._drop(part, tally)
+                await self._drop(part, counts)
                 part = []
-        await self._drop(part, tally)
+        await self._drop(part, counts)
         lost = [job_id async for job_id in orphans(self._store, self._policy, now, kept)]
         for start in range(0, len(lost), _JOBS):
             ids = lost[start : start + _JOBS]
             await self._gently(lambda writer, ids=ids: writer.drop(ids))  # type: ignore[misc]
             await self._sweep()
-        tally.orphans = len(lost)
+        counts.orphans = len(lost)
         cutoff = self._policy.cutoff(now)
         if cutoff is not None:
-            tally.history = await self._drop_history(cutoff)
-        return tally
+            counts.history = await self._drop_history(cutoff)
+        return counts
 
-    async def _drop(self, part: list[Candidate], tally: Tally) -> None:
+    async def _drop(self, part: list[Candidate], counts: DeletionCounts) -> None:
         if not part:
             return
         ids = [candidate.job_id for candidate in part]
         self._metrics.deleted_jobs.inc(await self._gently(lambda writer: writer.drop(ids)))
         for candidate in part:
-            tally.add(candidate)
+            counts.add(candidate)
             self._metrics.deleted_bytes.inc(candidate.bytes)
         await self._sweep()
 
@@ -189,14 +191,14 @@ class Retention:
         return answer
 
 
-def describe(tally: Tally) -> str:
+def describe(counts: DeletionCounts) -> str:
     """Return the counts as part of a sentence."""
-    text = f"{tally.jobs} past jobs, about {tally.bytes} bytes"
-    if tally.first is not None and tally.last is not None:
+    text = f"{counts.jobs} past jobs, about {counts.bytes} bytes"
+    if counts.first is not None and counts.last is not None:
         first, last = (
-            timestamps.iso(timestamps.from_epoch(at)) for at in (tally.first, tally.last)
+            timestamps.iso(timestamps.from_epoch(at)) for at in (counts.first, counts.last)
         )
         text += f", journaled from {first} to {last} UTC"
     return (
-        f"{text}; {tally.orphans} logs without a job; {tally.history} rows of the queue's history"
+        f"{text}; {counts.orphans} logs without a job; {counts.history} rows of the queue's history"
     )
