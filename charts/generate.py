@@ -138,7 +138,7 @@ def values_table(schema: Schema) -> str:
 
 def rights_table(rights: Mapping[str, Any]) -> str:
     """Return the rights as a Markdown table."""
-    rows = [("who", "resources", "verbs", "why"), ("---", "---", "---", "---")]
+    rows = [("role", "resources", "verbs", "why"), ("---", "---", "---", "---")]
     for who, rules in rights.items():
         rows += [
             (f"`{who}`", _resources(rule), ", ".join(rule["verbs"]), rule["why"]) for rule in rules

@@ -49,8 +49,8 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 
 {{/*
-Data of the users' Secret, as JSON. What is generated comes from the Secret that is there, else it is
-made once and kept in .Values, so that the Secret, the pod's checksum and the notes agree.
+Data of the users' Secret, as JSON. Generated values are taken from the existing Secret. If there is none,
+they are generated once and kept in .Values, so that the Secret, the pod's checksum and the notes agree.
 */}}
 {{- define "core4.usersData" -}}
 {{- if not (hasKey .Values "usersData") -}}
@@ -105,7 +105,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Where the pod runs. Takes the values of its component. */}}
+{{/* Placement of the pod. Takes the values of its component. */}}
 {{- define "core4.placement" -}}
 {{- with .priorityClassName }}
 priorityClassName: {{ . | quote }}
@@ -121,13 +121,13 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* Environment that every process has. */}}
+{{/* Environment variables of every process. */}}
 {{- define "core4.env" -}}
 - name: CORE4_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-# By it the operators and the recorders know each other; the host name may be cut short.
+# Identity of the pod in Leases. The host name may be truncated.
 - name: CORE4_POD_NAME
   valueFrom:
     fieldRef:

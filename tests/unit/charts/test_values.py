@@ -89,6 +89,8 @@ def test_unknown_values_are_refused_and_known_ones_described(path, schema):
     assert schema["additionalProperties"] is False, path
     for name, sub in schema["properties"].items():
         assert sub.get("description"), f"{path}.{name} has no description"
+        first = sub["description"].split()[0]
+        assert first not in {"Whether", "Who", "What", "Where"}, f"{path}.{name}: {first}"
 
 
 @pytest.mark.parametrize(
