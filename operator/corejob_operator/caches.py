@@ -16,6 +16,8 @@ from corejob.model import CoreJob
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
+WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
+"""The kinds with a cache: each is watched, and listed by the resync."""
 CHILD_SELECTOR: Final = names.LABEL_COREJOB
 """Label selector of the Jobs and pods to watch and list."""
 

@@ -1,10 +1,14 @@
-"""The kopf handlers and settings: each watch event goes into the caches of `world`, nothing more.
+"""All of kopf: handlers, settings, and the check of its watch tasks.
 
-Only `on.event` is used: it adds no annotation, no finalizer and no retry (kopf: "Event-watching
-handlers"). The reconciler decides by the state of the objects, not by the event.
+The only handlers of objects are `on.event`, kopf's choice for level-based operators: they add no
+annotation, no finalizer and no retry. Each event goes into the caches, nothing more; the reconciler
+decides by the state of the objects, not by the event.
 """
 
+import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
 import aiohttp
@@ -12,30 +16,184 @@ import kopf
 
 from corejob_kube import credentials, tls
 from corejob_kube.decoding import Decoder
-from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
+from corejob_kube.resources import JOBS, PODS, Resource
 from corejob_operator import responses
-from corejob_operator.caches import CHILD_SELECTOR, World
+from corejob_operator.caches import CHILD_SELECTOR, WATCHED, World
+from corejob_process.backoff import Backoff
+from corejob_process.supervision import TaskEndedError
 
-WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
 _LIST_PAGE: Final = 500
+_REQUEST_TIMEOUT_S: Final = 30.0
+_CONNECT_TIMEOUT_S: Final = 5.0
+_INACTIVITY_TIMEOUT_S: Final = 75.0
+_RETRY_FIRST_S: Final = 1.0
+_RETRY_MOST_S: Final = 5.0
+_WATCH_TASK_PREFIX: Final = "watcher for "
+"""Prefix of the names of kopf's watch tasks."""
+_POLL_S: Final = 0.1
+_ALL_WITHIN_S: Final = 120.0
+"""Time for all watches to start; kopf starts them after it has discovered the resources."""
+
+
+async def run(world: World, decoder: Decoder, namespace: str, stop: asyncio.Event) -> None:
+    """Run kopf in a namespace until `stop` is set.
+
+    Raises:
+        TaskEndedError: kopf ended by itself.
+    """
+    await kopf.operator(registry=registry(world, decoder), namespaces=[namespace], stop_flag=stop)
+    if not stop.is_set():
+        raise TaskEndedError("kopf has ended though nobody stopped it")
 
 
 def registry(world: World, decoder: Decoder) -> kopf.OperatorRegistry:
     """Return the registry of the handlers for kopf."""
     handlers = kopf.OperatorRegistry()
+    kopf.on.startup(registry=handlers)(configure)
     kopf.on.login(registry=handlers)(_login(decoder))
     for resource in WATCHED:
         kopf.on.event(*_names(resource), registry=handlers, id=resource.plural)(
-            _observer(world, resource)
+            _event(world, resource)
         )
     return handlers
 
 
-def _observer(world: World, resource: Resource) -> Any:
-    async def observe(event: kopf.RawEvent, **_: Any) -> None:
+# --- startup ------------------------------------------------------------------------------------
+
+
+async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Startup handler: set kopf's settings, each with its reason."""
+    # Without scanning, no rights on namespaces and CRDs are needed.
+    settings.scanning.disabled = True
+    # `leadership` elects the active operator; peering would freeze operators of equal priority.
+    settings.peering.standalone = True
+    # The operator posts Kubernetes Events itself (`events`), after the status write.
+    settings.posting.enabled = False
+    _configure_watching(settings.watching)
+    _configure_networking(settings)
+    # Only handlers of changes compare a body with an earlier one. The default storages would
+    # deep-copy each body twice for them, in half of the operator's processor time.
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    # A worker of kopf only fills the cache: waiting long for the next event would save nothing.
+    settings.queueing.idle_timeout = 0.5
+    # At the end, events that wait for a worker are not needed: the next process lists all objects.
+    settings.queueing.exit_timeout = 2.0
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+
+
+def _configure_watching(watching: Any) -> None:
+    # The API server sends only the Jobs and pods that have our label.
+    for resource in (JOBS, PODS):
+        group, version, plural = _names(resource)
+        watching.label_selectors[group, version, plural] = CHILD_SELECTOR
+    # Pages keep a list of many thousand objects from being in memory twice.
+    watching.chunk_size = _LIST_PAGE
+    # The API server sends a bookmark each minute: a watch without any for longer is dead, though
+    # its connection may look open for hours, as after the loss of a node or of a NAT entry.
+    watching.inactivity_timeout = _INACTIVITY_TIMEOUT_S
+    # The API server ends a watch after 30 to 60 minutes, at random, so that its clients don't all
+    # come back at once. A watch has no time limit of ours, since the next one costs a request.
+    watching.server_timeout = None
+    watching.client_timeout = None
+    watching.connect_timeout = _CONNECT_TIMEOUT_S
+    # A pause between two watches, for an API server that ends each at once.
+    watching.reconnect_backoff = 0.1
+
+
+def _configure_networking(settings: kopf.OperatorSettings) -> None:
+    networking = settings.networking
+    # As in our own client. Kopf requests nothing but lists in pages, and the discovery.
+    networking.request_timeout = _REQUEST_TIMEOUT_S
+    # A machine that is gone answers no SYN: without a limit, the kernel tries for two minutes.
+    networking.connect_timeout = _CONNECT_TIMEOUT_S
+    # Endless: after the last of kopf's default pauses, an API server that answers 503 would end the
+    # watch, and so the process. Short: events wait for the pause after the API server is back.
+    # An outage that lasts ends the process by the liveness probe (`health`).
+    networking.error_backoffs = _Backoffs()
+    # The API server may ask for a longer pause, but the limit is ours.
+    networking.enforce_retry_after = False
+    # Proxies are for the way out of the cluster, not for the way to its API server.
+    networking.trust_env = False
+    # After an error in kopf's own code, such as a body that it can't process, the events of that
+    # object are skipped for this time; meanwhile the resync updates the cache.
+    settings.queueing.error_delays = (1.0, 5.0, 30.0, 60.0)
+
+
+class _Backoffs(Iterable[float]):
+    """Endless pauses in seconds between the tries of a request; each request starts anew."""
+
+    def __iter__(self) -> Iterator[float]:
+        backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        while True:
+            yield backoff.next()
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Storage of earlier bodies that keeps none: there are no handlers of changes."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return an empty essence instead of a deep copy."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Return None: nothing was stored."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Storage of the progress of handlers that keeps none: `on.event` has no progress."""
+
+    def fetch(self, **_: Any) -> Any:
+        """Return None: nothing was stored."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Purge nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Return the essence as it is: it has no progress to leave out."""
+        return essence
+
+
+# --- login --------------------------------------------------------------------------------------
+
+
+def _login(decoder: Decoder) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        """Return a session with our own client's credentials; kopf logs in again after a refusal.
+
+        Its response class cuts objects that are nested too deeply for kopf's JSON parser. Kopf
+        closes the session.
+        """
+        cluster = await credentials.load()
+        header = await credentials.authorization(cluster)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls.context(cluster), limit=0),
+            headers={"Authorization": header} if header else {},
+            response_class=responses.readable(decoder),
+        )
+        return kopf.AiohttpSession(server=cluster.host, aiohttp_session=session)
+
+    return login
+
+
+# --- event --------------------------------------------------------------------------------------
+
+
+def _event(world: World, resource: Resource) -> Callable[..., Awaitable[None]]:
+    async def event(event: kopf.RawEvent, **_: Any) -> None:
+        """Take a watch event into the cache."""
         world.heard(resource, event["type"], dict(event["object"]))
 
-    return observe
+    return event
 
 
 def _names(resource: Resource) -> tuple[str, str, str]:
@@ -43,40 +201,47 @@ def _names(resource: Resource) -> tuple[str, str, str]:
     return group, version, resource.plural
 
 
-def _login(decoder: Decoder) -> Any:
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        """Return a session with our own client's credentials; kopf logs in again after a refusal.
+# --- probe --------------------------------------------------------------------------------------
 
-        Its response class cuts objects that are nested too deeply for kopf's JSON parser.
+
+class WatchTasks:
+    """Finds kopf's watch tasks by their names, and reports the end of one.
+
+    Kopf only logs the end of one, and continues without it.
+
+    Args:
+        count: The number of watch tasks once all have started.
+
+    Attributes:
+        complete: Set when all have started.
+    """
+
+    def __init__(self, count: int = len(WATCHED)) -> None:
+        self.complete = asyncio.Event()
+        self._count = count
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    async def until_one_ends(self, stop: asyncio.Event) -> None:
+        """Run until cancelled; raise if a watch task ends before the process stops.
+
+        Raises:
+            RuntimeError: A watch task has ended, or not all have started in time.
         """
-        found = await credentials.load()
-        header = await credentials.authorization(found)
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls.context(found), limit=0),
-            headers={"Authorization": header} if header else {},
-            response_class=responses.readable(decoder),
-        )
-        return kopf.AiohttpSession(server=found.host, aiohttp_session=session)
+        await self._all_started()
+        self.complete.set()
+        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            await asyncio.Event().wait()  # kopf ends its watches; the caller cancels this task
+        task = done.pop()
+        error = None if task.cancelled() else task.exception()
+        raise RuntimeError(f"kopf's {task.get_name()} has ended") from error
 
-    return login
-
-
-def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings, each with its reason."""
-    chosen = kopf.OperatorSettings()
-    # Without scanning, no rights on namespaces and CRDs are needed.
-    chosen.scanning.disabled = True
-    # `leadership` elects the active operator; peering would freeze operators of equal priority.
-    chosen.peering.standalone = True
-    # The API server sends only the Jobs and pods that have our label.
-    for resource in (JOBS, PODS):
-        group, version, plural = _names(resource)
-        chosen.watching.label_selectors[group, version, plural] = CHILD_SELECTOR
-    # Pages keep a list of many thousand objects from being in memory twice.
-    chosen.watching.chunk_size = _LIST_PAGE
-    # The operator posts Kubernetes Events itself (`events`), after the status write.
-    chosen.posting.enabled = False
-    # A kopf worker only fills the cache: waiting long for the next event would save nothing.
-    chosen.queueing.idle_timeout = 0.5
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    return chosen
+    async def _all_started(self) -> None:
+        deadline = time.monotonic() + _ALL_WITHIN_S
+        while len(self._tasks) < self._count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"kopf watches {sorted(self._tasks)} only")
+            for task in asyncio.all_tasks():
+                if task.get_name().startswith(_WATCH_TASK_PREFIX):
+                    self._tasks[task.get_name()] = task
+            await asyncio.sleep(_POLL_S)

@@ -6,8 +6,6 @@ import time
 from functools import partial
 from typing import Final
 
-import kopf
-
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.workqueue import WorkQueue
@@ -21,10 +19,9 @@ from corejob_operator.reconcile import Reconciler
 from corejob_operator.resync import Sweep
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.templates import Templates
-from corejob_operator.watches import Watches
 from corejob_process import tasks
 from corejob_process.clock import Clock, system_clock
-from corejob_process.supervision import Supervision, TaskEndedError
+from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ class Operator:
         self._queue = WorkQueue()
         self._poster = Poster(kube)
         self._leadership = Leadership(kube, settings.namespace, instance, now)
-        self.watches = Watches(len(handlers.WATCHED))
+        self.watches = handlers.WatchTasks()
         self._decoder = kube.decoder
         acting = Fenced(kube, self._leadership.check)
         self.sweep = Sweep(kube, self._world, settings.namespace, self.metrics)
@@ -106,7 +103,7 @@ class Operator:
             self.supervision.start("kopf's watches", partial(self.watches.until_one_ends, stop)),
         ]
         try:
-            await self._watch(stop)
+            await handlers.run(self._world, self._decoder, self._settings.namespace, stop)
         finally:
             await tasks.cancel(*own)
             await self._leadership.stop()
@@ -139,16 +136,6 @@ class Operator:
                 self.last_contact = time.monotonic()
                 return True
         return False
-
-    async def _watch(self, stop: asyncio.Event) -> None:
-        await kopf.operator(
-            registry=handlers.registry(self._world, self._decoder),
-            settings=handlers.settings(),
-            namespaces=[self._settings.namespace],
-            stop_flag=stop,
-        )
-        if not stop.is_set():
-            raise TaskEndedError("kopf has ended though nobody stopped it")
 
     async def _work(self) -> None:
         await self._queue.work(self._reconcile, self._failed)

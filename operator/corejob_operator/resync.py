@@ -9,8 +9,7 @@ from typing import Final
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import JOBS, PODS, Resource
-from corejob_operator.caches import CHILD_SELECTOR, World
-from corejob_operator.handlers import WATCHED
+from corejob_operator.caches import CHILD_SELECTOR, WATCHED, World
 from corejob_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -70,6 +70,10 @@ class KubeApi:
         for _, _, queue in self._watches:
             queue.put_nowait(None)
 
+    def watched(self) -> set[str]:
+        """Return the kinds with an open watch."""
+        return {plural for plural, _, _ in self._watches}
+
     async def _discover(self, request: web.Request) -> web.Response:
         """Answer API discovery, as kopf requests it."""
         versions = {resource.group_version for resource in self._resources}

@@ -3,18 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import kube_config
 from tests.support.killable import Killable, unsupervised
 from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi
 
 from corejob_kube.client import Kube
-from corejob_kube.resources import COREJOBS, EVENTS, JOBS, LEASES, PODS, TEMPLATES
 from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
@@ -66,25 +62,10 @@ class Process:
                 await self.task
 
 
-@pytest.fixture
-async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeApi]:
-    api = KubeApi((COREJOBS, TEMPLATES, JOBS, PODS, LEASES, EVENTS), role="operator")
-    await api.start()
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        "clusters": [{"name": "k", "cluster": {"server": api.url}}],
-        "users": [{"name": "u", "user": {"token": "mine"}}],
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)  # what has ended is seen to have ended
-    yield api
-    await api.stop()
+@pytest.fixture(autouse=True)
+def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restart tasks late enough that their end is observed."""
+    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)
 
 
 def watches() -> dict[str, "asyncio.Task[Any]"]:

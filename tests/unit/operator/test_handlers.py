@@ -1,0 +1,171 @@
+"""kopf runs for real against a fake API server: its events reach the caches."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Any
+
+import kopf
+import pytest
+from aiohttp import web
+from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
+
+from corejob import names
+from corejob_kube.decoding import Decoder
+from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
+from corejob_operator import handlers
+from corejob_operator.caches import World
+
+SPEC = {"qualName": "a.Job", "args": {"n": 1}}
+
+
+class Kopf:
+    """kopf in a task, and the caches that its handlers update."""
+
+    def __init__(self) -> None:
+        self.caches = World()
+        self.stop = asyncio.Event()
+        self.watches = handlers.WatchTasks()
+        self.changed: list[str] = []
+        self.caches.on_change(self.changed.append)
+
+    async def run(self) -> None:
+        await handlers.run(self.caches, Decoder(), NAMESPACE, self.stop)
+
+    def spec(self, name: str) -> Any:
+        """Return the spec of the cached CoreJob, or None."""
+        return (self.caches.corejobs.get(name) or {}).get("spec")
+
+
+@asynccontextmanager
+async def running(api: KubeApi) -> AsyncIterator[Kopf]:
+    """Run kopf until the end of the block; all four watches are open."""
+    made = Kopf()
+    # At its end, kopf cancels all tasks that were started after it. So this is no fixture, whose
+    # end would be such a task.
+    watching = asyncio.create_task(made.watches.until_one_ends(made.stop))
+    task = asyncio.create_task(made.run())
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await made.watches.complete.wait()
+        await until(lambda: api.watched() == {kind.plural for kind in handlers.WATCHED})
+        yield made
+        assert not watching.done()
+    finally:
+        made.stop.set()
+        await task
+        watching.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110  # nothing signals it
+            await asyncio.sleep(0.005)
+
+
+async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
+    api: KubeApi,
+) -> None:
+    async with running(api) as operator:
+        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        await until(lambda: operator.spec("a") == SPEC)
+        killed = await api.patch(COREJOBS.plural, "a", {"spec": {"kill": True}})
+        await until(lambda: operator.spec("a") == SPEC | {"kill": True})
+        version = int(killed["metadata"]["resourceVersion"])
+        assert operator.caches.heard_of(COREJOBS) == version
+        assert api.objects["corejobs"]["a"] == killed  # kopf itself writes nothing into the object
+        await api.delete(COREJOBS.plural, "a")
+        await until(lambda: operator.caches.corejobs.get("a") is None)
+        assert operator.changed == ["a"] * 3
+
+
+async def test_objects_of_the_first_list_reach_the_cache(api: KubeApi) -> None:
+    labels = {names.LABEL_COREJOB: "a", names.LABEL_TRIAL: "1"}
+    for resource, spec in ((COREJOBS, SPEC), (TEMPLATES, {"qualName": "a.Job"})):
+        await api.put(resource.plural, {"metadata": {"name": "a"}, "spec": spec})
+    for resource in (JOBS, PODS):
+        await api.put(resource.plural, {"metadata": {"name": "a-1", "labels": labels}})
+        await api.put(resource.plural, {"metadata": {"name": "not-ours"}})
+    async with running(api) as operator:
+        await until(
+            lambda: all(operator.caches.cache(kind).get("a") for kind in (COREJOBS, TEMPLATES))
+        )
+        await until(lambda: all(operator.caches.cache(kind).get("a-1") for kind in (JOBS, PODS)))
+        assert operator.caches.jobs.get("not-ours") is None
+        assert operator.caches.pods.get("not-ours") is None
+
+
+async def test_a_watch_that_the_server_ends_comes_back(api: KubeApi) -> None:
+    async with running(api) as operator:
+        api.cut_watches()  # none of them delivers what follows
+        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        await until(lambda: operator.spec("a") == SPEC)
+        await api.patch(COREJOBS.plural, "a", {"spec": {"kill": True}})
+        await until(lambda: operator.spec("a") == SPEC | {"kill": True})
+
+
+async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
+    api: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(api) as operator:
+        left = 12  # more often than kopf tries by default
+        answer = api.answer
+
+        async def away(request: web.Request, plural: str, *more: str) -> web.StreamResponse:
+            nonlocal left
+            if left and plural == COREJOBS.plural:
+                left -= 1
+                return refuse(503, "the API server is starting")
+            return await answer(request, plural, *more)
+
+        monkeypatch.setattr(handlers, "_RETRY_FIRST_S", 0.01)
+        monkeypatch.setattr(handlers, "_RETRY_MOST_S", 0.01)
+        api.answer = away  # type: ignore[method-assign]
+        api.cut_watches()
+        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        await until(lambda: operator.spec("a") == SPEC)
+        assert left == 0
+
+
+async def test_kopf_that_ends_by_itself_is_an_error(
+    api: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end(**_: Any) -> None:
+        assert api.url
+
+    monkeypatch.setattr(kopf, "operator", end)
+    with pytest.raises(handlers.TaskEndedError, match="kopf has ended"):
+        await Kopf().run()
+
+
+async def test_kopf_has_no_peers_posts_nothing_and_keeps_nothing() -> None:
+    settings = kopf.OperatorSettings()
+    await handlers.configure(settings)
+    assert settings.scanning.disabled
+    assert settings.peering.standalone
+    assert not settings.posting.enabled
+    body: Any = kopf.Body({"metadata": {"name": "a"}, "spec": SPEC, "status": {}})
+    diffbase = settings.persistence.diffbase_storage
+    progress = settings.persistence.progress_storage
+    patch = kopf.Patch()
+    essence = diffbase.build(body=body)
+    diffbase.store(body=body, patch=patch, essence=essence)
+    key: Any = "corejobs"
+    progress.store(body=body, patch=patch, key=key, record={"retries": 1})
+    progress.touch(body=body, patch=patch, value="now")
+    progress.purge(body=body, patch=patch, key=key)
+    assert not patch
+    assert essence == progress.clear(essence=essence) == {}
+    assert diffbase.fetch(body=body) is None
+    assert progress.fetch(body=body, key=key) is None
+
+
+async def test_pauses_between_tries_start_anew_never_end_and_stay_short() -> None:
+    settings = kopf.OperatorSettings()
+    await handlers.configure(settings)
+    backoffs: Any = settings.networking.error_backoffs
+    for _ in range(2):
+        pauses = list(islice(backoffs, 40))
+        assert 0.5 <= pauses[0] < 1.0
+        assert all(2.5 <= pause < 5.0 for pause in pauses[4:])
