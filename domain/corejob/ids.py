@@ -5,8 +5,8 @@ ones, so that the ids of one process ascend strictly and those of two processes 
 """
 
 import hashlib
+import random
 import re
-import secrets
 import threading
 from datetime import UTC, datetime
 
@@ -30,7 +30,9 @@ def new_id(now: datetime) -> str:
         stamp = int(now.timestamp() * 65536) << 24
         _last = max(stamp, _last + 1)
         head = _last
-    return f"{head:018x}{secrets.token_hex(3)}"
+    # Not `secrets`, which costs a system call of up to 0.4 ms, twice in each request: the digits
+    # need to differ between processes, not to be secret.
+    return f"{head:018x}{random.getrandbits(24):06x}"
 
 
 def derived_id(created: datetime, uid: str) -> str:
