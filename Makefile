@@ -48,9 +48,10 @@ $(LOCKED): requirements.lock | python-check
 	@$(PIP) install --require-hashes -r requirements.lock
 	@touch $@
 
-$(READY): pyproject.toml $(LOCKED)
-	@echo "==> venv: installing the project (editable)"
-	@$(PIP) install --no-deps -e .
+$(READY): pyproject.toml runtime/pyproject.toml $(LOCKED)
+	@echo "==> venv: installing the service and the runtime (editable)"
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) install --no-deps --no-build-isolation -e ./runtime
 	@touch $@
 
 .PHONY: venv
@@ -170,12 +171,16 @@ format: venv ## format the sources
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# requirements.lock is all that a checkout needs; the image needs two parts of it: what runs, and what builds.
+UV_COMPILE = $(VENV)/.uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-package core4 --quiet
 .PHONY: lock
-lock: venv ## write requirements.lock anew from pyproject.toml
+lock: venv ## write the lock files anew from pyproject.toml
 	@echo "==> lock"
 	@[ -x $(VENV)/.uv/bin/uv ] || { $(PYTHON) -m venv $(VENV)/.uv && $(VENV)/.uv/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.8,<1'; }
-	@$(VENV)/.uv/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --no-emit-package core4 --upgrade --quiet --output-file requirements.lock
+	@$(UV_COMPILE) pyproject.toml --all-extras --group dev --upgrade --output-file requirements.lock
+	@$(UV_COMPILE) pyproject.toml --extra all --constraint requirements.lock --output-file requirements-image.lock
+	@$(UV_COMPILE) --group build --constraint requirements.lock --output-file requirements-build.lock
 
 .PHONY: clean
 clean: ## delete what was made in this checkout (not the cluster; see down)

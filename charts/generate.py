@@ -38,6 +38,7 @@ VERSIONED: Final = {
     DOCS / "rest.md": r'("version": "core4/)([^"]+)',
     ROOT / "examples" / "python-jobs" / "README.md": _IMAGE_TAG,
     ROOT / "examples" / "python-jobs" / "Dockerfile": _IMAGE_TAG,
+    ROOT / "runtime" / "core4" / "__init__.py": r'^(__version__ = ")([^"]+)',
     ROOT / "tests" / "e2e" / "original" / "Dockerfile": _IMAGE_TAG,
 }
 """Files with the project's version, and where: the text before it, and the version itself."""

@@ -4,3 +4,5 @@ The package needs only the standard library and imports little of it, since each
 start of a job. Modules on that path do not import `typing` or `dataclasses`; names that only
 annotations need are imported under `if TYPE_CHECKING`.
 """
+
+__version__ = "2.0.0"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from core4 import __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,19 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run()
     if args == ["--version"]:
-        return _print_version()
+        print(f"core4 {__version__}")
+        return 0
     return _dispatch(_parse(args))
-
-
-def _print_version() -> int:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        print(f"core4 {version('core4')}")
-    except PackageNotFoundError:
-        # An image may contain a copy of the package without its metadata.
-        print("core4 unknown")
-    return 0
 
 
 def _dispatch(options: Namespace) -> int:

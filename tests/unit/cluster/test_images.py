@@ -55,44 +55,6 @@ def test_what_is_no_archive_is_an_error(program, tmp_path):
             image_archive.reference(path)
 
 
-LOCK = """\
-aio-thing==1.0 \\
-    --hash=sha256:aa \\
-    --hash=sha256:bb
-colorama==0.4.6 ; sys_platform == 'win32' \\
-    --hash=sha256:cc
-Zope.Interface==2 \\
-    --hash=sha256:dd
-"""
-
-
-def test_the_lock_file_is_cut_into_entries():
-    entries = wheels.locked_requirements(LOCK)
-    assert list(entries) == ["aio-thing", "colorama", "zope-interface"]
-    assert entries["aio-thing"].endswith("--hash=sha256:bb")
-    assert "\n".join(entries.values()) == LOCK.rstrip()
-
-
-@pytest.mark.parametrize(("name", "expected"), [("A.b_c--d", "a-b-c-d"), ("kopf", "kopf")])
-def test_names_have_one_form(name, expected):
-    assert wheels.canonical(name) == expected
-
-
-def test_the_images_part_of_the_lock_follows_extras_and_markers(tmp_path, monkeypatch):
-    (tmp_path / "requirements.lock").write_text(
-        "".join(f"{name}==1 \\\n    --hash=sha256:0\n" for name in ("a", "b", "c", "tool", "win"))
-    )
-    (tmp_path / "pyproject.toml").write_text(
-        "[project]\nname = 'core4'\n[project.optional-dependencies]\n"
-        "part = ['a[fast]>=1']\nall = ['core4[part]']\n"
-    )
-    requires = {"a": ["b ; extra == 'fast'", "win ; sys_platform == 'win32'"], "b": ["c", "a"]}
-    monkeypatch.setattr("importlib.metadata.requires", requires.get)
-    listed = wheels.locked_requirements(wheels.image_requirements(tmp_path))
-    assert list(listed) == ["a", "b", "c"]
-    assert "--hash=sha256:0" in listed["a"]
-
-
 def test_the_wheels_fit_this_machine():
     names = wheels.platforms()
     assert len(names) == len(set(names))
