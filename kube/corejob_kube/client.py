@@ -265,8 +265,9 @@ class Kube:
         grace: int | None = None,
         propagation: str = "Background",
         uid: str | None = None,
+        version: str | None = None,
     ) -> None:
-        """Delete an object; do nothing if it is gone already.
+        """Delete an object; do nothing if it is gone already, or is not the one that is meant.
 
         Args:
             resource: Its kind.
@@ -275,12 +276,15 @@ class Kube:
             grace: A pod's grace period in seconds; None: that of the pod.
             propagation: Policy for its dependents (`propagationPolicy`).
             uid: Delete only the object of this uid, not a later one of the same name.
+            version: Delete it only if it still has this resource version.
         """
         options: dict[str, Any] = {"propagationPolicy": propagation}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": version}
+        preconditions = {key: value for key, value in conditions.items() if value is not None}
+        if preconditions:
+            options["preconditions"] = preconditions
         try:
             await self.request("DELETE", resource.path(namespace, name), body=options)
         except KubeError as error:

@@ -14,8 +14,7 @@ from corejob.names import MANAGER_OPERATOR
 from corejob_kube import leases
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
-from corejob_kube.leases import Renewals
-from corejob_kube.resources import LEASES
+from corejob_kube.leases import LeaseClient, Renewals
 from corejob_process import tasks
 from corejob_process.clock import Clock
 from corejob_process.supervision import Supervision
@@ -50,10 +49,8 @@ class Leadership:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._kube = kube
-        self._namespace = namespace
+        self._leases = LeaseClient(kube, namespace, manager=MANAGER_OPERATOR, now=now)
         self._identity = identity
-        self._now = now
         self._time = monotonic
         self._lease: dict[str, Any] | None = None
         self._renewals = Renewals(DURATION_S)
@@ -132,7 +129,7 @@ class Leadership:
     async def _try(self) -> None:
         began = self._time()
         try:
-            self._lease = await self._kube.get(LEASES, self._namespace, LEASE)
+            self._lease = await self._leases.get(LEASE)
         except NotFoundError:
             self._lease = None
         if self._lease is not None and not await self._is_free(self._lease):
@@ -157,7 +154,7 @@ class Leadership:
         holder = leases.holder(lease)
         if holder in {"", self._identity}:
             return True
-        if not await leases.has_pod(self._kube, self._namespace, holder):
+        if not await self._leases.has_pod(holder):
             return True
         if not self._renewals.is_recent(lease, self._time()):
             return True
@@ -166,15 +163,8 @@ class Leadership:
         return False
 
     async def _write(self, holder: str) -> None:
-        spec = leases.spec(holder, DURATION_S, self._now())
         if self._lease is None:
-            body = leases.manifest(self._namespace, LEASE, spec)
-            self._lease = await self._kube.create(
-                LEASES, self._namespace, body, manager=MANAGER_OPERATOR
-            )
+            self._lease = await self._leases.create(LEASE, holder, DURATION_S)
             return
         version = self._lease["metadata"]["resourceVersion"]
-        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
-        self._lease = await self._kube.patch(
-            LEASES, self._namespace, LEASE, patch, manager=MANAGER_OPERATOR
-        )
+        self._lease = await self._leases.renew(LEASE, holder, DURATION_S, version=version)

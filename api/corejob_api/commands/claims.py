@@ -29,7 +29,7 @@ from corejob_journal.store import StoreError
 from corejob_kube import leases
 from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, ConflictError, KubeError, NotFoundError
-from corejob_kube.resources import LEASES
+from corejob_kube.leases import LeaseClient
 from corejob_process import tasks
 from corejob_process.clock import Clock
 from corejob_process.supervision import Supervision
@@ -113,8 +113,7 @@ class Claims:
     def __init__(
         self, kube: Kube, namespace: str, in_queue: InQueue, now: Clock, *, most_keys: int
     ) -> None:
-        self._kube = kube
-        self._namespace = namespace
+        self._leases = LeaseClient(kube, namespace, manager=MANAGER_API, now=now)
         self._in_queue = in_queue
         self._now = now
         self._most_keys = most_keys
@@ -159,7 +158,7 @@ class Claims:
     async def _take_over(
         self, name: str, job_id: str, fingerprint: str, heir_of: str | None
     ) -> Claim:
-        lease = await self._kube.get(LEASES, self._namespace, name)
+        lease = await self._leases.get(name)
         holder = leases.holder(lease)
         if holder == job_id:
             return _claim(lease, made=False)
@@ -167,12 +166,15 @@ class Claims:
             there = await self._in_queue(holder)
             if there or (there is None and _age(lease, self._now()) < YOUNG):
                 raise TakenError
-        body = self._body(name, _JOB, job_id, fingerprint)
-        body["metadata"]["resourceVersion"] = lease["metadata"]["resourceVersion"]
-        path = LEASES.path(self._namespace, name)
-        params = {"fieldManager": MANAGER_API}
-        answer = await self._kube.request("PUT", path, params=params, body=body)
-        return _claim(answer, made=True)
+        replaced = await self._leases.replace(
+            name,
+            job_id,
+            YOUNG.total_seconds(),
+            version=lease["metadata"]["resourceVersion"],
+            labels={_LABEL: _JOB},
+            annotations={_FINGERPRINT: fingerprint},
+        )
+        return _claim(replaced, made=True)
 
     async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> Key:
         """Claim an Idempotency-Key for a new job, or find the earlier job that the key stands for.
@@ -195,7 +197,7 @@ class Claims:
                     self._keys[owner] += 1
                     return Key(job_id, _claim(lease, made=True))
             try:
-                lease = await self._kube.get(LEASES, self._namespace, name)
+                lease = await self._leases.get(name)
             except NotFoundError:
                 if is_full:
                     raise TooManyKeysError from None
@@ -218,11 +220,8 @@ class Claims:
         Returns:
             True if the Lease had not changed since it was read.
         """
-        renewal = {"renewTime": timestamps.render(self._now())}
-        body = {"metadata": {"resourceVersion": key.claim.version}, "spec": renewal}
-        name = key.claim.name
         try:
-            await self._kube.patch(LEASES, self._namespace, name, body, manager=MANAGER_API)
+            await self._leases.prolong(key.claim.name, key.claim.version)
         except (ConflictError, NotFoundError):
             return False
         return True
@@ -248,27 +247,23 @@ class Claims:
 
     async def _own(self, claim: Claim, job: CoreJob) -> None:
         owner = {"apiVersion": API_VERSION, "kind": KIND_JOB, "name": job.name, "uid": job.uid}
-        body = {"metadata": {"resourceVersion": claim.version, "ownerReferences": [owner]}}
         try:
-            await self._kube.patch(LEASES, self._namespace, claim.name, body, manager=MANAGER_API)
+            await self._leases.set_owner(claim.name, owner, version=claim.version)
         except KubeError as error:
             log.warning("the claim %s is left to the sweep: %s", claim.name, error)
 
     async def _create(
         self, name: str, kind: str, job_id: str, fingerprint: str, *, user: str | None = None
     ) -> dict[str, Any]:
-        body = self._body(name, kind, job_id, fingerprint)
+        labels = {_LABEL: kind}
         if user is not None:
-            body["metadata"]["labels"][_LABEL_USER] = user
-        return await self._kube.create(LEASES, self._namespace, body, manager=MANAGER_API)
-
-    def _body(self, name: str, kind: str, job_id: str, fingerprint: str) -> dict[str, Any]:
+            labels[_LABEL_USER] = user
         life = KEY_LIFE if kind == _KEY else YOUNG
-        return leases.manifest(
-            self._namespace,
+        return await self._leases.create(
             name,
-            leases.spec(job_id, life.total_seconds(), self._now()),
-            labels={_LABEL: kind},
+            job_id,
+            life.total_seconds(),
+            labels=labels,
             annotations={_FINGERPRINT: fingerprint},
         )
 
@@ -290,10 +285,9 @@ class Claims:
             KubeError: The Leases can't be listed, or too many of them can't be deleted.
             StoreError: The store is unavailable.
         """
-        found, _ = await self._kube.list(LEASES, self._namespace, selector=_LABEL)
         keys: Counter[str] = Counter()
         failures = 0
-        for lease in found:
+        for lease in await self._leases.list(_LABEL):
             try:
                 if await self._needless(lease):
                     await self._delete(_claim(lease, made=False))
@@ -316,12 +310,7 @@ class Claims:
 
     async def _delete(self, claim: Claim) -> None:
         """Delete the Lease, but only in this version: another replica may be taking it over."""
-        only = {"uid": claim.uid, "resourceVersion": claim.version}
-        path = LEASES.path(self._namespace, claim.name)
-        try:
-            await self._kube.request("DELETE", path, body={"preconditions": only})
-        except (NotFoundError, ConflictError):
-            log.debug("the claim %s is another's now", claim.name)
+        await self._leases.delete(claim.name, uid=claim.uid, version=claim.version)
 
 
 def _name(kind: str, digest: str) -> str:

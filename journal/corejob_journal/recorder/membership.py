@@ -16,11 +16,9 @@ from typing import Final
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER, MANAGER_RECORDER
 from corejob_journal.recorder import rendezvous
-from corejob_kube import leases
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
-from corejob_kube.leases import Renewals
-from corejob_kube.resources import LEASES
+from corejob_kube.leases import LeaseClient, Renewals
 from corejob_process import tasks
 from corejob_process.supervision import Supervision
 
@@ -55,11 +53,10 @@ class Membership:
         supervision: Supervision | None = None,
     ) -> None:
         self._supervision = supervision or Supervision()
-        self._kube = kube
-        self._namespace = namespace
+        self._leases = LeaseClient(kube, namespace, manager=MANAGER_RECORDER, now=now)
         self._identity = identity
+        self._lease_name = PREFIX + identity
         self._alone = alone
-        self._now = now
         self._trouble: str | None = None
         self._news = asyncio.Event()
         # True at first, since an earlier process may have left a Lease to delete.
@@ -102,7 +99,7 @@ class Membership:
         if not self._has_lease:
             return
         try:
-            await self._kube.delete(LEASES, self._namespace, PREFIX + self._identity)
+            await self._leases.delete(self._lease_name)
         except NotFoundError:
             log.debug("there was no Lease to give up")
         except KubeError as error:
@@ -144,38 +141,41 @@ class Membership:
             self._has_lease = True
             await self._renew()
         elif self._has_lease:
-            found, _ = await self._kube.list(LEASES, self._namespace, selector=LABEL_RECORDER)
-            for body in found:
-                await self._kube.delete(LEASES, self._namespace, body["metadata"]["name"])
+            for lease in await self._leases.list(LABEL_RECORDER):
+                await self._leases.delete(lease["metadata"]["name"])
             self._has_lease = False
         return self._members
 
     async def _look(self) -> frozenset[str]:
         """Return the live members, and delete the Leases of pods that are gone."""
-        found, _ = await self._kube.list(LEASES, self._namespace, selector=LABEL_RECORDER)
-        known = {body["metadata"]["name"]: body for body in found}
-        self._renewals.keep(known)
+        leases = {
+            lease["metadata"]["name"]: lease for lease in await self._leases.list(LABEL_RECORDER)
+        }
+        self._renewals.keep(leases)
         now = asyncio.get_running_loop().time()
         living = {self._identity}
-        for name, lease in known.items():
+        for name, lease in leases.items():
             member = name.removeprefix(PREFIX)
             if member == self._identity or not self._renewals.is_recent(lease, now):
                 continue
-            if await leases.has_pod(self._kube, self._namespace, member):
+            if await self._leases.has_pod(member):
                 living.add(member)
             else:
-                await self._kube.delete(LEASES, self._namespace, name)
+                await self._leases.delete(name)
         return frozenset(living)
 
     async def _renew(self) -> None:
-        name = PREFIX + self._identity
-        spec = leases.spec(self._identity, DURATION_S, self._now())
-        notes = {ANNOTATION_STORE_PROBLEM: self._trouble and self._trouble[:_MOST_WORDS]}
-        patch = {"metadata": {"annotations": notes}, "spec": spec}
+        problem = self._trouble and self._trouble[:_MOST_WORDS]
+        notes = {ANNOTATION_STORE_PROBLEM: problem}
         try:
-            await self._kube.patch(LEASES, self._namespace, name, patch, manager=MANAGER_RECORDER)
+            await self._leases.renew(
+                self._lease_name, self._identity, DURATION_S, annotations=notes
+            )
         except NotFoundError:
-            told = {key: words for key, words in notes.items() if words is not None}
-            labels = {LABEL_RECORDER: "member"}
-            body = leases.manifest(self._namespace, name, spec, labels=labels, annotations=told)
-            await self._kube.create(LEASES, self._namespace, body, manager=MANAGER_RECORDER)
+            await self._leases.create(
+                self._lease_name,
+                self._identity,
+                DURATION_S,
+                labels={LABEL_RECORDER: "member"},
+                annotations={ANNOTATION_STORE_PROBLEM: problem} if problem is not None else None,
+            )

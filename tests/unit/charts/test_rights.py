@@ -14,8 +14,15 @@ from charts import generate
 from tests.support.rights import Authorizer, Right, granted, needed
 
 from corejob_kube import resources
+from corejob_kube.leases import LeaseClient
 from corejob_kube.resources import Resource
 from corejob_operator.handlers import WATCHED
+
+
+def right(verb: str, kind: Resource, sub: str = "") -> Right:
+    group = kind.group_version.rpartition("/")[0]
+    return Right(verb, group, f"{kind.plural}/{sub}" if sub else kind.plural)
+
 
 KINDS = {name: kind for name, kind in vars(resources).items() if isinstance(kind, Resource)}
 VERBS = ("get", "list", "create", "patch", "delete")
@@ -28,9 +35,20 @@ SOURCES = {
 }
 ELSEWHERE = {
     # Code that several use, and what it asks for on the behalf of its caller.
-    "has_pod": [("get", "PODS", "")],
     "Informer": [("list", "", ""), ("watch", "", "")],
     "patch_status": [("patch", "", "status")],
+}
+LEASE_CLIENT = {
+    # The methods of `corejob_kube.leases.LeaseClient`.
+    "get": right("get", resources.LEASES),
+    "list": right("list", resources.LEASES),
+    "create": right("create", resources.LEASES),
+    "renew": right("patch", resources.LEASES),
+    "prolong": right("patch", resources.LEASES),
+    "set_owner": right("patch", resources.LEASES),
+    "replace": right("update", resources.LEASES),
+    "delete": right("delete", resources.LEASES),
+    "has_pod": right("get", resources.PODS),
 }
 BY_VARIABLE = [
     # Calls whose kind is a variable. The resync lists what kopf lists and watches; what is patched
@@ -55,11 +73,6 @@ class Scan:
     by_variable: tuple[tuple[str, str], ...]
 
 
-def right(verb: str, kind: Resource, sub: str = "") -> Right:
-    group = kind.group_version.rpartition("/")[0]
-    return Right(verb, group, f"{kind.plural}/{sub}" if sub else kind.plural)
-
-
 def files(role: str) -> Iterator[Path]:
     for source in SOURCES[role]:
         path = generate.ROOT / source
@@ -76,7 +89,9 @@ def scanned(role: str) -> Scan:
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             *receiver, function = ast.unparse(call.func).split(".")
             is_client = bool(receiver) and receiver[-1] in {"kube", "_kube"}
-            if function in ELSEWHERE:
+            if receiver and receiver[-1] == "_leases":
+                rights.add(LEASE_CLIENT[function])
+            elif function in ELSEWHERE:
                 kind = next((KINDS[one] for one in names(call) if one in KINDS), None)
                 for verb, fixed, sub in ELSEWHERE[function]:
                     found = KINDS[fixed] if fixed else kind
@@ -133,6 +148,11 @@ def test_a_role_has_the_rights_that_its_process_uses_and_no_other(role: str) -> 
     unused, missing = sorted(granted(role) - used), sorted(used - granted(role))
     assert not unused, f"nothing uses {unused}"
     assert not missing, f"the code uses {missing}"
+
+
+def test_the_lease_client_has_no_other_methods() -> None:
+    methods = {name for name, value in vars(LeaseClient).items() if callable(value)}
+    assert {name for name in methods if not name.startswith("_")} == set(LEASE_CLIENT)
 
 
 def test_no_call_is_left_out() -> None:
