@@ -9,35 +9,36 @@ from falcon.asgi import App, Request, Response
 
 from corejob.names import LABEL_RECORDER
 from corejob_api import openapi
-from corejob_api.auth.middleware import Authentication, Inputs
-from corejob_api.auth.origins import Origins
+from corejob_api.auth.middleware import ArgumentReader, Authentication
+from corejob_api.auth.origins import OriginCheck
 from corejob_api.auth.passwords import Passwords
-from corejob_api.auth.session import Login, Logout, Profile
+from corejob_api.auth.session import LoginResource, LogoutResource, ProfileResource
 from corejob_api.auth.signin import SignIn
 from corejob_api.auth.signin_failures import FailedSignIns
 from corejob_api.auth.tokens import Tokens
-from corejob_api.auth.users import UserBase
+from corejob_api.auth.users import UserDirectory
 from corejob_api.commands.claims import Claims
 from corejob_api.commands.enqueue import Enqueue
-from corejob_api.commands.resource import Actions
-from corejob_api.commands.steer import Steer
-from corejob_api.commands.store_health import Storing
-from corejob_api.counts.resource import History
+from corejob_api.commands.resource import CommandsResource
+from corejob_api.commands.restart import Restart
+from corejob_api.commands.spec_patches import SpecPatcher
+from corejob_api.commands.store_health import StoreHealth
+from corejob_api.counts.resource import CountsResource
 from corejob_api.health import ApiHealth
 from corejob_api.http.call import ApiRequest
 from corejob_api.http.envelope import JSON, Envelope
-from corejob_api.http.failures import Failures
-from corejob_api.http.middleware import Calls, Cors, SafeHeaders
-from corejob_api.http.routing import Offered, add_routes
-from corejob_api.logs.resource import Log
-from corejob_api.metrics import Metrics
-from corejob_api.past.resource import Journal
+from corejob_api.http.error_handlers import ErrorHandlers
+from corejob_api.http.middleware import CallMiddleware, Cors, SecurityHeaders
+from corejob_api.http.routing import AllowedMethods, add_routes
+from corejob_api.logs.resource import LogResource
+from corejob_api.metrics import ApiMetrics
+from corejob_api.past.resource import PastResource
 from corejob_api.query.scans import Scans
 from corejob_api.queue.catalogue import Catalogue
 from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs
-from corejob_api.queue.resource import Listings
-from corejob_api.routes import table
+from corejob_api.queue.resource import QueueResource
+from corejob_api.routes import Resources, table
 from corejob_api.settings import ApiSettings
 from corejob_api.streams.hub import KEEP_ALIVE_S, Hub
 from corejob_journal.store import Store
@@ -65,7 +66,7 @@ class Service:
         namespace = settings.namespace
         self.version = version("core4")
         self.supervision = supervision or Supervision()
-        self.metrics = Metrics()
+        self.metrics = ApiMetrics()
         self.envelope = Envelope(self.version, now)
         self.corejobs = Informer(kube, COREJOBS, namespace)
         self.templates = Informer(kube, TEMPLATES, namespace)
@@ -77,36 +78,43 @@ class Service:
         self.claims = Claims(kube, namespace, self.jobs.in_queue, now, most_keys=settings.key_limit)
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
         self.scans = Scans()
-        storing = Storing(store, self.recorders)
-        self.health = ApiHealth(self.supervision, self.informers, storing, self.queue, self.metrics)
+        store_health = StoreHealth(store, self.recorders)
+        self.health = ApiHealth(
+            self.supervision, self.informers, store_health, self.queue, self.metrics
+        )
         self.failed_sign_ins = FailedSignIns(self.metrics)
         self.sign_in = SignIn(
-            UserBase(settings.users_file),
+            UserDirectory(settings.users_file),
             Passwords(),
             Tokens(settings.jwt_secret, now, most_age=settings.token_most_age),
             self.failed_sign_ins,
             trusted_proxies=settings.trusted_proxies,
         )
-        self.listings = Listings(
-            self.queue, self.catalogue, self.jobs, self.scans, self.envelope, now
+        self.origins = OriginCheck(settings.cors_origins)
+        self.resources = Resources(
+            queue=QueueResource(
+                self.queue, self.catalogue, self.jobs, self.scans, self.envelope, now
+            ),
+            past=PastResource(store, self.scans, self.envelope),
+            log=LogResource(self.jobs, store, self.hub, self.scans, self.envelope),
+            counts=CountsResource(store, self.hub, self.scans, self.envelope, now),
+            commands=self._commands(settings, kube, store_health, now),
+            login=LoginResource(self.sign_in, self.origins, self.envelope),
+            logout=LogoutResource(self.origins, self.envelope),
+            profile=ProfileResource(self.envelope),
         )
-        self.journal = Journal(store, self.scans, self.envelope)
-        self.log = Log(self.jobs, store, self.hub, self.scans, self.envelope)
-        self.history = History(store, self.hub, self.scans, self.envelope, now)
-        self.actions = self._actions(settings, kube, storing, now)
-        self.origins = Origins(settings.cors_origins)
-        self.login = Login(self.sign_in, self.origins, self.envelope)
-        self.logout = Logout(self.origins, self.envelope)
-        self.profile = Profile(self.envelope)
-        self.routes = table(self)
+        self.routes = table(self.resources, self.openapi)
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))
 
-    def _actions(self, settings: ApiSettings, kube: Kube, storing: Storing, now: Clock) -> Actions:
-        locks = KeyedLocks()
+    def _commands(
+        self, settings: ApiSettings, kube: Kube, store_health: StoreHealth, now: Clock
+    ) -> CommandsResource:
+        namespace, locks = settings.namespace, KeyedLocks()
+        patcher = SpecPatcher(kube, namespace, self.queue, self.jobs)
         enqueue = Enqueue(
             kube=kube,
-            namespace=settings.namespace,
-            storing=storing,
+            namespace=namespace,
+            store_health=store_health,
             catalogue=self.catalogue,
             queue=self.queue,
             jobs=self.jobs,
@@ -115,19 +123,21 @@ class Service:
             queue_limit=settings.queue_limit,
             now=now,
         )
-        steer = Steer(
+        restart = Restart(
             kube=kube,
-            namespace=settings.namespace,
-            storing=storing,
+            namespace=namespace,
+            store_health=store_health,
             queue=self.queue,
             jobs=self.jobs,
             claims=self.claims,
             locks=locks,
+            patcher=patcher,
             now=now,
         )
-        return Actions(
+        return CommandsResource(
             enqueue=enqueue,
-            steer=steer,
+            restart=restart,
+            patcher=patcher,
             jobs=self.jobs,
             hub=self.hub,
             scans=self.scans,
@@ -168,22 +178,22 @@ class Api(App[Any, Any]):
 
     def __init__(self, service: Service, settings: ApiSettings) -> None:
         self.service = service
-        offered = Offered(service.routes)
-        calls = Calls(system_clock, service.metrics)
-        cors = Cors(settings.cors_origins, offered)
+        allowed_methods = AllowedMethods(service.routes)
+        calls = CallMiddleware(system_clock, service.metrics)
+        cors = Cors(settings.cors_origins, allowed_methods)
         super().__init__(
             request_type=ApiRequest,
             middleware=[
                 calls,
-                SafeHeaders(),
+                SecurityHeaders(),
                 cors,
                 service.origins,
-                Inputs(service.sign_in),
+                ArgumentReader(service.sign_in),
                 service,
             ],
         )
         self.req_options.strip_url_path_trailing_slash = True
-        Failures(service.envelope, offered).register(self)
+        ErrorHandlers(service.envelope, allowed_methods).register(self)
         add_routes(self, Authentication(service.sign_in, service.is_ready), service.routes)
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from corejob_api.commands.store_health import Storing
-from corejob_api.metrics import Metrics
+from corejob_api.commands.store_health import StoreHealth
+from corejob_api.metrics import ApiMetrics
 from corejob_api.queue.index import Queue
 from corejob_kube.informer import DEAF_S, Informer, silence
 from corejob_process.supervision import Supervision
@@ -23,13 +23,13 @@ class ApiHealth:
         self,
         supervision: Supervision,
         informers: Sequence[Informer],
-        storing: Storing,
+        store_health: StoreHealth,
         queue: Queue,
-        metrics: Metrics,
+        metrics: ApiMetrics,
     ) -> None:
         self._supervision = supervision
         self._informers = informers
-        self._storing = storing
+        self._store_health = store_health
         self._queue = queue
         self._metrics = metrics
         self._began = time.monotonic()
@@ -48,7 +48,7 @@ class ApiHealth:
         """
         problem = self._supervision.problem() or self._kubernetes_problem()
         if problem is None and without != _STORE:
-            problem = await self._storing.trouble()
+            problem = await self._store_health.problem()
         return problem
 
     def registry(self) -> CollectorRegistry:

@@ -18,7 +18,7 @@ from kubernetes.aio.config import ConfigException
 
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
-from corejob_api.http.versions import SpokenVersions
+from corejob_api.http.versions import SupportedVersions
 from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
 def server(app: Api) -> Server:
     """Return the HTTP server of an application; `serve(sockets=…)` runs it."""
     config = uvicorn.Config(
-        SpokenVersions(app),
+        SupportedVersions(app),
         http="h11",
         ws="none",
         lifespan="on",

@@ -1,14 +1,14 @@
 """The table of all routes."""
 
-from typing import Protocol
+from dataclasses import dataclass
 
-from corejob_api.auth.session import Login, Logout, Profile
-from corejob_api.commands.resource import Actions
-from corejob_api.counts.resource import History
+from corejob_api.auth.session import LoginResource, LogoutResource, ProfileResource
+from corejob_api.commands.resource import CommandsResource
+from corejob_api.counts.resource import CountsResource
 from corejob_api.http.routing import Handler, Route
-from corejob_api.logs.resource import Log
-from corejob_api.past.resource import Journal
-from corejob_api.queue.resource import Listings
+from corejob_api.logs.resource import LogResource
+from corejob_api.past.resource import PastResource
+from corejob_api.queue.resource import QueueResource
 
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")
@@ -20,65 +20,67 @@ _RESTART = ("follow", *_VIEW)
 _ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *_VIEW)
 
 
-class Handlers(Protocol):
-    """The handlers of all routes."""
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The handlers of all routes, by feature."""
 
-    listings: Listings
-    journal: Journal
-    log: Log
-    history: History
-    actions: Actions
-    login: Login
-    logout: Logout
-    profile: Profile
-
-    @property
-    def openapi(self) -> Handler:
-        """Handler that returns the OpenAPI document."""
+    queue: QueueResource
+    past: PastResource
+    log: LogResource
+    counts: CountsResource
+    commands: CommandsResource
+    login: LoginResource
+    logout: LogoutResource
+    profile: ProfileResource
 
 
-def table(to: Handlers) -> tuple[Route, ...]:
-    """Return all routes below `routing.BASE`."""
+def table(to: Resources, openapi: Handler) -> tuple[Route, ...]:
+    """Return all routes below `routing.BASE`.
+
+    Args:
+        to: The handlers.
+        openapi: Handler that answers with the OpenAPI document.
+    """
     return (
-        Route("GET", "/job", to.listings.queue, "List the queue.", _LISTING, "jobs"),
-        Route("POST", "/job", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
+        Route("GET", "/job", to.queue.list_queue, "List the queue.", _LISTING, "jobs"),
+        Route("POST", "/job", to.commands.enqueue, "Enqueue a job.", _ENQUEUE,
               "id or stream", (404, 409, 429)),
-        Route("POST", "/job/enqueue", to.actions.enqueue, "Enqueue a job.", _ENQUEUE,
+        Route("POST", "/job/enqueue", to.commands.enqueue, "Enqueue a job.", _ENQUEUE,
               "id or stream", (404, 409, 429)),
-        Route("GET", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "jobs"),
-        Route("POST", "/job/queue", to.listings.queue, "List the queue.", _LISTING, "jobs"),
-        Route("GET", "/job/list", to.listings.catalogue,
+        Route("GET", "/job/queue", to.queue.list_queue, "List the queue.", _LISTING, "jobs"),
+        Route("POST", "/job/queue", to.queue.list_queue, "List the queue.", _LISTING, "jobs"),
+        Route("GET", "/job/list", to.queue.list_catalogue,
               "List the catalogue: the jobs that you may execute.", _LISTING, "catalogue"),
-        Route("GET", "/job/journal", to.journal.list, "List the past jobs.",
+        Route("GET", "/job/journal", to.past.list, "List the past jobs.",
               _PAST, "past"),
-        Route("GET", "/job/{job_id}", to.listings.detail, "Show a job, current or past.", (),
+        Route("GET", "/job/{job_id}", to.queue.detail, "Show a job, current or past.", (),
               "job", (404,)),
-        Route("GET", "/job/detail/{job_id}", to.listings.detail, "Show a job, current or past.",
+        Route("GET", "/job/detail/{job_id}", to.queue.detail, "Show a job, current or past.",
               (), "job", (404,)),
-        Route("GET", "/job/follow/{job_id}", to.actions.follow,
+        Route("GET", "/job/follow/{job_id}", to.commands.follow,
               "Follow the states and the log of a job.", _VIEW, "stream", (404,)),
         Route("GET", "/job/log/{job_id}", to.log.get, "Show or follow the log of a job.",
               (*_PAGE, "follow_log", *_VIEW), "records or stream", (404,)),
-        Route("PUT", "/job/kill/{job_id}", to.actions.kill, "Kill a job.", (), "done",
+        Route("PUT", "/job/kill/{job_id}", to.commands.kill, "Kill a job.", (), "done",
               (404, 409)),
-        Route("PUT", "/job/restart/{job_id}", to.actions.restart, "Restart a job.", _RESTART,
+        Route("PUT", "/job/restart/{job_id}", to.commands.restart, "Restart a job.", _RESTART,
               "id or stream", (404, 409)),
-        Route("PUT", "/job/remove/{job_id}", to.actions.remove, "Take a job out of the queue.",
+        Route("PUT", "/job/remove/{job_id}", to.commands.remove, "Take a job out of the queue.",
               (), "done", (404, 409)),
-        Route("GET", "/jobs/history", to.history.changes,
+        Route("GET", "/jobs/history", to.counts.changes,
               "List how many jobs were in the queue, a row for each change.",
               ("page", "per_page", "direction", "filter"), "counts"),
-        Route("GET", "/queue/history", to.history.steps,
+        Route("GET", "/queue/history", to.counts.steps,
               "List how many jobs were in the queue, a row for each step of a span of time.",
               _SPAN, "counts"),
-        Route("GET", "/event", to.history.live, "Follow how many jobs are in the queue.", (),
+        Route("GET", "/event", to.counts.live, "Follow how many jobs are in the queue.", (),
               "summary"),
         *_session(to),
-        Route("GET", "/openapi.json", to.openapi, "This document.", (), "document", public=True),
+        Route("GET", "/openapi.json", openapi, "This document.", (), "document", public=True),
     )  # fmt: skip
 
 
-def _session(to: Handlers) -> tuple[Route, ...]:
+def _session(to: Resources) -> tuple[Route, ...]:
     sign_in = "Sign in; the token is in the answer, in header Token and in a cookie."
     names = ("username", "password")
     return (

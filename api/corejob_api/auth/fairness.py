@@ -99,7 +99,7 @@ class _Points(Generic[K]):
         return points * 0.5 ** ((now - since) / _HALF_LIFE_S) if points else 0.0
 
 
-class Record:
+class CheckHistory:
     """The recent check results of each address and each user."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Waiting(Generic[T]):
+class WaitingCheck(Generic[T]):
     """A waiting check.
 
     Attributes:
@@ -139,16 +139,16 @@ class Waiting(Generic[T]):
     item: T
 
 
-class Line(Generic[T]):
+class CheckQueue(Generic[T]):
     """The queue of waiting checks. In a full share a better check displaces the worst one."""
 
-    def __init__(self, limits: Limits, record: Record) -> None:
+    def __init__(self, limits: Limits, history: CheckHistory) -> None:
         self._limits = limits
-        self._record = record
-        self._waiting: list[Waiting[T]] = []
+        self._history = history
+        self._waiting: list[WaitingCheck[T]] = []
         self._counts: Counter[tuple[Limit, Hashable]] = Counter()
 
-    def join(self, new: Waiting[T]) -> list[tuple[T, Limit]]:
+    def join(self, new: WaitingCheck[T]) -> list[tuple[T, Limit]]:
         """Enqueue a check; return the checks that it displaces, with the limits they exceeded.
 
         Raises:
@@ -177,7 +177,7 @@ class Line(Generic[T]):
         self._counts.update(_shares(new.sender))
         return displaced
 
-    def next(self, now: float) -> Waiting[T] | None:
+    def next(self, now: float) -> WaitingCheck[T] | None:
         """Remove and return the next check; None if no check waits."""
         if not self._waiting:
             return None
@@ -191,16 +191,16 @@ class Line(Generic[T]):
         self._counts.clear()
         return [one.item for one in left]
 
-    def _leave(self, one: Waiting[T]) -> None:
+    def _leave(self, one: WaitingCheck[T]) -> None:
         self._waiting.remove(one)
         for share in _shares(one.sender):
             self._counts[share] -= 1
             if not self._counts[share]:
                 del self._counts[share]
 
-    def _rank(self, one: Waiting[T], now: float) -> tuple[int, float]:
+    def _rank(self, one: WaitingCheck[T], now: float) -> tuple[int, float]:
         """Return the sort key: fewer points first, then the earlier arrival."""
-        return round(self._record.points(one.sender, now)), one.since
+        return round(self._history.points(one.sender, now)), one.since
 
 
 def _share(limit: Limit, sender: Sender) -> Hashable:

@@ -51,7 +51,7 @@ class Authentication:
             raise unavailable("the service has just started and is reading the queue")
 
 
-class Inputs:
+class ArgumentReader:
     """Reads the arguments, also from the body of a GET.
 
     A body is read after its sender is authenticated. Only a request without credentials in the

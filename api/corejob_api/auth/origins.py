@@ -34,7 +34,7 @@ def is_foreign(req: Request) -> bool:
     return not host or host not in own
 
 
-class Origins:
+class OriginCheck:
     """Refuses unsafe requests of foreign pages, except those of the allowed origins.
 
     Args:

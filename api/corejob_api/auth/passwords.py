@@ -21,7 +21,15 @@ from typing import Final
 
 import argon2
 
-from corejob_api.auth.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
+from corejob_api.auth.fairness import (
+    CheckHistory,
+    CheckQueue,
+    FullError,
+    Limit,
+    Limits,
+    Sender,
+    WaitingCheck,
+)
 from corejob_api.http.errors import ApiError
 
 Verify = Callable[[str, bytes], bool]
@@ -213,13 +221,13 @@ class Passwords:
         self._key = secrets.token_bytes(_KEY_BYTES)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._checks: dict[tuple[str, bytes], _Check] = {}
-        self._record = Record()
-        self._line: Line[_Check] = Line(limits, self._record)
+        self._history = CheckHistory()
+        self._queue: CheckQueue[_Check] = CheckQueue(limits, self._history)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
 
     def close(self) -> None:
         """Stop the threads and cancel the queued checks."""
-        for check in self._line.clear():
+        for check in self._queue.clear():
             check.outcome.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -233,7 +241,7 @@ class Passwords:
         key = self._fingerprint(sender.user, credential, secret)
         if key in self._remembered:
             self._remembered.move_to_end(key)
-            self._record.passed(sender)
+            self._history.passed(sender)
             return True
         # Merge equal checks per address only: an address that is put back in the queue must not
         # delay the same check from another one.
@@ -250,7 +258,7 @@ class Passwords:
 
     def _begin(self, sender: Sender, check: _Check) -> None:
         try:
-            displaced = self._line.join(Waiting(sender, self._monotonic(), check))
+            displaced = self._queue.join(WaitingCheck(sender, self._monotonic(), check))
         except FullError as error:
             raise TooManyChecksError(error.limit) from None
         self._checks[check.slot] = check
@@ -261,7 +269,7 @@ class Passwords:
     def _run(self) -> None:
         """Start queued checks while threads are free."""
         loop = asyncio.get_running_loop()
-        while self._free and (turn := self._line.next(self._monotonic())) is not None:
+        while self._free and (turn := self._queue.next(self._monotonic())) is not None:
             check, sender = turn.item, turn.sender
             if check.key in self._remembered:  # succeeded from another address meanwhile
                 self._pass(sender, check)
@@ -285,12 +293,12 @@ class Passwords:
         elif done.result():
             self._pass(sender, check)
         else:
-            self._record.failed(sender, self._monotonic())
+            self._history.failed(sender, self._monotonic())
             self._end(check, False)
         self._run()
 
     def _pass(self, sender: Sender, check: _Check) -> None:
-        self._record.passed(sender)
+        self._history.passed(sender)
         self._remembered[check.key] = None
         if len(self._remembered) > self._most_remembered:
             self._remembered.popitem(last=False)

@@ -6,14 +6,14 @@ from falcon.asgi import Request, Response
 
 from corejob import timestamps
 from corejob_api.auth.current_user import current_user
-from corejob_api.auth.origins import Origins
+from corejob_api.auth.origins import OriginCheck
 from corejob_api.auth.signin import COOKIE, HEADER, SignIn, set_cookie
 from corejob_api.http import call
 from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import forbidden
 
 
-class Login:
+class LoginResource:
     """Issues tokens. The route is public, since this handler authenticates by itself.
 
     No cookie is set for a page of another origin, which could sign its visitors in as another user.
@@ -21,7 +21,7 @@ class Login:
 
     public: Final = True
 
-    def __init__(self, sign_in: SignIn, origins: Origins, envelope: Envelope) -> None:
+    def __init__(self, sign_in: SignIn, origins: OriginCheck, envelope: Envelope) -> None:
         self._sign_in = sign_in
         self._origins = origins
         self._envelope = envelope
@@ -40,12 +40,12 @@ class Login:
         await self.on_get(req, resp)
 
 
-class Logout:
+class LogoutResource:
     """Clears the cookie. Public, so that it succeeds without authentication."""
 
     public: Final = True
 
-    def __init__(self, origins: Origins, envelope: Envelope) -> None:
+    def __init__(self, origins: OriginCheck, envelope: Envelope) -> None:
         self._origins = origins
         self._envelope = envelope
 
@@ -68,7 +68,7 @@ class Logout:
         await self.on_get(req, resp)
 
 
-class Profile:
+class ProfileResource:
     """Returns the authenticated user's profile; requires no permission."""
 
     unrestricted: Final = True

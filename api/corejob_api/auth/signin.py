@@ -10,9 +10,9 @@ from falcon.asgi import Request, Response
 
 from corejob_api.auth.fairness import Sender, network
 from corejob_api.auth.passwords import Passwords, TooManyChecksError
-from corejob_api.auth.signin_failures import FailedSignIns, Reason
+from corejob_api.auth.signin_failures import FailedSignIns, FailureReason
 from corejob_api.auth.tokens import LIFE, ExpiredError, Tokens
-from corejob_api.auth.users import User, UserBase
+from corejob_api.auth.users import User, UserDirectory
 from corejob_api.http import call
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError, unauthorized
@@ -47,7 +47,7 @@ class SignIn:
 
     def __init__(
         self,
-        users: UserBase,
+        users: UserDirectory,
         passwords: Passwords,
         tokens: Tokens,
         failures: FailedSignIns,
@@ -103,7 +103,7 @@ class SignIn:
                 raise unauthorized("the header Authorization must be Basic or Bearer")
             name, password = _basic(value.strip())
         except ApiError:
-            self._failures.failed(Reason.HEADER, host)
+            self._failures.failed(FailureReason.HEADER, host)
             raise
         return await self._by_password(name, password, host)
 
@@ -116,7 +116,7 @@ class SignIn:
             self._failures.refused(error.limit, host, name)
             raise
         if not is_right or user is None:
-            self._failures.failed(Reason.PASSWORD, host, name)
+            self._failures.failed(FailureReason.PASSWORD, host, name)
             raise unauthorized("wrong username or password")
         return Identity(user)
 
@@ -124,14 +124,14 @@ class SignIn:
         try:
             claims = self._tokens.read(token)
         except ExpiredError as error:
-            self._failures.failed(Reason.EXPIRED, host)
+            self._failures.failed(FailureReason.EXPIRED, host)
             raise unauthorized(str(error)) from None
         except ValueError as error:
-            self._failures.failed(Reason.TOKEN, host)
+            self._failures.failed(FailureReason.TOKEN, host)
             raise unauthorized(str(error)) from None
         user = self._users.find(claims.name)
         if user is None or not self._tokens.is_of(claims, user):
-            self._failures.failed(Reason.TOKEN, host, claims.name)
+            self._failures.failed(FailureReason.TOKEN, host, claims.name)
             raise unauthorized("the token is not valid")
         signed_in_at = claims.signed_in_at
         fresh = self._tokens.issue(user, signed_in_at) if claims.is_old else None

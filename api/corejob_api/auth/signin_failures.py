@@ -10,7 +10,7 @@ from typing import Final
 
 from corejob.texts import cut
 from corejob_api.auth.fairness import Limit
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _MOST_COUNTED: Final = 1000
 _LONGEST: Final = 100
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """Reason of a failed sign-in."""
 
     PASSWORD = "wrong username or password"  # noqa: S105  # no password
@@ -34,12 +34,12 @@ class FailedSignIns:
     """Records failed sign-ins with user and address, never with a password or a token.
 
     Args:
-        metrics: Metrics with the counter.
+        metrics: Metrics with the counters.
         monotonic: Monotonic clock, in seconds.
     """
 
     def __init__(
-        self, metrics: Metrics, *, monotonic: Callable[[], float] = time.monotonic
+        self, metrics: ApiMetrics, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._metrics = metrics
         self._monotonic = monotonic
@@ -47,11 +47,11 @@ class FailedSignIns:
         self._lines = 0
         self._left_out: Counter[str] = Counter()
 
-    def failed(self, reason: Reason, host: str, user: str | None = None) -> None:
+    def failed(self, reason: FailureReason, host: str, user: str | None = None) -> None:
         """Count and log a failed sign-in."""
         self._metrics.failed_sign_ins.labels(reason.name.lower()).inc()
         # An expired token is not suspicious: programs use a token until it expires.
-        level = logging.INFO if reason is Reason.EXPIRED else logging.WARNING
+        level = logging.INFO if reason is FailureReason.EXPIRED else logging.WARNING
         self._say(level, f"{_who(host, user)}: {reason}")
 
     def refused(self, limit: Limit, host: str, user: str) -> None:

@@ -33,7 +33,7 @@ _CHECKS: Final[Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class TokenClaims:
     """Claims of a token that is signed with the service's key and has not expired."""
 
     name: str
@@ -77,7 +77,7 @@ class Tokens:
         }
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
-    def read(self, token: str) -> Claims:
+    def read(self, token: str) -> TokenClaims:
         """Return the claims of a token. The caller must check with `is_of` that it is the user's.
 
         Raises:
@@ -100,9 +100,9 @@ class Tokens:
             raise ExpiredError("the token has expired")
         is_old = now - issued > REFRESH_AFTER and expires < ends
         fingerprint = str(claims[_FINGERPRINT])
-        return Claims(claims["sub"], signed_in, issued, expires, is_old, fingerprint)
+        return TokenClaims(claims["sub"], signed_in, issued, expires, is_old, fingerprint)
 
-    def is_of(self, claims: Claims, user: User) -> bool:
+    def is_of(self, claims: TokenClaims, user: User) -> bool:
         """Return True if a token was issued to this user under the user's present password."""
         expected = self._fingerprint(user).encode()
         same = hmac.compare_digest(claims.fingerprint.encode("utf-8", "replace"), expected)

@@ -146,7 +146,7 @@ def _password_digest(entry: _Entry) -> bytes:
     return hashlib.sha256(f"{kind} {entry.password or entry.passwordHash}".encode()).digest()
 
 
-class UserBase:
+class UserDirectory:
     """All users of the users' file.
 
     Kubernetes replaces the file of a Secret through a symbolic link, so the target of the path is

@@ -76,17 +76,17 @@ class Claim:
 
     Attributes:
         version: Its resource version, which changes when another process takes the Lease over.
-        made: True if this request created the Lease or took it over; False if the Lease existed.
+        is_new: True if this request created the Lease or took it over; False if the Lease existed.
     """
 
     name: str
     uid: str
     version: str
-    made: bool
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """A claimed Idempotency-Key.
 
     Attributes:
@@ -104,7 +104,7 @@ class Claims:
     Args:
         kube: An open client.
         namespace: The namespace.
-        in_queue: Tells which jobs are in the queue.
+        in_queue: Returns True if a job is in the queue.
         now: The clock.
         most_keys: Idempotency-Keys that a user may have at once. The limit is approximate: keys
             claimed by other replicas count only after the next sweep.
@@ -129,13 +129,13 @@ class Claims:
         """Cancel the sweep and all background tasks."""
         await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
 
-    async def take(self, fingerprint: str, job_id: str, heir_of: str | None = None) -> Claim:
+    async def take(self, fingerprint: str, job_id: str, inherit_from: str | None = None) -> Claim:
         """Claim a qual_name and args for a job.
 
         Args:
             fingerprint: Identity of qual_name and args.
             job_id: The job's id.
-            heir_of: Id of the job that this job restarts and whose claim it inherits.
+            inherit_from: Id of the job that this job restarts, whose claim it takes over.
 
         Raises:
             TakenError: A job in the queue holds the claim, or another enqueue is in progress.
@@ -144,27 +144,27 @@ class Claims:
         for _ in range(_TRIES):
             try:
                 lease = await self._create(name, _JOB, job_id, fingerprint)
-                return _claim(lease, made=True)
+                return _claim(lease, is_new=True)
             except AlreadyExistsError:
                 pass
             try:
-                return await self._take_over(name, job_id, fingerprint, heir_of)
+                return await self._take_over(name, job_id, fingerprint, inherit_from)
             except (NotFoundError, ConflictError):
                 # The race with other processes: the Lease was deleted or taken over, or only its
-                # owner was set (`bequeath`). Decide again by its current state.
+                # owner was set (`set_owner`). Decide again by its current state.
                 continue
         raise TakenError
 
     async def _take_over(
-        self, name: str, job_id: str, fingerprint: str, heir_of: str | None
+        self, name: str, job_id: str, fingerprint: str, inherit_from: str | None
     ) -> Claim:
         lease = await self._leases.get(name)
         holder = leases.holder(lease)
         if holder == job_id:
-            return _claim(lease, made=False)
-        if holder != heir_of:
-            there = await self._in_queue(holder)
-            if there or (there is None and _age(lease, self._now()) < YOUNG):
+            return _claim(lease, is_new=False)
+        if holder != inherit_from:
+            in_queue = await self._in_queue(holder)
+            if in_queue or (in_queue is None and _age(lease, self._now()) < YOUNG):
                 raise TakenError
         replaced = await self._leases.replace(
             name,
@@ -174,9 +174,9 @@ class Claims:
             labels={_LABEL: _JOB},
             annotations={_FINGERPRINT: fingerprint},
         )
-        return _claim(replaced, made=True)
+        return _claim(replaced, is_new=True)
 
-    async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> Key:
+    async def take_key(self, user: str, key: str, fingerprint: str, job_id: str) -> IdempotencyKey:
         """Claim an Idempotency-Key for a new job, or find the earlier job that the key stands for.
 
         Raises:
@@ -195,7 +195,7 @@ class Claims:
                     pass
                 else:
                     self._keys[owner] += 1
-                    return Key(job_id, _claim(lease, made=True))
+                    return IdempotencyKey(job_id, _claim(lease, is_new=True))
             try:
                 lease = await self._leases.get(name)
             except NotFoundError:
@@ -204,14 +204,14 @@ class Claims:
                 continue
             holder = leases.holder(lease)
             if not holder or _expired(lease, self._now()):
-                await self._delete(_claim(lease, made=False))
+                await self._delete(_claim(lease, is_new=False))
                 continue
             if (lease["metadata"].get("annotations") or {}).get(_FINGERPRINT) != fingerprint:
                 raise KeyMisusedError
-            return Key(holder, _claim(lease, made=False))
+            return IdempotencyKey(holder, _claim(lease, is_new=False))
         raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
 
-    async def adopt_key(self, key: Key) -> bool:
+    async def adopt_key(self, key: IdempotencyKey) -> bool:
         """Renew the Lease of a key before creating its job in place of another replica.
 
         The renewal changes the resource version, so that the other replica can't delete the Lease
@@ -226,7 +226,7 @@ class Claims:
             return False
         return True
 
-    async def release_key(self, user: str, key: Key) -> None:
+    async def release_key(self, user: str, key: IdempotencyKey) -> None:
         """Release a key whose job was refused."""
         await self.release(key.claim)
         self._keys[_user_label(user)] -= 1
@@ -236,21 +236,29 @@ class Claims:
         try:
             await self._delete(claim)
         except KubeError as error:
-            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+            log.warning(
+                "claim %s could not be updated, the next sweep deletes it if it is obsolete: %s",
+                claim.name,
+                error,
+            )
 
-    def bequeath(self, claim: Claim, job: CoreJob) -> None:
+    def set_owner(self, claim: Claim, job: CoreJob) -> None:
         """Make the CoreJob the Lease's owner (in the background): both are deleted together."""
-        task = asyncio.create_task(self._own(claim, job), name=f"own {claim.name}")
+        task = asyncio.create_task(self._patch_owner(claim, job), name=f"own {claim.name}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(log_failure)
 
-    async def _own(self, claim: Claim, job: CoreJob) -> None:
+    async def _patch_owner(self, claim: Claim, job: CoreJob) -> None:
         owner = {"apiVersion": API_VERSION, "kind": KIND_JOB, "name": job.name, "uid": job.uid}
         try:
             await self._leases.set_owner(claim.name, owner, version=claim.version)
         except KubeError as error:
-            log.warning("the claim %s is left to the sweep: %s", claim.name, error)
+            log.warning(
+                "claim %s could not be updated, the next sweep deletes it if it is obsolete: %s",
+                claim.name,
+                error,
+            )
 
     async def _create(
         self, name: str, kind: str, job_id: str, fingerprint: str, *, user: str | None = None
@@ -275,7 +283,7 @@ class Claims:
             try:
                 await self.sweep()
             except (KubeError, StoreError) as error:
-                log.warning("claims could not be swept up: %s", error)
+                log.warning("obsolete claims could not be deleted: %s", error)
             await asyncio.sleep(_SWEEP_S)
 
     async def sweep(self) -> None:
@@ -289,19 +297,21 @@ class Claims:
         failures = 0
         for lease in await self._leases.list(_LABEL):
             try:
-                if await self._needless(lease):
-                    await self._delete(_claim(lease, made=False))
+                if await self._is_obsolete(lease):
+                    await self._delete(_claim(lease, is_new=False))
                     continue
             except KubeError as error:
                 failures += 1
                 if failures > _MOST_FAILURES:
                     raise
-                log.warning("claim %s could not be swept up: %s", lease["metadata"]["name"], error)
+                log.warning(
+                    "claim %s could not be checked or deleted: %s", lease["metadata"]["name"], error
+                )
             if (user := lease["metadata"]["labels"].get(_LABEL_USER)) is not None:
                 keys[user] += 1
         self._keys = keys
 
-    async def _needless(self, lease: Mapping[str, Any]) -> bool:
+    async def _is_obsolete(self, lease: Mapping[str, Any]) -> bool:
         if lease["metadata"]["labels"][_LABEL] == _KEY:
             return not leases.holder(lease) or _expired(lease, self._now())
         if _age(lease, self._now()) < _GRACE:
@@ -317,9 +327,9 @@ def _name(kind: str, digest: str) -> str:
     return f"core4-{kind}-{digest[:_DIGITS]}"
 
 
-def _claim(lease: Mapping[str, Any], *, made: bool) -> Claim:
+def _claim(lease: Mapping[str, Any], *, is_new: bool) -> Claim:
     meta = lease["metadata"]
-    return Claim(meta["name"], meta["uid"], meta["resourceVersion"], made)
+    return Claim(meta["name"], meta["uid"], meta["resourceVersion"], is_new)
 
 
 def _user_label(user: str) -> str:

@@ -17,12 +17,12 @@ from corejob_api.auth.users import User
 from corejob_api.commands.claims import (
     Claim,
     Claims,
-    Key,
+    IdempotencyKey,
     KeyMisusedError,
     TakenError,
     TooManyKeysError,
 )
-from corejob_api.commands.store_health import Storing
+from corejob_api.commands.store_health import StoreHealth
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError, bad_request, cut, forbidden, too_many
 from corejob_api.queue.args_schema import BadSchemaError
@@ -53,7 +53,7 @@ _TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EnqueueRequest:
     """A validated enqueue request.
 
     Attributes:
@@ -101,7 +101,7 @@ class Enqueue:
         *,
         kube: Kube,
         namespace: str,
-        storing: Storing,
+        store_health: StoreHealth,
         catalogue: Catalogue,
         queue: Queue,
         jobs: Jobs,
@@ -112,7 +112,7 @@ class Enqueue:
     ) -> None:
         self._kube = kube
         self._namespace = namespace
-        self._storing = storing
+        self._store_health = store_health
         self._catalogue = catalogue
         self._queue = queue
         self._jobs = jobs
@@ -121,8 +121,8 @@ class Enqueue:
         self._limit = queue_limit
         self._now = now
 
-    async def order(self, arguments: Arguments, user: User, hostname: str) -> Order:
-        """Return the validated enqueue request for these arguments.
+    async def validate(self, arguments: Arguments, user: User, hostname: str) -> EnqueueRequest:
+        """Validate the arguments of an enqueue and return the request.
 
         Raises:
             ApiError: 400, an argument is invalid; 403, the user may not execute the job; 404,
@@ -136,15 +136,15 @@ class Enqueue:
         if not user.may_execute(qual_name):
             raise forbidden(f"no permission to execute job [{qual_name}]")
         # In a thread, since checking a mebibyte of args would block the event loop for long.
-        properties, rest, key = await asyncio.to_thread(_examined, template, args)
+        properties, rest, fingerprint = await asyncio.to_thread(_validated, template, args)
         await _check_schema(template, rest)
-        return Order(user.name, hostname, qual_name, rest, properties, key)
+        return EnqueueRequest(user.name, hostname, qual_name, rest, properties, fingerprint)
 
-    async def place(self, order: Order, key: str | None) -> str:
+    async def create(self, request: EnqueueRequest, key: str | None) -> str:
         """Create the job and return its id.
 
         Args:
-            order: The enqueue request.
+            request: The validated request.
             key: Idempotency-Key. If an earlier request had the same key, return the id of its job.
 
         Raises:
@@ -153,15 +153,15 @@ class Enqueue:
             StoreUnavailable: The store is unavailable.
         """
         if key is None:
-            async with self._locks.lock(order.fingerprint):
-                return await self._place(order, ids.new_id(self._now()))
-        async with self._locks.lock(f"{order.user}\0{key}"):
-            return await self._place_once(order, key)
+            async with self._locks.lock(request.fingerprint):
+                return await self._create(request, ids.new_id(self._now()))
+        async with self._locks.lock(f"{request.user}\0{key}"):
+            return await self._create_once(request, key)
 
-    async def _place_once(self, order: Order, key: str) -> str:
+    async def _create_once(self, request: EnqueueRequest, key: str) -> str:
         for _ in range(_TRIES):
-            claimed = await self._take_key(order, key)
-            if claimed.claim.made:
+            claimed = await self._take_key(request, key)
+            if claimed.claim.is_new:
                 break
             if await self._jobs.find(claimed.job_id):
                 return claimed.job_id
@@ -170,83 +170,83 @@ class Enqueue:
         else:
             raise ConflictError(409, "Conflict", "the Idempotency-Key is contested")
         try:
-            async with self._locks.lock(order.fingerprint):
-                return await self._place(order, claimed.job_id)
+            async with self._locks.lock(request.fingerprint):
+                return await self._create(request, claimed.job_id)
         except (ApiError, KubeError, StoreError) as error:
             # Otherwise a client that sends bad requests, each with a new key, would fill the
             # cluster with Leases.
-            if claimed.claim.made and not _may_be_made(error):
-                await self._claims.release_key(order.user, claimed)
+            if claimed.claim.is_new and not _may_exist(error):
+                await self._claims.release_key(request.user, claimed)
             raise
 
-    async def _take_key(self, order: Order, key: str) -> Key:
-        own, fingerprint = ids.new_id(self._now()), _key_fingerprint(order)
+    async def _take_key(self, request: EnqueueRequest, key: str) -> IdempotencyKey:
+        own, fingerprint = ids.new_id(self._now()), _key_fingerprint(request)
         try:
-            return await self._claims.take_key(order.user, key, fingerprint, own)
+            return await self._claims.take_key(request.user, key, fingerprint, own)
         except KeyMisusedError:
             raise ApiError(
-                409, "this Idempotency-Key came with another qual_name or other args before"
+                409, "this Idempotency-Key was used before with another qual_name or other args"
             ) from None
         except TooManyKeysError:
             raise too_many(
-                f"user [{order.user}] has used too many an Idempotency-Key within a day; "
-                "go on without, or ask for a higher api.idempotencyKeyLimit"
+                f"user [{request.user}] has used too many Idempotency-Keys within a day; leave the "
+                "header out, or ask for a higher api.idempotencyKeyLimit"
             ) from None
 
-    async def _place(self, order: Order, job_id: str) -> str:
+    async def _create(self, request: EnqueueRequest, job_id: str) -> str:
         # Refuse the job if its log could not be stored and would have to stay on its node.
-        await self._storing.check()
-        twin = self._queue.twin(order.fingerprint)
-        if twin is not None and twin != job_id:
-            raise _exists(order)
+        await self._store_health.check()
+        duplicate_id = self._queue.duplicate_of(request.fingerprint)
+        if duplicate_id is not None and duplicate_id != job_id:
+            raise _exists(request)
         if len(self._queue) >= self._limit:
             raise too_many(
                 f"the queue is full: {len(self._queue)} jobs, the limit is {self._limit}"
             )
         try:
-            claim = await self._claims.take(order.fingerprint, job_id)
+            claim = await self._claims.take(request.fingerprint, job_id)
         except TakenError:
-            raise _exists(order) from None
-        await self._create(order, job_id, claim)
+            raise _exists(request) from None
+        await self._create_resource(request, job_id, claim)
         return job_id
 
-    async def _create(self, order: Order, job_id: str, claim: Claim) -> None:
-        body = lineage.manifest(job_id, self._namespace, order.spec())
+    async def _create_resource(self, request: EnqueueRequest, job_id: str, claim: Claim) -> None:
+        body = lineage.manifest(job_id, self._namespace, request.spec())
         try:
-            made = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
+            created = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
         except AlreadyExistsError:
             # The race of two requests with one Idempotency-Key: the other one, in another replica,
             # has created the same job.
             job = await self._jobs.fetch(job_id)
         except KubeError as error:
-            if _may_be_made(error):
+            if _may_exist(error):
                 raise  # the claim stays until the sweep finds out if the job exists
             await self._claims.release(claim)
             if isinstance(error, InvalidError):
                 raise bad_request(error.message) from None
             raise
         else:
-            job = self._queue.put(made)
+            job = self._queue.put(created)
         if job is not None:
-            self._claims.bequeath(claim, job)
+            self._claims.set_owner(claim, job)
 
 
-def _may_be_made(error: Exception) -> bool:
+def _may_exist(error: Exception) -> bool:
     """True if the object may exist although its create request failed."""
     return isinstance(error, UnavailableError) and not isinstance(error, QuotaContendedError)
 
 
-def _exists(order: Order) -> ApiError:
-    args = msgspec.json.encode(order.args).decode()
-    return bad_request(f"job [{order.qual_name}] exists with args {cut(args)}")
+def _exists(request: EnqueueRequest) -> ApiError:
+    args = msgspec.json.encode(request.args).decode()
+    return bad_request(f"job [{request.qual_name}] exists with args {cut(args)}")
 
 
-def _key_fingerprint(order: Order) -> str:
+def _key_fingerprint(request: EnqueueRequest) -> str:
     """Return the identity of qual_name, args and properties: a retry must repeat all of them."""
-    return identity(order.qual_name, {"args": order.args, "properties": order.properties})
+    return identity(request.qual_name, {"args": request.args, "properties": request.properties})
 
 
-def _examined(
+def _validated(
     template: Template, args: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
     """Validate the args; return the settable properties, the other args, and the job's identity."""
@@ -261,13 +261,13 @@ def _examined(
 
 def _check_size(args: Mapping[str, Any]) -> None:
     if len(args) > MAX_ARGS:
-        raise bad_request(f"parameter [args] has {len(args)} names, at most {MAX_ARGS} are taken")
+        raise bad_request(f"parameter [args] has {len(args)} names; at most {MAX_ARGS} are allowed")
     if _depth(args) > MAX_DEPTH:
         raise bad_request(f"parameter [args] is nested deeper than {MAX_DEPTH} levels")
     size = len(msgspec.json.encode(args))
     if size > MAX_ARGS_BYTES:
         raise bad_request(
-            f"parameter [args] has {size} bytes as JSON, at most {MAX_ARGS_BYTES} are taken"
+            f"parameter [args] has {size} bytes as JSON; at most {MAX_ARGS_BYTES} are allowed"
         )
 
 

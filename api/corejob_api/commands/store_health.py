@@ -19,7 +19,7 @@ from corejob_kube.cache import Body, ObjectCache
 _RETRY_S: Final = 5
 
 
-class Storing:
+class StoreHealth:
     """Health of the store and its recorders, as seen by one API process.
 
     Args:
@@ -45,23 +45,23 @@ class Storing:
             ApiError: 503, no recorder can write to the store.
         """
         await self._store.ping()
-        trouble = self._trouble_of_recorders()
-        if trouble is not None:
-            text = f"no job is taken while its log could not be stored: {trouble}"
+        problem = self._recorders_problem()
+        if problem is not None:
+            text = f"jobs can't be accepted: their logs could not be stored: {problem}"
             raise unavailable(text, _RETRY_S)
 
-    async def trouble(self) -> str | None:
+    async def problem(self) -> str | None:
         """Return the problem of the store or its recorders, or None."""
         try:
             await self._store.ping()
         except StoreError as error:
             return str(error)
-        return self._trouble_of_recorders()
+        return self._recorders_problem()
 
-    def _trouble_of_recorders(self) -> str | None:
+    def _recorders_problem(self) -> str | None:
         """Return a problem if all live recorders have one; a single healthy recorder suffices."""
-        told = [_told(lease) for lease in self._leases if self._is_renewed(lease)]
-        return told[0] if all(told) and told else None
+        problems = [_reported(lease) for lease in self._leases if self._is_renewed(lease)]
+        return problems[0] if all(problems) and problems else None
 
     def _changed(self, name: str, _old: Body | None, new: Body | None) -> None:
         if new is None:
@@ -74,7 +74,8 @@ class Storing:
         return since <= leases.duration(lease)
 
 
-def _told(lease: Mapping[str, Any]) -> str | None:
+def _reported(lease: Mapping[str, Any]) -> str | None:
+    """Return the problem that a recorder reports in its Lease, or None."""
     annotations = lease["metadata"].get("annotations") or {}
-    words: str | None = annotations.get(ANNOTATION_STORE_PROBLEM)
-    return words
+    problem: str | None = annotations.get(ANNOTATION_STORE_PROBLEM)
+    return problem

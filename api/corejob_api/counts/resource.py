@@ -19,7 +19,7 @@ from corejob_process.clock import Clock
 _SLICE = 1000
 
 
-class History:
+class CountsResource:
     """Handlers of the counts, for all users who may call the API."""
 
     def __init__(
@@ -69,10 +69,10 @@ class History:
 
     async def _select(self, predicate: Predicate, scan: Scan) -> list[int]:
         """Return the numbers of the matching rows, oldest first; other rows are not kept."""
-        found: list[int] = []
+        numbers: list[int] = []
         no = 0
         while part := await self._store.history_after(no, _SLICE):
-            passed = await scan.keep(lambda count: fits(predicate, history.row_of(count)), part)
-            found += [count.no for count in passed]
+            matching = await scan.keep(lambda count: fits(predicate, history.row_of(count)), part)
+            numbers += [count.no for count in matching]
             no = part[-1].no
-        return found
+        return numbers

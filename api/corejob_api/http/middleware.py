@@ -8,8 +8,8 @@ from falcon.asgi import Request, Response
 
 from corejob import ids
 from corejob_api.http.call import Call
-from corejob_api.http.routing import METHODS, Offered
-from corejob_api.metrics import Metrics
+from corejob_api.http.routing import METHODS, AllowedMethods
+from corejob_api.metrics import ApiMetrics
 from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _NO_ROUTE: Final = "none"
 _LABELED: Final = frozenset({*METHODS, "HEAD", "OPTIONS"})
 """Method labels, a closed set: a method may be any word of up to 64 KiB, and labels are kept."""
 _OTHER: Final = "other"
-_SAFE_HEADERS: Final = {
+_SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": (
@@ -31,10 +31,10 @@ _SAFE_HEADERS: Final = {
 }
 
 
-class Calls:
+class CallMiddleware:
     """Gives each request its `Call` and records its outcome. Must be the first middleware."""
 
-    def __init__(self, now: Clock, metrics: Metrics) -> None:
+    def __init__(self, now: Clock, metrics: ApiMetrics) -> None:
         self._now = now
         self._metrics = metrics
 
@@ -61,14 +61,14 @@ class Calls:
         )
 
 
-class SafeHeaders:
+class SecurityHeaders:
     """Sets headers that keep browsers from framing, sniffing or caching an answer."""
 
     async def process_response(
         self, _req: Request, resp: Response, _resource: Any, _succeeded: bool
     ) -> None:
         """Set the headers of the answer."""
-        resp.set_headers(_SAFE_HEADERS)
+        resp.set_headers(_SECURITY_HEADERS)
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
 
@@ -76,8 +76,8 @@ class SafeHeaders:
 class Cors:
     """Lets browsers call from the allowed origins."""
 
-    def __init__(self, origins: tuple[str, ...], offered: Offered) -> None:
-        self._offered = offered
+    def __init__(self, origins: tuple[str, ...], allowed_methods: AllowedMethods) -> None:
+        self._allowed_methods = allowed_methods
         self._any = "*" in origins
         self._origins = frozenset(origins)
 
@@ -85,7 +85,7 @@ class Cors:
         """Answer OPTIONS for any URL, without authentication."""
         self._allow_origin(req, resp)
         if req.method == "OPTIONS":
-            methods = self._offered.methods(req.path)
+            methods = self._allowed_methods.methods(req.path)
             resp.set_header("Allow", methods)
             # Succeed for unknown URLs too, so that after the preflight the page sees the 404.
             allowed = _METHODS if methods == "OPTIONS" else methods

@@ -59,8 +59,8 @@ class Route:
         return body.MAX_BODY_WITH_FILTER if "filter" in self.arguments else body.MAX_BODY_OF_OTHERS
 
 
-class Authentication(Protocol):
-    """Authenticates and authorises requests."""
+class Authenticator(Protocol):
+    """Authenticates and authorises requests (`corejob_api.auth.middleware`)."""
 
     async def authenticate(self, req: Request, resp: Response) -> None:
         """Authenticate the request and record its user in its `Call`.
@@ -85,7 +85,7 @@ class Endpoint:
         public: True if none of its routes requires authentication.
     """
 
-    def __init__(self, authentication: Authentication, routes: Iterable[Route]) -> None:
+    def __init__(self, authentication: Authenticator, routes: Iterable[Route]) -> None:
         self._authentication = authentication
         self._routes = {route.method: route for route in routes}
         self.public = all(route.public for route in self._routes.values())
@@ -111,7 +111,7 @@ class JobTree:
 
     public: Final = False
 
-    def __init__(self, authentication: Authentication, routes: Iterable[Route]) -> None:
+    def __init__(self, authentication: Authenticator, routes: Iterable[Route]) -> None:
         self._authentication = authentication
         self._actions = {_action(route): route for route in routes}
 
@@ -146,7 +146,7 @@ class JobTree:
 
 
 async def _call(
-    authentication: Authentication, route: Route, req: Request, resp: Response, **parts: str
+    authentication: Authenticator, route: Route, req: Request, resp: Response, **parts: str
 ) -> None:
     """Call the route's handler if the user may."""
     call.of(req).route = route.path
@@ -158,7 +158,7 @@ def _most_body(route: Route | None) -> int:
     return body.MAX_BODY_OF_OTHERS if route is None else route.most_body
 
 
-class Offered:
+class AllowedMethods:
     """Methods of each URL; every URL has OPTIONS.
 
     Args:
@@ -209,7 +209,7 @@ def is_below_job(route: Route) -> bool:
     return route.path == JOB or route.path.startswith(JOB + "/")
 
 
-def add_routes(app: App[Any, Any], authentication: Authentication, routes: Iterable[Route]) -> None:
+def add_routes(app: App[Any, Any], authentication: Authenticator, routes: Iterable[Route]) -> None:
     """Add the routes to the Falcon application."""
     paths: dict[str, list[Route]] = {}
     tree: list[Route] = []

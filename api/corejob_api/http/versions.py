@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-_SPOKEN: Final = frozenset({"1.0", "1.1", "2", "3"})
+_SUPPORTED: Final = frozenset({"1.0", "1.1", "2", "3"})
 """Versions in ASGI's form; 2 and 3 come from servers other than uvicorn."""
 _HEADERS: Final = [
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -11,7 +11,7 @@ _HEADERS: Final = [
 _BODY: Final = b"HTTP/1.0 and HTTP/1.1 are spoken here\n"
 
 
-class SpokenVersions:
+class SupportedVersions:
     """Answers 505 to a request of an unsupported version; passes all else to the application.
 
     Args:
@@ -23,7 +23,7 @@ class SpokenVersions:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer an ASGI event."""
-        if scope["type"] == "http" and scope["http_version"] not in _SPOKEN:
+        if scope["type"] == "http" and scope["http_version"] not in _SUPPORTED:
             await send({"type": "http.response.start", "status": 505, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": _BODY})
             return

@@ -29,7 +29,7 @@ _MOST_TEXT: Final = 32 * 2**20
 _BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 
-class Log:
+class LogResource:
     """Handler of a job's log; it reads the store."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Log:
         arguments = call.of(req).arguments
         follow = arguments.flag("follow", default=False)
         job_id = job_id_argument(job_id)
-        view, user = responses.View.of(req, arguments), current_user(req)
+        view, user = responses.LogView.of(req, arguments), current_user(req)
         if follow:
             await self._jobs.readable_log(job_id, user)
             follower = self._hub.follow(
@@ -63,8 +63,8 @@ class Log:
         page = page_request(arguments)
         selection = Selection.of(arguments)
         await self._jobs.readable_log(job_id, user)
-        found = self._window(job_id, page, selection, view.where, self._scans.of(user.name))
-        rows, window = await call.while_connected(req, found)
+        read = self._window(job_id, page, selection, view.where, self._scans.of(user.name))
+        rows, window = await call.while_connected(req, read)
         await self._envelope.page(req, resp, rows, window)
 
     async def _window(
@@ -83,9 +83,9 @@ class Log:
         if where == EVERYTHING:
             window = page.window(await self._store.log_count(job_id))
             return await self._page(job_id, window, descending=newest_first), window
-        found = await log_scan.Found.of(self._store, scan, job_id, where)
-        window = page.window(found.total)
-        return await self._found(job_id, found, window, descending=newest_first), window
+        matches = await log_scan.LogMatches.of(self._store, scan, job_id, where)
+        window = page.window(matches.total)
+        return await self._matching_page(job_id, matches, window, descending=newest_first), window
 
     async def _page(self, job_id: str, window: Window, *, descending: bool) -> list[Row]:
         # Positions count from the oldest record, since the log may grow between two queries.
@@ -98,12 +98,12 @@ class Log:
             rows.add(await self._store.log_page(job_id, offset=start, limit=limit))
         return rows.rows[::-1] if descending else rows.rows
 
-    async def _found(
-        self, job_id: str, found: log_scan.Found, window: Window, *, descending: bool
+    async def _matching_page(
+        self, job_id: str, matches: log_scan.LogMatches, window: Window, *, descending: bool
     ) -> list[Row]:
         if not descending:
-            return await self._rows(job_id, await found.cut(window.start, window.stop))
-        numbers = await found.cut(window.total - window.stop, window.total - window.start)
+            return await self._rows(job_id, await matches.cut(window.start, window.stop))
+        numbers = await matches.cut(window.total - window.stop, window.total - window.start)
         return await self._rows(job_id, numbers[::-1])
 
     async def _select(
@@ -111,15 +111,15 @@ class Log:
     ) -> list[int]:
         """Return the numbers of the matching records, in order; other records are not kept."""
         selected = selection.selected()
-        found: list[tuple[int, Keys]] = []
+        numbers_with_keys: list[tuple[int, Keys]] = []
         async for part in log_scan.passing(self._store, scan, job_id, where):
-            each = await scan.map(lambda record: selected(log_rows.row(record)), part)
-            found += [
+            sort_keys = await scan.map(lambda record: selected(log_rows.row(record)), part)
+            numbers_with_keys += [
                 (record.seq, keys)
-                for record, keys in zip(part, each, strict=True)
+                for record, keys in zip(part, sort_keys, strict=True)
                 if keys is not None
             ]
-        newest = where.newest(found)
+        newest = where.newest(numbers_with_keys)
         return await scan.call(lambda: in_order(newest, selection.sort))
 
     async def _rows(self, job_id: str, numbers: Sequence[int]) -> list[Row]:
@@ -136,13 +136,13 @@ class _Rows:
         self.rows: list[Row] = []
         self._size = 0
 
-    def add(self, found: Iterable[LogRecord]) -> None:
+    def add(self, records: Iterable[LogRecord]) -> None:
         """Add records to the page.
 
         Raises:
             ApiError: 400, the page's messages exceed `_MOST_TEXT` characters.
         """
-        for record in found:
+        for record in records:
             self._size += len(record.message)
             self.rows.append(log_rows.row(record))
         if self._size > _MOST_TEXT and len(self.rows) > 1:

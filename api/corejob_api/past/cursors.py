@@ -33,9 +33,13 @@ def order_of(sort: Sort) -> Order | None:
 
 @dataclass(frozen=True, slots=True)
 class CursorRequest:
-    """Request for the page after a place; None for the first page."""
+    """Request for a page by a cursor.
 
-    place: Place | None
+    Attributes:
+        after: The job after which the page begins; None for the first page.
+    """
+
+    after: Place | None
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -46,16 +50,20 @@ class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     job_id: str
 
 
-def cursor_of(order: Order, place: Place) -> str:
-    """Encode a place of an order as a cursor."""
+def encode_cursor(order: Order, after: Place) -> str:
+    """Return the text of the cursor of the page that begins after a job."""
     cursor = _Cursor(
-        order.column, order.descending, order.ids_descending, place.value, place.job_id
+        order.column, order.descending, order.ids_descending, after.value, after.job_id
     )
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
 def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest | None:
-    """Read the argument `cursor`; None if it is missing. An empty one requests the first page."""
+    """Read the argument `cursor`; None if it is missing. An empty one requests the first page.
+
+    Raises:
+        ApiError: 400, the cursor is malformed, belongs to another sort, or comes with `page`.
+    """
     text = arguments.optional_text("cursor")
     if text is None:
         return None
@@ -63,17 +71,17 @@ def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest |
         raise bad_request("parameters [page] and [cursor] exclude each other")
     if order is None:
         raise bad_request("parameter [cursor] goes with a sort by _id, enqueued.at or finished_at")
-    return CursorRequest(_place(text, order) if text else None)
+    return CursorRequest(_decode_cursor(text, order) if text else None)
 
 
-def _place(text: str, order: Order) -> Place:
+def _decode_cursor(text: str, order: Order) -> Place:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor: Any = msgspec.json.decode(raw, type=_Cursor)
     except (ValueError, binascii.Error):
-        raise bad_request("parameter [cursor] is none that was given out") from None
+        raise bad_request("parameter [cursor] is not a cursor of this server") from None
     if "\0" in cursor.value + cursor.job_id:
-        raise bad_request("parameter [cursor] is none that was given out")
+        raise bad_request("parameter [cursor] is not a cursor of this server")
     if (cursor.column, cursor.descending, cursor.ids_descending) != (
         order.column,
         order.descending,

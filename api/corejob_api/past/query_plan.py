@@ -17,7 +17,7 @@ from corejob_journal.store.conditions import Column, Condition, Relation
 from corejob_journal.store.past import Wanted
 from corejob_journal.store.tally import Kind
 
-Query = Mapping[str, Any]
+Filter = Mapping[str, Any]
 _KIND: Final = frozenset({"qual_name", "name", "state"})
 _COLUMNS: Final[dict[str, Column]] = {
     "_id": "job_id",
@@ -39,46 +39,51 @@ _MOST_TEXTS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A plan to find the matching past jobs.
+class QueryPlan:
+    """A query for the store, and a predicate for the documents that it returns.
 
     Attributes:
-        wanted: The query that the store evaluates.
-        rest: Predicate for the documents that the store finds; None: no further test.
+        query: The query that the store evaluates.
+        predicate: Test of each document that the store finds; None: no further test.
     """
 
-    wanted: Wanted
-    rest: Predicate | None
+    query: Wanted
+    predicate: Predicate | None
 
 
-def plan(
-    query: Query, search: Search | None, tally: Mapping[Kind, int], shown: Callable[[str], str]
-) -> Plan:
+def plan_query(
+    filter_: Filter,
+    search: Search | None,
+    counts: Mapping[Kind, int],
+    shown_name: Callable[[str], str],
+) -> QueryPlan:
     """Return the plan for a filter and a search.
 
     Args:
-        query: The filter, which `compile_filter` has accepted.
+        filter_: The filter, which `compile_filter` has accepted.
         search: Must match the qual_name that the user sees; None: no search.
-        tally: Number of jobs of each kind in the store.
-        shown: Maps a qual_name to the name that the user sees.
+        counts: Number of jobs of each kind in the store.
+        shown_name: Maps a qual_name to the name that the user sees.
     """
-    names = {name: shown(name) for name in {kind.qual_name for kind in tally}}
-    kinds = {kind for kind in tally if search is None or search(names[kind.qual_name])}
-    found: list[Condition] = []
-    rest: list[Predicate] = []
-    for part in _parts(query):
+    names = {name: shown_name(name) for name in {kind.qual_name for kind in counts}}
+    kinds = {kind for kind in counts if search is None or search(names[kind.qual_name])}
+    store_conditions: list[Condition] = []
+    predicates: list[Predicate] = []
+    for part in _parts(filter_):
         if _paths(part) <= _KIND:
-            kinds &= set(_of_kind(part, tally, names))
-        elif (condition := _condition(part, tally, names)) is not None:
-            found.append(condition)
+            kinds &= set(_matching_kinds(part, counts, names))
+        elif (condition := _condition(part, counts, names)) is not None:
+            store_conditions.append(condition)
         else:
-            rest.append(compile_filter(part))
-    wanted = Wanted(tally, frozenset(kinds), tuple(found))
-    return Plan(wanted, (lambda row: all(test(row) for test in rest)) if rest else None)
+            predicates.append(compile_filter(part))
+    query = Wanted(counts, frozenset(kinds), tuple(store_conditions))
+    return QueryPlan(
+        query, (lambda row: all(test(row) for test in predicates)) if predicates else None
+    )
 
 
-def _parts(query: Query) -> Iterator[Query]:
-    for name, operand in query.items():
+def _parts(filter_: Filter) -> Iterator[Filter]:
+    for name, operand in filter_.items():
         if name == "$and":
             for part in operand:
                 yield from _parts(part)
@@ -86,62 +91,66 @@ def _parts(query: Query) -> Iterator[Query]:
             yield {name: operand}
 
 
-def _paths(query: Query) -> set[str]:
-    """Return the fields that a query tests."""
-    found = set()
-    for name, operand in query.items():
-        found |= set().union(*map(_paths, operand)) if name in _LISTS else {name}
-    return found
+def _paths(filter_: Filter) -> set[str]:
+    """Return the fields that a filter tests."""
+    paths: set[str] = set()
+    for name, operand in filter_.items():
+        paths |= set().union(*map(_paths, operand)) if name in _LISTS else {name}
+    return paths
 
 
-def _of_kind(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Iterator[Kind]:
+def _matching_kinds(
+    filter_: Filter, kinds: Iterable[Kind], names: Mapping[str, str]
+) -> Iterator[Kind]:
     """Yield the kinds that match; all jobs of a kind match, or none."""
-    fits = compile_filter(query)
-    for kind in tally:
+    fits = compile_filter(filter_)
+    for kind in kinds:
         name = names[kind.qual_name]
         if fits({"qual_name": name, "name": name, "state": kind.state}):
             yield kind
 
 
-def _condition(query: Query, tally: Iterable[Kind], names: Mapping[str, str]) -> Condition | None:
-    """Return the equivalent condition; None if the store can't evaluate the query."""
-    if _paths(query) <= _KIND:
-        return conditions.OfKinds(frozenset(_of_kind(query, tally, names)))
-    found: list[Condition] = []
-    for name, operand in query.items():
+def _condition(
+    filter_: Filter, kinds: Iterable[Kind], names: Mapping[str, str]
+) -> Condition | None:
+    """Return the equivalent condition; None if the store can't evaluate the filter."""
+    if _paths(filter_) <= _KIND:
+        return conditions.OfKinds(frozenset(_matching_kinds(filter_, kinds, names)))
+    parts: list[Condition] = []
+    for name, operand in filter_.items():
         condition: Condition | None = None
         if name in _LISTS:
-            condition = _of_list(name, [_condition(part, tally, names) for part in operand])
+            condition = _of_list(name, [_condition(part, kinds, names) for part in operand])
         elif name in _COLUMNS:
             condition = _field(_COLUMNS[name], operand)
         if condition is None:
             return None
-        found.append(condition)
-    return conditions.Every(tuple(found))
+        parts.append(condition)
+    return conditions.Every(tuple(parts))
 
 
 def _of_list(name: str, parts: Iterable[Condition | None]) -> Condition | None:
-    known: list[Condition] = []
+    supported: list[Condition] = []
     for part in parts:
         if part is None:
             return None
-        known.append(part)
+        supported.append(part)
     if name == "$and":
-        return conditions.Every(tuple(known))
-    either = conditions.Either(tuple(known))
+        return conditions.Every(tuple(supported))
+    either = conditions.Either(tuple(supported))
     return either if name == "$or" else conditions.Not(either)
 
 
 def _field(column: Column, operand: Any) -> Condition | None:
     if not isinstance(operand, dict) or not any(name.startswith("$") for name in operand):
         return _compare(column, "$eq", operand)
-    found: list[Condition] = []
+    parts: list[Condition] = []
     for name, value in operand.items():
         condition = _operator(column, name, value)
         if condition is None:
             return None
-        found.append(condition)
-    return conditions.Every(tuple(found))
+        parts.append(condition)
+    return conditions.Every(tuple(parts))
 
 
 def _operator(column: Column, name: str, value: Any) -> Condition | None:

@@ -1,6 +1,6 @@
 """Past jobs, by pages or by cursor."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from falcon.asgi import Response
@@ -13,21 +13,21 @@ from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import bad_request
 from corejob_api.http.paging import PageRequest, Window, page_request
 from corejob_api.past import cursors
-from corejob_api.past.query_plan import Plan, plan
+from corejob_api.past.query_plan import QueryPlan, plan_query
 from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
 from corejob_api.query.scans import Scan, Scans
 from corejob_api.query.selection import filter_argument, fits, search_argument, sort_argument
-from corejob_api.queue.index import UNAUTHORIZED, mask
+from corejob_api.queue.masking import Masking
 from corejob_journal.store import Order, PastJob, Place, Store
 
 _SLICE: Final = 500
-_LOOK_AT: Final = 20 * _SLICE
+_MOST_READ: Final = 20 * _SLICE
 """Maximum number of documents that one request by cursor reads."""
 _MOST_SORTED: Final = 100_000
 """Maximum number of jobs that are sorted by a property without an index."""
 
 
-class Journal:
+class PastResource:
     """Handler of the past jobs; it reads the store."""
 
     def __init__(self, store: Store, scans: Scans, envelope: Envelope) -> None:
@@ -41,112 +41,97 @@ class Journal:
 
     async def _list(self, req: ApiRequest, resp: Response, arguments: Arguments) -> None:
         filter_argument(arguments)  # raises for a malformed filter
-        query, search = arguments.mapping("filter"), search_argument(arguments)
+        filter_, search = arguments.mapping("filter"), search_argument(arguments)
         sort, page = sort_argument(arguments), page_request(arguments, most=cursors.MOST_PER_PAGE)
         order = cursors.order_of(sort)
         cursor = cursors.cursor_request(arguments, order)
         user = current_user(req)
-        view, scan = _View(user.may_read), self._scans.of(user.name)
+        masking, scan = Masking(user.may_read), self._scans.of(user.name)
         kinds = await self._store.past_kinds()
-        found = await scan.call(lambda: plan(query, search, kinds, view.name))
-        look = _Look(self._store, scan, found, view)
+        plan = await scan.call(lambda: plan_query(filter_, search, kinds, masking.name))
+        query = _PastQuery(self._store, scan, plan, masking)
         if order is None:
-            rows, window = await look.sorted_page(sort, page)
+            rows, window = await query.sorted_page(sort, page)
             await self._envelope.page(req, resp, rows, window, next_cursor=None)
         elif cursor is None:
-            jobs, window = await look.page(order, page)
-            more = window.stop < window.total and bool(jobs)
-            following = cursors.cursor_of(order, jobs[-1].place) if more else None
-            rows = view.rows(jobs)
-            await self._envelope.page(req, resp, rows, window, next_cursor=following)
+            jobs, window = await query.page(order, page)
+            has_more = window.stop < window.total and bool(jobs)
+            next_cursor = cursors.encode_cursor(order, jobs[-1].place) if has_more else None
+            await self._envelope.page(req, resp, query.rows(jobs), window, next_cursor=next_cursor)
         else:
-            jobs, place = await look.behind(order, cursor.place, page.per_page)
-            following = cursors.cursor_of(order, place) if place else None
+            jobs, last = await query.after(order, cursor.after, page.per_page)
+            next_cursor = cursors.encode_cursor(order, last) if last else None
             await self._envelope.section(
-                req, resp, view.rows(jobs), per_page=page.per_page, next_cursor=following
+                req, resp, query.rows(jobs), per_page=page.per_page, next_cursor=next_cursor
             )
 
 
-class _View:
-    """Masks the jobs that the user may not read."""
-
-    def __init__(self, may_read: Callable[[str], bool]) -> None:
-        self._may_read = may_read
-
-    def name(self, qual_name: str) -> str:
-        return qual_name if self._may_read(qual_name) else UNAUTHORIZED
-
-    def row(self, document: Row) -> Row:
-        return document if self._may_read(document["qual_name"]) else mask(document)
-
-    def rows(self, jobs: Sequence[PastJob]) -> list[Row]:
-        return [self.row(job.document) for job in jobs]
-
-
-class _Look:
+class _PastQuery:
     """Query of one request to the store."""
 
-    def __init__(self, store: Store, scan: Scan, found: Plan, view: _View) -> None:
+    def __init__(self, store: Store, scan: Scan, plan: QueryPlan, masking: Masking) -> None:
         self._store = store
         self._scan = scan
-        self._wanted = found.wanted
-        self._rest = found.rest
-        self._view = view
+        self._query = plan.query
+        self._predicate = plan.predicate
+        self._masking = masking
+
+    def rows(self, jobs: Sequence[PastJob]) -> list[Row]:
+        """Return the rows of jobs as the user may see them."""
+        return list(self._masking.rows(job.document for job in jobs))
 
     async def page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
         """Return a page of an indexed order."""
-        if self._rest is not None:
-            return await self._looked_at_page(order, page)
+        if self._predicate is not None:
+            return await self._filtered_page(order, page)
         windows: list[Window] = []
 
         def window(total: int) -> tuple[int, int]:
             windows.append(page.window(total))
             return windows[-1].start, windows[-1].stop - windows[-1].start
 
-        jobs = await self._store.past_page(self._wanted, order, window)
+        jobs = await self._store.past_page(self._query, order, window)
         return jobs, windows[-1]
 
-    async def behind(
+    async def after(
         self, order: Order, place: Place | None, limit: int
     ) -> tuple[list[PastJob], Place | None]:
         """Return up to `limit` jobs after a place, and the place after which the next page begins.
 
-        That place is None at the end. If `_LOOK_AT` documents are read, the page may be shorter.
+        That place is None at the end. If `_MOST_READ` documents are read, the page may be shorter.
         """
-        if self._rest is None:
-            jobs = await self._store.past_after(self._wanted, order, place, limit + 1)
+        if self._predicate is None:
+            jobs = await self._store.past_after(self._query, order, place, limit + 1)
             return jobs[:limit], jobs[limit - 1].place if len(jobs) > limit else None
-        found: list[PastJob] = []
-        looked = 0
-        async for job, fit in self._tested(order, place):
-            if len(found) == limit or looked == _LOOK_AT:
-                return found, place
-            looked, place = looked + 1, job.place
-            if fit:
-                found.append(job)
-        return found, None
+        matching: list[PastJob] = []
+        documents_read = 0
+        async for job, matches in self._tested(order, place):
+            if len(matching) == limit or documents_read == _MOST_READ:
+                return matching, place
+            documents_read, place = documents_read + 1, job.place
+            if matches:
+                matching.append(job)
+        return matching, None
 
     async def sorted_page(self, sort: Sort, page: PageRequest) -> tuple[list[Row], Window]:
         """Return a page of an order that has no index."""
         keys = keys_of(sort)
-        found: list[tuple[str, Keys]] = []
+        ids_with_keys: list[tuple[str, Keys]] = []
         async for jobs in self._slices(Order(), None):
-            fitting = [job for job, fit in await self._with_fit(jobs) if fit]
-            if len(found) + len(fitting) > _MOST_SORTED:
+            matching = [job for job, matches in await self._with_match(jobs) if matches]
+            if len(ids_with_keys) + len(matching) > _MOST_SORTED:
                 raise bad_request(
-                    f"parameter [sort]: more than {_MOST_SORTED} past jobs fit; narrow the filter, "
-                    "or sort by _id, enqueued.at or finished_at"
+                    f"parameter [sort]: more than {_MOST_SORTED} past jobs match; narrow the "
+                    "filter, or sort by _id, enqueued.at or finished_at"
                 )
-            each = await self._scan.map(keys, self._view.rows(fitting))
-            found += zip((job.place.job_id for job in fitting), each, strict=True)
-        ordered = await self._scan.call(lambda: in_order(found, sort))
+            sort_keys = await self._scan.map(keys, self.rows(matching))
+            ids_with_keys += zip((job.place.job_id for job in matching), sort_keys, strict=True)
+        ordered = await self._scan.call(lambda: in_order(ids_with_keys, sort))
         window = page.window(len(ordered))
         documents = await self._store.past_documents(window.cut(ordered))
-        return [self._view.row(document) for document in documents], window
+        return [self._masking.row(document) for document in documents], window
 
-    async def _looked_at_page(
-        self, order: Order, page: PageRequest
-    ) -> tuple[list[PastJob], Window]:
+    async def _filtered_page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
         if page.page >= 0:
             start = page.page * page.per_page
             total, jobs = await self._count(order, start, start + page.per_page)
@@ -160,8 +145,8 @@ class _Look:
     async def _count(self, order: Order, start: int, stop: int) -> tuple[int, list[PastJob]]:
         """Return the number of matching jobs, and those from `start` up to `stop` of them."""
         total, kept = 0, []
-        async for job, fit in self._tested(order, None):
-            if fit:
+        async for job, matches in self._tested(order, None):
+            if matches:
                 if start <= total < stop:
                     kept.append(job)
                 total += 1
@@ -169,7 +154,7 @@ class _Look:
 
     async def _slices(self, order: Order, place: Place | None) -> AsyncIterator[list[PastJob]]:
         """Yield the jobs that the store finds, in slices."""
-        while jobs := await self._store.past_after(self._wanted, order, place, _SLICE):
+        while jobs := await self._store.past_after(self._query, order, place, _SLICE):
             yield jobs
             place = jobs[-1].place
 
@@ -178,13 +163,14 @@ class _Look:
     ) -> AsyncIterator[tuple[PastJob, bool]]:
         """Yield each job that the store finds, with True if it matches the filter."""
         async for jobs in self._slices(order, place):
-            for pair in await self._with_fit(jobs):
+            for pair in await self._with_match(jobs):
                 yield pair
 
-    async def _with_fit(self, jobs: Sequence[PastJob]) -> list[tuple[PastJob, bool]]:
-        rest = self._rest
-        if rest is None:
+    async def _with_match(self, jobs: Sequence[PastJob]) -> list[tuple[PastJob, bool]]:
+        predicate = self._predicate
+        if predicate is None:
             return [(job, True) for job in jobs]
         # Mask before filtering, so that a filter can't probe what its user may not read.
-        rows = self._view.rows(jobs)
-        return list(zip(jobs, await self._scan.map(lambda row: fits(rest, row), rows), strict=True))
+        rows = self.rows(jobs)
+        matches = await self._scan.map(lambda row: fits(predicate, row), rows)
+        return list(zip(jobs, matches, strict=True))

@@ -20,7 +20,7 @@ _COUNTED: Final = 10
 """Slices that one query counts."""
 
 
-class Found:
+class LogMatches:
     """The records that pass a filter: their count, and their numbers in ascending order."""
 
     def __init__(self, store: Store, scan: Scan, job_id: str, where: LogFilter, last: int) -> None:
@@ -33,7 +33,7 @@ class Found:
         self._counts: dict[int, int] = {}
 
     @classmethod
-    async def of(cls, store: Store, scan: Scan, job_id: str, where: LogFilter) -> "Found":
+    async def of(cls, store: Store, scan: Scan, job_id: str, where: LogFilter) -> "LogMatches":
         """Scan the whole log; with `tail`, scan from its end as far as needed."""
         found = cls(store, scan, job_id, where, await store.log_count(job_id))
         if where.grep is None and where.tail is None:

@@ -1,9 +1,8 @@
 """The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
 
 from corejob import document, model
 from corejob.identity import identity
@@ -16,11 +15,10 @@ from corejob_kube.cache import Body, ObjectCache
 
 Watcher = Callable[[CoreJob], None]
 """Called with each new version of a job."""
-UNAUTHORIZED: Final = "UnauthorizedJob"
 
 
 @dataclass(slots=True)
-class Entry:
+class QueueEntry:
     """A job with its cached document.
 
     Attributes:
@@ -52,10 +50,10 @@ class Queue:
         self.state_counts = StateCounts()
         self._cache = cache
         self._catalogue = catalogue
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, QueueEntry] = {}
         self._names: dict[str, str] = {}
         self._younger: dict[str, dict[str, CoreJob]] = {}
-        self._queued: dict[str, Entry] = {}
+        self._queued: dict[str, QueueEntry] = {}
         self._identities: dict[str, set[str]] = {}
         self._watchers: dict[str, list[Watcher]] = {}
         cache.listen(self._changed)
@@ -78,19 +76,19 @@ class Queue:
         """Remove a job that a fresh read has found deleted."""
         self._cache.forget(job.name)
 
-    def get(self, job_id: str) -> Entry | None:
-        """Return the job with an id, in the queue or past; None if there is no such resource."""
+    def get(self, job_id: str) -> QueueEntry | None:
+        """Return the CoreJob with an id, even if it has left the queue; None if there is none."""
         return self._entries.get(job_id)
 
-    def queued(self) -> Iterator[Entry]:
+    def queued(self) -> Iterator[QueueEntry]:
         """Iterate over the jobs in the queue, oldest first."""
         return iter([self._queued[job_id] for job_id in sorted(self._queued)])
 
     def __len__(self) -> int:
         return len(self._queued)
 
-    def twin(self, fingerprint: str) -> str | None:
-        """Return the id of a queued job with this identity (a duplicate), or None."""
+    def duplicate_of(self, fingerprint: str) -> str | None:
+        """Return the id of a job in the queue with this identity, or None."""
         for job_id in self._identities.get(fingerprint, ()):
             if job_id in self._queued:
                 return job_id
@@ -108,10 +106,10 @@ class Queue:
             self._watchers.pop(job_id, None)
 
     def _changed(self, name: str, _old: Body | None, new: Body | None) -> None:
-        known = self._names.get(name)
+        shown_id = self._names.get(name)
         job = None if new is None else self.parse(new)
-        if known is not None and (job is None or known != job.id):
-            self._leave(name, known)
+        if shown_id is not None and (job is None or shown_id != job.id):
+            self._leave(name, shown_id)
         if job is None:
             return
         self._names[name] = job.id
@@ -131,7 +129,7 @@ class Queue:
     def _show(self, job: CoreJob) -> None:
         entry = self._entries.get(job.id)
         if entry is None:
-            entry = Entry(job, identity(job.qual_name, job.args))
+            entry = QueueEntry(job, identity(job.qual_name, job.args))
             self._entries[job.id] = entry
             self._identities.setdefault(entry.identity, set()).add(job.id)
         entry.job, entry.rendered = job, None
@@ -140,7 +138,7 @@ class Queue:
         else:
             self._queued.pop(job.id, None)
         self.state_counts.put(job.id, job)
-        self._tell(job)
+        self._notify(job)
 
     def _template_changed(self, qual_name: str) -> None:
         waiting = [
@@ -158,61 +156,31 @@ class Queue:
         if younger.pop(name, None) is None:
             entry = self._hide(job_id)
             if younger:
-                heir = min(younger.values(), key=_rank)
-                del younger[heir.name]
-                self._show(heir)
+                successor = min(younger.values(), key=_rank)
+                del younger[successor.name]
+                self._show(successor)
             elif entry is not None:
-                self._tell(entry.job)
+                self._notify(entry.job)
         if not younger:
             self._younger.pop(job_id, None)
 
-    def _hide(self, job_id: str) -> Entry | None:
+    def _hide(self, job_id: str) -> QueueEntry | None:
         self._queued.pop(job_id, None)
         self.state_counts.drop(job_id)
         entry = self._entries.pop(job_id, None)
         if entry is None:
             return None
-        same = self._identities[entry.identity]
-        same.discard(job_id)
-        if not same:
+        equal = self._identities[entry.identity]
+        equal.discard(job_id)
+        if not equal:
             del self._identities[entry.identity]
         return entry
 
-    def _tell(self, job: CoreJob) -> None:
+    def _notify(self, job: CoreJob) -> None:
         for watcher in tuple(self._watchers.get(job.id, ())):
             watcher(job)
 
 
 def _rank(job: CoreJob) -> tuple[bool, datetime, str]:
-    """Return the operator's sort key: jobs that it has seen first, then the older ones."""
+    """Return the operator's sort key: jobs that it has reconciled first, then the older ones."""
     return not job.observed, job.created, job.uid
-
-
-def mask(row: Row) -> Row:
-    """Mask a row that the user may not read: hide name, args, messages and sources."""
-    hidden: dict[str, Any] = {"qual_name": UNAUTHORIZED, "name": UNAUTHORIZED, "args": None}
-    silent: dict[str, Any] = {"message": None, "last_error": None, "sources": []}
-    silent["sources_dropped"] = 0
-    progress = {"value": row["prog"]["value"], "message": None}
-    return {**row, **hidden, **silent, "prog": progress}
-
-
-class Masking:
-    """Masks the rows that a user may not read; checks each qual_name once."""
-
-    def __init__(self, may_read: Callable[[str], bool]) -> None:
-        self._may_read = may_read
-        self._answers: dict[str, bool] = {}
-
-    def row(self, entry: Entry, now: datetime) -> Row:
-        """Return the row, masked if the user may not read it."""
-        name = entry.job.qual_name
-        allowed = self._answers.get(name)
-        if allowed is None:
-            allowed = self._answers[name] = self._may_read(name)
-        row = entry.row(now)
-        return row if allowed else mask(row)
-
-    def rows(self, entries: Iterable[Entry], now: datetime) -> Iterator[Row]:
-        """Yield the rows of entries, masked where needed."""
-        return (self.row(entry, now) for entry in entries)

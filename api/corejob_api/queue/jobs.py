@@ -29,7 +29,7 @@ def job_id_argument(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocatedJob:
     """A job.
 
     Attributes:
@@ -64,18 +64,18 @@ class Jobs:
         self._namespace = namespace
         self._now = now
 
-    async def find(self, job_id: str) -> Found | None:
+    async def find(self, job_id: str) -> LocatedJob | None:
         """Return the job with this id, or None."""
         entry = self._queue.get(job_id)
         if entry is not None:
-            return Found(entry.row(self._now()), entry.job.in_queue)
+            return LocatedJob(entry.row(self._now()), entry.job.in_queue)
         document = await self._store.document(job_id)
         if document is not None:
-            return Found(document, in_queue=False)
+            return LocatedJob(document, in_queue=False)
         if await self.fetch(job_id) is None:
             return None
         entry = self._queue.get(job_id)
-        return None if entry is None else Found(entry.row(self._now()), entry.job.in_queue)
+        return None if entry is None else LocatedJob(entry.row(self._now()), entry.job.in_queue)
 
     async def fetch(self, name: str) -> CoreJob | None:
         """Fetch a CoreJob from the API server and put it into the cache; None if not found."""
@@ -85,7 +85,7 @@ class Jobs:
             return None
         return self._queue.put(body)
 
-    async def readable(self, job_id: str, user: User) -> Found:
+    async def readable(self, job_id: str, user: User) -> LocatedJob:
         """Return the job with this id.
 
         Raises:

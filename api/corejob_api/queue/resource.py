@@ -18,16 +18,17 @@ from corejob_api.query.patterns import Search
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import BY_ID, Selection, search_argument
 from corejob_api.queue.catalogue import Catalogue
-from corejob_api.queue.index import Masking, Queue
+from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs, job_id_argument
+from corejob_api.queue.masking import Masking
 from corejob_process.clock import Clock
 
 _PIECE: Final = 100
 """Number of rows made before other requests get a turn."""
 
 
-class Listings:
-    """Listings from the caches, without requests to Kubernetes."""
+class QueueResource:
+    """Handlers of the queue and the catalogue; they read only the caches."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Listings:
         self._envelope = envelope
         self._now = now
 
-    async def queue(self, req: ApiRequest, resp: Response) -> None:
+    async def list_queue(self, req: ApiRequest, resp: Response) -> None:
         """List the jobs in the queue."""
         arguments = call.of(req).arguments
         selection = _searched(Selection.of(arguments), search_argument(arguments))
@@ -57,18 +58,19 @@ class Listings:
             window = page.window(len(entries))
             rows = []
             for entry in window.cut(entries):
-                rows.append(masking.row(entry, now))
+                rows.append(masking.row(entry.row(now)))
                 if len(rows) % _PIECE == 0:
                     await asyncio.sleep(0)
         else:
             # Mask before filtering, so that a filter can't probe what its user may not read.
             entries = list(self._queue.queued())
-            found = await self._selected(req, selection, masking.rows(entries, now))
-            window = page.window(len(found))
-            rows = list(window.cut(found))
+            masked = masking.rows(entry.row(now) for entry in entries)
+            matching = await self._selected(req, selection, masked)
+            window = page.window(len(matching))
+            rows = list(window.cut(matching))
         await self._envelope.page(req, resp, rows, window)
 
-    async def catalogue(self, req: ApiRequest, resp: Response) -> None:
+    async def list_catalogue(self, req: ApiRequest, resp: Response) -> None:
         """List the jobs of the catalogue that the user may execute."""
         arguments = call.of(req).arguments
         selection = Selection.of(arguments)
@@ -82,9 +84,9 @@ class Listings:
             for template in self._catalogue
             if user.may_execute(template.qual_name)
         ]
-        found = await self._selected(req, selection, rows)
-        window = page.window(len(found))
-        await self._envelope.page(req, resp, window.cut(found), window)
+        matching = await self._selected(req, selection, rows)
+        window = page.window(len(matching))
+        await self._envelope.page(req, resp, window.cut(matching), window)
 
     async def _selected(
         self, req: ApiRequest, selection: Selection, rows: Iterable[Row]
@@ -98,8 +100,8 @@ class Listings:
 
     async def detail(self, req: Request, resp: Response, job_id: str) -> None:
         """Answer with one job, current or past."""
-        found = await self._jobs.readable(job_id_argument(job_id), current_user(req))
-        self._envelope.answer(req, resp, found.detail())
+        job = await self._jobs.readable(job_id_argument(job_id), current_user(req))
+        self._envelope.answer(req, resp, job.detail())
 
 
 def _names_job(arguments: Arguments) -> bool:

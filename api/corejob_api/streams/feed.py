@@ -36,14 +36,14 @@ _RETRY_FIRST: Final = 0.1
 _RETRY_MOST: Final = 2.0
 
 
-class Line(NamedTuple):
+class EncodedRecord(NamedTuple):
     """A log record with its JSON for `frames.log_frame`."""
 
     record: LogRecord
     text: bytes
 
     @classmethod
-    def of(cls, record: LogRecord) -> "Line":
+    def of(cls, record: LogRecord) -> "EncodedRecord":
         """Encode a record."""
         return cls(record, frames.encode_record(record))
 
@@ -72,12 +72,12 @@ class Chunk(NamedTuple):
     lines: int
 
 
-class State(NamedTuple):
-    """State of the job.
+class JobSnapshot(NamedTuple):
+    """The job at one moment.
 
     Attributes:
         document: The job's document as JSON.
-        key: The fields that make two states differ.
+        key: The fields whose change makes a new `state` frame.
         final: True if the state is final.
     """
 
@@ -89,7 +89,7 @@ class State(NamedTuple):
 class Reader(Protocol):
     """A subscriber of a feed. Its methods must not block."""
 
-    def state(self, state: State) -> None:
+    def state(self, snapshot: JobSnapshot) -> None:
         """Handle a changed state of the job."""
 
     def wake(self) -> None:
@@ -117,7 +117,7 @@ class Feed:
         self._queue = queue
         self._store = store
         self._now = now
-        self._lines: deque[Line] = deque()
+        self._lines: deque[EncodedRecord] = deque()
         self._chunks: OrderedDict[tuple[int, Mode, bool], Chunk] = OrderedDict()
         self._chunk_bytes = 0
         self._bytes = 0
@@ -149,7 +149,7 @@ class Feed:
         entry = self._queue.get(self.job_id)
         return None if entry is None else entry.job
 
-    def current(self) -> State | None:
+    def current(self) -> JobSnapshot | None:
         """Return the present state, or None if the resource no longer exists."""
         entry = self._queue.get(self.job_id)
         return None if entry is None else _state(entry.job, entry.row(self._now()))
@@ -158,7 +158,7 @@ class Feed:
         """Return True if all known records after number `seq` are still buffered."""
         return seq >= self.tail or bool(self._lines and self._lines[0].seq <= seq + 1)
 
-    def lines_after(self, seq: int) -> list[Line]:
+    def lines_after(self, seq: int) -> list[EncodedRecord]:
         """Return a batch of the records after number `seq`, oldest first.
 
         The caller has checked `has(seq)`. Empty if there are no such records yet.
@@ -271,7 +271,7 @@ class Feed:
             # Read the gaps after the records, so that all gaps before these records are known.
             await self.read_gaps()
             for record in found:
-                self._keep(Line.of(record))
+                self._keep(EncodedRecord.of(record))
             self.tail = found[-1].seq
         self._wake()
         return bool(found)
@@ -280,12 +280,12 @@ class Feed:
         """Read the gaps; `gaps` always covers the records up to `tail`."""
         self.gaps = await self.ask(lambda: self._store.gaps(self.job_id))
 
-    def _keep(self, line: Line) -> None:
+    def _keep(self, line: EncodedRecord) -> None:
         self._lines.append(line)
         self._bytes += line.size
         while len(self._lines) > _KEPT or (self._bytes > _KEPT_BYTES and len(self._lines) > 1):
             self._bytes -= self._lines.popleft().size
 
 
-def _state(job: CoreJob, row: Row) -> State:
-    return State(frames.encode(row), state_key(row), job.status.state in FINAL)
+def _state(job: CoreJob, row: Row) -> JobSnapshot:
+    return JobSnapshot(frames.encode(row), state_key(row), job.status.state in FINAL)

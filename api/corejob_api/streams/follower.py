@@ -12,7 +12,7 @@ from corejob_api.query.log_scan import SLICE
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
 from corejob_api.streams import feed, frames
-from corejob_api.streams.feed import Feed, Line
+from corejob_api.streams.feed import EncodedRecord, Feed
 from corejob_api.streams.frames import Event, Mode
 from corejob_api.streams.stream import Receive, Stream, Streams
 
@@ -65,7 +65,7 @@ class Follower(Stream):
         self._before = 0
         self._gap = 0
         self._final = False
-        self._states: deque[feed.State] = deque()
+        self._states: deque[feed.JobSnapshot] = deque()
         self._dropped = 0
         self._shown: Row | None = None
         self._counts: Counter[Event] = Counter()
@@ -73,7 +73,7 @@ class Follower(Stream):
 
     # --- events of the feed -----------------------------------------------------------------------
 
-    def state(self, state: feed.State) -> None:
+    def state(self, state: feed.JobSnapshot) -> None:
         """Queue a state; drop the oldest one if the client is too far behind."""
         if not self._with_states:
             self._final = self._final or state.final
@@ -148,12 +148,12 @@ class Follower(Stream):
         await self._news.wait()
         return False
 
-    async def _past(self, source: Feed) -> feed.State | None:
+    async def _past(self, source: Feed) -> feed.JobSnapshot | None:
         """Return the stored state of a job whose resource is deleted; None if it isn't stored."""
         document = await source.document()
         if document is None:
             return None
-        return feed.State(frames.encode(document), state_key(document), final=True)
+        return feed.JobSnapshot(frames.encode(document), state_key(document), final=True)
 
     async def _log_frames(self, source: Feed) -> list[bytes]:
         """Return the frames of the next records and gaps."""
@@ -180,7 +180,7 @@ class Follower(Stream):
         self._count(Event.LOG, chunk.lines)
         return [*found, chunk.data, *self._gap_frames(source)]
 
-    async def _from_store(self, source: Feed) -> tuple[list[Line], int]:
+    async def _from_store(self, source: Feed) -> tuple[list[EncodedRecord], int]:
         """Return records older than the feed's buffer, and the number up to which they were read.
 
         Never beyond the feed's tail, since gaps are known only up to there.
@@ -188,14 +188,14 @@ class Follower(Stream):
         last = min(source.tail, self._seq + (SLICE if self._where.chooses else _BATCH))
         records = await source.scan(self._where, self._seq, last, _BATCH)
         reached = records[-1].seq if records else last
-        return await self._passing([Line.of(record) for record in records]), reached
+        return await self._passing([EncodedRecord.of(record) for record in records]), reached
 
-    async def _passing(self, lines: list[Line]) -> list[Line]:
+    async def _passing(self, lines: list[EncodedRecord]) -> list[EncodedRecord]:
         if self._where.grep is None:
             return [line for line in lines if self._where.passes(line.record)]
         return await self._scan.keep(lambda line: self._where.passes(line.record), lines)
 
-    def _line_frames(self, source: Feed, lines: list[Line], reached: int) -> list[bytes]:
+    def _line_frames(self, source: Feed, lines: list[EncodedRecord], reached: int) -> list[bytes]:
         """Return the frames of records and of the gaps between them, up to number `reached`."""
         found = []
         for line in lines:
@@ -238,7 +238,7 @@ class Follower(Stream):
         self._count(Event.LAGGED, 1)
         return [frames.frame(Event.LAGGED, data, self._place())]
 
-    def _state_frames(self, states: list[feed.State]) -> list[bytes]:
+    def _state_frames(self, states: list[feed.JobSnapshot]) -> list[bytes]:
         found = []
         for state in states:
             self._final = self._final or state.final

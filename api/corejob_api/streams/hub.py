@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_api.query.scans import Scan
 from corejob_api.queue.index import Queue
@@ -27,7 +27,7 @@ class Hub:
         queue: Queue,
         store: Store,
         now: Clock,
-        metrics: Metrics,
+        metrics: ApiMetrics,
         *,
         keep_alive: float = KEEP_ALIVE_S,
     ) -> None:

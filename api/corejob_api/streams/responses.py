@@ -19,7 +19,7 @@ _MAX_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class LogView:
     """Selection of a job's log by a client, and the position at which to resume.
 
     Attributes:
@@ -33,7 +33,7 @@ class View:
     resume: int | None
 
     @classmethod
-    def of(cls, req: Request, arguments: Arguments) -> "View":
+    def of(cls, req: Request, arguments: Arguments) -> "LogView":
         """Read the arguments and the headers `Accept` and `Last-Event-ID`.
 
         Raises:
@@ -41,7 +41,7 @@ class View:
         """
         return cls(LogFilter.of(arguments), _knows_ids(req, arguments), _resume(req, arguments))
 
-    def anew(self) -> "View":
+    def from_start(self) -> "LogView":
         """Return the same view without a position, for a log that is new to the client."""
         return replace(self, resume=None)
 

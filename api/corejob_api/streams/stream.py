@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self
 
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Event
 from corejob_process import tasks
@@ -31,7 +31,7 @@ class Streams:
         keep_alive: Seconds without a frame after which a stream sends a keep-alive frame.
     """
 
-    def __init__(self, metrics: Metrics, keep_alive: float) -> None:
+    def __init__(self, metrics: ApiMetrics, keep_alive: float) -> None:
         self.keep_alive = keep_alive
         self._metrics = metrics
         # Cached, since looking up a labelled counter takes longer than incrementing it.

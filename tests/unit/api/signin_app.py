@@ -12,18 +12,18 @@ import falcon.asgi
 import httpx
 
 from corejob_api.auth.current_user import current_user
-from corejob_api.auth.origins import Origins
+from corejob_api.auth.origins import OriginCheck
 from corejob_api.auth.passwords import Passwords, verify_argon2
-from corejob_api.auth.session import Login, Logout, Profile
+from corejob_api.auth.session import LoginResource, LogoutResource, ProfileResource
 from corejob_api.auth.signin import SignIn, renew
 from corejob_api.auth.signin_failures import FailedSignIns
 from corejob_api.auth.tokens import Tokens
-from corejob_api.auth.users import UserBase
+from corejob_api.auth.users import UserDirectory
 from corejob_api.http import arguments, body, call
 from corejob_api.http.call import Call
 from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import ApiError
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -110,15 +110,15 @@ class SigninApp:
         self.verify = CountingVerify()
         self.tokens = Tokens(SECRET, self.clock)
         self.passwords = Passwords(verify=self.verify)
-        self.users = UserBase(users_file, monotonic=lambda: self.clock().timestamp())
-        failures = FailedSignIns(Metrics())
+        self.users = UserDirectory(users_file, monotonic=lambda: self.clock().timestamp())
+        failures = FailedSignIns(ApiMetrics())
         sign_in = SignIn(self.users, self.passwords, self.tokens, failures)
-        origins = Origins(("*", "https://app.example.com"))
+        origins = OriginCheck(("*", "https://app.example.com"))
         envelope = Envelope("2.0.0", self.clock)
         app: Any = falcon.asgi.App(middleware=[_Middleware(sign_in)])
-        app.add_route("/login", Login(sign_in, origins, envelope))
-        app.add_route("/logout", Logout(origins, envelope))
-        app.add_route("/profile", Profile(envelope))
+        app.add_route("/login", LoginResource(sign_in, origins, envelope))
+        app.add_route("/logout", LogoutResource(origins, envelope))
+        app.add_route("/profile", ProfileResource(envelope))
         app.add_route("/echo", Echo(envelope))
 
         async def refuse(

@@ -12,7 +12,7 @@ from tests.unit.api.fuzzed_service import served
 from corejob_api.http.routing import BASE, Route
 from corejob_api.routes import table
 
-ROUTES = table(MagicMock())
+ROUTES = table(MagicMock(), MagicMock())
 
 
 def name(route: Route) -> str:

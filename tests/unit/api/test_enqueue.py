@@ -279,11 +279,11 @@ async def test_a_refused_job_leaves_no_key_behind(
         refused = await post(client, {"n": 1}, headers={"Idempotency-Key": str(number)})
         assert refused.status_code == 400
     assert keys(kube) == []
-    api.service.actions._enqueue._limit = 1
+    api.service.resources.commands._enqueue._limit = 1
     full = await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
     assert full.status_code == 429
     kube.hook = lambda method, plural, _: 422 if (method, plural) == ("POST", "corejobs") else None
-    api.service.actions._enqueue._limit = 2
+    api.service.resources.commands._enqueue._limit = 2
     assert (await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})).status_code == 400
     assert keys(kube) == []
     kube.hook = None

@@ -18,7 +18,7 @@ from tests.unit.api.fake_kube import FakeKube
 from corejob import model, timestamps
 from corejob.model import CoreJob
 from corejob.state_counts import StateCounts
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 from corejob_api.streams import counts as counts_stream
 from corejob_api.streams.counts import Summary
 from corejob_api.streams.stream import Streams
@@ -211,7 +211,7 @@ async def connected() -> Any:
 
 @asynccontextmanager
 async def summary_of(state_counts: StateCounts) -> AsyncIterator[Summary]:
-    made = Summary(Streams(Metrics(), LONG), state_counts, connected, lambda: NOW)
+    made = Summary(Streams(ApiMetrics(), LONG), state_counts, connected, lambda: NOW)
     try:
         yield made
     finally:

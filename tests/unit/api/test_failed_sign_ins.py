@@ -15,8 +15,8 @@ from tests.unit.api.conftest import DEADLINE, FakeKube, RunningApi, running
 from corejob_api.auth import signin_failures
 from corejob_api.auth.fairness import Limit
 from corejob_api.auth.passwords import verify_argon2
-from corejob_api.auth.signin_failures import FailedSignIns, Reason
-from corejob_api.metrics import Metrics
+from corejob_api.auth.signin_failures import FailedSignIns, FailureReason
+from corejob_api.metrics import ApiMetrics
 from corejob_journal.store import Writer
 
 PROFILE = "/core4/api/v1/profile"
@@ -149,9 +149,11 @@ async def test_lines_are_limited_and_those_left_out_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     watch = Watch()
-    failures = FailedSignIns(Metrics(), monotonic=watch)
+    failures = FailedSignIns(ApiMetrics(), monotonic=watch)
     for number in range(100):
-        failures.failed(Reason.PASSWORD, "192.0.2.66", "admin" if number % 2 else f"x{number}")
+        failures.failed(
+            FailureReason.PASSWORD, "192.0.2.66", "admin" if number % 2 else f"x{number}"
+        )
     assert len(caplog.records) == 10
     watch.now = 10.0
     failures.refused(Limit.SENDER, "192.0.2.66", "admin")
@@ -169,9 +171,9 @@ async def test_those_left_out_are_told_though_no_other_follows(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signin_failures, "_WINDOW_S", 0.01)
-    failures = FailedSignIns(Metrics())
+    failures = FailedSignIns(ApiMetrics())
     for _ in range(11):
-        failures.failed(Reason.TOKEN, "192.0.2.66")
+        failures.failed(FailureReason.TOKEN, "192.0.2.66")
     async with asyncio.timeout(DEADLINE):
         while "more failed sign-ins" not in caplog.text:  # noqa: ASYNC110  # nothing tells when
             await asyncio.sleep(0.002)
@@ -180,8 +182,8 @@ async def test_those_left_out_are_told_though_no_other_follows(
 async def test_names_in_the_log_are_short_and_of_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    failures = FailedSignIns(Metrics())
-    failures.failed(Reason.PASSWORD, "a\nb", "jürgen\n\x1b[31m\u202e\ud800" + "x" * 60_000)
+    failures = FailedSignIns(ApiMetrics())
+    failures.failed(FailureReason.PASSWORD, "a\nb", "jürgen\n\x1b[31m\u202e\ud800" + "x" * 60_000)
     (text,) = (one.getMessage() for one in caplog.records)
     assert text.isprintable()
     assert "jürgen\\u000a\\u001b[31m\\u202e\\ud800xxx" in text
@@ -190,9 +192,9 @@ async def test_names_in_the_log_are_short_and_of_one_line(
 
 
 async def test_made_up_names_take_little_memory(caplog: pytest.LogCaptureFixture) -> None:
-    failures = FailedSignIns(Metrics(), monotonic=Watch())
+    failures = FailedSignIns(ApiMetrics(), monotonic=Watch())
     for number in range(5000):
-        failures.failed(Reason.PASSWORD, "192.0.2.66", str(number))
+        failures.failed(FailureReason.PASSWORD, "192.0.2.66", str(number))
     assert len(failures._left_out) <= 1001
     failures.tell_left_out()
     assert "4990 more failed sign-ins" in caplog.text

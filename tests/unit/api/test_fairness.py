@@ -6,28 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_api.auth.fairness import FullError, Limit, Limits, Line, Record, Sender, Waiting
+from corejob_api.auth.fairness import (
+    CheckHistory,
+    CheckQueue,
+    FullError,
+    Limit,
+    Limits,
+    Sender,
+    WaitingCheck,
+)
 
 EVIL = "192.0.2.66"
 HOME = "192.0.2.1"
 
 
-def line(record: Record | None = None, **limits: int) -> Line[str]:
-    return Line(Limits(**limits), record or Record())
+def line(history: CheckHistory | None = None, **limits: int) -> CheckQueue[str]:
+    return CheckQueue(Limits(**limits), history or CheckHistory())
 
 
-def waiting(address: str, user: str, since: float = 0.0) -> Waiting[str]:
-    return Waiting(Sender(address, user), since, f"{user}@{address}")
+def waiting(address: str, user: str, since: float = 0.0) -> WaitingCheck[str]:
+    return WaitingCheck(Sender(address, user), since, f"{user}@{address}")
 
 
-def after_wrong_passwords(address: str, user: str, count: int = 50) -> Record:
-    record = Record()
+def after_wrong_passwords(address: str, user: str, count: int = 50) -> CheckHistory:
+    history = CheckHistory()
     for _ in range(count):
-        record.failed(Sender(address, user), 0.0)
-    return record
+        history.failed(Sender(address, user), 0.0)
+    return history
 
 
-def order(of: Line[str], now: float = 1.0) -> Iterator[str]:
+def order(of: CheckQueue[str], now: float = 1.0) -> Iterator[str]:
     while (turn := of.next(now)) is not None:
         yield turn.item
 
@@ -43,9 +51,9 @@ def test_a_flood_of_wrong_passwords_stands_behind_all_others(right: tuple[str, s
 
 
 def test_the_attacked_user_comes_first_where_he_signed_in_before() -> None:
-    record = after_wrong_passwords(EVIL, "admin")
-    record.passed(Sender(HOME, "admin"))
-    queue = line(record)
+    history = after_wrong_passwords(EVIL, "admin")
+    history.passed(Sender(HOME, "admin"))
+    queue = line(history)
     for number in range(50):
         queue.join(waiting(f"198.51.100.{number}", "admin"))
     queue.join(waiting(HOME, "admin", since=1.0))
@@ -53,9 +61,9 @@ def test_the_attacked_user_comes_first_where_he_signed_in_before() -> None:
 
 
 def test_who_signed_in_from_an_address_floods_it_in_vain() -> None:
-    record = after_wrong_passwords(EVIL, "admin")
-    record.passed(Sender(EVIL, "admin"))
-    queue = line(record)
+    history = after_wrong_passwords(EVIL, "admin")
+    history.passed(Sender(EVIL, "admin"))
+    queue = line(history)
     for _ in range(50):
         queue.join(waiting(EVIL, "admin"))
     queue.join(waiting(EVIL, "jane", since=1.0))
@@ -102,11 +110,11 @@ def test_in_a_full_share_the_better_takes_the_place_of_the_worst(
 
 
 def test_wrong_passwords_are_forgotten() -> None:
-    record = after_wrong_passwords(EVIL, "admin")
+    history = after_wrong_passwords(EVIL, "admin")
     sender = Sender(EVIL, "admin")
-    assert record.points(sender, 0.0) == pytest.approx(100.0)
-    assert record.points(sender, 30.0) == pytest.approx(50.0)
-    assert record.points(sender, 600.0) < 0.01
+    assert history.points(sender, 0.0) == pytest.approx(100.0)
+    assert history.points(sender, 30.0) == pytest.approx(50.0)
+    assert history.points(sender, 600.0) < 0.01
 
 
 def test_who_waited_long_does_not_pass_who_sent_no_wrong_password() -> None:
@@ -130,13 +138,13 @@ def test_what_joins_is_served_displaced_or_refused_and_shares_never_overflow(
     arrivals: list[tuple[str, str, bool]],
 ) -> None:
     limits = Limits(sender=2, address=4, user=4, all=6)
-    record = Record()
-    queue: Line[int] = Line(limits, record)
+    history = CheckHistory()
+    queue: CheckQueue[int] = CheckQueue(limits, history)
     inside: dict[int, Sender] = {}
     for number, (address, user, serves) in enumerate(arrivals):
         sender = Sender(address, user)
         try:
-            displaced = queue.join(Waiting(sender, float(number), number))
+            displaced = queue.join(WaitingCheck(sender, float(number), number))
         except FullError:
             pass
         else:
@@ -151,7 +159,7 @@ def test_what_joins_is_served_displaced_or_refused_and_shares_never_overflow(
         for name in "xyz":
             assert sum(one.user == name for one in there) <= limits.user
         if serves and (turn := queue.next(float(number))) is not None:
-            record.failed(inside.pop(turn.item), float(number))
+            history.failed(inside.pop(turn.item), float(number))
     assert sorted(queue.clear()) == sorted(inside)
     assert queue.next(0.0) is None
 
@@ -180,10 +188,10 @@ def test_names_that_no_user_can_have_are_one() -> None:
 
 
 def test_records_of_made_up_addresses_and_users_stay_few() -> None:
-    record = Record()
+    history = CheckHistory()
     for number in range(5000):
         sender = Sender(str(number), str(number))
-        record.failed(sender, 0.0)
-        record.passed(sender)
-    assert record.points(Sender("0", "0"), 0.0) == 0.0
-    assert record.points(Sender("4999", "4999"), 0.0) == 2.0 - 20.0
+        history.failed(sender, 0.0)
+        history.passed(sender)
+    assert history.points(Sender("0", "0"), 0.0) == 0.0
+    assert history.points(Sender("4999", "4999"), 0.0) == 2.0 - 20.0

@@ -17,7 +17,7 @@ from corejob_api.past import resource
 from corejob_api.query import patterns
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
-from corejob_api.queue.index import UNAUTHORIZED, mask
+from corejob_api.queue.masking import UNAUTHORIZED, mask
 from corejob_journal.store import Writer
 from corejob_journal.store.records import PutDocument
 
@@ -278,7 +278,7 @@ async def test_what_may_not_be_read_is_masked_and_can_not_be_probed(
 async def test_a_long_look_ends_and_goes_on(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resource, "_LOOK_AT", 6)
+    monkeypatch.setattr(resource, "_MOST_READ", 6)
     query = {"message": {"$in": ["message 3", "message 50"]}}
     first = await get(client, filter=query, cursor="")
     assert (numbers(first["data"]), first["next_cursor"] is None) == ([3], False)
@@ -302,7 +302,7 @@ async def test_bad_arguments(client: httpx.AsyncClient) -> None:
     assert "exclude" in await refused(client, cursor=cursor, page=1)
     assert "goes with a sort" in await refused(client, cursor=cursor, sort="trial")
     for bad in ("x", "é", "W10", "bnVsbA", cursor[:-3]):
-        assert "none that was given out" in await refused(client, cursor=bad)
+        assert "not a cursor of this server" in await refused(client, cursor=bad)
     assert "at most 1000" in await refused(client, per_page=1001)
     assert "[per_page]" in await refused(client, per_page=0)
     assert "[$no]" in await refused(client, filter='{"qual_name": {"$no": 1}}')

@@ -15,7 +15,8 @@ from corejob_api.logs import resource
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
 from corejob_api.queue.catalogue import Catalogue
-from corejob_api.queue.index import Masking, Queue
+from corejob_api.queue.index import Queue
+from corejob_api.queue.masking import Masking
 from corejob_kube.cache import ObjectCache
 
 
@@ -212,15 +213,16 @@ async def test_twenty_thousand_jobs_stay_quick() -> None:
         cache.put({"metadata": meta, "spec": {"qualName": DUMMY, "args": args}})
     masking = Masking(lambda _name: True)
     # The first look renders each document once; after that only the time of day is renewed.
-    list(masking.rows(queue.queued(), now))
+    list(masking.rows(entry.row(now) for entry in queue.queued()))
     started = time.process_time()
     entries = list(queue.queued())
     page = PageRequest(0, 10).window(len(entries))
-    assert len(list(masking.rows(page.cut(entries), now))) == 10
+    assert len(list(masking.rows(entry.row(now) for entry in page.cut(entries)))) == 10
     first = time.process_time() - started
     selection = Selection(lambda row: row["args"]["segment"] == 7, (("priority", -1),))
     started = time.process_time()
-    assert len(await selection.apply(masking.rows(queue.queued(), now), Scans().of("test"))) == 200
+    rows = masking.rows(entry.row(now) for entry in queue.queued())
+    assert len(await selection.apply(rows, Scans().of("test"))) == 200
     filtered = time.process_time() - started
     assert first < 0.2
     assert filtered < 2.0

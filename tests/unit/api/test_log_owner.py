@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from corejob_api.http.errors import ApiError
-from corejob_api.queue.jobs import Found, Jobs
+from corejob_api.queue.jobs import Jobs, LocatedJob
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 
@@ -14,8 +14,8 @@ JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 class JobsOfAnId(Jobs):
     """The job is pub.Job now."""
 
-    async def find(self, job_id: str) -> Found:
-        return Found({"_id": job_id, "qual_name": "pub.Job"}, in_queue=True)
+    async def find(self, job_id: str) -> LocatedJob:
+        return LocatedJob({"_id": job_id, "qual_name": "pub.Job"}, in_queue=True)
 
 
 def jobs(log_of: str | None) -> Jobs:

@@ -84,8 +84,8 @@ def test_a_corejob_made_anew_under_its_name_is_another_job() -> None:
     assert rig.shown() == "new"
     assert known is not None
     assert entry is not None
-    assert rig.queue.twin(known.identity) is None
-    assert rig.queue.twin(entry.identity) == JOB_ID
+    assert rig.queue.duplicate_of(known.identity) is None
+    assert rig.queue.duplicate_of(entry.identity) == JOB_ID
     assert old["metadata"]["uid"] == "1"
 
 

@@ -95,7 +95,10 @@ async def test_a_restart_that_a_quota_refuses_is_carried_out_later(
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         child = kube.objects["corejobs"][job_id]["spec"]["childId"]
-        assert f"job [{job_id}] is restarted as job [{child}] once" in refused.json()["error"]
+        assert (
+            f"job [{child}], the restart of job [{job_id}], is created as soon"
+            in refused.json()["error"]
+        )
         assert "exceeded quota" in refused.json()["error"]
     async with api.client("reader") as reader:
         assert (await reader.put(path, json=body)).status_code == 403

@@ -8,7 +8,7 @@ from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
 from tests.unit.api.fake_kube import FakeKube
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
-from corejob_api.commands.store_health import Storing
+from corejob_api.commands.store_health import StoreHealth
 from corejob_api.http.errors import ApiError
 from corejob_journal.store import StoreUnavailable
 from corejob_kube.cache import ObjectCache
@@ -17,12 +17,12 @@ FULL = "the store is full, make room on its volume"
 LEASE = "core4-recorder-pod-1"
 
 
-def lease(name: str, version: int, trouble: str | None) -> dict[str, Any]:
+def lease(name: str, version: int, problem: str | None) -> dict[str, Any]:
     meta = {
         "name": name,
         "resourceVersion": str(version),
         "labels": {LABEL_RECORDER: "member"},
-        "annotations": {} if trouble is None else {ANNOTATION_STORE_PROBLEM: trouble},
+        "annotations": {} if problem is None else {ANNOTATION_STORE_PROBLEM: problem},
     }
     return {"metadata": meta, "spec": {"leaseDurationSeconds": 5}}
 
@@ -47,12 +47,12 @@ class World:
         self.store = FakeStore()
         self.leases = ObjectCache("leases")
         self.now = 100.0
-        self.storing = Storing(self.store, self.leases, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.store_health = StoreHealth(self.store, self.leases, clock=lambda: self.now)  # type: ignore[arg-type]
         self._version = 0
 
-    def renew(self, name: str, trouble: str | None) -> None:
+    def renew(self, name: str, problem: str | None) -> None:
         self._version += 1
-        self.leases.put(lease(name, self._version, trouble))
+        self.leases.put(lease(name, self._version, problem))
 
 
 @pytest.fixture
@@ -61,60 +61,60 @@ def world() -> World:
 
 
 async def test_nobody_says_anything(world: World) -> None:
-    await world.storing.check()
-    assert await world.storing.trouble() is None
+    await world.store_health.check()
+    assert await world.store_health.problem() is None
 
 
 async def test_the_only_recorder_cannot_write(world: World) -> None:
     world.renew("a", FULL)
-    assert await world.storing.trouble() == FULL
+    assert await world.store_health.problem() == FULL
     with pytest.raises(ApiError, match=FULL) as caught:
-        await world.storing.check()
+        await world.store_health.check()
     assert (caught.value.status, int(caught.value.headers["Retry-After"]) > 0) == (503, True)
     world.renew("a", None)
-    await world.storing.check()
+    await world.store_health.check()
 
 
 async def test_one_that_can_write_is_enough(world: World) -> None:
     world.renew("a", FULL)
     world.renew("b", None)
-    await world.storing.check()
+    await world.store_health.check()
     world.renew("b", FULL)
     with pytest.raises(ApiError):
-        await world.storing.check()
+        await world.store_health.check()
 
 
 async def test_the_words_of_one_that_is_dead_do_not_count(world: World) -> None:
     world.renew("a", FULL)
     world.now += 5.0
-    assert await world.storing.trouble() == FULL
+    assert await world.store_health.problem() == FULL
     world.now += 0.1
-    await world.storing.check()
+    await world.store_health.check()
     # Nor does it stand for one that can write.
     world.renew("b", FULL)
     with pytest.raises(ApiError):
-        await world.storing.check()
+        await world.store_health.check()
 
 
 async def test_the_words_go_with_the_lease(world: World) -> None:
     world.renew("a", FULL)
     world.leases.drop(lease("a", 1000, FULL))
-    await world.storing.check()
+    await world.store_health.check()
 
 
 async def test_a_store_that_is_away(world: World) -> None:
     world.store.away = True
-    assert await world.storing.trouble() == "the store does not answer: gone"
+    assert await world.store_health.problem() == "the store does not answer: gone"
     with pytest.raises(StoreUnavailable):
-        await world.storing.check()
+        await world.store_health.check()
 
 
 # --- what clients see -------------------------------------------------------------------------
 
 
-async def tell(api: RunningApi, kube: FakeKube, trouble: str | None) -> None:
+async def tell(api: RunningApi, kube: FakeKube, problem: str | None) -> None:
     """What the recorder says; returns when the API has heard it."""
-    body = await kube.put("leases", lease(LEASE, 0, trouble))
+    body = await kube.put("leases", lease(LEASE, 0, problem))
     version = body["metadata"]["resourceVersion"]
 
     def heard() -> bool:

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.support.loops import run
 
-from corejob_api.metrics import Metrics
+from corejob_api.metrics import ApiMetrics
 from corejob_api.streams.frames import KEEP_ALIVE
 from corejob_api.streams.stream import Stream, Streams
 
@@ -15,7 +15,7 @@ class Given(Stream):
     """Hands over what it is given."""
 
     def __init__(self) -> None:
-        super().__init__("a test", Streams(Metrics(), KEEP_ALIVE_S), self._connected)
+        super().__init__("a test", Streams(ApiMetrics(), KEEP_ALIVE_S), self._connected)
         self.given: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def _connected(self) -> None:

@@ -9,7 +9,7 @@ import argon2
 import pytest
 
 from corejob_api.auth.passwords import Costs, verify_argon2
-from corejob_api.auth.users import UserBase
+from corejob_api.auth.users import UserDirectory
 
 HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("hashed")
 OTHER_HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("other")
@@ -40,7 +40,7 @@ def write(path: Path, *users: Any) -> None:
     path.write_text(json.dumps(list(users)), encoding="utf-8")
 
 
-def accepts(users: UserBase, name: str, password: str) -> bool:
+def accepts(users: UserDirectory, name: str, password: str) -> bool:
     return users.credential(name).accepts(password.encode(), verify_argon2)
 
 
@@ -57,7 +57,7 @@ def test_all_fields(path: Path) -> None:
         },
         JANE,
     )
-    users = UserBase(path)
+    users = UserDirectory(path)
     found = users.find("jane@example.com")
     assert found is not None
     assert (found.name, found.realname, found.email) == (
@@ -76,12 +76,12 @@ def test_all_fields(path: Path) -> None:
 @pytest.mark.parametrize("name", ["Jane", "jan", "jane ", "", "j.*"])
 def test_names_match_whole(path: Path, name: str) -> None:
     write(path, JANE)
-    assert UserBase(path).find(name) is None
+    assert UserDirectory(path).find(name) is None
 
 
 def test_plain_password_is_nowhere_to_be_seen(path: Path) -> None:
     write(path, JANE)
-    found = UserBase(path).find("jane")
+    found = UserDirectory(path).find("jane")
     assert found is not None
     assert "secret" not in repr(found)
     assert b"secret" not in (found.credential.digest or b"")
@@ -90,7 +90,7 @@ def test_plain_password_is_nowhere_to_be_seen(path: Path) -> None:
 
 def test_all_without_a_hash_are_checked_against_one_of_the_same_costs(path: Path) -> None:
     write(path, JANE, {"name": "jim", "passwordHash": HASH})
-    users = UserBase(path)
+    users = UserDirectory(path)
     assert [users.credential(name).phc for name in ("jane", "jim", "nobody")] == [HASH] * 3
 
 
@@ -101,7 +101,7 @@ def test_each_check_works_through_as_much_as_that_of_the_dearest_hash(path: Path
     )
     hashes = {"dear": dear, "cheap": cheap, "wide": wide}
     write(path, JANE, *({"name": name, "passwordHash": phc} for name, phc in hashes.items()))
-    users = UserBase(path)
+    users = UserDirectory(path)
     for name in ("jane", "dear", "cheap", "wide", "nobody"):
         worked: list[int] = []
 
@@ -120,31 +120,31 @@ def test_hashes_that_differ_by_next_to_nothing_are_left_as_they_are(path: Path) 
         for memory in (64, 70)
     ]
     write(path, *({"name": f"u{n}", "passwordHash": phc} for n, phc in enumerate(hashes)))
-    users = UserBase(path)
+    users = UserDirectory(path)
     assert [users.credential(name).more for name in ("u0", "u1", "nobody")] == [None] * 3
 
 
 def test_no_file_no_users() -> None:
-    users = UserBase(None)
+    users = UserDirectory(None)
     assert users.find("admin") is None
     assert not accepts(users, "admin", "")
 
 
 def test_empty_list(path: Path) -> None:
     write(path)
-    assert UserBase(path).find("admin") is None
+    assert UserDirectory(path).find("admin") is None
 
 
 def test_missing_file(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        UserBase(path)
+        UserDirectory(path)
 
 
 @pytest.mark.parametrize("raw", ["", "{", "{}", "null", '"jane"', "[", "\xff", "[" * 100_000])
 def test_no_list(path: Path, raw: str) -> None:
     path.write_text(raw, encoding="latin-1")
     with pytest.raises(ValueError, match="the users' file is no JSON list"):
-        UserBase(path)
+        UserDirectory(path)
 
 
 @pytest.mark.parametrize(
@@ -176,20 +176,20 @@ def test_no_list(path: Path, raw: str) -> None:
 def test_bad_entry_is_named_with_its_field(path: Path, entry: Any, words: list[str]) -> None:
     write(path, JANE, entry)
     with pytest.raises(ValueError, match=r"^user 1") as caught:
-        UserBase(path)
+        UserDirectory(path)
     assert [word for word in words if word not in str(caught.value)] == []
 
 
 def test_bad_entry_gives_no_password_away(path: Path) -> None:
     write(path, {"name": "a", "password": "geheim", "passwordHash": "geheim2", "perm": ["x"]})
     with pytest.raises(ValueError, match="user 0") as caught:
-        UserBase(path)
+        UserDirectory(path)
     assert "geheim" not in str(caught.value)
 
 
 def test_new_content_is_read_after_some_seconds(path: Path, seconds: Seconds) -> None:
     write(path, JANE)
-    users = UserBase(path, monotonic=seconds)
+    users = UserDirectory(path, monotonic=seconds)
     write(path, {"name": "jim", "password": "secret"})
     seconds.now += 1
     assert users.find("jim") is None
@@ -206,7 +206,7 @@ def test_volume_of_a_secret_is_swapped_by_a_link(tmp_path: Path, seconds: Second
     data = tmp_path / "..data"
     data.symlink_to("old")
     (tmp_path / "users.json").symlink_to("..data/users.json")
-    users = UserBase(tmp_path / "users.json", monotonic=seconds)
+    users = UserDirectory(tmp_path / "users.json", monotonic=seconds)
     assert users.find("old") is not None
     swapped = tmp_path / "..data_tmp"
     swapped.symlink_to("new")
@@ -218,7 +218,7 @@ def test_volume_of_a_secret_is_swapped_by_a_link(tmp_path: Path, seconds: Second
 
 def test_unchanged_file_is_not_read_again(path: Path, seconds: Seconds) -> None:
     write(path, JANE)
-    users = UserBase(path, monotonic=seconds)
+    users = UserDirectory(path, monotonic=seconds)
     before = users.find("jane")
     seconds.now += 10
     assert users.find("jane") is before
@@ -229,7 +229,7 @@ def test_broken_file_leaves_the_users_and_is_logged_once(
     path: Path, seconds: Seconds, caplog: pytest.LogCaptureFixture, raw: str | None
 ) -> None:
     write(path, JANE)
-    users = UserBase(path, monotonic=seconds)
+    users = UserDirectory(path, monotonic=seconds)
     if raw is None:
         path.unlink()
     else:

@@ -10,7 +10,7 @@ from falcon.asgi import App, Request, Response
 from corejob_api.http import call
 from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import ApiError, of_kubernetes, unavailable
-from corejob_api.http.routing import Offered, unknown_action
+from corejob_api.http.routing import AllowedMethods, unknown_action
 from corejob_journal.store import StoreError
 from corejob_kube.errors import KubeError
 
@@ -26,12 +26,12 @@ def of_falcon(error: falcon.HTTPError, req: Request) -> ApiError:
     return ApiError(error.status_code, error.description or error.title or "bad request")
 
 
-class Failures:
+class ErrorHandlers:
     """Error handlers for Falcon, one for each type of exception."""
 
-    def __init__(self, envelope: Envelope, offered: Offered) -> None:
+    def __init__(self, envelope: Envelope, allowed_methods: AllowedMethods) -> None:
         self._envelope = envelope
-        self._offered = offered
+        self._allowed_methods = allowed_methods
 
     def register(self, app: App[Any, Any]) -> None:
         """Register the handlers with an application; together they cover every exception."""
@@ -43,7 +43,7 @@ class Failures:
 
     async def _ours(self, req: Request, resp: Response, error: ApiError, _params: Any) -> None:
         if error.status == 405:
-            error.headers["Allow"] = self._offered.methods(req.path)
+            error.headers["Allow"] = self._allowed_methods.methods(req.path)
         self._envelope.error(req, resp, error)
 
     async def _kubernetes(

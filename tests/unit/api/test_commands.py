@@ -40,7 +40,7 @@ async def test_kill_of_what_has_ended_changes_nothing(
 
 
 @pytest.mark.parametrize("action", ["kill", "restart", "remove"])
-async def test_a_complete_job_can_not_be_steered(
+async def test_a_complete_job_takes_no_command(
     api: RunningApi, client: httpx.AsyncClient, action: str
 ) -> None:
     job_id = await in_state(api, client, "complete")
