@@ -150,7 +150,9 @@ def rights_table(rights: Mapping[str, Any]) -> str:
 def reasons_table(meanings: Sequence[reasons.Meaning], cause: str) -> str:
     """Return reasons as a Markdown table; `cause` is the head of the second column."""
     rows = [("`reason`", cause, "what to do"), ("---", "---", "---")]
-    rows += [(f"`{one.reason}`", _cell(one.cause), _cell(one.remedy)) for one in meanings]
+    rows += [
+        (f"`{meaning.reason}`", _cell(meaning.cause), _cell(meaning.remedy)) for meaning in meanings
+    ]
     return _table(rows)
 
 
