@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from tests.bench import figures
 from tests.bench.journal.data import NAMES, Amount, job_id
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, RunningApi, running
-from tests.unit.api.fake_kube import FakeKube
 
 Request = tuple[str, dict[str, Any]]
 _SHARES = (0.5, 0.99)
@@ -32,10 +32,10 @@ class _Token(httpx.Auth):
 
 async def measure(url: str, amount: Amount, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Each kind of request so many times, with other values each time."""
-    kube = FakeKube()
+    kube = FakeApiServer("api")
     await kube.start()
     try:
-        await kube.template(DUMMY)
+        kube.template(DUMMY)
         async with running(kube, url, folder) as api:
             return await _measure(api, amount, rounds)
     finally:

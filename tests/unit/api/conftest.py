@@ -12,8 +12,9 @@ import argon2
 import httpx
 import pytest
 from httpx_sse import EventSource, ServerSentEvent
-from kubernetes.aio.client import Configuration
-from tests.unit.api.fake_kube import NAMESPACE, FakeKube
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 
 from corejob import document, model, timestamps
 from corejob_api import main
@@ -32,7 +33,6 @@ from corejob_journal.store.records import (
     Source,
     StreamState,
 )
-from corejob_kube.client import Kube
 from corejob_process.clock import Clock, system_clock
 from corejob_process.health import HealthServer
 
@@ -58,7 +58,7 @@ USERS = [
 class RunningApi:
     """A running API, its surroundings, and shorthands."""
 
-    def __init__(self, app: Api, kube: FakeKube, url: str | None, health_url: str) -> None:
+    def __init__(self, app: Api, kube: FakeApiServer, url: str | None, health_url: str) -> None:
         self.app = app
         self.kube = kube
         self.url = url
@@ -97,7 +97,7 @@ class RunningApi:
 
     async def status(self, job_id: str, **status: Any) -> None:
         """What the operator does; returns when the API has seen it."""
-        body = await self.kube.patch("corejobs", job_id, {"status": status})
+        body = self.kube.change("corejobs", job_id, {"status": status})
         version = body["metadata"]["resourceVersion"]
         await self.until(lambda: self.seen(job_id) == version)
 
@@ -139,11 +139,11 @@ class Recorder:
 
 
 @pytest.fixture
-async def kube() -> AsyncIterator[FakeKube]:
-    fake = FakeKube()
+async def kube() -> AsyncIterator[FakeApiServer]:
+    fake = FakeApiServer("api")
     await fake.start()
-    await fake.template(DUMMY, doc="just sleeps", tag=["demo"])
-    await fake.template(SECRET)
+    fake.template(DUMMY, doc="just sleeps", tag=["demo"])
+    fake.template(SECRET)
     yield fake
     await fake.stop()
 
@@ -172,7 +172,7 @@ async def writer(store_url: str, empty_store: Path) -> AsyncIterator[Writer]:
 
 @asynccontextmanager
 async def running(
-    kube: FakeKube,
+    kube: FakeApiServer,
     store_url: str,
     folder: Path,
     *,
@@ -191,12 +191,10 @@ async def running(
         users_file=users,
         **more,
     )
-    configuration = Configuration()
-    configuration.host = kube.url
     async with AsyncExitStack() as stack:
         store = await Store.open(store_url)
         stack.push_async_callback(store.close)
-        client = await stack.enter_async_context(Kube(configuration, user_agent="test"))
+        client = await stack.enter_async_context(kube_client(kube.url))
         app = create_app(settings, client, store, now=now, keep_alive=keep_alive)
         serving = _on_a_port(app) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
@@ -230,7 +228,7 @@ async def _on_a_port(app: Api) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def api(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
 ) -> AsyncIterator[RunningApi]:
     async with running(kube, store_url, tmp_path) as made:
         yield made
@@ -238,7 +236,7 @@ async def api(
 
 @pytest.fixture
 async def served(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
 ) -> AsyncIterator[RunningApi]:
     """The API on a port."""
     async with running(kube, store_url, tmp_path, loopback=True) as made:
@@ -268,14 +266,14 @@ def record(writer: Writer) -> Callable[..., Awaitable[Recorder]]:
 
 
 @pytest.fixture
-def journal(writer: Writer, kube: FakeKube) -> Callable[[str], Awaitable[None]]:
+def journal(writer: Writer, kube: FakeApiServer) -> Callable[[str], Awaitable[None]]:
     """Take a CoreJob over, and delete the resource."""
 
     async def take(job_id: str) -> None:
         job = model.parse(kube.objects["corejobs"][job_id])
         row = document.document(job, timestamps.from_epoch(1_800_000_000))
         await writer.commit([PutDocument(job_id, row)])
-        await kube.delete("corejobs", job_id)
+        kube.remove("corejobs", job_id)
 
     return take
 

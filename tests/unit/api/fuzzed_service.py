@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 
 import requests
 from tests.support.documented import Corpus
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.waiting import until
 from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, USERS
-from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 from tests.unit.api.test_main import free_port, kubeconfig
 
 from corejob import document, model, timestamps
@@ -79,7 +80,14 @@ class Loop:
         return end
 
 
-async def operate(kube: FakeKube) -> None:
+async def put_templates(kube: FakeApiServer) -> None:
+    """The job classes."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    for name, more in ((DUMMY, {}), (SECRET, {}), ("core4.Checked", {"argsSchema": schema})):
+        kube.template(name, doc="just sleeps", tag=["demo"], **more)
+
+
+async def operate(kube: FakeApiServer) -> None:
     """End each job, in turn in each state that is an end; those with a negative `n` as errors."""
     ended = 0
     while True:
@@ -87,9 +95,7 @@ async def operate(kube: FakeKube) -> None:
             if "state" not in body.get("status", {}):
                 state = "error" if _fails(body) else ENDS[ended % len(ENDS)]
                 log = {"trial": 1, "complete": True}
-                await kube.patch(
-                    "corejobs", name, {"status": {"state": state, "trial": 1, "log": log}}
-                )
+                kube.change("corejobs", name, {"status": {"state": state, "trial": 1, "log": log}})
                 ended += 1
         await asyncio.sleep(_PAUSE_S)
 
@@ -110,24 +116,22 @@ async def record(writer: Writer, job_id: str) -> None:
     await writer.commit([Settle(stream)])
 
 
-async def take_over(kube: FakeKube, writer: Writer, job_id: str) -> None:
+async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:
     """A job becomes a past one."""
     job = model.parse(kube.objects["corejobs"][job_id])
     row = document.document(job, timestamps.from_epoch(1_800_000_000))
     await writer.commit([PutDocument(job_id, row)])
-    await kube.delete("corejobs", job_id)
+    kube.remove("corejobs", job_id)
 
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[Corpus]:
     """The service, with some jobs in its queue and its journal."""
     with Loop() as loop, contextlib.ExitStack() as stack:
-        kube = FakeKube()
+        kube = FakeApiServer("api")
         loop.run(kube.start())
         stack.callback(lambda: loop.run(kube.stop()))
-        schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-        for name, more in ((DUMMY, {}), (SECRET, {}), ("core4.Checked", {"argsSchema": schema})):
-            loop.run(kube.template(name, doc="just sleeps", tag=["demo"], **more))
+        loop.run(put_templates(kube))
         store = f"sqlite:///{folder}/journal.db"
         writer = loop.run(Writer.open(store))
         stack.callback(lambda: loop.run(writer.close()))

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob.identity import identity
 
@@ -17,8 +17,8 @@ async def post(client: httpx.AsyncClient, args: Any, qual_name: str = DUMMY) -> 
 
 
 @pytest.fixture
-async def containers(api: RunningApi, kube: FakeKube) -> None:
-    await kube.template(CONTAINER, runtime="container", template={"spec": {"containers": []}})
+async def containers(api: RunningApi, kube: FakeApiServer) -> None:
+    kube.template(CONTAINER, runtime="container", template={"spec": {"containers": []}})
     await api.until(lambda: api.service.catalogue.get(CONTAINER))
 
 
@@ -27,7 +27,7 @@ async def containers(api: RunningApi, kube: FakeKube) -> None:
     ("where", "path"), [("{%d}", "n"), ("[0, {%d}]", "n[1]"), ('{"a b": {%d}}', 'n["a b"]')]
 )
 async def test_integers_beyond_64_bits(
-    client: httpx.AsyncClient, kube: FakeKube, number: int, where: str, path: str
+    client: httpx.AsyncClient, kube: FakeApiServer, number: int, where: str, path: str
 ) -> None:
     args = '{"n": ' + where.replace("{%d}", str(number)) + "}"
     body = f'{{"qual_name": "{DUMMY}", "follow": false, "args": {args}}}'
@@ -49,7 +49,7 @@ async def test_integers_beyond_64_bits(
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "9" * 5000])
 async def test_numbers_that_json_has_not(
-    client: httpx.AsyncClient, kube: FakeKube, number: str
+    client: httpx.AsyncClient, kube: FakeApiServer, number: str
 ) -> None:
     args = '{"n": [' + number + "]}"
     body = f'{{"qual_name": "{DUMMY}", "follow": false, "args": {args}}}'
@@ -84,7 +84,7 @@ async def test_the_largest_that_are_taken(client: httpx.AsyncClient, value: Any)
 
 
 async def test_a_float_stays_a_float(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     args = {"x": 1.0, "y": 1, "z": [-0.0, {"big": 1e20}], "t": "1.0"}
     job_id = await enqueue(client, args)
@@ -115,7 +115,7 @@ async def test_a_float_stays_a_float(
     ],
 )
 async def test_nul_is_nothing_for_a_container(
-    client: httpx.AsyncClient, kube: FakeKube, args: Any, path: str
+    client: httpx.AsyncClient, kube: FakeApiServer, args: Any, path: str
 ) -> None:
     answer = await post(client, args, CONTAINER)
     assert answer.status_code == 400
@@ -126,7 +126,7 @@ async def test_nul_is_nothing_for_a_container(
 
 
 async def test_args_of_200_kib_are_taken_and_what_quotes_them_is_cut(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     args = {"text": "ä" * (100 * 1024 - 9), "x": 1}
     assert (await post(client, {**args, "y": 1.0})).status_code == 400

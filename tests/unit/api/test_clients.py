@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.support import sse_clients
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.sse_clients import Event
 from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.streams import counts
 from corejob_journal.store import Writer
@@ -203,7 +203,7 @@ async def test_the_counts(
 
 
 async def test_silence(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path, record: Record, name: str
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path, record: Record, name: str
 ) -> None:
     """The comments of a silent stream are no events for anybody, filtered or not."""
     async with (

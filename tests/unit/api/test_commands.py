@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob.identity import identity
 
@@ -22,7 +22,9 @@ async def restart(client: httpx.AsyncClient, job_id: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "failed", "deferred"])
-async def test_kill(api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, state: str) -> None:
+async def test_kill(
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, state: str
+) -> None:
     job_id = await in_state(api, client, state)
     assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
     row = (await client.get(f"job/{job_id}")).json()["data"]
@@ -32,11 +34,11 @@ async def test_kill(api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, 
 
 @pytest.mark.parametrize("state", ["error", "inactive", "killed"])
 async def test_kill_of_what_has_ended_changes_nothing(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, state: str
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, state: str
 ) -> None:
     job_id = await in_state(api, client, state)
     assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
-    assert ("PATCH", "corejobs", job_id) not in kube.requests
+    assert kube.requested("PATCH", "corejobs") == []
 
 
 @pytest.mark.parametrize("action", ["kill", "restart", "remove"])
@@ -61,7 +63,7 @@ async def test_a_running_job_that_is_removed_stays_until_its_trial_ends(
 
 @pytest.mark.parametrize("state", ["failed", "deferred"])
 async def test_restart_of_a_waiting_job_keeps_its_id(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, state: str
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, state: str
 ) -> None:
     job_id = await in_state(api, client, state)
     assert (await restart(client, job_id)).json()["data"] == job_id
@@ -80,7 +82,7 @@ async def test_restart_of_a_pending_or_running_job(
 
 @pytest.mark.parametrize("state", ["killed", "inactive", "error"])
 async def test_restart_of_a_stopped_job_makes_a_child(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, state: str
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, state: str
 ) -> None:
     job_id = await in_state(api, client, state)
     child = (await restart(client, job_id)).json()["data"]
@@ -97,7 +99,7 @@ async def test_restart_of_a_stopped_job_makes_a_child(
 
 
 async def test_a_restart_counts_on_from_the_trial_of_the_enqueue(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(client, {"trial": 5})
     assert (await client.put(f"job/kill/{job_id}")).status_code == 200
@@ -117,7 +119,7 @@ async def test_ten_restarts_and_kills_without_a_pause(client: httpx.AsyncClient)
 async def test_of_racing_restarts_one_wins(
     api: RunningApi,
     client: httpx.AsyncClient,
-    kube: FakeKube,
+    kube: FakeApiServer,
     store_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -130,7 +132,6 @@ async def test_of_racing_restarts_one_wins(
         clients = (client, second, client, second)
         asked = [asyncio.create_task(restart(one, job_id)) for one in clients]
         await kube.until_held(2)
-        kube.gates.clear()
         gate.set()
         answers = await asyncio.gather(*asked)
     assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
@@ -139,23 +140,22 @@ async def test_of_racing_restarts_one_wins(
 
 @pytest.mark.parametrize("taken", [True, False])
 async def test_a_job_that_changed_meanwhile_is_looked_at_again(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, taken: bool
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, taken: bool
 ) -> None:
     job_id = await in_state(api, client, "killed")
     gate = kube.hold("PATCH", "corejobs")
     asked = asyncio.create_task(restart(client, job_id))
     await kube.until_held()
     if taken:
-        await kube.patch("corejobs", job_id, {"spec": {"remove": True}})
+        kube.change("corejobs", job_id, {"spec": {"remove": True}})
     else:
-        await kube.patch("corejobs", job_id, {"status": {"message": "the operator wrote"}})
-    kube.gates.clear()
+        kube.change("corejobs", job_id, {"status": {"message": "the operator wrote"}})
     gate.set()
     assert (await asked).status_code == (404 if taken else 200)
 
 
 async def test_a_job_of_another_replica_is_found(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     """Its watch is late: the API server is asked."""
     job_id = await enqueue(client)
@@ -165,7 +165,7 @@ async def test_a_job_of_another_replica_is_found(
 
 
 async def test_a_job_that_is_gone(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(client)
     del kube.objects["corejobs"][job_id]
@@ -174,7 +174,7 @@ async def test_a_job_that_is_gone(
 
 
 async def test_a_kill_takes_back_a_restart_that_was_not_followed_yet(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await in_state(api, client, "failed")
     assert (await restart(client, job_id)).json()["data"] == job_id

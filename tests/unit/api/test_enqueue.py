@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.faults import Request
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.fake_apiserver.statuses import refuse
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob import ids, timestamps
 from corejob.identity import identity
@@ -19,7 +21,7 @@ async def post(client: httpx.AsyncClient, args: Any = None, **more: Any) -> http
     return await client.post("job", json=body, **more)
 
 
-async def test_what_is_made(client: httpx.AsyncClient, kube: FakeKube) -> None:
+async def test_what_is_made(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
     args = {"sleep": 5, "priority": 3, "error_time": 7, "worker": None, "text": "ä"}
     job_id = await enqueue(client, args)
     body = kube.objects["corejobs"][job_id]
@@ -37,7 +39,7 @@ async def test_what_is_made(client: httpx.AsyncClient, kube: FakeKube) -> None:
 
 
 async def test_the_client_behind_a_proxy(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     async with (
         running(kube, store_url, tmp_path, trusted_proxies=1) as api,
@@ -62,7 +64,7 @@ async def test_the_client_behind_a_proxy(
     ],
 )
 async def test_bad_args(
-    client: httpx.AsyncClient, kube: FakeKube, args: dict[str, Any], words: str
+    client: httpx.AsyncClient, kube: FakeApiServer, args: dict[str, Any], words: str
 ) -> None:
     answer = await post(client, args)
     assert answer.status_code == 400
@@ -80,11 +82,11 @@ async def test_args_that_are_nested_too_deep(client: httpx.AsyncClient) -> None:
 
 
 async def test_args_must_fit_the_schema(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     schema = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
-    await kube.template("a.Strict", argsSchema=schema)
-    await kube.template("a.Broken", argsSchema={"type": "nonsense"})
+    kube.template("a.Strict", argsSchema=schema)
+    kube.template("a.Broken", argsSchema={"type": "nonsense"})
     await api.until(lambda: api.service.catalogue.get("a.Broken"))
 
     async def answer(name: str, args: dict[str, Any]) -> httpx.Response:
@@ -101,20 +103,16 @@ async def test_args_must_fit_the_schema(
     assert "argsSchema of CoreJobTemplate [a.broken] can't be used" in broken.json()["error"]
 
 
-async def test_the_words_of_the_api_server(client: httpx.AsyncClient, kube: FakeKube) -> None:
-    def refuse(method: str, plural: str, _name: str) -> int | None:
-        return 422 if (method, plural) == ("POST", "corejobs") else None
-
-    kube.hook = refuse
+async def test_the_words_of_the_api_server(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
+    kube.refuse("POST", "corejobs", 422, "a rule says no")
     answer = await post(client)
-    assert (answer.status_code, answer.json()["error"]) == (400, "hook says 422")
+    assert (answer.status_code, answer.json()["error"]) == (400, "a rule says no")
     assert kube.objects["leases"] == {}  # the claim is given back
-    kube.hook = None
     assert (await post(client)).status_code == 200
 
 
 async def test_the_queue_is_full(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     async with running(kube, store_url, tmp_path, queue_limit=1) as api, api.client() as client:
         await enqueue(client, {"n": 1})
@@ -139,7 +137,7 @@ async def test_duplicates(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_trial_is_where_the_count_begins_and_no_argument(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(client, {"n": 1, "trial": 5})
     spec = kube.objects["corejobs"][job_id]["spec"]
@@ -150,14 +148,14 @@ async def test_a_trial_is_where_the_count_begins_and_no_argument(
     assert answer.json()["error"] == f'job [{DUMMY}] exists with args {{"n":1}}'
 
 
-async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: FakeKube) -> None:
+async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
     answers = await asyncio.gather(*(post(client, {"n": 1}) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
     assert len(kube.objects["corejobs"]) == 1
 
 
 async def test_of_racing_enqueues_at_two_replicas_one_wins(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     async with (
         running(kube, store_url, tmp_path) as one,
@@ -177,7 +175,7 @@ async def test_of_racing_enqueues_at_two_replicas_one_wins(
     assert len(kube.objects["corejobs"]) == 1
 
 
-async def test_a_claim_belongs_to_its_job(client: httpx.AsyncClient, kube: FakeKube) -> None:
+async def test_a_claim_belongs_to_its_job(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
     job_id = await enqueue(client, {"n": 1})
     name = f"core4-job-{identity(DUMMY, {'n': 1})[:40]}"
     await kube.until(lambda: kube.objects["leases"][name]["metadata"].get("ownerReferences"))
@@ -187,7 +185,7 @@ async def test_a_claim_belongs_to_its_job(client: httpx.AsyncClient, kube: FakeK
     assert owner["uid"] == kube.objects["corejobs"][job_id]["metadata"]["uid"]
 
 
-def claim(kube: FakeKube, holder: str, age: float) -> dict[str, Any]:
+def claim(kube: FakeApiServer, holder: str, age: float) -> dict[str, Any]:
     renewed = timestamps.from_epoch(clock_now() - age)
     return {
         "metadata": {
@@ -205,61 +203,61 @@ def clock_now() -> float:
 
 
 async def test_a_claim_of_nobodys_job_holds_for_seconds(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     other = ids.new_id(timestamps.from_epoch(1_700_000_000))
-    await kube.put("leases", claim(kube, other, age=1))
+    kube.put("leases", claim(kube, other, age=1))
     assert (await post(client, {"n": 1})).status_code == 400
-    await kube.put("leases", claim(kube, other, age=11))
+    kube.put("leases", claim(kube, other, age=11))
     assert (await post(client, {"n": 1})).status_code == 200
 
 
 async def test_a_claim_that_changes_while_it_is_taken_over_is_looked_at_again(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     """The CoreJob becomes its owner in the background: perhaps not before another job takes it."""
-    await kube.put("leases", claim(kube, ids.new_id(timestamps.from_epoch(1_700_000_000)), age=11))
+    kube.put("leases", claim(kube, ids.new_id(timestamps.from_epoch(1_700_000_000)), age=11))
     changed: list[str] = []
 
-    def change(method: str, plural: str, name: str) -> None:
-        if (method, plural) == ("PUT", "leases") and not changed:
-            kube.objects[plural][name]["metadata"]["resourceVersion"] = "7"
-            changed.append(name)
+    def change(request: Request) -> None:
+        if (request.method, request.plural) == ("PUT", "leases") and not changed:
+            kube.objects["leases"][request.name]["metadata"]["resourceVersion"] = "7"
+            changed.append(request.name)
 
-    kube.hook = change
+    kube.intercept = change
     assert (await post(client, {"n": 1})).status_code == 200
     assert changed
 
 
 async def test_the_sweep_deletes_what_nobody_needs(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
     kept = set(kube.objects["leases"])
-    await kube.put("leases", claim(kube, "0" * 24, age=300))
+    kube.put("leases", claim(kube, "0" * 24, age=300))
     await api.service.claims.sweep()
     assert set(kube.objects["leases"]) == kept
 
 
 async def test_the_sweep_goes_on_after_a_claim_that_can_not_be_deleted(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     for number in range(3):
         lease = claim(kube, "0" * 24, age=300)
         lease["metadata"]["name"] = f"core4-job-{number}"
-        await kube.put("leases", lease)
-    kube.hook = lambda method, _, name: (
-        500 if method == "DELETE" and name == "core4-job-0" else None
+        kube.put("leases", lease)
+    kube.intercept = lambda request: (
+        refuse(500, "no") if request.line == "DELETE leases/core4-job-0" else None
     )
     await api.service.claims.sweep()
     assert set(kube.objects["leases"]) == {"core4-job-0"}
 
 
 async def test_a_claim_of_times_to_come_is_as_old_as_its_lease(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     lease = claim(kube, "0" * 24, age=-10_000_000)
-    await kube.put("leases", lease)
+    kube.put("leases", lease)
     kube.objects["leases"][lease["metadata"]["name"]]["metadata"]["creationTimestamp"] = (
         "2026-01-01T00:00:00Z"
     )
@@ -267,12 +265,12 @@ async def test_a_claim_of_times_to_come_is_as_old_as_its_lease(
     assert kube.objects["leases"] == {}
 
 
-def keys(kube: FakeKube) -> list[str]:
+def keys(kube: FakeApiServer) -> list[str]:
     return [name for name in kube.objects["leases"] if name.startswith("core4-key-")]
 
 
 async def test_a_refused_job_leaves_no_key_behind(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     assert (await post(client, {"n": 1})).status_code == 200
     for number in range(10):
@@ -282,25 +280,24 @@ async def test_a_refused_job_leaves_no_key_behind(
     api.service.resources.commands._enqueue._limit = 1
     full = await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
     assert full.status_code == 429
-    kube.hook = lambda method, plural, _: 422 if (method, plural) == ("POST", "corejobs") else None
+    kube.refuse("POST", "corejobs", 422)
     api.service.resources.commands._enqueue._limit = 2
     assert (await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})).status_code == 400
     assert keys(kube) == []
-    kube.hook = None
     assert (await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})).status_code == 200
     assert len(keys(kube)) == 1
 
 
 async def test_the_key_of_a_job_that_may_be_there_is_kept(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    kube.hook = lambda method, plural, _: 503 if (method, plural) == ("POST", "corejobs") else None
+    kube.refuse("POST", "corejobs", 503)
     assert (await post(client, {"n": 1}, headers={"Idempotency-Key": "k"})).status_code == 503
     assert len(keys(kube)) == 1
 
 
 async def test_a_key_that_another_replica_goes_on_with_is_not_deleted(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     header = {"Idempotency-Key": "k"}
     async with (
@@ -314,21 +311,17 @@ async def test_a_key_that_another_replica_goes_on_with_is_not_deleted(
         await kube.until_held(1)
         retry = asyncio.create_task(post(second, {"n": 1}, headers=header))
         await kube.until_held(2)
-        refusals = iter([422])
-        kube.hook = lambda method, plural, _: (
-            next(refusals, None) if (method, plural) == ("POST", "corejobs") else None
-        )
+        kube.refuse("POST", "corejobs", 422)
         gate.set()
         statuses = {(await one_task).status_code for one_task in (task, retry)}
         assert statuses == {200, 400}
-        kube.hook = None
         assert len(keys(kube)) == 1
         assert (await post(first, {"n": 1}, headers=header)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
 
 
 async def test_a_user_has_a_limited_number_of_keys(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     async def enqueued(client: httpx.AsyncClient, number: int) -> int:
         headers = {"Idempotency-Key": str(number)}
@@ -358,7 +351,7 @@ async def test_a_bad_idempotency_key(client: httpx.AsyncClient, key: str) -> Non
 
 
 async def test_the_same_key_gets_the_same_job(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, journal: Any
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, journal: Any
 ) -> None:
     header = {"Idempotency-Key": "key 1"}
     answers = await asyncio.gather(*(post(client, {"n": 1}, headers=header) for _ in range(4)))
@@ -377,7 +370,7 @@ async def test_the_same_key_gets_the_same_job(
 
 
 async def test_a_retry_at_another_replica_while_the_first_is_under_way(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     header = {"Idempotency-Key": "k"}
     async with (
@@ -396,20 +389,18 @@ async def test_a_retry_at_another_replica_while_the_first_is_under_way(
 
 
 async def test_a_retry_after_a_failure_with_the_same_key(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    def away(method: str, plural: str, _name: str) -> int | None:
-        return 503 if (method, plural) == ("POST", "corejobs") else None
-
-    kube.hook = away
+    kube.refuse("POST", "corejobs", 503)
     header = {"Idempotency-Key": "k"}
     assert (await post(client, {"n": 1}, headers=header)).status_code == 503
-    kube.hook = None
     assert (await post(client, {"n": 1}, headers=header)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
 
 
-async def test_while_the_store_is_away_nothing_is_taken(kube: FakeKube, tmp_path: Path) -> None:
+async def test_while_the_store_is_away_nothing_is_taken(
+    kube: FakeApiServer, tmp_path: Path
+) -> None:
     """A log that nobody can store had better not begin."""
     url = f"sqlite:///{tmp_path}/away.db"
     async with running(kube, url, tmp_path) as api, api.client() as client:
@@ -422,10 +413,10 @@ async def test_while_the_store_is_away_nothing_is_taken(kube: FakeKube, tmp_path
 
 
 async def test_a_job_has_the_properties_of_its_template_from_the_beginning(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     """The operator may not have seen it yet."""
-    await kube.template("a.Stubborn", properties={"attempts": 3, "errorTimeSeconds": 7})
+    kube.template("a.Stubborn", properties={"attempts": 3, "errorTimeSeconds": 7})
     await api.until(lambda: api.service.catalogue.get("a.Stubborn"))
     body = {"qual_name": "a.Stubborn", "args": {"error_time": 8}, "follow": False}
     job_id = (await client.post("job", json=body)).json()["data"]
@@ -439,15 +430,15 @@ async def test_a_job_has_the_properties_of_its_template_from_the_beginning(
 
 
 async def test_a_template_that_comes_after_the_job_counts_until_the_operator_has_seen_it(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     """At the start of the API either list may come first."""
     for number in (1, 2):
         spec = {"qualName": "a.Late", "args": {"n": number}}
-        await kube.put("corejobs", {"metadata": {"name": f"late-{number}"}, "spec": spec})
-    await kube.patch("corejobs", "late-2", {"status": {"state": "pending", "attemptsLeft": 1}})
+        kube.put("corejobs", {"metadata": {"name": f"late-{number}"}, "spec": spec})
+    kube.change("corejobs", "late-2", {"status": {"state": "pending", "attemptsLeft": 1}})
     await api.until(lambda: (api.service.corejobs.get("late-2") or {}).get("status"))
-    await kube.template("a.Late", properties={"attempts": 3})
+    kube.template("a.Late", properties={"attempts": 3})
     await api.until(lambda: api.service.catalogue.get("a.Late"))
     rows = (await client.get("job", params={"sort": "args.n"})).json()["data"]
     assert [row["attempts_left"] for row in rows] == [3, 1]

@@ -12,8 +12,8 @@ import httpx
 import msgspec
 import pytest
 import tests.unit.api.conftest as surroundings
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import CHEAP, DEADLINE, DUMMY, RunningApi, enqueue, running, stream
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob import model, timestamps
 from corejob.model import CoreJob
@@ -59,7 +59,7 @@ async def test_at_once_and_when_it_changes(
         assert counts(await frames.next()) == {"total": 2, "running": 1, "killed": 1}
         await served.status(job_id, state="complete")
         assert counts(await frames.next()) == {"total": 1, "killed": 1}
-        await served.kube.delete("corejobs", other)
+        served.kube.remove("corejobs", other)
         assert counts(await frames.next()) == {"total": 0}
         assert frames.last_id == ""
 
@@ -91,7 +91,7 @@ async def test_what_changes_no_count_is_not_sent(
 
 
 async def test_no_two_within_a_pause_but_signs_of_life(
-    kube: FakeKube,
+    kube: FakeApiServer,
     writer: Writer,
     store_url: str,
     tmp_path: Path,
@@ -161,7 +161,7 @@ async def test_the_end_of_the_server_ends_it(
 
 
 async def test_who_may_follow_the_counts(
-    kube: FakeKube,
+    kube: FakeApiServer,
     writer: Writer,
     store_url: str,
     tmp_path: Path,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DEADLINE, FakeKube, RunningApi, running
+from tests.unit.api.conftest import DEADLINE, FakeApiServer, RunningApi, running
 
 from corejob_api.auth import signin_failures
 from corejob_api.auth.fairness import Limit
@@ -24,7 +24,7 @@ PROFILE = "/core4/api/v1/profile"
 
 @pytest.fixture
 async def proxied(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
 ) -> AsyncIterator[RunningApi]:
     """The API behind a proxy that says where a request comes from."""
     async with running(kube, store_url, tmp_path, trusted_proxies=1) as made:

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 import tests.unit.api.conftest as surroundings
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import CHEAP, RunningApi, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob import timestamps
 from corejob_api.counts import history
@@ -159,7 +159,7 @@ async def test_the_span_that_is_asked_for(client: httpx.AsyncClient, writer: Wri
 
 @pytest.mark.parametrize("now", [BEGAN, datetime(2027, 1, 1, tzinfo=UTC)])
 async def test_the_span_if_none_is_asked_for(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path, now: datetime
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path, now: datetime
 ) -> None:
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=7)
     counts = {midnight - timedelta(seconds=1): 1, midnight: 2, now: 3, now + timedelta(hours=1): 4}
@@ -224,7 +224,7 @@ def test_the_default_span_by_the_clock() -> None:
 
 @pytest.mark.parametrize("path", ["jobs/history", "queue/history"])
 async def test_who_may_ask(
-    kube: FakeKube,
+    kube: FakeApiServer,
     writer: Writer,
     store_url: str,
     tmp_path: Path,
@@ -246,7 +246,9 @@ async def test_who_may_ask(
 
 
 @pytest.mark.parametrize("path", ["jobs/history", "queue/history"])
-async def test_the_store_is_away(kube: FakeKube, store_url: str, tmp_path: Path, path: str) -> None:
+async def test_the_store_is_away(
+    kube: FakeApiServer, store_url: str, tmp_path: Path, path: str
+) -> None:
     """There is no file yet: the recorder makes it."""
     async with running(kube, store_url, tmp_path) as api, api.client() as client:
         answer = await client.get(path)

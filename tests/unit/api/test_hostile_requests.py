@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api import main
 from corejob_api.http import body as body_module
@@ -47,7 +47,11 @@ async def test_methods_that_there_are_not_add_nothing_to_the_metrics(served: Run
 
 
 async def test_probes_are_answered_while_the_api_has_all_the_connections_that_it_takes(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kube: FakeApiServer,
+    writer: Writer,
+    store_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(main, "_MOST_CONNECTIONS", 3)
     async with running(kube, store_url, tmp_path, loopback=True) as api:

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.faults import ALWAYS, ANY
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, enqueue, running
-from tests.unit.api.fake_kube import FakeKube
 
 UNKNOWN = "0123456789abcdef01234567"
 LOGIN = ("admin", "hans")
@@ -214,9 +215,9 @@ async def test_a_page_has_an_end(
         assert "[page]" in answer.json()["error"]
 
 
-async def test_kubernetes_away(client: httpx.AsyncClient, kube: FakeKube) -> None:
+async def test_kubernetes_away(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
     job_id = await enqueue(client)
-    kube.hook = lambda *_: 503
+    kube.refuse(ANY, ANY, 503, times=ALWAYS)
     answer = await client.put(f"job/kill/{job_id}")
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
@@ -294,7 +295,7 @@ async def test_clients_are_not_told_what_is_for_the_cluster(
     assert 'route="none",status="404"' in (await api.probe("/metrics")).text
 
 
-async def test_readiness_with_and_without_the_store(kube: FakeKube, tmp_path: Path) -> None:
+async def test_readiness_with_and_without_the_store(kube: FakeApiServer, tmp_path: Path) -> None:
     """Pods that share a store don't all leave their Service when it is away."""
     url = f"sqlite:///{tmp_path}/away.db"
     async with running(kube, url, tmp_path) as api:

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.http.arguments import Arguments
 from corejob_api.past import resource
@@ -316,7 +316,7 @@ async def test_nothing_is_past(client: httpx.AsyncClient) -> None:
     assert await walk(client, filter={"state": "error"}) == []
 
 
-async def test_store_away_is_503(kube: FakeKube, tmp_path: Path) -> None:
+async def test_store_away_is_503(kube: FakeApiServer, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/none.db"
     async with running(kube, url, tmp_path) as api, api.client() as client:
         answer = await client.get("job/journal")

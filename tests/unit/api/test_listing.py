@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob import ids, timestamps
 from corejob_api.http.paging import PageRequest
@@ -43,7 +43,9 @@ async def test_twenty_five_jobs(client: httpx.AsyncClient) -> None:
     assert (await client.get("job", params={"page": 99})).json()["data"] == []
 
 
-async def test_the_catalogue(client: httpx.AsyncClient, kube: FakeKube, api: RunningApi) -> None:
+async def test_the_catalogue(
+    client: httpx.AsyncClient, kube: FakeApiServer, api: RunningApi
+) -> None:
     rows = (await client.get("job/list")).json()["data"]
     assert [row["_id"] for row in rows] == [DUMMY, SECRET]
     assert rows[0]["doc"] == "just sleeps"
@@ -51,13 +53,13 @@ async def test_the_catalogue(client: httpx.AsyncClient, kube: FakeKube, api: Run
     both = {"filter": {"qual_name": SECRET}, "search": "dummy"}
     found = (await client.request("GET", "job/list", json=both)).json()["data"]
     assert [row["_id"] for row in found] == [SECRET]
-    await kube.delete("corejobtemplates", SECRET.lower())
+    kube.remove("corejobtemplates", SECRET.lower())
     await api.until(lambda: api.service.catalogue.get(SECRET) is None)
     assert (await client.get("job/list")).json()["total_count"] == 1
 
 
 async def test_the_catalogue_says_how_a_schedule_fares(
-    client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
+    client: httpx.AsyncClient, kube: FakeApiServer, api: RunningApi
 ) -> None:
     (row,) = (await client.get("job/list", params={"search": "dummy"})).json()["data"]
     told = ("next_run", "last_run", "last_job", "last_job_state", "skipped", "valid", "problem")
@@ -76,7 +78,7 @@ async def test_the_catalogue_says_how_a_schedule_fares(
     }
     body = kube.objects["corejobtemplates"][DUMMY.lower()]
     spec = {**body["spec"], "schedule": "0 6 * * *", "timeZone": "Europe/Berlin"}
-    await kube.put("corejobtemplates", {**body, "spec": spec, "status": status})
+    kube.put("corejobtemplates", {**body, "spec": spec, "status": status})
     await api.until(lambda: (api.service.catalogue.get(DUMMY) or fail()).row["last_job"])
     (row,) = (await client.get("job/list", params={"search": "dummy"})).json()["data"]
     assert row["last_run"] == timestamps.iso(ids.created_at(job_id))
@@ -96,9 +98,9 @@ def fail() -> Any:
 
 
 async def test_a_job_made_by_kubectl_is_found_by_its_id(
-    client: httpx.AsyncClient, kube: FakeKube, api: RunningApi
+    client: httpx.AsyncClient, kube: FakeApiServer, api: RunningApi
 ) -> None:
-    body = await kube.put("corejobs", {"metadata": {"name": "mine"}, "spec": {"qualName": DUMMY}})
+    body = kube.put("corejobs", {"metadata": {"name": "mine"}, "spec": {"qualName": DUMMY}})
     created = timestamps.parse(body["metadata"]["creationTimestamp"])
     assert created is not None
     job_id = ids.derived_id(created, body["metadata"]["uid"])
@@ -106,7 +108,7 @@ async def test_a_job_made_by_kubectl_is_found_by_its_id(
     assert (await client.get(f"job/{job_id}")).json()["data"]["_id"] == job_id
     assert (await client.put(f"job/kill/{job_id}")).json()["data"] is True
     assert kube.objects["corejobs"]["mine"]["spec"]["kill"] is True
-    await kube.delete("corejobs", "mine")
+    kube.remove("corejobs", "mine")
     await api.until(lambda: not api.service.queue.get(job_id))
     assert (await client.get("job")).json()["total_count"] == 0
 

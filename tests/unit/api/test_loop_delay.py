@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue
-from tests.unit.api.fake_kube import FakeKube
 
 pytestmark = pytest.mark.timed
 
@@ -258,9 +258,11 @@ async def test_headers(served: RunningApi, loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-async def test_schemas_of_args(served: RunningApi, kube: FakeKube, loop: Loop, name: str) -> None:
+async def test_schemas_of_args(
+    served: RunningApi, kube: FakeApiServer, loop: Loop, name: str
+) -> None:
     schema, args = SCHEMAS[name]
-    await kube.template("a.Job", argsSchema=schema)
+    kube.template("a.Job", argsSchema=schema)
     await served.until(lambda: served.service.catalogue.get("a.Job") is not None)
     loop.reset()
     sent = {"qual_name": "a.Job", "follow": False, "args": args}

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DEADLINE, DUMMY, USERS, stream
-from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
 from corejob_api import main
 
@@ -85,7 +86,7 @@ async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
 
 
 async def test_a_signal_ends_streams_and_the_process(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     users = tmp_path / "users.json"
     users.write_text(json.dumps(USERS))

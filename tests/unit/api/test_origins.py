@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DUMMY, FakeKube, RunningApi, running
+from tests.unit.api.conftest import DUMMY, FakeApiServer, RunningApi, running
 
 from corejob_journal.store import Writer
 
@@ -61,7 +61,7 @@ async def test_a_foreign_page_may_order_with_a_token_of_its_own(
 
 
 async def test_named_origins_may_order(
-    kube: FakeKube, writer: Writer, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
 ) -> None:
     origins = ("https://app.example.com",)
     async with (

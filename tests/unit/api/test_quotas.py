@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-from tests.support.kubeapi import quota_contended, quota_exceeded
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.fake_apiserver.statuses import quota_contended, quota_exceeded
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_kube import client as kube_client
 
@@ -24,22 +24,14 @@ async def post(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
     return await client.post("job", json={"qual_name": DUMMY, "follow": False}, **more)
 
 
-def refusing(kube: FakeKube, plural: str, answer: Answer, times: int = 10**9) -> None:
+def refusing(kube: FakeApiServer, plural: str, answer: Answer, times: int = 10**9) -> None:
     """Refuse creates of a kind, so many times."""
-    left = [times]
-
-    def hook(method: str, kind: str, _name: str) -> web.Response | None:
-        if (method, kind) != ("POST", plural) or not left[0]:
-            return None
-        left[0] -= 1
-        return answer()
-
-    kube.hook = hook
+    kube.refuse_with("POST", plural, answer, times=times)
 
 
 @pytest.mark.parametrize("plural", ["corejobs", "leases"])
 async def test_a_contended_quota_is_tried_again(
-    client: httpx.AsyncClient, kube: FakeKube, plural: str
+    client: httpx.AsyncClient, kube: FakeApiServer, plural: str
 ) -> None:
     refusing(kube, plural, quota_contended, times=4)
     answer = await post(client)
@@ -54,7 +46,7 @@ async def test_a_contended_quota_is_tried_again(
 )
 async def test_a_job_that_can_not_be_made_has_no_id(
     client: httpx.AsyncClient,
-    kube: FakeKube,
+    kube: FakeApiServer,
     answer: Any,
     status: int,
     plural: str,
@@ -66,25 +58,24 @@ async def test_a_job_that_can_not_be_made_has_no_id(
     assert int(refused.headers["Retry-After"]) > 0
     assert "quota" in refused.json()["error"]
     assert kube.objects["corejobs"] == {}
-    kube.hook = None
+    kube.allow_all()
     # Nothing of the first try is in the way.
     assert (await post(client, headers=headers)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
 
 
 async def test_a_webhook_that_answers_409_does_not_say_that_there_is_such_a_job(
-    client: httpx.AsyncClient, kube: FakeKube
+    client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    kube.hook = lambda method, plural, _: 409 if (method, plural) == ("POST", "corejobs") else None
+    kube.refuse("POST", "corejobs", 409, "a webhook says no")
     refused = await post(client)
-    assert (refused.status_code, refused.json()["error"]) == (409, "hook says 409")
-    kube.hook = None
+    assert (refused.status_code, refused.json()["error"]) == (409, "a webhook says no")
     assert (await post(client)).status_code == 200
 
 
 @pytest.mark.parametrize("by_operator", [False, True])
 async def test_a_restart_that_a_quota_refuses_is_carried_out_later(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube, by_operator: bool
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer, by_operator: bool
 ) -> None:
     job_id = await enqueue(client)
     await api.status(job_id, state="error", trial=1)
@@ -102,10 +93,10 @@ async def test_a_restart_that_a_quota_refuses_is_carried_out_later(
         assert "exceeded quota" in refused.json()["error"]
     async with api.client("reader") as reader:
         assert (await reader.put(path, json=body)).status_code == 403
-    kube.hook = None
+    kube.allow_all()
     if by_operator:
         spec = {"qualName": DUMMY, "parentId": job_id}
-        await kube.put("corejobs", {"metadata": {"name": child}, "spec": spec})
+        kube.put("corejobs", {"metadata": {"name": child}, "spec": spec})
         await api.until(lambda: api.service.queue.get(child))
     else:
         answer = await client.put(path, json=body)

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, Recorder, RunningApi, enqueue, running, stream
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_journal.store.records import NewGap
 
@@ -82,7 +82,7 @@ async def test_a_job_that_went_meanwhile(
 
 
 async def test_another_api_goes_on_with_it(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path, record: Record
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path, record: Record
 ) -> None:
     """The ids are the store's: one process's stream is gone on with by the next one's."""
     async with running(kube, store_url, tmp_path, loopback=True) as first, first.client() as client:

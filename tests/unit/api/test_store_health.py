@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
 from corejob_api.commands.store_health import StoreHealth
@@ -112,9 +112,9 @@ async def test_a_store_that_is_away(world: World) -> None:
 # --- what clients see -------------------------------------------------------------------------
 
 
-async def tell(api: RunningApi, kube: FakeKube, problem: str | None) -> None:
+async def tell(api: RunningApi, kube: FakeApiServer, problem: str | None) -> None:
     """What the recorder says; returns when the API has heard it."""
-    body = await kube.put("leases", lease(LEASE, 0, problem))
+    body = kube.put("leases", lease(LEASE, 0, problem))
     version = body["metadata"]["resourceVersion"]
 
     def heard() -> bool:
@@ -131,7 +131,7 @@ def check_refused(answer: httpx.Response) -> None:
 
 
 async def test_an_order_is_refused_and_nothing_is_made_of_it(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     await tell(api, kube, FULL)
     body = {"qual_name": DUMMY, "args": {"n": 1}}
@@ -143,7 +143,7 @@ async def test_an_order_is_refused_and_nothing_is_made_of_it(
     await enqueue(client, {"n": 1})
 
 
-async def test_readiness_tells(api: RunningApi, kube: FakeKube) -> None:
+async def test_readiness_tells(api: RunningApi, kube: FakeApiServer) -> None:
     await tell(api, kube, FULL)
     answer = await api.probe("/readyz")
     assert (answer.status_code, answer.text) == (503, f"{FULL}\n")
@@ -153,7 +153,7 @@ async def test_readiness_tells(api: RunningApi, kube: FakeKube) -> None:
 
 
 async def test_what_needs_no_writing_goes_on(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     kept, stopped = await enqueue(client, {"n": 1}), await enqueue(client, {"n": 2})
     await tell(api, kube, FULL)
@@ -172,7 +172,7 @@ async def test_what_needs_no_writing_goes_on(
 
 
 async def test_another_trial_of_a_waiting_job_is_no_new_job(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeKube
+    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(client)
     await api.status(job_id, state="failed", trial=1)

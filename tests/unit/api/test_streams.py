@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.faults import ALWAYS, ANY
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import (
     DEADLINE,
     DUMMY,
@@ -18,7 +20,6 @@ from tests.unit.api.conftest import (
     running,
     stream,
 )
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.streams import follower
 from corejob_journal.store import StoreUnavailable, Writer
@@ -213,7 +214,7 @@ async def test_kill_and_restart_are_streamed(
 
 
 async def test_a_client_that_hangs_up_is_let_go_and_the_job_goes_on(
-    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     body = {"qual_name": DUMMY}
     async with stream(caller, "POST", "job", json=body) as frames:
@@ -270,13 +271,13 @@ async def test_a_slow_client_delays_nobody_and_loses_no_line(
 
 
 async def test_no_state_is_lost_though_the_loop_was_busy(
-    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(caller)
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
         for state in ("running", "failed", "running", "complete"):
-            await kube.patch("corejobs", job_id, {"status": {"state": state}})
+            kube.change("corejobs", job_id, {"status": {"state": state}})
         found = await frames.rest()
     states = [data["state"] for event, data in found if event == "state"]
     assert states == ["running", "failed", "running", "complete"]
@@ -312,7 +313,7 @@ async def test_the_store_away_for_a_while(
 
 
 async def test_a_stream_begins_though_the_store_is_away(
-    kube: FakeKube, client: httpx.AsyncClient, tmp_path: Path
+    kube: FakeApiServer, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     """There is no file yet: the recorder makes it."""
     job_id = await enqueue(client)
@@ -337,7 +338,7 @@ async def test_a_stream_begins_though_the_store_is_away(
 
 
 async def test_a_silent_stream_says_that_it_lives(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
 ) -> None:
     async with (
         running(kube, store_url, tmp_path, loopback=True, keep_alive=0.05) as api,
@@ -367,15 +368,15 @@ async def test_the_end_of_the_server_ends_streams_without_close(
 
 
 async def test_kubernetes_away_for_a_while(
-    served: RunningApi, caller: httpx.AsyncClient, kube: FakeKube
+    served: RunningApi, caller: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(caller)
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
-        kube.hook = lambda *_: 503
-        kube.cut_watches()
-        await kube.patch("corejobs", job_id, {"status": {"state": "running"}})
-        kube.hook = None
+        kube.refuse(ANY, ANY, 503, times=ALWAYS)
+        kube.watches.end_all()
+        kube.change("corejobs", job_id, {"status": {"state": "running"}})
+        kube.allow_all()
         assert (await frames.next())[1]["state"] == "running"
 
 

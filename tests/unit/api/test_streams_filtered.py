@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import (
     DEADLINE,
     DUMMY,
@@ -16,7 +17,6 @@ from tests.unit.api.conftest import (
     running,
     stream,
 )
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.query import log_scan
 from corejob_api.streams import feed, follower
@@ -147,7 +147,7 @@ async def test_gaps_are_told_though_the_lines_around_are_left_out(
 
 
 async def test_an_id_goes_on_over_what_is_left_out(
-    kube: FakeKube, writer: Any, store_url: str, tmp_path: Path, record: Record
+    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path, record: Record
 ) -> None:
     """The comment of a silent stream carries it; to go on from it misses nothing."""
     async with (

@@ -7,17 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
-from kubernetes.aio.client import Configuration
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.killable import Killable, unsupervised
 from tests.unit.api.conftest import DEADLINE
-from tests.unit.api.fake_kube import NAMESPACE, FakeKube
 
 from corejob_api import main
 from corejob_api.app import create_app
 from corejob_api.http import connections
 from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store, Writer
-from corejob_kube.client import Kube
 from corejob_process import supervision as module
 from corejob_process.health import HealthServer
 from corejob_process.supervision import Supervision, TaskEndedError
@@ -51,13 +51,11 @@ class Process:
 
 @asynccontextmanager
 async def process(
-    kube: FakeKube, store_url: str, supervision: Supervision
+    kube: FakeApiServer, store_url: str, supervision: Supervision
 ) -> AsyncIterator[Process]:
-    configuration = Configuration()
-    configuration.host = kube.url
     settings = ApiSettings(NAMESPACE, b"k" * 32, store_url=store_url)
     store = await Store.open(store_url)
-    async with Kube(configuration, user_agent="test") as client:
+    async with kube_client(kube.url) as client:
         app = create_app(settings, client, store, supervision=supervision)
         with connections.listen("127.0.0.1", 0) as sock:
             server = main.server(app)
@@ -85,7 +83,7 @@ def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_each_task_that_ends_is_told_at_once_and_started_again(
-    kube: FakeKube, writer: Writer, store_url: str, caplog: pytest.LogCaptureFixture
+    kube: FakeApiServer, writer: Writer, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervision = Killable()
     async with process(kube, store_url, supervision) as made:
@@ -105,7 +103,7 @@ async def test_each_task_that_ends_is_told_at_once_and_started_again(
 
 
 async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
-    kube: FakeKube, writer: Writer, store_url: str
+    kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     supervision = Killable()
 
@@ -122,7 +120,7 @@ async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
 
 
 async def test_a_server_that_nobody_stopped_is_no_good_end(
-    kube: FakeKube, writer: Writer, store_url: str
+    kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     async with process(kube, store_url, Supervision()) as made:
         made.server.should_exit = True
@@ -132,7 +130,7 @@ async def test_a_server_that_nobody_stopped_is_no_good_end(
 
 
 async def test_nobody_runs_whom_nobody_looks_after(
-    kube: FakeKube, writer: Writer, store_url: str
+    kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     before, supervision = asyncio.all_tasks(), Supervision()
     async with process(kube, store_url, supervision):

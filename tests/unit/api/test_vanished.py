@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import Recorder, RunningApi, enqueue, running
-from tests.unit.api.fake_kube import FakeKube
 
 from corejob_api.http import connections
 
@@ -144,7 +144,7 @@ async def let_go(api: RunningApi, left: int) -> float:
 
 @pytest.mark.timeout(300)
 async def test_the_unplugged_are_let_go_and_the_stalled_are_not(
-    kube: FakeKube,
+    kube: FakeApiServer,
     writer: Any,
     store_url: str,
     tmp_path: Path,

@@ -9,9 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from kubernetes.aio.client import Configuration
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.signals import DEADLINE
 from tests.unit.journal import postgres
-from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob_journal.recorder.ingest import follower
 from corejob_journal.recorder.membership import Membership
@@ -19,7 +21,6 @@ from corejob_journal.recorder.metrics import Metrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer, engine
 from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
-from corejob_kube.client import Kube
 from corejob_process.clock import system_clock
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
@@ -171,11 +172,9 @@ async def recorder_on(
     cluster: FakeCluster, url: str, identity: str | None = None
 ) -> AsyncIterator[Recorder]:
     """A recorder that is stopped in good order at the end; one of several if it has a name."""
-    configuration = Configuration()
-    configuration.host = cluster.url
     writer = await Writer.open(url)
     store = await Store.open(url)
-    async with Kube(configuration, user_agent="test") as kube:
+    async with kube_client(cluster.url) as kube:
         membership = Membership(
             kube, NAMESPACE, identity or LONE, alone=identity is None, now=system_clock
         )

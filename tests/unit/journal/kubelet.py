@@ -1,6 +1,8 @@
 """A model of what the kubelet serves of a container's log: `ReadLogs` of k8s.io/cri-client 0.37.
 
-The container runtime's file has an entry for each part of a line; each has a time of its own.
+The container runtime's file has an entry for each part of a line; each has a time of its own. It
+stands beside `PodLog` of the fake API server, which has whole lines: property tests read thousands
+of logs with it, without HTTP.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.unit.journal.fake_cluster import stamp_text
+from tests.support.fake_apiserver.logs import stamp_text
 
 from corejob_kube.errors import UnavailableError
 

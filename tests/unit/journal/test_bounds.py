@@ -5,8 +5,11 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.fake_apiserver.faults import Request
+from tests.support.fake_apiserver.statuses import refuse
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, Recorder, recorder_on, source
 from tests.unit.journal.fake_cluster import FakeCluster
 
@@ -169,7 +172,7 @@ def test_a_cookie_may_shrink_when_there_is_no_room() -> None:
 async def test_a_cookie_that_is_too_large_is_refused_and_the_log_says_so(
     cluster: FakeCluster, recorder: Recorder, fields: dict[str, Any], why: str
 ) -> None:
-    await cluster.put("corejobtemplates", template())
+    cluster.put("corejobtemplates", template())
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await log.write(event(1, "cookie", **fields), event(2, "cookie", key="small", value=[1]))
@@ -205,7 +208,7 @@ async def test_cookies_of_all_jobs_of_a_class_share_their_room(
 async def test_300_cookies_of_60_kb_leave_the_template_small(
     cluster: FakeCluster, recorder: Recorder
 ) -> None:
-    await cluster.put("corejobtemplates", template())
+    cluster.put("corejobtemplates", template())
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     for n in range(1, 301):
@@ -260,7 +263,13 @@ async def test_what_the_api_server_refuses_of_a_status_is_left_out(
     cluster: FakeCluster, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The rest is written: a progress, and the end of the log before all."""
-    cluster.refused_fields = {"message", "sources"}
+
+    def refused(request: Request) -> web.Response | None:
+        fields = request.body["status"] if request.sub == "status" else {}
+        inner = {key for value in fields.values() if isinstance(value, dict) for key in value}
+        return refuse(422, "Invalid value") if {"message", "sources"} & {*fields, *inner} else None
+
+    cluster.intercept = refused
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await log.write(

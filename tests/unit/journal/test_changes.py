@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, emptied, source
-from tests.unit.journal.fake_cluster import DEADLINE
 
 from corejob_journal.store import Store, Writer, upsert
 from corejob_journal.store import changes as changes_module

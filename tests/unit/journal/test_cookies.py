@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client import Configuration
+from tests.support.fake_apiserver.http import kube_client
 
 from corejob_journal.recorder.publish.cookies import CookieWriter
-from corejob_kube.client import Kube
 
 NAMESPACE = "jobs"
 PATH = f"/apis/core4.io/v1/namespaces/{NAMESPACE}/corejobtemplates/a.b_job".replace("_", "-")
@@ -57,9 +56,7 @@ async def cookies(templates: Templates) -> AsyncIterator[CookieWriter]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    configuration = Configuration()
-    configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with Kube(configuration, user_agent="test") as kube:
+    async with kube_client(f"http://127.0.0.1:{runner.addresses[0][1]}") as kube:
         writer = CookieWriter(kube, NAMESPACE, stored)
         yield writer
         await writer.close(5)

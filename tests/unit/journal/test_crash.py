@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, source
-from tests.unit.journal.fake_cluster import DEADLINE
 from tests.unit.journal.test_changes import CHILD
 
 from corejob_journal.store import Store, Writer

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.unit.journal.fake_cluster import DEADLINE
+from tests.support.signals import DEADLINE
 
 from corejob_journal.recorder import group_commit as module
 from corejob_journal.recorder.group_commit import Commits

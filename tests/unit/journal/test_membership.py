@@ -5,47 +5,30 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
-from kubernetes.aio.client import Configuration
-from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi
+from tests.support.fake_apiserver.faults import ANY
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 
 from corejob.names import LABEL_RECORDER
 from corejob_journal.recorder import membership as module
 from corejob_journal.recorder.membership import PREFIX, Membership
 from corejob_kube.client import Kube
-from corejob_kube.resources import LEASES, PODS
 from corejob_process.clock import system_clock
 
 
-class Hanging(KubeApi):
-    """Gives no answer at all to so many requests about Leases."""
-
-    def __init__(self) -> None:
-        super().__init__((LEASES, PODS), role="recorder")
-        self.hangs = 0
-
-    async def answer(
-        self, request: web.Request, plural: str, name: str, sub: str
-    ) -> web.StreamResponse:
-        if plural == LEASES.plural and self.hangs:
-            self.hangs -= 1
-            await asyncio.Event().wait()
-        return await super().answer(request, plural, name, sub)
-
-
 @pytest.fixture
-async def api() -> AsyncIterator[Hanging]:
-    made = Hanging()
+async def api() -> AsyncIterator[FakeApiServer]:
+    made = FakeApiServer("recorder")
     await made.start()
     yield made
     await made.stop()
 
 
 @pytest.fixture
-async def kube(api: Hanging) -> AsyncIterator[Kube]:
-    configuration = Configuration()
-    configuration.host = api.url
-    async with Kube(configuration, user_agent="test") as client:
+async def kube(api: FakeApiServer) -> AsyncIterator[Kube]:
+    async with kube_client(api.url) as client:
         yield client
 
 
@@ -54,11 +37,11 @@ def member(kube: Kube) -> Membership:
 
 
 async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
-    api: Hanging, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    api: FakeApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "DURATION_S", 0.2)
     monkeypatch.setattr(module, "RENEW_S", 0.01)
-    api.hangs = 2
+    api.hang(ANY, "leases", times=2)
     one = member(kube)
     async with asyncio.timeout(DEADLINE):
         await one.join()
@@ -68,10 +51,10 @@ async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
 
 @pytest.mark.parametrize("spec", [{}, {"spec": None}, {"spec": {"holderIdentity": None}}])
 async def test_a_lease_that_says_nothing_is_no_member_and_goes(
-    api: Hanging, kube: Kube, spec: dict[str, Any]
+    api: FakeApiServer, kube: Kube, spec: dict[str, Any]
 ) -> None:
     meta = {"name": PREFIX + "odd", "labels": {LABEL_RECORDER: "member"}}
-    await api.put("leases", {"metadata": meta, **spec})
+    api.put("leases", {"metadata": meta, **spec})
     one = member(kube)
     async with asyncio.timeout(DEADLINE):
         await one.join()

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.journal.fake_cluster import stamp_text
+from tests.support.fake_apiserver.logs import stamp_text
 from tests.unit.journal.kubelet import Entry, Kubelet, served
 
 from corejob.trial import PodChild

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
-from tests.unit.journal.fake_cluster import DEADLINE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob import timestamps
 from corejob_journal.recorder.archive import queue_counts
@@ -269,7 +270,7 @@ async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
         await until(grown)
         assert await rows(recorder.store) == [*before, {"pending": 1, "error": 1}]
     # What happened while nobody counted shows in one row.
-    await cluster.delete("corejobs", OTHER)
+    cluster.remove("corejobs", OTHER)
     await cluster.set_job(JOB, state="killed")
     async with recorder_on(cluster, store_url) as recorder:
 

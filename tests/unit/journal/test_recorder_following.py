@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from tests.support.fake_apiserver.logs import BASE_NS
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
-from tests.unit.journal.fake_cluster import BASE_NS, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 
 
 def event(n: int, kind: str = "log", **fields: object) -> str:
@@ -76,7 +77,7 @@ async def test_done_line_settles_before_the_kubelet_ends_the_stream(
         "phase": "Succeeded",
         "containerStatuses": [{"name": "job", "state": {"terminated": ended}}],
     }
-    await cluster.put("pods", {**body, "status": status})
+    cluster.put("pods", {**body, "status": status})
     await cluster.settled(JOB)
     assert len(log.requests) == 1
 

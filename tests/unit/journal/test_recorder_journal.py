@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.faults import ALWAYS, ANY
 from tests.unit.journal.conftest import JOB, OTHER, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event
@@ -32,12 +33,12 @@ async def test_progress_is_conflated_and_the_latest_wins(
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
-    cluster.patch_gate.clear()
+    gate = cluster.hold("PATCH", "corejobs")
     await log.write(*[progress(n, n / 100) for n in range(1, 51)], event(51))
     await recorder.until_count(1)
     await log.write(*[progress(n, n / 100) for n in range(52, 100)], event(100), *done(101))
     await recorder.until_count(3)
-    cluster.patch_gate.set()
+    gate.set()
     await cluster.end_pod(f"{JOB}-1", 0)
     await cluster.settled(JOB)
     # The trial completed, so its last report of 0.99 is not the last word.
@@ -48,7 +49,8 @@ async def test_progress_is_conflated_and_the_latest_wins(
 
 async def test_patch_is_tried_again(cluster: FakeCluster, recorder: Recorder) -> None:
     await cluster.add_job(JOB)
-    cluster.patch_failures = [503, 429, 409]
+    for code in (503, 429, 409):
+        cluster.refuse("PATCH", "corejobs", code)
     await cluster.add_pod(JOB)
     await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
 
@@ -101,7 +103,7 @@ async def test_crash_between_the_store_and_the_template(
 ) -> None:
     """The store has the cookie, the template was never told: the next recorder tells it."""
     template = {"metadata": {"name": "a.job"}, "status": {"cookie": {"old": "1", "kept": "1"}}}
-    await cluster.put("corejobtemplates", template)
+    cluster.put("corejobtemplates", template)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:
@@ -109,7 +111,7 @@ async def test_crash_between_the_store_and_the_template(
             event(1, "cookie", key="old", value=1), event(2, "cookie", key="kept", value=1)
         )
         await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
-        cluster.patch_failures = [503] * 1000
+        cluster.refuse("PATCH", ANY, 503, times=ALWAYS)
         await log.write(
             event(3, "cookie", key="old", value=None), event(4, "cookie", key="kept", value=2)
         )
@@ -126,12 +128,12 @@ async def test_crash_between_the_store_and_the_template(
 
         await recorder.until(stored)
     assert cookie_of(cluster) == {"old": "1", "kept": "1"}
-    cluster.patch_failures.clear()
+    cluster.allow_all()
     if died == "while it ran":
         await log.write(*done(5))
         await cluster.end_pod(f"{JOB}-1", 0)
     if died == "and the pod is gone":
-        await cluster.delete("pods", f"{JOB}-1")
+        cluster.remove("pods", f"{JOB}-1")
     await cluster.set_job(JOB, state="complete")
     async with recorder_on(cluster, sqlite_url):
         await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
@@ -163,7 +165,7 @@ async def test_journal_waits_for_the_log(cluster: FakeCluster, recorder: Recorde
     await cluster.add_job(OTHER, state="killed", trial=0, removedTime="2026-11-24T01:00:00Z")
     await cluster.set_job(OTHER)
     body = cluster.objects["corejobs"][OTHER]
-    await cluster.put("corejobs", {**body, "spec": {**body["spec"], "remove": True}})
+    cluster.put("corejobs", {**body, "spec": {**body["spec"], "remove": True}})
     await cluster.until(lambda: "journaledTime" in status(cluster, OTHER))
     assert "journaledTime" not in status(cluster)
     await log.write(*done(2))
@@ -192,7 +194,7 @@ async def test_crash_between_the_store_and_the_status(
     log = await cluster.add_pod(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:
         await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
-        cluster.patch_gate.clear()
+        gate = cluster.hold("PATCH", "corejobs")
         await log.write(event(1), *done(2))
         await cluster.end_pod(f"{JOB}-1", 0)
 
@@ -202,11 +204,11 @@ async def test_crash_between_the_store_and_the_status(
 
         await recorder.until(settled)
         cluster.objects["corejobs"][JOB]["status"]["state"] = "complete"
-    cluster.patches.clear()
-    cluster.patch_gate.set()
+    cluster.served.clear()
+    gate.set()
     body = cluster.objects["corejobs"][JOB]
     body["status"]["log"] = {"trial": 1, "complete": False}
-    await cluster.put("corejobs", body)
+    cluster.put("corejobs", body)
     async with recorder_on(cluster, sqlite_url):
         await cluster.until(lambda: "journaledTime" in status(cluster))
     assert cluster.log_status(JOB)["lastSeq"] == 2

@@ -1,8 +1,9 @@
 """What can't be read is named, in the store and in the CoreJob's status."""
 
 import pytest
+from tests.support.fake_apiserver.logs import stamp_text
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
-from tests.unit.journal.fake_cluster import FakeCluster, stamp_text
+from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
 from corejob_journal.recorder.ingest import follower, rotation
@@ -61,7 +62,7 @@ async def test_pod_deleted_while_the_connection_was_down(
     await recorder.until_count(2)
     log.refusal = (503, "away")
     await log.drop()
-    await cluster.delete("pods", f"{JOB}-1")
+    cluster.remove("pods", f"{JOB}-1")
     status = await cluster.settled(JOB)
     *lines, end = await recorder.messages()
     assert lines == texts(1, 2)
@@ -90,7 +91,7 @@ async def test_pod_deleted_after_its_log_ended_in_good_order(
     await log.write(event(1))
     await recorder.until_count(1)
     await log.write(event(2))
-    await cluster.delete("pods", f"{JOB}-1")
+    cluster.remove("pods", f"{JOB}-1")
     await log.end()
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     *lines, end = await recorder.messages()
@@ -126,7 +127,7 @@ async def test_last_line_without_an_end_of_a_pod_deleted_at_once(
     log.open_end = True
     await log.write("line 1", "line 2")
     await recorder.until_count(1)
-    await cluster.delete("pods", f"{JOB}-1")
+    cluster.remove("pods", f"{JOB}-1")
     await log.end()
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     assert await recorder.messages() == texts(1, 2)
@@ -143,7 +144,7 @@ async def test_refusal_between_a_log_s_good_end_and_its_pod_s_deletion(
     log.refusal = (400, "container is terminated")
     await cluster.end_pod(f"{JOB}-1", 137)
     await log.until_asked(3)
-    await cluster.delete("pods", f"{JOB}-1")
+    cluster.remove("pods", f"{JOB}-1")
     await cluster.until(lambda: cluster.log_status(JOB).get("complete"))
     assert await recorder.messages() == texts(1, 2)
     assert cluster.log_status(JOB)["lost"] is False
@@ -286,7 +287,7 @@ async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> N
     waiting = {"waiting": {"reason": "ContainerCreating"}}
     await cluster.add_pod(JOB, state=waiting)
     body = cluster.objects["pods"][f"{JOB}-1"]
-    await cluster.put("pods", {**body, "status": {"phase": "Failed", "reason": "OutOfcpu"}})
+    cluster.put("pods", {**body, "status": {"phase": "Failed", "reason": "OutOfcpu"}})
 
     async def is_settled() -> bool:
         state = await recorder.store.log_state(JOB)
@@ -309,7 +310,7 @@ async def test_pod_deleted_while_no_recorder_was_there(
     async with recorder_on(cluster, sqlite_url) as recorder:
         await log.write(*lines)
         await recorder.until_count(2)
-    await cluster.delete("pods", f"{JOB}-1")
+    cluster.remove("pods", f"{JOB}-1")
     await cluster.set_job(JOB, state="killed")
     async with recorder_on(cluster, sqlite_url) as recorder:
         status = await cluster.settled(JOB)

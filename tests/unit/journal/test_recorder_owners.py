@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.logs import PodLog
 from tests.support.waiting import until
 from tests.unit.journal.conftest import JOB, Feeder, Recorder, recorder_on, source
-from tests.unit.journal.fake_cluster import FakeCluster, PodLog
+from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import done, event
 
 from corejob import model
@@ -108,7 +109,7 @@ async def test_a_pod_counts_only_by_its_owners(
     cluster: FakeCluster, recorder: Recorder, caplog: Any, owners: list[dict[str, Any]]
 ) -> None:
     template = {"metadata": {"name": "a.job"}, "status": {"cookie": {"kept": "1"}}}
-    await cluster.put("corejobtemplates", template)
+    cluster.put("corejobtemplates", template)
     await cluster.add_job(JOB)
     await cluster.add_batch_job(JOB, 1)
     log = cluster.logs["forged"] = PodLog()
@@ -123,7 +124,7 @@ async def test_a_pod_counts_only_by_its_owners(
     running = {"name": "job", "state": {"running": {"startedAt": "2026-11-24T01:00:00Z"}}}
     status = {"phase": "Running", "containerStatuses": [running]}
     spec = {"nodeName": "node-1", "containers": [{"name": "job"}]}
-    await cluster.put("pods", {"metadata": meta, "spec": spec, "status": status})
+    cluster.put("pods", {"metadata": meta, "spec": spec, "status": status})
     await refused(cluster, recorder, caplog)
     told = cluster.objects["corejobtemplates"]["a.job"]["status"]["cookie"]
     assert told == {"kept": "1"}
@@ -135,7 +136,7 @@ async def test_a_job_of_another_corejob_does_not_make_a_pod_its_own(
     await cluster.add_job(JOB)
     meta = {"name": f"{JOB}-1", "uid": f"uid-of-job-{JOB}-1"}
     forged = [{"kind": "CoreJob", "name": JOB, "uid": "another", "controller": True}]
-    await cluster.put("jobs", {"metadata": {**meta, "ownerReferences": forged}})
+    cluster.put("jobs", {"metadata": {**meta, "ownerReferences": forged}})
     await cluster.add_pod(JOB)
     await refused(cluster, recorder, caplog)
 
@@ -154,7 +155,7 @@ async def test_a_pod_whose_job_is_gone_is_read_while_its_log_is_missing(
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await log.write(event(1), *done(2))
-    await cluster.delete("jobs", f"{JOB}-1")
+    cluster.remove("jobs", f"{JOB}-1")
     async with recorder_on(cluster, sqlite_url) as recorder:
         await recorder.until_count(2)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes.aio.config import kube_config
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
-from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob_journal.recorder import main
 from corejob_journal.recorder.retention import command

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.support.fake_apiserver.logs import PodLog
 from tests.unit.journal.conftest import JOB, recorder_on
-from tests.unit.journal.fake_cluster import FakeCluster, PodLog
+from tests.unit.journal.fake_cluster import FakeCluster
 
 # Of a real cluster, Kubernetes 1.37.2.
 RECORDED: Final = json.loads(
@@ -22,7 +23,7 @@ async def pod_like(cluster: FakeCluster, recorded: str, **changes: Any) -> PodLo
     log = await cluster.add_pod(JOB, runtime="container")
     ours = cluster.objects["pods"][NAME]
     pod = json.loads(json.dumps(RECORDED[recorded]))
-    await cluster.put("pods", {**pod, "metadata": ours["metadata"], **changes})
+    cluster.put("pods", {**pod, "metadata": ours["metadata"], **changes})
     return log
 
 
@@ -50,7 +51,7 @@ async def test_a_container_called_otherwise_is_read_by_its_annotation(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
     log = await pod_like(cluster, "two")
-    await cluster.patch("pods", NAME, {"metadata": {"annotations": {"core4.io/container": "zeta"}}})
+    cluster.change("pods", NAME, {"metadata": {"annotations": {"core4.io/container": "zeta"}}})
     await log.write("a line")
     await log.end()
     async with recorder_on(cluster, sqlite_url):
@@ -77,7 +78,7 @@ async def run_of(cluster: FakeCluster, number: int, **more: Any) -> None:
         "containers": [{"name": "job", "restartPolicy": "Never", "restartPolicyRules": rules}],
     }
     began = datetime.now(UTC)
-    await cluster.put("pods", {**body, "spec": spec, "status": state(number, began, **more)})
+    cluster.put("pods", {**body, "spec": spec, "status": state(number, began, **more)})
 
 
 async def restarted(cluster: FakeCluster, log: PodLog, number: int) -> PodLog:
@@ -167,7 +168,7 @@ async def test_a_restart_long_ago_is_not_asked_for_again(
     new = await restarted(cluster, log, 1)
     body = cluster.objects["pods"][NAME]
     long_ago = datetime.now(UTC) - timedelta(seconds=10)
-    await cluster.put("pods", {**body, "status": state(1, long_ago)})
+    cluster.put("pods", {**body, "status": state(1, long_ago)})
     await new.write("second")
     async with recorder_on(cluster, sqlite_url) as recorder:
         await recorder.until_count(2)

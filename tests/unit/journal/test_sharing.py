@@ -15,8 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+from tests.support.fake_apiserver.faults import ALWAYS
+from tests.support.fake_apiserver.logs import BASE_NS
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import Feeder, Recorder, postgres_url, recorder_on, source
-from tests.unit.journal.fake_cluster import BASE_NS, DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
 from corejob import timestamps
@@ -181,7 +185,7 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
     async with recorder_on(cluster, sqlite_url, A) as first:
         async with child(cluster, sqlite_url, B):
             await until(lambda: 0 < share(first) < len(JOBS))
-        await cluster.delete("pods", B)
+        cluster.remove("pods", B)
         await until(lambda: share(first) == len(JOBS))
         await until(lambda: list(cluster.objects["leases"]) == [PREFIX + A])
         await write(cluster, 1, 5)
@@ -240,10 +244,11 @@ async def test_while_nobody_can_renew_nobody_is_declared_dead(
         came_or_went: list[bool] = []
         for member in both:
             member.listen(lambda: came_or_went.append(True))
-        cluster.leases_away = True
+        for method in ("POST", "PATCH"):
+            cluster.refuse(method, "leases", 503, times=ALWAYS)
         began = time.monotonic()
         await until(lambda: time.monotonic() - began > 3.0)
-        cluster.leases_away = False
+        cluster.allow_all()
         began = time.monotonic()
         await until(lambda: time.monotonic() - began > 2.0)
         assert parted()

@@ -9,9 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.killable import Killable, unsupervised
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import LONE
-from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob_journal.recorder import main

@@ -2,15 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import LONE, Feeder, postgres_url, recorder_on, source
-from tests.unit.journal.fake_cluster import DEADLINE, NAMESPACE, FakeCluster
+from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
@@ -107,11 +109,6 @@ def told(cluster: FakeCluster, identity: str) -> Any:
     return (lease["metadata"].get("annotations") or {}).get(ANNOTATION_STORE_PROBLEM)
 
 
-async def until(cluster: FakeCluster, condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(DEADLINE), cluster.changed:
-        await cluster.changed.wait_for(condition)
-
-
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("identity", [None, OTHER_RECORDER], ids=["alone", "one of several"])
 async def test_the_lease_tells_while_nothing_can_be_written(
@@ -121,23 +118,22 @@ async def test_the_lease_tells_while_nothing_can_be_written(
     await cluster.add_recorder(name)
     async with recorder_on(cluster, sqlite_url, identity) as recorder:
         with locked(sqlite_url):
-            await until(cluster, lambda: told(cluster, name))
+            await cluster.until(lambda: told(cluster, name))
             assert LOCKED in told(cluster, name)
             lease = cluster.objects["leases"][PREFIX + name]
             assert LABEL_RECORDER in lease["metadata"]["labels"]
             assert lease["spec"]["leaseDurationSeconds"] > 0
             # It is renewed: who only reads old words must not believe them.
             before = lease["metadata"]["resourceVersion"]
-            await until(
-                cluster,
+            await cluster.until(
                 lambda: (
                     cluster.objects["leases"][PREFIX + name]["metadata"]["resourceVersion"]
                     != before
                 ),
             )
-        await until(cluster, lambda: told(cluster, name) is None)
+        await cluster.until(lambda: told(cluster, name) is None)
         if identity is None:
-            await until(cluster, lambda: cluster.objects["leases"] == {})
+            await cluster.until(lambda: cluster.objects["leases"] == {})
         assert recorder.supervisor.commits.trouble is None
     assert cluster.objects["leases"] == {}
 
@@ -150,9 +146,9 @@ async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
         "labels": {LABEL_RECORDER: "member"},
         "annotations": {ANNOTATION_STORE_PROBLEM: "the store is full"},
     }
-    await cluster.put("leases", {"metadata": meta, "spec": {}})
+    cluster.put("leases", {"metadata": meta, "spec": {}})
     async with recorder_on(cluster, sqlite_url):
-        await until(cluster, lambda: cluster.objects["leases"] == {})
+        await cluster.until(lambda: cluster.objects["leases"] == {})
 
 
 @asynccontextmanager
@@ -176,13 +172,13 @@ async def test_a_recorder_that_starts_before_it_can_write_tells_too(
     await (await Writer.open(sqlite_url)).close()
     with locked(sqlite_url):
         async with serving(cluster, sqlite_url):
-            await until(cluster, lambda: told(cluster, LONE))
+            await cluster.until(lambda: told(cluster, LONE))
             assert LOCKED in told(cluster, LONE)
         # It ended while it was waiting: its words go with it.
         assert cluster.objects["leases"] == {}
     with ExitStack() as lock:
         lock.enter_context(locked(sqlite_url))
         async with serving(cluster, sqlite_url):
-            await until(cluster, lambda: told(cluster, LONE))
+            await cluster.until(lambda: told(cluster, LONE))
             lock.close()
-            await until(cluster, lambda: cluster.objects["leases"] == {})
+            await cluster.until(lambda: cluster.objects["leases"] == {})

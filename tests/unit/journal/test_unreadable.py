@@ -1,14 +1,14 @@
 """Logs that can't be read: said, asked for again in bounds, and read once they can be."""
 
-import asyncio
 import logging
 import time
 from functools import partial
 from typing import Any, Final
 
 import pytest
+from tests.support.fake_apiserver.logs import PodLog
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
-from tests.unit.journal.fake_cluster import FakeCluster, PodLog
+from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob_journal.recorder import supervisor
 from corejob_journal.recorder.ingest import attempts, retries, unreadable
@@ -119,13 +119,13 @@ async def test_700_logs_that_cant_be_read_cost_few_requests(
     caplog.set_level(logging.WARNING)
     async with recorder_on(cluster, sqlite_url) as recorder:
         began = time.monotonic()
-        async with asyncio.timeout(200), cluster.changed:
-            await cluster.changed.wait_for(
-                lambda: all(
-                    cluster.log_status(job_id(number)).get("reason") == "Unreadable"
-                    for number in range(700)
-                )
-            )
+        await cluster.until(
+            lambda: all(
+                cluster.log_status(job_id(number)).get("reason") == "Unreadable"
+                for number in range(700)
+            ),
+            seconds=200,
+        )
         lasted = time.monotonic() - began
         # Each may be asked for once, before it is known that none can be read.
         assert requests(logs) - 700 <= most * max(1.0, lasted / 5.0)
@@ -230,7 +230,7 @@ async def test_a_pod_that_goes_ends_the_waiting(
         monkeypatch.setattr(retries, name, 3600.0)
     await many(cluster, 30, answer)
     await cluster.until(lambda: cluster.log_status(job_id(3)).get("reason") == "Unreadable")
-    await cluster.delete("pods", f"{job_id(3)}-1")
+    cluster.remove("pods", f"{job_id(3)}-1")
     status = await cluster.settled(job_id(3))
     assert (status["lost"], status["reason"]) == (True, "PodGone")
 

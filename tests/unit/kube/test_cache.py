@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.kube.server import item
+from tests.support.fake_apiserver.scripted import item
 
 from corejob_kube import cache as module
 from corejob_kube.cache import Body, ObjectCache

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.support.kubeapi import quota_contended, quota_exceeded, refuse
-from tests.unit.kube.server import DEADLINE, PATH, Server, client, item, refusal
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.scripted import PATH, ScriptedApiServer, item, refusal
+from tests.support.fake_apiserver.statuses import quota_contended, quota_exceeded, refuse
+from tests.support.signals import DEADLINE
 
 from corejob_kube import client as module
 from corejob_kube import resources
@@ -57,7 +59,7 @@ def test_paths() -> None:
 # --- requests -------------------------------------------------------------------------------
 
 
-async def test_get(server: Server, kube: Kube) -> None:
+async def test_get(server: ScriptedApiServer, kube: Kube) -> None:
     server.answer = always(item("a", 1))
 
     assert await kube.get(COREJOBS, "jobs", "a") == item("a", 1)
@@ -67,7 +69,7 @@ async def test_get(server: Server, kube: Kube) -> None:
     assert "Authorization" not in request.headers
 
 
-async def test_create_says_who_writes(server: Server, kube: Kube) -> None:
+async def test_create_says_who_writes(server: ScriptedApiServer, kube: Kube) -> None:
     server.answer = always(item("a", 1))
     await kube.create(COREJOBS, "jobs", {"kind": "CoreJob"}, manager="core4-api")
 
@@ -79,7 +81,7 @@ async def test_create_says_who_writes(server: Server, kube: Kube) -> None:
 
 
 async def test_a_dry_run_stores_nothing_and_a_strict_one_drops_no_field(
-    server: Server, kube: Kube
+    server: ScriptedApiServer, kube: Kube
 ) -> None:
     server.answer = always(item("a", 1))
     await kube.create(COREJOBS, "jobs", {}, manager="core4-api", strict=True, dry_run=True)
@@ -90,7 +92,9 @@ async def test_a_dry_run_stores_nothing_and_a_strict_one_drops_no_field(
 
 
 @pytest.mark.parametrize("details", [{"causes": [{"field": "spec"}]}, None, "odd"])
-async def test_a_refusal_keeps_its_details(server: Server, kube: Kube, details: Any) -> None:
+async def test_a_refusal_keeps_its_details(
+    server: ScriptedApiServer, kube: Kube, details: Any
+) -> None:
     body = {"kind": "Status", "reason": "Invalid", "message": "no", "details": details}
     server.answer = refusing(web.json_response(body, status=422))
     with pytest.raises(InvalidError) as refused:
@@ -99,7 +103,7 @@ async def test_a_refusal_keeps_its_details(server: Server, kube: Kube, details: 
     assert refused.value.details == (details if isinstance(details, dict) else {})
 
 
-async def test_patch_merges_a_subresource(server: Server, kube: Kube) -> None:
+async def test_patch_merges_a_subresource(server: ScriptedApiServer, kube: Kube) -> None:
     server.answer = always(item("a", 2))
     body = {"status": {"state": "running", "queryTime": None}}
     answer = await kube.patch(COREJOBS, "jobs", "a", body, manager="m", sub="status")
@@ -111,7 +115,7 @@ async def test_patch_merges_a_subresource(server: Server, kube: Kube) -> None:
     assert json.loads(await request.read()) == body
 
 
-async def test_delete_only_that_very_object(server: Server, kube: Kube) -> None:
+async def test_delete_only_that_very_object(server: ScriptedApiServer, kube: Kube) -> None:
     server.answer = always({})
     await kube.delete(PODS, "jobs", "a", grace=0, uid="u")
 
@@ -126,7 +130,7 @@ async def test_delete_only_that_very_object(server: Server, kube: Kube) -> None:
 
 @pytest.mark.parametrize("status", [404, 409])
 async def test_deleting_what_is_gone_or_another_is_done(
-    server: Server, kube: Kube, status: int
+    server: ScriptedApiServer, kube: Kube, status: int
 ) -> None:
     server.answer = refusing(refusal(status))
     await kube.delete(PODS, "jobs", "a", uid="u")
@@ -134,15 +138,17 @@ async def test_deleting_what_is_gone_or_another_is_done(
     assert len(server.requests) == 1
 
 
-async def test_other_refusals_of_a_deletion_are_errors(server: Server, kube: Kube) -> None:
+async def test_other_refusals_of_a_deletion_are_errors(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.answer = refusing(refusal(403))
     with pytest.raises(KubeError, match="403"):
         await kube.delete(PODS, "jobs", "a")
 
 
-async def test_the_token_is_asked_for_with_each_request(server: Server) -> None:
+async def test_the_token_is_asked_for_with_each_request(server: ScriptedApiServer) -> None:
     server.answer = always({})
-    kube = client(server.url)
+    kube = kube_client(server.url)
     tokens = ["first"]
 
     async def refresh(configuration: Any) -> None:
@@ -158,15 +164,15 @@ async def test_the_token_is_asked_for_with_each_request(server: Server) -> None:
     assert sent == ["Bearer first", "Bearer second"]
 
 
-async def test_a_client_that_is_not_open(server: Server) -> None:
+async def test_a_client_that_is_not_open(server: ScriptedApiServer) -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await client(server.url).request("GET", "/version")
+        await kube_client(server.url).request("GET", "/version")
 
 
 # --- pages ----------------------------------------------------------------------------------
 
 
-async def test_a_list_is_fetched_in_pages(server: Server, kube: Kube) -> None:
+async def test_a_list_is_fetched_in_pages(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7, item("a", 1), item("b", 2), more="token")
     server.listing(7, item("c", 3))
     items, version = await kube.list(COREJOBS, "jobs", selector="core4.io/trial=1", page=2)
@@ -177,13 +183,13 @@ async def test_a_list_is_fetched_in_pages(server: Server, kube: Kube) -> None:
     assert server.listed == [first, {**first, "continue": "token"}]
 
 
-async def test_a_list_without_items(server: Server, kube: Kube) -> None:
+async def test_a_list_without_items(server: ScriptedApiServer, kube: Kube) -> None:
     server.lists.append({"items": None, "metadata": {"resourceVersion": "3"}})
 
     assert await kube.list(COREJOBS, "jobs") == ([], "3")
 
 
-async def test_a_page_that_came_too_late(server: Server, kube: Kube) -> None:
+async def test_a_page_that_came_too_late(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7, item("a", 1), more="token")
     server.lists.append(refusal(410, "Expired"))
     with pytest.raises(GoneError):
@@ -210,7 +216,7 @@ async def test_a_page_that_came_too_late(server: Server, kube: Kube) -> None:
     ],
 )
 async def test_errors_by_status(
-    server: Server, kube: Kube, status: int, kind: type[KubeError]
+    server: ScriptedApiServer, kube: Kube, status: int, kind: type[KubeError]
 ) -> None:
     server.answer = refusing(refusal(status, "Because"))
     with pytest.raises(KubeError) as caught:
@@ -236,7 +242,7 @@ async def test_errors_by_status(
     ],
 )
 async def test_conflicts_and_quotas_are_told_apart(
-    server: Server, kube: Kube, answer: web.Response, kind: type[KubeError]
+    server: ScriptedApiServer, kube: Kube, answer: web.Response, kind: type[KubeError]
 ) -> None:
     server.answer = refusing(answer)
     with pytest.raises(KubeError) as caught:
@@ -245,7 +251,7 @@ async def test_conflicts_and_quotas_are_told_apart(
 
 
 async def test_a_create_is_tried_again_while_a_quota_is_contended(
-    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_QUOTA_PAUSES_S", (0.001, 0.001))
     made = web.json_response(item("a", 1), status=201)
@@ -260,7 +266,7 @@ async def test_a_create_is_tried_again_while_a_quota_is_contended(
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("tomorrow", None)])
 async def test_the_time_to_wait(
-    server: Server, kube: Kube, header: str, seconds: float | None
+    server: ScriptedApiServer, kube: Kube, header: str, seconds: float | None
 ) -> None:
     server.answer = refusing(refusal(429, **{"Retry-After": header}))
     with pytest.raises(UnavailableError) as caught:
@@ -270,7 +276,9 @@ async def test_the_time_to_wait(
 
 
 @pytest.mark.parametrize("body", [b"upstream is away", b'["a"]', b"\xff\xfe", b""])
-async def test_an_error_that_is_no_status_object(server: Server, kube: Kube, body: bytes) -> None:
+async def test_an_error_that_is_no_status_object(
+    server: ScriptedApiServer, kube: Kube, body: bytes
+) -> None:
     server.answer = refusing(web.Response(status=502, body=body))
     with pytest.raises(UnavailableError) as caught:
         await kube.get(COREJOBS, "jobs", "a")
@@ -278,7 +286,9 @@ async def test_an_error_that_is_no_status_object(server: Server, kube: Kube, bod
     assert caught.value.reason == "Bad Gateway"
 
 
-async def test_an_answer_that_is_no_json_is_no_answer(server: Server, kube: Kube) -> None:
+async def test_an_answer_that_is_no_json_is_no_answer(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.answer = refusing(web.Response(text="<html>sign in</html>"))
     with pytest.raises(UnavailableError, match="no JSON"):
         await kube.get(COREJOBS, "jobs", "a")
@@ -287,13 +297,13 @@ async def test_an_answer_that_is_no_json_is_no_answer(server: Server, kube: Kube
 async def test_a_server_that_is_away() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        async with client(f"http://127.0.0.1:{free.getsockname()[1]}") as kube:
+        async with kube_client(f"http://127.0.0.1:{free.getsockname()[1]}") as kube:
             with pytest.raises(UnavailableError, match="no answer from Kubernetes"):
                 await kube.get(COREJOBS, "jobs", "a")
 
 
 async def test_a_server_that_hangs(
-    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_REQUEST_TIMEOUT_S", 0.1)
     released = asyncio.Event()
@@ -309,7 +319,7 @@ async def test_a_server_that_hangs(
     released.set()
 
 
-async def test_a_server_that_breaks_off(server: Server, kube: Kube) -> None:
+async def test_a_server_that_breaks_off(server: ScriptedApiServer, kube: Kube) -> None:
     async def abort(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -323,7 +333,9 @@ async def test_a_server_that_breaks_off(server: Server, kube: Kube) -> None:
 # --- streams --------------------------------------------------------------------------------
 
 
-async def test_a_stream_is_read_by_lines_however_long(server: Server, kube: Kube) -> None:
+async def test_a_stream_is_read_by_lines_however_long(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.lists.append({})
     long = b"x" * (2**21)
     async with kube.stream(PATH, params={"watch": "true"}, idle=DEADLINE) as lines:
@@ -335,7 +347,7 @@ async def test_a_stream_is_read_by_lines_however_long(server: Server, kube: Kube
     assert read == [b"first\n", long + b"\n"]
 
 
-async def test_a_silent_stream_counts_as_dead(server: Server, kube: Kube) -> None:
+async def test_a_silent_stream_counts_as_dead(server: ScriptedApiServer, kube: Kube) -> None:
     read = []
 
     async def follow() -> None:
@@ -350,7 +362,7 @@ async def test_a_silent_stream_counts_as_dead(server: Server, kube: Kube) -> Non
     assert read == [b"first\n"]
 
 
-async def test_a_stream_that_is_refused(server: Server, kube: Kube) -> None:
+async def test_a_stream_that_is_refused(server: ScriptedApiServer, kube: Kube) -> None:
     server.watch_refusals.append(refusal(410, "Expired"))
     with pytest.raises(GoneError):
         async with kube.stream(PATH, params={"watch": "true"}, idle=1):
@@ -367,6 +379,6 @@ async def test_an_api_server_is_reached_by_ipv6() -> None:
     await runner.setup()
     with sockets.listening("::1", 0) as sock:
         await web.SockSite(runner, sock).start()
-        async with client(f"http://[::1]:{sock.getsockname()[1]}") as kube:
+        async with kube_client(f"http://[::1]:{sock.getsockname()[1]}") as kube:
             assert await kube.get(COREJOBS, "jobs", "a") == {"metadata": {"name": "a"}}
         await runner.cleanup()

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.kube.server import event, item
+from tests.support.fake_apiserver.scripted import event, item
 
 from corejob.names import UNREADABLE
 from corejob.nesting import MAX_DEPTH

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.unit.kube.server import DEADLINE, Server, bookmark, event, item, refusal
+from tests.support.fake_apiserver.scripted import ScriptedApiServer, bookmark, event, item, refusal
+from tests.support.signals import DEADLINE
 
 from corejob.names import UNREADABLE
 from corejob_kube import informer as module
@@ -71,7 +72,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BACKOFF_FIRST", 0.001)
 
 
-async def test_a_list_then_a_watch_from_its_version(server: Server, kube: Kube) -> None:
+async def test_a_list_then_a_watch_from_its_version(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7, item("a", 3), item("b", 5))
     async with watching(kube, "core4.io/corejob") as watched:
         assert watched.informer.is_synced
@@ -89,7 +90,7 @@ async def test_a_list_then_a_watch_from_its_version(server: Server, kube: Kube) 
     }
 
 
-async def test_events_change_the_cache(server: Server, kube: Kube) -> None:
+async def test_events_change_the_cache(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7, item("a", 3), item("b", 5))
     async with watching(kube) as watched:
         watch = await server.next_watch()
@@ -103,7 +104,9 @@ async def test_events_change_the_cache(server: Server, kube: Kube) -> None:
     assert watched.told == [("a", True), ("b", True), ("c", True), ("a", True), ("b", False)]
 
 
-async def test_a_watch_that_ends_goes_on_from_the_last_version(server: Server, kube: Kube) -> None:
+async def test_a_watch_that_ends_goes_on_from_the_last_version(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.listing(7)
     async with watching(kube) as watched:
         first = await server.next_watch()
@@ -118,7 +121,9 @@ async def test_a_watch_that_ends_goes_on_from_the_last_version(server: Server, k
     assert len(server.listed) == 1
 
 
-async def test_a_bookmark_moves_the_version_and_shows_life(server: Server, kube: Kube) -> None:
+async def test_a_bookmark_moves_the_version_and_shows_life(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.listing(7, item("a", 3))
     async with watching(kube) as watched:
         first = await server.next_watch()
@@ -133,7 +138,9 @@ async def test_a_bookmark_moves_the_version_and_shows_life(server: Server, kube:
 
 
 @pytest.mark.parametrize("how", ["event", "answer"])
-async def test_too_old_a_version_lists_anew(server: Server, kube: Kube, how: str) -> None:
+async def test_too_old_a_version_lists_anew(
+    server: ScriptedApiServer, kube: Kube, how: str
+) -> None:
     server.listing(7, item("a", 3), item("gone", 4))
     server.listing(20, item("a", 15), item("new", 16))
     if how == "answer":
@@ -149,7 +156,7 @@ async def test_too_old_a_version_lists_anew(server: Server, kube: Kube, how: str
     assert ("gone", False) in watched.told
 
 
-async def test_another_error_of_the_watch_goes_on(server: Server, kube: Kube) -> None:
+async def test_another_error_of_the_watch_goes_on(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7)
     async with watching(kube) as watched:
         broken = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}
@@ -160,7 +167,7 @@ async def test_another_error_of_the_watch_goes_on(server: Server, kube: Kube) ->
     assert len(server.listed) == 1
 
 
-async def test_a_connection_that_breaks_goes_on(server: Server, kube: Kube) -> None:
+async def test_a_connection_that_breaks_goes_on(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7)
     async with watching(kube) as watched:
         first = await server.next_watch()
@@ -175,7 +182,7 @@ async def test_a_connection_that_breaks_goes_on(server: Server, kube: Kube) -> N
 
 
 async def test_a_silent_connection_is_opened_anew(
-    server: Server, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_IDLE_SECONDS", 0.1)
     server.listing(7)
@@ -188,7 +195,7 @@ async def test_a_silent_connection_is_opened_anew(
 
 @pytest.mark.parametrize("data", [b'{"type": "ADDED", "obj', b"<html>\n", b'{"type": "ADDED"}\n'])
 async def test_an_event_that_can_not_be_read_breaks_the_watch_only(
-    server: Server, kube: Kube, data: bytes
+    server: ScriptedApiServer, kube: Kube, data: bytes
 ) -> None:
     server.listing(7)
     async with watching(kube) as watched:
@@ -200,7 +207,7 @@ async def test_an_event_that_can_not_be_read_breaks_the_watch_only(
         await watched.has(a=8)
 
 
-async def test_a_list_that_fails_is_tried_again(server: Server, kube: Kube) -> None:
+async def test_a_list_that_fails_is_tried_again(server: ScriptedApiServer, kube: Kube) -> None:
     server.lists += [refusal(503), refusal(403), refusal(410, "Expired")]
     server.listing(7, item("a", 3))
     async with watching(kube) as watched:
@@ -210,7 +217,7 @@ async def test_a_list_that_fails_is_tried_again(server: Server, kube: Kube) -> N
 
 
 async def test_a_list_whose_second_page_is_too_late_begins_again(
-    server: Server, kube: Kube
+    server: ScriptedApiServer, kube: Kube
 ) -> None:
     server.listing(7, item("a", 3), more="token")
     server.lists.append(refusal(410, "Expired"))
@@ -220,7 +227,7 @@ async def test_a_list_whose_second_page_is_too_late_begins_again(
 
 
 async def test_own_writes_are_not_taken_back_by_a_watch_that_lags(
-    server: Server, kube: Kube
+    server: ScriptedApiServer, kube: Kube
 ) -> None:
     server.listing(7, item("a", 3))
     async with watching(kube) as watched:
@@ -249,7 +256,9 @@ async def test_silence_is_that_of_the_watch_that_was_silent_longest(kube: Kube) 
     assert module.silence((heard,), since=now - 900) == about(10)
 
 
-async def test_an_object_that_nobody_can_read_ends_no_watch(server: Server, kube: Kube) -> None:
+async def test_an_object_that_nobody_can_read_ends_no_watch(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
     server.listing(7, item("a", 3))
     deep = b'{"a":' * 1200 + b"1" + b"}" * 1200
     line = b'{"type":"ADDED","object":{"metadata":{"name":"deep","resourceVersion":"8"},"x":%s}}\n'
@@ -266,7 +275,7 @@ async def test_an_object_that_nobody_can_read_ends_no_watch(server: Server, kube
 
 
 async def test_an_object_that_is_none_is_passed_over(
-    server: Server, kube: Kube, caplog: pytest.LogCaptureFixture
+    server: ScriptedApiServer, kube: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.listing(7, item("a", 3), {"metadata": {"name": "no version"}}, {}, item("b", 4))
     async with watching(kube) as watched:
@@ -282,7 +291,7 @@ async def test_an_object_that_is_none_is_passed_over(
 
 
 async def test_a_listener_that_fails_holds_nobody_up(
-    server: Server, kube: Kube, caplog: pytest.LogCaptureFixture
+    server: ScriptedApiServer, kube: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(name: str, _old: Any, _new: Any) -> None:
         if name == "bad":

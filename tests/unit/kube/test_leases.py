@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.kube.server import Server, client, refusal
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.scripted import ScriptedApiServer, refusal
 
 from corejob_kube import leases
 from corejob_kube.client import Kube
@@ -68,7 +69,7 @@ def test_the_holder_of_a_lease() -> None:
 class RecordingServer:
     """Answers each request with a Lease, and keeps the requests."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ScriptedApiServer) -> None:
         self.requests: list[tuple[str, str, Any]] = []
         server.answer = self.answer
 
@@ -97,9 +98,9 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-async def test_create_sends_a_whole_lease(server: Server) -> None:
+async def test_create_sends_a_whole_lease(server: ScriptedApiServer) -> None:
     recorded = RecordingServer(server)
-    async with client(server.url) as kube:
+    async with kube_client(server.url) as kube:
         await lease_client(kube).create("mine", "a", 5.0)
         await lease_client(kube).create("mine", "a", 5.0, labels={"a": "1"}, annotations={"b": "2"})
     marks = {"labels": {"a": "1"}, "annotations": {"b": "2"}}
@@ -107,10 +108,10 @@ async def test_create_sends_a_whole_lease(server: Server) -> None:
     assert recorded.requests == [("POST", "leases", MANIFEST), ("POST", "leases", marked)]
 
 
-async def test_writes_are_bound_to_a_version_where_one_is_given(server: Server) -> None:
+async def test_writes_are_bound_to_a_version_where_one_is_given(server: ScriptedApiServer) -> None:
     recorded = RecordingServer(server)
     owner = {"kind": "CoreJob", "name": "a"}
-    async with client(server.url) as kube:
+    async with kube_client(server.url) as kube:
         leases = lease_client(kube)
         await leases.renew("mine", "a", 5.0, annotations={"b": None})
         await leases.renew("mine", "a", 5.0, version="7")
@@ -133,14 +134,14 @@ async def test_writes_are_bound_to_a_version_where_one_is_given(server: Server) 
     ]
 
 
-async def test_a_holder_s_pod_exists_or_not(server: Server) -> None:
+async def test_a_holder_s_pod_exists_or_not(server: ScriptedApiServer) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/api/v1/namespaces/jobs/pods/there":
             return web.json_response(lease(1, "there"))
         return refusal(404 if request.path.endswith("/gone") else 503)
 
     server.answer = answer
-    async with client(server.url) as kube:
+    async with kube_client(server.url) as kube:
         assert await lease_client(kube).has_pod("there")
         assert not await lease_client(kube).has_pod("gone")
         with pytest.raises(UnavailableError):

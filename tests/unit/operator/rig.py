@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.domain.builders import NOW
 from tests.unit.operator.builders import SETTINGS
-from tests.unit.operator.fake_kube import FakeKube
 
 from corejob import names
 from corejob_kube.client import Kube
@@ -35,7 +35,9 @@ class Queue(WorkQueue):
 class Rig:
     """A reconciler, the world that it knows, and the watch between it and the fake server."""
 
-    def __init__(self, fake: FakeKube, kube: Kube, settings: OperatorSettings = SETTINGS) -> None:
+    def __init__(
+        self, fake: FakeApiServer, kube: Kube, settings: OperatorSettings = SETTINGS
+    ) -> None:
         self.fake, self.kube, self.settings = fake, kube, settings
         self.now = NOW
         self.errors: list[KubeError] = []
@@ -100,7 +102,7 @@ class Rig:
         """All Events that were posted."""
         self.poster.start()
         await self.poster.stop(5)
-        return [request.body for request in self.fake.asked("POST", "events")]
+        return [request.body for request in self.fake.requested("POST", "events")]
 
     # --- what is in the cluster ---------------------------------------------------------------
 

@@ -1,7 +1,9 @@
-"""A cluster in memory, as far as one CoreJob can tell: what others do to it, and to its children.
+"""A cluster in memory with one CoreJob: what other components do to it and to its children.
 
-What lives here is all that survives a crash of the operator. Each change is one request, as a real
-API server would take it.
+It holds all that survives a crash of the operator. Each change is one request, as a real API
+server would take it. It stands beside `FakeApiServer` because the model `TestLife` takes thousands
+of steps, which over HTTP would last for minutes, and because it checks with each
+step what must always hold, such as that no trial runs twice.
 """
 
 from datetime import datetime, timedelta

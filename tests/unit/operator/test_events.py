@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.domain.builders import ID, NOW, UID, at_text, corejob, running
-from tests.unit.operator.fake_kube import FakeKube
 
 from corejob.model import Status
 from corejob.state import State
@@ -95,7 +95,7 @@ def test_two_events_have_two_names() -> None:
 # --- posting --------------------------------------------------------------------------------
 
 
-async def test_all_are_posted_before_it_stops(fake: FakeKube, kube: Kube) -> None:
+async def test_all_are_posted_before_it_stops(fake: FakeApiServer, kube: Kube) -> None:
     poster = Poster(kube)
     poster.start()
     job = corejob()
@@ -108,7 +108,7 @@ async def test_all_are_posted_before_it_stops(fake: FakeKube, kube: Kube) -> Non
 
 
 async def test_a_refused_one_is_dropped_and_the_next_is_posted(
-    fake: FakeKube, kube: Kube, caplog: pytest.LogCaptureFixture
+    fake: FakeApiServer, kube: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.refuse("POST", "events", 403, "forbidden")
     poster = Poster(kube)
@@ -123,7 +123,10 @@ async def test_a_refused_one_is_dropped_and_the_next_is_posted(
 
 
 async def test_one_is_posted_once_the_api_server_is_back(
-    fake: FakeKube, kube: Kube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fake: FakeApiServer,
+    kube: Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(events, "_PAUSES_S", (0.01, 0.01))
     fake.refuse("POST", "events", 503, "starting", times=2)
@@ -137,7 +140,10 @@ async def test_one_is_posted_once_the_api_server_is_back(
 
 
 async def test_one_is_given_up_when_the_api_server_stays_away(
-    fake: FakeKube, kube: Kube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fake: FakeApiServer,
+    kube: Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(events, "_PAUSES_S", (0.01,))
     fake.refuse("POST", "events", 503, "starting", times=2)

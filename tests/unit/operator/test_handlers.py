@@ -8,8 +8,9 @@ from typing import Any
 
 import kopf
 import pytest
-from aiohttp import web
-from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi, refuse
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 
 from corejob import names
 from corejob_kube.decoding import Decoder
@@ -39,7 +40,7 @@ class Kopf:
 
 
 @asynccontextmanager
-async def running(api: KubeApi) -> AsyncIterator[Kopf]:
+async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     """Run kopf until the end of the block; all four watches are open."""
     made = Kopf()
     # At its end, kopf cancels all tasks that were started after it. So this is no fixture, whose
@@ -49,7 +50,7 @@ async def running(api: KubeApi) -> AsyncIterator[Kopf]:
     try:
         async with asyncio.timeout(DEADLINE):
             await made.watches.complete.wait()
-        await until(lambda: api.watched() == {kind.plural for kind in handlers.WATCHED})
+        await until(lambda: api.watches.kinds() == {kind.plural for kind in handlers.WATCHED})
         yield made
         assert not watching.done()
     finally:
@@ -65,28 +66,28 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
-    api: KubeApi,
+    api: FakeApiServer,
 ) -> None:
     async with running(api) as operator:
-        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
         await until(lambda: operator.spec("a") == SPEC)
-        killed = await api.patch(COREJOBS.plural, "a", {"spec": {"kill": True}})
+        killed = api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
         await until(lambda: operator.spec("a") == SPEC | {"kill": True})
         version = int(killed["metadata"]["resourceVersion"])
         assert operator.caches.heard_of(COREJOBS) == version
         assert api.objects["corejobs"]["a"] == killed  # kopf itself writes nothing into the object
-        await api.delete(COREJOBS.plural, "a")
+        api.remove(COREJOBS.plural, "a")
         await until(lambda: operator.caches.corejobs.get("a") is None)
         assert operator.changed == ["a"] * 3
 
 
-async def test_objects_of_the_first_list_reach_the_cache(api: KubeApi) -> None:
+async def test_objects_of_the_first_list_reach_the_cache(api: FakeApiServer) -> None:
     labels = {names.LABEL_COREJOB: "a", names.LABEL_TRIAL: "1"}
     for resource, spec in ((COREJOBS, SPEC), (TEMPLATES, {"qualName": "a.Job"})):
-        await api.put(resource.plural, {"metadata": {"name": "a"}, "spec": spec})
+        api.put(resource.plural, {"metadata": {"name": "a"}, "spec": spec})
     for resource in (JOBS, PODS):
-        await api.put(resource.plural, {"metadata": {"name": "a-1", "labels": labels}})
-        await api.put(resource.plural, {"metadata": {"name": "not-ours"}})
+        api.put(resource.plural, {"metadata": {"name": "a-1", "labels": labels}})
+        api.put(resource.plural, {"metadata": {"name": "not-ours"}})
     async with running(api) as operator:
         await until(
             lambda: all(operator.caches.cache(kind).get("a") for kind in (COREJOBS, TEMPLATES))
@@ -96,40 +97,32 @@ async def test_objects_of_the_first_list_reach_the_cache(api: KubeApi) -> None:
         assert operator.caches.pods.get("not-ours") is None
 
 
-async def test_a_watch_that_the_server_ends_comes_back(api: KubeApi) -> None:
+async def test_a_watch_that_the_server_ends_comes_back(api: FakeApiServer) -> None:
     async with running(api) as operator:
-        api.cut_watches()  # none of them delivers what follows
-        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        api.watches.end_all()  # none of them delivers what follows
+        api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
         await until(lambda: operator.spec("a") == SPEC)
-        await api.patch(COREJOBS.plural, "a", {"spec": {"kill": True}})
+        api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
         await until(lambda: operator.spec("a") == SPEC | {"kill": True})
 
 
 async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
-    api: KubeApi, monkeypatch: pytest.MonkeyPatch
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(api) as operator:
-        left = 12  # more often than kopf tries by default
-        answer = api.answer
-
-        async def away(request: web.Request, plural: str, *more: str) -> web.StreamResponse:
-            nonlocal left
-            if left and plural == COREJOBS.plural:
-                left -= 1
-                return refuse(503, "the API server is starting")
-            return await answer(request, plural, *more)
-
+        # More often than kopf tries by default.
+        api.refuse("GET", COREJOBS.plural, 503, "the API server is starting", times=12)
+        requests = len(api.requested("GET", COREJOBS.plural))
         monkeypatch.setattr(handlers, "_RETRY_FIRST_S", 0.01)
         monkeypatch.setattr(handlers, "_RETRY_MOST_S", 0.01)
-        api.answer = away  # type: ignore[method-assign]
-        api.cut_watches()
-        await api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
+        api.watches.end_all()
+        api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
         await until(lambda: operator.spec("a") == SPEC)
-        assert left == 0
+        assert len(api.requested("GET", COREJOBS.plural)) > requests + 12
 
 
 async def test_kopf_that_ends_by_itself_is_an_error(
-    api: KubeApi, monkeypatch: pytest.MonkeyPatch
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def end(**_: Any) -> None:
         assert api.url

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from aiohttp import web
-from kubernetes.aio.client import Configuration
+from tests.support.fake_apiserver.faults import ANY
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.domain.builders import NOW
-from tests.unit.operator.fake_kube import NAMESPACE, FakeKube
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import COREJOBS
@@ -38,23 +39,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def one(kube: Kube, fake: FakeKube, clock: Clock) -> Leadership:
+def one(kube: Kube, fake: FakeApiServer, clock: Clock) -> Leadership:
     fake.put("pods", {"metadata": {"name": "one"}})
     return Leadership(kube, NAMESPACE, "one", clock.now, monotonic=clock)
 
 
 @pytest.fixture
-def two(kube: Kube, fake: FakeKube, clock: Clock) -> Leadership:
+def two(kube: Kube, fake: FakeApiServer, clock: Clock) -> Leadership:
     fake.put("pods", {"metadata": {"name": "two"}})
     return Leadership(kube, NAMESPACE, "two", clock.now, monotonic=clock)
 
 
-def holder(fake: FakeKube) -> str:
+def holder(fake: FakeApiServer) -> str:
     return str(fake.objects["leases"][LEASE]["spec"]["holderIdentity"])
 
 
 async def test_the_first_makes_the_lease_and_the_second_waits(
-    one: Leadership, two: Leadership, fake: FakeKube
+    one: Leadership, two: Leadership, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await two.turn()
@@ -75,7 +76,7 @@ async def test_it_is_renewed_and_so_never_runs_out(
 
 
 async def test_who_does_not_renew_is_followed_after_the_duration(
-    one: Leadership, two: Leadership, clock: Clock, fake: FakeKube
+    one: Leadership, two: Leadership, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await two.turn()
@@ -91,7 +92,7 @@ async def test_who_does_not_renew_is_followed_after_the_duration(
 
 
 async def test_a_holder_whose_pod_is_gone_is_followed_at_once(
-    one: Leadership, two: Leadership, fake: FakeKube
+    one: Leadership, two: Leadership, fake: FakeApiServer
 ) -> None:
     await one.turn()
     fake.remove("pods", "one")
@@ -109,7 +110,7 @@ async def test_a_restarted_container_goes_on_at_once(
 
 
 async def test_who_gets_no_answer_in_time_acts_no_more(
-    one: Leadership, clock: Clock, fake: FakeKube
+    one: Leadership, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
     fake.refuse("GET", "leases", 503, times=2)
@@ -124,7 +125,7 @@ async def test_who_gets_no_answer_in_time_acts_no_more(
 
 
 async def test_of_two_that_try_at_once_one_wins(
-    one: Leadership, two: Leadership, fake: FakeKube
+    one: Leadership, two: Leadership, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await one.stop()
@@ -156,7 +157,7 @@ async def test_given_up_in_good_order_it_is_free_at_once(one: Leadership, two: L
     ],
 )
 async def test_a_lease_that_says_nothing_is_free(
-    one: Leadership, fake: FakeKube, spec: dict[str, Any]
+    one: Leadership, fake: FakeApiServer, spec: dict[str, Any]
 ) -> None:
     fake.put("leases", {"metadata": {"name": LEASE}, **spec})
     await one.turn()
@@ -164,30 +165,13 @@ async def test_a_lease_that_says_nothing_is_free(
     assert holder(fake) == "one"
 
 
-class Hanging(FakeKube):
-    """Answers nothing about Leases while `hangs` is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hangs = False
-        self.asked_again = asyncio.Event()
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        if self.hangs and "/leases" in request.path:
-            self.asked_again.set()
-            await asyncio.Event().wait()
-        return await super()._handle(request)
-
-
 @asynccontextmanager
-async def running(fake: FakeKube) -> AsyncIterator[Kube]:
+async def running(fake: FakeApiServer) -> AsyncIterator[Kube]:
     """The server, and a client of it."""
     await fake.start()
     fake.put("pods", {"metadata": {"name": "one"}})
-    configuration = Configuration()
-    configuration.host = fake.url
     try:
-        async with Kube(configuration, user_agent="test") as kube:
+        async with kube_client(fake.url) as kube:
             yield kube
     finally:
         await fake.stop()
@@ -204,7 +188,7 @@ async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out
     monkeypatch.setattr(module, "DURATION_S", 0.3)
     monkeypatch.setattr(module, "RENEW_S", 0.05)
     monkeypatch.setattr(module, "_WITHIN_S", DEADLINE * 10)  # the timer does not rely on it
-    fake = Hanging()
+    fake = FakeApiServer("operator")
     async with running(fake) as kube:
         leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
         leader.start()
@@ -212,14 +196,13 @@ async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out
             async with asyncio.timeout(DEADLINE):
                 await leader.held.wait()
             leader.check()
-            fake.hangs = True
-            async with asyncio.timeout(DEADLINE):
-                await fake.asked_again.wait()
+            fake.hang(ANY, "leases")
+            await fake.until_hanging()
             await lost(leader)
             with pytest.raises(NotLeadingError):
                 leader.check()
         finally:
-            fake.hangs = False
+            fake.answer_all()
             await leader.stop()
 
 
@@ -227,20 +210,20 @@ async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_WITHIN_S", 0.05)
-    fake = Hanging()
+    fake = FakeApiServer("operator")
     async with running(fake) as kube:
         leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
-        fake.hangs = True
+        fake.hang(ANY, "leases")
         await leader.turn()
         assert not leader.held.is_set()
-        fake.hangs = False
+        fake.answer_all()
         await leader.turn()
         assert leader.held.is_set()
         await leader.stop()
 
 
 async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed(
-    one: Leadership, kube: Kube, fake: FakeKube, clock: Clock
+    one: Leadership, kube: Kube, fake: FakeApiServer, clock: Clock
 ) -> None:
     acting = Fenced(kube, one.check)
     name = fake.put("corejobs", {"metadata": {"name": "a"}})["metadata"]["name"]

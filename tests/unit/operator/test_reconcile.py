@@ -70,7 +70,7 @@ async def test_one_status_write_for_each_change_and_none_without(rig: Rig) -> No
 
 async def test_a_write_tells_only_what_changed(rig: Rig) -> None:
     await to_running(rig)
-    body = rig.fake.asked("PATCH", "corejobs")[-1].body
+    body = rig.fake.requested("PATCH", "corejobs")[-1].body
 
     assert "id" not in body["status"]
     assert body["status"]["state"] == "running"
@@ -210,7 +210,7 @@ async def test_a_kill_and_a_restart(rig: Rig) -> None:
     rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": child}})
     await rig.settle()
     assert "DELETE pods/a-1-x" in rig.fake.writes()
-    assert rig.fake.asked("DELETE", "pods")[0].body["preconditions"]["uid"]
+    assert rig.fake.requested("DELETE", "pods")[0].body["preconditions"]["uid"]
     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
     rig.fake.change("jobs", "a-1", {"status": {"conditions": [failed]}})
     await rig.settle()

@@ -30,7 +30,7 @@ STOPPED = [{"name": "job", "state": ended(143)}]
 async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(
     rig: Rig, kind: str, words: str
 ) -> None:
-    rig.fake.answer("POST", "jobs", REFUSALS[kind])
+    rig.fake.refuse_with("POST", "jobs", REFUSALS[kind])
     rig.corejob("a", attempts=3)
     await rig.settle()
 
@@ -58,17 +58,17 @@ async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(
 async def test_a_job_that_is_refused_for_now_waits_with_the_server_s_words(
     rig: Rig, kind: str, words: str
 ) -> None:
-    rig.fake.answer("POST", "jobs", REFUSALS[kind], times=3)
+    rig.fake.refuse_with("POST", "jobs", REFUSALS[kind], times=3)
     rig.corejob("a")
     await rig.settle()
     status = rig.status("a")
     assert (status["state"], status["reason"]) == ("pending", "Queued")
     assert words in status["message"]
-    count = len(rig.fake.asked("PATCH", "corejobs"))
+    count = len(rig.fake.requested("PATCH", "corejobs"))
 
     await rig.passes(2)
-    assert len(rig.fake.asked("PATCH", "corejobs")) == count
-    assert len(rig.fake.asked("POST", "jobs")) == 2
+    assert len(rig.fake.requested("PATCH", "corejobs")) == count
+    assert len(rig.fake.requested("POST", "jobs")) == 2
     await rig.passes(4)
     await rig.passes(8)
     assert rig.jobs() == ["a-1"]
@@ -79,14 +79,14 @@ async def test_refusals_in_ever_other_words_are_not_asked_for_again_at_once(rig:
     """Each message is a write, each write an event; the event must not bring the next try."""
     for number in range(50):
         body = {**REFUSALS["quota"], "message": f"exceeded quota: used {number}"}
-        rig.fake.answer("POST", "jobs", body)
+        rig.fake.refuse_with("POST", "jobs", body)
     rig.corejob("a")
     await rig.settle()
     for _ in range(60):
         await rig.passes(1)
 
     # At once, and after 2, 6, 14, 30 seconds; then once a minute.
-    assert len(rig.fake.asked("POST", "jobs")) == 5
+    assert len(rig.fake.requested("POST", "jobs")) == 5
 
 
 async def test_a_pod_that_the_kubelet_refuses_again_and_again(rig: Rig) -> None:
@@ -175,7 +175,7 @@ CHILD = "6743cccccccccccccccccccc"
 
 @pytest.mark.parametrize("kind", ["quota", "policy", "webhook_invalid"])
 async def test_a_restart_that_is_refused_is_told_and_tried_again(rig: Rig, kind: str) -> None:
-    rig.fake.answer("POST", "corejobs", REFUSALS[kind])
+    rig.fake.refuse_with("POST", "corejobs", REFUSALS[kind])
     rig.corejob("a", childId=CHILD, status={"state": "error", "trial": 1, "id": "e" * 24})
     await rig.settle()
     assert CHILD not in rig.fake.objects["corejobs"]
@@ -194,7 +194,7 @@ async def test_a_restart_that_is_refused_does_not_keep_back_the_kill(rig: Rig) -
     await rig.settle()
     rig.pod("a-1", started())
     await rig.settle()
-    rig.fake.answer("POST", "corejobs", REFUSALS["policy"], times=9)
+    rig.fake.refuse_with("POST", "corejobs", REFUSALS["policy"], times=9)
     rig.fake.change("corejobs", "a", {"status": {"log": {"trial": 1}}})
     rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": CHILD}})
     await rig.settle()
@@ -207,7 +207,7 @@ async def test_a_restart_that_is_refused_does_not_keep_back_the_kill(rig: Rig) -
 
 
 async def test_a_refused_trial_does_not_keep_back_the_restart(rig: Rig) -> None:
-    rig.fake.answer("POST", "jobs", REFUSALS["policy"], times=9)
+    rig.fake.refuse_with("POST", "jobs", REFUSALS["policy"], times=9)
     rig.corejob("a")
     await rig.settle()
     assert rig.status("a")["reason"] == "Queued"

@@ -26,7 +26,7 @@ async def test_ours_go_and_others_stay(rig: Rig) -> None:
 
     assert await release(rig.kube, "jobs") == 2
     assert finalizers(rig) == {"a": [], "b": ["other"], "c": []}
-    assert len(rig.fake.asked("PATCH", "corejobs")) == 2
+    assert len(rig.fake.requested("PATCH", "corejobs")) == 2
 
 
 async def test_what_waits_for_it_is_gone(rig: Rig) -> None:

@@ -349,12 +349,12 @@ async def test_no_refusal_loses_a_run(clock: Clock, code: int, message: str) -> 
     assert clock.condition() == ("False", "EnqueueFailed")
     assert message in clock.status()["message"]
     assert "2026-11-24T12:01:00" in clock.status()["message"]
-    tries = len(clock.rig.fake.asked("POST", "corejobs"))
+    tries = len(clock.rig.fake.requested("POST", "corejobs"))
     # News of the template are no reason to try at once.
     await clock.look(0.1)
-    assert len(clock.rig.fake.asked("POST", "corejobs")) == tries
+    assert len(clock.rig.fake.requested("POST", "corejobs")) == tries
 
-    clock.rig.fake.refusals.clear()
+    clock.rig.fake.allow_all()
     assert await clock.look(4) == at(120)
     assert len(clock.jobs()) == 1
     assert ids.created_at(clock.jobs()[0]) == at(60)
@@ -365,7 +365,7 @@ async def test_at_the_next_time_the_one_before_is_given_up(clock: Clock) -> None
     await clock.look()
     clock.rig.fake.refuse("POST", "corejobs", 503, times=3)
     await clock.look(60)
-    clock.rig.fake.refusals.clear()
+    clock.rig.fake.allow_all()
     await clock.look(60)
 
     assert [ids.created_at(name) for name in clock.jobs()] == [at(120)]

@@ -65,4 +65,4 @@ async def test_nothing_is_read_for_a_kill(rig: Rig) -> None:
     await rig.settle()
 
     assert rig.status("a")["reason"] == "Killed"
-    assert rig.fake.asked("GET", "jobs") == []
+    assert rig.fake.requested("GET", "jobs") == []

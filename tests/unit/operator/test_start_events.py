@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.domain.builders import CREATED, at, batch_job, pod
-from tests.unit.operator.fake_kube import FakeKube
 from tests.unit.operator.rig import Rig
 
 from corejob import timestamps
@@ -36,8 +36,8 @@ async def events(rig: Rig) -> StartEvents:
     return StartEvents(rig.kube, "jobs")
 
 
-def asked(fake: FakeKube) -> int:
-    return len(fake.asked("GET", "events"))
+def asked(fake: FakeApiServer) -> int:
+    return len(fake.requested("GET", "events"))
 
 
 async def test_an_ordinary_start_reads_none(rig: Rig, events: StartEvents) -> None:

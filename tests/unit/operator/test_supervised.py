@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from kubernetes.aio.client import Configuration
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.killable import Killable, unsupervised
-from tests.support.kubeapi import DEADLINE, NAMESPACE, KubeApi
+from tests.support.signals import DEADLINE
 
-from corejob_kube.client import Kube
 from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
@@ -74,11 +75,9 @@ def watches() -> dict[str, "asyncio.Task[Any]"]:
 
 
 @asynccontextmanager
-async def process(api: KubeApi, supervision: Supervision) -> AsyncIterator[Process]:
-    configuration = Configuration()
-    configuration.host = api.url
+async def process(api: FakeApiServer, supervision: Supervision) -> AsyncIterator[Process]:
     stop = asyncio.Event()
-    async with Kube(configuration, user_agent="test") as kube:
+    async with kube_client(api.url) as kube:
         operator = Operator(kube, SETTINGS, instance="one", supervision=supervision)
         task = asyncio.create_task(operator.run(stop), name="run")
         try:
@@ -93,7 +92,7 @@ async def process(api: KubeApi, supervision: Supervision) -> AsyncIterator[Proce
 
 
 async def test_each_task_that_may_be_is_told_at_once_and_started_again(
-    api: KubeApi, caplog: pytest.LogCaptureFixture
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervision = Killable()
     async with process(api, supervision) as made:
@@ -110,7 +109,7 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
 
 
 async def test_each_other_task_ends_the_process(
-    api: KubeApi, caplog: pytest.LogCaptureFixture
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     names: list[str] = []
     ended = 0
@@ -125,7 +124,7 @@ async def test_each_other_task_ends_the_process(
     assert set(names) == {"leadership", "lead", "worker 15", "kopf's watches"}
 
 
-async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: KubeApi) -> None:
+async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: FakeApiServer) -> None:
     for number in range(4):
         async with process(api, Supervision()) as made:
             name, task = sorted(watches().items())[number]
@@ -135,7 +134,7 @@ async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: KubeApi) -
 
 
 @pytest.mark.parametrize("name", ["resource observer", "poster of events", "daemon killer"])
-async def test_the_end_of_kopf_itself_ends_the_process(api: KubeApi, name: str) -> None:
+async def test_the_end_of_kopf_itself_ends_the_process(api: FakeApiServer, name: str) -> None:
     async with process(api, Supervision()) as made:
         (task,) = [task for task in asyncio.all_tasks() if task.get_name() == name]
         task.cancel()
@@ -144,7 +143,7 @@ async def test_the_end_of_kopf_itself_ends_the_process(api: KubeApi, name: str) 
                 await made.task
 
 
-async def test_nobody_runs_whom_nobody_looks_after(api: KubeApi) -> None:
+async def test_nobody_runs_whom_nobody_looks_after(api: FakeApiServer) -> None:
     before, supervision = asyncio.all_tasks(), Supervision()
     async with process(api, supervision):
         found = unsupervised(supervision, before)

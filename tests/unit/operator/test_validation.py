@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from aiohttp import web
 from tests.unit.domain.builders import NOW
 from tests.unit.operator.rig import Rig
 from tests.unit.operator.test_schedule import Clock
@@ -30,14 +29,14 @@ async def judge(rig: Rig, **spec: Any) -> Verdict:
 async def refused(rig: Rig, name: str, **spec: Any) -> Verdict:
     """What is said when the API server answers as it was recorded."""
     body = RECORDED[name]
-    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=body["code"]))
+    rig.fake.refuse_with("POST", "jobs", body)
     return await judge(rig, template=FINE, **spec)
 
 
 async def test_a_good_one_is_valid_and_its_job_is_not_stored(rig: Rig) -> None:
     assert await judge(rig, template=FINE) == Verdict("True", "Valid", "")
 
-    (request,) = rig.fake.asked("POST", "jobs")
+    (request,) = rig.fake.requested("POST", "jobs")
     assert request.query["dryRun"] == "All"
     assert request.query["fieldValidation"] == "Strict"
     assert rig.jobs() == []
@@ -65,7 +64,7 @@ async def test_a_bad_definition_is_said_with_its_path(rig: Rig, name: str, words
 
 async def test_a_bad_quantity_has_a_path_though_the_api_server_names_none(rig: Rig) -> None:
     body = RECORDED["bad_quantity"]
-    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    rig.fake.refuse_with("POST", "jobs", body)
     container = {"name": "job", "image": "x", "resources": {"limits": {"cpu": "banana"}}}
     verdict = await judge(rig, template={"spec": {"containers": [container]}})
 
@@ -121,12 +120,12 @@ async def test_a_pod_of_any_json_is_a_bad_definition_at_the_most(rig: Rig, pod: 
 
 async def test_the_api_server_says_what_is_wrong_with_a_pod_that_we_can_not_read(rig: Rig) -> None:
     body = RECORDED["bad_type"]
-    rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    rig.fake.refuse_with("POST", "jobs", body)
     verdict = await judge(rig, template={"spec": {"containers": 5}})
 
     assert verdict.reason == "BadDefinition"
     assert "spec.template.spec.containers of type []v1.Container" in verdict.message
-    (request,) = rig.fake.asked("POST", "jobs")
+    (request,) = rig.fake.requested("POST", "jobs")
     assert request.body["spec"]["template"] == {"spec": {"containers": 5}}
     assert request.query["dryRun"] == "All"
 
@@ -150,7 +149,7 @@ async def test_an_args_schema_that_is_none_is_said_with_its_path(
         assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
         assert words in verdict.message
         assert problem is not None
-        assert rig.fake.asked("POST", "jobs") == []
+        assert rig.fake.requested("POST", "jobs") == []
 
 
 def test_a_deep_schema_is_a_problem_not_an_error() -> None:
@@ -206,14 +205,14 @@ async def test_each_generation_is_judged_once(clock: Clock) -> None:
     for _ in range(3):
         await clock.look()
         await clock.templates.validate("a.job")
-    assert len(clock.rig.fake.asked("POST", "jobs")) == 1
+    assert len(clock.rig.fake.requested("POST", "jobs")) == 1
 
     meta = {"metadata": {"generation": 2}}
     clock.rig.fake.change("corejobtemplates", "a.job", meta)
     for _ in range(3):
         await clock.look()
         await clock.templates.validate("a.job")
-    assert len(clock.rig.fake.asked("POST", "jobs")) == 2
+    assert len(clock.rig.fake.requested("POST", "jobs")) == 2
     observed = {one["type"]: one["observedGeneration"] for one in clock.status()["conditions"]}
     assert observed["Valid"] == 2
 
@@ -223,13 +222,13 @@ async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock)
     await clock.templates.validate("a.job")
     await clock.look()
     clock.restart()
-    writes = len(clock.rig.fake.asked("PATCH", "corejobtemplates"))
+    writes = len(clock.rig.fake.requested("PATCH", "corejobtemplates"))
     await clock.look()
     await clock.templates.validate("a.job")
     await clock.look()
 
-    assert len(clock.rig.fake.asked("POST", "jobs")) == 2
-    assert len(clock.rig.fake.asked("PATCH", "corejobtemplates")) == writes
+    assert len(clock.rig.fake.requested("POST", "jobs")) == 2
+    assert len(clock.rig.fake.requested("PATCH", "corejobtemplates")) == writes
 
 
 async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock: Clock) -> None:
@@ -246,7 +245,7 @@ async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock
 
 async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: Clock) -> None:
     body = RECORDED["strict_unknown_field"]
-    clock.rig.fake.refuse_with("POST", "jobs", web.json_response(body, status=400))
+    clock.rig.fake.refuse_with("POST", "jobs", body)
     await clock.look()
     await clock.templates.validate("a.job")
     for _ in range(3):

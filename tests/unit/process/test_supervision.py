@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.kube.server import DEADLINE
+from tests.support.signals import DEADLINE
 
 from corejob_process import supervision as module
 from corejob_process import tasks

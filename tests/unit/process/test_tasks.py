@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.unit.kube.server import DEADLINE
+from tests.support.signals import DEADLINE
 
 from corejob_process import tasks
 

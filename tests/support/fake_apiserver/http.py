@@ -1,0 +1,38 @@
+"""Listen on a free port of this machine, and connect to it."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from kubernetes.aio.client import Configuration
+
+from corejob_kube.client import Kube
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Handlers that still run when the server stops are cancelled after this time.
+_SHUTDOWN_S = 0.1
+
+
+class HttpServer:
+    """Passes all requests to one handler."""
+
+    def __init__(self, handler: Handler) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+
+    async def start(self) -> str:
+        """Listen, and return the URL."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self._runner.cleanup()
+
+
+def kube_client(url: str) -> Kube:
+    """Return a client of a server; `async with` opens it."""
+    configuration = Configuration()
+    configuration.host = url
+    return Kube(configuration, user_agent="test")
