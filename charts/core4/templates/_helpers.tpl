@@ -69,7 +69,7 @@ they are generated once and kept in .Values, so that the Secret, the pod's check
       {{- $_ := set $user "password" $password -}}
       {{- $_ := set $data (include "core4.passwordKey" .name) $password -}}
     {{- end -}}
-    {{- if has .name $names -}}{{- fail (printf "auth.users: %s is there twice" .name) -}}{{- end -}}
+    {{- if has .name $names -}}{{- fail (printf "auth.users: %s is listed twice" .name) -}}{{- end -}}
     {{- $names = append $names .name -}}
     {{- $users = append $users $user -}}
   {{- end -}}

@@ -1,4 +1,4 @@
-"""What helm makes of the chart. Needs helm: CORE4_HELM, or the one that `make test` builds."""
+"""The chart as rendered by helm. Needs helm: CORE4_HELM, or the one that `make test` builds."""
 
 import base64
 import json
@@ -58,9 +58,9 @@ class Manifests:
         return [document for document in self.all if document["kind"] == kind]
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
-        found = [one for one in self.kind(kind) if one["metadata"]["name"] == name]
-        assert len(found) == 1, f"{kind} {name}: {[one['metadata'] for one in self.kind(kind)]}"
-        return found[0]
+        named = [manifest for manifest in self.kind(kind) if manifest["metadata"]["name"] == name]
+        assert len(named) == 1, f"{kind} {name}: {[other['metadata'] for other in self.kind(kind)]}"
+        return named[0]
 
     def pods(self) -> list[dict[str, Any]]:
         """The spec of each pod and pod template."""
@@ -70,8 +70,8 @@ class Manifests:
 
     def environment(self, deployment: str, container: str) -> dict[str, Any]:
         spec = self.one("Deployment", deployment)["spec"]["template"]["spec"]
-        (found,) = [one for one in spec["containers"] if one["name"] == container]
-        return {env["name"]: env.get("value", env.get("valueFrom")) for env in found["env"]}
+        (env,) = [other["env"] for other in spec["containers"] if other["name"] == container]
+        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in env}
 
     def secret(self) -> dict[str, str]:
         data = self.one("Secret", "core4-users")["data"]
@@ -87,8 +87,8 @@ class Manifests:
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    named = os.environ.get("CORE4_HELM")
-    return Path(named) if named else binaries.installed("helm")
+    path = os.environ.get("CORE4_HELM")
+    return Path(path) if path else binaries.installed("helm")
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def test_service_containers_are_probed_on_their_ports(helm):
         recreate = deployment["metadata"]["name"].endswith("-api")
         assert deployment["spec"].get("strategy") == ({"type": "Recreate"} if recreate else None)
         for container in deployment["spec"]["template"]["spec"]["containers"]:
-            named = {port["name"]: port["containerPort"] for port in container["ports"]}
-            ports |= named
+            ports_by_name = {port["name"]: port["containerPort"] for port in container["ports"]}
+            ports |= ports_by_name
             env = {entry["name"]: entry.get("value") for entry in container["env"]}
             own = {"http": env["CORE4_PORT"], "health": env.get("CORE4_HEALTH_PORT")}
             if container["name"] != "api":
                 own = {container["name"]: env["CORE4_PORT"]}
-            assert own == {name: str(port) for name, port in named.items()}
+            assert own == {name: str(port) for name, port in ports_by_name.items()}
             probed = "health" if container["name"] == "api" else container["name"]
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 assert container[probe]["httpGet"]["port"] == probed
@@ -161,7 +161,7 @@ def test_prometheus_finds_each_process_by_its_port(helm):
 
 
 def policies(manifests) -> dict[str, dict[str, Any]]:
-    """Who may reach which port of which component."""
+    """The allowed peers of each port, by component."""
     return {
         policy["metadata"]["name"]: {
             port["port"]: rule.get("from")
@@ -174,11 +174,11 @@ def policies(manifests) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("store", [{}, {"existingSecret": "pg"}])
 def test_jobs_reach_the_rest_api_only(helm, store):
-    found = policies(helm.render({"store": store}))
-    assert set(found) == {
+    allowed = policies(helm.render({"store": store}))
+    assert set(allowed) == {
         f"core4-{name}" for name in ("api", "operator", *(["recorder"] * bool(store)))
     }
-    ports = {port: peers for policy in found.values() for port, peers in policy.items()}
+    ports = {port: peers for policy in allowed.values() for port, peers in policy.items()}
     assert ports.pop("http") is None
     assert set(ports) == {"health", "recorder", "operator"}
     no_job = {"matchExpressions": [{"key": LABEL_COREJOB, "operator": "DoesNotExist"}]}
@@ -186,15 +186,16 @@ def test_jobs_reach_the_rest_api_only(helm, store):
         assert peers[0] == {"namespaceSelector": {}, "podSelector": no_job}
 
 
-def test_who_may_scrape_and_call_can_be_narrowed(helm):
+def test_the_network_policy_can_be_narrowed(helm):
     prometheus = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
     proxy = {"podSelector": {"matchLabels": {"app": "proxy"}}}
-    found = policies(helm.render({"networkPolicy": {"metricsFrom": [prometheus], "from": [proxy]}}))
-    assert found["core4-operator"] == {"operator": [prometheus]}
-    assert found["core4-api"]["http"] == [proxy]
-    assert found["core4-api"]["recorder"] == [prometheus]
-    # `helm test` asks there too.
-    first, tester = found["core4-api"]["health"]
+    values = {"networkPolicy": {"metricsFrom": [prometheus], "from": [proxy]}}
+    allowed = policies(helm.render(values))
+    assert allowed["core4-operator"] == {"operator": [prometheus]}
+    assert allowed["core4-api"]["http"] == [proxy]
+    assert allowed["core4-api"]["recorder"] == [prometheus]
+    # The pod of `helm test` may read it too.
+    first, tester = allowed["core4-api"]["health"]
     assert first == prometheus
     pod = helm.render(None, "--show-only=templates/tests/ready.yaml").all[0]
     assert tester["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
@@ -224,8 +225,8 @@ def test_journal_volume(helm):
     def volume(values: dict[str, Any]) -> tuple[Any, int]:
         manifests = helm.render(values)
         spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
-        found = [one for one in spec["volumes"] if one["name"] == "journal"]
-        return found, len(manifests.kind("PersistentVolumeClaim"))
+        journal = [volume for volume in spec["volumes"] if volume["name"] == "journal"]
+        return journal, len(manifests.kind("PersistentVolumeClaim"))
 
     claim = {"name": "journal", "persistentVolumeClaim": {"claimName": "core4-journal"}}
     own = {"name": "journal", "persistentVolumeClaim": {"claimName": "mine"}}
@@ -289,32 +290,32 @@ def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is False
     spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
     (api,) = spec["containers"]
-    # Else all of them would leave the Service when the store is away.
+    # Otherwise all pods would leave the Service when the store is away.
     assert api["readinessProbe"]["httpGet"]["path"] == "/readyz?without=store"
 
 
 @pytest.mark.parametrize("store", [{}, {"existingSecret": "pg"}])
-def test_every_process_is_told_its_pod_and_namespace(helm, store):
+def test_every_process_gets_its_pod_and_namespace(helm, store):
     manifests = helm.render({"store": store})
-    told = {}
+    identities = {}
     for deployment in manifests.kind("Deployment"):
         name = deployment["metadata"]["name"]
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             env = manifests.environment(name, container["name"])
-            told[container["name"]] = (env["CORE4_POD_NAME"], env["CORE4_NAMESPACE"])
+            identities[container["name"]] = (env["CORE4_POD_NAME"], env["CORE4_NAMESPACE"])
     fields = [{"fieldRef": {"fieldPath": f"metadata.{field}"}} for field in ("name", "namespace")]
-    assert told == dict.fromkeys(("api", "operator", "recorder"), tuple(fields))
+    assert identities == dict.fromkeys(("api", "operator", "recorder"), tuple(fields))
 
 
 @pytest.mark.parametrize("component", ["api", "recorder"])
-def test_the_embedded_store_has_one_pod(helm, component):
+def test_sqlite_has_one_pod(helm, component):
     with pytest.raises(RuntimeError, match="above 1 need PostgreSQL"):
         helm.render({component: {"replicas": 2}})
     manifests = helm.render()
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is True
 
 
-def test_who_records_has_the_rights_to(helm):
+def test_the_account_of_the_recorder_has_its_role(helm):
     def account(values: dict[str, Any]) -> str:
         (subject,) = helm.render(values).one("RoleBinding", "core4-recorder")["subjects"]
         return str(subject["name"])
@@ -340,8 +341,8 @@ def test_given_passwords_and_hashes_are_kept(helm):
     assert set(manifests.secret()) == {"users.json", "jwt-secret"}
 
 
-def test_a_user_may_not_be_there_twice(helm):
-    with pytest.raises(RuntimeError, match="hans is there twice"):
+def test_a_user_may_not_be_listed_twice(helm):
+    with pytest.raises(RuntimeError, match="hans is listed twice"):
         helm.render({"auth": {"users": [{"name": "hans"}, {"name": "hans"}]}})
 
 
@@ -362,7 +363,10 @@ def test_own_users_secret(helm):
 
 def test_only_the_api_sees_the_users(helm):
     spec = helm.render().one("Deployment", "core4-api")["spec"]["template"]["spec"]
-    mounts = {one["name"]: {m["name"] for m in one["volumeMounts"]} for one in spec["containers"]}
+    mounts = {
+        container["name"]: {mount["name"] for mount in container["volumeMounts"]}
+        for container in spec["containers"]
+    }
     assert mounts == {"api": {"users", "journal", "tmp"}, "recorder": {"journal", "tmp"}}
 
 
@@ -421,7 +425,8 @@ def test_test_pod_finds_the_service_by_its_variables(helm):
 )
 def test_names(helm, release, values, prefix):
     names = {
-        one["metadata"]["name"] for one in helm.render(values, release=release).kind("Service")
+        service["metadata"]["name"]
+        for service in helm.render(values, release=release).kind("Service")
     }
     assert names == {f"{prefix}-api", f"{prefix}-api-health"}
 

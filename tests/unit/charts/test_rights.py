@@ -67,7 +67,7 @@ ADMISSION = {
 
 @dataclass(frozen=True)
 class Scan:
-    """What is called in some files."""
+    """The rights that the calls in some files need."""
 
     rights: frozenset[Right]
     by_variable: tuple[tuple[str, str], ...]
@@ -92,13 +92,13 @@ def scanned(role: str) -> Scan:
             if receiver and receiver[-1] == "_leases":
                 rights.add(LEASE_CLIENT[function])
             elif function in ELSEWHERE:
-                kind = next((KINDS[one] for one in names(call) if one in KINDS), None)
+                kind = next((KINDS[name] for name in names(call) if name in KINDS), None)
                 for verb, fixed, sub in ELSEWHERE[function]:
-                    found = KINDS[fixed] if fixed else kind
-                    if found is None:
+                    resource = KINDS[fixed] if fixed else kind
+                    if resource is None:
                         by_variable.append((file.name, function))
                     else:
-                        rights.add(right(verb, found, sub))
+                        rights.add(right(verb, resource, sub))
             elif is_client and function in VERBS:
                 (name, *_) = names(call)
                 if name in KINDS:
@@ -119,25 +119,25 @@ def literal(call: ast.Call, name: str) -> str:
 
 
 def by_path(tree: ast.Module) -> set[Right]:
-    """Of `KIND.path(…)`: with the method of the request beside it, else a GET."""
-    found = set()
+    """The rights of each `KIND.path(…)`: by the method of the request beside it, else a GET."""
+    rights: set[Right] = set()
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-        paths = [one for one in calls if ast.unparse(one.func).removesuffix(".path") in KINDS]
+        paths = [call for call in calls if ast.unparse(call.func).removesuffix(".path") in KINDS]
         methods = [
-            ast.literal_eval(one.args[0])
-            for one in calls
-            if ast.unparse(one.func).endswith("kube.request")
-            and isinstance(one.args[0], ast.Constant)
+            ast.literal_eval(call.args[0])
+            for call in calls
+            if ast.unparse(call.func).endswith("kube.request")
+            and isinstance(call.args[0], ast.Constant)
         ]
         for path in paths:
             kind = KINDS[ast.unparse(path.func).removesuffix(".path")]
             sub = str(ast.literal_eval(path.args[2])) if len(path.args) > 2 else ""
             verbs = [METHODS[method] for method in methods] or ["get"]
-            found |= {right(verb, kind, sub) for verb in verbs}
-    return found
+            rights |= {right(verb, kind, sub) for verb in verbs}
+    return rights
 
 
 @pytest.mark.parametrize("role", SOURCES)
@@ -156,7 +156,7 @@ def test_the_lease_client_has_no_other_methods() -> None:
 
 
 def test_no_call_is_left_out() -> None:
-    left_out = [one for role in SOURCES for one in scanned(role).by_variable]
+    left_out = [call for role in SOURCES for call in scanned(role).by_variable]
     assert sorted(left_out) == BY_VARIABLE
 
 

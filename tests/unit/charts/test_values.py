@@ -40,7 +40,7 @@ def objects(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[
 
 
 def merged(base: Any, over: Any) -> Any:
-    """As Helm merges values: maps into maps, all else replaces."""
+    """Merge values as Helm does: maps into maps, anything else replaces."""
     if isinstance(base, dict) and isinstance(over, dict):
         return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
     return over
@@ -78,8 +78,8 @@ def test_maximal_values_set_everything():
             if isinstance(value, dict):
                 yield from paths(value, f"{prefix}{name}.")
 
-    given = set(paths(generate.load(CHART / "ci" / "maximal-values.yaml")))
-    assert {path for path, _ in generate.leaves(SCHEMA)} <= given
+    set_paths = set(paths(generate.load(CHART / "ci" / "maximal-values.yaml")))
+    assert {path for path, _ in generate.leaves(SCHEMA)} <= set_paths
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,15 @@ def test_the_chart_has_the_projects_version():
 
 
 def test_processes_read_what_the_chart_sets():
-    named = set(re.findall(r"CORE4_[A-Z_]+[A-Z]", re.sub(r"CORE4_API_SERVICE\w*", "", TEMPLATES)))
+    in_templates = set(
+        re.findall(r"CORE4_[A-Z_]+[A-Z]", re.sub(r"CORE4_API_SERVICE\w*", "", TEMPLATES))
+    )
     sources = "".join(
         path.read_text(encoding="utf-8")
         for folder in ("api", "journal", "operator", "kube", "process")
         for path in sorted((generate.ROOT / folder).rglob("*.py"))
     )
-    assert {name for name in named if f'"{name}"' not in sources} == set()
+    assert {name for name in in_templates if f'"{name}"' not in sources} == set()
 
 
 def test_the_operators_settings_without_a_value_are_in_the_docs():
