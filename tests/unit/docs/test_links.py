@@ -44,3 +44,18 @@ def broken(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     assert list(broken(page)) == []
+
+
+def named_modules(path: Path) -> set[str]:
+    """The Python files that a page names, each by the end of its path."""
+    return set(re.findall(r"`([\w/.]+\.py)`", text(path)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_named_modules_exist(page: Path) -> None:
+    folders = ("api", "domain", "journal", "kube", "operator", "process", "runtime", "tests")
+    files = [f"/{file.as_posix()}" for name in folders for file in (ROOT / name).rglob("*.py")]
+    missing = {
+        name for name in named_modules(page) if not any(f.endswith(f"/{name}") for f in files)
+    }
+    assert missing == set()
