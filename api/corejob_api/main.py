@@ -145,7 +145,7 @@ async def run(running: Server, sock: socket.socket) -> None:
         await tasks.cancel(failing)
     supervision.check()
     if not running.was_stopped:
-        raise TaskEndedError("the HTTP server has ended though nobody stopped it")
+        raise TaskEndedError("the HTTP server ended unexpectedly")
 
 
 def main() -> int:
@@ -159,7 +159,7 @@ def main() -> int:
         sys.stderr.write(f"core4-api: {error}\n")
         return 2
     except TaskEndedError as error:
-        log.critical("the process ends, to be started again: %s", error)
+        log.critical("the process exits, to be restarted: %s", error)
         return 1
     return 0
 

@@ -11,14 +11,12 @@ class ApiMetrics:
         ProcessCollector(registry=self.registry)
         self.requests = Histogram(
             "core4_api_request_seconds",
-            "Time until an answer, or a stream, begins.",
+            "Seconds until the response starts.",
             ("method", "route", "status"),
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
             registry=self.registry,
         )
-        self.streams = Gauge(
-            "core4_api_streams", "Event streams that are open.", registry=self.registry
-        )
+        self.streams = Gauge("core4_api_streams", "Open event streams.", registry=self.registry)
         self.frames = Counter(
             "core4_api_frames", "Frames sent, by type.", ("event",), registry=self.registry
         )
@@ -26,13 +24,13 @@ class ApiMetrics:
         self.enqueued = Counter("core4_api_enqueued", "Jobs enqueued.", registry=self.registry)
         self.failed_sign_ins = Counter(
             "core4_api_failed_sign_ins",
-            "Sign-ins that failed, by reason.",
+            "Failed sign-ins, by reason.",
             ("reason",),
             registry=self.registry,
         )
         self.refused_sign_ins = Counter(
             "core4_api_refused_sign_ins",
-            "Passwords not checked since too many waited already, by the limit that was reached.",
+            "Password checks refused because too many were queued, by limit.",
             ("limit",),
             registry=self.registry,
         )

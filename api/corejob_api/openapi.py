@@ -20,17 +20,18 @@ Schema = dict[str, Any]
 _PUBLIC: Final = (400, 403, 405, 408, 413, 503, 505)
 _COMMON: Final = (*_PUBLIC, 401, 429)
 _ERRORS: Final = {
-    400: "An argument is missing or bad, or the job is in the queue already; or it is no HTTP.",
+    400: "An argument is missing or bad, an equal job is in the queue, or the request is not HTTP.",
     401: "Not signed in.",
-    403: "No permission; or a browser sends it for a page of another origin.",
+    403: "No permission, or a browser sent the request for a page of another origin.",
     404: "There is no such job.",
-    405: "There is no such action of this method; see header Allow.",
-    408: "The body did not come in time.",
+    405: "This method has no such action; see header Allow.",
+    408: "The body did not arrive in time.",
     409: "The job's state does not allow it, or the Idempotency-Key stands for another job.",
     413: "The body is too long.",
     429: "Too many jobs or requests; see header Retry-After.",
-    503: "Kubernetes or the store is away, or there is too much to do; see header Retry-After.",
-    505: "Another version of HTTP than 1.0 and 1.1.",
+    503: "Kubernetes or the store is unavailable, or the service is overloaded; see header "
+    "Retry-After.",
+    505: "The HTTP version is neither 1.0 nor 1.1.",
 }
 _ID: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 _ID_GIVEN: Final[Schema] = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
@@ -50,7 +51,7 @@ _MOMENT: Final[Schema] = {
 }
 _HEADERS: Final[dict[int, tuple[str, str]]] = {
     401: ("WWW-Authenticate", "How to sign in."),
-    405: ("Allow", "The methods that this URL has."),
+    405: ("Allow", "Methods of this URL."),
     429: ("Retry-After", "Seconds to wait."),
     503: ("Retry-After", "Seconds to wait."),
 }
@@ -76,7 +77,7 @@ def _property(prop: Property) -> Schema:
 
 _PROPERTIES: Final = {name: _property(prop) for name, prop in BY_REST.items()}
 _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
-    "page": (_WHOLE, "The page, from 0; negative ones count from the end."),
+    "page": (_WHOLE, "Page number from 0; negative numbers count from the end."),
     "per_page": (
         {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
         "Rows of a page.",
@@ -86,7 +87,7 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         "Rows of a page.",
     ),
     "sort": (_PAIRS, "Pairs of a field and 1 or -1; or a field's name, with `order`."),
-    "order": (_DIRECTION, "The direction, where `sort` is a field's name."),
+    "order": (_DIRECTION, "Direction if `sort` is a field's name."),
     "direction": (
         {**_DIRECTION, "default": -1},
         "1 is oldest first, -1 newest first.",
@@ -95,40 +96,43 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": 10},
         "Rows of a page.",
     ),
-    "startDate": (_MOMENT, "ISO 8601, UTC unless it has an offset; else midnight 7 days ago."),
-    "endDate": (_MOMENT, "ISO 8601, UTC unless it has an offset; else now."),
-    "filter": (_OBJECT, "A MongoDB-style query over the rows."),
+    "startDate": (
+        _MOMENT,
+        "Start: ISO 8601, UTC unless it has an offset. Default: midnight 7 days ago.",
+    ),
+    "endDate": (_MOMENT, "End: ISO 8601, UTC unless it has an offset. Default: now."),
+    "filter": (_OBJECT, "MongoDB-style query over the rows."),
     "cursor": (
         _TEXT,
-        "The next_cursor of the page before; empty begins without counting. Not with `page`.",
+        "`next_cursor` of the previous page, or empty for the first page; excludes `page`.",
     ),
-    "search": (_TEXT, "Part of the qual_name; ? is one character, * any run."),
-    "qual_name": (_TEXT, "Which job."),
+    "search": (_TEXT, "Part of the qual_name; ? matches one character, * any number of them."),
+    "qual_name": (_TEXT, "Name of the job in the catalogue."),
     "args": (
         {"type": "object", "properties": _PROPERTIES},
-        "The job's keyword arguments, and properties of the job by their names.",
+        "Keyword arguments of the job, and its properties by name.",
     ),
-    "follow": ({**_FLAG, "default": True}, "Whether to stream the job, or just to give its id."),
-    "follow_log": ({**_FLAG, "default": False}, "Whether to stream the log."),
+    "follow": ({**_FLAG, "default": True}, "Stream the job; false: return its id only."),
+    "follow_log": ({**_FLAG, "default": False}, "Stream the log."),
     "level": (
         {"anyOf": [{"enum": [*LEVELS]}, {**_WHOLE, "minimum": 0, "maximum": MOST_LEVEL}]},
-        "The least level of a record.",
+        "Lowest level of a record.",
     ),
-    "grep": (_TEXT, "A regular expression (RE2) that the message or the exception matches."),
+    "grep": (_TEXT, "Regular expression (RE2) that matches the message or the exception."),
     "since": (
         {"anyOf": [*_MOMENT["anyOf"], {"type": "number"}]},
-        "The earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
+        "Earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
     ),
     "tail": (
         {**_WHOLE, "minimum": 0},
-        "Only the last so many records that pass; in a stream, those that are there already.",
+        "Only this many of the newest matching records; in a stream, of those stored already.",
     ),
     "last_event_id": (
         {"type": "string", "pattern": "^[0-9]{0,18}$"},
-        "As header Last-Event-ID: go on after that frame, or after the record of that _id.",
+        "Same as header Last-Event-ID: continue after the frame, or the record, with this id.",
     ),
-    "username": (_TEXT, "Who signs in, where not by HTTP Basic."),
-    "password": (_TEXT, "Their password."),
+    "username": (_TEXT, "User name, unless HTTP Basic is used."),
+    "password": (_TEXT, "Password of the user."),
 }
 _NAMES: Final = {"follow_log": "follow", "direction": "sort", "per_page_past": "per_page"}
 _STREAMS: Final = {"stream": "Stream", "summary": "Summaries"}
@@ -151,8 +155,8 @@ def document(routes: Iterable[Route], version: str) -> Schema:
             "title": "core4",
             "version": version,
             "summary": "A job service for Kubernetes that speaks core4's job REST API.",
-            "description": "Arguments come from the query string, a form or a JSON body, with "
-            "every method; a later one of these wins.",
+            "description": "Arguments are read from the query string, a form or a JSON body, "
+            "with every method; the latter override the former.",
         },
         "servers": [{"url": "/"}],
         "security": [{"basic": []}, {"bearer": []}, {"query": []}, {"cookie": []}],
@@ -196,7 +200,7 @@ def _parameters(route: Route) -> list[Schema]:
     for name in route.arguments:
         if name == _IN_HEADER:
             schema = {**_TEXT, "minLength": 1, "maxLength": 255}
-            text = "A retry with the same key gets the same job."
+            text = "A retry with the same key returns the same job."
             header = {"name": "Idempotency-Key", "in": "header", "schema": schema}
             found.append({**header, "description": text})
         elif route.method == "GET":
@@ -238,7 +242,11 @@ def _answer(route: Route) -> Schema:
             content["application/json"] = {"schema": _envelope(name)}
     answer: Schema = {"description": "OK", "content": content}
     if route.answer == "token" or not route.public:
-        text = "The token" if route.answer == "token" else "The successor of a token of an hour"
+        text = (
+            "The token"
+            if route.answer == "token"
+            else "New token, if the one sent is older than an hour"
+        )
         header = {"description": f"{text}.", "required": route.answer == "token", "schema": _TEXT}
         answer["headers"] = {"Token": header}
     return answer
@@ -282,8 +290,8 @@ def _frames() -> dict[str, Schema]:
         },
         "Section": {
             "type": "object",
-            "description": "A page; by a cursor nothing is counted, and page, page_count and "
-            "total_count are null.",
+            "description": "A page. With a cursor, page, page_count and total_count are null, "
+            "since nothing is counted.",
             "properties": {
                 **frame,
                 **{name: _nullable(_WHOLE) for name in counts},
@@ -321,8 +329,8 @@ def _schemas() -> dict[str, Schema]:
         "Job": _job(_OBJECT),
         "Row": {
             **_job(_nullable(_OBJECT)),
-            "description": "A job of a listing. One that the user may not read has the qual_name "
-            "UnauthorizedJob, and null as args.",
+            "description": "A job of a listing. If the user may not read it, its qual_name is "
+            "UnauthorizedJob and its args are null.",
         },
         "Template": {
             "type": "object",

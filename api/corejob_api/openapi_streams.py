@@ -50,13 +50,13 @@ _GAP: Final[Schema] = {
 }
 _LAGGED: Final[Schema] = {
     "type": "object",
-    "description": "The client reads too slowly: states that were left out, records to come.",
+    "description": "The client reads too slowly: number of dropped states, and of records to come.",
     "properties": {"dropped": _COUNT, "behind": _COUNT},
     "required": ["dropped", "behind"],
 }
 _CLOSE: Final[Schema] = {
     "type": "object",
-    "description": "The last frame: how many of each there were.",
+    "description": "The last frame: number of frames by type.",
     "additionalProperties": _COUNT,
 }
 _WITH_MODE: Final[Schema] = {
@@ -99,9 +99,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "CloseFrame": _frame(Event.CLOSE, _CLOSE),
     "SummaryFrame": _frame(Event.SUMMARY, _named("Counts")),
     "Stream": _stream(
-        "An event of a job's stream: its state at once and when it changes, records of its log, "
-        "and close as the last. Comment lines between them keep the connection alive. The id of "
-        "a frame is that of the last record before it or in it.",
+        "An event of a job's stream: its state at once and at each change, the records of its "
+        "log, and close at the end. Comment lines between frames keep the connection alive. The "
+        "id of a frame is that of the last record up to and including it.",
         "StateFrame",
         "LogFrame",
         "GapFrame",
@@ -109,7 +109,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "CloseFrame",
     ),
     "Summaries": _stream(
-        "An event of the stream: how many jobs are in the queue, at once and when that changes.",
+        "An event of the stream: the number of jobs in the queue, at once and at each change.",
         "SummaryFrame",
     ),
 }

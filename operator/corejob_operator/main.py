@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_release(settings) if arguments else serve(settings))
     except TaskEndedError as error:
-        log.critical("the process ends, to be started again: %s", error)
+        log.critical("the process exits, to be restarted: %s", error)
         return 1
     except KubeError as error:
         log.error("no use going on: %s", error)  # noqa: TRY400  # the message says all

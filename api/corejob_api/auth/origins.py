@@ -61,8 +61,9 @@ class OriginCheck:
         if self._any and not _has_what_browsers_add(req):
             return
         raise forbidden(
-            f"{req.method} is not taken from a page of another origin: name it in the setting "
-            "corsOrigins, or send a token in the header Authorization and no cookie"
+            f"{req.method} is refused from a page of another origin: add the origin to "
+            "corsOrigins, or "
+            "send a token in the header Authorization and no cookie"
         )
 
 

@@ -87,7 +87,7 @@ class Costs:
         """
         found = _FORM.fullmatch(phc)
         if found is None:
-            raise ValueError("no argon2 hash in PHC form")
+            raise ValueError("not an argon2 hash in PHC form")
         return cls(*(int(number) for number in found.groups()))
 
     @property

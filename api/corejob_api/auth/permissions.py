@@ -127,5 +127,7 @@ def _refuse_malformed(text: str) -> None:
     protocol = _PROTOCOL.match(text)
     if protocol is None or protocol[1] in {"api", "job"}:
         forms = "`api://<regex>[/<letters of crud>]`, `job://<regex>/<x or r>` or `cop`"
-        raise ValueError(f"{text!r} is no permission: it must be {forms}")
-    log.warning("permission %r is ignored: nothing here is called %s://", text, protocol[1])
+        raise ValueError(f"{text!r} is not a permission: expected {forms}")
+    log.warning(
+        "permission %r is ignored: this service has no %s:// permissions", text, protocol[1]
+    )

@@ -57,8 +57,7 @@ class LogoutResource:
         """
         if not self._origins.admits(req):
             raise forbidden(
-                "nobody is signed out by a page of another origin: name it in the setting "
-                "corsOrigins"
+                "a page of another origin can't sign users out: add the origin to corsOrigins"
             )
         resp.unset_cookie(COOKIE, path="/")
         self._envelope.answer(req, resp, None)

@@ -90,7 +90,7 @@ def _parse(raw: bytes) -> _Users:
     try:
         listed = msgspec.convert(decode_json(raw), list[Any])
     except ValueError as error:
-        raise ValueError(f"the users' file is no JSON list: {error}") from None
+        raise ValueError(f"the users' file is not a JSON list: {error}") from None
     entries = [_entry(number, value) for number, value in enumerate(listed)]
     # Users without a hash share a decoy as expensive as the most expensive hash, and cheaper hashes
     # are padded to its costs, so that every check takes the same time.
@@ -99,7 +99,7 @@ def _parse(raw: bytes) -> _Users:
     users: dict[str, User] = {}
     for number, entry in enumerate(entries):
         if entry.name in users:
-            raise ValueError(f"{_place(number, entry.name)}, name: it is there twice")
+            raise ValueError(f"{_place(number, entry.name)}, name: another user has the same name")
         users[entry.name] = _user(number, entry, decoy)
     return _Users(users, Credential.of_nobody(decoy))
 
@@ -118,7 +118,7 @@ def _entry(number: int, value: Any) -> _Entry:
     if (entry.password is None) == (entry.passwordHash is None):
         raise ValueError(f"{place}: either password or passwordHash must be given")
     if entry.passwordHash is not None and not is_argon2(entry.passwordHash):
-        raise ValueError(f"{place}, passwordHash: it is no argon2 hash in PHC form")
+        raise ValueError(f"{place}, passwordHash: not an argon2 hash in PHC form")
     return entry
 
 
@@ -197,9 +197,9 @@ class UserDirectory:
         try:
             self._users = _parse(self._path.read_bytes())
         except (OSError, ValueError) as error:
-            log.error("the users stay as they were: %s", error)  # noqa: TRY400  # no fault of ours
+            log.error("the users' file can't be used, the users stay as they were: %s", error)  # noqa: TRY400  # no fault of ours
         else:
-            log.info("%d users read", len(self._users.by_name))
+            log.info("read %d users", len(self._users.by_name))
 
 
 def _stamp(path: Path) -> _Stamp:

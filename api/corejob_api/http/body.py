@@ -127,7 +127,7 @@ async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
                     await _discard(req)
                     raise ApiError(413, f"the body is longer than {most} bytes{hint}", _CLOSE)
     except TimeoutError:
-        text = f"the body did not come within {_READ_SECONDS:.0f} s"
+        text = f"the body did not arrive within {_READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
     if len(body) < (req.content_length or 0):
         return b""  # the client has disconnected

@@ -78,7 +78,7 @@ async def while_connected(req: ApiRequest, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ApiError(_CLIENT_GONE, "the client is gone")
+            raise ApiError(_CLIENT_GONE, "the client has disconnected")
         return working.result()
     finally:
         await tasks.cancel(gone, working)

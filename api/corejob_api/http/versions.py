@@ -8,7 +8,7 @@ _HEADERS: Final = [
     (b"content-type", b"text/plain; charset=utf-8"),
     (b"connection", b"close"),
 ]
-_BODY: Final = b"HTTP/1.0 and HTTP/1.1 are spoken here\n"
+_BODY: Final = b"only HTTP/1.0 and HTTP/1.1 are supported\n"
 
 
 class SupportedVersions:

@@ -58,7 +58,7 @@ def regex(pattern: str, options: str = "", *, most: int | None = MAX_PROGRAM) ->
     except re2.error as error:
         words = error.args[0] if error.args else error
         text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-        raise ValueError(f"the regex can not be used: {text}") from None
+        raise ValueError(f"the regex is not valid: {text}") from None
     program = int(compiled.programsize)
     if most is not None and program > most:
         raise ValueError(

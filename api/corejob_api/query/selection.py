@@ -108,7 +108,9 @@ def fits(predicate: Predicate, document: Any) -> bool:
     try:
         return predicate(document)
     except RecursionError:
-        raise ApiError(400, "parameter [filter]: a document is nested too deep for it") from None
+        raise ApiError(
+            400, "parameter [filter]: a document is nested too deep to be filtered"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

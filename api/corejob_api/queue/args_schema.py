@@ -66,10 +66,10 @@ class ArgsSchema:
             raise BadSchemaError(cut(problem.message, _MAX_WORDS)) from None
         except Unresolvable as problem:
             raise BadSchemaError(
-                f"it refers to what is not in it: {cut(str(problem), _MAX_WORDS)}"
+                f"a reference can't be resolved within it: {cut(str(problem), _MAX_WORDS)}"
             ) from None
         except RecursionError:
-            raise BadSchemaError("it refers to itself without end") from None
+            raise BadSchemaError("it refers to itself endlessly") from None
         except Exception as problem:  # an untrusted schema may make the library raise any error
             words = cut(f"{type(problem).__name__}: {problem}", _MAX_WORDS)
             raise BadSchemaError(f"it can't be checked: {words}") from None

@@ -196,7 +196,7 @@ def main() -> int:
     try:
         asyncio.run(_main(settings))
     except TaskEndedError as error:
-        log.critical("the process ends, to be started again: %s", error)
+        log.critical("the process exits, to be restarted: %s", error)
         return 1
     return 0
 

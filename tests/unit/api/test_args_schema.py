@@ -47,7 +47,7 @@ async def test_args(schema: Any, args: dict[str, Any], words: str | None) -> Non
         ({"properties": {"a": {"pattern": "(?=x)"}}}, "pattern"),
         ({"$ref": "#/$defs/missing"}, "refers"),
         ({"$ref": "http://127.0.0.1:1/schema.json"}, "refers"),
-        ({"$ref": "#"}, "without end"),
+        ({"$ref": "#"}, "endlessly"),
         ({"patternProperties": {"a": {}}, "unevaluatedProperties": False}, "not supported"),
         ("text", "text"),
     ],

@@ -143,7 +143,7 @@ def test_missing_file(path: Path) -> None:
 @pytest.mark.parametrize("raw", ["", "{", "{}", "null", '"jane"', "[", "\xff", "[" * 100_000])
 def test_no_list(path: Path, raw: str) -> None:
     path.write_text(raw, encoding="latin-1")
-    with pytest.raises(ValueError, match="the users' file is no JSON list"):
+    with pytest.raises(ValueError, match="the users' file is not a JSON list"):
         UserDirectory(path)
 
 
