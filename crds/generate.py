@@ -1,4 +1,4 @@
-"""Write the CRDs from their one source, `corejob.schema`; `--check` only reports stale files.
+"""Write the CRDs from their one source, `corejob.crds`; `--check` only reports stale files.
 
 Usage: python crds/generate.py [--check]
 """
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from corejob.schema import job_crd, template_crd
+from corejob.crds.job import job_crd
+from corejob.crds.template import template_crd
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (ROOT / "crds", ROOT / "charts" / "core4" / "crds")
-HEADER = "# Generated from domain/corejob/schema.py by `make generate`. Do not edit.\n"
+HEADER = "# Generated from domain/corejob/crds by `make generate`. Do not edit.\n"
 
 
 def rendered() -> dict[str, str]:

@@ -164,3 +164,8 @@ def label_value(text: str) -> str | None:
 def trial_name(corejob: str, trial: int) -> str:
     """Return the name of a trial's Job, which is deterministic: a second create is a 409."""
     return f"{corejob}-{trial}"
+
+
+def template_name(qual_name: str) -> str:
+    """Return the resource name of a qual_name's CoreJobTemplate."""
+    return qual_name.lower().replace("_", "-")

@@ -42,7 +42,11 @@ class Property:
 
 TABLE: Final = (
     Property(
-        "attempts", "attempts", Rule.POSITIVE, 1, "Failing trials until state error; 1 = no retry."
+        "attempts",
+        "attempts",
+        Rule.POSITIVE,
+        1,
+        "Number of failing trials until state error; 1: no retry.",
     ),
     Property(
         "error_time",
@@ -70,39 +74,49 @@ TABLE: Final = (
         "wallTimeSeconds",
         Rule.POSITIVE_OR_NULL,
         None,
-        "Seconds of the current trial after which a running job is flagged nonstop. It runs on.",
+        "Seconds of a trial after which the running job is flagged nonstop; it is not stopped.",
     ),
     Property(
         "zombie_time",
         "zombieTimeSeconds",
         Rule.POSITIVE,
         1800,
-        "Seconds without progress after which a running job is flagged zombie. It runs on.",
+        "Seconds without progress after which a running job is flagged zombie; it is not stopped.",
     ),
     Property("priority", "priority", Rule.INTEGER, 0, "Jobs of higher priority start first."),
     Property(
-        "force", "force", Rule.BOOLEAN, False, "Start before all others and outside the limits."
+        "force",
+        "force",
+        Rule.BOOLEAN,
+        False,
+        "Start before all other jobs and regardless of the limits.",
     ),
     Property(
         "max_parallel",
         "maxParallel",
         Rule.POSITIVE_OR_NULL,
         None,
-        "How many jobs of this qualName run at once in the namespace; "
-        "null: as the operator is configured (15).",
+        "Maximum number of running jobs of this qualName in the namespace; "
+        "null: the operator's setting (15).",
     ),
     Property(
         "progress_interval",
         "progressIntervalSeconds",
         Rule.POSITIVE,
         5,
-        "Least seconds between two progress updates.",
+        "Minimum seconds between two progress updates.",
     ),
-    Property("worker", "worker", Rule.TEXT_OR_NULL, None, "Name of the node that must run it."),
+    Property(
+        "worker", "worker", Rule.TEXT_OR_NULL, None, "Name of the node that must run the job."
+    ),
 )
 
 TRIAL: Final = Property(
-    "trial", "carriedTrials", Rule.COUNT, 0, "Trials started; of a new job, those that count so."
+    "trial",
+    "carriedTrials",
+    Rule.COUNT,
+    0,
+    "Number of started trials; for a new job, the number to start counting from.",
 )
 """Not in the table: it belongs to one job, so no template sets it; restarts count on from it."""
 

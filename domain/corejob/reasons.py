@@ -27,31 +27,30 @@ class Meaning:
 WAITING: Final = (
     Meaning(
         Reason.QUEUED,
-        "its turn; or an admission policy, a webhook or a quota refuses its Job for now, and "
-        "`status.message` has the API server's words",
-        "change the policy or the quota; the operator tries again by itself, at least once a "
-        "minute",
+        "its turn; or an admission policy, a webhook or a quota refuses its Job at the moment, and "
+        "`status.message` is the API server's",
+        "change the policy or the quota; the operator retries at least once a minute",
     ),
     Meaning(
         Reason.MAX_PARALLEL,
-        "another job of the same qualName to end; the message says how many are before it",
+        "the end of another job of the same qualName; the message says how many jobs are ahead",
         "`maxParallel` of the job or the template, `jobs.maxParallel`",
     ),
     Meaning(
         Reason.NAMESPACE_LIMIT,
-        "any job to end; the message says how many are before it",
+        "the end of any job; the message says how many jobs are ahead",
         "`jobs.namespaceLimit`; higher `priority`, or `force`",
     ),
     Meaning(
         Reason.PARENT_TERMINATING,
-        "the pod of the job that it restarts to be gone",
-        "wait for `jobs.killGraceSeconds`; if the message names a node that does not answer, do "
-        "what it says",
+        "the end of the pod of the job that it restarts",
+        "wait for `jobs.killGraceSeconds`; if the message names a node that does not respond, "
+        "do what it says",
     ),
     Meaning(
         Reason.TEMPLATE_NOT_FOUND,
         "a CoreJobTemplate of its qualName",
-        "`kubectl -n jobs get corejobtemplates`; apply it",
+        "`kubectl -n jobs get corejobtemplates`; apply the template",
     ),
     Meaning(
         Reason.RETRY_LATER,
@@ -60,36 +59,37 @@ WAITING: Final = (
     ),
     Meaning(
         Reason.DEFERRED,
-        "the time in `status.queryTime`: the job asked for it",
+        "the time in `status.queryTime`: the job deferred itself",
         "restart it to try at once",
     ),
     Meaning(
         Reason.COOKIE_PENDING,
-        "the log of a job of its class that ended before it, whose last lines may change the "
-        "cookie that this one is given: milliseconds, unless the recorder is away",
+        "the log of an earlier job of its class, whose last lines may change the cookie that this "
+        "one gets: milliseconds, unless the recorder is down",
         "the recorder's log and `/readyz`; the wait ends after `jobs.logDeadlineSeconds`",
     ),
     Meaning(
         Reason.STARTING,
-        "the pod and its container; nobody has reported a problem",
+        "the pod and its container; no problem is reported",
         "`kubectl -n jobs describe pod -l core4.io/corejob=<name>`",
     ),
     Meaning(
         Reason.SUSPENDED,
-        "its Job to be resumed: somebody set `suspend` on it (kubectl, Kueue). No attempt is used",
+        "its Job, which is suspended (by kubectl or Kueue). No attempt is used",
         "resume the Job, or the queue that suspended it",
     ),
     Meaning(
         Reason.FAILED_CREATE,
-        "the Job controller to make the pod; the message is the API server's: a quota or a limit "
-        "of the namespace, Pod Security, a missing ServiceAccount, a webhook",
+        "the creation of the pod by the Job controller; the message is the API server's: a quota "
+        "or "
+        "a limit of the namespace, Pod Security, a missing ServiceAccount, a webhook",
         "the quota, the policy or the template",
     ),
     Meaning(
         Reason.UNSCHEDULABLE,
         "a node with room, or a volume; the message is the scheduler's",
         "fewer requests, more nodes, node selector and tolerations of the template; `worker` "
-        "names a node that must be there",
+        "must name an existing node",
     ),
     Meaning(
         Reason.FAILED_MOUNT,
@@ -100,25 +100,25 @@ WAITING: Final = (
     Meaning(
         Reason.IMAGE_PULL,
         "an image; the message is the kubelet's and names the container",
-        "name, tag, `imagePullSecrets` in the template; Never and not loaded?",
+        "name, tag, `imagePullSecrets` in the template; with pull policy Never, load the image",
     ),
     Meaning(
         Reason.CONTAINER_ERROR,
         "a container that can't be created or started; the message is the kubelet's and names it: "
         "a missing Secret or ConfigMap in `env`, an impossible security context, a sidecar that "
-        "fails again and again",
+        "keeps failing",
         "create what is missing, or change the template",
     ),
     Meaning(
         Reason.POD_REJECTED,
-        "a node that takes it: the kubelet of the last one refused the pod, in its own words. It "
-        "is tried again, ever later (up to five minutes), and uses no attempt",
+        "a node that accepts the pod: the kubelet of the last node refused it; the message is the "
+        "kubelet's. It is retried after growing pauses (up to five minutes), and uses no attempt",
         "requests, `nodeName`, sysctls and devices of the template",
     ),
     Meaning(
         Reason.TERMINATING,
-        "its running pod to end",
-        "if the message names a node that does not answer, do what it says",
+        "the end of its running pod",
+        "if the message names a node that does not respond, do what it says",
     ),
 )
 """Reasons of jobs that do not run yet."""
@@ -132,7 +132,7 @@ ENDED: Final = (
     ),
     Meaning(
         Reason.INIT_FAILED,
-        "an init container failed; the message names it, its exit code and its last words",
+        "an init container failed; the message has its name, exit code and last output",
         "its output is in the job's log",
     ),
     Meaning(
@@ -145,19 +145,19 @@ ENDED: Final = (
         Reason.BAD_DEFINITION,
         "the class can't be imported in the pod; or the pod template, or the CoreJob itself, is "
         "malformed: the message names the field",
-        "is the package in the template's image? Run `core4 templates <module>` in it. Else the "
-        "template: its condition `Valid` says the same",
+        "check that the template's image has the package (run `core4 templates <module>` in it); "
+        "else fix the template, whose condition `Valid` has the same problem",
     ),
     Meaning(Reason.BAD_IMAGE, "the image's name is malformed", "the template"),
     Meaning(
         Reason.OUT_OF_MEMORY,
-        "more memory than its limit",
+        "the container used more memory than its limit",
         "the memory limit in the template",
     ),
     Meaning(
         Reason.DISK_LIMIT,
-        "more disk than its own limit: `sizeLimit` of an emptyDir, or `ephemeral-storage`; the "
-        "message is the kubelet's",
+        "the pod used more disk than its own limit: `sizeLimit` of an emptyDir, or "
+        "`ephemeral-storage`; the message is the kubelet's",
         "the limit in the template",
     ),
     Meaning(
@@ -167,9 +167,9 @@ ENDED: Final = (
     ),
     Meaning(
         Reason.EVICTED,
-        "the cluster took the pod away: node pressure, drain, preemption. This uses no attempt; "
-        "the trial runs again, ever later (up to five minutes) if that goes on",
-        "requests for memory and disk, so that it is not evicted first; a priority class",
+        "the cluster evicted the pod: node pressure, drain, preemption. This uses no attempt; the "
+        "trial runs again, after growing pauses (up to five minutes) if that repeats",
+        "set requests for memory and disk, so that it is not evicted first; a priority class",
     ),
     Meaning(
         Reason.NODE_LOST,
@@ -188,8 +188,8 @@ ENDED: Final = (
     ),
     Meaning(
         Reason.STOPPED,
-        "the job was told to stop (SIGTERM), though nobody deleted its pod: a liveness or startup "
-        "probe that fails does that, or a process in the pod or on the node",
+        "the job got SIGTERM, though its pod was not deleted: from a failing liveness or startup "
+        "probe, or from a process in the pod or on the node",
         "`kubectl describe pod`: probes of the template",
     ),
     Meaning(Reason.KILLED, "a user killed it"),
@@ -197,13 +197,13 @@ ENDED: Final = (
     Meaning(
         Reason.DEFER_MAX,
         "it deferred longer than `deferMaxSeconds` after its first start",
-        "restart it, or a larger `deferMaxSeconds`",
+        "restart it, or set a larger `deferMaxSeconds`",
     ),
     Meaning(
         Reason.DUPLICATE,
-        "an equal CoreJob (same qualName and args) was in the queue already, or its name is the id "
+        "an equal CoreJob (same qualName and args) was already in the queue, or its name is the id "
         "of another job: the younger one is refused, and leaves the queue at once",
-        "remove or restart the one that the message names; give it another name",
+        "remove or restart the job that the message names; or use another name",
     ),
 )
 """Reasons of jobs that have ended, or whose last trial has."""
@@ -212,7 +212,9 @@ ENDED: Final = (
 def plain() -> str:
     """Return all reasons as one text without markup, for `kubectl explain`."""
 
-    def told(meanings: tuple[Meaning, ...]) -> str:
-        return "; ".join(f"{one.reason}: {one.cause.replace('`', '')}" for one in meanings)
+    def listed(meanings: tuple[Meaning, ...]) -> str:
+        return "; ".join(
+            f"{meaning.reason}: {meaning.cause.replace('`', '')}" for meaning in meanings
+        )
 
-    return f"While it waits, what for: {told(WAITING)}. When it ended, why: {told(ENDED)}."
+    return f"A waiting job waits for: {listed(WAITING)}. Causes of its end: {listed(ENDED)}."

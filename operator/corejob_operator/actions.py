@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from corejob import lineage, names, texts
 from corejob.model import CoreJob
-from corejob.schema import template_name
+from corejob.names import template_name
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
     AlreadyExistsError,

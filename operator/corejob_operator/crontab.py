@@ -151,7 +151,7 @@ def parse(expression: str) -> Crontab:
         expression = FORMS[expression]
     texts = expression.split()
     if texts and "TZ=" in texts[0]:
-        raise ValueError("the time zone is not part of the schedule: put it into spec.timeZone")
+        raise ValueError("the schedule can't contain a time zone: set spec.timeZone")
     if len(texts) not in {5, 6}:
         raise ValueError(f"expected 5 fields, or 6 with the seconds last, got {len(texts)}")
     minutes, hours, days, months, weekdays, *seconds = (

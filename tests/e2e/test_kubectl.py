@@ -107,7 +107,7 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     restart = patch("steered", {"restartAt": "2026-01-01T00:00:00Z"})
     said = kubectl.refused(*restart)
     assert "spec.restartAt" in said
-    assert "a pending, running or complete job can not be restarted" in said
+    assert "a pending, running or complete job can't be restarted" in said
     kubectl(*patch("steered", {"kill": True}))
     killed = corejobs.wait_state(kubectl, "steered", "killed")
     assert killed["reason"] == "Killed"
@@ -124,12 +124,12 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     rest.wait(
         old["id"], lambda row: row["enqueued"].get("child_id") == child, what="names its child"
     )
-    assert "it was restarted already" in kubectl.refused(*restart)
+    assert "the job has already been restarted" in kubectl.refused(*restart)
     rest.wait_state(child, "running")
     kubectl(*patch(child, {"kill": True, "remove": True}))
     assert rest.wait_journaled(child)["state"] == "killed"
     said = kubectl.refused(*patch(child, {"restartAt": killed["endTime"]}))
-    assert "a removed job can not be restarted" in said
+    assert "a removed job can't be restarted" in said
 
 
 def test_a_complete_job_can_not_be_restarted_by_patch(rest: Rest, kubectl: Kubectl):
@@ -137,7 +137,7 @@ def test_a_complete_job_can_not_be_restarted_by_patch(rest: Rest, kubectl: Kubec
     done = corejobs.wait_state(kubectl, job_id, "complete")
     for change in ({}, {"kill": True}):
         said = kubectl.refused(*patch(job_id, {**change, "restartAt": done["endTime"]}))
-        assert "a pending, running or complete job can not be restarted" in said
+        assert "a pending, running or complete job can't be restarted" in said
 
 
 def test_deleting_the_pod_kills_the_job(rest: Rest, kubectl: Kubectl):
@@ -228,7 +228,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no-id": ({"qualName": DUMMY, "parentId": "xyz"}, "spec.parentId"),
     "restart-at-creation": (
         {"qualName": DUMMY, "restartAt": "0000-01-01T00:00:00Z"},
-        "a new job can not be restarted",
+        "a new job can't be restarted",
     ),
     "child-at-creation": ({"qualName": DUMMY, "childId": "0" * 24}, "a new job has no child"),
     "misspelt": ({"qualName": DUMMY, "attemps": 3}, "spec.attemps"),
@@ -290,7 +290,7 @@ def test_what_a_job_is_can_not_be_changed(rest: Rest, kubectl: Kubectl):
     assert "args is immutable" in kubectl.refused(*patch("settled", {"args": None}))
     for answer in (False, None):
         said = kubectl.refused(*patch("settled", {"kill": answer}))
-        assert "kill can not be taken back" in said
+        assert "kill can't be undone" in said
 
 
 def test_a_final_state_can_not_be_left(rest: Rest, kubectl: Kubectl):
@@ -299,7 +299,7 @@ def test_a_final_state_can_not_be_left(rest: Rest, kubectl: Kubectl):
     for change in ("pending", "complete", None):
         body = json.dumps({"status": {"state": change}})
         where = ["patch", "corejob", job_id, "--subresource=status", "--type=merge"]
-        assert "a final state can not be left" in kubectl.refused(*where, "--patch", body)
+        assert "a finished job can't change its state" in kubectl.refused(*where, "--patch", body)
     assert rest.detail(job_id)["state"] == "error"
 
 

@@ -10,9 +10,9 @@ import msgspec
 from corejob import ids, lineage
 from corejob.args import nul_problem, number_problem
 from corejob.identity import identity
+from corejob.limits import MAX_ARGS, MAX_ARGS_JSON
 from corejob.names import MANAGER_API
 from corejob.properties import split_args
-from corejob.schema import MAX_ARGS, MAX_ARGS_JSON
 from corejob_api.auth.users import User
 from corejob_api.commands.claims import (
     Claim,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corejob import names
-from corejob.names import label_value, trial_name
-from corejob.schema import MAX_JOB_NAME, template_name
+from corejob.limits import MAX_JOB_NAME
+from corejob.names import label_value, template_name, trial_name
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 

@@ -12,4 +12,4 @@ def test_each_reason_but_running_is_explained_once() -> None:
 
 def test_kubectl_explains_them_without_markup() -> None:
     assert "`" not in reasons.plain()
-    assert "OOMKilled: more memory than its limit" in reasons.plain()
+    assert "OOMKilled: the container used more memory than its limit" in reasons.plain()

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from corejob.depth import is_deep
-from corejob.schema import template_name
+from corejob.names import template_name
 from corejob_journal.recorder.publish.patching import patch_status
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError

@@ -16,14 +16,17 @@ import pytest
 import yaml
 from tests.unit.domain.builders import ID, corejob_body
 
-from corejob import args, schema
+from corejob import args
+from corejob.crds.job import job_crd
+from corejob.crds.template import template_crd
+from corejob.limits import MAX_ARGS, MAX_JOB_NAME
 from corejob.model import Status, render_status
-from corejob.names import Reason
+from corejob.names import Reason, template_name
 from corejob.properties import TABLE
 from corejob.state import FINAL, STOPPED, State
 
 ROOT = Path(__file__).resolve().parents[3]
-CRDS = {"job": schema.job_crd(), "template": schema.template_crd()}
+CRDS = {"job": job_crd(), "template": template_crd()}
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 # What a structural schema may hold (Kubernetes: "Specifying a structural schema").
 KEYWORDS = {
@@ -272,7 +275,7 @@ def test_names_are_bound() -> None:
         rule: str = root(name)["x-kubernetes-validations"][0]["rule"]
         return rule
 
-    assert f"self.metadata.name.size() <= {schema.MAX_JOB_NAME}" in bound("job")
+    assert f"self.metadata.name.size() <= {MAX_JOB_NAME}" in bound("job")
     assert "self.metadata.name == self.spec.qualName.lowerAscii()" in bound("template")
 
 
@@ -297,7 +300,7 @@ def test_a_good_job() -> None:
         ("qualName", "a.b."),
         ("qualName", "ä.b"),
         ("args", [1]),
-        ("args", {str(number): 1 for number in range(schema.MAX_ARGS + 1)}),
+        ("args", {str(number): 1 for number in range(MAX_ARGS + 1)}),
         ("attempts", 0),
         ("attempts", "3"),
         ("attempts", None),
@@ -397,7 +400,7 @@ def test_the_templates_of_the_docs_fit() -> None:
     assert {body["spec"]["qualName"] for body in found} == {"reports.Nightly", "example.Primes"}
     for body in found:
         assert body["apiVersion"] == "core4.io/v1"
-        assert body["metadata"] == {"name": schema.template_name(body["spec"]["qualName"])}
+        assert body["metadata"] == {"name": template_name(body["spec"]["qualName"])}
         assert problems("template", body) == []
         assert strangers(root("template")["properties"]["spec"], body["spec"]) == []
         jsonschema.Draft202012Validator.check_schema(body["spec"]["argsSchema"])

@@ -1,0 +1,1 @@
+"""The CustomResourceDefinitions; `make generate` writes them to `crds/` and into the chart."""

@@ -1,0 +1,398 @@
+"""CustomResourceDefinition of CoreJob: the one source of `crds/corejobs.yaml`."""
+
+from typing import Final
+
+from corejob import reasons
+from corejob.crds.fields import (
+    ID_PATTERN,
+    QUAL_NAME_PATTERN,
+    Schema,
+    anything,
+    column,
+    conditions,
+    definition,
+    flag,
+    property_fields,
+    rule,
+    text,
+    time,
+    whole,
+)
+from corejob.limits import MAX_ARGS, MAX_ARGS_JSON, MAX_JOB_NAME
+from corejob.names import KIND_JOB, PLURAL_JOB, Reason
+from corejob.properties import MOST_TRIALS
+from corejob.state import FINAL, STOPPED, WAITING, State
+
+_COLUMNS: Final = [
+    column("Job", ".spec.qualName"),
+    column("State", ".status.state"),
+    column("Trial", ".status.trial", "integer"),
+    column("Progress", ".status.progress.percent"),
+    column("Reason", ".status.reason"),
+    column("Age", ".metadata.creationTimestamp", "date"),
+    column("Node", ".status.node", wide=True),
+    column("Runtime", ".status.runtimeSeconds", "number", wide=True),
+    column("User", ".spec.username", wide=True),
+    column("Message", ".status.message", wide=True),
+]
+
+_KILLED: Final = "has(self.spec.kill) && self.spec.kill"
+_REMOVED: Final = "has(self.spec.remove) && self.spec.remove"
+
+
+def job_crd() -> Schema:
+    """Return the CustomResourceDefinition of CoreJob."""
+    schema = {
+        "type": "object",
+        "description": "An enqueued job. Create one to run a job; patch spec.kill, spec.remove or "
+        "spec.restartAt to control it.",
+        "required": ["spec"],
+        "properties": {"spec": _job_spec(), "status": _job_status()},
+        "x-kubernetes-validations": [
+            rule(
+                f"self.metadata.name.size() <= {MAX_JOB_NAME} && !self.metadata.name.contains('.')",
+                f"metadata.name must be a DNS label of at most {MAX_JOB_NAME} characters",
+            ),
+            *_at_creation(),
+            *_restarts(),
+            _children(),
+            _removed_stays_out(),
+        ],
+    }
+    return definition(KIND_JOB, PLURAL_JOB, ["c4j"], schema, _COLUMNS)
+
+
+def _immutable(field: str) -> Schema:
+    return rule(
+        f"has(self.{field}) == has(oldSelf.{field}) && "
+        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{field} is immutable: create a new CoreJob instead",
+        fieldPath=f".{field}",
+    )
+
+
+def _once(field: str) -> Schema:
+    return rule(
+        f"!has(oldSelf.{field}) || !oldSelf.{field} || (has(self.{field}) && self.{field})",
+        f"{field} can't be undone",
+        fieldPath=f".{field}",
+    )
+
+
+def _job_spec() -> Schema:
+    qual_name = text(
+        "Name of the job: the module and class of a core4 job, or the dotted name that a "
+        "CoreJobTemplate gives to its container. A CoreJobTemplate with this qualName must be in "
+        "the namespace. Immutable.",
+        pattern=QUAL_NAME_PATTERN,
+        minLength=3,
+        maxLength=253,
+    )
+    args = {
+        "type": "object",
+        "description": "Keyword arguments of the job, any JSON. The API server turns 1.0 into 1 "
+        "here, and integers beyond 64 bits into floats: if that matters, use argsJson. "
+        "Immutable.",
+        "maxProperties": MAX_ARGS,
+        # Not additionalProperties: CEL can't compare values of any type.
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+    args_json = text(
+        'Keyword arguments of the job as JSON text, such as {"ratio": 1.0}. The job gets exactly '
+        "these values, and args is for display only. The REST API sets it if args can't hold the "
+        "values unchanged. Immutable.",
+        pattern=r"^\s*\{",
+        maxLength=MAX_ARGS_JSON,
+    )
+    return {
+        "type": "object",
+        "description": "The job to run, its properties, and requests such as kill.",
+        "required": ["qualName"],
+        "properties": {
+            "qualName": qual_name,
+            "args": args,
+            "argsJson": args_json,
+            **property_fields(),
+            "kill": flag(
+                "Set to true to kill the job: its pod is stopped, and the job counts as killed "
+                "from "
+                "then on. Can't be undone."
+            ),
+            "remove": flag(
+                "Set to true to move the job from the queue to the journal; a running job is "
+                "removed when its trial ends. Can't be undone."
+            ),
+            "restartAt": time(
+                "Set to the present time to restart the job: a failed or deferred job starts its "
+                "next trial at once; a killed, inactive or error job is replaced by a new CoreJob "
+                "(status.childId)."
+            )
+            | {"nullable": True},
+            "childId": text(
+                "Id of the CoreJob that restarts this one, set once by the REST API.",
+                pattern=ID_PATTERN,
+            ),
+            "parentId": text(
+                "Id of the job that this one restarts. Immutable.", pattern=ID_PATTERN
+            ),
+            "parentName": text(
+                "Name of the CoreJob that this one restarts. Immutable.", maxLength=MAX_JOB_NAME
+            ),
+            "carriedTrials": whole(
+                "Number of trials counted before its own: those of the jobs that this one "
+                "restarts, "
+                "or the property trial of its enqueue. Immutable.",
+                minimum=0,
+                # Restarts count on from the property `trial`, which may be MOST_TRIALS already.
+                maximum=2 * MOST_TRIALS,
+            ),
+            "username": text("User who enqueued the job. Immutable.", maxLength=253),
+            "hostname": text("Host from which the job was enqueued. Immutable.", maxLength=253),
+        },
+        "x-kubernetes-validations": [
+            *(
+                _immutable(name)
+                for name in (
+                    "qualName",
+                    "args",
+                    "argsJson",
+                    "parentId",
+                    "parentName",
+                    "carriedTrials",
+                    "username",
+                    "hostname",
+                )
+            ),
+            _once("kill"),
+            _once("remove"),
+            rule(
+                "!has(oldSelf.childId) || (has(self.childId) && self.childId == oldSelf.childId)",
+                "childId can't be changed",
+                fieldPath=".childId",
+            ),
+        ],
+    }
+
+
+def _log() -> Schema:
+    return {
+        "type": "object",
+        "description": "State of the job's log in the journal; written by the recorder.",
+        "properties": {
+            "trial": whole("Trial whose log is followed, or was followed last."),
+            "complete": flag("True if all of that trial's log is stored or known to be lost."),
+            "lines": whole("Number of stored records of all trials."),
+            "bytes": whole("Size of their messages in bytes."),
+            "lastSeq": whole("Number of the last record, as in the REST API's _id."),
+            "startedTrial": whole("Newest trial with a line in the journal."),
+            "lost": flag("True if lines are missing; reason and message say which and why."),
+            "reason": text(
+                "Reason why lines are missing, in one word; or Unreadable if the log can't be "
+                "read at "
+                "the moment."
+            ),
+            "message": text("Explanation of the reason for people: cause and start."),
+        },
+    }
+
+
+def _progress() -> Schema:
+    return {
+        "type": "object",
+        "description": "The job's progress; written by the recorder.",
+        "properties": {
+            "value": {"type": "number", "description": "0 to 1.", "minimum": 0, "maximum": 1},
+            "percent": text("The value for people, such as 42%."),
+            "message": text("Message reported by the job.") | {"nullable": True},
+            "time": time("Time of the report."),
+        },
+    }
+
+
+def _last_error() -> Schema:
+    return {
+        "type": "object",
+        "description": "The last failure, deferral or kill.",
+        "properties": {
+            "exception": text("Text of the exception, or cause of the end."),
+            "timestamp": text("Time, UTC without offset.") | {"nullable": True},
+            "traceback": {
+                "type": "array",
+                "nullable": True,
+                "description": "Lines of the Python traceback, if there is one.",
+                "items": {"type": "string"},
+            },
+        },
+    }
+
+
+def _job_status() -> Schema:
+    finals = ", ".join(f"'{state}'" for state in sorted(FINAL))
+    return {
+        "type": "object",
+        "description": "State of the job; written by the service only.",
+        "properties": {
+            "id": text("The job id in the REST API, 24 hex digits.", pattern=ID_PATTERN),
+            "state": text("The job's state.", enum=[str(state) for state in State]),
+            "reason": text(
+                "Reason why it is not running, or why it ended, from a closed list. "
+                f"{reasons.plain()}",
+                enum=[str(reason) for reason in Reason],
+            ),
+            "message": text("Explanation of the reason for people: cause and remedy."),
+            "trial": whole("Number of started trials.", minimum=0),
+            "attemptsLeft": whole(
+                "Number of trials that may still fail before state error.", minimum=0
+            ),
+            "startTime": time("Start of the last trial."),
+            "endTime": time("End of the last trial, whatever its outcome."),
+            "finishTime": time("End of the last trial that completed, failed or deferred."),
+            "runtimeSeconds": {
+                "type": "number",
+                "description": "Sum of the ended trials, in seconds, without waiting.",
+            },
+            "queryTime": time("Earliest start of the next trial."),
+            "inactiveTime": time(
+                "Time at which a deferring job turns inactive: first start + deferMaxSeconds."
+            ),
+            "killedTime": time(
+                "Time of the user's kill; absent if the pod ended for another reason."
+            ),
+            "removedTime": time("Time of the removal."),
+            "nonstopTime": time("Time at which the trial exceeded wallTimeSeconds."),
+            "zombieTime": time("Time at which progress was missing for zombieTimeSeconds."),
+            "node": text("Node of the last trial's pod."),
+            "pod": text("Pod of the last trial."),
+            "lastError": _last_error(),
+            "disruptions": whole(
+                "Number of consecutive runs that the cluster ended or refused (Evicted, NodeLost, "
+                "PodRejected); the wait before the next run grows with it, up to five minutes.",
+                minimum=0,
+            ),
+            "startingTime": time(
+                "Time at which the start of the current trial was first requested; the start "
+                "deadline is counted from it. Absent once it has started."
+            ),
+            "childId": text("Id of the CoreJob that restarts this one.", pattern=ID_PATTERN),
+            "restartTime": time(
+                "The spec.restartAt that was handled last, or refused as too early."
+            ),
+            "carriedTrials": whole(
+                "Number of trials of the jobs that this one restarts, once they have ended.",
+                minimum=0,
+            ),
+            "properties": anything("Properties of the template at the first reconcile of the job."),
+            "observedGeneration": whole("Generation of the spec that this status reflects."),
+            "conditions": conditions(
+                "Complete, Failed (error or inactive) and Finished (any final state).",
+                kind="Complete, Failed or Finished.",
+                reason="Same as status.reason.",
+                message="Same as status.message.",
+            ),
+            "progress": _progress(),
+            "sources": {
+                "type": "array",
+                "description": "Base names of the sources that the job reported: the newest 300, "
+                "at most 16 KiB together. sourcesDropped counts the others.",
+                "items": {"type": "string"},
+            },
+            "sourcesDropped": whole(
+                "Number of names dropped from sources; written by the recorder.", minimum=0
+            ),
+            "log": _log(),
+            "journaledTime": time(
+                "Time at which the journal stored the job; written by the recorder."
+            ),
+        },
+        "x-kubernetes-validations": [
+            rule(
+                f"!has(oldSelf.state) || !(oldSelf.state in [{finals}]) || "
+                "(has(self.state) && self.state == oldSelf.state)",
+                "a finished job can't change its state",
+                fieldPath=".state",
+            )
+        ],
+    }
+
+
+def _state(test: str) -> str:
+    """Return CEL that is true if the CoreJob has a state that passes `test` (`== 'running'`)."""
+    return f"has(self.status) && has(self.status.state) && self.status.state {test}"
+
+
+def _restarts() -> list[Schema]:
+    """Return the rules for restarting a job by `spec.restartAt`."""
+    same = (
+        "!has(self.spec.restartAt) || "
+        "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
+    )
+    states = ", ".join(f"'{state}'" for state in sorted({*WAITING, *STOPPED} - {State.PENDING}))
+    may = _state(f"in [{states}]")
+    replaced = "has(self.spec.childId) || (has(self.status) && has(self.status.childId))"
+    wrong = {
+        f"({may}) || ({_counts_as_killed()})": "a pending, running or complete job can't be "
+        "restarted: wait for its end or kill it, or enqueue it anew",
+        f"!({_REMOVED})": "a removed job can't be restarted: enqueue it anew",
+        f"!({replaced})": "the job has already been restarted: restart its child",
+    }
+    where = ".spec.restartAt"
+    return [rule(f"{same} || {fine}", text, fieldPath=where) for fine, text in wrong.items()]
+
+
+def _counts_as_killed() -> str:
+    """Return CEL that is true if the CoreJob is marked killed and has not completed before."""
+    complete = _state(f"== '{State.COMPLETE}'")
+    return f"{_KILLED} && !({complete})"
+
+
+def _children() -> Schema:
+    """Return the rule that only a stopped job may get a child.
+
+    With a child the job leaves the queue, and an equal one may start.
+    """
+    known = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
+    states = ", ".join(f"'{state}'" for state in sorted(STOPPED))
+    may = _state(f"in [{states}]")
+    return rule(
+        f"{known} || ({may}) || ({_counts_as_killed()})",
+        "only a stopped job (killed, inactive, error) or one marked killed can have a child",
+        fieldPath=".spec.childId",
+    )
+
+
+def _at_creation() -> list[Schema]:
+    """Return the rules that a new job has no request that only an existing job can have.
+
+    Rules that compare with the old object are skipped at creation, so they don't cover this.
+    """
+    texts = {
+        "restartAt": "a new job can't be restarted: omit restartAt",
+        "childId": "a new job has no child: omit childId",
+    }
+    return [
+        rule(
+            f"oldSelf.hasValue() || !has(self.spec.{field})",
+            message,
+            fieldPath=f".spec.{field}",
+            optionalOldSelf=True,
+        )
+        for field, message in texts.items()
+    ]
+
+
+def _removed_stays_out() -> Schema:
+    """Return the rule that a job removed while it waited must not become `running`.
+
+    The client that removed it was told that it has left the queue; the operator may not have
+    observed the removal yet when it writes that the pod has started.
+    """
+    waited = (
+        "!has(oldSelf.status) || !has(oldSelf.status.state) || "
+        f"oldSelf.status.state != '{State.RUNNING}'"
+    )
+    runs = _state(f"== '{State.RUNNING}'")
+    return rule(
+        f"!({runs} && ({waited}) && {_REMOVED} && !({_KILLED}))",
+        "a removed job can't start",
+        fieldPath=".status.state",
+    )
