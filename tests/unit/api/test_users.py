@@ -170,7 +170,7 @@ def test_no_list(path: Path, raw: str) -> None:
         ({"name": "a", "password": "x", "perms": []}, ["user 1 (a):", "`perms`"]),
         ({"name": "a", "password": "x", "perm": ["job://b"]}, ["(a), perm:", "'job://b'"]),
         ({"name": "a", "password": "x", "perm": ["job://(/x"]}, ["(a), perm:", "'job://(/x'"]),
-        ({"name": "jane", "password": "x"}, ["user 1 (jane), name:", "twice"]),
+        ({"name": "jane", "password": "x"}, ["user 1 (jane), name:", "same name"]),
     ],
 )
 def test_bad_entry_is_named_with_its_field(path: Path, entry: Any, words: list[str]) -> None:
