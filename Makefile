@@ -17,7 +17,7 @@ STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.clust
 # More arguments for all runs of pytest: make test ARGS="-k name -x", or files, folders and node ids.
 # Not -m, which is used to separate the tests that must run alone.
 ARGS ?=
-# Without a file among the arguments pytest collects `testpaths`; otherwise only the named files of the suite.
+# Without a file among the arguments pytest collects `testpaths`, else the named files of the suite.
 suite = --override-ini='testpaths=$(1)' $(addprefix --suite=,$(1))
 # The suites of the files named in ARGS; both if none is named.
 NAMED := $(filter tests tests/% ./tests ./tests/%,$(ARGS))
@@ -103,7 +103,7 @@ test-e2e: cluster ## start the cluster and run the tests that need it
 	@echo "==> cluster tests that must have the cluster to themselves"
 	@$(BIN)/pytest $(call suite,tests/e2e tests/attacks) $(ARGS) -m alone $(OR_NONE)
 
-# One after the other, even with make --jobs. If ARGS names files of one suite only, the other is left out.
+# One after the other, even with make --jobs. A suite without a file in ARGS is left out.
 .PHONY: test
 test: venv ## run all tests; starts the cluster
 	@$(if $(IN_UNIT),$(MAKE) --no-print-directory test-unit,:)
