@@ -1,5 +1,5 @@
 """The operator: reconciles CoreJobs into Kubernetes Jobs.
 
-`handlers` receives events from kopf, `world` caches the objects, `corejob_kube.workqueue` queues
+`handlers` receives events from kopf, `caches` stores the objects, `corejob_kube.workqueue` queues
 the names to reconcile, `reconcile` gathers and acts, `decide` and `admission` decide without I/O.
 """

@@ -16,23 +16,23 @@ from corejob_kube.errors import (
 )
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import manifest
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 from corejob_operator.decide import (
     Action,
+    AddFinalizer,
     CreateChild,
     CreateTrial,
     DeleteCoreJob,
     DeleteJob,
     DeletePod,
-    Hold,
-    Release,
+    RemoveFinalizer,
 )
-from corejob_operator.refusals import blames_definition, is_answer, words
+from corejob_operator.refusals import blames_definition, complaint, is_answer
 from corejob_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 
-_MOST_WORDS: Final = 1_000
+_MOST_CHARS: Final = 1_000
 
 
 class BadTemplateError(Exception):
@@ -47,12 +47,12 @@ class RefusedRestartError(Exception):
     """The CoreJob that restarts another can't be created for now (a quota, a policy)."""
 
 
-class Actions:
+class ActionPerformer:
     """Performs the actions of one namespace's operator by writes to the Kubernetes API."""
 
-    def __init__(self, kube: Kube, world: World, settings: OperatorSettings) -> None:
+    def __init__(self, kube: Kube, caches: Caches, settings: OperatorSettings) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
         self._settings = settings
 
     async def perform(self, job: CoreJob, template: Mapping[str, Any], action: Action) -> None:
@@ -75,10 +75,10 @@ class Actions:
                 await self._kube.delete(JOBS, job.namespace, name, uid=uid)
             case DeleteCoreJob():
                 await self._kube.delete(COREJOBS, job.namespace, job.name, uid=job.uid)
-            case Hold():
-                await self._set_finalizers(job, held=True)
-            case Release():
-                await self._set_finalizers(job, held=False)
+            case AddFinalizer():
+                await self._set_finalizers(job, present=True)
+            case RemoveFinalizer():
+                await self._set_finalizers(job, present=False)
 
     async def _create_trial(self, job: CoreJob, template: Mapping[str, Any], trial: int) -> None:
         cookie = await self._cookie(job)
@@ -93,14 +93,14 @@ class Actions:
             # The template's pod can be any JSON.
             raise BadTemplateError(f"the template's pod is malformed: {error!r}") from error
         try:
-            made = await self._kube.create(
+            created = await self._kube.create(
                 JOBS, job.namespace, body, manager=names.MANAGER_OPERATOR, strict=True
             )
         except AlreadyExistsError:
-            made = await self._own_job(job, body["metadata"]["name"])
+            created = await self._own_job(job, body["metadata"]["name"])
         except KubeError as error:
             raise _refusal(error) from error
-        self._world.jobs.put(made)
+        self._caches.jobs.put(created)
 
     async def _own_job(self, job: CoreJob, name: str) -> dict[str, Any]:
         """Return the existing Job of that name, created by us before a crash.
@@ -110,31 +110,31 @@ class Actions:
             RefusedError: The Job is being deleted, or is an earlier CoreJob's of the same name.
             KubeError: The Job could not be read.
         """
-        made = await self._kube.get(JOBS, job.namespace, name)
-        owners = made["metadata"].get("ownerReferences") or ()
+        created = await self._kube.get(JOBS, job.namespace, name)
+        owners = created["metadata"].get("ownerReferences") or ()
         if any(_is_namesake(job, owner) for owner in owners):
             raise RefusedError("the Job of an earlier CoreJob of this name is not gone yet")
         if not any(owner["uid"] == job.uid for owner in owners):
             raise BadTemplateError(f"another Job is named {name} already")
-        if "deletionTimestamp" in made["metadata"]:
+        if "deletionTimestamp" in created["metadata"]:
             # The trial is created again under the same name: its old Job must be gone first.
             raise RefusedError("the Job of the run before is not gone yet")
-        return made
+        return created
 
     async def _cookie(self, job: CoreJob) -> dict[str, Any]:
         """Return the current cookie, read from the API server if the cache has one.
 
         The watch of templates may lag behind that of CoreJobs.
         """
-        if self._world.has_cookie(job.qual_name):
+        if self._caches.has_cookie(job.qual_name):
             name = template_name(job.qual_name)
             with suppress(NotFoundError):  # deleted just now: use the cached template
-                self._world.templates.put(await self._kube.get(TEMPLATES, job.namespace, name))
-        return self._world.cookie(job.qual_name)
+                self._caches.templates.put(await self._kube.get(TEMPLATES, job.namespace, name))
+        return self._caches.cookie(job.qual_name)
 
     async def _create_child(self, job: CoreJob, child_id: str) -> None:
         try:
-            made = await self._kube.create(
+            created = await self._kube.create(
                 COREJOBS,
                 job.namespace,
                 lineage.restart(job, child_id),
@@ -144,23 +144,23 @@ class Actions:
             return
         except KubeError as error:
             if is_answer(error):
-                raise RefusedRestartError(texts.cut(error.message, _MOST_WORDS)) from error
+                raise RefusedRestartError(texts.cut(error.message, _MOST_CHARS)) from error
             raise
-        self._world.corejobs.put(made)
+        self._caches.corejobs.put(created)
 
-    async def _set_finalizers(self, job: CoreJob, *, held: bool) -> None:
-        """Add (`held`) or remove our finalizer, and keep all others.
+    async def _set_finalizers(self, job: CoreJob, *, present: bool) -> None:
+        """Add (`present`) or remove our finalizer, and keep all others.
 
         The patch names the resource version, so that a concurrent change of the list is a conflict.
         """
-        body = self._world.corejobs.get(job.name)
+        body = self._caches.corejobs.get(job.name)
         if body is None:
             return
         meta = body["metadata"]
         others = [name for name in meta.get("finalizers") or () if name != names.FINALIZER]
         patch = {
             "metadata": {
-                "finalizers": [*others, names.FINALIZER] if held else others,
+                "finalizers": [*others, names.FINALIZER] if present else others,
                 "resourceVersion": meta["resourceVersion"],
             }
         }
@@ -169,21 +169,21 @@ class Actions:
                 COREJOBS, job.namespace, job.name, patch, manager=names.MANAGER_OPERATOR
             )
         except NotFoundError:
-            self._world.corejobs.forget(job.name)
+            self._caches.corejobs.forget(job.name)
             return
         if "deletionTimestamp" in answer["metadata"] and not answer["metadata"].get("finalizers"):
             # Without its last finalizer the object is deleted: no later answer tells the cache so.
-            self._world.corejobs.drop(answer)
+            self._caches.corejobs.drop(answer)
         else:
-            self._world.corejobs.put(answer)
+            self._caches.corejobs.put(answer)
 
 
 def _refusal(error: KubeError) -> Exception:
     """Return the exception for a refused Job: a bad definition, a retry, or `error` itself."""
     if blames_definition(error):
-        return BadTemplateError(f"Kubernetes refuses the Job: {words(error)}")
+        return BadTemplateError(f"Kubernetes refuses the Job: {complaint(error)}")
     if is_answer(error):
-        return RefusedError(f"Kubernetes refuses the Job: {texts.cut(error.message, _MOST_WORDS)}")
+        return RefusedError(f"Kubernetes refuses the Job: {texts.cut(error.message, _MOST_CHARS)}")
     return error
 
 

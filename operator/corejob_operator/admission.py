@@ -17,7 +17,7 @@ _FORCED: Final = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AdmissionEntry:
     """The properties of one job that the choice depends on.
 
     Attributes:
@@ -72,15 +72,15 @@ class Admission:
 
     def __init__(self, limit: int = 0) -> None:
         self._limit = limit
-        self._waiting: dict[str, Entry] = {}
-        self._active: dict[str, Entry] = {}
+        self._waiting: dict[str, AdmissionEntry] = {}
+        self._active: dict[str, AdmissionEntry] = {}
         self._later: SortedList = SortedList()
         self._lanes: dict[tuple[str, int], SortedList] = {}
         self._heads: SortedList = SortedList()
         self._running: Counter[str] = Counter()
         self._total = 0
 
-    def wait(self, entry: Entry) -> None:
+    def wait(self, entry: AdmissionEntry) -> None:
         """Add a job to the waiting ones, or replace its entry there."""
         if self._waiting.get(entry.key) == entry:
             return
@@ -88,7 +88,7 @@ class Admission:
         self._waiting[entry.key] = entry
         self._later.add((entry.due, entry.key))
 
-    def activate(self, entry: Entry) -> None:
+    def activate(self, entry: AdmissionEntry) -> None:
         """Add a job to the running ones: it counts towards the limits from now on."""
         if entry.key in self._active:
             return
@@ -156,7 +156,7 @@ class Admission:
             lane.add(entry.rank)
             self._renew_head(entry.lane, old)
 
-    def _leave_lane(self, entry: Entry) -> None:
+    def _leave_lane(self, entry: AdmissionEntry) -> None:
         lane = self._lanes.get(entry.lane)
         if lane is None or entry.rank not in lane:
             return
@@ -180,7 +180,7 @@ class Admission:
     def _has_room(self, lane: tuple[str, int]) -> bool:
         return lane == _FORCED or self._running[lane[0]] < lane[1]
 
-    def _count(self, entry: Entry, step: int) -> None:
+    def _count(self, entry: AdmissionEntry, step: int) -> None:
         if entry.force:
             return
         before = self._running[entry.qual_name]
@@ -193,7 +193,7 @@ class Admission:
         if lane in self._lanes:
             self._renew_head(lane, self._lanes[lane][0])
 
-    def _next(self) -> Entry | None:
+    def _next(self) -> AdmissionEntry | None:
         if not self._heads:
             return None
         rank, lane = self._heads[0]

@@ -21,10 +21,10 @@ WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
 CHILD_SELECTOR: Final = names.LABEL_COREJOB
 """Label selector of the Jobs and pods to watch and list."""
 
-Look = Callable[[str], None]
+OnChange = Callable[[str], None]
 
 
-class World:
+class Caches:
     """The caches, and indexes over them."""
 
     def __init__(self) -> None:
@@ -36,21 +36,21 @@ class World:
         self._pods_of: dict[str, dict[str, PodChild]] = {}
         self._template_of: dict[str, Body] = {}
         self._identity_of: dict[str, str] = {}
-        self._twins: dict[str, set[str]] = {}
+        self._by_identity: dict[str, set[str]] = {}
         self._named: dict[str, set[str]] = {}
         self._with_id: dict[str, set[str]] = {}
         self._parents: dict[str, set[str]] = {}
-        self._unsettled: dict[str, dict[str, int]] = {}
-        self._heard: dict[str, int] = {}
-        self._look: list[Look] = []
+        self._unfinalised: dict[str, dict[str, int]] = {}
+        self._watched_versions: dict[str, int] = {}
+        self._on_change: list[OnChange] = []
         self.corejobs.listen(self._index_corejob)
         self.jobs.listen(self._index_job)
         self.pods.listen(self._index_pod)
         self.templates.listen(self._index_template)
 
-    def on_change(self, look: Look) -> None:
-        """Call `look` with the name of a CoreJob whenever the CoreJob or its children change."""
-        self._look.append(look)
+    def on_change(self, callback: OnChange) -> None:
+        """Call `callback` with the name of a CoreJob whenever it or its children change."""
+        self._on_change.append(callback)
 
     def cache(self, resource: Resource) -> ObjectCache:
         """Return the cache of a kind."""
@@ -61,7 +61,7 @@ class World:
             PODS: self.pods,
         }[resource]
 
-    def heard(self, resource: Resource, kind: str | None, body: Body) -> None:
+    def on_event(self, resource: Resource, kind: str | None, body: Body) -> None:
         """Take a watch event into the cache.
 
         Args:
@@ -70,15 +70,17 @@ class World:
             body: The object.
         """
         version = int(body["metadata"]["resourceVersion"])
-        self._heard[resource.plural] = max(version, self._heard.get(resource.plural, 0))
+        self._watched_versions[resource.plural] = max(
+            version, self._watched_versions.get(resource.plural, 0)
+        )
         if kind == "DELETED":
             self.cache(resource).drop(body)
         else:
             self.cache(resource).put(body)
 
-    def heard_of(self, resource: Resource) -> int:
+    def watched_version(self, resource: Resource) -> int:
         """Return the newest resource version that the watch of a kind delivered; 0 = none yet."""
-        return self._heard.get(resource.plural, 0)
+        return self._watched_versions.get(resource.plural, 0)
 
     def jobs_of(self, corejob: str) -> Iterable[JobChild]:
         """Return the Jobs that have the label of a CoreJob."""
@@ -115,9 +117,9 @@ class World:
         versions stored values of any depth.
         """
         body = self._template_of.get(qual_name) or {}
-        told: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
+        encoded: dict[str, str] = (body.get("status") or {}).get("cookie") or {}
         cookie = {}
-        for key, text in told.items():
+        for key, text in encoded.items():
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError):
@@ -130,50 +132,50 @@ class World:
         """True if the cookie of a qual_name has any value."""
         return bool(((self._template_of.get(qual_name) or {}).get("status") or {}).get("cookie"))
 
-    def unsettled(self, qual_name: str) -> Mapping[str, int]:
+    def unfinalised(self, qual_name: str) -> Mapping[str, int]:
         """Return the ended trials of a qual_name whose logs are not stored: CoreJob to trial."""
-        return self._unsettled.get(qual_name, {})
+        return self._unfinalised.get(qual_name, {})
 
     def unfinalised_trial(self, corejob: str) -> int | None:
         """Return the ended trial of a CoreJob whose log is not stored; None if there is none."""
         body = self.corejobs.get(corejob)
         return model.unfinalised_trial(body) if body is not None else None
 
-    def twins(self, corejob: str) -> Iterable[Body]:
+    def duplicates_of(self, corejob: str) -> Iterable[Body]:
         """Return the other CoreJobs of the same qual_name and args, in the queue or not."""
         key = self._identity_of.get(corejob, "")
-        return self._bodies(self._twins.get(key, set()) - {corejob})
+        return self._bodies(self._by_identity.get(key, set()) - {corejob})
 
     def same_jobs(self, key: str, *, but: str) -> list[CoreJob]:
         """Return the jobs of an identity, in the queue or not, except the CoreJob named `but`."""
-        bodies = (self.corejobs.get(name) for name in self._twins.get(key, set()) - {but})
+        bodies = (self.corejobs.get(name) for name in self._by_identity.get(key, set()) - {but})
         return [model.parse(body) for body in bodies if body is not None]
 
     # --- indexes ----------------------------------------------------------------------------
 
     def _changed(self, corejob: str) -> None:
-        for look in self._look:
-            look(corejob)
+        for callback in self._on_change:
+            callback(corejob)
 
     def _index_corejob(self, name: str, old: Body | None, new: Body | None) -> None:
         # Name and args are immutable, so they are parsed once for each uid: the cache may miss a
         # deletion while a watch is broken, and get another CoreJob of the same name.
         if _uid(old) != _uid(new):
             if old is not None:
-                _remove(self._twins, self._identity_of.pop(name, ""), name)
+                _remove(self._by_identity, self._identity_of.pop(name, ""), name)
                 _remove(self._named, old["spec"]["qualName"], name)
             if new is not None:
                 spec = new["spec"]
                 key = identity(spec["qualName"], args.read(spec))
                 self._identity_of[name] = key
-                self._twins.setdefault(key, set()).add(name)
+                self._by_identity.setdefault(key, set()).add(name)
                 self._named.setdefault(spec["qualName"], set()).add(name)
         _move(self._with_id, name, _id(old), _id(new))
         _move(self._parents, name, _child(old), _child(new))
         if old is not None:
-            self._unsettled.get(old["spec"]["qualName"], {}).pop(name, None)
+            self._unfinalised.get(old["spec"]["qualName"], {}).pop(name, None)
         if new is not None and (ended := model.unfinalised_trial(new)) is not None:
-            self._unsettled.setdefault(new["spec"]["qualName"], {})[name] = ended
+            self._unfinalised.setdefault(new["spec"]["qualName"], {})[name] = ended
         self._changed(name)
         # The job that restarts this one may wait for the end of this one's pods.
         child = _child(new or old)
@@ -213,8 +215,8 @@ class World:
 def _child(body: Body | None) -> str | None:
     """Return the name (the id) of the CoreJob that restarts this one, or None."""
     body = body or {}
-    found = (body.get("spec") or {}).get("childId") or (body.get("status") or {}).get("childId")
-    return str(found) if found else None
+    child_id = (body.get("spec") or {}).get("childId") or (body.get("status") or {}).get("childId")
+    return str(child_id) if child_id else None
 
 
 def _id(body: Body | None) -> str | None:

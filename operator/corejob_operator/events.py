@@ -121,7 +121,7 @@ def _event(
     }
 
 
-class Poster:
+class EventRecorder:
     """Event recorder: posts Events in the background; logs and drops those that can't be posted."""
 
     def __init__(self, kube: Kube) -> None:
@@ -150,7 +150,7 @@ class Poster:
             log.warning("%d events were not posted", self._queue.qsize())
         await tasks.cancel(*self._tasks)
 
-    def post(self, body: Mapping[str, Any] | None) -> None:
+    def record(self, body: Mapping[str, Any] | None) -> None:
         """Queue an Event; ignore None. Drop the Event if the queue is full."""
         if body is None:
             return

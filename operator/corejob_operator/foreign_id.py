@@ -7,7 +7,7 @@ from corejob import ids, model, timestamps
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob_kube.cache import Body
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 from corejob_operator.schedule import scheduled_id
 
 MARGIN: Final = timedelta(minutes=5)
@@ -15,7 +15,7 @@ MARGIN: Final = timedelta(minutes=5)
 _WHAT_TO_DO: Final = "give the CoreJob a name that is not a job id, or create it by REST"
 
 
-def id_problem(job: CoreJob, world: World) -> str | None:
+def id_problem(job: CoreJob, caches: Caches) -> str | None:
     """Return why the job can't have the id that its name says; None if it can.
 
     Only the recorder knows past jobs whose CoreJob is gone; it reports a duplicate in `status.log`.
@@ -24,17 +24,17 @@ def id_problem(job: CoreJob, world: World) -> str | None:
         return job.log.message or f"job id {job.id} is another job's"
     if job.observed or not ids.is_id(job.name):
         return None
-    other = _holder(job, world)
+    other = _holder(job, caches)
     if other is not None:
         return f"job id {job.id} is CoreJob {other}'s: {_WHAT_TO_DO}"
-    parent = world.parent_of(job.name)
+    parent = caches.parent_of(job.name)
     if parent is not None:
         if _restarts(job, model.parse(parent)):
             return None
         name = parent["metadata"]["name"]
         return f"job id {job.id} is kept for the restart of CoreJob {name}: {_WHAT_TO_DO}"
     made = ids.created_at(job.name)
-    if abs(made - job.created) <= MARGIN or _is_scheduled(job, world):
+    if abs(made - job.created) <= MARGIN or _is_scheduled(job, caches):
         return None
     return (
         f"its name is the id of a job of {timestamps.iso(made)} UTC, but it was created at "
@@ -42,17 +42,17 @@ def id_problem(job: CoreJob, world: World) -> str | None:
     )
 
 
-def _holder(job: CoreJob, world: World) -> str | None:
+def _holder(job: CoreJob, caches: Caches) -> str | None:
     """Return the name of another CoreJob that has the id already, or None."""
-    for other in world.with_id(job.id):
+    for other in caches.with_id(job.id):
         if other["metadata"]["name"] != job.name and _is_before(other, job):
             return str(other["metadata"]["name"])
     return None
 
 
 def _is_before(other: Body, job: CoreJob) -> bool:
-    held = model.parse(other)
-    return held.observed or (held.created, held.uid) < (job.created, job.uid)
+    holder = model.parse(other)
+    return holder.observed or (holder.created, holder.uid) < (job.created, job.uid)
 
 
 def _restarts(job: CoreJob, parent: CoreJob) -> bool:
@@ -62,12 +62,12 @@ def _restarts(job: CoreJob, parent: CoreJob) -> bool:
     return named and same
 
 
-def _is_scheduled(job: CoreJob, world: World) -> bool:
+def _is_scheduled(job: CoreJob, caches: Caches) -> bool:
     """True if the job is a run of its template's schedule, even a late one.
 
     False for a time before the schedule's last one, since that was dealt with already.
     """
-    template = world.template_body(job.qual_name)
+    template = caches.template_body(job.qual_name)
     if template is None:
         return False
     run_at = ids.created_at(job.name)

@@ -18,7 +18,7 @@ from corejob_kube import credentials, tls
 from corejob_kube.decoding import Decoder
 from corejob_kube.resources import JOBS, PODS, Resource
 from corejob_operator import responses
-from corejob_operator.caches import CHILD_SELECTOR, WATCHED, World
+from corejob_operator.caches import CHILD_SELECTOR, WATCHED, Caches
 from corejob_process.backoff import Backoff
 from corejob_process.supervision import TaskEndedError
 
@@ -35,25 +35,25 @@ _ALL_WITHIN_S: Final = 120.0
 """Time for all watches to start; kopf starts them after it has discovered the resources."""
 
 
-async def run(world: World, decoder: Decoder, namespace: str, stop: asyncio.Event) -> None:
+async def run(caches: Caches, decoder: Decoder, namespace: str, stop: asyncio.Event) -> None:
     """Run kopf in a namespace until `stop` is set.
 
     Raises:
         TaskEndedError: kopf ended by itself.
     """
-    await kopf.operator(registry=registry(world, decoder), namespaces=[namespace], stop_flag=stop)
+    await kopf.operator(registry=registry(caches, decoder), namespaces=[namespace], stop_flag=stop)
     if not stop.is_set():
         raise TaskEndedError("kopf has ended though nobody stopped it")
 
 
-def registry(world: World, decoder: Decoder) -> kopf.OperatorRegistry:
+def registry(caches: Caches, decoder: Decoder) -> kopf.OperatorRegistry:
     """Return the registry of the handlers for kopf."""
     handlers = kopf.OperatorRegistry()
     kopf.on.startup(registry=handlers)(configure)
     kopf.on.login(registry=handlers)(_login(decoder))
     for resource in WATCHED:
         kopf.on.event(*_names(resource), registry=handlers, id=resource.plural)(
-            _event(world, resource)
+            _event(caches, resource)
         )
     return handlers
 
@@ -188,10 +188,10 @@ def _login(decoder: Decoder) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
 # --- event --------------------------------------------------------------------------------------
 
 
-def _event(world: World, resource: Resource) -> Callable[..., Awaitable[None]]:
+def _event(caches: Caches, resource: Resource) -> Callable[..., Awaitable[None]]:
     async def event(event: kopf.RawEvent, **_: Any) -> None:
         """Take a watch event into the cache."""
-        world.heard(resource, event["type"], dict(event["object"]))
+        caches.on_event(resource, event["type"], dict(event["object"]))
 
     return event
 

@@ -7,25 +7,25 @@ from prometheus_client import CollectorRegistry
 
 from corejob_operator.process import Operator
 
-_SILENT_SWEEPS: Final = 5
+_SILENT_RESYNCS: Final = 5
 """After this many resyncs without an answer, the process counts as cut off from the API server."""
 
 
 class OperatorHealth:
     """The operator's `corejob_process.health.Health`."""
 
-    def __init__(self, operator: Operator, sweep: float) -> None:
+    def __init__(self, operator: Operator, resync_interval: float) -> None:
         self._operator = operator
-        self._silent = sweep * _SILENT_SWEEPS
+        self._silent = resync_interval * _SILENT_RESYNCS
 
     def liveness_problem(self) -> str | None:
         """Reason to restart the process, or None: a task has ended, or a watch is stale."""
         ended = self._operator.supervision.problem()
         if ended is not None:
             return ended
-        deaf = self._operator.sweep.deaf
-        if deaf:
-            return f"deaf watches: {', '.join(sorted(deaf))}"
+        stale = self._operator.resync.stale
+        if stale:
+            return f"stale watches: {', '.join(sorted(stale))}"
         if time.monotonic() - self._operator.last_contact > self._silent:
             return "no answer from Kubernetes for long"
         return None

@@ -31,7 +31,7 @@ async def serve(settings: OperatorSettings) -> None:
     async with await Kube.load(user_agent="core4-operator") as kube:
         supervision = Supervision(last_resort=exit_now)
         operator = Operator(kube, settings, instance=settings.pod_name, supervision=supervision)
-        health = OperatorHealth(operator, settings.sweep)
+        health = OperatorHealth(operator, settings.resync_interval)
         server = HealthServer(health, settings.host, settings.port)
         await server.start()
         try:

@@ -3,21 +3,21 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
-class Metrics:
+class OperatorMetrics:
     """The metrics, in a registry of their own so that tests can have several in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.looks = Histogram(
+        self.reconciles = Histogram(
             "core4_operator_reconcile_seconds",
-            "Time of one look at one CoreJob, writes included.",
+            "Time of one reconcile of one CoreJob, writes included.",
             registry=self.registry,
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )
         self.failures = Counter(
             "core4_operator_reconcile_failures",
-            "Looks that failed and are tried again.",
+            "Reconciles that failed and are retried.",
             registry=self.registry,
         )
         self.writes = Counter(
@@ -30,7 +30,7 @@ class Metrics:
             registry=self.registry,
         )
         self.trials = Counter(
-            "core4_operator_trials", "Jobs made for trials.", registry=self.registry
+            "core4_operator_trials", "Jobs created for trials.", registry=self.registry
         )
         self.lost = Counter(
             "core4_operator_unjournaled",
@@ -38,7 +38,7 @@ class Metrics:
             registry=self.registry,
         )
         self.queued = Gauge(
-            "core4_operator_workqueue", "CoreJobs to be looked at.", registry=self.registry
+            "core4_operator_workqueue", "CoreJobs in the work queue.", registry=self.registry
         )
         self.waiting = Gauge(
             "core4_operator_waiting_jobs", "Jobs that wait for a start.", registry=self.registry
@@ -48,7 +48,7 @@ class Metrics:
         )
         self.repairs = Counter(
             "core4_operator_sweep_repairs",
-            "Objects that the sweep knew newer than the watches did.",
+            "Objects that a resync found newer than the watches had delivered.",
             registry=self.registry,
         )
         self.scheduled = Counter(

@@ -10,13 +10,13 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import handlers
-from corejob_operator.caches import World
-from corejob_operator.events import Poster
+from corejob_operator.caches import Caches
+from corejob_operator.events import EventRecorder
 from corejob_operator.fencing import Fenced
 from corejob_operator.leadership import Leadership
-from corejob_operator.metrics import Metrics
+from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
-from corejob_operator.resync import Sweep
+from corejob_operator.resync import Resync
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.templates import Templates
 from corejob_process import tasks
@@ -50,34 +50,34 @@ class Operator:
         supervision: Supervision | None = None,
     ) -> None:
         self.supervision = supervision or Supervision()
-        self.metrics = Metrics()
+        self.metrics = OperatorMetrics()
         self.ready = False
         self.last_contact = time.monotonic()
         self._settings = settings
-        self._world = World()
+        self._caches = Caches()
         self._queue = WorkQueue()
-        self._poster = Poster(kube)
+        self._events = EventRecorder(kube)
         self._leadership = Leadership(kube, settings.namespace, instance, now)
         self.watches = handlers.WatchTasks()
         self._decoder = kube.decoder
         acting = Fenced(kube, self._leadership.check)
-        self.sweep = Sweep(kube, self._world, settings.namespace, self.metrics)
+        self.resync = Resync(kube, self._caches, settings.namespace, self.metrics)
         self._reconciler = Reconciler(
             kube=acting,
-            world=self._world,
+            caches=self._caches,
             settings=settings,
             queue=self._queue,
-            poster=self._poster,
+            event_recorder=self._events,
             metrics=self.metrics,
             instance=instance,
             now=now,
         )
         self._templates = Templates(
             kube=acting,
-            world=self._world,
+            caches=self._caches,
             settings=settings,
             metrics=self.metrics,
-            poster=self._poster,
+            event_recorder=self._events,
             instance=instance,
             now=now,
         )
@@ -93,21 +93,21 @@ class Operator:
     async def _run(self, stop: asyncio.Event) -> None:
         if not await self._list_first(stop):
             return
-        self._world.on_change(self._queue.add)
+        self._caches.on_change(self._queue.add)
         self.ready = True
-        self._poster.start(self.supervision)
+        self._events.start(self.supervision)
         self._leadership.start(self.supervision)
         own = [
             self.supervision.start("lead", self._lead_forever),
-            self.supervision.start("sweep", self._sweep_forever, restart=True),
+            self.supervision.start("resync", self._resync_forever, restart=True),
             self.supervision.start("kopf's watches", partial(self.watches.until_one_ends, stop)),
         ]
         try:
-            await handlers.run(self._world, self._decoder, self._settings.namespace, stop)
+            await handlers.run(self._caches, self._decoder, self._settings.namespace, stop)
         finally:
             await tasks.cancel(*own)
             await self._leadership.stop()
-            await self._poster.stop(_POST_WITHIN_S)
+            await self._events.stop(_POST_WITHIN_S)
 
     async def _lead_forever(self) -> None:
         """Run the workers while this process leads; restore the state each time it takes over."""
@@ -128,7 +128,7 @@ class Operator:
         """List all objects before anything is decided; False if stopped before that."""
         while not stop.is_set():
             try:
-                await self.sweep.run()
+                await self.resync.run()
             except KubeError as error:
                 log.warning("waiting for Kubernetes: %s", error)
                 await tasks.wait(stop, _LIST_AGAIN_S)
@@ -142,8 +142,8 @@ class Operator:
 
     async def _reconcile(self, name: str) -> None:
         self.metrics.queued.set(len(self._queue))
-        with self.metrics.looks.time():
-            await self._reconciler.look(name)
+        with self.metrics.reconciles.time():
+            await self._reconciler.reconcile(name)
 
     def _failed(self, name: str, error: Exception, failures: int) -> None:
         """Count and log a failed reconcile; the first three API errors of a name only as INFO."""
@@ -153,14 +153,14 @@ class Operator:
         else:
             log.error("%s: unexpected", name, exc_info=error)
 
-    async def _sweep_forever(self) -> None:
+    async def _resync_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.sweep)
+            await asyncio.sleep(self._settings.resync_interval)
             try:
-                await self.sweep.run()
+                await self.resync.run()
             except KubeError as error:
-                log.warning("the sweep got no answer: %s", error)
+                log.warning("the resync got no answer: %s", error)
                 continue
             self.last_contact = time.monotonic()
-            for body in self._world.corejobs:
+            for body in self._caches.corejobs:
                 self._queue.add(body["metadata"]["name"])

@@ -19,29 +19,34 @@ from corejob_kube.errors import InvalidError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events, foreign_id, start_conditions
-from corejob_operator.actions import Actions, BadTemplateError, RefusedError, RefusedRestartError
+from corejob_operator.actions import (
+    ActionPerformer,
+    BadTemplateError,
+    RefusedError,
+    RefusedRestartError,
+)
 from corejob_operator.admission import Admission
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 from corejob_operator.conditions import conditions
 from corejob_operator.cookies import Cookies
 from corejob_operator.decide import (
+    AddFinalizer,
     CreateChild,
     CreateTrial,
     Decision,
-    Gate,
-    Hold,
-    Release,
+    RemoveFinalizer,
     Situation,
+    StartCondition,
     decide,
     due,
     next_trial,
 )
 from corejob_operator.decide.types import at_most, own_pods
-from corejob_operator.events import Poster
-from corejob_operator.metrics import Metrics
-from corejob_operator.refusal_backoff import Refusals
+from corejob_operator.events import EventRecorder
+from corejob_operator.metrics import OperatorMetrics
+from corejob_operator.refusal_backoff import RefusalBackoff
 from corejob_operator.settings import OperatorSettings
-from corejob_operator.stale_children import Evidence
+from corejob_operator.stale_children import Children
 from corejob_operator.start_events import StartEvents
 from corejob_process.clock import Clock
 
@@ -58,56 +63,56 @@ class Reconciler:
         self,
         *,
         kube: Kube,
-        world: World,
+        caches: Caches,
         settings: OperatorSettings,
         queue: WorkQueue,
-        poster: Poster,
-        metrics: Metrics,
+        event_recorder: EventRecorder,
+        metrics: OperatorMetrics,
         instance: str,
         now: Clock,
     ) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
         self._settings = settings
         self._queue = queue
-        self._poster = poster
+        self._events = event_recorder
         self._metrics = metrics
         self._instance = instance
         self._now = now
-        self._actions = Actions(kube, world, settings)
-        self._evidence = Evidence(kube, world)
+        self._actions = ActionPerformer(kube, caches, settings)
+        self._children = Children(kube, caches)
         self._start_events = StartEvents(kube, settings.namespace)
-        self._refusals = Refusals()
-        self._refused_restarts = Refusals()
-        self._accepted: set[str] = set()
-        self._cookies = Cookies(world, settings)
+        self._refusals = RefusalBackoff()
+        self._refused_restarts = RefusalBackoff()
+        self._admitted: set[str] = set()
+        self._cookies = Cookies(caches, settings)
         self.admission = Admission(settings.namespace_limit)
 
     def restore(self) -> None:
         """Rebuild the admission from the caches, active jobs first, and enqueue all CoreJobs."""
-        self._accepted.clear()
+        self._admitted.clear()
         self.admission = Admission(self._settings.namespace_limit)
-        for body in self._world.corejobs:
+        for body in self._caches.corejobs:
             job = self._parse(body)
             state = job.status.state
             if state is State.RUNNING or (state not in FINAL and self._has_begun(job)):
                 # The operator before has admitted the job, even if its status does not say so yet.
-                self._accepted.add(job.name)
+                self._admitted.add(job.name)
                 self.admission.activate(start_conditions.entry(job, self._settings))
-        for body in self._world.corejobs:
+        for body in self._caches.corejobs:
             self._queue.add(body["metadata"]["name"])
 
-    async def look(self, name: str) -> None:
+    async def reconcile(self, name: str) -> None:
         """Reconcile the CoreJob of that name; forget it if it is gone.
 
         Raises:
             KubeError: A request to the API server failed; reconcile again.
         """
-        for waiter in self._cookies.heard(name):
+        for waiter in self._cookies.freed_by(name):
             self._queue.add(waiter)
-        body = self._world.corejobs.get(name)
+        body = self._caches.corejobs.get(name)
         if body is None:
-            self._accepted.discard(name)
+            self._admitted.discard(name)
             self._cookies.forget(name)
             self._start_events.forget(name)
             self._refusals.forget(name)
@@ -115,21 +120,21 @@ class Reconciler:
             self._leave(name)
             return
         job, now = self._parse(body), self._now()
-        await self._evidence.make_sure(job)
+        await self._children.refresh_stale(job)
         events = await self._events_of(job, now)
         decision = self._decide(job, body, now, events)
         decision = await self._act(job, decision, now)
-        if Hold() in decision.actions:
+        if AddFinalizer() in decision.actions:
             return  # the answer goes into the cache, which enqueues the job again
         self._count(job, decision)
         await self._write(job, body, decision.status, now)
-        requeue_at = at_most(decision.wake, self._start_events.next_at(name))
+        requeue_at = at_most(decision.requeue_at, self._start_events.next_at(name))
         if requeue_at is not None:
             self._queue.add_in(name, (requeue_at - now).total_seconds())
 
     def _parse(self, body: Body) -> CoreJob:
         """Parse a CoreJob, with the template's properties until the status has a copy of them."""
-        template = self._world.template(str(body["spec"].get("qualName"))) or {}
+        template = self._caches.template(str(body["spec"].get("qualName"))) or {}
         job = model.parse(body, template.get("properties") or {})
         known = "properties" in (body.get("status") or {})
         if known or job.status.trial > job.carried_trials:
@@ -140,11 +145,11 @@ class Reconciler:
 
     async def _events_of(self, job: CoreJob, now: datetime) -> tuple[ChildEvent, ...]:
         """Return the Events of a trial that takes long to start, if only Events can tell why."""
-        children = self._evidence.jobs_of(job)
+        children = self._children.jobs_of(job)
         number = next_trial(job, children)
         child = next((child for child in children if child.trial == number), None)
         if job.status.state in WAITING and child is not None:
-            pods = own_pods(child, [p for p in self._evidence.pods_of(job) if p.trial == number])
+            pods = own_pods(child, [p for p in self._children.pods_of(job) if p.trial == number])
             pod = newest(pods)
             begun = pod is not None and (pod.over or pod.started_at is not None)
             if not begun and needs_events(child, pod):
@@ -162,23 +167,23 @@ class Reconciler:
         problem = self._id_problem(job)
         if problem is not None:
             return Decision(machine.without_its_id(job, problem, now))
-        twin = self._twin(job, body)
-        if twin is not None:
-            return Decision(machine.refused(job, twin, now))
+        duplicate = self._duplicate_of(job, body)
+        if duplicate is not None:
+            return Decision(machine.refused(job, duplicate, now))
         if waits and job.has_finalizer and not self._has_begun(job):
-            held_back = self._behind_parent(job, now)
-            if held_back is not None:
-                return held_back
+            parent_runs = self._behind_parent(job, now)
+            if parent_runs is not None:
+                return parent_runs
         allowed = (
             self._gate(job, now)
             if waits and not (job.kill or job.remove)
-            else start_conditions.OPEN
+            else start_conditions.MAY_START
         )
         situation = Situation(
             job=job,
-            jobs=self._evidence.jobs_of(job),
-            pods=self._evidence.pods_of(job),
-            gate=allowed,
+            jobs=self._children.jobs_of(job),
+            pods=self._children.pods_of(job),
+            start_condition=allowed,
             now=now,
             settings=self._settings,
             events=events,
@@ -189,9 +194,9 @@ class Reconciler:
         """Return why the job can't have its id; None if it can, or has ended already."""
         if not job.has_finalizer or job.status.state in FINAL:
             return None
-        return foreign_id.id_problem(job, self._world)
+        return foreign_id.id_problem(job, self._caches)
 
-    def _twin(self, job: CoreJob, body: Body) -> str | None:
+    def _duplicate_of(self, job: CoreJob, body: Body) -> str | None:
         """Return the name of the queued job that this one duplicates; None admits this one.
 
         A restart is never a duplicate: it takes the place of the job that it restarts. A job that
@@ -199,16 +204,16 @@ class Reconciler:
         """
         if not job.has_finalizer or not job.in_queue:
             return None
-        if job.spec.get("parentId") or self._is_accepted(body):
+        if job.spec.get("parentId") or self._is_admitted(body):
             return None
-        twin = start_conditions.twin_before(
-            body, tuple(self._world.twins(job.name)), self._is_accepted
+        duplicate = start_conditions.duplicate_before(
+            body, tuple(self._caches.duplicates_of(job.name)), self._is_admitted
         )
-        if twin is None:
+        if duplicate is None:
             # Admit the job before its status is written: another worker may reconcile a duplicate
             # during that write.
-            self._accepted.add(job.name)
-        return twin
+            self._admitted.add(job.name)
+        return duplicate
 
     def _behind_parent(self, job: CoreJob, now: datetime) -> Decision | None:
         """Return the decision about a restarted job whose parent has not ended; None: go on.
@@ -221,39 +226,39 @@ class Reconciler:
         name = job.spec.get("parentName")
         if not name or job.status.trial > job.carried_trials:
             return None
-        body = self._world.corejobs.get(name)
-        pods = [pod for pod in self._world.pods_of(name) if pod.owner_uid is not None]
+        body = self._caches.corejobs.get(name)
+        pods = [pod for pod in self._caches.pods_of(name) if pod.owner_uid is not None]
         waiting = start_conditions.parent(body, pods, now)
         if waiting.reason is not None:
             status = replace(job.status, reason=str(waiting.reason), message=waiting.message)
-            return Decision(status, wake=waiting.until)
+            return Decision(status, requeue_at=waiting.until)
         trials = model.parse(body).status.trial if body is not None else 0
         if trials <= job.carried_trials:
             return None
         return Decision(replace(job.status, trial=trials, carried_trials=trials))
 
-    def _is_accepted(self, body: Body) -> bool:
-        return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._accepted
+    def _is_admitted(self, body: Body) -> bool:
+        return "state" in (body.get("status") or {}) or body["metadata"]["name"] in self._admitted
 
     def _has_begun(self, job: CoreJob) -> bool:
         """True if a Job or a pod of the next trial exists."""
-        jobs = self._evidence.jobs_of(job)
+        jobs = self._children.jobs_of(job)
         trials = {child.trial for child in jobs}
-        trials |= {pod.trial for pod in self._evidence.pods_of(job)}
+        trials |= {pod.trial for pod in self._children.pods_of(job)}
         return next_trial(job, jobs) in trials
 
-    def _gate(self, job: CoreJob, now: datetime) -> Gate:
+    def _gate(self, job: CoreJob, now: datetime) -> StartCondition:
         name = job.name
         if self._has_begun(job):
             return (
-                start_conditions.OPEN
+                start_conditions.MAY_START
             )  # a starting job stays admitted, even if its template is gone
-        if self._world.template(job.qual_name) is None:
+        if self._caches.template(job.qual_name) is None:
             self._leave(name)
             return start_conditions.without_template(job)
         refused = self._refusals.waiting(name, now)
         if refused is not None and self.admission.is_active(name):
-            return Gate(Reason.QUEUED, job.status.message, refused)
+            return StartCondition(Reason.QUEUED, job.status.message, refused)
         moment = due(job)
         if moment is not None and moment > now:
             # The cluster refused the job's pod: other jobs may start during the back-off.
@@ -286,7 +291,7 @@ class Reconciler:
     # --- acting -----------------------------------------------------------------------------
 
     async def _act(self, job: CoreJob, decision: Decision, now: datetime) -> Decision:
-        template = self._world.template(job.qual_name) or {}
+        template = self._caches.template(job.qual_name) or {}
         for action in decision.actions:
             paused = self._refused_restarts.waiting(job.name, now)
             if isinstance(action, CreateChild) and paused is not None:
@@ -298,7 +303,7 @@ class Reconciler:
             except RefusedError as error:
                 status = replace(job.status, reason=str(Reason.QUEUED), message=str(error))
                 again = self._refusals.note(job.name, now)
-                return Decision(status, queue="active", wake=again)
+                return Decision(status, queue="active", requeue_at=again)
             except RefusedRestartError as error:
                 self._restart_refused(job, str(error), now)
                 return _without_child(job, decision, self._refused_restarts.note(job.name, now))
@@ -307,7 +312,7 @@ class Reconciler:
                 self._refusals.forget(job.name)
             if isinstance(action, CreateChild):
                 self._refused_restarts.forget(job.name)
-            if action == Release(lost=True):
+            if action == RemoveFinalizer(lost=True):
                 self._unjournaled(job, now)
         return decision
 
@@ -326,7 +331,7 @@ class Reconciler:
     def _warn(self, job: CoreJob, reason: str, text: str, now: datetime, *, action: str) -> None:
         """Log a problem that is not in the status, and post it as the CoreJob's Warning Event."""
         log.warning("%s: %s", job.name, text)
-        self._poster.post(
+        self._events.record(
             events.event(
                 job, reason, text, now, instance=self._instance, warning=True, action=action
             )
@@ -345,7 +350,7 @@ class Reconciler:
         raw = body.get("status") or {}
         fields = self._fields(job, raw, status, now)
         changed = {name: value for name, value in fields.items() if raw.get(name) != value}
-        if not changed or self._world.corejobs.get(job.name) is None:
+        if not changed or self._caches.corejobs.get(job.name) is None:
             return
         try:
             answer = await self._kube.patch(
@@ -357,7 +362,7 @@ class Reconciler:
                 sub="status",
             )
         except NotFoundError:
-            self._world.corejobs.forget(job.name)
+            self._caches.corejobs.forget(job.name)
             return
         except KubeError as error:
             if not plain and _is_refused_for_its_texts(error):
@@ -365,19 +370,19 @@ class Reconciler:
                 return
             if isinstance(error, InvalidError):
                 # The cache is stale: the stored state is final, and can't change. Read it again.
-                self._world.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
+                self._caches.corejobs.put(await self._kube.get(COREJOBS, job.namespace, job.name))
             raise
-        self._world.corejobs.put(answer)
+        self._caches.corejobs.put(answer)
         self._metrics.writes.inc()
         if job.status.state is not status.state:
             self._metrics.transitions.labels(str(status.state)).inc()
-        self._poster.post(events.transition(job, status, now, self._instance))
+        self._events.record(events.transition(job, status, now, self._instance))
 
     def _fields(
         self, job: CoreJob, raw: Mapping[str, Any], status: Status, now: datetime
     ) -> dict[str, Any]:
         fields = model.render_status(status)
-        template = self._world.template(job.qual_name)
+        template = self._caches.template(job.qual_name)
         if "properties" not in raw and template is not None:
             # Copy the installation's default too: a later change of it does not apply to this job.
             known = template.get("properties") or {}
@@ -391,7 +396,7 @@ class Reconciler:
 def _without_child(job: CoreJob, decision: Decision, again: datetime) -> Decision:
     """Return the decision without the child, which was not created; all else stays."""
     status = replace(decision.status, child_id=job.status.child_id)
-    return replace(decision, status=status, wake=again)
+    return replace(decision, status=status, requeue_at=again)
 
 
 def _is_refused_for_its_texts(error: KubeError) -> bool:

@@ -13,7 +13,7 @@ _FIRST_S: Final = 2
 _LONGEST_S: Final = 60
 
 
-class Refusals:
+class RefusalBackoff:
     """Back-off of the CoreJobs whose last create was refused, by name.
 
     It is in memory only: a new leader retries at once.

@@ -17,7 +17,7 @@ _NO_ANSWER: Final = frozenset({401, 429, 502, 503, 504})
 _QUANTITY: Final = re.compile(
     r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?"
 )
-_MOST_WORDS: Final = 1000
+_MOST_CHARS: Final = 1000
 
 
 def blames_definition(error: KubeError) -> bool:
@@ -49,10 +49,10 @@ def is_answer(error: KubeError) -> bool:
     return not elsewhere and error.status not in _NO_ANSWER
 
 
-def words(error: KubeError) -> str:
+def complaint(error: KubeError) -> str:
     """Return the API server's message: field and complaint, without the Job's name, cut."""
     text = _INVALID.sub("", _UNDECODABLE.sub("", error.message)).removeprefix("json: ")
-    return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 1] + "…"
+    return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 1] + "…"
 
 
 def is_quantity(text: str) -> bool:

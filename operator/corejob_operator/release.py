@@ -28,15 +28,17 @@ async def release(kube: Kube, namespace: str) -> int:
             items, _version = await kube.list(COREJOBS, namespace)
         except NotFoundError:
             return count  # the CRDs are deleted, and all CoreJobs with them
-        held = [item for item in items if FINALIZER in (item["metadata"].get("finalizers") or ())]
-        if not held:
+        unreleased = [
+            item for item in items if FINALIZER in (item["metadata"].get("finalizers") or ())
+        ]
+        if not unreleased:
             return count
-        for item in held:
-            count += await _one(kube, namespace, item["metadata"])
+        for item in unreleased:
+            count += await _release_one(kube, namespace, item["metadata"])
     return count
 
 
-async def _one(kube: Kube, namespace: str, meta: dict[str, object]) -> bool:
+async def _release_one(kube: Kube, namespace: str, meta: dict[str, object]) -> bool:
     finalizers = meta.get("finalizers")
     kept = (
         [name for name in finalizers if name != FINALIZER] if isinstance(finalizers, list) else []

@@ -9,40 +9,42 @@ from typing import Final
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import JOBS, PODS, Resource
-from corejob_operator.caches import CHILD_SELECTOR, WATCHED, World
-from corejob_operator.metrics import Metrics
+from corejob_operator.caches import CHILD_SELECTOR, WATCHED, Caches
+from corejob_operator.metrics import OperatorMetrics
 
 log = logging.getLogger(__name__)
 
 _CHILDREN: Final = frozenset({JOBS, PODS})
 
 
-class Sweep:
+class Resync:
     """The resync of a namespace.
 
     Attributes:
-        deaf: Plurals of the kinds whose watch is stale.
+        stale: Plurals of the kinds whose watch is stale.
     """
 
-    def __init__(self, kube: Kube, world: World, namespace: str, metrics: Metrics) -> None:
+    def __init__(
+        self, kube: Kube, caches: Caches, namespace: str, metrics: OperatorMetrics
+    ) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
         self._namespace = namespace
         self._metrics = metrics
         self._listed: dict[str, int] = {}
-        self.deaf: frozenset[str] = frozenset()
+        self.stale: frozenset[str] = frozenset()
 
     async def run(self) -> None:
-        """List all kinds once, and update the caches and `deaf`.
+        """List all kinds once, and update the caches and `stale`.
 
         Raises:
             KubeError: The API server did not answer.
         """
-        deaf = set()
+        stale = set()
         for resource in WATCHED:
             if await self._one(resource):
-                deaf.add(resource.plural)
-        self.deaf = frozenset(deaf)
+                stale.add(resource.plural)
+        self.stale = frozenset(stale)
 
     async def _one(self, resource: Resource) -> bool:
         """Update the cache of one kind from a list; return True if the kind's watch is stale."""
@@ -50,21 +52,21 @@ class Sweep:
         items, version = await self._kube.list(resource, self._namespace, selector=selector)
         before = self._listed.get(resource.plural)
         self._listed[resource.plural] = int(version)
-        cache = self._world.cache(resource)
+        cache = self._caches.cache(resource)
         missed = 0
         overdue = False
-        heard = self._world.heard_of(resource)
+        watched = self._caches.watched_version(resource)
         for item in items:
             meta = item["metadata"]
             known = cache.get(meta["name"])
             own = int(meta["resourceVersion"])
             if known is None or int(known["metadata"]["resourceVersion"]) < own:
                 missed += 1
-            if before is not None and heard < own <= before:
+            if before is not None and watched < own <= before:
                 overdue = True
         if before is not None and missed:
             self._metrics.repairs.inc(missed)
         if overdue:
-            log.error("the watch of %s is deaf", resource.plural)
+            log.error("the watch of %s is stale", resource.plural)
         cache.replace(items, version)
         return overdue

@@ -20,7 +20,7 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict
 from corejob_operator.timetable import DEFAULT_ZONE, Plan, Timetable
@@ -95,9 +95,11 @@ class _Refused:
 class Scheduler:
     """Enqueues the jobs of templates that have a schedule."""
 
-    def __init__(self, *, kube: Kube, world: World, settings: OperatorSettings, now: Clock) -> None:
+    def __init__(
+        self, *, kube: Kube, caches: Caches, settings: OperatorSettings, now: Clock
+    ) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
         self._settings = settings
         self._now = now
         self._refused: dict[str, _Refused] = {}
@@ -201,7 +203,7 @@ class Scheduler:
         """Return the equal jobs that are in the queue or being restarted, oldest first."""
         found = [
             job
-            for job in self._world.same_jobs(identity(qual_name, {}), but=job_id)
+            for job in self._caches.same_jobs(identity(qual_name, {}), but=job_id)
             if job.in_queue or self._is_restarting(job)
         ]
         return sorted(found, key=lambda job: (job.created, job.name))
@@ -209,7 +211,7 @@ class Scheduler:
     def _is_restarting(self, job: CoreJob) -> bool:
         """True from a restart's request until its CoreJob is in the cache, for 60 s at most."""
         child = job.child_id
-        if child is None or not ids.is_id(child) or self._world.corejobs.get(child) is not None:
+        if child is None or not ids.is_id(child) or self._caches.corejobs.get(child) is not None:
             return False
         return abs(self._now() - ids.created_at(child)) < _RESTARTING
 
@@ -217,7 +219,7 @@ class Scheduler:
         return all(
             job.in_queue
             and job.status.state in STOPPED
-            and all(pod.over for pod in self._world.pods_of(job.name))
+            and all(pod.over for pod in self._caches.pods_of(job.name))
             for job in jobs
         )
 
@@ -262,10 +264,10 @@ class Scheduler:
                 COREJOBS, job.namespace, job.name, patch, manager=names.MANAGER_OPERATOR
             )
         except NotFoundError:
-            self._world.corejobs.forget(job.name)
+            self._caches.corejobs.forget(job.name)
             return
         log.info("%s: removed, its schedule replaces it", job.name)
-        self._world.corejobs.put(answer)
+        self._caches.corejobs.put(answer)
 
     # --- the job ------------------------------------------------------------------------------
 
@@ -282,12 +284,12 @@ class Scheduler:
             if any(found.get(field) != value for field, value in spec.items()) or found.get("args"):
                 text = f"there is another CoreJob named {job_id}: delete it"
                 raise NotOursError(text) from None
-        self._world.corejobs.put(made)
+        self._caches.corejobs.put(made)
 
     def _with_last_job(self, known: Mapping[str, Any], step: Step) -> Step:
         """Note the final state of the last job, or watch the job until it has one."""
         job_id = step.fields.get("lastJobId", known.get("lastJobId"))
-        body = self._world.corejobs.get(job_id) if job_id else None
+        body = self._caches.corejobs.get(job_id) if job_id else None
         if body is None:
             return step
         state = model.parse(body).status.state

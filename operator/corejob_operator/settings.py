@@ -24,7 +24,7 @@ class OperatorSettings:
         log_deadline: How long an ended trial's Job stays while its log is not in the journal.
         journal_deadline: How long the finalizer keeps a deleted CoreJob for the journal.
         ttl: How long a finished job's CoreJob stays after the journal has stored it.
-        sweep: Interval of the resync.
+        resync_interval: Interval of the resync.
         host: Address of the health and metrics endpoints.
         port: Port of the health and metrics endpoints.
         log_level: Level of the process's own log.
@@ -42,7 +42,7 @@ class OperatorSettings:
     log_deadline: float = setting("CORE4_LOG_DEADLINE_SECONDS", number, default=600.0)
     journal_deadline: float = setting("CORE4_JOURNAL_DEADLINE_SECONDS", number, default=300.0)
     ttl: float = setting("CORE4_TTL_SECONDS", number, default=600.0)
-    sweep: float = setting("CORE4_SWEEP_SECONDS", number, default=60.0)
+    resync_interval: float = setting("CORE4_SWEEP_SECONDS", number, default=60.0)
     host: str = setting("CORE4_HOST", default=EVERYWHERE)
     port: int = setting("CORE4_PORT", truncated_number, default=5003)
     log_level: str = setting("CORE4_LOG_LEVEL", log_level, default="INFO")

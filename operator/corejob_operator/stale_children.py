@@ -7,16 +7,16 @@ from corejob.state import FINAL, State
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import JOBS, PODS
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 from corejob_operator.decide import next_trial
 
 
-class Evidence:
+class Children:
     """The Jobs and pods that belong to a CoreJob."""
 
-    def __init__(self, kube: Kube, world: World) -> None:
+    def __init__(self, kube: Kube, caches: Caches) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
 
     def jobs_of(self, job: CoreJob) -> tuple[JobChild, ...]:
         """Return the Jobs that the CoreJob owns.
@@ -24,15 +24,15 @@ class Evidence:
         The label is not enough: anybody can set it, and an earlier CoreJob of the same name may
         have left a Job.
         """
-        found = self._world.jobs_of(job.name)
+        found = self._caches.jobs_of(job.name)
         return tuple(child for child in found if child.owner_uid == job.uid)
 
     def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
         """Return the pods of the CoreJob's Jobs, including those of a Job that is gone."""
-        found = self._world.pods_of(job.name)
+        found = self._caches.pods_of(job.name)
         return tuple(pod for pod in found if pod.owner_uid is not None and pod.job_id == job.id)
 
-    async def make_sure(self, job: CoreJob) -> None:
+    async def refresh_stale(self, job: CoreJob) -> None:
         """Read the last trial's Jobs or pods into the cache where the cache may be stale.
 
         Raises:
@@ -56,16 +56,16 @@ class Evidence:
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
         found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
         for pod in found:
-            self._world.pods.put(pod)
+            self._caches.pods.put(pod)
 
     async def _read_job(self, job: CoreJob, child: JobChild) -> None:
         """Read the Job of a deleted pod: the Job may be deleted as well, unknown to the cache."""
         if child.deleting:
             return
         try:
-            self._world.jobs.put(await self._kube.get(JOBS, job.namespace, child.name))
+            self._caches.jobs.put(await self._kube.get(JOBS, job.namespace, child.name))
         except NotFoundError:
-            self._world.jobs.forget(child.name)
+            self._caches.jobs.forget(child.name)
 
 
 def _is_deleted(pod: PodChild) -> bool:

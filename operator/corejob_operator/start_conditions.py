@@ -11,18 +11,18 @@ from corejob.names import Reason
 from corejob.state import FINAL, State
 from corejob.trial import overdue_at, silent_node
 from corejob_kube.cache import Body
-from corejob_operator.admission import Blocked, Entry
-from corejob_operator.decide import Gate, due
+from corejob_operator.admission import AdmissionEntry, Blocked
+from corejob_operator.decide import StartCondition, due
 from corejob_operator.settings import OperatorSettings
 
-OPEN: Final = Gate()
+MAY_START: Final = StartCondition()
 _MOST_WORDS: Final = 500
 
 
-def entry(job: CoreJob, settings: OperatorSettings) -> Entry:
+def entry(job: CoreJob, settings: OperatorSettings) -> AdmissionEntry:
     """Return the job's entry for the admission."""
     moment = due(job)
-    return Entry(
+    return AdmissionEntry(
         key=job.name,
         qual_name=job.qual_name,
         order=job.id,
@@ -33,13 +33,13 @@ def entry(job: CoreJob, settings: OperatorSettings) -> Entry:
     )
 
 
-def without_template(job: CoreJob) -> Gate:
+def without_template(job: CoreJob) -> StartCondition:
     """Return the start condition of a job whose qual_name has no template."""
     text = f"there is no CoreJobTemplate of qualName {job.qual_name} in the namespace"
-    return Gate(Reason.TEMPLATE_NOT_FOUND, text)
+    return StartCondition(Reason.TEMPLATE_NOT_FOUND, text)
 
 
-def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> Gate:
+def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> StartCondition:
     """Block a restarted job until its parent has ended and the parent's pods have ended too.
 
     So the two never run at the same time.
@@ -54,32 +54,32 @@ def parent(body: Body | None, pods: Iterable[PodChild], now: datetime) -> Gate:
     until = overdue_at(left, now)
     if body is not None and parse(body).status.state not in FINAL:
         text = silent or "waiting for the job that it restarts to end"
-        return Gate(Reason.PARENT_TERMINATING, text, until)
+        return StartCondition(Reason.PARENT_TERMINATING, text, until)
     if left:
         text = silent or "waiting for the pod of the job that it restarts"
-        return Gate(Reason.PARENT_TERMINATING, text, until)
-    return OPEN
+        return StartCondition(Reason.PARENT_TERMINATING, text, until)
+    return MAY_START
 
 
-def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> Gate:
+def waiting(job: CoreJob, blocked: Blocked | None, now: datetime) -> StartCondition:
     """Return why a job is not admitted: not due yet, over a limit, or behind other jobs."""
     moment = due(job)
     if moment is not None and moment > now:
         if job.status.disruptions and job.status.state is State.PENDING:
-            return Gate(Reason(str(job.status.reason)), job.status.message, moment)
+            return StartCondition(Reason(str(job.status.reason)), job.status.message, moment)
         deferred = job.status.state is State.DEFERRED
         reason = Reason.DEFERRED if deferred else Reason.RETRY_LATER
         words = str((job.status.last_error or {}).get("exception") or "the last trial failed")
         text = f"next trial not before {timestamps.iso(moment)} UTC: {words[:_MOST_WORDS]}"
-        return Gate(reason, text, moment)
+        return StartCondition(reason, text, moment)
     if blocked is None or blocked.limit is None:
-        return Gate(Reason.QUEUED, "waiting for its turn")
+        return StartCondition(Reason.QUEUED, "waiting for its turn")
     place = f"{_about(blocked.ahead)} before it"
     if blocked.limit == "max_parallel":
         text = f"{blocked.running} of at most {blocked.allowed} {job.qual_name} run; {place}"
-        return Gate(Reason.MAX_PARALLEL, text)
+        return StartCondition(Reason.MAX_PARALLEL, text)
     text = f"{blocked.running} of at most {blocked.allowed} jobs run in the namespace; {place}"
-    return Gate(Reason.NAMESPACE_LIMIT, text)
+    return StartCondition(Reason.NAMESPACE_LIMIT, text)
 
 
 def _about(ahead: int) -> str:
@@ -90,17 +90,19 @@ def _about(ahead: int) -> str:
     return str(ahead)
 
 
-def twin_before(body: Body, twins: Sequence[Body], accepted: Callable[[Body], bool]) -> str | None:
+def duplicate_before(
+    body: Body, duplicates: Sequence[Body], admitted: Callable[[Body], bool]
+) -> str | None:
     """Return the name of a CoreJob that makes this one a duplicate; None if there is none.
 
     Args:
         body: A CoreJob that is not admitted to the queue yet.
-        twins: The other CoreJobs of the same qual_name and args.
-        accepted: Returns True if a CoreJob was admitted already. If neither was, the older one has
+        duplicates: The other CoreJobs of the same qual_name and args.
+        admitted: Returns True if a CoreJob was admitted already. If neither was, the older one has
             precedence.
     """
-    for other in twins:
-        better = accepted(other) or _age(other) < _age(body)
+    for other in duplicates:
+        better = admitted(other) or _age(other) < _age(body)
         if better and parse(other).in_queue:
             return str(other["metadata"]["name"])
     return None

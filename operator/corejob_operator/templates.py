@@ -20,9 +20,9 @@ from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.resources import TEMPLATES
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events
-from corejob_operator.caches import World
-from corejob_operator.events import Poster
-from corejob_operator.metrics import Metrics
+from corejob_operator.caches import Caches
+from corejob_operator.events import EventRecorder
+from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.schedule import Scheduler, Step
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict, conditions
@@ -57,25 +57,25 @@ class Templates:
         self,
         *,
         kube: Kube,
-        world: World,
+        caches: Caches,
         settings: OperatorSettings,
-        metrics: Metrics,
-        poster: Poster,
+        metrics: OperatorMetrics,
+        event_recorder: EventRecorder,
         instance: str,
         now: Clock,
     ) -> None:
         self._kube = kube
-        self._world = world
+        self._caches = caches
         self._settings = settings
         self._metrics = metrics
-        self._poster = poster
+        self._events = event_recorder
         self._instance = instance
         self._now = now
-        self._scheduler = Scheduler(kube=kube, world=world, settings=settings, now=now)
+        self._scheduler = Scheduler(kube=kube, caches=caches, settings=settings, now=now)
         self._validator = Validator(kube, settings, now)
         self._begin()
-        world.templates.listen(self._template_changed)
-        world.corejobs.listen(self._corejob_changed)
+        caches.templates.listen(self._template_changed)
+        caches.corejobs.listen(self._corejob_changed)
 
     def _begin(self) -> None:
         """Reset all state in memory, and enqueue all templates of the cache."""
@@ -87,7 +87,7 @@ class Templates:
         self._watched: dict[str, frozenset[str]] = {}
         self._watching: dict[str, str] = {}
         self._told: dict[tuple[str, TemplateCondition], tuple[str, datetime]] = {}
-        for body in self._world.templates:
+        for body in self._caches.templates:
             self.queue.add(body["metadata"]["name"])
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ class Templates:
         Raises:
             KubeError: Its status could not be written.
         """
-        body = self._world.templates.get(name)
+        body = self._caches.templates.get(name)
         if body is None:
             self._forget(name)
             return None
@@ -193,7 +193,7 @@ class Templates:
 
     async def validate(self, name: str) -> None:
         """Validate a template, once for each generation; retry while the verdict is Unknown."""
-        body = self._world.templates.get(name)
+        body = self._caches.templates.get(name)
         if body is None:
             return
         uid, generation = _version(body)
@@ -243,9 +243,9 @@ class Templates:
                 sub="status",
             )
         except NotFoundError:
-            self._world.templates.forget(meta["name"])
+            self._caches.templates.forget(meta["name"])
             return
-        self._world.templates.put(answer)
+        self._caches.templates.put(answer)
 
     # --- metrics and Events ---------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Templates:
             if what == before and not (skipped and step.outcome and now - since >= _TELL_AGAIN):
                 continue
             self._told[name, kind] = (what, now)
-            self._poster.post(
+            self._events.record(
                 events.template_warning(
                     body, str(verdict.reason), verdict.message, now, instance=self._instance
                 )

@@ -74,20 +74,24 @@ class Validator:
         return Verdict("True", TemplateReason.VALID, "; ".join(notes))
 
     def _refused(self, spec: Mapping[str, Any], error: KubeError) -> Verdict:
-        words = refusals.words(error)
+        complaint = refusals.complaint(error)
         if refusals.blames_definition(error):
-            hint = quantity_path(spec.get("template")) if "quantities must match" in words else None
-            words = f"{hint}: {words}" if hint else words
-            if words.endswith("image: Required value"):
-                words += ": the template must name one"
-            return Verdict("False", TemplateReason.BAD_DEFINITION, words)
+            hint = (
+                quantity_path(spec.get("template"))
+                if "quantities must match" in complaint
+                else None
+            )
+            complaint = f"{hint}: {complaint}" if hint else complaint
+            if complaint.endswith("image: Required value"):
+                complaint += ": the template must name one"
+            return Verdict("False", TemplateReason.BAD_DEFINITION, complaint)
         if isinstance(error, UnavailableError) and 'webhook "' not in error.message:
-            text = f"not checked yet, Kubernetes does not answer: {words}"
+            text = f"not checked yet, Kubernetes does not answer: {complaint}"
             return Verdict("Unknown", TemplateReason.UNAVAILABLE, text)
         who = (
             "Kubernetes says" if isinstance(error, ConflictError) else "Kubernetes refuses its Job"
         )
-        return Verdict("Unknown", TemplateReason.REFUSED, f"{who}: {words}")
+        return Verdict("Unknown", TemplateReason.REFUSED, f"{who}: {complaint}")
 
 
 def _probe(body: Body, settings: OperatorSettings, now: datetime) -> dict[str, Any]:

@@ -10,32 +10,32 @@ from corejob_operator.decide.requests import due, removed, replaced, wanted_chil
 from corejob_operator.decide.running import decide_running
 from corejob_operator.decide.types import (
     Action,
+    AddFinalizer,
     CreateChild,
     CreateTrial,
     Decision,
     DeleteCoreJob,
     DeleteJob,
     DeletePod,
-    Gate,
-    Hold,
-    Release,
+    RemoveFinalizer,
     Situation,
+    StartCondition,
     next_trial,
 )
 from corejob_operator.decide.waiting import decide_waiting
 
 __all__ = [
     "Action",
+    "AddFinalizer",
     "CreateChild",
     "CreateTrial",
     "Decision",
     "DeleteCoreJob",
     "DeleteJob",
     "DeletePod",
-    "Gate",
-    "Hold",
-    "Release",
+    "RemoveFinalizer",
     "Situation",
+    "StartCondition",
     "decide",
     "due",
     "next_trial",
@@ -43,23 +43,23 @@ __all__ = [
 ]
 
 
-def decide(seen: Situation) -> Decision:
+def decide(situation: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
-    job = seen.job
+    job = situation.job
     if not job.has_finalizer and not job.deleting:
-        return Decision(job.status, (Hold(),), queue=_queue(seen))
+        return Decision(job.status, (AddFinalizer(),), queue=_queue(situation))
     if job.status.state in FINAL:
-        decision = Decision(removed(job, job.status, seen.now))
+        decision = Decision(removed(job, job.status, situation.now))
     elif job.status.state is State.RUNNING:
-        decision = decide_running(seen)
+        decision = decide_running(situation)
     else:
-        decision = decide_waiting(seen)
-    return tidy(seen, replaced(seen, decision))
+        decision = decide_waiting(situation)
+    return tidy(situation, replaced(situation, decision))
 
 
-def _queue(seen: Situation) -> str:
-    status = seen.job.status
+def _queue(situation: Situation) -> str:
+    status = situation.job.status
     if status.state in FINAL:
         return "absent"
-    starting = any(job.trial == next_trial(seen.job, seen.jobs) for job in seen.jobs)
+    starting = any(job.trial == next_trial(situation.job, situation.jobs) for job in situation.jobs)
     return "active" if status.state is State.RUNNING or starting else "waits"

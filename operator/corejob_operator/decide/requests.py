@@ -31,15 +31,15 @@ def followed(job: CoreJob, status: Status) -> Status:
     return replace(status, restart_time=timestamps.lenient(job.spec.get("restartAt")))
 
 
-def with_restart_followed(seen: Situation) -> Situation:
+def with_restart_followed(situation: Situation) -> Situation:
     """Mark the restart as followed, since its trial exists; unless the job is killed.
 
     A restart of a killed job creates a child instead of a trial.
     """
-    job = seen.job
+    job = situation.job
     if job.kill:
-        return seen
-    return replace(seen, job=replace(job, status=followed(job, job.status)))
+        return situation
+    return replace(situation, job=replace(job, status=followed(job, job.status)))
 
 
 def kill_time(job: CoreJob, known: datetime | None, now: datetime) -> datetime | None:
@@ -52,9 +52,9 @@ def removed(job: CoreJob, status: Status, now: datetime) -> Status:
     return replace(status, removed_time=status.removed_time or now) if job.remove else status
 
 
-def replaced(seen: Situation, decision: Decision) -> Decision:
+def replaced(situation: Situation, decision: Decision) -> Decision:
     """Add the creation of the CoreJob that restarts this one, and note its id in the status."""
-    child_id = wanted_child(seen.job)
+    child_id = wanted_child(situation.job)
     if child_id is None or decision.status.child_id is not None:
         return decision
     status = replace(decision.status, child_id=child_id)

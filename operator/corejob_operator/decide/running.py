@@ -14,11 +14,11 @@ from corejob_operator.decide.stopping import stop_pods
 from corejob_operator.decide.types import DISRUPTED, Decision, Situation, at_most
 
 
-def decide_running(seen: Situation) -> Decision:
+def decide_running(situation: Situation) -> Decision:
     """Return the decision about a running job."""
-    seen = with_restart_followed(seen)
-    job, now = seen.job, seen.now
-    observed = seen.observe(job.status.trial)
+    situation = with_restart_followed(situation)
+    job, now = situation.job, situation.now
+    observed = situation.observe(job.status.trial)
     if observed.phase is Phase.ABSENT:
         observed = outcome.deleted(Reason.JOB_DELETED, "the Job", now)
     if observed.phase is Phase.STARTING and observed.reason is Reason.SUSPENDED:
@@ -34,9 +34,11 @@ def decide_running(seen: Situation) -> Decision:
     )
     if observed.phase is Phase.STARTING:
         status = job.status
-    wake = overdue_at(seen.pods_of(job.status.trial), now)
-    decision = _stopping(seen, status) if job.stop else _overdue(seen, removed(job, status, now))
-    return replace(decision, wake=at_most(decision.wake, wake))
+    requeue_at = overdue_at(situation.pods_of(job.status.trial), now)
+    decision = (
+        _stopping(situation, status) if job.stop else _overdue(situation, removed(job, status, now))
+    )
+    return replace(decision, requeue_at=at_most(decision.requeue_at, requeue_at))
 
 
 def _as_seen_before(status: Status, observed: Observation) -> Observation:
@@ -51,45 +53,45 @@ def _as_seen_before(status: Status, observed: Observation) -> Observation:
     return observed
 
 
-def _stopping(seen: Situation, status: Status) -> Decision:
+def _stopping(situation: Situation, status: Status) -> Decision:
     """Delete the pod of a killed job once the recorder reads its log, or `attach_wait` has passed.
 
     The log of a deleted pod is gone.
     """
-    job, now = seen.job, seen.now
+    job, now = situation.job, situation.now
     status = replace(removed(job, status, now), killed_time=kill_time(job, status.killed_time, now))
     asked = status.killed_time or job.deleted_at or now
-    latest = asked + timedelta(seconds=seen.settings.attach_wait)
+    latest = asked + timedelta(seconds=situation.settings.attach_wait)
     read = job.log.trial >= job.status.trial
     if not read and now < latest:
-        return Decision(status, queue="active", wake=latest)
+        return Decision(status, queue="active", requeue_at=latest)
     text = "stopping the pod"
     if not read:
         text += "; nobody was reading its log, its last lines may be missing"
-    pod = newest(seen.pods_of(job.status.trial))
+    pod = newest(situation.pods_of(job.status.trial))
     silent = silent_node(pod, now) if pod is not None and pod.deleting else None
     if silent is not None:
         text += f"; {silent}"
     status = replace(status, reason=str(Reason.TERMINATING), message=text)
-    return Decision(status, stop_pods(seen, job.status.trial), queue="active")
+    return Decision(status, stop_pods(situation, job.status.trial), queue="active")
 
 
-def _overdue(seen: Situation, status: Status) -> Decision:
+def _overdue(situation: Situation, status: Status) -> Decision:
     """Flag a job as non-stop (past `wallTimeSeconds`) or zombie (no progress); it keeps running."""
-    job, now, start = seen.job, seen.now, seen.job.status.start_time or seen.now
-    wake = None
+    job, now, start = situation.job, situation.now, situation.job.status.start_time or situation.now
+    requeue_at = None
     wall = job.spec["wallTimeSeconds"]
     if wall is not None and status.nonstop_time is None:
         limit = start + timedelta(seconds=wall)
         if limit <= now:
             status = replace(status, nonstop_time=now)
         else:
-            wake = limit
+            requeue_at = limit
     if status.zombie_time is None:
         beat = max(start, job.progress.time or start)
         limit = beat + timedelta(seconds=job.spec["zombieTimeSeconds"])
         if limit <= now:
             status = replace(status, zombie_time=now)
         else:
-            wake = at_most(wake, limit)
-    return Decision(status, queue="active", wake=wake)
+            requeue_at = at_most(requeue_at, limit)
+    return Decision(status, queue="active", requeue_at=requeue_at)

@@ -66,12 +66,12 @@ class CreateChild:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class AddFinalizer:
     """Add our finalizer to the CoreJob."""
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class RemoveFinalizer:
     """Remove our finalizer from the CoreJob.
 
     Attributes:
@@ -86,11 +86,19 @@ class DeleteCoreJob:
     """Delete a finished CoreJob that the journal has stored."""
 
 
-Action = CreateTrial | DeletePod | DeleteJob | CreateChild | Hold | Release | DeleteCoreJob
+Action = (
+    CreateTrial
+    | DeletePod
+    | DeleteJob
+    | CreateChild
+    | AddFinalizer
+    | RemoveFinalizer
+    | DeleteCoreJob
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class StartCondition:
     """Start condition of a waiting job: the reason why it may not start now, or None if it may.
 
     Attributes:
@@ -108,13 +116,13 @@ class Decision:
 
     Attributes:
         queue: The job's place in the admission: `waits`, `active` or `absent`.
-        wake: When to reconcile again even if no event arrives; None: only at the next event.
+        requeue_at: When to reconcile again even if no event arrives; None: only at the next event.
     """
 
     status: Status
     actions: tuple[Action, ...] = ()
     queue: str = "absent"
-    wake: datetime | None = None
+    requeue_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class Situation:
     Attributes:
         job: The CoreJob.
         jobs: The Jobs of all its trials. `pods`: all their pods.
-        gate: The start condition of its next trial.
+        start_condition: The start condition of its next trial.
         events: Events of the Job and the pod of the trial that is starting; empty if none were
             read.
     """
@@ -132,7 +140,7 @@ class Situation:
     job: CoreJob
     jobs: Sequence[JobChild]
     pods: Sequence[PodChild]
-    gate: Gate
+    start_condition: StartCondition
     now: datetime
     settings: OperatorSettings
     events: Sequence[ChildEvent] = ()

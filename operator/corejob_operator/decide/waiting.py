@@ -31,52 +31,54 @@ _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "a
 """Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
 
-def decide_waiting(seen: Situation) -> Decision:
+def decide_waiting(situation: Situation) -> Decision:
     """Return the decision about a waiting job."""
-    number = next_trial(seen.job, seen.jobs)
-    observed = seen.observe(number)
+    number = next_trial(situation.job, situation.jobs)
+    observed = situation.observe(number)
     if observed.phase is not Phase.ABSENT:
-        seen = with_restart_followed(seen)
-    job = seen.job
+        situation = with_restart_followed(situation)
+    job = situation.job
     if job.kill or job.remove:
-        return _withdraw(seen, number, observed)
+        return _withdraw(situation, number, observed)
     if observed.phase is Phase.ABSENT:
-        return _not_started(seen, number)
+        return _not_started(situation, number)
     if observed.phase is Phase.RUNNING or observed.started_at is not None:
-        return Decision(machine.start(job, number, observed, seen.now), queue="active")
+        return Decision(machine.start(job, number, observed, situation.now), queue="active")
     if observed.phase is Phase.ENDED:
-        return _ended_before_start(seen, number, observed)
-    return _starting(seen, number, observed)
+        return _ended_before_start(situation, number, observed)
+    return _starting(situation, number, observed)
 
 
 # --- killed or removed --------------------------------------------------------------------------
 
 
-def _withdraw(seen: Situation, number: int, observed: Observation) -> Decision:
+def _withdraw(situation: Situation, number: int, observed: Observation) -> Decision:
     """Kill or remove a waiting job. Stop its next trial first if that has already started."""
-    job, now = seen.job, seen.now
+    job, now = situation.job, situation.now
     if job.archivable:
         # The journal may have stored the status already, so it must not change. A suspended trial
         # has run, and so has a log: its Job stays until the log is stored.
         stop = stop_pods if number <= job.status.trial else stop_trial
-        return Decision(job.status, stop(seen, number))
+        return Decision(job.status, stop(situation, number))
     if observed.started_at is not None:
         if job.removed_while_waiting:
-            return _stop_removed(seen, number, observed, observed.started_at)
+            return _stop_removed(situation, number, observed, observed.started_at)
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
-        unread = _suspended_log_deadline(seen, number)
+        unread = _suspended_log_deadline(situation, number)
         if unread is not None and unread > now:
-            return Decision(status, stop_pods(seen, number), queue="active", wake=unread)
-        wake = overdue_at(seen.pods_of(number), now)
-        return Decision(status, stop_trial(seen, number), queue="active", wake=wake)
-    return _withdraw_unstarted(seen, number, observed)
+            return Decision(status, stop_pods(situation, number), queue="active", requeue_at=unread)
+        requeue_at = overdue_at(situation.pods_of(number), now)
+        return Decision(
+            status, stop_trial(situation, number), queue="active", requeue_at=requeue_at
+        )
+    return _withdraw_unstarted(situation, number, observed)
 
 
-def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> Decision:
+def _withdraw_unstarted(situation: Situation, number: int, observed: Observation) -> Decision:
     """Kill or remove a job whose next trial does not run, and can't start any more."""
-    job, now = seen.job, seen.now
+    job, now = situation.job, situation.now
     if observed.outcome is State.FAILED:
         # The trial failed by itself before the job's container started; it has a log.
         failed = machine.failed_unstarted(job, number, observed, now)
@@ -84,10 +86,12 @@ def _withdraw_unstarted(seen: Situation, number: int, observed: Observation) -> 
             counted = replace(job.status, trial=number, end_time=failed.end_time)
             return Decision(machine.killed(job, counted, now))
         return Decision(removed(job, failed, now))
-    log_deadline = _unread_until(seen, number, began=False)
+    log_deadline = _unread_until(situation, number, began=False)
     if log_deadline is not None and log_deadline > now:
         status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
-        return Decision(status, stop_trial(seen, number), queue="active", wake=log_deadline)
+        return Decision(
+            status, stop_trial(situation, number), queue="active", requeue_at=log_deadline
+        )
     counted = _counted(job, number)
     if job.kill:
         return Decision(machine.killed(job, counted, now))
@@ -107,7 +111,7 @@ def _removed_while_waiting(job: CoreJob, status: Status, now: datetime) -> Statu
 
 
 def _stop_removed(
-    seen: Situation, number: int, observed: Observation, started_at: datetime
+    situation: Situation, number: int, observed: Observation, started_at: datetime
 ) -> Decision:
     """Stop the trial of a job that was removed while it waited, but started meanwhile.
 
@@ -115,50 +119,54 @@ def _stop_removed(
     now. It keeps its state, unless its trial has ended by itself: then the job ends with that
     outcome.
     """
-    job, now = seen.job, seen.now
+    job, now = situation.job, situation.now
     if observed.phase is not Phase.ENDED:
-        latest = started_at + timedelta(seconds=seen.settings.attach_wait)
+        latest = started_at + timedelta(seconds=situation.settings.attach_wait)
         if job.log.trial < number and now < latest:
-            return Decision(job.status, queue="active", wake=latest)
-        wake = overdue_at(seen.pods_of(number), now)
-        return Decision(job.status, stop_pods(seen, number), queue="active", wake=wake)
+            return Decision(job.status, queue="active", requeue_at=latest)
+        requeue_at = overdue_at(situation.pods_of(number), now)
+        return Decision(
+            job.status, stop_pods(situation, number), queue="active", requeue_at=requeue_at
+        )
     if observed.outcome in {State.KILLED, State.PENDING}:
-        log_deadline = _unread_until(seen, number, began=True)
+        log_deadline = _unread_until(situation, number, began=True)
         if log_deadline is not None and log_deadline > now:
-            return Decision(job.status, queue="active", wake=log_deadline)
+            return Decision(job.status, queue="active", requeue_at=log_deadline)
         return Decision(_removed_while_waiting(job, _counted(job, number), now))
     ran = replace(job, status=machine.start(job, number, observed, now))
     return Decision(removed(job, machine.finish(ran, observed, now), now))
 
 
-def _suspended_log_deadline(seen: Situation, number: int) -> datetime | None:
+def _suspended_log_deadline(situation: Situation, number: int) -> datetime | None:
     """Return until when to keep the Job of a suspended trial whose log is not stored yet.
 
     None if the log is stored, or the trial has not run.
     """
-    job = seen.job
+    job = situation.job
     if number > job.status.trial or job.log_finalised:
         return None
-    return (job.status.end_time or seen.now) + timedelta(seconds=seen.settings.log_deadline)
+    return (job.status.end_time or situation.now) + timedelta(
+        seconds=situation.settings.log_deadline
+    )
 
 
-def _unread_until(seen: Situation, number: int, *, began: bool) -> datetime | None:
+def _unread_until(situation: Situation, number: int, *, began: bool) -> datetime | None:
     """Return until when to wait for the log of a stopped trial; None if it is read or has none.
 
     Only the log tells if the job's own program had started before the trial was stopped.
 
     Args:
-        seen: The situation.
+        situation: The situation.
         number: The trial.
         began: True if its container is known to have started.
     """
-    log, job = seen.job.log, seen.job
+    log, job = situation.job.log, situation.job
     if log.trial == number and log.complete:
         return None
     if log.trial < number and not began:
         return None
     begun = job.status.starting_time or job.created
-    return begun + timedelta(seconds=seen.settings.log_deadline)
+    return begun + timedelta(seconds=situation.settings.log_deadline)
 
 
 def _counted(job: CoreJob, number: int) -> Status:
@@ -173,8 +181,8 @@ def _counted(job: CoreJob, number: int) -> Status:
 # --- the next trial has no Job ------------------------------------------------------------------
 
 
-def _not_started(seen: Situation, number: int) -> Decision:
-    job, status, now = seen.job, seen.job.status, seen.now
+def _not_started(situation: Situation, number: int) -> Decision:
+    job, status, now = situation.job, situation.job.status, situation.now
     if status.reason in {Reason.SUSPENDED, *STARTED}:
         lost = replace(
             _counted(job, number),
@@ -187,10 +195,10 @@ def _not_started(seen: Situation, number: int) -> Decision:
     over = moment is None or moment <= now
     if status.state is State.DEFERRED and over and _is_inactive(job, now):
         return Decision(machine.inactive(status))
-    deadline = _start_deadline(seen)
+    deadline = _start_deadline(situation)
     if deadline is not None and deadline <= now:
-        return Decision(_too_late(seen, status.reason, status.message))
-    if seen.gate.reason is None:
+        return Decision(_too_late(situation, status.reason, status.message))
+    if situation.start_condition.reason is None:
         starting = replace(
             status,
             reason=str(Reason.STARTING),
@@ -200,25 +208,30 @@ def _not_started(seen: Situation, number: int) -> Decision:
         )
         return Decision(followed(job, starting), (CreateTrial(number),), queue="active")
     waiting = replace(
-        status, reason=str(seen.gate.reason), message=seen.gate.message, query_time=moment
+        status,
+        reason=str(situation.start_condition.reason),
+        message=situation.start_condition.message,
+        query_time=moment,
     )
-    queue = _PLACES.get(seen.gate.reason, "waits")
-    return Decision(waiting, queue=queue, wake=at_most(seen.gate.until, deadline))
+    queue = _PLACES.get(situation.start_condition.reason, "waits")
+    return Decision(
+        waiting, queue=queue, requeue_at=at_most(situation.start_condition.until, deadline)
+    )
 
 
 def _is_inactive(job: CoreJob, now: datetime) -> bool:
     return job.status.inactive_time is not None and job.status.inactive_time <= now
 
 
-def _start_deadline(seen: Situation) -> datetime | None:
+def _start_deadline(situation: Situation) -> datetime | None:
     """Return when the starting trial exceeds the start deadline, for any cause; None: never.
 
     A Job is suspended on purpose, so the time counts from its resumption.
     """
-    since, seconds = seen.job.status.starting_time, seen.settings.start_deadline
+    since, seconds = situation.job.status.starting_time, situation.settings.start_deadline
     if not seconds or since is None:
         return None
-    job = seen.job_of(next_trial(seen.job, seen.jobs))
+    job = situation.job_of(next_trial(situation.job, situation.jobs))
     if job is not None:
         if job.suspended:
             return None
@@ -226,21 +239,21 @@ def _start_deadline(seen: Situation) -> datetime | None:
     return since + timedelta(seconds=seconds)
 
 
-def _too_late(seen: Situation, reason: str | None, message: str | None) -> Status:
-    late = f"not started within {seen.settings.start_deadline:g} s: {message}"
+def _too_late(situation: Situation, reason: str | None, message: str | None) -> Status:
+    late = f"not started within {situation.settings.start_deadline:g} s: {message}"
     observed = Observation(Phase.ENDED, Reason(reason or Reason.STARTING), late)
-    return machine.failed_before_start(seen.job.status, observed, seen.now)
+    return machine.failed_before_start(situation.job.status, observed, situation.now)
 
 
 # --- the next trial has a Job -------------------------------------------------------------------
 
 
-def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
-    job, now = seen.job, seen.now
-    observed = _with_known_words(seen, number, observed)
-    deadline = _start_deadline(seen)
+def _starting(situation: Situation, number: int, observed: Observation) -> Decision:
+    job, now = situation.job, situation.now
+    observed = _with_known_words(situation, number, observed)
+    deadline = _start_deadline(situation)
     if deadline is not None and deadline <= now:
-        return Decision(_too_late(seen, str(observed.reason), observed.message))
+        return Decision(_too_late(situation, str(observed.reason), observed.message))
     status = replace(
         job.status,
         reason=str(observed.reason),
@@ -249,23 +262,25 @@ def _starting(seen: Situation, number: int, observed: Observation) -> Decision:
     )
     if status.starting_time is None:
         # The operator died between creating the Job and writing the status.
-        child = seen.job_of(number)
+        child = situation.job_of(number)
         status = replace(status, starting_time=child.created if child is not None else now)
     if observed.last_error is not None and _same_error(job.status, observed):
         status = replace(status, last_error=job.status.last_error)
-    wake = at_most(deadline, overdue_at(seen.pods_of(number), now))
-    return Decision(status, queue="active", wake=wake)
+    requeue_at = at_most(deadline, overdue_at(situation.pods_of(number), now))
+    return Decision(status, queue="active", requeue_at=requeue_at)
 
 
-def _with_known_words(seen: Situation, number: int, observed: Observation) -> Observation:
+def _with_known_words(situation: Situation, number: int, observed: Observation) -> Observation:
     """Keep reason and message that came from an Event.
 
     Events expire after an hour, and are not read at each reconcile.
     """
-    status = seen.job.status
-    pods = seen.pods_of(number)
-    about = {pod.uid for pod in pods} | {job.uid for job in seen.jobs if job.trial == number}
-    if observed.reason is not Reason.STARTING or any(event.uid in about for event in seen.events):
+    status = situation.job.status
+    pods = situation.pods_of(number)
+    about = {pod.uid for pod in pods} | {job.uid for job in situation.jobs if job.trial == number}
+    if observed.reason is not Reason.STARTING or any(
+        event.uid in about for event in situation.events
+    ):
         return observed
     kept = Reason.FAILED_MOUNT if pods else Reason.FAILED_CREATE
     if status.reason != kept:
@@ -279,11 +294,11 @@ def _same_error(status: Status, observed: Observation) -> bool:
     return known.get("exception") == new.get("exception")
 
 
-def _ended_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
+def _ended_before_start(situation: Situation, number: int, observed: Observation) -> Decision:
     """Return the decision about a trial that ended before the job's own container ran."""
-    job, now = seen.job, seen.now
+    job, now = situation.job, situation.now
     if observed.outcome is State.PENDING:
-        return _disrupted_before_start(seen, number, observed)
+        return _disrupted_before_start(situation, number, observed)
     if observed.outcome is State.KILLED:
         status = replace(
             job.status, reason=str(observed.reason), message=observed.message, end_time=now
@@ -294,16 +309,16 @@ def _ended_before_start(seen: Situation, number: int, observed: Observation) -> 
     return Decision(machine.failed_before_start(job.status, observed, now))
 
 
-def _disrupted_before_start(seen: Situation, number: int, observed: Observation) -> Decision:
+def _disrupted_before_start(situation: Situation, number: int, observed: Observation) -> Decision:
     """Delete the Job of a trial whose pod the cluster refused or evicted; then create it again.
 
     The status is written first: after a crash in between, the missing Job would look as if
     somebody else had deleted it. The old Job must be gone first, since the new one has its name.
     """
-    status = seen.job.status
-    deadline = _start_deadline(seen)
-    if deadline is not None and deadline <= seen.now:
-        return Decision(_too_late(seen, str(observed.reason), observed.message))
+    status = situation.job.status
+    deadline = _start_deadline(situation)
+    if deadline is not None and deadline <= situation.now:
+        return Decision(_too_late(situation, str(observed.reason), observed.message))
     if status.reason == str(observed.reason):
-        return Decision(status, stop_trial(seen, number), queue="active", wake=deadline)
-    return Decision(machine.disrupted(status, observed, seen.now), queue="active")
+        return Decision(status, stop_trial(situation, number), queue="active", requeue_at=deadline)
+    return Decision(machine.disrupted(status, observed, situation.now), queue="active")

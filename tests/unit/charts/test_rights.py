@@ -16,7 +16,7 @@ from tests.support.rights import Authorizer, Right, granted, needed
 from corejob_kube import resources
 from corejob_kube.leases import LeaseClient
 from corejob_kube.resources import Resource
-from corejob_operator.handlers import WATCHED
+from corejob_operator.caches import WATCHED
 
 
 def right(verb: str, kind: Resource, sub: str = "") -> Right:

@@ -10,26 +10,26 @@ from tests.unit.domain.builders import ID, NOW, at_text, batch_job, condition, e
 from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
 from corejob.names import Reason
-from corejob_operator.decide import Decision, Gate, Situation, decide
+from corejob_operator.decide import Decision, Situation, StartCondition, decide
 from corejob_operator.settings import OperatorSettings
 
 SETTINGS = OperatorSettings(namespace="jobs", job_image="core4:test")
-BUSY = Gate(Reason.MAX_PARALLEL, "15 of at most 15 a.Job run; 3 before it")
+BUSY = StartCondition(Reason.MAX_PARALLEL, "15 of at most 15 a.Job run; 3 before it")
 DELETED = {"deletionTimestamp": at_text(-1)}
 FAILED = [condition("Failed", "BackoffLimitExceeded", "too many")]
 
 
-def look(
+def decided(
     job: CoreJob,
     *,
     jobs: Sequence[JobChild] = (),
     pods: Sequence[PodChild] = (),
-    gate: Gate = Gate(),  # noqa: B008  # frozen
+    start_condition: StartCondition = StartCondition(),  # noqa: B008  # frozen
     now: datetime = NOW,
     **settings: Any,
 ) -> Decision:
     """What `decide` says."""
-    return decide(Situation(job, jobs, pods, gate, now, replace(SETTINGS, **settings)))
+    return decide(Situation(job, jobs, pods, start_condition, now, replace(SETTINGS, **settings)))
 
 
 def child(number: int = 1, **more: Any) -> JobChild:

@@ -12,9 +12,9 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_kube.workqueue import WorkQueue
-from corejob_operator.caches import World
-from corejob_operator.events import Poster
-from corejob_operator.metrics import Metrics
+from corejob_operator.caches import Caches
+from corejob_operator.events import EventRecorder
+from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import OperatorSettings
 
@@ -22,18 +22,18 @@ WATCHED = {one.plural: one for one in (COREJOBS, TEMPLATES, JOBS, PODS)}
 
 
 class Queue(WorkQueue):
-    """Notes when to look again, for a clock that is set by hand."""
+    """Notes when to requeue it, for a clock that is set by hand."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wakes: dict[str, float] = {}
+        self.requeues: dict[str, float] = {}
 
     def add_in(self, key: str, seconds: float) -> None:
-        self.wakes[key] = min(seconds, self.wakes.get(key, seconds))
+        self.requeues[key] = min(seconds, self.requeues.get(key, seconds))
 
 
 class Rig:
-    """A reconciler, the world that it knows, and the watch between it and the fake server."""
+    """A reconciler, its caches, and the watch between them and the fake server."""
 
     def __init__(
         self, fake: FakeApiServer, kube: Kube, settings: OperatorSettings = SETTINGS
@@ -42,66 +42,66 @@ class Rig:
         self.now = NOW
         self.errors: list[KubeError] = []
         # Kinds whose watch is behind.
-        self.deaf: set[str] = set()
+        self.stale: set[str] = set()
         self.begin()
 
     def begin(self) -> None:
         """An operator starts, and lists all that there is."""
-        self.world, self.queue = World(), Queue()
-        self.metrics, self.poster = Metrics(), Poster(self.kube)
+        self.caches, self.queue = Caches(), Queue()
+        self.metrics, self.event_recorder = OperatorMetrics(), EventRecorder(self.kube)
         for plural, resource in WATCHED.items():
             for body in self.fake.objects[plural].values():
-                self.world.cache(resource).put(body)
+                self.caches.cache(resource).put(body)
         self.reconciler = Reconciler(
             kube=self.kube,
-            world=self.world,
+            caches=self.caches,
             settings=self.settings,
             queue=self.queue,
-            poster=self.poster,
+            event_recorder=self.event_recorder,
             metrics=self.metrics,
             instance="test",
             now=self.time,
         )
         self.reconciler.restore()
-        self.world.on_change(self.queue.add)
+        self.caches.on_change(self.queue.add)
         self.fake.watchers[:] = [self.watch]
 
     def time(self) -> datetime:
         return self.now
 
     def watch(self, plural: str, kind: str, body: dict[str, Any]) -> None:
-        if plural in WATCHED and plural not in self.deaf:
-            self.world.heard(WATCHED[plural], kind, body)
+        if plural in WATCHED and plural not in self.stale:
+            self.caches.on_event(WATCHED[plural], kind, body)
 
     async def settle(self, most: int = 100) -> None:
-        """Look at all that is to be looked at, until nothing is left."""
+        """Reconcile all queued CoreJobs until the queue is empty."""
         for _ in range(most):
             if not len(self.queue):
                 return
             name = await self.queue.get()
             try:
-                await self.reconciler.look(name)
+                await self.reconciler.reconcile(name)
             except KubeError as error:
                 self.errors.append(error)
-                self.queue.wakes[name] = 0.1
+                self.queue.requeues[name] = 0.1
             self.queue.done(name)
         raise AssertionError("it never comes to rest")
 
     async def passes(self, seconds: float) -> None:
-        """Time passes; whoever wanted to be looked at meanwhile is."""
+        """Let time pass, and reconcile the CoreJobs whose requeue time has come."""
         self.now += timedelta(seconds=seconds)
-        wakes, self.queue.wakes = self.queue.wakes, {}
-        for name, after in wakes.items():
+        requeues, self.queue.requeues = self.queue.requeues, {}
+        for name, after in requeues.items():
             if after <= seconds:
                 self.queue.add(name)
             else:
-                self.queue.wakes[name] = after - seconds
+                self.queue.requeues[name] = after - seconds
         await self.settle()
 
     async def events(self) -> list[dict[str, Any]]:
         """All Events that were posted."""
-        self.poster.start()
-        await self.poster.stop(5)
+        self.event_recorder.start()
+        await self.event_recorder.stop(5)
         return [request.body for request in self.fake.requested("POST", "events")]
 
     # --- what is in the cluster ---------------------------------------------------------------
@@ -112,9 +112,9 @@ class Rig:
             "corejobtemplates", {"metadata": meta, "spec": {"qualName": qual_name, **spec}}
         )
 
-    def corejob(self, name: str, *, held: bool = True, **spec: Any) -> dict[str, Any]:
+    def corejob(self, name: str, *, has_finalizer: bool = True, **spec: Any) -> dict[str, Any]:
         status = spec.pop("status", None)
-        meta = {"name": name, "finalizers": [names.FINALIZER] if held else []}
+        meta = {"name": name, "finalizers": [names.FINALIZER] if has_finalizer else []}
         body: dict[str, Any] = {
             "metadata": {**meta, **spec.pop("metadata", {})},
             "spec": {"qualName": "a.Job", "args": {"n": name}, **spec},

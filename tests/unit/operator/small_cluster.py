@@ -16,13 +16,13 @@ from corejob.model import CoreJob, Status, render_status
 from corejob.state import State, may_move
 from corejob_operator.decide import (
     Action,
+    AddFinalizer,
     CreateChild,
     CreateTrial,
     DeleteCoreJob,
     DeleteJob,
     DeletePod,
-    Hold,
-    Release,
+    RemoveFinalizer,
 )
 
 Body = dict[str, Any]
@@ -99,9 +99,9 @@ class SmallCluster:
                 self.children += [child_id] if child_id not in self.children else []
             case DeleteCoreJob():
                 self.delete_corejob()
-            case Hold():
+            case AddFinalizer():
                 self._meta()["finalizers"] = [names.FINALIZER]
-            case Release(lost):
+            case RemoveFinalizer(lost):
                 self.lost = lost
                 self._meta()["finalizers"] = []
                 assert "deletionTimestamp" in self._meta()

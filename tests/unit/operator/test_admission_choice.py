@@ -2,12 +2,12 @@
 
 import pytest
 
-from corejob_operator.admission import Admission, Blocked, Entry
+from corejob_operator.admission import Admission, AdmissionEntry, Blocked
 
 LATER = 1000.0
 
 
-def entry(key: str, qual_name: str = "a.Job", **more: object) -> Entry:
+def entry(key: str, qual_name: str = "a.Job", **more: object) -> AdmissionEntry:
     fields: dict[str, object] = {
         "order": key,
         "priority": 0,
@@ -15,10 +15,10 @@ def entry(key: str, qual_name: str = "a.Job", **more: object) -> Entry:
         "max_parallel": 15,
         **more,
     }
-    return Entry(key, qual_name, **fields)  # type: ignore[arg-type]
+    return AdmissionEntry(key, qual_name, **fields)  # type: ignore[arg-type]
 
 
-def queue_of(*entries: Entry, limit: int = 0) -> Admission:
+def queue_of(*entries: AdmissionEntry, limit: int = 0) -> Admission:
     admission = Admission(limit)
     for one in entries:
         admission.wait(one)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from corejob_operator.admission import Admission, Entry
+from corejob_operator.admission import Admission, AdmissionEntry
 
 FEW, MANY = 100, 10_000
 MOST = 250
@@ -29,12 +29,12 @@ class Counted(str):
     __hash__ = str.__hash__
 
 
-def job(number: int, qual_name: str, max_parallel: int, due: float = 0.0) -> Entry:
+def job(number: int, qual_name: str, max_parallel: int, due: float = 0.0) -> AdmissionEntry:
     key = Counted(f"{number:05}")
-    return Entry(key, qual_name, key, 0, False, max_parallel, due)
+    return AdmissionEntry(key, qual_name, key, 0, False, max_parallel, due)
 
 
-SHAPES: dict[str, Callable[[int], Entry]] = {
+SHAPES: dict[str, Callable[[int], AdmissionEntry]] = {
     "one qual_name": lambda n: job(n, "a.Job", 3),
     "each its own qual_name": lambda n: job(n, f"a.J{n:05}", 3),
     "one qual_name, each its own limit": lambda n: job(n, "a.Job", n + 1),
@@ -42,7 +42,7 @@ SHAPES: dict[str, Callable[[int], Entry]] = {
 }
 
 
-def full(shape: Callable[[int], Entry], count: int) -> tuple[Admission, list[str]]:
+def full(shape: Callable[[int], AdmissionEntry], count: int) -> tuple[Admission, list[str]]:
     """So many jobs wait; the keys of those that run."""
     admission = Admission(limit=5)
     for n in range(count):

@@ -6,16 +6,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from corejob_operator.admission import Admission, Blocked, Entry
+from corejob_operator.admission import Admission, AdmissionEntry, Blocked
 
 KEYS = st.sampled_from([f"{n:02}" for n in range(12)])
 QUAL_NAMES = ["a.Job", "b.Job", "c.Job"]
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> AdmissionEntry:
     key = draw(KEYS)
-    return Entry(
+    return AdmissionEntry(
         key=key,
         qual_name=draw(st.sampled_from(QUAL_NAMES)),
         order=draw(st.sampled_from([key, "same"])),
@@ -31,8 +31,8 @@ class Slow:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.waiting: dict[str, Entry] = {}
-        self.active: dict[str, Entry] = {}
+        self.waiting: dict[str, AdmissionEntry] = {}
+        self.active: dict[str, AdmissionEntry] = {}
         self.standing: set[str] = set()  # those that have been seen to be due
 
     def counted(self, qual_name: str | None = None) -> int:
@@ -40,7 +40,7 @@ class Slow:
             not one.force and qual_name in {None, one.qual_name} for one in self.active.values()
         )
 
-    def has_room(self, one: Entry) -> bool:
+    def has_room(self, one: AdmissionEntry) -> bool:
         if one.force:
             return True
         within = not self.limit or self.counted() < self.limit
@@ -90,14 +90,14 @@ class Choice(RuleBasedStateMachine):
         self.now = 0.0
 
     @rule(one=entries())
-    def comes(self, one: Entry) -> None:
+    def comes(self, one: AdmissionEntry) -> None:
         self.real.wait(one)
         if self.model.waiting.get(one.key) != one:
             self.model.forget(one.key)
             self.model.waiting[one.key] = one
 
     @rule(one=entries())
-    def runs(self, one: Entry) -> None:
+    def runs(self, one: AdmissionEntry) -> None:
         self.real.activate(one)
         if one.key not in self.model.active:
             self.model.forget(one.key)

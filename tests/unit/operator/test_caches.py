@@ -1,4 +1,4 @@
-"""What the operator knows: its indexes, and whom each piece of news concerns."""
+"""The operator's caches: their indexes, and the CoreJobs that each change requeues."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from tests.unit.domain.builders import corejob_body
 from corejob import names
 from corejob.identity import identity
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 
 CHILD = "6743cccccccccccccccccccc"
 
 
-class Seen:
-    """A world, the versions of its news, and whom they made to be looked at."""
+class WatchedCaches:
+    """Caches, the resource versions of their changes, and the CoreJobs to reconcile."""
 
     def __init__(self) -> None:
-        self.world = World()
-        self.looks: list[str] = []
-        self.world.on_change(self.looks.append)
+        self.caches = Caches()
+        self.changed: list[str] = []
+        self.caches.on_change(self.changed.append)
         self.version = 100
 
-    def told(self) -> list[str]:
-        found, self.looks[:] = list(self.looks), []
-        return found
+    def take_changed(self) -> list[str]:
+        changed, self.changed[:] = list(self.changed), []
+        return changed
 
     def versioned(self, body: dict[str, Any]) -> dict[str, Any]:
         self.version += 1
@@ -33,7 +33,7 @@ class Seen:
     def corejob(self, name: str, **more: Any) -> dict[str, Any]:
         meta = {"uid": f"uid-{name}", **more.pop("metadata", {})}
         body = self.versioned(corejob_body(name=name, metadata=meta, **more))
-        self.world.corejobs.put(body)
+        self.caches.corejobs.put(body)
         return body
 
     def child(self, kind: Any, name: str, corejob: str, number: int = 1) -> dict[str, Any]:
@@ -45,171 +45,171 @@ class Seen:
             "creationTimestamp": "2026-11-24T11:00:00Z",
         }
         body = self.versioned({"metadata": meta, "spec": {}, "status": {}})
-        self.world.cache(kind).put(body)
+        self.caches.cache(kind).put(body)
         return body
 
     def template(self, qual_name: str, **spec: Any) -> dict[str, Any]:
         meta = {"name": qual_name.lower()}
         body = self.versioned({"metadata": meta, "spec": {"qualName": qual_name, **spec}})
-        self.world.templates.put(body)
+        self.caches.templates.put(body)
         return body
 
     def drop(self, kind: Any, body: dict[str, Any]) -> None:
-        self.world.cache(kind).drop(self.versioned(body))
+        self.caches.cache(kind).drop(self.versioned(body))
 
 
 @pytest.fixture
-def seen() -> Seen:
-    return Seen()
+def watched() -> WatchedCaches:
+    return WatchedCaches()
 
 
 # --- children -------------------------------------------------------------------------------
 
 
-def test_jobs_and_pods_are_found_by_their_corejob(seen: Seen) -> None:
-    seen.child(JOBS, "a-1", "a")
-    job = seen.child(JOBS, "a-2", "a", 2)
-    pod = seen.child(PODS, "a-1-x", "a")
-    seen.child(JOBS, "b-1", "b")
+def test_jobs_and_pods_are_found_by_their_corejob(watched: WatchedCaches) -> None:
+    watched.child(JOBS, "a-1", "a")
+    job = watched.child(JOBS, "a-2", "a", 2)
+    pod = watched.child(PODS, "a-1-x", "a")
+    watched.child(JOBS, "b-1", "b")
 
-    assert sorted(child.name for child in seen.world.jobs_of("a")) == ["a-1", "a-2"]
-    assert [child.name for child in seen.world.pods_of("a")] == ["a-1-x"]
-    assert [child.trial for child in seen.world.jobs_of("b")] == [1]
-    assert list(seen.world.pods_of("b")) == []
-    assert seen.told() == ["a", "a", "a", "b"]
+    assert sorted(child.name for child in watched.caches.jobs_of("a")) == ["a-1", "a-2"]
+    assert [child.name for child in watched.caches.pods_of("a")] == ["a-1-x"]
+    assert [child.trial for child in watched.caches.jobs_of("b")] == [1]
+    assert list(watched.caches.pods_of("b")) == []
+    assert watched.take_changed() == ["a", "a", "a", "b"]
 
-    seen.drop(JOBS, job)
-    seen.drop(PODS, pod)
-    assert [child.name for child in seen.world.jobs_of("a")] == ["a-1"]
-    assert list(seen.world.pods_of("a")) == []
-    assert seen.told() == ["a", "a"]
-
-
-def test_old_news_change_nothing(seen: Seen) -> None:
-    old = seen.child(JOBS, "a-1", "a")
-    seen.drop(JOBS, old)
-    seen.told()
-    seen.world.jobs.put(old)
-
-    assert list(seen.world.jobs_of("a")) == []
-    assert seen.told() == []
+    watched.drop(JOBS, job)
+    watched.drop(PODS, pod)
+    assert [child.name for child in watched.caches.jobs_of("a")] == ["a-1"]
+    assert list(watched.caches.pods_of("a")) == []
+    assert watched.take_changed() == ["a", "a"]
 
 
-def test_the_restart_waits_for_the_pod_of_the_job_before(seen: Seen) -> None:
-    seen.corejob("a", status={"state": "killed", "childId": CHILD})
-    pod = seen.child(PODS, "a-1-x", "a")
-    seen.told()
-    seen.drop(PODS, pod)
+def test_an_older_version_changes_nothing(watched: WatchedCaches) -> None:
+    old = watched.child(JOBS, "a-1", "a")
+    watched.drop(JOBS, old)
+    watched.take_changed()
+    watched.caches.jobs.put(old)
 
-    assert seen.told() == ["a", CHILD]
+    assert list(watched.caches.jobs_of("a")) == []
+    assert watched.take_changed() == []
 
 
-def test_the_restart_hears_of_the_job_before(seen: Seen) -> None:
-    body = seen.corejob("a", status={"state": "running"}, childId=CHILD)
-    assert seen.told() == ["a", CHILD]
-    seen.drop(COREJOBS, body)
-    assert seen.told() == ["a", CHILD]
+def test_the_restart_waits_for_the_pod_of_the_job_before(watched: WatchedCaches) -> None:
+    watched.corejob("a", status={"state": "killed", "childId": CHILD})
+    pod = watched.child(PODS, "a-1-x", "a")
+    watched.take_changed()
+    watched.drop(PODS, pod)
+
+    assert watched.take_changed() == ["a", CHILD]
+
+
+def test_a_change_of_the_parent_requeues_its_restart(watched: WatchedCaches) -> None:
+    body = watched.corejob("a", status={"state": "running"}, childId=CHILD)
+    assert watched.take_changed() == ["a", CHILD]
+    watched.drop(COREJOBS, body)
+    assert watched.take_changed() == ["a", CHILD]
 
 
 # --- templates ------------------------------------------------------------------------------
 
 
-def test_a_template_is_found_by_its_qual_name(seen: Seen) -> None:
-    body = seen.template("a.Job", tag=["x"])
-    assert seen.world.template("a.Job") == {"qualName": "a.Job", "tag": ["x"]}
-    assert seen.world.template("b.Job") is None
+def test_a_template_is_found_by_its_qual_name(watched: WatchedCaches) -> None:
+    body = watched.template("a.Job", tag=["x"])
+    assert watched.caches.template("a.Job") == {"qualName": "a.Job", "tag": ["x"]}
+    assert watched.caches.template("b.Job") is None
 
-    seen.template("a.Job", tag=["y"])
-    assert seen.world.template("a.Job") == {"qualName": "a.Job", "tag": ["y"]}
-    seen.drop(TEMPLATES, body)
-    assert seen.world.template("a.Job") is None
+    watched.template("a.Job", tag=["y"])
+    assert watched.caches.template("a.Job") == {"qualName": "a.Job", "tag": ["y"]}
+    watched.drop(TEMPLATES, body)
+    assert watched.caches.template("a.Job") is None
 
 
-def test_a_new_template_is_news_for_who_waits_for_it(seen: Seen) -> None:
-    seen.corejob("a")
-    seen.corejob("b", args={"n": 1})
+def test_a_new_template_requeues_the_jobs_that_wait_for_it(watched: WatchedCaches) -> None:
+    watched.corejob("a")
+    watched.corejob("b", args={"n": 1})
     other = {**corejob_body(name="c"), "spec": {"qualName": "b.Job"}}
-    seen.world.corejobs.put(seen.versioned(other))
-    seen.told()
+    watched.caches.corejobs.put(watched.versioned(other))
+    watched.take_changed()
 
-    seen.template("a.Job")
-    assert sorted(seen.told()) == ["a", "b"]
-    seen.template("a.Job", tag=["x"])
-    assert seen.told() == []
-
-
-# --- twins ----------------------------------------------------------------------------------
+    watched.template("a.Job")
+    assert sorted(watched.take_changed()) == ["a", "b"]
+    watched.template("a.Job", tag=["x"])
+    assert watched.take_changed() == []
 
 
-def test_twins_have_the_same_name_and_args(seen: Seen) -> None:
-    seen.corejob("a", args={"x": 1, "y": 2})
-    seen.corejob("b", args={"y": 2, "x": 1.0})
-    seen.corejob("c", args={"x": "1", "y": 2})
-    seen.corejob("d")
-
-    assert [body["metadata"]["name"] for body in seen.world.twins("a")] == ["b"]
-    assert list(seen.world.twins("c")) == []
-    assert list(seen.world.twins("unknown")) == []
+# --- duplicates ----------------------------------------------------------------------------------
 
 
-def test_no_args_is_a_value_too(seen: Seen) -> None:
-    seen.corejob("a")
-    seen.corejob("b", args={})
+def test_duplicates_have_the_same_name_and_args(watched: WatchedCaches) -> None:
+    watched.corejob("a", args={"x": 1, "y": 2})
+    watched.corejob("b", args={"y": 2, "x": 1.0})
+    watched.corejob("c", args={"x": "1", "y": 2})
+    watched.corejob("d")
 
-    assert [body["metadata"]["name"] for body in seen.world.twins("a")] == ["b"]
-
-
-def test_a_twin_that_is_gone_is_none(seen: Seen) -> None:
-    seen.corejob("a")
-    body = seen.corejob("b")
-    seen.drop(COREJOBS, body)
-
-    assert list(seen.world.twins("a")) == []
+    assert [body["metadata"]["name"] for body in watched.caches.duplicates_of("a")] == ["b"]
+    assert list(watched.caches.duplicates_of("c")) == []
+    assert list(watched.caches.duplicates_of("unknown")) == []
 
 
-def test_a_corejob_made_anew_under_the_same_name_is_another(seen: Seen) -> None:
-    """Its deletion may have gone unheard: a watch that was away lists the new one only."""
-    seen.corejob("a", args={"n": 1})
-    seen.corejob("other", args={"n": 2})
-    seen.corejob("a", args={"n": 2}, metadata={"uid": "another"})
+def test_no_args_is_a_value_too(watched: WatchedCaches) -> None:
+    watched.corejob("a")
+    watched.corejob("b", args={})
 
-    assert [body["metadata"]["name"] for body in seen.world.twins("a")] == ["other"]
-    assert seen.world.same_jobs(identity("a.Job", {"n": 1}), but="") == []
+    assert [body["metadata"]["name"] for body in watched.caches.duplicates_of("a")] == ["b"]
 
 
-def test_the_same_jobs(seen: Seen) -> None:
+def test_a_deleted_corejob_is_no_duplicate(watched: WatchedCaches) -> None:
+    watched.corejob("a")
+    body = watched.corejob("b")
+    watched.drop(COREJOBS, body)
+
+    assert list(watched.caches.duplicates_of("a")) == []
+
+
+def test_a_corejob_made_anew_under_the_same_name_is_another(watched: WatchedCaches) -> None:
+    """A watch that was interrupted misses the deletion, and lists the new one only."""
+    watched.corejob("a", args={"n": 1})
+    watched.corejob("other", args={"n": 2})
+    watched.corejob("a", args={"n": 2}, metadata={"uid": "another"})
+
+    assert [body["metadata"]["name"] for body in watched.caches.duplicates_of("a")] == ["other"]
+    assert watched.caches.same_jobs(identity("a.Job", {"n": 1}), but="") == []
+
+
+def test_the_same_jobs(watched: WatchedCaches) -> None:
     key = identity("a.Job", {})
-    assert seen.world.same_jobs(key, but="x") == []
+    assert watched.caches.same_jobs(key, but="x") == []
 
-    seen.corejob("a", status={"state": "running"})
-    assert [job.in_queue for job in seen.world.same_jobs(key, but="x")] == [True]
-    assert seen.world.same_jobs(key, but="a") == []
+    watched.corejob("a", status={"state": "running"})
+    assert [job.in_queue for job in watched.caches.same_jobs(key, but="x")] == [True]
+    assert watched.caches.same_jobs(key, but="a") == []
 
-    seen.corejob("a", status={"state": "complete"})
-    assert [job.in_queue for job in seen.world.same_jobs(key, but="x")] == [False]
-
-
-# --- what the watch heard ---------------------------------------------------------------------
+    watched.corejob("a", status={"state": "complete"})
+    assert [job.in_queue for job in watched.caches.same_jobs(key, but="x")] == [False]
 
 
-def test_the_newest_version_that_a_watch_brought_is_known(seen: Seen) -> None:
-    assert seen.world.heard_of(JOBS) == 0
-    body = seen.child(JOBS, "a-1", "a")
-    assert seen.world.heard_of(JOBS) == 0
-
-    seen.world.heard(JOBS, None, body)
-    assert seen.world.heard_of(JOBS) == int(body["metadata"]["resourceVersion"])
-    newer = seen.versioned(body)
-    seen.world.heard(JOBS, "MODIFIED", newer)
-    seen.world.heard(JOBS, "MODIFIED", body)
-    assert seen.world.heard_of(JOBS) == int(newer["metadata"]["resourceVersion"])
-    assert seen.world.heard_of(PODS) == 0
+# --- what the watch delivered -----------------------------------------------------------------
 
 
-def test_a_deletion_that_the_watch_brought(seen: Seen) -> None:
-    body = seen.corejob("a")
-    seen.told()
-    seen.world.heard(COREJOBS, "DELETED", seen.versioned(body))
+def test_the_newest_version_of_a_watch_is_kept(watched: WatchedCaches) -> None:
+    assert watched.caches.watched_version(JOBS) == 0
+    body = watched.child(JOBS, "a-1", "a")
+    assert watched.caches.watched_version(JOBS) == 0
 
-    assert seen.world.corejobs.get("a") is None
-    assert seen.told() == ["a"]
+    watched.caches.on_event(JOBS, None, body)
+    assert watched.caches.watched_version(JOBS) == int(body["metadata"]["resourceVersion"])
+    newer = watched.versioned(body)
+    watched.caches.on_event(JOBS, "MODIFIED", newer)
+    watched.caches.on_event(JOBS, "MODIFIED", body)
+    assert watched.caches.watched_version(JOBS) == int(newer["metadata"]["resourceVersion"])
+    assert watched.caches.watched_version(PODS) == 0
+
+
+def test_a_deletion_by_a_watch_event(watched: WatchedCaches) -> None:
+    body = watched.corejob("a")
+    watched.take_changed()
+    watched.caches.on_event(COREJOBS, "DELETED", watched.versioned(body))
+
+    assert watched.caches.corejobs.get("a") is None
+    assert watched.take_changed() == ["a"]

@@ -51,7 +51,7 @@ async def test_it_waits_for_the_log_and_has_the_newest_cookie(rig: Rig) -> None:
     assert "the log of trial 1 of a is not settled" in rig.status("b")["message"]
     assert rig.reconciler.admission.is_active("b")
 
-    rig.deaf.add("corejobtemplates")
+    rig.stale.add("corejobtemplates")
     tell(rig, count=2)
     rig.fake.change("corejobs", "a", {"status": SETTLED})
     await rig.settle()

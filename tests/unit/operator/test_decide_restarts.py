@@ -1,8 +1,8 @@
 """An operator that may crash after any single request, in a cluster where anything may happen.
 
-Nothing but the cluster is kept from one look to the next. Whatever comes between: no trial runs
-twice, no two at a time, only moves of the table are made, attempts are counted right, who has left
-the queue stays out of it, what is in the journal stays so, and the job comes to its end.
+Nothing but the cluster is kept from one reconcile to the next. Whatever comes between: no trial
+runs twice, no two at a time, only moves of the table are made, attempts are counted right, what
+has left the queue stays out of it, what is in the journal stays so, and the job comes to its end.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from tests.unit.operator.small_cluster import SmallCluster
 from corejob import names
 from corejob.names import Reason
 from corejob.state import FINAL, STOPPED, State
-from corejob_operator.decide import Gate, Situation, decide, due
+from corejob_operator.decide import Situation, StartCondition, decide, due
 
-LATER = Gate(Reason.RETRY_LATER, "later")
+LATER = StartCondition(Reason.RETRY_LATER, "later")
 NO_CRASH = 99
 PATIENT = replace(SETTINGS, journal_deadline=10_000)
 """The recorder is never away for so long here."""
@@ -45,8 +45,10 @@ class Life(RuleBasedStateMachine):
 
     # --- the operator -----------------------------------------------------------------------
 
-    def look(self, requests: int = NO_CRASH, meanwhile: Callable[[], None] | None = None) -> bool:
-        """One look, cut short after so many requests; whether anything was to be done.
+    def reconcile(
+        self, requests: int = NO_CRASH, meanwhile: Callable[[], None] | None = None
+    ) -> bool:
+        """One reconcile, cut short after so many requests; whether anything was to be done.
 
         Before its last request the user may do something, of which it knows nothing.
         """
@@ -56,9 +58,11 @@ class Life(RuleBasedStateMachine):
             return False
         moment = due(job)
         free = moment is None or moment <= cluster.now
-        gate = Gate() if free else LATER
-        seen = Situation(job, cluster.seen_jobs(), cluster.seen_pods(), gate, cluster.now, PATIENT)
-        decision = decide(seen)
+        start_condition = StartCondition() if free else LATER
+        situation = Situation(
+            job, cluster.seen_jobs(), cluster.seen_pods(), start_condition, cluster.now, PATIENT
+        )
+        decision = decide(situation)
         for action in decision.actions:
             if not requests:
                 return True
@@ -72,20 +76,20 @@ class Life(RuleBasedStateMachine):
         return True
 
     @rule()
-    def looks(self) -> None:
-        self.look()
+    def reconciles(self) -> None:
+        self.reconcile()
 
     @rule(requests=st.integers(0, 3))
     def crashes(self, requests: int) -> None:
-        self.look(requests)
+        self.reconcile(requests)
 
     @rule()
-    def looks_while_the_user_removes_it(self) -> None:
-        self.look(meanwhile=partial(self.ask, "remove"))
+    def reconciles_while_the_user_removes_it(self) -> None:
+        self.reconcile(meanwhile=partial(self.ask, "remove"))
 
     @rule()
-    def looks_while_the_user_restarts_it(self) -> None:
-        self.look(meanwhile=self.restart)
+    def reconciles_while_the_user_restarts_it(self) -> None:
+        self.reconcile(meanwhile=self.restart)
 
     # --- time, kubelet, Job controller, recorder ---------------------------------------------
 
@@ -253,7 +257,7 @@ class Life(RuleBasedStateMachine):
     def settle(self) -> None:
         """Look until nothing is to be done: it must come to rest."""
         for _ in range(12):
-            if not self.look():
+            if not self.reconcile():
                 return
         raise AssertionError("it never comes to rest")
 

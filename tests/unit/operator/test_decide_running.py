@@ -9,9 +9,9 @@ from tests.unit.operator.builders import (
     DELETED,
     FAILED,
     child,
+    decided,
     has_ended,
     its_pod,
-    look,
     runs,
 )
 
@@ -31,7 +31,7 @@ def with_status(job: CoreJob, decision: Any) -> CoreJob:
 
 
 def test_nothing_to_do_while_it_runs() -> None:
-    decision = look(running(zombieTimeSeconds=10**9), **runs())
+    decision = decided(running(zombieTimeSeconds=10**9), **runs())
 
     assert decision.actions == ()
     assert (decision.status.state, decision.queue) == (State.RUNNING, "active")
@@ -40,21 +40,21 @@ def test_nothing_to_do_while_it_runs() -> None:
 
 def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
     """As by REST, which answers 409; unless it is marked killed: then it counts."""
-    noted = look(running(restartAt=at_text(-1)), **runs()).status
+    noted = decided(running(restartAt=at_text(-1)), **runs()).status
     assert noted.restart_time == at(-1)
-    killed = look(running(restartAt=at_text(-1), kill=True), **runs()).status
+    killed = decided(running(restartAt=at_text(-1), kill=True), **runs()).status
     assert killed.restart_time is None
 
 
 def test_a_restart_is_followed_though_the_trial_is_over_when_it_is_seen() -> None:
     """It was asked of a failed job, just before its next trial was seen to run."""
-    ends = look(running(restartAt=at_text(-1)), **has_ended(code=1)).status
+    ends = decided(running(restartAt=at_text(-1)), **has_ended(code=1)).status
     assert (ends.state, ends.restart_time) == (State.ERROR, at(-1))
 
 
 def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     job = running()
-    decision = look(job, jobs=[child()])
+    decision = decided(job, jobs=[child()])
 
     assert decision.status == job.status
     assert decision.queue == "active"
@@ -75,7 +75,7 @@ def test_it_is_not_taken_back_while_its_pod_is_out_of_sight() -> None:
     ],
 )
 def test_the_exit_code_decides(code: int, attempts: int, state: State, left: int) -> None:
-    decision = look(
+    decision = decided(
         running(attempts=attempts, status={"attemptsLeft": attempts}), **has_ended(code=code)
     )
 
@@ -88,11 +88,11 @@ def test_a_failure_waits_from_its_end_on() -> None:
     """Which is up to a second later than the kubelet says, but never later than now."""
     job = running(attempts=2, errorTimeSeconds=30, status={"attemptsLeft": 2})
 
-    assert look(job, now=at(20), **has_ended(code=1)).status.query_time == at(28)
+    assert decided(job, now=at(20), **has_ended(code=1)).status.query_time == at(28)
 
 
 def test_a_deferral_waits_from_its_end_on() -> None:
-    assert look(running(deferTimeSeconds=30), **has_ended(code=75)).status.query_time == at(28)
+    assert decided(running(deferTimeSeconds=30), **has_ended(code=75)).status.query_time == at(28)
 
 
 @pytest.mark.parametrize("reason", ["EvictionByEvictionAPI", "DeletionByTaintManager"])
@@ -100,7 +100,7 @@ def test_a_disruption_costs_no_attempt(reason: str) -> None:
     disrupted = its_pod(
         state=ended(137), phase="Failed", conditions=[condition("DisruptionTarget", reason)]
     )
-    decision = look(running(status={"attemptsLeft": 1}), jobs=[child()], pods=[disrupted])
+    decision = decided(running(status={"attemptsLeft": 1}), jobs=[child()], pods=[disrupted])
 
     assert (decision.status.state, decision.status.attempts_left) == (State.PENDING, 1)
     assert decision.status.reason in {"Evicted", "NodeLost"}
@@ -110,14 +110,14 @@ def test_a_disruption_costs_no_attempt(reason: str) -> None:
 def test_a_disruption_is_told_as_its_pod_goes_and_still_when_that_is_gone() -> None:
     eviction = condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")
     job = running()
-    goes = look(job, **runs(deleting=True, conditions=[eviction]))
+    goes = decided(job, **runs(deleting=True, conditions=[eviction]))
     told = ("Evicted", "EvictionByEvictionAPI: drained")
     assert (goes.status.state, goes.status.reason, goes.status.message) == (State.RUNNING, *told)
 
     failed = child(conditions=[condition("Failed", "PodFailurePolicy", "rule 0")])
-    gone = look(with_status(job, goes), jobs=[failed]).status
+    gone = decided(with_status(job, goes), jobs=[failed]).status
     assert (gone.state, gone.reason, gone.message) == (State.PENDING, *told)
-    unseen = look(job, jobs=[failed]).status
+    unseen = decided(job, jobs=[failed]).status
     assert (unseen.state, unseen.reason, unseen.message) == (State.PENDING, "NodeLost", "rule 0")
 
 
@@ -133,7 +133,7 @@ def test_a_disruption_is_told_as_its_pod_goes_and_still_when_that_is_gone() -> N
 def test_a_pod_or_job_deleted_by_somebody_else_kills_it(
     jobs: list[Any], pods: list[Any], reason: str
 ) -> None:
-    status = look(running(attempts=3, status={"attemptsLeft": 3}), jobs=jobs, pods=pods).status
+    status = decided(running(attempts=3, status={"attemptsLeft": 3}), jobs=jobs, pods=pods).status
 
     assert (status.state, status.reason) == (State.KILLED, reason)
     assert (status.killed_time, status.attempts_left) == (None, 3)
@@ -144,14 +144,14 @@ def test_a_pod_or_job_deleted_by_somebody_else_kills_it(
 def test_a_complete_job_without_a_pod_is_complete() -> None:
     done = child(conditions=[condition("Complete")])
 
-    assert look(running(), jobs=[done]).status.state is State.COMPLETE
+    assert decided(running(), jobs=[done]).status.state is State.COMPLETE
 
 
 def test_only_its_own_trial_counts() -> None:
     old = has_ended(1, code=0)
     new = runs(2)
     job = running(zombieTimeSeconds=10**9, status={"trial": 2, "log": {"trial": 1}})
-    decision = look(job, jobs=old["jobs"] + new["jobs"], pods=old["pods"] + new["pods"])
+    decision = decided(job, jobs=old["jobs"] + new["jobs"], pods=old["pods"] + new["pods"])
 
     assert decision.status.state is State.RUNNING
 
@@ -160,7 +160,7 @@ def test_only_its_own_trial_counts() -> None:
 
 
 def test_a_kill_deletes_the_pod_that_is_being_read() -> None:
-    decision = look(running(kill=True, status=FOLLOWED), **runs())
+    decision = decided(running(kill=True, status=FOLLOWED), **runs())
 
     assert decision.actions == (POD,)
     assert (decision.status.state, decision.status.reason) == (State.RUNNING, "Terminating")
@@ -170,15 +170,15 @@ def test_a_kill_deletes_the_pod_that_is_being_read() -> None:
 
 def test_a_kill_waits_for_the_reader_but_not_for_ever() -> None:
     job = running(kill=True)
-    first = look(job, attach_wait=5, **runs())
+    first = decided(job, attach_wait=5, **runs())
     assert first.actions == ()
-    assert (first.status.killed_time, first.wake) == (NOW, at(5))
+    assert (first.status.killed_time, first.requeue_at) == (NOW, at(5))
 
     job = with_status(job, first)
-    second = look(job, attach_wait=5, now=at(4.9), **runs())
-    assert (second.actions, second.wake) == ((), at(5))
+    second = decided(job, attach_wait=5, now=at(4.9), **runs())
+    assert (second.actions, second.requeue_at) == ((), at(5))
 
-    last = look(with_status(job, second), attach_wait=5, now=at(5), **runs())
+    last = decided(with_status(job, second), attach_wait=5, now=at(5), **runs())
     assert last.actions == (POD,)
     assert last.status.message is not None
     assert "its last lines may be missing" in last.status.message
@@ -188,13 +188,13 @@ def test_a_kill_waits_for_the_reader_but_not_for_ever() -> None:
 def test_the_reader_of_the_trial_before_is_not_meant() -> None:
     job = running(kill=True, status={"trial": 2, "log": {"trial": 1, "complete": True}})
 
-    assert look(job, **runs(2)).actions == ()
+    assert decided(job, **runs(2)).actions == ()
 
 
 def test_a_pod_that_is_going_is_not_deleted_again() -> None:
     job = running(kill=True, status=FOLLOWED)
     going = its_pod(state=started(), deleting=True)
-    decision = look(job, jobs=[child()], pods=[going])
+    decision = decided(job, jobs=[child()], pods=[going])
 
     assert decision.actions == ()
     assert decision.status.reason == "Terminating"
@@ -203,14 +203,14 @@ def test_a_pod_that_is_going_is_not_deleted_again() -> None:
 @pytest.mark.parametrize("code", [0, 1, 75, 143])
 def test_whatever_a_killed_trial_ends_with_it_is_killed(code: int) -> None:
     job = running(kill=True, attempts=2, status={"killedTime": at_text(-4), "attemptsLeft": 2})
-    status = look(job, **has_ended(code=code)).status
+    status = decided(job, **has_ended(code=code)).status
 
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "Killed", at(-4))
     assert status.attempts_left == 2
 
 
 def test_a_kill_ends_when_the_pod_is_gone_altogether() -> None:
-    status = look(running(kill=True, status={"killedTime": at_text(-4)})).status
+    status = decided(running(kill=True, status={"killedTime": at_text(-4)})).status
 
     assert (status.state, status.killed_time) == (State.KILLED, at(-4))
 
@@ -220,34 +220,34 @@ def test_a_kill_ends_when_the_pod_is_gone_altogether() -> None:
 
 def test_a_removed_job_runs_to_its_end() -> None:
     job = running(remove=True, zombieTimeSeconds=10**9, status=FOLLOWED)
-    decision = look(job, **runs())
+    decision = decided(job, **runs())
     assert (decision.actions, decision.status.removed_time) == ((), NOW)
     assert decision.status.state is State.RUNNING
     assert with_status(job, decision).in_queue
 
     job = with_status(job, decision)
-    after = with_status(job, look(job, now=at(60), **has_ended(code=0)))
+    after = with_status(job, decided(job, now=at(60), **has_ended(code=0)))
     assert (after.status.state, after.status.removed_time) == (State.COMPLETE, NOW)
     assert after.archivable
 
 
 def test_a_removed_job_that_fails_is_not_tried_again() -> None:
     job = running(remove=True, attempts=3, status={"attemptsLeft": 3})
-    job = with_status(job, look(job, **has_ended(code=1)))
+    job = with_status(job, decided(job, **has_ended(code=1)))
     assert (job.status.state, job.archivable) == (State.FAILED, True)
 
-    decision = look(job, now=at(10**6))
+    decision = decided(job, now=at(10**6))
     assert (decision.actions, decision.queue) == ((), "absent")
     assert decision.status.state is State.FAILED
 
 
 def test_deleting_the_resource_stops_the_trial() -> None:
     job = running(metadata=DELETED, status=FOLLOWED)
-    decision = look(job, **runs())
+    decision = decided(job, **runs())
     assert decision.actions == (POD,)
     assert (decision.status.killed_time, decision.status.removed_time) == (None, NOW)
 
-    status = look(with_status(job, decision), **has_ended(code=143)).status
+    status = decided(with_status(job, decision), **has_ended(code=143)).status
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "Killed", None)
     assert status.message == "the CoreJob was deleted"
 
@@ -255,8 +255,8 @@ def test_deleting_the_resource_stops_the_trial() -> None:
 def test_a_deleted_one_waits_for_the_reader_from_the_deletion_on() -> None:
     job = running(metadata=DELETED)
 
-    assert look(job, attach_wait=5, now=at(3), **runs()).wake == at(4)
-    assert look(job, attach_wait=5, now=at(4), **runs()).actions == (POD,)
+    assert decided(job, attach_wait=5, now=at(3), **runs()).requeue_at == at(4)
+    assert decided(job, attach_wait=5, now=at(4), **runs()).actions == (POD,)
 
 
 # --- flags ----------------------------------------------------------------------------------
@@ -264,48 +264,48 @@ def test_a_deleted_one_waits_for_the_reader_from_the_deletion_on() -> None:
 
 def test_it_is_flagged_nonstop_once_and_runs_on() -> None:
     job = running(wallTimeSeconds=30, zombieTimeSeconds=10**6)
-    early = look(job, now=at(19), **runs())
-    assert (early.status.nonstop_time, early.wake) == (None, at(20))
+    early = decided(job, now=at(19), **runs())
+    assert (early.status.nonstop_time, early.requeue_at) == (None, at(20))
 
-    flagged = look(job, now=at(20), **runs())
+    flagged = decided(job, now=at(20), **runs())
     assert (flagged.status.nonstop_time, flagged.actions) == (at(20), ())
     assert flagged.status.state is State.RUNNING
-    later = look(with_status(job, flagged), now=at(99), **runs())
+    later = decided(with_status(job, flagged), now=at(99), **runs())
     assert later.status.nonstop_time == at(20)
 
 
 def test_without_a_wall_time_nothing_is_flagged_nonstop() -> None:
-    assert look(running(), now=at(10**6), **runs()).status.nonstop_time is None
+    assert decided(running(), now=at(10**6), **runs()).status.nonstop_time is None
 
 
 def test_it_is_flagged_zombie_when_it_says_nothing_for_long() -> None:
     job = running(zombieTimeSeconds=60)
-    assert look(job, now=at(49), **runs()).wake == at(50)
+    assert decided(job, now=at(49), **runs()).requeue_at == at(50)
 
-    flagged = look(job, now=at(50), **runs())
+    flagged = decided(job, now=at(50), **runs())
     assert (flagged.status.zombie_time, flagged.status.state) == (at(50), State.RUNNING)
-    assert look(with_status(job, flagged), now=at(99), **runs()).status.zombie_time == at(50)
+    assert decided(with_status(job, flagged), now=at(99), **runs()).status.zombie_time == at(50)
 
 
 def test_progress_is_a_sign_of_life() -> None:
     told = {"progress": {"value": 0.5, "time": at_text(30)}}
     job = running(zombieTimeSeconds=60, status=told)
 
-    decision = look(job, now=at(60), **runs())
-    assert (decision.status.zombie_time, decision.wake) == (None, at(90))
-    assert look(job, now=at(90), **runs()).status.zombie_time == at(90)
+    decision = decided(job, now=at(60), **runs())
+    assert (decision.status.zombie_time, decision.requeue_at) == (None, at(90))
+    assert decided(job, now=at(90), **runs()).status.zombie_time == at(90)
 
 
 def test_progress_of_the_trial_before_is_none() -> None:
     told = {"progress": {"value": 0.5, "time": at_text(-100)}}
 
-    assert look(running(zombieTimeSeconds=60, status=told), **runs()).wake == at(50)
+    assert decided(running(zombieTimeSeconds=60, status=told), **runs()).requeue_at == at(50)
 
 
-def test_the_earlier_of_both_times_wakes() -> None:
+def test_the_earlier_of_both_times_requeues_it() -> None:
     job = running(wallTimeSeconds=30, zombieTimeSeconds=15)
 
-    assert look(job, **runs()).wake == at(5)
+    assert decided(job, **runs()).requeue_at == at(5)
 
 
 # --- the trial before is cleared away ---------------------------------------------------------
@@ -317,13 +317,13 @@ def test_the_job_of_the_trial_before_goes_once_its_log_is_kept() -> None:
     both: dict[str, Any] = {"jobs": old["jobs"] + new["jobs"], "pods": old["pods"] + new["pods"]}
     times = {"trial": 2, "endTime": at_text(-20)}
 
-    kept = look(running(status={**times, "log": {"trial": 1, "complete": True}}), **both)
+    kept = decided(running(status={**times, "log": {"trial": 1, "complete": True}}), **both)
     assert kept.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
-    followed = look(running(status={**times, "log": {"trial": 1}}), log_deadline=600, **both)
+    followed = decided(running(status={**times, "log": {"trial": 1}}), log_deadline=600, **both)
     assert followed.actions == ()
-    overtaken = look(running(status={**times, "log": {"trial": 2}}), log_deadline=600, **both)
+    overtaken = decided(running(status={**times, "log": {"trial": 2}}), log_deadline=600, **both)
     assert overtaken.actions == ()  # a later log that is being read says nothing about this one
-    settled = look(running(status={**times, "log": {"trial": 2, "complete": True}}), **both)
+    settled = decided(running(status={**times, "log": {"trial": 2, "complete": True}}), **both)
     assert settled.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
-    too_late = look(running(status={**times, "log": {"trial": 1}}), log_deadline=20, **both)
+    too_late = decided(running(status={**times, "log": {"trial": 1}}), log_deadline=20, **both)
     assert too_late.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)

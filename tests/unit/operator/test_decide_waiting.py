@@ -20,9 +20,9 @@ from tests.unit.operator.builders import (
     DELETED,
     FAILED,
     child,
+    decided,
     has_ended,
     its_pod,
-    look,
     runs,
     starts,
 )
@@ -30,7 +30,7 @@ from tests.unit.operator.builders import (
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob.state import WAITING, State
-from corejob_operator.decide import CreateTrial, DeleteJob, DeletePod, Gate, Hold
+from corejob_operator.decide import AddFinalizer, CreateTrial, DeleteJob, DeletePod, StartCondition
 
 DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
@@ -49,21 +49,21 @@ def waits(state: State = State.PENDING, **more: Any) -> CoreJob:
 
 
 def test_it_is_held_before_anything_else() -> None:
-    decision = look(corejob(metadata={"finalizers": ["other"]}))
+    decision = decided(corejob(metadata={"finalizers": ["other"]}))
 
-    assert decision.actions == (Hold(),)
+    assert decision.actions == (AddFinalizer(),)
     assert decision.queue == "waits"
 
 
 def test_one_that_is_being_deleted_can_not_be_held_any_more() -> None:
-    decision = look(corejob(metadata={"finalizers": ["other"], **DELETED}))
+    decision = decided(corejob(metadata={"finalizers": ["other"], **DELETED}))
 
     assert decision.actions == ()
     assert decision.status.state is State.KILLED or decision.status.removed_time == NOW
 
 
 def test_a_free_job_gets_its_first_trial() -> None:
-    decision = look(corejob())
+    decision = decided(corejob())
 
     assert decision.actions == (CreateTrial(1),)
     assert decision.status.reason == "Starting"
@@ -72,7 +72,7 @@ def test_a_free_job_gets_its_first_trial() -> None:
 
 
 def test_a_blocked_job_is_told_why() -> None:
-    decision = look(corejob(), gate=BUSY)
+    decision = decided(corejob(), start_condition=BUSY)
 
     assert decision.actions == ()
     assert (decision.status.reason, decision.status.message) == ("MaxParallel", BUSY.message)
@@ -80,14 +80,14 @@ def test_a_blocked_job_is_told_why() -> None:
 
 
 def test_one_without_a_template_takes_no_place() -> None:
-    decision = look(corejob(), gate=Gate(Reason.TEMPLATE_NOT_FOUND, "none"))
+    decision = decided(corejob(), start_condition=StartCondition(Reason.TEMPLATE_NOT_FOUND, "none"))
 
     assert (decision.actions, decision.queue) == ((), "absent")
 
 
 @pytest.mark.parametrize("state", sorted(WAITING))
 def test_the_next_trial_has_the_next_number(state: State) -> None:
-    decision = look(waits(state, status={"trial": 4, "queryTime": at_text(-1)}))
+    decision = decided(waits(state, status={"trial": 4, "queryTime": at_text(-1)}))
 
     assert decision.actions == (CreateTrial(5),)
     assert decision.status.state is state
@@ -95,15 +95,15 @@ def test_the_next_trial_has_the_next_number(state: State) -> None:
 
 
 def test_a_restarted_job_counts_on() -> None:
-    assert look(corejob(carriedTrials=3)).actions == (CreateTrial(4),)
+    assert decided(corejob(carriedTrials=3)).actions == (CreateTrial(4),)
 
 
 # --- a trial is starting --------------------------------------------------------------------
 
 
 def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
-    for seen in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
-        decision = look(waits(status={"reason": "Starting"}), **seen)
+    for situation in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
+        decision = decided(waits(status={"reason": "Starting"}), **situation)
 
         assert decision.actions == ()
         assert (decision.status.state, decision.queue) == (State.PENDING, "active")
@@ -111,13 +111,13 @@ def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
 
 def test_the_words_of_the_scheduler_are_passed_on() -> None:
     unschedulable = condition("PodScheduled", "Unschedulable", "0/1 nodes", status="False")
-    decision = look(waits(), **starts(conditions=[unschedulable]))
+    decision = decided(waits(), **starts(conditions=[unschedulable]))
 
     assert (decision.status.reason, decision.status.message) == ("Unschedulable", "0/1 nodes")
 
 
 def test_an_image_that_is_not_there_is_told_and_waited_for() -> None:
-    decision = look(waits(), **starts(state=waiting("ErrImagePull", "no such image")))
+    decision = decided(waits(), **starts(state=waiting("ErrImagePull", "no such image")))
 
     assert decision.status.state is State.PENDING
     assert decision.status.reason == "ImagePull"
@@ -126,22 +126,22 @@ def test_an_image_that_is_not_there_is_told_and_waited_for() -> None:
 
 
 def test_the_same_trouble_keeps_its_first_time() -> None:
-    seen = starts(state=waiting("ErrImagePull", "no such image"))
-    first = look(waits(), **seen).status
-    again = look(replace(waits(), status=first), now=at(60), **seen).status
+    situation = starts(state=waiting("ErrImagePull", "no such image"))
+    first = decided(waits(), **situation).status
+    again = decided(replace(waits(), status=first), now=at(60), **situation).status
 
     assert again == first
 
 
 def test_a_container_that_runs_makes_the_job_running() -> None:
-    status = look(waits(status={"reason": "Starting"}), **runs()).status
+    status = decided(waits(status={"reason": "Starting"}), **runs()).status
 
     assert (status.state, status.trial, status.start_time) == (State.RUNNING, 1, at(-10))
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
 def test_one_that_is_over_already_passes_running_first(code: int) -> None:
-    decision = look(waits(status={"reason": "Starting"}), **has_ended(code=code))
+    decision = decided(waits(status={"reason": "Starting"}), **has_ended(code=code))
 
     assert (decision.status.state, decision.status.trial) == (State.RUNNING, 1)
     assert decision.actions == ()
@@ -149,15 +149,15 @@ def test_one_that_is_over_already_passes_running_first(code: int) -> None:
 
 def test_one_that_completed_and_whose_pod_is_gone_has_run_all_the_same() -> None:
     done = child(conditions=[condition("Complete")])
-    status = look(waits(status={"reason": "Starting"}), jobs=[done]).status
+    status = decided(waits(status={"reason": "Starting"}), jobs=[done]).status
     assert (status.state, status.trial) == (State.RUNNING, 1)
 
-    status = look(replace(waits(), status=status), jobs=[done]).status
+    status = decided(replace(waits(), status=status), jobs=[done]).status
     assert status.state is State.COMPLETE
 
 
 def test_a_bad_image_name_is_an_error_at_once() -> None:
-    decision = look(
+    decision = decided(
         waits(status={"attemptsLeft": 3, "reason": "Starting"}),
         **starts(state=waiting("InvalidImageName", "what?")),
     )
@@ -169,11 +169,11 @@ def test_a_bad_image_name_is_an_error_at_once() -> None:
 
 def test_what_has_not_started_in_time_is_an_error() -> None:
     job = waits(status={"reason": "ImagePull", "startingTime": at_text(-60)})
-    seen = starts(state=waiting("ErrImagePull", "no such image"))
+    situation = starts(state=waiting("ErrImagePull", "no such image"))
 
-    early = look(job, start_deadline=61, **seen)
-    late = look(job, start_deadline=60, **seen)
-    assert (early.status.state, early.wake) == (State.PENDING, at(1))
+    early = decided(job, start_deadline=61, **situation)
+    late = decided(job, start_deadline=60, **situation)
+    assert (early.status.state, early.requeue_at) == (State.PENDING, at(1))
     assert (late.status.state, late.status.reason) == (State.ERROR, "ImagePull")
     assert late.status.message is not None
     assert "not started within" in late.status.message
@@ -181,7 +181,7 @@ def test_what_has_not_started_in_time_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "situation",
     [
         {"jobs": [child()], "pods": []},
         starts(),
@@ -189,17 +189,21 @@ def test_what_has_not_started_in_time_is_an_error() -> None:
         starts(conditions=[condition("PodScheduled", "Unschedulable", "no node", status="False")]),
     ],
 )
-def test_the_start_deadline_counts_whatever_the_cause(seen: dict[str, Any]) -> None:
+def test_the_start_deadline_counts_whatever_the_cause(situation: dict[str, Any]) -> None:
     job = waits(status={"reason": "Starting", "startingTime": at_text(-60)})
 
-    assert look(job, start_deadline=60, **seen).status.state is State.ERROR
-    assert look(job, **seen).status.state is State.PENDING
+    assert decided(job, start_deadline=60, **situation).status.state is State.ERROR
+    assert decided(job, **situation).status.state is State.PENDING
 
 
 def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -> None:
     times = {"startingTime": at_text(-60), "disruptions": 3, "queryTime": at_text(40)}
     job = waits(status={"reason": "PodRejected", "message": "OutOfcpu: no", **times})
-    late = look(job, gate=Gate(Reason.POD_REJECTED, "OutOfcpu: no", at(40)), start_deadline=60)
+    late = decided(
+        job,
+        start_condition=StartCondition(Reason.POD_REJECTED, "OutOfcpu: no", at(40)),
+        start_deadline=60,
+    )
 
     assert (late.status.state, late.status.reason) == (State.ERROR, "PodRejected")
     assert late.status.message == "not started within 60 s: OutOfcpu: no"
@@ -209,7 +213,7 @@ def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -
 
 
 def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
-    status = look(waits(status={"reason": "Starting"})).status
+    status = decided(waits(status={"reason": "Starting"})).status
 
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "JobDeleted", None)
     assert status.message == "its Job was deleted by somebody else"
@@ -218,30 +222,30 @@ def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
 
 
 def test_a_pod_deleted_by_hand_before_its_start_kills_it() -> None:
-    status = look(waits(status={"reason": "Starting"}), jobs=[child(conditions=FAILED)]).status
+    status = decided(waits(status={"reason": "Starting"}), jobs=[child(conditions=FAILED)]).status
 
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "PodDeleted", None)
 
 
 def test_a_disruption_before_the_start_makes_the_same_trial_anew() -> None:
     job = waits(status={"reason": "Starting", "attemptsLeft": 2})
-    seen = starts(conditions=DISRUPTED, deleting=True)
-    noted = look(job, **seen)
+    situation = starts(conditions=DISRUPTED, deleting=True)
+    noted = decided(job, **situation)
     assert noted.status.reason == "Evicted"
     assert noted.queue == "active"
 
     job = replace(job, status=noted.status)
-    cleared = look(job, **seen)
+    cleared = decided(job, **situation)
     assert DeleteJob(f"{ID}-1", f"uid-{ID}-1") in cleared.actions
 
-    again = look(job)
+    again = decided(job)
     assert again.actions == (CreateTrial(1),)
     assert (again.status.attempts_left, again.status.trial) == (2, 0)
 
 
 def test_the_disruption_is_written_down_before_its_job_goes() -> None:
     """Else a crash in between would look like a Job deleted by hand."""
-    decision = look(
+    decision = decided(
         waits(status={"reason": "Starting"}), **starts(conditions=DISRUPTED, deleting=True)
     )
 
@@ -256,12 +260,12 @@ def test_an_error_is_written_down_before_its_job_goes(
     state: dict[str, Any], settings: dict[str, float]
 ) -> None:
     job = waits(status={"reason": "Starting", "startingTime": at_text(-1)})
-    seen = starts(state=state)
-    decision = look(job, **seen, **settings)
+    situation = starts(state=state)
+    decision = decided(job, **situation, **settings)
     assert decision.status.state is State.ERROR
     assert decision.actions == ()
 
-    after = look(replace(job, status=decision.status), **seen, **settings)
+    after = decided(replace(job, status=decision.status), **situation, **settings)
     assert after.status == decision.status
     assert after.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
 
@@ -271,7 +275,7 @@ def test_an_error_is_written_down_before_its_job_goes(
 
 @pytest.mark.parametrize("state", sorted(WAITING))
 def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
-    decision = look(waits(state, kill=True), gate=BUSY)
+    decision = decided(waits(state, kill=True), start_condition=BUSY)
 
     assert (decision.status.state, decision.status.killed_time) == (State.KILLED, NOW)
     assert decision.status.reason == "Killed"
@@ -282,19 +286,19 @@ def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
 @pytest.mark.parametrize("how", [{"remove": True}, {"metadata": DELETED}])
 def test_a_waiting_job_that_is_removed_keeps_its_state(state: State, how: dict[str, Any]) -> None:
     job = waits(state, **how)
-    decision = look(job, gate=BUSY)
+    decision = decided(job, start_condition=BUSY)
 
     assert decision.status.removed_time == NOW
     assert decision.queue == "absent"
     assert decision.status.state is state
     assert replace(job, status=decision.status).archivable
-    assert look(replace(job, status=decision.status), now=at(9)).status == decision.status
+    assert decided(replace(job, status=decision.status), now=at(9)).status == decision.status
 
 
 @pytest.mark.parametrize("how", [{"kill": True}, {"remove": True}])
 def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None:
     job = waits(status={"reason": "Starting"}, **how)
-    decision = look(job, **starts())
+    decision = decided(job, **starts())
 
     assert decision.actions == (
         DeleteJob(f"{ID}-1", f"uid-{ID}-1"),
@@ -302,10 +306,10 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None
     )
     assert (decision.status.state, decision.queue) == (State.PENDING, "active")
     going = {"jobs": [], "pods": [its_pod(phase="Pending", deleting=True)]}
-    decision = look(replace(job, status=decision.status), now=at(1), **going)
+    decision = decided(replace(job, status=decision.status), now=at(1), **going)
     assert (decision.actions, decision.queue) == ((), "active")
 
-    gone = look(replace(job, status=decision.status), now=at(2)).status
+    gone = decided(replace(job, status=decision.status), now=at(2)).status
     if "kill" in how:
         assert (gone.state, gone.killed_time) == (State.KILLED, NOW)
     else:
@@ -315,14 +319,14 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None
 def test_one_that_started_in_spite_of_its_removal_is_stopped_and_keeps_its_state() -> None:
     """It has left the queue: it must not come back as running."""
     job = waits(State.FAILED, remove=True, status={"log": {"trial": 1, "complete": True}})
-    unread = look(job, **runs(2), attach_wait=15)
+    unread = decided(job, **runs(2), attach_wait=15)
     assert (unread.status.state, unread.actions, unread.queue) == (State.FAILED, (), "active")
-    assert unread.wake == at(5)
+    assert unread.requeue_at == at(5)
 
     stops = (DeletePod(f"{ID}-2-x7k2p", f"uid-{ID}-2-x7k2p"),)
-    assert look(job, **runs(2), attach_wait=15, now=at(5)).actions == stops
+    assert decided(job, **runs(2), attach_wait=15, now=at(5)).actions == stops
     read = waits(State.FAILED, remove=True, status={"log": {"trial": 2}})
-    assert look(read, **runs(2), attach_wait=15).actions == stops
+    assert decided(read, **runs(2), attach_wait=15).actions == stops
 
 
 @pytest.mark.parametrize(("started_trial", "counted"), [(1, 1), (2, 2)])
@@ -331,12 +335,12 @@ def test_a_trial_that_was_stopped_so_counts_if_its_log_has_a_line(
 ) -> None:
     ended_pod = {"jobs": [], "pods": [its_pod(2, state=ended(143), deleting=True)]}
     log, begun = {"trial": 2, "startedTrial": started_trial}, {"startingTime": at_text(-60)}
-    reading = look(waits(State.FAILED, remove=True, status={"log": log, **begun}), **ended_pod)
+    reading = decided(waits(State.FAILED, remove=True, status={"log": log, **begun}), **ended_pod)
     assert reading.status.removed_time is None
-    assert reading.wake is not None
+    assert reading.requeue_at is not None
 
     read = waits(State.FAILED, remove=True, status={"log": {**log, "complete": True}})
-    stopped = look(read, **ended_pod).status
+    stopped = decided(read, **ended_pod).status
     assert (stopped.state, stopped.trial, stopped.removed_time) == (State.FAILED, counted, NOW)
     assert (stopped.reason, stopped.message) == ("Removed", "removed by the user while it waited")
 
@@ -345,7 +349,7 @@ def test_a_trial_that_was_stopped_so_counts_if_its_log_has_a_line(
     ("code", "ends"), [(0, State.COMPLETE), (1, State.ERROR), (75, State.DEFERRED)]
 )
 def test_one_that_had_ended_when_its_removal_was_seen_has_that_end(code: int, ends: State) -> None:
-    decision = look(waits(remove=True), **has_ended(code=code))
+    decision = decided(waits(remove=True), **has_ended(code=code))
 
     assert (decision.status.state, decision.status.trial) == (ends, 1)
     assert (decision.status.removed_time, decision.queue) == (NOW, "absent")
@@ -353,14 +357,14 @@ def test_one_that_had_ended_when_its_removal_was_seen_has_that_end(code: int, en
 
 def test_what_comes_to_light_of_a_past_job_is_stopped_and_changes_nothing() -> None:
     job = waits(remove=True, status={"removedTime": at_text(-1)})
-    decision = look(job, jobs=[], pods=[its_pod(state=started())])
+    decision = decided(job, jobs=[], pods=[its_pod(state=started())])
 
     assert decision.status == job.status
     assert decision.actions == (DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),)
 
 
 def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
-    status = look(waits(kill=True, status={"reason": "Starting"}), **runs()).status
+    status = decided(waits(kill=True, status={"reason": "Starting"}), **runs()).status
 
     assert (status.state, status.trial) == (State.RUNNING, 1)
 
@@ -370,7 +374,7 @@ def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
 
 def test_a_failed_job_keeps_its_time_while_it_waits() -> None:
     job = waits(State.FAILED, status={"queryTime": at_text(50)})
-    decision = look(job, gate=Gate(Reason.RETRY_LATER, "later"))
+    decision = decided(job, start_condition=StartCondition(Reason.RETRY_LATER, "later"))
 
     assert decision.actions == ()
     assert decision.status.query_time == at(50)
@@ -380,7 +384,7 @@ def test_a_failed_job_keeps_its_time_while_it_waits() -> None:
 @pytest.mark.parametrize("state", [State.FAILED, State.DEFERRED])
 def test_a_restart_clears_the_time(state: State) -> None:
     times = {"queryTime": at_text(50), "endTime": at_text(-5), "inactiveTime": at_text(90)}
-    decision = look(waits(state, restartAt=at_text(-5), status=times))
+    decision = decided(waits(state, restartAt=at_text(-5), status=times))
 
     assert decision.actions == (CreateTrial(2),)
     assert decision.status.query_time is None
@@ -390,11 +394,11 @@ def test_a_restart_counts_once() -> None:
     times = {"queryTime": at_text(50), "endTime": at_text(-5)}
     job = waits(State.FAILED, restartAt=at_text(-6), status=times)
 
-    started = look(job).status
+    started = decided(job).status
     assert started.restart_time == at(-6)
     again = waits(State.FAILED, restartAt=at_text(-6), status={**times, "restartTime": at_text(-6)})
-    assert look(again, gate=BUSY).status.query_time == at(50)
-    assert look(job, gate=BUSY).status.query_time is None
+    assert decided(again, start_condition=BUSY).status.query_time == at(50)
+    assert decided(job, start_condition=BUSY).status.query_time is None
 
 
 @pytest.mark.parametrize("remove", [False, True])
@@ -404,16 +408,16 @@ def test_a_restart_of_one_whose_next_trial_is_there_already_is_followed(
 ) -> None:
     job = waits(State.FAILED, restartAt=at_text(-6), remove=remove)
 
-    assert look(job, **trial).status.restart_time == at(-6)
+    assert decided(job, **trial).status.restart_time == at(-6)
 
 
 def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -> None:
     times = {"queryTime": at_text(10), "inactiveTime": at_text(5)}
     job = waits(State.DEFERRED, status=times)
 
-    waited = look(job, now=at(7), gate=Gate(Reason.DEFERRED, "later"))
+    waited = decided(job, now=at(7), start_condition=StartCondition(Reason.DEFERRED, "later"))
     assert waited.status.state is State.DEFERRED
-    over = look(job, now=at(10))
+    over = decided(job, now=at(10))
     assert (over.status.state, over.status.reason) == (State.INACTIVE, "DeferMaxExceeded")
     assert (over.actions, over.status.query_time) == ((), None)
 
@@ -421,10 +425,10 @@ def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -
 def test_a_deferring_job_with_time_left_goes_on() -> None:
     times = {"queryTime": at_text(10), "inactiveTime": at_text(11)}
 
-    assert look(waits(State.DEFERRED, status=times), now=at(10)).actions == (CreateTrial(2),)
+    assert decided(waits(State.DEFERRED, status=times), now=at(10)).actions == (CreateTrial(2),)
 
 
 def test_a_failed_job_never_turns_inactive() -> None:
     times = {"queryTime": at_text(-10), "inactiveTime": at_text(-5)}
 
-    assert look(waits(State.FAILED, status=times)).actions == (CreateTrial(2),)
+    assert decided(waits(State.FAILED, status=times)).actions == (CreateTrial(2),)

@@ -12,7 +12,7 @@ from corejob.model import Status
 from corejob.state import State
 from corejob_kube.client import Kube
 from corejob_operator import events
-from corejob_operator.events import Poster, transition
+from corejob_operator.events import EventRecorder, transition
 
 
 def told(before: Any, status: Status) -> dict[str, Any] | None:
@@ -96,13 +96,13 @@ def test_two_events_have_two_names() -> None:
 
 
 async def test_all_are_posted_before_it_stops(fake: FakeApiServer, kube: Kube) -> None:
-    poster = Poster(kube)
-    poster.start()
+    event_recorder = EventRecorder(kube)
+    event_recorder.start()
     job = corejob()
     for _ in range(20):
-        poster.post(told(job, job.status))
-    poster.post(None)
-    await poster.stop(5)
+        event_recorder.record(told(job, job.status))
+    event_recorder.record(None)
+    await event_recorder.stop(5)
 
     assert len(fake.objects["events"]) == 20
 
@@ -111,12 +111,12 @@ async def test_a_refused_one_is_dropped_and_the_next_is_posted(
     fake: FakeApiServer, kube: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.refuse("POST", "events", 403, "forbidden")
-    poster = Poster(kube)
-    poster.start()
+    event_recorder = EventRecorder(kube)
+    event_recorder.start()
     job = corejob()
-    poster.post(told(job, job.status))
-    poster.post(told(job, job.status))
-    await poster.stop(5)
+    event_recorder.record(told(job, job.status))
+    event_recorder.record(told(job, job.status))
+    await event_recorder.stop(5)
 
     assert len(fake.objects["events"]) == 1
     assert "was not posted: 403" in caplog.text
@@ -130,10 +130,10 @@ async def test_one_is_posted_once_the_api_server_is_back(
 ) -> None:
     monkeypatch.setattr(events, "_PAUSES_S", (0.01, 0.01))
     fake.refuse("POST", "events", 503, "starting", times=2)
-    poster = Poster(kube)
-    poster.start()
-    poster.post(told(corejob(), corejob().status))
-    await poster.stop(5)
+    event_recorder = EventRecorder(kube)
+    event_recorder.start()
+    event_recorder.record(told(corejob(), corejob().status))
+    await event_recorder.stop(5)
 
     assert len(fake.objects["events"]) == 1
     assert "not posted" not in caplog.text
@@ -147,10 +147,10 @@ async def test_one_is_given_up_when_the_api_server_stays_away(
 ) -> None:
     monkeypatch.setattr(events, "_PAUSES_S", (0.01,))
     fake.refuse("POST", "events", 503, "starting", times=2)
-    poster = Poster(kube)
-    poster.start()
-    poster.post(told(corejob(), corejob().status))
-    await poster.stop(5)
+    event_recorder = EventRecorder(kube)
+    event_recorder.start()
+    event_recorder.record(told(corejob(), corejob().status))
+    await event_recorder.stop(5)
 
     assert not fake.objects["events"]
     assert "was not posted: 503" in caplog.text
@@ -160,12 +160,12 @@ async def test_too_many_are_dropped_not_kept(
     kube: Kube, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "_QUEUE", 3)
-    poster = Poster(kube)
+    event_recorder = EventRecorder(kube)
     job = corejob()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            poster.post(told(job, job.status))
+            event_recorder.record(told(job, job.status))
 
     assert caplog.text.count("too many events") == 2
-    await poster.stop(0)
+    await event_recorder.stop(0)
     assert "3 events were not posted" in caplog.text

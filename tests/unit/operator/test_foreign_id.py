@@ -113,7 +113,7 @@ async def test_the_run_of_a_schedule_may_be_late_but_does_not_come_again(
     rig: Rig, dealt_with: bool
 ) -> None:
     run_at = NOW - timedelta(hours=3)
-    template = rig.world.template_body("a.Job")
+    template = rig.caches.template_body("a.Job")
     assert template is not None
     name = scheduled_id(template, run_at)
     last = run_at + timedelta(hours=1) if dealt_with else run_at

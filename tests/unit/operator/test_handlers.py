@@ -16,7 +16,7 @@ from corejob import names
 from corejob_kube.decoding import Decoder
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import handlers
-from corejob_operator.caches import World
+from corejob_operator.caches import Caches
 
 SPEC = {"qualName": "a.Job", "args": {"n": 1}}
 
@@ -25,7 +25,7 @@ class Kopf:
     """kopf in a task, and the caches that its handlers update."""
 
     def __init__(self) -> None:
-        self.caches = World()
+        self.caches = Caches()
         self.stop = asyncio.Event()
         self.watches = handlers.WatchTasks()
         self.changed: list[str] = []
@@ -74,7 +74,7 @@ async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
         killed = api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
         await until(lambda: operator.spec("a") == SPEC | {"kill": True})
         version = int(killed["metadata"]["resourceVersion"])
-        assert operator.caches.heard_of(COREJOBS) == version
+        assert operator.caches.watched_version(COREJOBS) == version
         assert api.objects["corejobs"]["a"] == killed  # kopf itself writes nothing into the object
         api.remove(COREJOBS.plural, "a")
         await until(lambda: operator.caches.corejobs.get("a") is None)

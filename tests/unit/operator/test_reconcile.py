@@ -195,7 +195,7 @@ async def test_the_properties_of_first_sight_stay(rig: Rig) -> None:
 
 
 async def test_one_that_kubectl_made_is_held_first(rig: Rig) -> None:
-    rig.corejob("a", held=False, metadata={"finalizers": ["other"]})
+    rig.corejob("a", has_finalizer=False, metadata={"finalizers": ["other"]})
     await rig.settle()
 
     assert rig.fake.writes()[:2] == ["PATCH corejobs/a", "POST jobs"]
@@ -370,18 +370,18 @@ async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:
     rig.fake.remove("corejobs", "a")
     await rig.settle()
 
-    assert rig.world.corejobs.get("a") is None
+    assert rig.caches.corejobs.get("a") is None
     assert rig.errors == []
     assert rig.reconciler.admission.active() == 0
 
 
 async def test_an_unheld_one_that_is_gone_is_forgotten(rig: Rig) -> None:
-    rig.corejob("a", held=False)
+    rig.corejob("a", has_finalizer=False)
     rig.fake.watchers.clear()
     rig.fake.remove("corejobs", "a")
     await rig.settle()
 
-    assert rig.world.corejobs.get("a") is None
+    assert rig.caches.corejobs.get("a") is None
     assert rig.errors == []
 
 
@@ -393,7 +393,7 @@ async def test_a_write_that_is_behind_the_times_is_made_good(rig: Rig) -> None:
     rig.pod("a-1", ended(1), "Failed")
     rig.begin()
     rig.fake.watchers.clear()
-    rig.world.corejobs.put(rig.fake.objects["corejobs"]["a"])
+    rig.caches.corejobs.put(rig.fake.objects["corejobs"]["a"])
     await rig.settle()
     assert rig.status("a")["state"] == "complete"
 
@@ -403,7 +403,7 @@ async def test_an_old_view_is_renewed_after_a_refusal(rig: Rig) -> None:
     rig.fake.watchers.clear()
     rig.fake.change("corejobs", "a", {"status": {"state": "killed"}})
     rig.pod("a-1", ended(0), "Succeeded")
-    rig.world.pods.put(rig.fake.objects["pods"]["a-1-x"])
+    rig.caches.pods.put(rig.fake.objects["pods"]["a-1-x"])
     await rig.settle()
 
     assert [type(error) for error in rig.errors] == [InvalidError]

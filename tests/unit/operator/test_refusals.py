@@ -72,11 +72,11 @@ def test_policies_webhooks_quotas_and_rights_are_not_the_definitions_fault(name:
     ],
 )
 def test_the_words_are_those_of_the_api_server_without_the_jobs_name(name: str, text: str) -> None:
-    assert refusals.words(recorded(name)) == text
+    assert refusals.complaint(recorded(name)) == text
 
 
 def test_words_are_bounded() -> None:
-    assert len(refusals.words(KubeError(500, "x", "y" * 5000))) == 1000
+    assert len(refusals.complaint(KubeError(500, "x", "y" * 5000))) == 1000
 
 
 @pytest.mark.parametrize("details", [{}, {"causes": None}, {"causes": "x"}, {"causes": ["x", {}]}])

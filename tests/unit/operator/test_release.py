@@ -1,4 +1,4 @@
-"""After an uninstall nothing is held any more."""
+"""After an uninstall, no CoreJob has our finalizer."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def finalizers(rig: Rig) -> dict[str, Any]:
 async def test_ours_go_and_others_stay(rig: Rig) -> None:
     rig.corejob("a")
     rig.corejob("b", metadata=OTHER)
-    rig.corejob("c", held=False)
+    rig.corejob("c", has_finalizer=False)
 
     assert await release(rig.kube, "jobs") == 2
     assert finalizers(rig) == {"a": [], "b": ["other"], "c": []}

@@ -17,7 +17,7 @@ NUMBERS = {
     "CORE4_LOG_DEADLINE_SECONDS": "log_deadline",
     "CORE4_JOURNAL_DEADLINE_SECONDS": "journal_deadline",
     "CORE4_TTL_SECONDS": "ttl",
-    "CORE4_SWEEP_SECONDS": "sweep",
+    "CORE4_SWEEP_SECONDS": "resync_interval",
     "CORE4_PORT": "port",
 }
 

@@ -31,7 +31,7 @@ def container(code: int) -> dict[str, object]:
 async def test_a_job_has_failed_and_the_watch_of_pods_is_behind(rig: Rig) -> None:
     rig.fake.remove("pods", "a-1-x")
     await rig.settle()
-    rig.deaf.add("pods")
+    rig.stale.add("pods")
     rig.pod("a-1", ended(1, message='{"lastError": {"exception": "boom"}}'), "Failed")
     rig.fake.change("jobs", "a-1", {"status": {"conditions": [FAILED]}})
     await rig.settle()
@@ -41,7 +41,7 @@ async def test_a_job_has_failed_and_the_watch_of_pods_is_behind(rig: Rig) -> Non
 
 @pytest.mark.parametrize("gone", [False, True])
 async def test_a_job_was_deleted_and_the_watch_of_jobs_is_behind(rig: Rig, gone: bool) -> None:
-    rig.deaf.add("jobs")
+    rig.stale.add("jobs")
     if gone:
         del rig.fake.objects["jobs"]["a-1"]
     else:

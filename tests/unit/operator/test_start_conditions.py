@@ -136,66 +136,70 @@ def test_its_pod_must_be_gone_or_over() -> None:
     assert still.reason is Reason.PARENT_TERMINATING
     assert (
         start_conditions.parent(body, [its_pod(state=ended(143), phase="Failed")], NOW)
-        == start_conditions.OPEN
+        == start_conditions.MAY_START
     )
-    assert start_conditions.parent(body, [], NOW) == start_conditions.OPEN
+    assert start_conditions.parent(body, [], NOW) == start_conditions.MAY_START
 
 
 def test_a_job_before_that_is_gone_holds_up_nobody() -> None:
-    assert start_conditions.parent(None, [], NOW) == start_conditions.OPEN
+    assert start_conditions.parent(None, [], NOW) == start_conditions.MAY_START
 
 
-# --- twins ----------------------------------------------------------------------------------
+# --- duplicates ----------------------------------------------------------------------------------
 
 
-def twin(name: str, created: int = 0, *, uid: str = "", **more: Any) -> dict[str, Any]:
+def equal_job(name: str, created: int = 0, *, uid: str = "", **more: Any) -> dict[str, Any]:
     meta = {"creationTimestamp": at_text(created), "uid": uid or f"uid-{name}"}
     return corejob_body(name=name, metadata=meta, **more)
 
 
-def accepted(*names: str) -> Any:
+def admitted(*names: str) -> Any:
     return lambda body: body["metadata"]["name"] in names
 
 
-def test_without_a_twin_it_is_let_in() -> None:
-    assert start_conditions.twin_before(twin("b"), [], accepted()) is None
+def test_without_a_duplicate_it_is_admitted() -> None:
+    assert start_conditions.duplicate_before(equal_job("b"), [], admitted()) is None
 
 
 def test_of_two_new_ones_the_older_goes_first() -> None:
-    old, new = twin("z", 0), twin("a", 1)
+    old, new = equal_job("z", 0), equal_job("a", 1)
 
-    assert start_conditions.twin_before(new, [old], accepted()) == "z"
-    assert start_conditions.twin_before(old, [new], accepted()) is None
+    assert start_conditions.duplicate_before(new, [old], admitted()) == "z"
+    assert start_conditions.duplicate_before(old, [new], admitted()) is None
 
 
 def test_within_a_second_exactly_one_goes_first() -> None:
-    one, other = twin("a", uid="1"), twin("b", uid="2")
+    one, other = equal_job("a", uid="1"), equal_job("b", uid="2")
     found = [
-        start_conditions.twin_before(one, [other], accepted()),
-        start_conditions.twin_before(other, [one], accepted()),
+        start_conditions.duplicate_before(one, [other], admitted()),
+        start_conditions.duplicate_before(other, [one], admitted()),
     ]
 
     assert sorted(map(str, found)) == ["None", "a"]
 
 
 def test_what_was_let_in_stays_in() -> None:
-    old, new = twin("z", 0), twin("a", 1)
+    old, new = equal_job("z", 0), equal_job("a", 1)
 
-    assert start_conditions.twin_before(old, [new], accepted("a")) == "a"
+    assert start_conditions.duplicate_before(old, [new], admitted("a")) == "a"
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "failed", "killed", "error", "inactive"])
 def test_all_that_is_in_the_queue_counts(state: str) -> None:
-    other = twin("a", status={"state": state, "trial": 1})
+    other = equal_job("a", status={"state": state, "trial": 1})
 
-    assert start_conditions.twin_before(twin("b", 1), [other], accepted("a")) == "a"
+    assert start_conditions.duplicate_before(equal_job("b", 1), [other], admitted("a")) == "a"
 
 
 def test_past_jobs_do_not_count() -> None:
     past = [
-        twin("a", status={"state": "complete", "trial": 1}),
-        twin("c", status={"state": "error", "trial": 1, "removedTime": at_text(0)}, remove=True),
-        twin("d", status={"state": "killed", "trial": 1, "childId": "e" * 24}),
+        equal_job("a", status={"state": "complete", "trial": 1}),
+        equal_job(
+            "c", status={"state": "error", "trial": 1, "removedTime": at_text(0)}, remove=True
+        ),
+        equal_job("d", status={"state": "killed", "trial": 1, "childId": "e" * 24}),
     ]
 
-    assert start_conditions.twin_before(twin("b", 1), past, accepted("a", "c", "d")) is None
+    assert (
+        start_conditions.duplicate_before(equal_job("b", 1), past, admitted("a", "c", "d")) is None
+    )

@@ -96,7 +96,7 @@ async def age(rig: Rig, seconds: float) -> JobChild:
     made = timestamps.render(rig.now - timedelta(seconds=seconds))
     rig.fake.change("jobs", "a-1", {"metadata": {"creationTimestamp": made}})
     rig.begin()
-    return next(iter(rig.world.jobs_of("a")))
+    return next(iter(rig.caches.jobs_of("a")))
 
 
 async def test_the_server_s_words_come_from_the_job_s_event(rig: Rig) -> None:

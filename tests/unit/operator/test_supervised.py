@@ -97,7 +97,7 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
     supervision = Killable()
     async with process(api, supervision) as made:
         names = supervision.restarted
-        assert set(names) == {"sweep", "templates", "events 3"}
+        assert set(names) == {"resync", "templates", "events 3"}
         for name in names:
             supervision.kill(name)
             await made.until_told(

@@ -40,11 +40,11 @@ def test_the_first_sight_enqueues_nothing_and_is_noted(now: datetime) -> None:
 
 
 def test_from_the_first_sight_on_it_counts() -> None:
-    seen = plan("* * * * *", None, NOON + timedelta(milliseconds=1))
-    assert seen.mark is not None
+    situation = plan("* * * * *", None, NOON + timedelta(milliseconds=1))
+    assert situation.mark is not None
 
-    assert plan("* * * * *", seen.mark, NOON + 59 * SECOND).run_at is None
-    assert plan("* * * * *", seen.mark, NOON + 60 * SECOND).run_at == NOON + 60 * SECOND
+    assert plan("* * * * *", situation.mark, NOON + 59 * SECOND).run_at is None
+    assert plan("* * * * *", situation.mark, NOON + 60 * SECOND).run_at == NOON + 60 * SECOND
 
 
 # --- due ------------------------------------------------------------------------------------

@@ -26,14 +26,14 @@ def rig(rig: Rig) -> Rig:
     def watch(plural: str, kind: str, body: dict[str, Any]) -> None:
         if plural in WATCHED:
             read = decoder.decode(json.dumps(body).encode())
-            rig.world.heard(WATCHED[plural], kind, read)
+            rig.caches.on_event(WATCHED[plural], kind, read)
 
     rig.fake.watchers[:] = [watch]
     return rig
 
 
 async def test_it_becomes_an_error_that_says_why_and_others_go_on(rig: Rig) -> None:
-    rig.corejob("deep", held=False, args=deep(300))
+    rig.corejob("deep", has_finalizer=False, args=deep(300))
     rig.corejob("good")
     await rig.settle()
     status = rig.status("deep")

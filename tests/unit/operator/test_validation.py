@@ -21,7 +21,7 @@ FINE: Final = {"spec": {"containers": [{"name": "job", "image": "x"}]}}
 
 async def judge(rig: Rig, **spec: Any) -> Verdict:
     rig.template("a.Job", **spec)
-    body = rig.world.templates.get("a.job")
+    body = rig.caches.templates.get("a.job")
     assert body is not None
     return await Validator(rig.kube, rig.settings, lambda: NOW).judge(body)
 
@@ -191,26 +191,26 @@ def told(clock: Clock) -> dict[str, tuple[str, str]]:
 
 
 async def test_both_conditions_live_in_one_list(clock: Clock) -> None:
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
 
     assert told(clock) == {"Scheduled": ("True", "Scheduled"), "Valid": ("True", "Valid")}
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": None}})
-    await clock.look()
+    await clock.reconcile()
     assert told(clock) == {"Valid": ("True", "Valid")}
 
 
 async def test_each_generation_is_judged_once(clock: Clock) -> None:
     for _ in range(3):
-        await clock.look()
+        await clock.reconcile()
         await clock.templates.validate("a.job")
     assert len(clock.rig.fake.requested("POST", "jobs")) == 1
 
     meta = {"metadata": {"generation": 2}}
     clock.rig.fake.change("corejobtemplates", "a.job", meta)
     for _ in range(3):
-        await clock.look()
+        await clock.reconcile()
         await clock.templates.validate("a.job")
     assert len(clock.rig.fake.requested("POST", "jobs")) == 2
     observed = {one["type"]: one["observedGeneration"] for one in clock.status()["conditions"]}
@@ -218,14 +218,14 @@ async def test_each_generation_is_judged_once(clock: Clock) -> None:
 
 
 async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock) -> None:
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
     clock.restart()
     writes = len(clock.rig.fake.requested("PATCH", "corejobtemplates"))
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
 
     assert len(clock.rig.fake.requested("POST", "jobs")) == 2
     assert len(clock.rig.fake.requested("PATCH", "corejobtemplates")) == writes
@@ -233,12 +233,12 @@ async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock)
 
 async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock: Clock) -> None:
     clock.rig.fake.refuse("POST", "jobs", 503)
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
     assert told(clock)["Valid"] == ("Unknown", "Unavailable")
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
 
     assert told(clock)["Valid"] == ("True", "Valid")
 
@@ -246,10 +246,10 @@ async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock
 async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: Clock) -> None:
     body = RECORDED["strict_unknown_field"]
     clock.rig.fake.refuse_with("POST", "jobs", body)
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
     for _ in range(3):
-        await clock.look()
+        await clock.reconcile()
 
     (event,) = await clock.rig.events()
     assert (event["reason"], event["type"]) == ("BadDefinition", "Warning")
@@ -264,8 +264,8 @@ async def test_an_error_of_our_own_is_said_and_ends_nothing(
         raise RecursionError("deep")
 
     monkeypatch.setattr(Validator, "judge", fail)
-    await clock.look()
+    await clock.reconcile()
     await clock.templates.validate("a.job")
-    await clock.look()
+    await clock.reconcile()
 
     assert told(clock)["Valid"] == ("Unknown", "InternalError")

@@ -14,8 +14,8 @@ ACCEPTED = {"state": "pending", "trial": 0}
 async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
     old = {"creationTimestamp": "2026-11-24T11:00:00Z"}
     new = {"creationTimestamp": "2026-11-24T11:00:01Z"}
-    rig.corejob("b", held=False, args={}, metadata=old)
-    rig.corejob("a", held=False, args={}, metadata=new)
+    rig.corejob("b", has_finalizer=False, args={}, metadata=old)
+    rig.corejob("a", has_finalizer=False, args={}, metadata=new)
     await rig.settle()
 
     assert rig.jobs() == ["b-1"]
@@ -38,7 +38,7 @@ async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "twin", "ends"),
+    ("spec", "duplicate", "ends"),
     [
         pytest.param(
             {"kill": True, "childId": CHILD},
@@ -51,10 +51,10 @@ async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
     ],
 )
 async def test_one_that_has_left_the_queue_is_nobodys_duplicate(
-    rig: Rig, spec: dict[str, Any], twin: dict[str, Any], ends: tuple[str, str | None]
+    rig: Rig, spec: dict[str, Any], duplicate: dict[str, Any], ends: tuple[str, str | None]
 ) -> None:
     rig.corejob("a", args={}, **spec)
-    rig.corejob(CHILD, args={}, status=ACCEPTED, **twin)
+    rig.corejob(CHILD, args={}, status=ACCEPTED, **duplicate)
     rig.begin()
     await rig.settle()
 
@@ -68,7 +68,9 @@ async def test_one_whose_pod_is_there_was_let_in_whatever_its_status_says(rig: R
     await rig.settle()
     rig.pod("a-1", started())
     rig.fake.objects["corejobs"]["a"].pop("status")
-    rig.corejob("b", args={}, held=False, metadata={"creationTimestamp": "2026-11-24T11:00:00Z"})
+    rig.corejob(
+        "b", args={}, has_finalizer=False, metadata={"creationTimestamp": "2026-11-24T11:00:00Z"}
+    )
     rig.begin()
     await rig.settle()
 
