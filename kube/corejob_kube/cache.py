@@ -10,7 +10,7 @@ from typing import Any, Final
 
 log = logging.getLogger(__name__)
 
-_TOMBSTONES: Final = 10_000
+_MOST_TOMBSTONES: Final = 10_000
 """Maximum of remembered deletions; needed only while own writes and watch events can overlap."""
 
 Body = dict[str, Any]
@@ -22,10 +22,16 @@ The old one is None for a new object, the new one None for a deleted object.
 
 
 class ObjectCache:
-    """The objects of one kind in one namespace, by name."""
+    """The objects of one kind in one namespace, by name.
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: The kind, for log texts.
+        most_tombstones: Number of deletions that the cache remembers.
+    """
+
+    def __init__(self, kind: str, *, most_tombstones: int = _MOST_TOMBSTONES) -> None:
         self._kind = kind
+        self._most_tombstones = most_tombstones
         self._objects: dict[str, Body] = {}
         self._tombstones: dict[str, int] = {}
         self._listeners: list[Listener] = []
@@ -91,7 +97,7 @@ class ObjectCache:
         if old is not None and int(old["metadata"]["resourceVersion"]) > version:
             return
         self._tombstones[name] = max(version, self._tombstones.get(name, 0))
-        if len(self._tombstones) > _TOMBSTONES:
+        if len(self._tombstones) > self._most_tombstones:
             del self._tombstones[next(iter(self._tombstones))]
         if old is not None:
             del self._objects[name]

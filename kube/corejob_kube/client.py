@@ -6,7 +6,7 @@ Its generated models are not used, since conversion of each watched object takes
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +28,6 @@ from corejob_kube.resources import Resource
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
-_REQUEST_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 5.0
 _QUOTA_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 """Seconds before each retry; the API server has retried four times itself, without a pause."""
@@ -39,14 +38,29 @@ _LINE_LIMIT = 2**22
 class Kube:
     """A client with one connection pool to one API server. Use as an async context manager.
 
+    Args:
+        configuration: Address and credentials.
+        user_agent: Name of the process for the API server's logs.
+        request_timeout: Seconds that a request may take; streams have no such limit.
+        quota_pauses: Seconds before each retry of a create that conflicts on a ResourceQuota.
+
     Attributes:
         decoder: Decodes the answers, including objects that are nested too deeply.
     """
 
-    def __init__(self, configuration: Configuration, *, user_agent: str) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        user_agent: str,
+        request_timeout: float = 30.0,
+        quota_pauses: Sequence[float] = _QUOTA_PAUSES_S,
+    ) -> None:
         self._configuration = configuration
         self._base = configuration.host.rstrip("/")
         self._user_agent = user_agent
+        self._request_timeout = request_timeout
+        self._quota_pauses = quota_pauses
         self._session: aiohttp.ClientSession | None = None
         self.decoder = Decoder()
 
@@ -135,7 +149,9 @@ class Kube:
                 answer.
         """
         data = None if body is None else msgspec.json.encode(body)
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, sock_connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(
+            total=self._request_timeout, sock_connect=_CONNECT_TIMEOUT_S
+        )
         async with self._open(
             method, path, params=params, body=data, content_type=content_type, timeout=timeout
         ) as response:
@@ -223,7 +239,7 @@ class Kube:
         params |= {"fieldValidation": "Strict"} if strict else {}
         params |= {"dryRun": "All"} if dry_run else {}
         answer: dict[str, Any]
-        for pause in _QUOTA_PAUSES_S:
+        for pause in self._quota_pauses:
             try:
                 answer = await self.request("POST", path, params=params, body=body)
             except QuotaContendedError:

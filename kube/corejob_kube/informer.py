@@ -26,27 +26,44 @@ log = logging.getLogger(__name__)
 __all__ = ["DEAF_S", "Body", "Informer", "Listener", "silence"]
 
 DEAF_S: Final = 300.0
-"""Seconds after which a silent watch counts as stale for good (see `_IDLE_SECONDS`)."""
+"""Seconds after which a silent watch counts as stale for good (see `_IDLE_S`)."""
 _WATCH_SECONDS: Final = 300
-_IDLE_SECONDS: Final = 75.0
+_IDLE_S: Final = 75.0
 """Idle timeout of a watch: the API server sends a bookmark about once a minute."""
 _SHORT_SECONDS: Final = 1.0
 """A watch that the server closes sooner than this was cut short."""
-_BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 5.0
 
 
 class Informer(ObjectCache):
-    """A cache of one kind of object in one namespace, updated by a watch."""
+    """A cache of one kind of object in one namespace, updated by a watch.
+
+    Args:
+        kube: The client.
+        resource: The kind.
+        namespace: The namespace.
+        selector: Label selector of the objects.
+        retry_after: Seconds before the first retry; doubled, up to 5 s, with each failure.
+        idle_timeout: Seconds of silence after which a watch is opened anew.
+    """
 
     def __init__(
-        self, kube: Kube, resource: Resource, namespace: str, *, selector: str = ""
+        self,
+        kube: Kube,
+        resource: Resource,
+        namespace: str,
+        *,
+        selector: str = "",
+        retry_after: float = 0.1,
+        idle_timeout: float = _IDLE_S,
     ) -> None:
         super().__init__(resource.plural)
         self._kube = kube
         self._resource = resource
         self._namespace = namespace
         self._selector = selector
+        self._retry_after = retry_after
+        self._idle_timeout = idle_timeout
         self._synced = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._version = ""
@@ -78,7 +95,7 @@ class Informer(ObjectCache):
         return self._synced.is_set()
 
     async def _run(self) -> None:
-        backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
+        backoff = Backoff(self._retry_after, _BACKOFF_MOST)
         self._version = ""  # after a restart of the task, list again
         while True:
             started = time.monotonic()
@@ -88,7 +105,7 @@ class Informer(ObjectCache):
                 await self._watch()
                 backoff.reset()
                 if time.monotonic() - started < _SHORT_SECONDS:
-                    await asyncio.sleep(_BACKOFF_FIRST)  # the server is shutting down
+                    await asyncio.sleep(self._retry_after)  # the server is shutting down
             except KubeError as error:
                 if isinstance(error, GoneError):
                     self._version = ""
@@ -117,7 +134,7 @@ class Informer(ObjectCache):
         if self._selector:
             params["labelSelector"] = self._selector
         path = self._resource.path(self._namespace)
-        async with self._kube.stream(path, params=params, idle=_IDLE_SECONDS) as lines:
+        async with self._kube.stream(path, params=params, idle=self._idle_timeout) as lines:
             async for line in lines:
                 self._event(*_decoded(self._kube.decoder, line))
 

@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[], Coroutine[Any, Any, object]]
 """Returns a new coroutine of a task for each start."""
 
-_RESTART_FIRST_S: Final = 0.5
 _RESTART_MOST_S: Final = 30.0
-_END_WITHIN_S: Final = 20.0
 _SOUND_S: Final = 60.0
 """A task that ran longer than this before it ended restarts with the shortest back-off."""
 
@@ -42,15 +40,26 @@ class Supervision:
     """The long-lived tasks of one process.
 
     Args:
-        last_resort: Called in another thread if the process still runs 20 s after the end of an
-            essential task; None: no such call.
+        last_resort: Called in another thread if the process still runs `end_within` seconds after
+            the end of an essential task; None: no such call.
+        restart_after: Seconds after which an ended task is restarted; doubled, up to 30 s, each
+            time that it ends soon again.
+        end_within: Seconds that the process has to end.
 
     Attributes:
         failed: Set when an essential task has ended.
     """
 
-    def __init__(self, *, last_resort: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        last_resort: Callable[[], None] | None = None,
+        restart_after: float = 0.5,
+        end_within: float = 20.0,
+    ) -> None:
         self._last_resort = last_resort
+        self._restart_after = restart_after
+        self._end_within = end_within
         self.failed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, str] = {}
@@ -115,7 +124,7 @@ class Supervision:
     def _fail(self) -> None:
         self.failed.set()
         if self._last_resort is not None:
-            timer = threading.Timer(_END_WITHIN_S, self._last_resort)
+            timer = threading.Timer(self._end_within, self._last_resort)
             timer.daemon = True
             timer.start()
 
@@ -124,7 +133,7 @@ class Supervision:
             del self._tasks[task.get_name()]
 
     async def _supervise(self, name: str, work: Work, *, restart: bool, once: bool) -> None:
-        backoff = Backoff(_RESTART_FIRST_S, _RESTART_MOST_S)
+        backoff = Backoff(self._restart_after, _RESTART_MOST_S)
         try:
             while True:
                 began = time.monotonic()

@@ -22,8 +22,9 @@ class Killable(Supervision):
         starts: Number of starts, by the task's name.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, restart_after: float = 1.0) -> None:
+        # Long enough for a test to see that the task has ended.
+        super().__init__(restart_after=restart_after)
         self.options: dict[str, dict[str, bool]] = {}
         self.starts: dict[str, int] = {}
         self._deaths: dict[str, asyncio.Future[None]] = {}

@@ -1,6 +1,7 @@
 """Listen on a free port of this machine, and connect to it."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from kubernetes.aio.client import Configuration
@@ -31,8 +32,8 @@ class HttpServer:
         await self._runner.cleanup()
 
 
-def kube_client(url: str) -> Kube:
-    """Return a client of a server; `async with` opens it."""
+def kube_client(url: str, **options: Any) -> Kube:
+    """Return a client of a server, with options of `Kube`; `async with` opens it."""
     configuration = Configuration()
     configuration.host = url
-    return Kube(configuration, user_agent="test")
+    return Kube(configuration, user_agent="test", **options)

@@ -194,7 +194,7 @@ async def running(
     async with AsyncExitStack() as stack:
         store = await Store.open(store_url)
         stack.push_async_callback(store.close)
-        client = await stack.enter_async_context(kube_client(kube.url))
+        client = await stack.enter_async_context(kube_client(kube.url, quota_pauses=(0.001,) * 4))
         app = create_app(settings, client, store, now=now, keep_alive=keep_alive)
         serving = _on_a_port(app) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)

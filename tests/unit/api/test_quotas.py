@@ -10,14 +10,7 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.fake_apiserver.statuses import quota_contended, quota_exceeded
 from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
 
-from corejob_kube import client as kube_client
-
 Answer = Callable[[], web.Response]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kube_client, "_QUOTA_PAUSES_S", (0.001,) * 4)
 
 
 async def post(client: httpx.AsyncClient, **more: Any) -> httpx.Response:

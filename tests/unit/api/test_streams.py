@@ -373,9 +373,11 @@ async def test_kubernetes_away_for_a_while(
     job_id = await enqueue(caller)
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
+        requests = len(kube.requests)
         kube.refuse(ANY, ANY, 503, times=ALWAYS)
         kube.watches.end_all()
         kube.change("corejobs", job_id, {"status": {"state": "running"}})
+        await served.until(lambda: len(kube.requests) > requests)
         kube.allow_all()
         assert (await frames.next())[1]["state"] == "running"
 

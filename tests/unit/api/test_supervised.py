@@ -18,7 +18,6 @@ from corejob_api.app import create_app
 from corejob_api.http import connections
 from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store, Writer
-from corejob_process import supervision as module
 from corejob_process.health import HealthServer
 from corejob_process.supervision import Supervision, TaskEndedError
 
@@ -76,16 +75,10 @@ async def process(
     await store.close()
 
 
-@pytest.fixture(autouse=True)
-def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has ended is seen to have ended."""
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 2.0)
-
-
 async def test_each_task_that_ends_is_told_at_once_and_started_again(
     kube: FakeApiServer, writer: Writer, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    supervision = Killable()
+    supervision = Killable(restart_after=2.0)
     async with process(kube, store_url, supervision) as made:
         names = supervision.restarted
         assert len(names) >= 5
@@ -105,7 +98,7 @@ async def test_each_task_that_ends_is_told_at_once_and_started_again(
 async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
     kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
-    supervision = Killable()
+    supervision = Killable(restart_after=2.0)
 
     async def for_ever() -> None:
         await asyncio.Event().wait()

@@ -19,7 +19,6 @@ from tests.unit.journal.test_retention_process import kubeconfig
 from corejob_journal.recorder import main
 from corejob_journal.recorder.retention_policy import RetentionPolicy
 from corejob_journal.recorder.settings import RecorderSettings
-from corejob_process import supervision as module
 from corejob_process.supervision import Supervision, TaskEndedError
 
 BODY = {"serve", "record", "stop"}
@@ -77,7 +76,6 @@ def url(
     cluster: FakeCluster, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     kubeconfig(tmp_path, cluster, monkeypatch)
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)  # what has ended is seen to have ended
     return sqlite_url
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fake_apiserver.scripted import item
 
-from corejob_kube import cache as module
 from corejob_kube.cache import Body, ObjectCache
 
 Told = list[tuple[str, Body | None, Body | None]]
@@ -142,9 +141,8 @@ def test_news_in_any_order_end_the_same(order: list[int], kinds: list[str]) -> N
         assert (old is None) == (before is None)
 
 
-def test_deletions_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TOMBSTONES", 2)
-    cache, _ = listening()
+def test_deletions_are_remembered_up_to_a_limit() -> None:
+    cache = ObjectCache("things", most_tombstones=2)
     for number, name in enumerate("abc"):
         cache.drop(item(name, 10 + number))
     for name in "abc":

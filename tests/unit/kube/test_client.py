@@ -12,7 +12,6 @@ from tests.support.fake_apiserver.scripted import PATH, ScriptedApiServer, item,
 from tests.support.fake_apiserver.statuses import quota_contended, quota_exceeded, refuse
 from tests.support.signals import DEADLINE
 
-from corejob_kube import client as module
 from corejob_kube import resources
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
@@ -251,16 +250,16 @@ async def test_conflicts_and_quotas_are_told_apart(
 
 
 async def test_a_create_is_tried_again_while_a_quota_is_contended(
-    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedApiServer,
 ) -> None:
-    monkeypatch.setattr(module, "_QUOTA_PAUSES_S", (0.001, 0.001))
     made = web.json_response(item("a", 1), status=201)
     server.answer = refusing(quota_contended(), quota_contended(), made)
-    assert await kube.create(COREJOBS, "jobs", {}, manager="test") == item("a", 1)
-    assert len(server.requests) == 3
-    server.answer = refusing(*(quota_contended() for _ in range(4)))
-    with pytest.raises(QuotaContendedError):
-        await kube.create(COREJOBS, "jobs", {}, manager="test")
+    async with kube_client(server.url, quota_pauses=(0.001, 0.001)) as kube:
+        assert await kube.create(COREJOBS, "jobs", {}, manager="test") == item("a", 1)
+        assert len(server.requests) == 3
+        server.answer = refusing(*(quota_contended() for _ in range(4)))
+        with pytest.raises(QuotaContendedError):
+            await kube.create(COREJOBS, "jobs", {}, manager="test")
     assert len(server.requests) == 6
 
 
@@ -302,10 +301,7 @@ async def test_a_server_that_is_away() -> None:
                 await kube.get(COREJOBS, "jobs", "a")
 
 
-async def test_a_server_that_hangs(
-    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_REQUEST_TIMEOUT_S", 0.1)
+async def test_a_server_that_hangs(server: ScriptedApiServer) -> None:
     released = asyncio.Event()
 
     async def hang(request: web.Request) -> web.Response:
@@ -313,9 +309,10 @@ async def test_a_server_that_hangs(
         return web.json_response({})
 
     server.answer = hang
-    # Time-outs have no text of their own.
-    with pytest.raises(UnavailableError, match=r"no answer from Kubernetes: [A-Za-z]"):
-        await kube.get(COREJOBS, "jobs", "a")
+    async with kube_client(server.url, request_timeout=0.1) as kube:
+        # Time-outs have no text of their own.
+        with pytest.raises(UnavailableError, match=r"no answer from Kubernetes: [A-Za-z]"):
+            await kube.get(COREJOBS, "jobs", "a")
     released.set()
 
 

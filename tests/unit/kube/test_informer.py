@@ -21,8 +21,9 @@ from corejob_kube.resources import COREJOBS
 class Watched:
     """An informer, and what its listeners were told."""
 
-    def __init__(self, kube: Kube, selector: str = "") -> None:
-        self.informer = Informer(kube, COREJOBS, "jobs", selector=selector)
+    def __init__(self, kube: Kube, selector: str = "", **limits: float) -> None:
+        limits = {"retry_after": 0.001, **limits}
+        self.informer = Informer(kube, COREJOBS, "jobs", selector=selector, **limits)
         self.told: list[tuple[str, bool]] = []
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,8 +57,8 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching(kube: Kube, selector: str = "") -> AsyncIterator[Watched]:
-    watched = Watched(kube, selector)
+async def watching(kube: Kube, selector: str = "", **limits: float) -> AsyncIterator[Watched]:
+    watched = Watched(kube, selector, **limits)
     watched.informer.start()
     try:
         async with asyncio.timeout(DEADLINE):
@@ -65,11 +66,6 @@ async def watching(kube: Kube, selector: str = "") -> AsyncIterator[Watched]:
         yield watched
     finally:
         await watched.informer.stop()
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BACKOFF_FIRST", 0.001)
 
 
 async def test_a_list_then_a_watch_from_its_version(server: ScriptedApiServer, kube: Kube) -> None:
@@ -181,12 +177,9 @@ async def test_a_connection_that_breaks_goes_on(server: ScriptedApiServer, kube:
     assert second.query["resourceVersion"] == "8"
 
 
-async def test_a_silent_connection_is_opened_anew(
-    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.1)
+async def test_a_silent_connection_is_opened_anew(server: ScriptedApiServer, kube: Kube) -> None:
     server.listing(7)
-    async with watching(kube):
+    async with watching(kube, idle_timeout=0.1):
         await server.next_watch()
         second = await server.next_watch()
 

@@ -16,7 +16,6 @@ from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
-from corejob_process import supervision as module
 from corejob_process.supervision import Supervision, TaskEndedError
 
 SETTINGS = OperatorSettings(NAMESPACE, job_image="x")
@@ -66,7 +65,6 @@ class Process:
 @pytest.fixture(autouse=True)
 def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restart tasks late enough that their end is observed."""
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 1.0)
 
 
 def watches() -> dict[str, "asyncio.Task[Any]"]:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.support.signals import DEADLINE
 
-from corejob_process import supervision as module
 from corejob_process import tasks
 from corejob_process.supervision import Supervision, TaskEndedError
 
@@ -33,11 +32,10 @@ class Work:
 
 
 @pytest.fixture
-async def supervision(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervision]:
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 0.001)
-    found = Supervision()
-    yield found
-    await tasks.cancel(*found)
+async def supervision() -> AsyncIterator[Supervision]:
+    supervision = Supervision(restart_after=0.001)
+    yield supervision
+    await tasks.cancel(*supervision)
 
 
 async def failed(supervision: Supervision) -> None:
@@ -86,10 +84,8 @@ async def test_a_cancelled_future_that_it_waited_for_is_an_end_too(
     assert "cancelled" in str(supervision.problem())
 
 
-async def test_a_task_that_may_be_is_started_again_and_told_meanwhile(
-    supervision: Supervision, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_RESTART_FIRST_S", 0.2)
+async def test_a_task_that_may_restart_does_so_and_is_a_problem_meanwhile() -> None:
+    supervision = Supervision(restart_after=0.2)
     work = Work()
     task = supervision.start("watch", work, restart=True)
     await work.running()
@@ -99,6 +95,7 @@ async def test_a_task_that_may_be_is_started_again_and_told_meanwhile(
     await work.running()
     assert (work.starts, supervision.problem(), task.done()) == (2, None, False)
     assert not supervision.failed.is_set()
+    await tasks.cancel(task)
 
 
 async def test_who_cancels_its_task_is_not_told_off(supervision: Supervision) -> None:
@@ -154,10 +151,9 @@ async def test_the_end_of_the_body_is_the_end_and_its_error_comes_through(
         await supervision.guard(bad())
 
 
-async def test_a_process_that_hangs_in_its_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_END_WITHIN_S", 0.01)
+async def test_a_process_that_hangs_in_its_end_is_ended() -> None:
     ended = threading.Event()
-    supervision = Supervision(last_resort=ended.set)
+    supervision = Supervision(last_resort=ended.set, end_within=0.01)
     work = Work()
     supervision.start("watch", work)
     await work.running()
