@@ -289,7 +289,7 @@ async def test_the_store_away_for_a_while(
     job_id = await enqueue(caller)
     recorder = await record(job_id)
     await served.status(job_id, **STARTED)
-    store = served.service.log._store
+    store = served.service.resources.log._store
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
         away = asyncio.Event()
@@ -393,7 +393,7 @@ async def test_a_stream_that_breaks_ends_without_close(
         async def fail(*_: Any, **__: Any) -> Any:
             raise RuntimeError("a mistake of ours")
 
-        monkeypatch.setattr(served.service.log._store, "log_after", fail)
+        monkeypatch.setattr(served.service.resources.log._store, "log_after", fail)
         await recorder.log("a")
         assert await frames.rest() == []
     await served.until(lambda: served.service.hub.feeds == 0)

@@ -9,6 +9,7 @@ from kubernetes.aio.config import kube_config
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.operator.rig import Rig
+from tests.unit.operator.schedule_clock import ScheduleClock
 
 from corejob_kube.client import Kube
 
@@ -32,6 +33,13 @@ def rig(fake: FakeApiServer, kube: Kube) -> Rig:
     made = Rig(fake, kube)
     made.template()
     return made
+
+
+@pytest.fixture
+def clock(rig: Rig) -> ScheduleClock:
+    """The scheduler, with a template of each minute."""
+    rig.template(schedule="* * * * *", uid="x")
+    return ScheduleClock(rig)
 
 
 @pytest.fixture

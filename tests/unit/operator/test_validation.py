@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from tests.unit.domain.builders import NOW
 from tests.unit.operator.rig import Rig
-from tests.unit.operator.test_schedule import Clock
+from tests.unit.operator.schedule_clock import ScheduleClock
 
 from corejob_operator import validation
 from corejob_operator.template_status import Verdict
@@ -180,17 +180,17 @@ def test_what_is_allowed_but_perhaps_not_meant_is_said(pod: dict[str, Any], word
 
 
 @pytest.fixture
-def clock(rig: Rig) -> Clock:
+def clock(rig: Rig) -> ScheduleClock:
     rig.template(schedule="@daily", uid="x")
-    return Clock(rig)
+    return ScheduleClock(rig)
 
 
-def told(clock: Clock) -> dict[str, tuple[str, str]]:
+def told(clock: ScheduleClock) -> dict[str, tuple[str, str]]:
     listed = clock.status().get("conditions") or ()
     return {one["type"]: (one["status"], one["reason"]) for one in listed}
 
 
-async def test_both_conditions_live_in_one_list(clock: Clock) -> None:
+async def test_both_conditions_live_in_one_list(clock: ScheduleClock) -> None:
     await clock.reconcile()
     await clock.templates.validate("a.job")
     await clock.reconcile()
@@ -201,7 +201,7 @@ async def test_both_conditions_live_in_one_list(clock: Clock) -> None:
     assert told(clock) == {"Valid": ("True", "Valid")}
 
 
-async def test_each_generation_is_judged_once(clock: Clock) -> None:
+async def test_each_generation_is_judged_once(clock: ScheduleClock) -> None:
     for _ in range(3):
         await clock.reconcile()
         await clock.templates.validate("a.job")
@@ -217,7 +217,7 @@ async def test_each_generation_is_judged_once(clock: Clock) -> None:
     assert observed["Valid"] == 2
 
 
-async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock) -> None:
+async def test_another_operator_judges_anew_but_writes_nothing_new(clock: ScheduleClock) -> None:
     await clock.reconcile()
     await clock.templates.validate("a.job")
     await clock.reconcile()
@@ -231,7 +231,9 @@ async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Clock)
     assert len(clock.rig.fake.requested("PATCH", "corejobtemplates")) == writes
 
 
-async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock: Clock) -> None:
+async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(
+    clock: ScheduleClock,
+) -> None:
     clock.rig.fake.refuse("POST", "jobs", 503)
     await clock.reconcile()
     await clock.templates.validate("a.job")
@@ -243,7 +245,7 @@ async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(clock
     assert told(clock)["Valid"] == ("True", "Valid")
 
 
-async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: Clock) -> None:
+async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: ScheduleClock) -> None:
     body = RECORDED["strict_unknown_field"]
     clock.rig.fake.refuse_with("POST", "jobs", body)
     await clock.reconcile()
@@ -258,7 +260,7 @@ async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: Clock) ->
 
 
 async def test_an_error_of_our_own_is_said_and_ends_nothing(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: ScheduleClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> Verdict:
         raise RecursionError("deep")
