@@ -166,7 +166,7 @@ class Service:
 
     async def process_shutdown(self, _scope: Any, _event: Any) -> None:
         """Log the summary of failed sign-ins; stop hub, claims, scans and informers in order."""
-        self.failed_sign_ins.tell_left_out()
+        self.failed_sign_ins.log_omitted()
         await self.hub.stop()
         await self.claims.stop()
         self.scans.close()

@@ -176,9 +176,9 @@ def document(routes: Iterable[Route], version: str) -> Schema:
 
 def _operation(route: Route) -> Schema:
     errors = {*(_PUBLIC if route.public else _COMMON), *route.errors}
-    words = re.sub(r"[^a-z_]+", "_", route.path).strip("_")
+    path_words = re.sub(r"[^a-z_]+", "_", route.path).strip("_")
     operation: Schema = {
-        "operationId": f"{route.method.lower()}_{words}",
+        "operationId": f"{route.method.lower()}_{path_words}",
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": {
@@ -194,18 +194,18 @@ def _operation(route: Route) -> Schema:
 
 
 def _parameters(route: Route) -> list[Schema]:
-    found: list[Schema] = []
+    parameters: list[Schema] = []
     if "{job_id}" in route.path:
-        found.append({"name": "job_id", "in": "path", "required": True, "schema": _ID_GIVEN})
+        parameters.append({"name": "job_id", "in": "path", "required": True, "schema": _ID_GIVEN})
     for name in route.arguments:
         if name == _IN_HEADER:
             schema = {**_TEXT, "minLength": 1, "maxLength": 255}
             text = "A retry with the same key returns the same job."
             header = {"name": "Idempotency-Key", "in": "header", "schema": schema}
-            found.append({**header, "description": text})
+            parameters.append({**header, "description": text})
         elif route.method == "GET":
-            found.append(_in_query(name))
-    return found
+            parameters.append(_in_query(name))
+    return parameters
 
 
 def _in_query(name: str) -> Schema:

@@ -7,11 +7,13 @@ within minutes, so nobody waits for ever.
 """
 
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
+
+from corejob_api.auth.lru import LruMap
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -23,7 +25,8 @@ _IPV6_NETWORK: Final = 64
 _HALF_LIFE_S: Final = 30.0
 _MOST_POINTS: Final = 60.0
 """Maximum of points; each wrong password adds one to its address and one to its user."""
-_KNOWN_POINTS: Final = 20.0
+_BONUS_POINTS: Final = 20.0
+"""Points taken off for a user who has signed in from the address before."""
 _MOST_KEPT: Final = 4096
 
 
@@ -86,16 +89,13 @@ class _Points(Generic[K]):
     """Points that decay exponentially, with a half-life of `_HALF_LIFE_S`."""
 
     def __init__(self) -> None:
-        self._points: OrderedDict[K, tuple[float, float]] = OrderedDict()
+        self._points: LruMap[K, tuple[float, float]] = LruMap(_MOST_KEPT)
 
     def add(self, key: K, now: float) -> None:
-        self._points[key] = min(_MOST_POINTS, self.of(key, now) + 1.0), now
-        self._points.move_to_end(key)
-        if len(self._points) > _MOST_KEPT:
-            self._points.popitem(last=False)
+        self._points.put(key, (min(_MOST_POINTS, self.of(key, now) + 1.0), now))
 
     def of(self, key: K, now: float) -> float:
-        points, since = self._points.get(key, (0.0, now))
+        points, since = self._points.get(key) or (0.0, now)
         return points * 0.5 ** ((now - since) / _HALF_LIFE_S) if points else 0.0
 
 
@@ -105,14 +105,11 @@ class CheckHistory:
     def __init__(self) -> None:
         self._addresses: _Points[str] = _Points()
         self._users: _Points[str] = _Points()
-        self._known: OrderedDict[Sender, None] = OrderedDict()
+        self._successful: LruMap[Sender, None] = LruMap(_MOST_KEPT)
 
     def passed(self, sender: Sender) -> None:
         """Record a correct password."""
-        self._known[sender] = None
-        self._known.move_to_end(sender)
-        if len(self._known) > _MOST_KEPT:
-            self._known.popitem(last=False)
+        self._successful.put(sender, None)
 
     def failed(self, sender: Sender, now: float) -> None:
         """Record a wrong password."""
@@ -122,7 +119,7 @@ class CheckHistory:
     def points(self, sender: Sender, now: float) -> float:
         """Return a sender's penalty; lower goes first. It may be negative; a new sender has 0."""
         points = self._addresses.of(sender.address, now) + self._users.of(sender.user, now)
-        return points - (_KNOWN_POINTS if sender in self._known else 0.0)
+        return points - (_BONUS_POINTS if sender in self._successful else 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +145,7 @@ class CheckQueue(Generic[T]):
         self._waiting: list[WaitingCheck[T]] = []
         self._counts: Counter[tuple[Limit, Hashable]] = Counter()
 
-    def join(self, new: WaitingCheck[T]) -> list[tuple[T, Limit]]:
+    def put(self, new: WaitingCheck[T]) -> list[tuple[T, Limit]]:
         """Enqueue a check; return the checks that it displaces, with the limits they exceeded.
 
         Raises:
@@ -166,12 +163,12 @@ class CheckQueue(Generic[T]):
             if self._counts[limit, share] < most:
                 continue
             worst = max(
-                (one for one in self._waiting if _share(limit, one.sender) == share),
-                key=lambda one: self._rank(one, new.since),
+                (check for check in self._waiting if _share(limit, check.sender) == share),
+                key=lambda check: self._rank(check, new.since),
             )
             if self._rank(worst, new.since) <= self._rank(new, new.since):
                 raise FullError(limit)
-            self._leave(worst)
+            self._remove(worst)
             displaced.append((worst.item, limit))
         self._waiting.append(new)
         self._counts.update(_shares(new.sender))
@@ -181,26 +178,26 @@ class CheckQueue(Generic[T]):
         """Remove and return the next check; None if no check waits."""
         if not self._waiting:
             return None
-        best = min(self._waiting, key=lambda one: self._rank(one, now))
-        self._leave(best)
+        best = min(self._waiting, key=lambda check: self._rank(check, now))
+        self._remove(best)
         return best
 
     def clear(self) -> list[T]:
         """Remove and return all waiting checks."""
-        left, self._waiting = self._waiting, []
+        cancelled, self._waiting = self._waiting, []
         self._counts.clear()
-        return [one.item for one in left]
+        return [check.item for check in cancelled]
 
-    def _leave(self, one: WaitingCheck[T]) -> None:
-        self._waiting.remove(one)
-        for share in _shares(one.sender):
+    def _remove(self, check: WaitingCheck[T]) -> None:
+        self._waiting.remove(check)
+        for share in _shares(check.sender):
             self._counts[share] -= 1
             if not self._counts[share]:
                 del self._counts[share]
 
-    def _rank(self, one: WaitingCheck[T], now: float) -> tuple[int, float]:
+    def _rank(self, check: WaitingCheck[T], now: float) -> tuple[int, float]:
         """Return the sort key: fewer points first, then the earlier arrival."""
-        return round(self._history.points(one.sender, now)), one.since
+        return round(self._history.points(check.sender, now)), check.since
 
 
 def _share(limit: Limit, sender: Sender) -> Hashable:

@@ -13,7 +13,6 @@ import re
 import secrets
 import time
 from base64 import b64encode
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from corejob_api.auth.fairness import (
     Sender,
     WaitingCheck,
 )
+from corejob_api.auth.lru import LruMap
 from corejob_api.http.errors import ApiError
 
 Verify = Callable[[str, bytes], bool]
@@ -45,7 +45,7 @@ _KEY_BYTES: Final = 32
 _THREADS: Final = 2
 _LIMITS: Final = Limits()
 _RETRY: Final = {"Retry-After": "1"}
-_MOST_REMEMBERED: Final = 4096
+_MOST_CACHED: Final = 4096
 
 
 def verify_argon2(phc: str, password: bytes) -> bool:
@@ -85,10 +85,10 @@ class Costs:
         Raises:
             ValueError: The text is not an argon2 hash in PHC form.
         """
-        found = _FORM.fullmatch(phc)
-        if found is None:
+        match = _FORM.fullmatch(phc)
+        if match is None:
             raise ValueError("not an argon2 hash in PHC form")
-        return cls(*(int(number) for number in found.groups()))
+        return cls(*(int(number) for number in match.groups()))
 
     @property
     def work(self) -> int:
@@ -141,9 +141,9 @@ class Credential:
     more: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of_hash(cls, phc: str, dearest: str) -> "Credential":
-        """Return the credential of a hash; a check takes as long as one of the hash `dearest`."""
-        missing = Costs.of(dearest).above(Costs.of(phc))
+    def of_hash(cls, phc: str, costliest: str) -> "Credential":
+        """Return the credential of a hash; a check takes as long as one of `costliest`."""
+        missing = Costs.of(costliest).above(Costs.of(phc))
         return cls(phc, more=None if missing is None else decoy_hash(missing))
 
     @classmethod
@@ -153,7 +153,7 @@ class Credential:
         return cls(decoy, hmac.digest(salt, password.encode(), "sha256"), salt)
 
     @classmethod
-    def of_nobody(cls, decoy: str) -> "Credential":
+    def of_unknown_user(cls, decoy: str) -> "Credential":
         """Return the credential of an unknown user, which no password matches."""
         return cls(decoy, b"")
 
@@ -211,15 +211,14 @@ class Passwords:
         verify: Verify = verify_argon2,
         threads: int = _THREADS,
         limits: Limits = _LIMITS,
-        most_remembered: int = _MOST_REMEMBERED,
+        most_cached: int = _MOST_CACHED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verify = verify
         self._free = threads
         self._monotonic = monotonic
-        self._most_remembered = most_remembered
         self._key = secrets.token_bytes(_KEY_BYTES)
-        self._remembered: OrderedDict[bytes, None] = OrderedDict()
+        self._cache: LruMap[bytes, None] = LruMap(most_cached)
         self._checks: dict[tuple[str, bytes], _Check] = {}
         self._history = CheckHistory()
         self._queue: CheckQueue[_Check] = CheckQueue(limits, self._history)
@@ -239,8 +238,7 @@ class Passwords:
         """
         secret = password.encode()
         key = self._fingerprint(sender.user, credential, secret)
-        if key in self._remembered:
-            self._remembered.move_to_end(key)
+        if self._cache.touch(key):
             self._history.passed(sender)
             return True
         # Merge equal checks per address only: an address that is put back in the queue must not
@@ -248,17 +246,17 @@ class Passwords:
         slot = sender.address, key
         check = self._checks.get(slot)
         if check is None:
-            outcome = asyncio.get_running_loop().create_future()
-            check = _Check(slot, key, credential, secret, outcome)
+            future = asyncio.get_running_loop().create_future()
+            check = _Check(slot, key, credential, secret, future)
             self._begin(sender, check)
-        outcome_of_all = await asyncio.shield(check.outcome)  # shared with other requests
-        if isinstance(outcome_of_all, Limit):
-            raise TooManyChecksError(outcome_of_all)
-        return outcome_of_all
+        outcome = await asyncio.shield(check.outcome)  # shared with other requests
+        if isinstance(outcome, Limit):
+            raise TooManyChecksError(outcome)
+        return outcome
 
     def _begin(self, sender: Sender, check: _Check) -> None:
         try:
-            displaced = self._queue.join(WaitingCheck(sender, self._monotonic(), check))
+            displaced = self._queue.put(WaitingCheck(sender, self._monotonic(), check))
         except FullError as error:
             raise TooManyChecksError(error.limit) from None
         self._checks[check.slot] = check
@@ -269,9 +267,9 @@ class Passwords:
     def _run(self) -> None:
         """Start queued checks while threads are free."""
         loop = asyncio.get_running_loop()
-        while self._free and (turn := self._queue.next(self._monotonic())) is not None:
-            check, sender = turn.item, turn.sender
-            if check.key in self._remembered:  # succeeded from another address meanwhile
+        while self._free and (waiting := self._queue.next(self._monotonic())) is not None:
+            check, sender = waiting.item, waiting.sender
+            if check.key in self._cache:  # succeeded from another address meanwhile
                 self._pass(sender, check)
                 continue
             self._free -= 1
@@ -299,9 +297,7 @@ class Passwords:
 
     def _pass(self, sender: Sender, check: _Check) -> None:
         self._history.passed(sender)
-        self._remembered[check.key] = None
-        if len(self._remembered) > self._most_remembered:
-            self._remembered.popitem(last=False)
+        self._cache.put(check.key, None)
         self._end(check, True)
 
     def _end(self, check: _Check, outcome: bool | Limit) -> None:
@@ -309,7 +305,7 @@ class Passwords:
         check.outcome.set_result(outcome)
 
     def _fingerprint(self, name: str, credential: Credential, secret: bytes) -> bytes:
-        known = (name.encode(), credential.phc.encode(), credential.digest or b"", credential.salt)
-        parts = [*known, secret]
+        stored = (name.encode(), credential.phc.encode(), credential.digest or b"", credential.salt)
+        parts = [*stored, secret]
         framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return hmac.digest(self._key, framed, "sha256")

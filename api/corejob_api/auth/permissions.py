@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 API: Final = "core4.api.v1.request.queue.job.JobHandler"
 """Name that the regex of an `api://` permission must match."""
 
-EVERYTHING: Final = "cop"
+ALL_PERMISSIONS: Final = "cop"
 """The permission that the original gives to its administrators."""
 
 _LETTERS: Final = {
@@ -44,7 +44,7 @@ _ALL_LETTERS: Final = "crud"
 _PROTOCOL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _API: Final = re.compile(r"api://(?P<name>[^\s/]+)(?:/(?P<letters>[crud]+))?")
 _JOB: Final = re.compile(r"job://(?P<name>[^\s/]+)/(?P<letters>[xr]+)")
-_REMEMBERED_NAMES: Final = 4096
+_MOST_CACHED_NAMES: Final = 4096
 
 
 class Access(IntEnum):
@@ -68,37 +68,37 @@ class Permissions:
 
     Args:
         permissions: Permissions in core4's form.
-        everything: True to grant all permissions.
+        has_all: True to grant all permissions.
 
     Raises:
         ValueError: A permission is malformed; the message names it.
     """
 
-    def __init__(self, permissions: Iterable[str] = (), *, everything: bool = False) -> None:
+    def __init__(self, permissions: Iterable[str] = (), *, has_all: bool = False) -> None:
         self._letters: set[str] = set()
         self._rules: list[_JobRule] = []
-        self._everything = everything
+        self._has_all = has_all
         for text in permissions:
             self._add(text)
-        self._access = lru_cache(_REMEMBERED_NAMES)(self._find_access)
+        self._access = lru_cache(_MOST_CACHED_NAMES)(self._find_access)
 
     def may_call(self, method: str) -> bool:
         """Return True if the user may call the API with an HTTP method."""
-        return self._everything or _LETTERS.get(method, "none") in self._letters
+        return self._has_all or _LETTERS.get(method, "none") in self._letters
 
     def access(self, qual_name: str) -> Access:
         """Return the user's access to the jobs of a qual_name."""
         return self._access(qual_name)
 
     def _find_access(self, qual_name: str) -> Access:
-        if self._everything:
+        if self._has_all:
             return Access.EXECUTE
-        found = (rule.access for rule in self._rules if rule.matches(qual_name))
-        return max(found, default=Access.NONE)
+        levels = (rule.access for rule in self._rules if rule.matches(qual_name))
+        return max(levels, default=Access.NONE)
 
     def _add(self, text: str) -> None:
-        if text == EVERYTHING:
-            self._everything = True
+        if text == ALL_PERMISSIONS:
+            self._has_all = True
         elif parts := _API.fullmatch(text):
             if _anchored(text, parts["name"])(API):
                 self._letters.update(parts["letters"] or _ALL_LETTERS)
@@ -111,9 +111,8 @@ class Permissions:
 
 def _anchored(text: str, pattern: str) -> patterns.Search:
     try:
-        patterns.regex(
-            pattern, most=None
-        )  # by itself: the group around it must not complete a broken one
+        # Compile it alone first: the group around it must not complete a broken expression.
+        patterns.regex(pattern, most=None)
         return patterns.regex(rf"\A(?:{pattern})", most=None)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None

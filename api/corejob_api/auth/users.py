@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 ADMIN: Final = "admin"
 """Name of the role with all permissions."""
 
-_LOOK_EVERY: Final = 3.0
+_CHECK_EVERY_S: Final = 3.0
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^:\x00-\x1f\x7f]+\Z")]
 _Word = Annotated[str, msgspec.Meta(min_length=1)]
 _Stamp = tuple[int, int, int, int]
 
 
-def _credential_of_nobody() -> Credential:
-    return Credential.of_nobody(decoy_hash())
+def _credential_of_unknown_user() -> Credential:
+    return Credential.of_unknown_user(decoy_hash())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class User:
     roles: tuple[str, ...] = ()
     perms: tuple[str, ...] = ()
     credential: Credential = field(
-        default_factory=_credential_of_nobody, repr=False, compare=False, kw_only=True
+        default_factory=_credential_of_unknown_user, repr=False, compare=False, kw_only=True
     )
     password_digest: bytes = field(default=b"", repr=False, compare=False, kw_only=True)
     _permissions: Permissions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        permissions = Permissions(self.perms, everything=ADMIN in self.roles)
+        permissions = Permissions(self.perms, has_all=ADMIN in self.roles)
         object.__setattr__(self, "_permissions", permissions)
 
     def may_call(self, method: str) -> bool:
@@ -83,7 +83,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 @dataclass(frozen=True, slots=True)
 class _Users:
     by_name: dict[str, User]
-    nobody: Credential
+    unknown: Credential
 
 
 def _parse(raw: bytes) -> _Users:
@@ -99,26 +99,28 @@ def _parse(raw: bytes) -> _Users:
     users: dict[str, User] = {}
     for number, entry in enumerate(entries):
         if entry.name in users:
-            raise ValueError(f"{_place(number, entry.name)}, name: another user has the same name")
+            raise ValueError(
+                f"{_user_text(number, entry.name)}, name: another user has the same name"
+            )
         users[entry.name] = _user(number, entry, decoy)
-    return _Users(users, Credential.of_nobody(decoy))
+    return _Users(users, Credential.of_unknown_user(decoy))
 
 
-def _place(number: int, name: Any) -> str:
+def _user_text(number: int, name: Any) -> str:
     return f"user {number}" + (f" ({name})" if isinstance(name, str) else "")
 
 
 def _entry(number: int, value: Any) -> _Entry:
     name = value.get("name") if isinstance(value, dict) else None
-    place = _place(number, name)
+    label = _user_text(number, name)
     try:
         entry = msgspec.convert(value, _Entry)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{place}: {error}") from None
+        raise ValueError(f"{label}: {error}") from None
     if (entry.password is None) == (entry.passwordHash is None):
-        raise ValueError(f"{place}: either password or passwordHash must be given")
+        raise ValueError(f"{label}: either password or passwordHash must be given")
     if entry.passwordHash is not None and not is_argon2(entry.passwordHash):
-        raise ValueError(f"{place}, passwordHash: not an argon2 hash in PHC form")
+        raise ValueError(f"{label}, passwordHash: not an argon2 hash in PHC form")
     return entry
 
 
@@ -138,7 +140,7 @@ def _user(number: int, entry: _Entry, decoy: str) -> User:
             password_digest=_password_digest(entry),
         )
     except ValueError as error:
-        raise ValueError(f"{_place(number, entry.name)}, perm: {error}") from None
+        raise ValueError(f"{_user_text(number, entry.name)}, perm: {error}") from None
 
 
 def _password_digest(entry: _Entry) -> bytes:
@@ -167,25 +169,25 @@ class UserDirectory:
     ) -> None:
         self._path = path
         self._monotonic = monotonic
-        self._looked = monotonic()
+        self._checked_at = monotonic()
         self._stamp = _stamp(path) if path else None
         self._users = _parse(path.read_bytes() if path else b"[]")
 
     def find(self, name: str) -> User | None:
         """Return the user of exactly this name, or None."""
-        self._look()
+        self._refresh()
         return self._users.by_name.get(name)
 
     def credential(self, name: str) -> Credential:
         """Return a user's credential; for an unknown user, one that no password matches."""
-        found = self.find(name)
-        return found.credential if found else self._users.nobody
+        user = self.find(name)
+        return user.credential if user else self._users.unknown
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = self._monotonic()
-        if self._path is None or now - self._looked < _LOOK_EVERY:
+        if self._path is None or now - self._checked_at < _CHECK_EVERY_S:
             return
-        self._looked = now
+        self._checked_at = now
         try:
             stamp: _Stamp | None = _stamp(self._path)
         except OSError:
@@ -203,5 +205,5 @@ class UserDirectory:
 
 
 def _stamp(path: Path) -> _Stamp:
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size

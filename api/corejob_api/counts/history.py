@@ -48,8 +48,8 @@ def steps(arguments: Arguments, now: Clock) -> Steps:
     midnight = datetime.combine(present.date() - timedelta(days=_DAYS), time(), present.tzinfo)
     start = _time(arguments, "startDate", midnight)
     if start > end:
-        words = f"[{timestamps.iso(start)}] is after [{timestamps.iso(end)}]"
-        raise bad_request(f"parameter [startDate] must not be after [endDate]: {words}")
+        order = f"[{timestamps.iso(start)}] is after [{timestamps.iso(end)}]"
+        raise bad_request(f"parameter [startDate] must not be after [endDate]: {order}")
     return Steps(start.timestamp(), end.timestamp(), step_seconds((end - start).total_seconds()))
 
 

@@ -112,8 +112,8 @@ class OddArguments(dict[str, Any]):
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         # Searched here because the thread that parses a long body also runs this.
-        each = {name: infinite_problem(value, name) for name, value in values.items()}
-        self.problems = {name: words for name, words in each.items() if words is not None}
+        problems = {name: infinite_problem(value, name) for name, value in values.items()}
+        self.problems = {name: text for name, text in problems.items() if text is not None}
 
 
 class Arguments:

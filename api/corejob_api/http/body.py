@@ -150,9 +150,9 @@ def sources(req: Request, body: bytes) -> list[dict[str, Any]]:
     """
     if not body:
         return []
-    found = arguments.from_json(body)
-    if found is not None:
-        return [found]
+    from_json = arguments.from_json(body)
+    if from_json is not None:
+        return [from_json]
     kind = (req.content_type or "").lower()
     if kind.startswith("application/x-www-form-urlencoded"):
         return [arguments.from_query(body.decode("utf-8", "replace"))]

@@ -61,8 +61,8 @@ class Call:
 
 def of(req: Request) -> Call:
     """Return the call of a request."""
-    found: Call = req.context.call
-    return found
+    current: Call = req.context.call
+    return current
 
 
 async def while_connected(req: ApiRequest, work: Coroutine[Any, Any, T]) -> T:

@@ -60,12 +60,17 @@ def drop_vanished(protocols: Iterable[Any], number: int) -> None:
         protocols: uvicorn's protocols of all open connections.
         number: The number of the slice; taken modulo `SLICES`.
     """
-    for protocol in [one for one in protocols if hash(one) % SLICES == number % SLICES]:
+    for protocol in _slice(protocols, number):
         transport = protocol.transport
         if transport is None or transport.is_closing():
             continue
         if has_vanished(transport.get_extra_info("socket")):
             transport.abort()
+
+
+def _slice(protocols: Iterable[Any], number: int) -> list[Any]:
+    """Return the protocols of one of `SLICES` parts."""
+    return [protocol for protocol in protocols if hash(protocol) % SLICES == number % SLICES]
 
 
 class HeaderDeadline:
@@ -87,7 +92,7 @@ class HeaderDeadline:
             number: The number of the slice; taken modulo `SLICES`.
             now: Monotonic time in seconds.
         """
-        for protocol in [one for one in protocols if hash(one) % SLICES == number % SLICES]:
+        for protocol in _slice(protocols, number):
             if not _awaits_rest(protocol):
                 self._since.pop(protocol, None)
                 continue

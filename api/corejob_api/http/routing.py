@@ -178,10 +178,10 @@ class AllowedMethods:
         """Return the methods of a path in the form of the header `Allow`."""
         tree = BASE + JOB
         if path == tree or path.startswith(tree + "/"):
-            found = self._below_job(path.removeprefix(tree).split("/")[1:])
+            offered = self._below_job(path.removeprefix(tree).split("/")[1:])
         else:
-            found = self._paths.get(path, set())
-        return ", ".join([*(method for method in METHODS if method in found), "OPTIONS"])
+            offered = self._paths.get(path, set())
+        return ", ".join([*(method for method in METHODS if method in offered), "OPTIONS"])
 
     def _below_job(self, parts: list[str]) -> set[str]:
         """Return the methods that `JobTree` finds, including those it answers with 400 or 404."""

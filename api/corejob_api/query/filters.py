@@ -127,7 +127,7 @@ class _Compiler:
                 tests.append(self._operators[name](value, depth))
             else:
                 raise ValueError(f"unknown operator [{name}]")
-        return lambda found: all(test(found) for test in tests)
+        return lambda values: all(test(values) for test in tests)
 
     def _regex(self, pattern: Any, options: Any) -> FieldTest:
         if not isinstance(pattern, str) or not isinstance(options, str):
@@ -153,17 +153,17 @@ class _Compiler:
             self._count(depth)
             nested = isinstance(item, dict) and list(item) == ["$elemMatch"]
             tests.append(self._elem_match(item["$elemMatch"], depth) if nested else _equals(item))
-        return lambda found: bool(tests) and all(test(found) for test in tests)
+        return lambda values: bool(tests) and all(test(values) for test in tests)
 
     def _elem_match(self, operand: Any, depth: int) -> FieldTest:
         if not isinstance(operand, dict):
             raise ValueError("operator [$elemMatch] expects an object")  # noqa: TRY004  # client input, so ValueError
         if operand and _is_operators(operand) and not any(name in _LOGICAL for name in operand):
             value_test = self.field(operand, depth + 1)
-            return lambda found: any(value_test([item]) for item in _items(found))
+            return lambda values: any(value_test([item]) for item in _items(values))
         test = self.document(operand, depth + 1)
-        return lambda found: any(
-            test(item) for item in _items(found) if isinstance(item, dict | list)
+        return lambda values: any(
+            test(item) for item in _items(values) if isinstance(item, dict | list)
         )
 
     def _count(self, depth: int) -> None:
@@ -178,16 +178,16 @@ def _is_operators(operand: Mapping[str, Any]) -> bool:
     return all(name.startswith("$") for name in operand)
 
 
-def _items(found: list[Any]) -> list[Any]:
+def _items(values: list[Any]) -> list[Any]:
     """Return the items of all arrays at a path."""
-    return [item for leaf in found if isinstance(leaf, list) for item in leaf]
+    return [item for leaf in values if isinstance(leaf, list) for item in leaf]
 
 
 def _any_of(test: Callable[[Any], bool]) -> FieldTest:
     """Return a test for any value at a path; an array matches as a whole or by one item."""
 
-    def check(found: list[Any]) -> bool:
-        for leaf in found:
+    def check(values: list[Any]) -> bool:
+        for leaf in values:
             if test(leaf) or (isinstance(leaf, list) and any(test(item) for item in leaf)):
                 return True
         return False
@@ -196,7 +196,7 @@ def _any_of(test: Callable[[Any], bool]) -> FieldTest:
 
 
 def _negated(test: FieldTest) -> FieldTest:
-    return lambda found: not test(found)
+    return lambda values: not test(values)
 
 
 def _equals(operand: Any) -> FieldTest:
@@ -223,13 +223,13 @@ def _among(name: str, operand: Any) -> FieldTest:
 
 def _exists(operand: Any) -> FieldTest:
     wanted = bool(operand)
-    return lambda found: any(leaf is not MISSING for leaf in found) is wanted
+    return lambda values: any(leaf is not MISSING for leaf in values) is wanted
 
 
 def _size(operand: Any) -> FieldTest:
     if isinstance(operand, bool) or not isinstance(operand, int):
         raise ValueError("operator [$size] expects a whole number")  # noqa: TRY004  # client input, so ValueError
-    return lambda found: any(isinstance(leaf, list) and len(leaf) == operand for leaf in found)
+    return lambda values: any(isinstance(leaf, list) and len(leaf) == operand for leaf in values)
 
 
 def _mod(operand: Any) -> FieldTest:

@@ -35,12 +35,12 @@ class LogMatches:
     @classmethod
     async def of(cls, store: Store, scan: Scan, job_id: str, where: LogFilter) -> "LogMatches":
         """Scan the whole log; with `tail`, scan from its end as far as needed."""
-        found = cls(store, scan, job_id, where, await store.log_count(job_id))
+        matches = cls(store, scan, job_id, where, await store.log_count(job_id))
         if where.grep is None and where.tail is None:
-            await found._count()
+            await matches._count()
         else:
-            found._numbers = await found._collect()
-        return found
+            matches._numbers = await matches._collect()
+        return matches
 
     @property
     def total(self) -> int:
@@ -51,15 +51,15 @@ class LogMatches:
         """Return the record numbers of a page; rescan its slices if only counts are known."""
         if self._numbers is not None:
             return self._numbers[start:stop]
-        found: list[int] = []
+        cut_numbers: list[int] = []
         begin = 0
         for part, count in sorted(self._counts.items()):
             if begin < stop and begin + count > start:
                 after = part * SLICE
                 numbers = await self._slice(after, min(self._last, after + SLICE))
-                found += numbers[max(0, start - begin) : stop - begin]
+                cut_numbers += numbers[max(0, start - begin) : stop - begin]
             begin += count
-        return found
+        return cut_numbers
 
     async def _count(self) -> None:
         """Count the passing records per slice; costs a tenth of fetching their numbers."""
@@ -75,16 +75,16 @@ class LogMatches:
             )
 
     async def _collect(self) -> "array[int]":
-        found = array("q")
+        numbers = array("q")
         if self._where.tail is not None:
             last = self._last
-            found.extend(
+            numbers.extend(
                 await last_numbers(self._store, self._scan, self._job_id, self._where, last)
             )
-            return found
+            return numbers
         for after in range(0, self._last, SLICE):
-            found.extend(await self._slice(after, min(self._last, after + SLICE)))
-        return found
+            numbers.extend(await self._slice(after, min(self._last, after + SLICE)))
+        return numbers
 
     async def _slice(self, after: int, last: int) -> list[int]:
         return await _numbers(self._store, self._scan, self._job_id, self._where, after, last)
@@ -128,11 +128,11 @@ async def _numbers(
         return await store.log_numbers(
             job_id, after=after, last=last, level=where.level, since=where.since
         )
-    found: list[int] = []
+    numbers: list[int] = []
     while part := await store.log_texts(
         job_id, after=after, last=last, level=where.level, since=where.since, limit=_READ
     ):
-        passed = await scan.keep(lambda text: where.finds(text[1], text[2]), part)
-        found += [seq for seq, _, _ in passed]
+        matching = await scan.keep(lambda text: where.finds(text[1], text[2]), part)
+        numbers += [seq for seq, _, _ in matching]
         after = part[-1][0]
-    return found
+    return numbers

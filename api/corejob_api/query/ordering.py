@@ -23,9 +23,9 @@ def keys_of(sort: Sort) -> Callable[[Row], Keys]:
     return lambda row: tuple(sort_key(row, path, descending=down) for path, down in fields)
 
 
-def in_order(found: Sequence[tuple[T, Keys]], sort: Sort) -> list[T]:
+def in_order(items: Sequence[tuple[T, Keys]], sort: Sort) -> list[T]:
     """Return the items sorted by their keys; the sort is stable."""
-    rows = list(found)
+    rows = list(items)
     # The least significant field first, since the sort is stable.
     for at in reversed(range(len(sort))):
         rows = _sorted(rows, at, down=sort[at][1] < 0)

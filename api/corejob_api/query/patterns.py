@@ -56,8 +56,8 @@ def regex(pattern: str, options: str = "", *, most: int | None = MAX_PROGRAM) ->
     try:
         compiled = re2.compile(flags + pattern, options=settings)
     except re2.error as error:
-        words = error.args[0] if error.args else error
-        text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+        reason = error.args[0] if error.args else error
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         raise ValueError(f"the regex is not valid: {text}") from None
     program = int(compiled.programsize)
     if most is not None and program > most:

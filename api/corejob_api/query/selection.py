@@ -128,12 +128,14 @@ class Selection:
     async def apply(self, rows: Iterable[Row], scan: Scan) -> list[Row]:
         """Return the matching rows, sorted; the sort is stable."""
         selected = self.selected()
-        found: list[tuple[Row, Keys]] = []
+        matching: list[tuple[Row, Keys]] = []
         left = iter(rows)
         while part := list(islice(left, _ROWS)):
-            each = await scan.map(selected, part)
-            found += [(row, keys) for row, keys in zip(part, each, strict=True) if keys is not None]
-        return await scan.call(lambda: in_order(found, self.sort))
+            sort_keys = await scan.map(selected, part)
+            matching += [
+                (row, keys) for row, keys in zip(part, sort_keys, strict=True) if keys is not None
+            ]
+        return await scan.call(lambda: in_order(matching, self.sort))
 
     def selected(self) -> Callable[[Row], Keys | None]:
         """Return a function from a row to its sort keys, or to None if the row does not match."""

@@ -55,7 +55,7 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("."))
 
 
-_Seen = set[tuple[int, int]]
+_Visited = set[tuple[int, int]]
 """Visited pairs of an array's `id()` and a position in the path."""
 
 
@@ -64,40 +64,42 @@ def leaves(document: Any, path: tuple[str, ...]) -> list[Any]:
 
     A value that several routes reach may appear only once.
     """
-    found: list[Any] = []
-    _descend(document, path, 0, found, set())
-    return found
+    values: list[Any] = []
+    _descend(document, path, 0, values, set())
+    return values
 
 
-def _descend(value: Any, path: tuple[str, ...], at: int, found: list[Any], seen: _Seen) -> None:
+def _descend(
+    value: Any, path: tuple[str, ...], at: int, values: list[Any], visited: _Visited
+) -> None:
     if at == len(path):
-        found.append(value)
+        values.append(value)
     elif isinstance(value, dict):
         if path[at] in value:
-            _descend(value[path[at]], path, at + 1, found, seen)
+            _descend(value[path[at]], path, at + 1, values, visited)
         else:
-            found.append(MISSING)
+            values.append(MISSING)
     elif isinstance(value, list):
-        _descend_array(value, path, at, found, seen)
+        _descend_array(value, path, at, values, visited)
     else:
-        found.append(MISSING)
+        values.append(MISSING)
 
 
 def _descend_array(
-    array: list[Any], path: tuple[str, ...], at: int, found: list[Any], seen: _Seen
+    array: list[Any], path: tuple[str, ...], at: int, values: list[Any], visited: _Visited
 ) -> None:
     # A number may be an index or a field, so each array doubles the routes: visit each array once
     # per position in the path.
-    if (id(array), at) in seen:
+    if (id(array), at) in visited:
         return
-    seen.add((id(array), at))
+    visited.add((id(array), at))
     index = array_index(path[at])
     if index is not None and index < len(array):
-        _descend(array[index], path, at + 1, found, seen)
+        _descend(array[index], path, at + 1, values, visited)
     for item in array:
         # An item without this field yields MISSING only if the part can't be an array index.
         if isinstance(item, dict) and (index is None or path[at] in item):
-            _descend(item, path, at, found, seen)
+            _descend(item, path, at, values, visited)
 
 
 def array_index(name: str) -> int | None:

@@ -23,7 +23,7 @@ from corejob_api.query import patterns
 from corejob_api.query.values import key
 
 _LIMIT_S: Final = 1.0
-_MAX_WORDS: Final = 300
+_MAX_TEXT: Final = 300
 _MOST_STEPS: Final = 2**26
 """Limit of a regex search, characters times program size: about a second at worst."""
 _PATTERNED: Final = "patternProperties"
@@ -63,16 +63,16 @@ class ArgsSchema:
         except _TooLongError:
             raise BadSchemaError(f"a check against it takes longer than {_LIMIT_S:.0f} s") from None
         except SchemaError as problem:
-            raise BadSchemaError(cut(problem.message, _MAX_WORDS)) from None
+            raise BadSchemaError(cut(problem.message, _MAX_TEXT)) from None
         except Unresolvable as problem:
             raise BadSchemaError(
-                f"a reference can't be resolved within it: {cut(str(problem), _MAX_WORDS)}"
+                f"a reference can't be resolved within it: {cut(str(problem), _MAX_TEXT)}"
             ) from None
         except RecursionError:
             raise BadSchemaError("it refers to itself endlessly") from None
         except Exception as problem:  # an untrusted schema may make the library raise any error
-            words = cut(f"{type(problem).__name__}: {problem}", _MAX_WORDS)
-            raise BadSchemaError(f"it can't be checked: {words}") from None
+            reason = cut(f"{type(problem).__name__}: {problem}", _MAX_TEXT)
+            raise BadSchemaError(f"it can't be checked: {reason}") from None
         return None if error is None else _sentence(error)
 
 
@@ -97,25 +97,25 @@ def _inspect(part: Any) -> None:
             _inspect(item)
     if not isinstance(part, dict):
         return
-    found = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
+    expressions = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
     if isinstance(part.get(_PATTERNED), dict):
-        found += part[_PATTERNED]
+        expressions += part[_PATTERNED]
         if "unevaluatedProperties" in part:
             # jsonschema would match the patterns by `re`, which may take exponential time.
             raise BadSchemaError(f"unevaluatedProperties beside {_PATTERNED} is not supported")
-    for pattern in found:
+    for pattern in expressions:
         try:
             patterns.regex(pattern)
         except ValueError as error:
-            raise BadSchemaError(f"pattern [{cut(pattern, _MAX_WORDS)}]: {error}") from None
+            raise BadSchemaError(f"pattern [{cut(pattern, _MAX_TEXT)}]: {error}") from None
     for item in part.values():
         _inspect(item)
 
 
 def _sentence(error: ValidationError) -> str:
     where = "/".join(str(part) for part in error.absolute_path)
-    words = cut(error.message, _MAX_WORDS)
-    return f"[{where}] {words}" if where else words
+    message = cut(error.message, _MAX_TEXT)
+    return f"[{where}] {message}" if where else message
 
 
 def _timed(keyword: Any) -> Any:
@@ -123,24 +123,24 @@ def _timed(keyword: Any) -> Any:
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         for error in keyword(validator, value, instance, schema) or ():
-            _look_at_clock()
+            _check_deadline()
             yield error
 
     def start(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        _look_at_clock()
+        _check_deadline()
         return check(validator, value, instance, schema)
 
     return start
 
 
-def _look_at_clock() -> None:
+def _check_deadline() -> None:
     if time.monotonic() > _deadline.get():
         raise _TooLongError
 
 
-def _found(pattern: str, text: str) -> bool:
+def _has_match(pattern: str, text: str) -> bool:
     """Return True if a text has a match; raise `_TooLongError` if the search would take long."""
-    _look_at_clock()
+    _check_deadline()
     search = _compiled(pattern)
     if search.program * len(text) > _MOST_STEPS:
         raise _TooLongError
@@ -150,7 +150,7 @@ def _found(pattern: str, text: str) -> bool:
 def _pattern(
     validator: Any, pattern: str, instance: Any, _schema: Any
 ) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _found(pattern, instance):
+    if validator.is_type(instance, "string") and not _has_match(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -161,7 +161,7 @@ def _pattern_properties(
         return
     for pattern, rule in rules.items():
         for name, value in instance.items():
-            if _found(pattern, name):
+            if _has_match(pattern, name):
                 yield from validator.descend(value, rule, path=name, schema_path=pattern)
 
 
@@ -175,7 +175,7 @@ def _additional_properties(
     extras = [
         name
         for name in instance
-        if name not in named and not any(_found(pattern, name) for pattern in rules)
+        if name not in named and not any(_has_match(pattern, name) for pattern in rules)
     ]
     if isinstance(rule, dict):
         for name in extras:
@@ -189,8 +189,8 @@ def _unique_items(
     validator: Any, unique: bool, instance: Any, _schema: Any
 ) -> Iterator[ValidationError]:
     if unique and validator.is_type(instance, "array"):
-        seen = {key(item) for item in instance}
-        if len(seen) != len(instance):
+        different = {key(item) for item in instance}
+        if len(different) != len(instance):
             yield ValidationError(f"{json.dumps(instance)} has equal items")
 
 

@@ -1,7 +1,6 @@
 """Find a job in the queue, among the finished CoreJobs, or in the store."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from corejob import ids
 from corejob.model import CoreJob
@@ -30,7 +29,7 @@ def job_id_argument(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LocatedJob:
-    """A job.
+    """A job, wherever it was found.
 
     Attributes:
         document: The job document that clients see, without `journal`.
@@ -78,7 +77,7 @@ class Jobs:
         return None if entry is None else LocatedJob(entry.row(self._now()), entry.job.in_queue)
 
     async def fetch(self, name: str) -> CoreJob | None:
-        """Fetch a CoreJob from the API server and put it into the cache; None if not found."""
+        """Fetch a CoreJob from the API server and put it into the cache; None if there is none."""
         try:
             body = await self._kube.get(COREJOBS, self._namespace, name)
         except NotFoundError:
@@ -91,12 +90,12 @@ class Jobs:
         Raises:
             ApiError: 404, there is no such job; 403, the user may not read it.
         """
-        found = await self.find(job_id)
-        if found is None:
+        job = await self.find(job_id)
+        if job is None:
             raise job_not_found(job_id)
-        if not user.may_read(found.qual_name):
+        if not user.may_read(job.qual_name):
             raise forbidden(f"no permission to read job [{job_id}]")
-        return found
+        return job
 
     async def readable_log(self, job_id: str, user: User) -> None:
         """Check that the user may read the job with this id, and the log stored under the id.
@@ -116,5 +115,5 @@ class Jobs:
 
     async def in_queue(self, job_id: str) -> bool | None:
         """True if a job is in the queue; None if there is no such job."""
-        found: Any = await self.find(job_id) if ids.is_id(job_id) else None
-        return None if found is None else found.in_queue
+        job = await self.find(job_id) if ids.is_id(job_id) else None
+        return None if job is None else job.in_queue

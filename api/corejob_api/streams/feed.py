@@ -86,13 +86,13 @@ class JobSnapshot(NamedTuple):
     final: bool
 
 
-class Reader(Protocol):
+class Subscriber(Protocol):
     """A subscriber of a feed. Its methods must not block."""
 
     def state(self, snapshot: JobSnapshot) -> None:
         """Handle a changed state of the job."""
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Handle new records, or the removal of the job."""
 
     def end(self) -> None:
@@ -106,14 +106,14 @@ class Feed:
         job_id: The job's id.
         tail: Number of the last record read.
         gaps: Gaps of the log, in order.
-        readers: Subscribers.
+        subscribers: Its subscribers.
     """
 
     def __init__(self, job_id: str, queue: Queue, store: Store, now: Clock) -> None:
         self.job_id = job_id
         self.tail = 0
         self.gaps: list[Gap] = []
-        self.readers: set[Reader] = set()
+        self.subscribers: set[Subscriber] = set()
         self._queue = queue
         self._store = store
         self._now = now
@@ -121,7 +121,7 @@ class Feed:
         self._chunks: OrderedDict[tuple[int, Mode, bool], Chunk] = OrderedDict()
         self._chunk_bytes = 0
         self._bytes = 0
-        self._seen: Row | None = None
+        self._last_key: Row | None = None
         self._news = asyncio.Event()
         self._opened = asyncio.Event()
         self._task = asyncio.create_task(self._follow(), name=f"feed {job_id}")
@@ -129,7 +129,7 @@ class Feed:
         queue.watch(job_id, self._changed)
         current = self.current()
         if current is not None:
-            self._seen = current.key
+            self._last_key = current.key
 
     async def opened(self) -> None:
         """Wait until `tail` and `gaps` have been read from the store."""
@@ -140,7 +140,7 @@ class Feed:
         self._queue.unwatch(self.job_id, self._changed)
         await tasks.cancel(self._task)
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Read the log again, since the store may have new records of the job."""
         self._news.set()
 
@@ -152,7 +152,7 @@ class Feed:
     def current(self) -> JobSnapshot | None:
         """Return the present state, or None if the resource no longer exists."""
         entry = self._queue.get(self.job_id)
-        return None if entry is None else _state(entry.job, entry.row(self._now()))
+        return None if entry is None else _snapshot(entry.job, entry.row(self._now()))
 
     def has(self, seq: int) -> bool:
         """Return True if all known records after number `seq` are still buffered."""
@@ -166,13 +166,13 @@ class Feed:
         if seq >= self.tail:
             return []
         skipped = seq + 1 - self._lines[0].seq
-        found, size = [], 0
+        batch, size = [], 0
         for line in islice(self._lines, skipped, skipped + _CHUNK_LINES):
-            found.append(line)
+            batch.append(line)
             size += len(line.text)
             if size >= _CHUNK_BYTES:
                 break
-        return found
+        return batch
 
     def chunk_after(self, seq: int, mode: Mode, *, ids: bool) -> Chunk | None:
         """Return the frames of `lines_after`, with ids or without; None if there are no lines."""
@@ -191,19 +191,19 @@ class Feed:
                 self._chunk_bytes -= len(self._chunks.popitem(last=False)[1].data)
         return chunk
 
-    async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer of a store query, retried with back-off while it is unavailable."""
+    async def query(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of a store query; retries with back-off while it is unavailable."""
         backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         while True:
             try:
-                return await question()
+                return await run()
             except StoreUnavailable as error:
                 log.warning("job %s: waiting for the store: %s", self.job_id, error)
                 await asyncio.sleep(backoff.next())
 
     async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
         """Return stored records between two numbers that match the filter's level and time."""
-        return await self.ask(
+        return await self.query(
             lambda: self._store.log_scan(
                 self.job_id,
                 after=after,
@@ -217,38 +217,38 @@ class Feed:
     async def tail_numbers(self, where: LogFilter, scan: Scan) -> list[int]:
         """Return the numbers of the last `where.tail` records up to `tail` that match."""
         last = self.tail
-        return await self.ask(
+        return await self.query(
             lambda: log_scan.last_numbers(self._store, scan, self.job_id, where, last)
         )
 
     async def last_seq(self) -> int:
         """Read the number of the last record from the store."""
-        return await self.ask(lambda: self._store.log_count(self.job_id))
+        return await self.query(lambda: self._store.log_count(self.job_id))
 
     async def document(self) -> dict[str, Any] | None:
         """Return the stored document of a finished job, or None."""
-        return await self.ask(lambda: self._store.document(self.job_id))
+        return await self.query(lambda: self._store.document(self.job_id))
 
     # --- the job --------------------------------------------------------------------------------
 
     def _changed(self, job: CoreJob) -> None:
         entry = self._queue.get(self.job_id)
         if entry is not None:
-            state = _state(job, entry.row(self._now()))
-            if state.key != self._seen:
-                self._seen = state.key
-                for reader in self.readers:
-                    reader.state(state)
-        self._wake()
+            snapshot = _snapshot(job, entry.row(self._now()))
+            if snapshot.key != self._last_key:
+                self._last_key = snapshot.key
+                for subscriber in self.subscribers:
+                    subscriber.state(snapshot)
+        self._notify()
 
-    def _wake(self) -> None:
-        for reader in self.readers:
-            reader.wake()
+    def _notify(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.notify()
 
     def _failed(self, task: "asyncio.Task[None]") -> None:
         if log_failure(task):
-            for reader in tuple(self.readers):
-                reader.end()
+            for subscriber in tuple(self.subscribers):
+                subscriber.end()
 
     # --- the log --------------------------------------------------------------------------------
 
@@ -266,19 +266,19 @@ class Feed:
 
     async def _read(self) -> bool:
         """Read the next page of new records. Return True if there may be more."""
-        found = await self.ask(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
-        if found:
+        records = await self.query(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
+        if records:
             # Read the gaps after the records, so that all gaps before these records are known.
             await self.read_gaps()
-            for record in found:
+            for record in records:
                 self._keep(EncodedRecord.of(record))
-            self.tail = found[-1].seq
-        self._wake()
-        return bool(found)
+            self.tail = records[-1].seq
+        self._notify()
+        return bool(records)
 
     async def read_gaps(self) -> None:
         """Read the gaps; `gaps` always covers the records up to `tail`."""
-        self.gaps = await self.ask(lambda: self._store.gaps(self.job_id))
+        self.gaps = await self.query(lambda: self._store.gaps(self.job_id))
 
     def _keep(self, line: EncodedRecord) -> None:
         self._lines.append(line)
@@ -287,5 +287,5 @@ class Feed:
             self._bytes -= self._lines.popleft().size
 
 
-def _state(job: CoreJob, row: Row) -> JobSnapshot:
+def _snapshot(job: CoreJob, row: Row) -> JobSnapshot:
     return JobSnapshot(frames.encode(row), state_key(row), job.status.state in FINAL)

@@ -60,7 +60,7 @@ class Follower(Stream):
         self._ids = ids
         self._resume = resume
         self._seq = resume or 0
-        self._told: int | None = None
+        self._sent_seq: int | None = None
         self._behind = False
         self._before = 0
         self._gap = 0
@@ -83,7 +83,7 @@ class Follower(Stream):
             self._dropped += 1
         self._states.append(state)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Continue sending: there are new records, or the job is gone."""
         self._news.set()
 
@@ -113,7 +113,7 @@ class Follower(Stream):
         else:
             self._seq = min(self._seq, source.tail)
             self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
-        self._told = self._seq
+        self._sent_seq = self._seq
 
     async def _skip(self, source: Feed, tail: int) -> None:
         """Go to the last `tail` matching records; gaps among skipped records are not sent."""
@@ -125,26 +125,26 @@ class Follower(Stream):
     async def _round(self, source: Feed) -> bool:
         """Send what is available, or wait for more. Return True once everything is sent."""
         self._news.clear()
-        ended = _ended(source)
-        last = await source.last_seq() if ended else 0
-        if ended:
+        is_over = _is_over(source)
+        last = await source.last_seq() if is_over else 0
+        if is_over:
             await source.read_gaps()
         states = list(self._states)
         self._states.clear()
-        if ended and source.current() is None:
+        if is_over and source.current() is None:
             past = await self._past(source)
             states += [past] if past is not None else []
         begin = self._seq
-        found = self._lagged_frames(source) + self._state_frames(states)
-        found += await self._log_frames(source)
-        await self._put(found)
-        self._told = self._seq
-        if found or self._seq > begin:
+        encoded = self._lagged_frames(source) + self._state_frames(states)
+        encoded += await self._log_frames(source)
+        await self._put(encoded)
+        self._sent_seq = self._seq
+        if encoded or self._seq > begin:
             return False
-        if ended and source.tail >= last:
+        if is_over and source.tail >= last:
             return True
-        if ended:
-            source.poke()
+        if is_over:
+            source.refresh()
         await self._news.wait()
         return False
 
@@ -168,17 +168,17 @@ class Follower(Stream):
 
     def _shared_frames(self, source: Feed) -> list[bytes]:
         """Return the frames that are shared by all followers at the same position."""
-        found = self._gap_frames(source)
+        gaps = self._gap_frames(source)
         chunk = source.chunk_after(self._seq, self._mode(self._seq + 1), ids=self._ids)
         if chunk is None:
-            return found
+            return gaps
         within = self._seq < self._before < chunk.last
         if within or self._next_gap(source) < chunk.last:
             lines = source.lines_after(self._seq)
-            return found + self._line_frames(source, lines, lines[-1].seq)
+            return gaps + self._line_frames(source, lines, lines[-1].seq)
         self._seq = chunk.last
         self._count(Event.LOG, chunk.lines)
-        return [*found, chunk.data, *self._gap_frames(source)]
+        return [*gaps, chunk.data, *self._gap_frames(source)]
 
     async def _from_store(self, source: Feed) -> tuple[list[EncodedRecord], int]:
         """Return records older than the feed's buffer, and the number up to which they were read.
@@ -197,15 +197,15 @@ class Follower(Stream):
 
     def _line_frames(self, source: Feed, lines: list[EncodedRecord], reached: int) -> list[bytes]:
         """Return the frames of records and of the gaps between them, up to number `reached`."""
-        found = []
+        encoded = []
         for line in lines:
             self._seq = line.seq - 1
-            found += self._gap_frames(source)
-            place = line.seq if self._ids else None
-            found.append(frames.log_frame(line.text, self._mode(line.seq), place))
+            encoded += self._gap_frames(source)
+            seq = line.seq if self._ids else None
+            encoded.append(frames.log_frame(line.text, self._mode(line.seq), seq))
         self._seq = reached
         self._count(Event.LOG, len(lines))
-        return found + self._gap_frames(source)
+        return encoded + self._gap_frames(source)
 
     def _next_gap(self, source: Feed) -> float:
         """Return the number of the record before the next gap; infinity if there is no gap."""
@@ -217,49 +217,51 @@ class Follower(Stream):
         return Mode.AFTER if self._final else Mode.LIVE
 
     def _gap_frames(self, source: Feed) -> list[bytes]:
-        found = []
+        encoded = []
         while self._next_gap(source) <= self._seq:
-            found.append(frames.gap_frame(source.gaps[self._gap], ids=self._ids))
+            encoded.append(frames.gap_frame(source.gaps[self._gap], ids=self._ids))
             self._gap += 1
-        if found:
-            self._count(Event.GAP, len(found))
-        return found
+        self._count(Event.GAP, len(encoded))
+        return encoded
 
     def _lagged_frames(self, source: Feed) -> list[bytes]:
         """Return a `lagged` frame, once each time the follower falls behind the feed's buffer.
 
         It catches up from the store.
         """
-        was, self._behind = self._behind, self._seq >= self._before and not source.has(self._seq)
-        if not self._dropped and (was or not self._behind):
+        was_behind, self._behind = (
+            self._behind,
+            self._seq >= self._before and not source.has(self._seq),
+        )
+        if not self._dropped and (was_behind or not self._behind):
             return []
         behind = source.tail - self._seq
         data, self._dropped = frames.encode({"dropped": self._dropped, "behind": behind}), 0
         self._count(Event.LAGGED, 1)
-        return [frames.frame(Event.LAGGED, data, self._place())]
+        return [frames.frame(Event.LAGGED, data, self._frame_id())]
 
     def _state_frames(self, states: list[feed.JobSnapshot]) -> list[bytes]:
-        found = []
+        encoded = []
         for state in states:
             self._final = self._final or state.final
             if self._with_states and state.key != self._shown:
                 self._shown = state.key
-                found.append(frames.frame(Event.STATE, state.document, self._place()))
-        self._count(Event.STATE, len(found))
-        return found
+                encoded.append(frames.frame(Event.STATE, state.document, self._frame_id()))
+        self._count(Event.STATE, len(encoded))
+        return encoded
 
-    def _place(self) -> int | None:
+    def _frame_id(self) -> int | None:
         """Return the id of a frame; None without ids, and until the start of the tail is known."""
-        unknown = self._told is None and self._resume is None and self._where.tail is not None
+        unknown = self._sent_seq is None and self._resume is None and self._where.tail is not None
         return self._seq if self._ids and not unknown else None
 
-    def _passed(self) -> int | None:
-        return self._told if self._ids and self._where.chooses else None
+    def _position(self) -> int | None:
+        return self._sent_seq if self._ids and self._where.chooses else None
 
     def _close_frame(self) -> bytes:
         expected = [Event.STATE, Event.LOG] if self._with_states else [Event.LOG]
         counts = {str(event): self._counts[event] for event in (*expected, *self._counts)}
-        return frames.frame(Event.CLOSE, frames.encode(counts), self._place())
+        return frames.frame(Event.CLOSE, frames.encode(counts), self._frame_id())
 
     def _count(self, event: Event, number: int) -> None:
         if number:
@@ -267,7 +269,7 @@ class Follower(Stream):
             self._streams.count(event, number)
 
 
-def _ended(source: Feed) -> bool:
+def _is_over(source: Feed) -> bool:
     """Return True if the job is finished and all of its log is in the store."""
     job = source.job()
     if job is None:

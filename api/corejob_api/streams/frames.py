@@ -34,8 +34,8 @@ class Mode(StrEnum):
     AFTER = "postlog"
 
 
-def alive(seq: int | None) -> bytes:
-    """Return a keep-alive comment, with the number of the last record passed as id if given.
+def keep_alive(seq: int | None) -> bytes:
+    """Return a keep-alive comment, with the number of the last record examined as id if given.
 
     An `id` without data dispatches no event, but clients store it (HTML standard, 9.2.6).
     """
@@ -51,8 +51,8 @@ def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
         seq: Number of the last log record sent; None for a client that doesn't understand ids, and
             in a stream that can't be resumed.
     """
-    place = "" if seq is None else f"id: {log_rows.number(seq)}\n"
-    return f"event: {event}\n{place}data: ".encode() + data + b"\n\n"
+    id_line = "" if seq is None else f"id: {log_rows.number(seq)}\n"
+    return f"event: {event}\n{id_line}data: ".encode() + data + b"\n\n"
 
 
 def encode(data: Any) -> bytes:

@@ -94,13 +94,13 @@ class Hub:
         feed = self._feeds.get(job_id)
         if feed is None:
             feed = self._feeds[job_id] = Feed(job_id, self._queue, self._store, self._now)
-        feed.readers.add(follower)
+        feed.subscribers.add(follower)
         return feed
 
     async def leave(self, feed: Feed, follower: Follower) -> None:
         """Unsubscribe a follower; close the feed if it was the last one."""
-        feed.readers.discard(follower)
-        if not feed.readers and self._feeds.get(feed.job_id) is feed:
+        feed.subscribers.discard(follower)
+        if not feed.subscribers and self._feeds.get(feed.job_id) is feed:
             del self._feeds[feed.job_id]
             await feed.close()
 
@@ -109,4 +109,4 @@ class Hub:
             for job_id in ids or list(self._feeds):
                 feed = self._feeds.get(job_id)
                 if feed is not None:
-                    feed.poke()
+                    feed.refresh()

@@ -82,15 +82,15 @@ class Stream(ABC):
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._spoke = 0.0
+        self._last_sent = 0.0
         self._over = False
 
     @abstractmethod
     async def _make(self) -> None:
         """Make all frames and pass them to `_put`. The stream ends when it returns."""
 
-    def _passed(self) -> int | None:
-        """Return the number of the last record passed, if frames don't tell the client; or None."""
+    def _position(self) -> int | None:
+        """Return the number of the last record examined, if the frames don't show it; else None."""
         return None
 
     # --- iteration by Falcon ----------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Stream(ABC):
         if chunk is None:
             self._over = True
             raise StopAsyncIteration
-        self._spoke = asyncio.get_running_loop().time()
+        self._last_sent = asyncio.get_running_loop().time()
         return chunk
 
     async def close(self) -> None:
@@ -132,14 +132,14 @@ class Stream(ABC):
             task.cancel()
 
     def _start(self) -> None:
-        self._spoke = asyncio.get_running_loop().time()
-        self._say_alive()
+        self._last_sent = asyncio.get_running_loop().time()
+        self._keep_alive()
         made = asyncio.create_task(self._run(), name=f"stream of {self._name}")
         made.add_done_callback(self._made)
         watch = asyncio.create_task(self._watch_client(), name=f"client of {self._name}")
         self._tasks = [made, watch]
 
-    def _say_alive(self) -> None:
+    def _keep_alive(self) -> None:
         """Send a keep-alive frame if the interval has passed without a chunk; set the next timer.
 
         One timer per interval: with thousands of streams, one per chunk would cost more than
@@ -148,13 +148,13 @@ class Stream(ABC):
         if self._over:
             return
         loop = asyncio.get_running_loop()
-        wait = self._spoke + self._streams.keep_alive - loop.time()
+        wait = self._last_sent + self._streams.keep_alive - loop.time()
         if wait <= 0:
             # A buffered chunk means that the client is slow: it needs no keep-alive frame.
             if self._chunks.empty():
-                self._chunks.put_nowait(frames.alive(self._passed()))
+                self._chunks.put_nowait(frames.keep_alive(self._position()))
             wait = self._streams.keep_alive
-        self._timer = loop.call_later(wait, self._say_alive)
+        self._timer = loop.call_later(wait, self._keep_alive)
 
     def _made(self, task: "asyncio.Task[None]") -> None:
         if log_failure(task):
@@ -175,13 +175,13 @@ class Stream(ABC):
         finally:
             self._streams.release(self)
 
-    async def _put(self, found: list[bytes]) -> None:
+    async def _put(self, encoded: list[bytes]) -> None:
         """Queue frames in chunks of about `_CHUNK` bytes; wait while the buffer is full."""
         chunk: list[bytes] = []
         size = 0
-        for one in found:
-            chunk.append(one)
-            size += len(one)
+        for frame in encoded:
+            chunk.append(frame)
+            size += len(frame)
             if size >= _CHUNK:
                 await self._chunks.put(b"".join(chunk))
                 chunk, size = [], 0

@@ -163,7 +163,7 @@ async def test_lines_are_limited_and_those_left_out_are_counted(
         "failed sign-in of user [admin] from [192.0.2.66]: "
         "too many at once, limit by address and user",
     ]
-    failures.tell_left_out()
+    failures.log_omitted()
     assert len(caplog.records) == 12
 
 
@@ -195,7 +195,7 @@ async def test_made_up_names_take_little_memory(caplog: pytest.LogCaptureFixture
     failures = FailedSignIns(ApiMetrics(), monotonic=Watch())
     for number in range(5000):
         failures.failed(FailureReason.PASSWORD, "192.0.2.66", str(number))
-    assert len(failures._left_out) <= 1001
-    failures.tell_left_out()
+    assert len(failures._omitted) <= 1001
+    failures.log_omitted()
     assert "4990 more failed sign-ins" in caplog.text
     assert caplog.text.count("of others") == 1

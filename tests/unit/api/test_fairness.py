@@ -45,8 +45,8 @@ def test_a_flood_of_wrong_passwords_stands_behind_all_others(right: tuple[str, s
     """Another user, the attacked one at home, another user behind the attacker's own address."""
     queue = line(after_wrong_passwords(EVIL, "admin"))
     for _ in range(50):
-        queue.join(waiting(EVIL, "admin"))
-    queue.join(waiting(*right, since=1.0))
+        queue.put(waiting(EVIL, "admin"))
+    queue.put(waiting(*right, since=1.0))
     assert next(order(queue)) == "{1}@{0}".format(*right)
 
 
@@ -55,8 +55,8 @@ def test_the_attacked_user_comes_first_where_he_signed_in_before() -> None:
     history.passed(Sender(HOME, "admin"))
     queue = line(history)
     for number in range(50):
-        queue.join(waiting(f"198.51.100.{number}", "admin"))
-    queue.join(waiting(HOME, "admin", since=1.0))
+        queue.put(waiting(f"198.51.100.{number}", "admin"))
+    queue.put(waiting(HOME, "admin", since=1.0))
     assert next(order(queue)) == f"admin@{HOME}"
 
 
@@ -65,27 +65,27 @@ def test_who_signed_in_from_an_address_floods_it_in_vain() -> None:
     history.passed(Sender(EVIL, "admin"))
     queue = line(history)
     for _ in range(50):
-        queue.join(waiting(EVIL, "admin"))
-    queue.join(waiting(EVIL, "jane", since=1.0))
+        queue.put(waiting(EVIL, "admin"))
+    queue.put(waiting(EVIL, "jane", since=1.0))
     assert next(order(queue)) == f"jane@{EVIL}"
 
 
 def test_of_equals_the_first_to_come_is_the_first_to_be_served() -> None:
     queue = line()
     for number in (2, 0, 1):
-        queue.join(waiting(HOME, f"u{number}", since=float(number)))
+        queue.put(waiting(HOME, f"u{number}", since=float(number)))
     assert list(order(queue, 3.0)) == [f"u{number}@{HOME}" for number in range(3)]
 
 
 def test_the_share_of_a_sender_takes_nothing_from_the_address_nor_from_the_user() -> None:
     queue = line(sender=2)
-    queue.join(waiting(EVIL, "admin"))
-    queue.join(waiting(EVIL, "admin"))
+    queue.put(waiting(EVIL, "admin"))
+    queue.put(waiting(EVIL, "admin"))
     with pytest.raises(FullError) as caught:
-        queue.join(waiting(EVIL, "admin"))
+        queue.put(waiting(EVIL, "admin"))
     assert caught.value.limit is Limit.SENDER
-    assert queue.join(waiting(EVIL, "jane")) == []
-    assert queue.join(waiting(HOME, "admin")) == []
+    assert queue.put(waiting(EVIL, "jane")) == []
+    assert queue.put(waiting(HOME, "admin")) == []
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_in_a_full_share_the_better_takes_the_place_of_the_worst(
 ) -> None:
     queue = line(after_wrong_passwords(EVIL, "admin"), **limits)
     for since in (0.0, 1.0, 2.0):
-        queue.join(waiting(EVIL, "admin", since))
-    assert queue.join(waiting(*new, since=3.0)) == [(f"admin@{EVIL}", limit)]
+        queue.put(waiting(EVIL, "admin", since))
+    assert queue.put(waiting(*new, since=3.0)) == [(f"admin@{EVIL}", limit)]
     with pytest.raises(FullError) as caught:
-        queue.join(waiting(EVIL, "admin", 3.0))
+        queue.put(waiting(EVIL, "admin", 3.0))
     assert caught.value.limit is limit
     assert len(list(order(queue, 3.0))) == 3
 
@@ -121,15 +121,15 @@ def test_who_waited_long_does_not_pass_who_sent_no_wrong_password() -> None:
     """Checks may take seconds on a busy machine."""
     queue = line(after_wrong_passwords(EVIL, "admin"))
     for _ in range(50):
-        queue.join(waiting(EVIL, "admin"))
-    queue.join(waiting(EVIL, "jane", since=60.0))
+        queue.put(waiting(EVIL, "admin"))
+    queue.put(waiting(EVIL, "jane", since=60.0))
     assert next(order(queue, 60.0)) == f"jane@{EVIL}"
 
 
 def test_who_waits_is_no_worse_than_others_once_his_wrong_passwords_are_forgotten() -> None:
     queue = line(after_wrong_passwords(EVIL, "admin", 1000))
-    queue.join(waiting(EVIL, "admin", since=0.0))
-    queue.join(waiting(HOME, "jane", since=299.0))
+    queue.put(waiting(EVIL, "admin", since=0.0))
+    queue.put(waiting(HOME, "jane", since=299.0))
     assert next(order(queue, 300.0)) == f"admin@{EVIL}"
 
 
@@ -144,7 +144,7 @@ def test_what_joins_is_served_displaced_or_refused_and_shares_never_overflow(
     for number, (address, user, serves) in enumerate(arrivals):
         sender = Sender(address, user)
         try:
-            displaced = queue.join(WaitingCheck(sender, float(number), number))
+            displaced = queue.put(WaitingCheck(sender, float(number), number))
         except FullError:
             pass
         else:

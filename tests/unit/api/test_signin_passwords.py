@@ -52,7 +52,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def passwords(gate: Gate) -> Iterator[Passwords]:
-    made = Passwords(verify=gate, threads=2, limits=Limits(sender=2), most_remembered=2)
+    made = Passwords(verify=gate, threads=2, limits=Limits(sender=2), most_cached=2)
     yield made
     made.close()
 
@@ -101,7 +101,7 @@ def test_plain_password() -> None:
 
 
 def test_nobody_has_no_password_even_if_the_decoy_takes_it() -> None:
-    credential = Credential.of_nobody(DECOY)
+    credential = Credential.of_unknown_user(DECOY)
     assert not credential.accepts(b"decoy", verify_argon2)
     assert not credential.accepts(b"", verify_argon2)
 
