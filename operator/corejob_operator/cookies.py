@@ -1,69 +1,63 @@
-"""Delay a trial until all logs that may still change its class's cookie are stored.
+"""The logs that may still change the cookie of a trial's class.
 
 A job changes the cookie by lines of its log. The recorder reads these lines and writes the cookie
 into the template's status. The operator may observe the end of the pod before that. So a trial of a
-class with a cookie waits until the logs of all trials that ended before are stored.
+class with a cookie waits until the logs of all trials that ended before are stored
+(`decide.start_conditions`).
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from corejob.model import CoreJob, parse
-from corejob.names import Reason
 from corejob_operator.caches import Caches
-from corejob_operator.decide import StartCondition
+from corejob_operator.decide import PendingLog
 from corejob_operator.settings import OperatorSettings
-from corejob_operator.start_conditions import MAY_START
 
 Ended = tuple[str, int]
 """An ended trial: the name of its CoreJob, and its number."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Hearing:
+class _Awaited:
     """The ended trials whose logs a trial waits for.
 
     Attributes:
         trial: Number of the trial that waits.
-        of: Trials that had ended before it could start. It does not wait for trials that end later:
-            in a busy class no trial would ever start.
+        ended: Trials that had ended before it could start. It does not wait for trials that end
+            later: in a busy class no trial would ever start.
     """
 
     trial: int
-    of: frozenset[Ended]
+    ended: frozenset[Ended]
 
 
 class Cookies:
-    """Start condition of trials whose class has a cookie, and an index of the jobs that wait."""
+    """Finds the logs that trials wait for, and keeps an index of the jobs that wait."""
 
     def __init__(self, caches: Caches, settings: OperatorSettings) -> None:
         self._caches = caches
         self._settings = settings
-        self._hearings: dict[str, _Hearing] = {}
+        self._awaited: dict[str, _Awaited] = {}
         self._waiters: dict[str, dict[int, set[str]]] = {}
 
-    def gate(self, job: CoreJob, now: datetime) -> StartCondition:
-        """Return the start condition of an admitted job's next trial."""
+    def pending_logs(self, job: CoreJob, now: datetime) -> tuple[PendingLog, ...]:
+        """Return the logs that an admitted job's next trial waits for."""
         if not self._caches.has_cookie(job.qual_name):
             self.forget(job.name)
-            return MAY_START
+            return ()
         unfinalised = self._caches.unfinalised(job.qual_name)
         number = job.status.trial + 1
-        hearing = self._hearings.get(job.name)
-        known = hearing.of if hearing is not None and hearing.trial == number else None
-        before = frozenset(unfinalised.items()) if known is None else known & unfinalised.items()
-        deadlines = {ended: self._deadline(ended[0], now) for ended in before}
-        awaited = frozenset(ended for ended in before if deadlines[ended] > now)
-        self._hearings[job.name] = _Hearing(number, awaited)
-        if not awaited:
-            return MAY_START
-        for name, trial in awaited:
-            self._waiters.setdefault(name, {}).setdefault(trial, set()).add(job.name)
-        name, trial = min(awaited)
-        text = f"the log of trial {trial} of {name} is not settled: it may change the cookie"
-        return StartCondition(
-            Reason.COOKIE_PENDING, text, min(deadlines[ended] for ended in awaited)
-        )
+        awaited = self._awaited.get(job.name)
+        ended = frozenset(unfinalised.items())
+        if awaited is not None and awaited.trial == number:
+            ended &= awaited.ended
+        logs = (PendingLog(name, trial, self._deadline(name, now)) for name, trial in ended)
+        pending = tuple(log for log in logs if log.deadline > now)
+        self._awaited[job.name] = _Awaited(number, frozenset((p.corejob, p.trial) for p in pending))
+        for log in pending:
+            self._waiters.setdefault(log.corejob, {}).setdefault(log.trial, set()).add(job.name)
+        return pending
 
     def freed_by(self, name: str) -> set[str]:
         """Return the names of the CoreJobs that need not wait for this changed CoreJob any more."""
@@ -76,7 +70,7 @@ class Cookies:
 
     def forget(self, name: str) -> None:
         """Drop the state of a CoreJob that is gone."""
-        self._hearings.pop(name, None)
+        self._awaited.pop(name, None)
 
     def _deadline(self, name: str, now: datetime) -> datetime:
         """Return until when to wait for the log of a CoreJob's ended trial."""

@@ -6,6 +6,7 @@ from typing import Final
 from corejob import ids, model, timestamps
 from corejob.model import CoreJob
 from corejob.names import Reason
+from corejob.state import FINAL
 from corejob_kube.cache import Body
 from corejob_operator.caches import Caches
 from corejob_operator.schedule import scheduled_id
@@ -16,10 +17,12 @@ _WHAT_TO_DO: Final = "give the CoreJob a name that is not a job id, or create it
 
 
 def id_problem(job: CoreJob, caches: Caches) -> str | None:
-    """Return why the job can't have the id that its name says; None if it can.
+    """Return why the job can't have the id that its name says; None if it can, or has ended.
 
     Only the recorder knows past jobs whose CoreJob is gone; it reports a duplicate in `status.log`.
     """
+    if not job.has_finalizer or job.status.state in FINAL:
+        return None
     if job.log.reason == Reason.DUPLICATE:
         return job.log.message or f"job id {job.id} is another job's"
     if job.observed or not ids.is_id(job.name):

@@ -6,28 +6,34 @@ Events must not cause a retry during the back-off: a refusal whose message diffe
 written to the status, observed as a change, and would be retried at once, without end.
 """
 
+import random
 from datetime import datetime, timedelta
 from typing import Final
 
-_FIRST_S: Final = 2
-_LONGEST_S: Final = 60
+from corejob_process.backoff import Draw, pause
+
+_FIRST_S: Final = 2.0
+_LONGEST_S: Final = 60.0
 
 
 class RefusalBackoff:
     """Back-off of the CoreJobs whose last create was refused, by name.
 
     It is in memory only: a new leader retries at once.
+
+    Args:
+        draw: Source of randomness.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, draw: Draw = random.random) -> None:
+        self._draw = draw
         self._counts: dict[str, int] = {}
         self._until: dict[str, datetime] = {}
 
-    def note(self, name: str, now: datetime) -> datetime:
-        """Count a refusal; return when to retry: after 2, 4, 8 … 60 seconds."""
-        count = self._counts.get(name, 0)
-        self._counts[name] = count + 1
-        seconds = min(_LONGEST_S, _FIRST_S << min(count, 10))
+    def refused(self, name: str, now: datetime) -> datetime:
+        """Count a refusal; return when to retry: after at most 2, 4, 8 … 60 seconds."""
+        count = self._counts[name] = self._counts.get(name, 0) + 1
+        seconds = pause(count, _FIRST_S, _LONGEST_S, self._draw)
         self._until[name] = now + timedelta(seconds=seconds)
         return self._until[name]
 

@@ -1,4 +1,4 @@
-"""The decision function: from a CoreJob and its children as they are now to actions and a status.
+"""The decision function: from a CoreJob and all that matters to it to actions and a status.
 
 Level-based: only the present state counts, not its history, so that the operator can restart at any
 point. Pure: the time is an argument, and the result only describes what to do.
@@ -6,8 +6,10 @@ point. Pure: the time is an argument, and the result only describes what to do.
 
 from corejob.state import FINAL, State
 from corejob_operator.decide.cleanup import tidy
+from corejob_operator.decide.refusal import refuse
 from corejob_operator.decide.requests import due, removed, replaced, wanted_child
 from corejob_operator.decide.running import decide_running
+from corejob_operator.decide.start_conditions import behind_parent
 from corejob_operator.decide.types import (
     Action,
     AddFinalizer,
@@ -17,9 +19,12 @@ from corejob_operator.decide.types import (
     DeleteCoreJob,
     DeleteJob,
     DeletePod,
+    Parent,
+    PendingLog,
     RemoveFinalizer,
     Situation,
     StartCondition,
+    Turn,
     next_trial,
 )
 from corejob_operator.decide.waiting import decide_waiting
@@ -33,9 +38,12 @@ __all__ = [
     "DeleteCoreJob",
     "DeleteJob",
     "DeletePod",
+    "Parent",
+    "PendingLog",
     "RemoveFinalizer",
     "Situation",
     "StartCondition",
+    "Turn",
     "decide",
     "due",
     "next_trial",
@@ -45,6 +53,9 @@ __all__ = [
 
 def decide(situation: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
+    early = refuse(situation) or behind_parent(situation)
+    if early is not None:
+        return early
     job = situation.job
     if not job.has_finalizer and not job.deleting:
         return Decision(job.status, (AddFinalizer(),), queue=_queue(situation))

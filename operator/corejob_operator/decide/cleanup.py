@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from corejob.children import JobChild
 from corejob.model import Status
 from corejob.state import FINAL, State
+from corejob_operator.decide.logs import log_deadline
 from corejob_operator.decide.types import (
     Action,
     Decision,
@@ -25,7 +26,7 @@ def tidy(situation: Situation, decision: Decision) -> Decision:
     for job in situation.jobs:
         if job.name in stopping or job.deleting or not _is_spent(situation, job):
             continue
-        deadline = _log_deadline(situation, decision, job)
+        deadline = _keep_until(situation, decision, job)
         if deadline is None or deadline <= situation.now:
             actions.append(DeleteJob(job.name, job.uid))
         else:
@@ -45,16 +46,11 @@ def _is_spent(situation: Situation, job: JobChild) -> bool:
     return job.trial < next_trial(situation.job, situation.jobs)
 
 
-def _log_deadline(situation: Situation, decision: Decision, job: JobChild) -> datetime | None:
-    """Return the deadline for storing the Job's log; None if it is stored or never existed."""
-    log, status = situation.job.log, situation.job.status
-    # `log.complete` is about the trial that `log` names: a later trial's incomplete log does not
-    # tell that this trial's log is stored.
-    settled = log.trial >= job.trial and log.complete
-    if settled or job.trial > status.trial or job.trial <= situation.job.carried_trials:
-        return None
-    ended = decision.status.end_time or situation.now
-    return ended + timedelta(seconds=situation.settings.log_deadline)
+def _keep_until(situation: Situation, decision: Decision, job: JobChild) -> datetime | None:
+    """Return until when to keep a Job, since its log is read from its pod; None: not at all."""
+    has_log = situation.job.carried_trials < job.trial <= situation.job.status.trial
+    since = decision.status.end_time or situation.now
+    return log_deadline(situation, job.trial, since=since, has_log=has_log)
 
 
 def _leave(situation: Situation, status: Status) -> tuple[list[Action], datetime | None]:

@@ -11,10 +11,10 @@ from corejob_operator.decide.types import CreateChild, Decision, Situation
 
 def due(job: CoreJob) -> datetime | None:
     """Return when the next trial is due; None: at once, also if a restart was requested."""
-    return None if restart_asked(job) is not None else job.status.query_time
+    return None if requested_restart(job) is not None else job.status.query_time
 
 
-def restart_asked(job: CoreJob) -> datetime | None:
+def requested_restart(job: CoreJob) -> datetime | None:
     """Return `spec.restartAt` of a restart that was not followed yet, else None.
 
     A restart was followed if `status.restartTime` equals the request; no clocks are compared. An
@@ -22,8 +22,8 @@ def restart_asked(job: CoreJob) -> datetime | None:
     """
     if job.unreadable:
         return None
-    asked = timestamps.lenient(job.spec.get("restartAt"))
-    return None if asked == job.status.restart_time else asked
+    requested = timestamps.lenient(job.spec.get("restartAt"))
+    return None if requested == job.status.restart_time else requested
 
 
 def followed(job: CoreJob, status: Status) -> Status:
@@ -42,9 +42,9 @@ def with_restart_followed(situation: Situation) -> Situation:
     return replace(situation, job=replace(job, status=followed(job, job.status)))
 
 
-def kill_time(job: CoreJob, known: datetime | None, now: datetime) -> datetime | None:
-    """Return when the user's kill was first observed (`known`, else `now`); None without a kill."""
-    return (known or now) if job.kill else None
+def kill_time(job: CoreJob, recorded: datetime | None, now: datetime) -> datetime | None:
+    """Return when the kill was first observed (`recorded`, else `now`); None without a kill."""
+    return (recorded or now) if job.kill else None
 
 
 def removed(job: CoreJob, status: Status, now: datetime) -> Status:
@@ -73,5 +73,5 @@ def wanted_child(job: CoreJob) -> str | None:
     if job.archivable:
         return None  # the journal may have stored the status already, without a child
     # From `spec.kill` on the job counts as killed, so a restart may follow at once.
-    asked = restart_asked(job) if stopped or job.kill else None
-    return ids.derived_id(asked, f"{job.uid}/restart") if asked is not None else None
+    restart_at = requested_restart(job) if stopped or job.kill else None
+    return ids.derived_id(restart_at, f"{job.uid}/restart") if restart_at is not None else None

@@ -25,7 +25,7 @@ def decide_running(situation: Situation) -> Decision:
         # The suspension deleted the pod. The Job stays: when resumed, the trial goes on in it.
         observed = replace(observed, phase=Phase.ENDED, outcome=State.PENDING, ended_at=now)
     if observed.phase is Phase.ENDED:
-        observed = _as_seen_before(job.status, observed)
+        observed = _with_recorded_reason(job.status, observed)
         # A suspended job keeps its place in the admission: it may be resumed at any time.
         queue = "active" if observed.reason is Reason.SUSPENDED else "absent"
         return Decision(removed(job, machine.finish(job, observed, now), now), queue=queue)
@@ -41,7 +41,7 @@ def decide_running(situation: Situation) -> Decision:
     return replace(decision, requeue_at=at_most(decision.requeue_at, requeue_at))
 
 
-def _as_seen_before(status: Status, observed: Observation) -> Observation:
+def _with_recorded_reason(status: Status, observed: Observation) -> Observation:
     """Keep the recorded reason and message of a disruption once its pod is gone.
 
     The Job alone tells less than its pod did while that still existed.
@@ -60,8 +60,8 @@ def _stopping(situation: Situation, status: Status) -> Decision:
     """
     job, now = situation.job, situation.now
     status = replace(removed(job, status, now), killed_time=kill_time(job, status.killed_time, now))
-    asked = status.killed_time or job.deleted_at or now
-    latest = asked + timedelta(seconds=situation.settings.attach_wait)
+    killed_at = status.killed_time or job.deleted_at or now
+    latest = killed_at + timedelta(seconds=situation.settings.attach_wait)
     read = job.log.trial >= job.status.trial
     if not read and now < latest:
         return Decision(status, queue="active", requeue_at=latest)

@@ -11,6 +11,7 @@ from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.observation import ChildEvent, Observation
 from corejob.state import State
+from corejob_operator.admission import Blocked
 from corejob_operator.settings import OperatorSettings
 
 STARTED: Final = frozenset(
@@ -98,6 +99,51 @@ Action = (
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The job that this one restarts.
+
+    Attributes:
+        ended: True if its state is final, or its CoreJob is gone.
+        trials: Number of its last trial; 0 if its CoreJob is gone.
+        pods: Its pods.
+    """
+
+    ended: bool
+    trials: int
+    pods: Sequence[PodChild]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Answer of the admission to a job that wants to start.
+
+    Attributes:
+        admitted: True if it may start now.
+        blocked: Why it may not, if the admission knows.
+        retry_at: When to create its trial again, after the API server has refused it.
+    """
+
+    admitted: bool
+    blocked: Blocked | None = None
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLog:
+    """The log of an ended trial that is not stored, and so may still change the cookie.
+
+    Attributes:
+        corejob: Name of the CoreJob.
+        trial: Number of the trial.
+        deadline: Until when to wait for the log.
+    """
+
+    corejob: str
+    trial: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StartCondition:
     """Start condition of a waiting job: the reason why it may not start now, or None if it may.
 
@@ -132,18 +178,34 @@ class Situation:
     Attributes:
         job: The CoreJob.
         jobs: The Jobs of all its trials. `pods`: all their pods.
-        start_condition: The start condition of its next trial.
         events: Events of the Job and the pod of the trial that is starting; empty if none were
             read.
+        has_template: True if there is a template of its qual_name.
+        id_problem: Why the job can't have the id that its name says; None if it can.
+        duplicate: Name of the CoreJob in the queue that this one duplicates, or None.
+        parent: The job that it restarts; None for any other job, and once its own trials began.
+        turn: The admission's answer, if the job wants to start (`wants_to_start`).
+        pending_logs: Logs that its next trial waits for.
     """
 
     job: CoreJob
     jobs: Sequence[JobChild]
     pods: Sequence[PodChild]
-    start_condition: StartCondition
     now: datetime
     settings: OperatorSettings
     events: Sequence[ChildEvent] = ()
+    has_template: bool = True
+    id_problem: str | None = None
+    duplicate: str | None = None
+    parent: Parent | None = None
+    turn: Turn = Turn(admitted=False)
+    pending_logs: tuple[PendingLog, ...] = ()
+
+    @property
+    def begun(self) -> bool:
+        """True if a Job or a pod of the next trial exists."""
+        trials = {child.trial for child in self.jobs} | {pod.trial for pod in self.pods}
+        return next_trial(self.job, self.jobs) in trials
 
     def observe(self, number: int) -> Observation:
         """Return the observation of one trial.

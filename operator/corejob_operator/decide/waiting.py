@@ -10,6 +10,7 @@ from corejob.names import Reason
 from corejob.observation import Observation, Phase
 from corejob.state import State
 from corejob.trial import overdue_at
+from corejob_operator.decide.logs import log_deadline
 from corejob_operator.decide.requests import (
     due,
     followed,
@@ -17,6 +18,7 @@ from corejob_operator.decide.requests import (
     removed,
     with_restart_followed,
 )
+from corejob_operator.decide.start_conditions import start_condition
 from corejob_operator.decide.stopping import stop_pods, stop_trial
 from corejob_operator.decide.types import (
     STARTED,
@@ -66,7 +68,9 @@ def _withdraw(situation: Situation, number: int, observed: Observation) -> Decis
         return Decision(machine.start(job, number, observed, now), queue="active")
     if observed.phase is Phase.STARTING:
         status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
-        unread = _suspended_log_deadline(situation, number)
+        # A suspended trial has run: its Job stays until its log is stored.
+        ended = job.status.end_time or now
+        unread = log_deadline(situation, number, since=ended, has_log=number <= job.status.trial)
         if unread is not None and unread > now:
             return Decision(status, stop_pods(situation, number), queue="active", requeue_at=unread)
         requeue_at = overdue_at(situation.pods_of(number), now)
@@ -86,12 +90,10 @@ def _withdraw_unstarted(situation: Situation, number: int, observed: Observation
             counted = replace(job.status, trial=number, end_time=failed.end_time)
             return Decision(machine.killed(job, counted, now))
         return Decision(removed(job, failed, now))
-    log_deadline = _unread_until(situation, number, began=False)
-    if log_deadline is not None and log_deadline > now:
+    unread = _stopped_log_deadline(situation, number, began=False)
+    if unread is not None and unread > now:
         status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
-        return Decision(
-            status, stop_trial(situation, number), queue="active", requeue_at=log_deadline
-        )
+        return Decision(status, stop_trial(situation, number), queue="active", requeue_at=unread)
     counted = _counted(job, number)
     if job.kill:
         return Decision(machine.killed(job, counted, now))
@@ -100,11 +102,11 @@ def _withdraw_unstarted(situation: Situation, number: int, observed: Observation
 
 def _removed_while_waiting(job: CoreJob, status: Status, now: datetime) -> Status:
     """Return the status of a job removed while it waited: the same state, no longer starting."""
-    words = "the CoreJob was deleted" if job.deleting else "removed by the user"
+    cause = "the CoreJob was deleted" if job.deleting else "removed by the user"
     return replace(
         removed(job, status, now),
         reason=str(Reason.REMOVED),
-        message=f"{words} while it waited",
+        message=f"{cause} while it waited",
         query_time=None,
         starting_time=None,
     )
@@ -129,28 +131,15 @@ def _stop_removed(
             job.status, stop_pods(situation, number), queue="active", requeue_at=requeue_at
         )
     if observed.outcome in {State.KILLED, State.PENDING}:
-        log_deadline = _unread_until(situation, number, began=True)
-        if log_deadline is not None and log_deadline > now:
-            return Decision(job.status, queue="active", requeue_at=log_deadline)
+        unread = _stopped_log_deadline(situation, number, began=True)
+        if unread is not None and unread > now:
+            return Decision(job.status, queue="active", requeue_at=unread)
         return Decision(_removed_while_waiting(job, _counted(job, number), now))
     ran = replace(job, status=machine.start(job, number, observed, now))
     return Decision(removed(job, machine.finish(ran, observed, now), now))
 
 
-def _suspended_log_deadline(situation: Situation, number: int) -> datetime | None:
-    """Return until when to keep the Job of a suspended trial whose log is not stored yet.
-
-    None if the log is stored, or the trial has not run.
-    """
-    job = situation.job
-    if number > job.status.trial or job.log_finalised:
-        return None
-    return (job.status.end_time or situation.now) + timedelta(
-        seconds=situation.settings.log_deadline
-    )
-
-
-def _unread_until(situation: Situation, number: int, *, began: bool) -> datetime | None:
+def _stopped_log_deadline(situation: Situation, number: int, *, began: bool) -> datetime | None:
     """Return until when to wait for the log of a stopped trial; None if it is read or has none.
 
     Only the log tells if the job's own program had started before the trial was stopped.
@@ -160,13 +149,10 @@ def _unread_until(situation: Situation, number: int, *, began: bool) -> datetime
         number: The trial.
         began: True if its container is known to have started.
     """
-    log, job = situation.job.log, situation.job
-    if log.trial == number and log.complete:
-        return None
-    if log.trial < number and not began:
-        return None
-    begun = job.status.starting_time or job.created
-    return begun + timedelta(seconds=situation.settings.log_deadline)
+    job = situation.job
+    since = job.status.starting_time or job.created
+    has_log = began or job.log.trial >= number
+    return log_deadline(situation, number, since=since, has_log=has_log)
 
 
 def _counted(job: CoreJob, number: int) -> Status:
@@ -198,7 +184,8 @@ def _not_started(situation: Situation, number: int) -> Decision:
     deadline = _start_deadline(situation)
     if deadline is not None and deadline <= now:
         return Decision(_too_late(situation, status.reason, status.message))
-    if situation.start_condition.reason is None:
+    condition = start_condition(situation)
+    if condition.reason is None:
         starting = replace(
             status,
             reason=str(Reason.STARTING),
@@ -209,14 +196,12 @@ def _not_started(situation: Situation, number: int) -> Decision:
         return Decision(followed(job, starting), (CreateTrial(number),), queue="active")
     waiting = replace(
         status,
-        reason=str(situation.start_condition.reason),
-        message=situation.start_condition.message,
+        reason=str(condition.reason),
+        message=condition.message,
         query_time=moment,
     )
-    queue = _PLACES.get(situation.start_condition.reason, "waits")
-    return Decision(
-        waiting, queue=queue, requeue_at=at_most(situation.start_condition.until, deadline)
-    )
+    queue = _PLACES.get(condition.reason, "waits")
+    return Decision(waiting, queue=queue, requeue_at=at_most(condition.until, deadline))
 
 
 def _is_inactive(job: CoreJob, now: datetime) -> bool:
@@ -250,7 +235,7 @@ def _too_late(situation: Situation, reason: str | None, message: str | None) -> 
 
 def _starting(situation: Situation, number: int, observed: Observation) -> Decision:
     job, now = situation.job, situation.now
-    observed = _with_known_words(situation, number, observed)
+    observed = _with_recorded_event(situation, number, observed)
     deadline = _start_deadline(situation)
     if deadline is not None and deadline <= now:
         return Decision(_too_late(situation, str(observed.reason), observed.message))
@@ -270,7 +255,7 @@ def _starting(situation: Situation, number: int, observed: Observation) -> Decis
     return Decision(status, queue="active", requeue_at=requeue_at)
 
 
-def _with_known_words(situation: Situation, number: int, observed: Observation) -> Observation:
+def _with_recorded_event(situation: Situation, number: int, observed: Observation) -> Observation:
     """Keep reason and message that came from an Event.
 
     Events expire after an hour, and are not read at each reconcile.
@@ -290,8 +275,8 @@ def _with_known_words(situation: Situation, number: int, observed: Observation) 
 
 def _same_error(status: Status, observed: Observation) -> bool:
     """True if `lastError` has the same problem already: its first timestamp stays, no write."""
-    known, new = status.last_error or {}, observed.last_error or {}
-    return known.get("exception") == new.get("exception")
+    recorded, new = status.last_error or {}, observed.last_error or {}
+    return recorded.get("exception") == new.get("exception")
 
 
 def _ended_before_start(situation: Situation, number: int, observed: Observation) -> Decision:

@@ -9,12 +9,13 @@ from tests.unit.domain.builders import ID, NOW, at_text, batch_job, condition, e
 
 from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
-from corejob.names import Reason
-from corejob_operator.decide import Decision, Situation, StartCondition, decide
+from corejob_operator.admission import Blocked
+from corejob_operator.decide import Decision, Situation, Turn, decide
 from corejob_operator.settings import OperatorSettings
 
 SETTINGS = OperatorSettings(namespace="jobs", job_image="core4:test")
-BUSY = StartCondition(Reason.MAX_PARALLEL, "15 of at most 15 a.Job run; 3 before it")
+ADMITTED = Turn(admitted=True)
+BUSY = Turn(admitted=False, blocked=Blocked("max_parallel", running=15, allowed=15, ahead=3))
 DELETED = {"deletionTimestamp": at_text(-1)}
 FAILED = [condition("Failed", "BackoffLimitExceeded", "too many")]
 
@@ -24,12 +25,22 @@ def decided(
     *,
     jobs: Sequence[JobChild] = (),
     pods: Sequence[PodChild] = (),
-    start_condition: StartCondition = StartCondition(),  # noqa: B008  # frozen
+    turn: Turn = ADMITTED,
+    has_template: bool = True,
     now: datetime = NOW,
     **settings: Any,
 ) -> Decision:
-    """What `decide` says."""
-    return decide(Situation(job, jobs, pods, start_condition, now, replace(SETTINGS, **settings)))
+    """Return the decision about a job that is admitted."""
+    situation = Situation(
+        job=job,
+        jobs=jobs,
+        pods=pods,
+        now=now,
+        settings=replace(SETTINGS, **settings),
+        turn=turn,
+        has_template=has_template,
+    )
+    return decide(situation)
 
 
 def child(number: int = 1, **more: Any) -> JobChild:

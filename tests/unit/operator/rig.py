@@ -61,6 +61,7 @@ class Rig:
             metrics=self.metrics,
             instance="test",
             now=self.time,
+            draw=lambda: 1.0,  # the longest pause each time
         )
         self.reconciler.restore()
         self.caches.on_change(self.queue.add)

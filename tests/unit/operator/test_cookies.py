@@ -49,7 +49,7 @@ async def test_it_waits_for_the_log_and_has_the_newest_cookie(rig: Rig) -> None:
     assert rig.jobs() == ["a-1"]
     assert rig.status("b")["reason"] == PENDING
     assert "the log of trial 1 of a is not settled" in rig.status("b")["message"]
-    assert rig.reconciler.admission.is_active("b")
+    assert rig.reconciler.admitter.admission.is_active("b")
 
     rig.stale.add("corejobtemplates")
     tell(rig, count=2)

@@ -17,11 +17,9 @@ from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.small_cluster import SmallCluster
 
 from corejob import names
-from corejob.names import Reason
 from corejob.state import FINAL, STOPPED, State
-from corejob_operator.decide import Situation, StartCondition, decide, due
+from corejob_operator.decide import Situation, Turn, decide, due
 
-LATER = StartCondition(Reason.RETRY_LATER, "later")
 NO_CRASH = 99
 PATIENT = replace(SETTINGS, journal_deadline=10_000)
 """The recorder is never away for so long here."""
@@ -58,9 +56,13 @@ class Life(RuleBasedStateMachine):
             return False
         moment = due(job)
         free = moment is None or moment <= cluster.now
-        start_condition = StartCondition() if free else LATER
         situation = Situation(
-            job, cluster.seen_jobs(), cluster.seen_pods(), start_condition, cluster.now, PATIENT
+            job=job,
+            jobs=cluster.seen_jobs(),
+            pods=cluster.seen_pods(),
+            now=cluster.now,
+            settings=PATIENT,
+            turn=Turn(admitted=free),
         )
         decision = decide(situation)
         for action in decision.actions:

@@ -28,9 +28,8 @@ from tests.unit.operator.builders import (
 )
 
 from corejob.model import CoreJob
-from corejob.names import Reason
 from corejob.state import WAITING, State
-from corejob_operator.decide import AddFinalizer, CreateTrial, DeleteJob, DeletePod, StartCondition
+from corejob_operator.decide import AddFinalizer, CreateTrial, DeleteJob, DeletePod
 
 DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
@@ -72,15 +71,16 @@ def test_a_free_job_gets_its_first_trial() -> None:
 
 
 def test_a_blocked_job_is_told_why() -> None:
-    decision = decided(corejob(), start_condition=BUSY)
+    decision = decided(corejob(), turn=BUSY)
 
     assert decision.actions == ()
-    assert (decision.status.reason, decision.status.message) == ("MaxParallel", BUSY.message)
+    assert decision.status.reason == "MaxParallel"
+    assert decision.status.message == "15 of at most 15 a.Job run; 3 before it"
     assert decision.queue == "waits"
 
 
 def test_one_without_a_template_takes_no_place() -> None:
-    decision = decided(corejob(), start_condition=StartCondition(Reason.TEMPLATE_NOT_FOUND, "none"))
+    decision = decided(corejob(), has_template=False)
 
     assert (decision.actions, decision.queue) == ((), "absent")
 
@@ -201,7 +201,7 @@ def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -
     job = waits(status={"reason": "PodRejected", "message": "OutOfcpu: no", **times})
     late = decided(
         job,
-        start_condition=StartCondition(Reason.POD_REJECTED, "OutOfcpu: no", at(40)),
+        turn=BUSY,
         start_deadline=60,
     )
 
@@ -275,7 +275,7 @@ def test_an_error_is_written_down_before_its_job_goes(
 
 @pytest.mark.parametrize("state", sorted(WAITING))
 def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
-    decision = decided(waits(state, kill=True), start_condition=BUSY)
+    decision = decided(waits(state, kill=True), turn=BUSY)
 
     assert (decision.status.state, decision.status.killed_time) == (State.KILLED, NOW)
     assert decision.status.reason == "Killed"
@@ -286,7 +286,7 @@ def test_a_waiting_job_that_is_killed_is_killed_at_once(state: State) -> None:
 @pytest.mark.parametrize("how", [{"remove": True}, {"metadata": DELETED}])
 def test_a_waiting_job_that_is_removed_keeps_its_state(state: State, how: dict[str, Any]) -> None:
     job = waits(state, **how)
-    decision = decided(job, start_condition=BUSY)
+    decision = decided(job, turn=BUSY)
 
     assert decision.status.removed_time == NOW
     assert decision.queue == "absent"
@@ -374,7 +374,7 @@ def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
 
 def test_a_failed_job_keeps_its_time_while_it_waits() -> None:
     job = waits(State.FAILED, status={"queryTime": at_text(50)})
-    decision = decided(job, start_condition=StartCondition(Reason.RETRY_LATER, "later"))
+    decision = decided(job, turn=BUSY)
 
     assert decision.actions == ()
     assert decision.status.query_time == at(50)
@@ -397,8 +397,8 @@ def test_a_restart_counts_once() -> None:
     started = decided(job).status
     assert started.restart_time == at(-6)
     again = waits(State.FAILED, restartAt=at_text(-6), status={**times, "restartTime": at_text(-6)})
-    assert decided(again, start_condition=BUSY).status.query_time == at(50)
-    assert decided(job, start_condition=BUSY).status.query_time is None
+    assert decided(again, turn=BUSY).status.query_time == at(50)
+    assert decided(job, turn=BUSY).status.query_time is None
 
 
 @pytest.mark.parametrize("remove", [False, True])
@@ -415,7 +415,7 @@ def test_a_deferring_job_whose_time_is_over_turns_inactive_when_it_falls_due() -
     times = {"queryTime": at_text(10), "inactiveTime": at_text(5)}
     job = waits(State.DEFERRED, status=times)
 
-    waited = decided(job, now=at(7), start_condition=StartCondition(Reason.DEFERRED, "later"))
+    waited = decided(job, now=at(7), turn=BUSY)
     assert waited.status.state is State.DEFERRED
     over = decided(job, now=at(10))
     assert (over.status.state, over.status.reason) == (State.INACTIVE, "DeferMaxExceeded")

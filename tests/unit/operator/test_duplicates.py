@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import ended, started
+from tests.unit.domain.builders import at_text, corejob_body, ended, started
 from tests.unit.operator.rig import Rig
+
+from corejob_operator.duplicates import duplicate_before
 
 CHILD = "6743cccccccccccccccccccc"
 # The younger of the two in what a crash leaves: the operator had come to it, not to the older.
@@ -23,7 +25,7 @@ async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
     assert (refused["state"], refused["reason"]) == ("error", "Duplicate")
     assert "job [a.Job] exists with args {}" in refused["message"]
     assert refused["removedTime"]
-    assert rig.reconciler.admission.active() == 1
+    assert rig.reconciler.admitter.admission.active() == 1
 
 
 async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
@@ -77,3 +79,61 @@ async def test_one_whose_pod_is_there_was_let_in_whatever_its_status_says(rig: R
     assert rig.status("a")["state"] == "running"
     assert rig.status("b")["reason"] == "Duplicate"
     assert rig.jobs() == ["a-1"]
+
+
+# --- one of two equal CoreJobs ----------------------------------------------------------------
+
+
+def equal_job(name: str, created: int = 0, *, uid: str = "", **more: Any) -> dict[str, Any]:
+    meta = {"creationTimestamp": at_text(created), "uid": uid or f"uid-{name}"}
+    return corejob_body(name=name, metadata=meta, **more)
+
+
+def admitted(*names: str) -> Any:
+    return lambda body: body["metadata"]["name"] in names
+
+
+def test_without_a_duplicate_it_is_admitted() -> None:
+    assert duplicate_before(equal_job("b"), [], admitted()) is None
+
+
+def test_of_two_new_ones_the_older_goes_first() -> None:
+    old, new = equal_job("z", 0), equal_job("a", 1)
+
+    assert duplicate_before(new, [old], admitted()) == "z"
+    assert duplicate_before(old, [new], admitted()) is None
+
+
+def test_within_a_second_exactly_one_goes_first() -> None:
+    one, other = equal_job("a", uid="1"), equal_job("b", uid="2")
+    found = [
+        duplicate_before(one, [other], admitted()),
+        duplicate_before(other, [one], admitted()),
+    ]
+
+    assert sorted(map(str, found)) == ["None", "a"]
+
+
+def test_what_was_let_in_stays_in() -> None:
+    old, new = equal_job("z", 0), equal_job("a", 1)
+
+    assert duplicate_before(old, [new], admitted("a")) == "a"
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "failed", "killed", "error", "inactive"])
+def test_all_that_is_in_the_queue_counts(state: str) -> None:
+    other = equal_job("a", status={"state": state, "trial": 1})
+
+    assert duplicate_before(equal_job("b", 1), [other], admitted("a")) == "a"
+
+
+def test_past_jobs_do_not_count() -> None:
+    past = [
+        equal_job("a", status={"state": "complete", "trial": 1}),
+        equal_job(
+            "c", status={"state": "error", "trial": 1, "removedTime": at_text(0)}, remove=True
+        ),
+        equal_job("d", status={"state": "killed", "trial": 1, "childId": "e" * 24}),
+    ]
+
+    assert duplicate_before(equal_job("b", 1), past, admitted("a", "c", "d")) is None

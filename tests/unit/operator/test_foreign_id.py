@@ -7,7 +7,7 @@ import pytest
 from tests.unit.domain.builders import NOW, ended, started
 from tests.unit.operator.rig import Rig
 
-from corejob import ids, timestamps
+from corejob import ids, model, timestamps
 from corejob_operator.foreign_id import MARGIN
 from corejob_operator.schedule import scheduled_id
 
@@ -91,7 +91,7 @@ async def test_only_the_restart_itself_takes_the_id_that_is_kept_for_it(
     rig.template("b.Job")
     child = hex_name()
     rig.corejob("a", metadata=CREATED, childId=child, status={"state": "killed", "trial": 1})
-    parent_id = rig.reconciler._parse(rig.fake.objects["corejobs"]["a"]).id
+    parent_id = model.parse(rig.fake.objects["corejobs"]["a"]).id
     lineage = {"args": {"n": "a"}, "parentName": "a", "parentId": parent_id}
     rig.corejob(child, metadata=CREATED, **{**lineage, **change})
     await rig.settle()

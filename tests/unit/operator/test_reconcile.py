@@ -302,7 +302,7 @@ async def test_a_deleted_one_goes_when_the_journal_has_it(rig: Rig) -> None:
     rig.fake.change("corejobs", "a", {"status": {"journaledTime": "2026-11-24T12:00:00Z"}})
     await rig.settle()
     assert "a" not in rig.fake.objects["corejobs"]
-    assert rig.reconciler.admission.active() == 0
+    assert rig.reconciler.admitter.admission.active() == 0
 
 
 # --- refusals -------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:
 
     assert rig.caches.corejobs.get("a") is None
     assert rig.errors == []
-    assert rig.reconciler.admission.active() == 0
+    assert rig.reconciler.admitter.admission.active() == 0
 
 
 async def test_an_unheld_one_that_is_gone_is_forgotten(rig: Rig) -> None:

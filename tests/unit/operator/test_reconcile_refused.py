@@ -38,7 +38,7 @@ async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(
     assert (status["state"], status["reason"]) == ("error", "BadDefinition")
     assert words in status["message"]
     assert (status["attemptsLeft"], status["trial"]) == (3, 0)
-    assert rig.reconciler.admission.active() == 0
+    assert rig.reconciler.admitter.admission.active() == 0
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_a_pod_that_the_kubelet_refuses_again_and_again(rig: Rig) -> None:
     status = rig.status("a")
     assert (status["state"], status["reason"], status["trial"]) == ("pending", "PodRejected", 0)
     assert status["message"].startswith("OutOfcpu: Pod was rejected: no cpu; it runs again")
-    assert rig.reconciler.admission.active() == 0
+    assert rig.reconciler.admitter.admission.active() == 0
 
 
 async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:

@@ -24,13 +24,13 @@ class Children:
         The label is not enough: anybody can set it, and an earlier CoreJob of the same name may
         have left a Job.
         """
-        found = self._caches.jobs_of(job.name)
-        return tuple(child for child in found if child.owner_uid == job.uid)
+        labelled = self._caches.jobs_of(job.name)
+        return tuple(child for child in labelled if child.owner_uid == job.uid)
 
     def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
         """Return the pods of the CoreJob's Jobs, including those of a Job that is gone."""
-        found = self._caches.pods_of(job.name)
-        return tuple(pod for pod in found if pod.owner_uid is not None and pod.job_id == job.id)
+        labelled = self._caches.pods_of(job.name)
+        return tuple(pod for pod in labelled if pod.owner_uid is not None and pod.job_id == job.id)
 
     async def refresh_stale(self, job: CoreJob) -> None:
         """Read the last trial's Jobs or pods into the cache where the cache may be stale.
@@ -54,8 +54,8 @@ class Children:
     async def _read_pods(self, job: CoreJob, number: int) -> None:
         """Read the pods of a trial whose Job has ended, since the watch of pods may lag."""
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={number}"
-        found, _ = await self._kube.list(PODS, job.namespace, selector=selector)
-        for pod in found:
+        pods, _ = await self._kube.list(PODS, job.namespace, selector=selector)
+        for pod in pods:
             self._caches.pods.put(pod)
 
     async def _read_job(self, job: CoreJob, child: JobChild) -> None:
