@@ -18,7 +18,7 @@ def summary(name: str, seconds: Sequence[float], shares: Sequence[float]) -> dic
 
 
 def comparison(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """Difference (ms) and ratio of each percentile of two summaries."""
+    """CountChanges (ms) and ratio of each percentile of two summaries."""
     labels = [name for name in ours if name.startswith("p") and name in base]
     return {
         "of": ours["name"],

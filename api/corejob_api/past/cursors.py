@@ -10,7 +10,7 @@ import msgspec
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request
 from corejob_api.query.ordering import Sort
-from corejob_journal.store.past import Order, Place
+from corejob_journal.store.past import PastCursor, PastOrder
 
 MOST_PER_PAGE: Final = 1000
 _INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
@@ -19,15 +19,15 @@ _INDEXED: Final[dict[str, Literal["enqueued_at", "finished_at"]]] = {
 }
 
 
-def order_of(sort: Sort) -> Order | None:
+def order_of(sort: Sort) -> PastOrder | None:
     """Return the store's order for a sort, or None if the store has no index for it."""
     match sort:
         case (("_id", direction), *_):  # ids are unique, so further keys have no effect
-            return Order("job_id", direction < 0, direction < 0)
+            return PastOrder("job_id", direction < 0, direction < 0)
         case ((name, direction),) if name in _INDEXED:
-            return Order(_INDEXED[name], direction < 0)
+            return PastOrder(_INDEXED[name], direction < 0)
         case ((name, direction), ("_id", ids), *_) if name in _INDEXED:
-            return Order(_INDEXED[name], direction < 0, ids < 0)
+            return PastOrder(_INDEXED[name], direction < 0, ids < 0)
     return None
 
 
@@ -39,7 +39,7 @@ class CursorRequest:
         after: The job after which the page begins; None for the first page.
     """
 
-    after: Place | None
+    after: PastCursor | None
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     job_id: str
 
 
-def encode_cursor(order: Order, after: Place) -> str:
+def encode_cursor(order: PastOrder, after: PastCursor) -> str:
     """Return the text of the cursor of the page that begins after a job."""
     cursor = _Cursor(
         order.column, order.descending, order.ids_descending, after.value, after.job_id
@@ -58,7 +58,7 @@ def encode_cursor(order: Order, after: Place) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest | None:
+def cursor_request(arguments: Arguments, order: PastOrder | None) -> CursorRequest | None:
     """Read the argument `cursor`; None if it is missing. An empty one requests the first page.
 
     Raises:
@@ -74,7 +74,7 @@ def cursor_request(arguments: Arguments, order: Order | None) -> CursorRequest |
     return CursorRequest(_decode_cursor(text, order) if text else None)
 
 
-def _decode_cursor(text: str, order: Order) -> Place:
+def _decode_cursor(text: str, order: PastOrder) -> PastCursor:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor: Any = msgspec.json.decode(raw, type=_Cursor)
@@ -88,4 +88,4 @@ def _decode_cursor(text: str, order: Order) -> Place:
         order.ids_descending,
     ):
         raise bad_request("parameter [cursor] belongs to another sort")
-    return Place(cursor.value, cursor.job_id)
+    return PastCursor(cursor.value, cursor.job_id)

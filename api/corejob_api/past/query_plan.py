@@ -14,8 +14,8 @@ from corejob_api.query.filters import Predicate, compile_filter
 from corejob_api.query.patterns import Search
 from corejob_journal.store import conditions
 from corejob_journal.store.conditions import Column, Condition, Relation
-from corejob_journal.store.past import Wanted
-from corejob_journal.store.tally import Kind
+from corejob_journal.store.past import PastQuery
+from corejob_journal.store.past_counts import Kind
 
 Filter = Mapping[str, Any]
 _KIND: Final = frozenset({"qual_name", "name", "state"})
@@ -47,7 +47,7 @@ class QueryPlan:
         predicate: Test of each document that the store finds; None: no further test.
     """
 
-    query: Wanted
+    query: PastQuery
     predicate: Predicate | None
 
 
@@ -76,7 +76,7 @@ def plan_query(
             store_conditions.append(condition)
         else:
             predicates.append(compile_filter(part))
-    query = Wanted(counts, frozenset(kinds), tuple(store_conditions))
+    query = PastQuery(counts, frozenset(kinds), tuple(store_conditions))
     return QueryPlan(
         query, (lambda row: all(test(row) for test in predicates)) if predicates else None
     )

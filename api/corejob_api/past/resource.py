@@ -18,7 +18,7 @@ from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
 from corejob_api.query.scans import Scan, Scans
 from corejob_api.query.selection import filter_argument, fits, search_argument, sort_argument
 from corejob_api.queue.masking import Masking
-from corejob_journal.store import Order, PastJob, Place, Store
+from corejob_journal.store import PastCursor, PastJob, PastOrder, Store
 
 _SLICE: Final = 500
 _MOST_READ: Final = 20 * _SLICE
@@ -49,14 +49,14 @@ class PastResource:
         masking, scan = Masking(user.may_read), self._scans.of(user.name)
         kinds = await self._store.past_kinds()
         plan = await scan.call(lambda: plan_query(filter_, search, kinds, masking.name))
-        query = _PastQuery(self._store, scan, plan, masking)
+        query = _PastSearch(self._store, scan, plan, masking)
         if order is None:
             rows, window = await query.sorted_page(sort, page)
             await self._envelope.page(req, resp, rows, window, next_cursor=None)
         elif cursor is None:
             jobs, window = await query.page(order, page)
             has_more = window.stop < window.total and bool(jobs)
-            next_cursor = cursors.encode_cursor(order, jobs[-1].place) if has_more else None
+            next_cursor = cursors.encode_cursor(order, jobs[-1].cursor) if has_more else None
             await self._envelope.page(req, resp, query.rows(jobs), window, next_cursor=next_cursor)
         else:
             jobs, last = await query.after(order, cursor.after, page.per_page)
@@ -66,7 +66,7 @@ class PastResource:
             )
 
 
-class _PastQuery:
+class _PastSearch:
     """Query of one request to the store."""
 
     def __init__(self, store: Store, scan: Scan, plan: QueryPlan, masking: Masking) -> None:
@@ -80,7 +80,7 @@ class _PastQuery:
         """Return the rows of jobs as the user may see them."""
         return list(self._masking.rows(job.document for job in jobs))
 
-    async def page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
+    async def page(self, order: PastOrder, page: PageRequest) -> tuple[list[PastJob], Window]:
         """Return a page of an indexed order."""
         if self._predicate is not None:
             return await self._filtered_page(order, page)
@@ -94,21 +94,21 @@ class _PastQuery:
         return jobs, windows[-1]
 
     async def after(
-        self, order: Order, place: Place | None, limit: int
-    ) -> tuple[list[PastJob], Place | None]:
-        """Return up to `limit` jobs after a place, and the place after which the next page begins.
+        self, order: PastOrder, cursor: PastCursor | None, limit: int
+    ) -> tuple[list[PastJob], PastCursor | None]:
+        """Return up to `limit` jobs after a cursor, and the cursor of the next page.
 
-        That place is None at the end. If `_MOST_READ` documents are read, the page may be shorter.
+        That cursor is None at the end. If `_MOST_READ` documents are read, the page may be shorter.
         """
         if self._predicate is None:
-            jobs = await self._store.past_after(self._query, order, place, limit + 1)
-            return jobs[:limit], jobs[limit - 1].place if len(jobs) > limit else None
+            jobs = await self._store.past_after(self._query, order, cursor, limit + 1)
+            return jobs[:limit], jobs[limit - 1].cursor if len(jobs) > limit else None
         matching: list[PastJob] = []
         documents_read = 0
-        async for job, matches in self._tested(order, place):
+        async for job, matches in self._tested(order, cursor):
             if len(matching) == limit or documents_read == _MOST_READ:
-                return matching, place
-            documents_read, place = documents_read + 1, job.place
+                return matching, cursor
+            documents_read, cursor = documents_read + 1, job.cursor
             if matches:
                 matching.append(job)
         return matching, None
@@ -117,7 +117,7 @@ class _PastQuery:
         """Return a page of an order that has no index."""
         keys = keys_of(sort)
         ids_with_keys: list[tuple[str, Keys]] = []
-        async for jobs in self._slices(Order(), None):
+        async for jobs in self._slices(PastOrder(), None):
             matching = [job for job, matches in await self._with_match(jobs) if matches]
             if len(ids_with_keys) + len(matching) > _MOST_SORTED:
                 raise bad_request(
@@ -125,13 +125,15 @@ class _PastQuery:
                     "filter, or sort by _id, enqueued.at or finished_at"
                 )
             sort_keys = await self._scan.map(keys, self.rows(matching))
-            ids_with_keys += zip((job.place.job_id for job in matching), sort_keys, strict=True)
+            ids_with_keys += zip((job.cursor.job_id for job in matching), sort_keys, strict=True)
         ordered = await self._scan.call(lambda: in_order(ids_with_keys, sort))
         window = page.window(len(ordered))
         documents = await self._store.past_documents(window.cut(ordered))
         return [self._masking.row(document) for document in documents], window
 
-    async def _filtered_page(self, order: Order, page: PageRequest) -> tuple[list[PastJob], Window]:
+    async def _filtered_page(
+        self, order: PastOrder, page: PageRequest
+    ) -> tuple[list[PastJob], Window]:
         if page.page >= 0:
             start = page.page * page.per_page
             total, jobs = await self._count(order, start, start + page.per_page)
@@ -142,7 +144,7 @@ class _PastQuery:
         _, jobs = await self._count(order, window.start, window.stop)
         return jobs, window
 
-    async def _count(self, order: Order, start: int, stop: int) -> tuple[int, list[PastJob]]:
+    async def _count(self, order: PastOrder, start: int, stop: int) -> tuple[int, list[PastJob]]:
         """Return the number of matching jobs, and those from `start` up to `stop` of them."""
         total, kept = 0, []
         async for job, matches in self._tested(order, None):
@@ -152,17 +154,19 @@ class _PastQuery:
                 total += 1
         return total, kept
 
-    async def _slices(self, order: Order, place: Place | None) -> AsyncIterator[list[PastJob]]:
+    async def _slices(
+        self, order: PastOrder, cursor: PastCursor | None
+    ) -> AsyncIterator[list[PastJob]]:
         """Yield the jobs that the store finds, in slices."""
-        while jobs := await self._store.past_after(self._query, order, place, _SLICE):
+        while jobs := await self._store.past_after(self._query, order, cursor, _SLICE):
             yield jobs
-            place = jobs[-1].place
+            cursor = jobs[-1].cursor
 
     async def _tested(
-        self, order: Order, place: Place | None
+        self, order: PastOrder, cursor: PastCursor | None
     ) -> AsyncIterator[tuple[PastJob, bool]]:
         """Yield each job that the store finds, with True if it matches the filter."""
-        async for jobs in self._slices(order, place):
+        async for jobs in self._slices(order, cursor):
             for pair in await self._with_match(jobs):
                 yield pair
 

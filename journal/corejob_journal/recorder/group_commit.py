@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.store import StoreUnavailable, Writer
-from corejob_journal.store.records import Append, Operation, Probe, Stored
+from corejob_journal.store.records import Append, Operation, OperationResult, Probe
 from corejob_process import tasks
 from corejob_process.backoff import Backoff
 from corejob_process.supervision import Supervision
@@ -33,20 +33,20 @@ _BACKOFF_MOST: Final = 2.0
 _IDLE_S: Final = 5.0
 """Seconds without a commit after which a probe tests if the store accepts writes."""
 
-_Entry = tuple[Sequence[Operation], "asyncio.Future[list[Stored]]"]
+_Entry = tuple[Sequence[Operation], "asyncio.Future[list[OperationResult]]"]
 
 
-class Commits:
+class GroupCommit:
     """The queue of operations for the writer."""
 
-    def __init__(self, writer: Writer, metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, metrics: RecorderMetrics) -> None:
         self._writer = writer
         self._metrics = metrics
         self._queue: deque[_Entry] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._probe: asyncio.Future[list[Stored]] | None = None
+        self._probe: asyncio.Future[list[OperationResult]] | None = None
         self._idle_since = time.monotonic()
         self._closing = False
         self._trouble: str | None = None
@@ -68,7 +68,7 @@ class Commits:
             supervision: Supervises the tasks; None creates a new one.
         """
         supervision = supervision or Supervision()
-        self._task = supervision.start("commits", self._run, once=True)
+        self._task = supervision.start("group commit", self._run, once=True)
         self._watch = supervision.start("probe the store", self._probe_forever, restart=True)
 
     async def close(self, within: float) -> None:
@@ -80,9 +80,9 @@ class Commits:
         if self._task is not None:
             await tasks.finish(self._task, within=within)
 
-    def submit(self, operations: Sequence[Operation]) -> "asyncio.Future[list[Stored]]":
+    def submit(self, operations: Sequence[Operation]) -> "asyncio.Future[list[OperationResult]]":
         """Queue operations for one transaction. Retries while the store is unavailable."""
-        future: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[OperationResult]] = asyncio.get_running_loop().create_future()
         self._queue.append((operations, future))
         self._news.set()
         return future
@@ -109,7 +109,7 @@ class Commits:
         """Wait until the queued operations and a probe after them are committed."""
         await asyncio.shield(self._submit_probe())
 
-    def _submit_probe(self) -> "asyncio.Future[list[Stored]]":
+    def _submit_probe(self) -> "asyncio.Future[list[OperationResult]]":
         if self._probe is None or self._probe.done():
             self._probe = self.submit([Probe()])
         return self._probe
@@ -161,7 +161,7 @@ class Commits:
             if not future.cancelled():
                 future.set_result(stored)
 
-    async def _persist(self, operations: Sequence[Operation]) -> list[Stored]:
+    async def _persist(self, operations: Sequence[Operation]) -> list[OperationResult]:
         backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
         while True:
             began = time.perf_counter()
@@ -182,7 +182,7 @@ class Commits:
             await asyncio.sleep(min(lines * _PACE_S_A_LINE, _PACE_S_MOST) - took)
             return answers
 
-    def _count(self, operations: Sequence[Operation], answers: Sequence[Stored]) -> int:
+    def _count(self, operations: Sequence[Operation], answers: Sequence[OperationResult]) -> int:
         """Count what was stored in the metrics. Return the number of lines."""
         pairs = zip(operations, answers, strict=True)
         stored = [each for each, answer in pairs if isinstance(each, Append) and not answer.stale]

@@ -12,7 +12,7 @@ from typing import Final
 from corejob import model
 from corejob_journal.recorder.health import RecorderHealth
 from corejob_journal.recorder.membership import Membership
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.rendezvous import SHARED_DUTIES
 from corejob_journal.recorder.retention import command
 from corejob_journal.recorder.retention.deletion import Retention
@@ -112,7 +112,7 @@ async def _record(
                     kube,
                     settings.namespace,
                     writer,
-                    Metrics(),
+                    RecorderMetrics(),
                     membership=membership,
                     supervision=supervision,
                 )

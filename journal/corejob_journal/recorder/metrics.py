@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
-class Metrics:
+class RecorderMetrics:
     """The recorder's metrics, in a registry of their own."""
 
     def __init__(self) -> None:

@@ -6,17 +6,17 @@ from functools import partial
 from typing import Any, Final
 
 from corejob.names import LABEL_COREJOB
-from corejob_journal.recorder.archive.archiver import Keeper
-from corejob_journal.recorder.archive.queue_counts import Census
-from corejob_journal.recorder.group_commit import Commits
+from corejob_journal.recorder.archive.archiver import Archiver
+from corejob_journal.recorder.archive.queue_counts import QueueCounts
+from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.recorder.ingest import pods
-from corejob_journal.recorder.ingest.follower import Follower, StaleError
+from corejob_journal.recorder.ingest.log_follower import LogFollower, StaleError
 from corejob_journal.recorder.ingest.owners import Owners
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.retries import Retries
-from corejob_journal.recorder.ingest.tools import Tools
+from corejob_journal.recorder.ingest.services import FollowerServices
 from corejob_journal.recorder.membership import Membership
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.publish.cookies import CookieWriter
 from corejob_journal.recorder.publish.status import StatusWriter
 from corejob_journal.recorder.rendezvous import SHARED_DUTIES
@@ -40,7 +40,7 @@ _QUIET_FAILURES: Final = 3
 
 
 class Supervisor:
-    """The recorder without its health server: watches, followers, keeper, census.
+    """The recorder without its health server: watches, followers, archiver, queue counts.
 
     Args:
         kube: The API server.
@@ -57,7 +57,7 @@ class Supervisor:
         kube: Kube,
         namespace: str,
         writer: Writer,
-        metrics: Metrics,
+        metrics: RecorderMetrics,
         *,
         membership: Membership,
         now: Clock = system_clock,
@@ -68,22 +68,22 @@ class Supervisor:
         self.membership = membership
         self.jobs = Informer(kube, COREJOBS, namespace)
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
-        self.commits = Commits(writer, metrics)
+        self.commits = GroupCommit(writer, metrics)
         self.commits.listen(membership.tell)
-        self._census = Census(self.jobs, self.commits, now)
+        self._queue_counts = QueueCounts(self.jobs, self.commits, now)
         status = StatusWriter(kube, namespace, self.jobs)
         self._status = status
         self._cookies = CookieWriter(kube, namespace, self.commits.cookies)
-        self._tools = Tools(
+        self._services = FollowerServices(
             kube, namespace, self.jobs, self.commits, status, self._cookies, metrics, Retries()
         )
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, LogFollower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._settled: set[str] = set()
+        self._finalised_pods: set[str] = set()
         self._owners = Owners(kube, namespace, self.jobs)
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._ready = False
-        self._keeper = Keeper(
+        self._archiver = Archiver(
             kube=kube,
             namespace=namespace,
             jobs=self.jobs,
@@ -110,8 +110,8 @@ class Supervisor:
         await self.jobs.synced()
         await self.pods.synced()
         await self.membership.join()
-        self._census.assign(mine=self.membership.owns(SHARED_DUTIES))
-        self._census.start(self.supervision)
+        self._queue_counts.assign(mine=self.membership.owns(SHARED_DUTIES))
+        self._queue_counts.start(self.supervision)
         self.membership.listen(self._share)
         await self._take()
         work = partial(self._queue.work, self._reconcile, _failed)
@@ -128,7 +128,7 @@ class Supervisor:
         await self.jobs.stop()
         await tasks.cancel(*self._checks.values())
         await tasks.cancel(*self._tasks.values())
-        await self._census.stop()
+        await self._queue_counts.stop()
         await self.commits.close(_STOP_WITHIN_S)
         await self._cookies.close(1.0)
         await self._status.close(1.0)
@@ -142,7 +142,7 @@ class Supervisor:
 
     async def _reconcile(self, name: str) -> None:
         if self.membership.owns(name):
-            await self._keeper.look(name)
+            await self._archiver.look(name)
 
     def _share(self) -> None:
         """Handle a change of members: stop following logs of other owners, and take own ones.
@@ -152,7 +152,7 @@ class Supervisor:
         """
         if not self._ready:
             return
-        self._census.assign(mine=self.membership.owns(SHARED_DUTIES))
+        self._queue_counts.assign(mine=self.membership.owns(SHARED_DUTIES))
         for uid, follower in self._followers.items():
             if not self.membership.owns(follower.pod.child.corejob):
                 self._tasks[uid].cancel()
@@ -161,10 +161,10 @@ class Supervisor:
         self._taking = self.supervision.start("take", self._take, once=True)
 
     async def _take(self) -> None:
-        """Follow the pods that this recorder owns, except those whose log is settled."""
+        """Follow the pods that this recorder owns, except those whose log is finalised."""
         uids = [body["metadata"]["uid"] for body in self.pods]
         known = await self.commits.call(lambda writer: writer.streams(uids))
-        self._settled.update(uid for uid, stream in known.items() if stream.settled)
+        self._finalised_pods.update(uid for uid, stream in known.items() if stream.finalised)
         self._ready = True
         for body in self.pods:
             self._consider(pods.parse(body))
@@ -189,7 +189,7 @@ class Supervisor:
             if new is None:
                 follower.vanished()
         if new is None:
-            self._settled.discard(pod.uid)
+            self._finalised_pods.discard(pod.uid)
             self._queue.add(pod.child.corejob)
         else:
             self._consider(pod)
@@ -198,7 +198,7 @@ class Supervisor:
         """Follow a pod if there is a log to read or its end to record."""
         if pod is None or not self._ready:
             return
-        if pod.uid in self._followers or pod.uid in self._settled:
+        if pod.uid in self._followers or pod.uid in self._finalised_pods:
             return
         if not self.membership.owns(pod.child.corejob):
             return
@@ -209,7 +209,7 @@ class Supervisor:
         if owner is None:
             return
         if pod.has_log or pod.over:
-            follower = self._followers[pod.uid] = Follower(self._tools, pod, owner)
+            follower = self._followers[pod.uid] = LogFollower(self._services, pod, owner)
             task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
             task.add_done_callback(partial(self._ended, follower))
             self._tasks[pod.uid] = task
@@ -241,11 +241,11 @@ class Supervisor:
         log_status = (body.get("status") or {}).get("log") or {}
         return bool(log_status.get("complete")) and log_status.get("trial") == pod.child.trial
 
-    async def _follow(self, follower: Follower) -> None:
+    async def _follow(self, follower: LogFollower) -> None:
         try:
             await follower.run()
             if self.pods.get(follower.pod.child.name) is not None:
-                self._settled.add(follower.pod.uid)
+                self._finalised_pods.add(follower.pod.uid)
         except StaleError:
             log.info("the log of %s is stored by another process too", follower.pod.child.name)
             self._again(follower.pod)
@@ -253,7 +253,7 @@ class Supervisor:
             log.exception("following %s failed", follower.pod.child.name)
             self._again(follower.pod)
 
-    def _ended(self, follower: Follower, task: "asyncio.Task[None]") -> None:
+    def _ended(self, follower: LogFollower, task: "asyncio.Task[None]") -> None:
         """Done-callback of a follower's task, which also runs if the task was never started."""
         del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
         self.metrics.followers.set(len(self._followers))

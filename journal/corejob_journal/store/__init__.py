@@ -10,11 +10,11 @@ from corejob_journal.store.errors import (
     StoreUnavailable,
 )
 from corejob_journal.store.history import Steps
-from corejob_journal.store.past import Order, PastJob, Place, Wanted
+from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
+from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.reader import Store
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
 from corejob_journal.store.retention import Candidate
-from corejob_journal.store.tally import Kind
 from corejob_journal.store.writer import Writer
 
 __all__ = [
@@ -24,16 +24,16 @@ __all__ = [
     "Kind",
     "LogRecord",
     "LogState",
-    "Order",
     "OutputRecord",
+    "PastCursor",
     "PastJob",
-    "Place",
+    "PastOrder",
+    "PastQuery",
     "QueueCount",
     "SchemaError",
     "Steps",
     "Store",
     "StoreError",
     "StoreUnavailable",
-    "Wanted",
     "Writer",
 ]

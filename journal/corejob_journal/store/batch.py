@@ -7,20 +7,21 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from corejob_journal.store import history, schema, tally
+from corejob_journal.store import history, past_counts, schema
 from corejob_journal.store.bounds import MOST_COOKIE_BYTES, CookieSizes, Sources
 from corejob_journal.store.reader import cookies, sources
 from corejob_journal.store.records import (
     AddCount,
     Append,
+    Finalise,
     LogState,
     NewRecord,
     Operation,
+    OperationResult,
     Probe,
     PutDocument,
-    Settle,
-    Stored,
 )
+from corejob_journal.store.slices import in_slices
 from corejob_journal.store.upsert import put, rewrite, touch
 
 Row = dict[str, Any]
@@ -32,7 +33,7 @@ _MORE: Final = " … and more: the log names every gap"
 
 @dataclass(slots=True)
 class _Job:
-    """A job's row of `job_log`, changed in memory and written once."""
+    """A job's row of `job_log`, changed in memory and written once; fields are columns."""
 
     no: int
     job_id: str
@@ -59,9 +60,9 @@ class _Job:
 
     def lose(self, reason: str | None, message: str | None) -> None:
         """Record that lines are missing, in addition to those recorded before."""
-        known = self.message or ""
-        if message and message not in known and not known.endswith(_MORE):
-            self.message = f"{known}; {message}" if known else message
+        before = self.message or ""
+        if message and message not in before and not before.endswith(_MORE):
+            self.message = f"{before}; {message}" if before else message
             if len(self.message) > _MOST_CHARACTERS:
                 self.message = f"{self.message[:_MOST_CHARACTERS]}{_MORE}"
         self.lost = True
@@ -70,7 +71,7 @@ class _Job:
 
 @dataclass(slots=True)
 class _Stream:
-    """A pod's row of `stream`, changed in memory and written once."""
+    """A pod's row of `stream`, changed in memory and written once; fields are columns."""
 
     no: int
     token: int
@@ -106,50 +107,56 @@ class Batch:
         self._changed: set[str] = set()
         self._probed = False
 
-    def run(self, operations: Sequence[Operation]) -> list[Stored]:
+    def run(self, operations: Sequence[Operation]) -> list[OperationResult]:
         """Apply the operations in order, write the rows, and return a result for each operation."""
-        self._load([each for each in operations if isinstance(each, Append | Settle)])
+        self._load(
+            [operation for operation in operations if isinstance(operation, Append | Finalise)]
+        )
         answers = [self._apply(operation) for operation in operations]
         self._write()
         return answers
 
-    def _load(self, operations: Sequence[Append | Settle]) -> None:
+    def _load(self, operations: Sequence[Append | Finalise]) -> None:
         jobs = sorted({operation.stream.job for operation in operations})
         streams = sorted({operation.stream.no for operation in operations})
         columns = [schema.job_log.c[name] for name in _JOB_FIELDS]
         # Rows are locked in ascending order, so that two recorders never deadlock. SQLite has no
         # row locks and ignores `FOR UPDATE`.
-        query = sa.select(*columns).where(schema.job_log.c.no.in_(jobs)).order_by(columns[0])
-        for row in self._connection.execute(query.with_for_update()):
-            self._jobs[row.no] = _Job(*row)
+        for part in in_slices(jobs):
+            query = sa.select(*columns).where(schema.job_log.c.no.in_(part)).order_by(columns[0])
+            for row in self._connection.execute(query.with_for_update()):
+                self._jobs[row.no] = _Job(*row)
         fields = [schema.stream.c[name] for name in _STREAM_FIELDS]
-        for row in self._connection.execute(sa.select(*fields).where(fields[0].in_(streams))):
-            self._streams[row[0]] = _Stream(*row)
+        for part in in_slices(streams):
+            for row in self._connection.execute(sa.select(*fields).where(fields[0].in_(part))):
+                self._streams[row[0]] = _Stream(*row)
 
-    def _apply(self, operation: Operation) -> Stored:
+    def _apply(self, operation: Operation) -> OperationResult:
         if isinstance(operation, PutDocument):
             self._document(operation)
-            return Stored(None)
+            return OperationResult(None)
         if isinstance(operation, AddCount):
             history.add(self._connection, operation)
-            return Stored(None)
+            return OperationResult(None)
         if isinstance(operation, Probe):
             self._probed = True
-            return Stored(None)
+            return OperationResult(None)
         job = self._jobs.get(operation.stream.job)
         stream = self._streams.get(operation.stream.no)
         if job is None or stream is None:  # retention deleted the job while it was followed
-            return Stored(None, stale=True)
-        if isinstance(operation, Settle):
-            self._settle(job, stream, operation)
-            return Stored(job.state())
-        if stream.token == operation.token:  # stored before, by a commit whose answer was lost
+            return OperationResult(None, stale=True)
+        if isinstance(operation, Finalise):
+            self._finalise(job, stream, operation)
+            return OperationResult(job.state())
+        if stream.token == operation.next_token:  # stored before, by a commit whose answer was lost
             sources = self._sources_of(job) if operation.sources else None
-            return Stored(job.state(), sources=sources, cookies=None)
-        if stream.token != operation.expect or stream.settled:
-            return Stored(job.state(), stale=True)
+            return OperationResult(job.state(), sources=sources, cookies=None)
+        if stream.token != operation.expected_token or stream.settled:
+            return OperationResult(job.state(), stale=True)
         cookies = self._append(job, stream, operation)
-        return Stored(job.state(), sources=self._add_sources(job, operation), cookies=cookies)
+        return OperationResult(
+            job.state(), sources=self._add_sources(job, operation), cookies=cookies
+        )
 
     def _append(self, job: _Job, stream: _Stream, append: Append) -> Sequence[tuple[str, Any]]:
         """Add an append's rows. Return its cookie changes that fit into the size limit."""
@@ -220,7 +227,7 @@ class Batch:
     def _advance(self, job: _Job, stream: _Stream, append: Append) -> None:
         job.lines += append.lines
         job.bytes += append.bytes
-        stream.token = append.token
+        stream.token = append.next_token
         stream.stamp = append.position.stamp
         stream.count = append.position.count
         stream.last_n = append.position.last_n
@@ -229,15 +236,15 @@ class Batch:
         stream.ended = stream.ended or append.ended
         self._changed.add(job.job_id)
 
-    def _settle(self, job: _Job, stream: _Stream, settle: Settle) -> None:
+    def _finalise(self, job: _Job, stream: _Stream, finalise: Finalise) -> None:
         if stream.settled:
             return
         stream.settled = True
-        if settle.lost:
+        if finalise.lost:
             stream.lost = True
-            stream.reason = settle.message or settle.reason
-            job.lose(settle.reason, settle.message)
-        job.settled_trial = max(job.settled_trial, settle.stream.trial)
+            stream.reason = finalise.message or finalise.reason
+            job.lose(finalise.reason, finalise.message)
+        job.settled_trial = max(job.settled_trial, finalise.stream.trial)
         self._changed.add(job.job_id)
 
     def _document(self, put_document: PutDocument) -> None:
@@ -278,24 +285,27 @@ class Batch:
     def _write_documents(self) -> None:
         if not self._documents:
             return
-        tally.lock(self._connection)
+        past_counts.lock(self._connection)
         for job_id, owner in self._owners():
             if self._documents[job_id]["owner"] not in {None, owner}:
                 del self._documents[job_id]
-        difference = tally.Difference.none()
-        difference.add(tally.known(self._connection, list(self._documents)), -1)
+        changes = past_counts.CountChanges.empty()
+        changes.add(past_counts.stored(self._connection, list(self._documents)), -1)
         rows = list(self._documents.values())
         put(self._connection, schema.job, rows)
-        difference.add(tally.known(self._connection, list(self._documents)))
-        difference.write(self._connection)
+        changes.add(past_counts.stored(self._connection, list(self._documents)))
+        changes.write(self._connection)
 
     def _owners(self) -> list[tuple[str, str]]:
         """Return job id and owner of each of the documents that is stored and has an owner."""
         table = schema.job
-        query = sa.select(table.c.job_id, table.c.owner).where(
-            table.c.job_id.in_(list(self._documents)), table.c.owner.is_not(None)
-        )
-        return [(row.job_id, row.owner) for row in self._connection.execute(query)]
+        rows: list[Any] = []
+        for ids in in_slices(list(self._documents)):
+            query = sa.select(table.c.job_id, table.c.owner).where(
+                table.c.job_id.in_(ids), table.c.owner.is_not(None)
+            )
+            rows += self._connection.execute(query).all()
+        return [(row.job_id, row.owner) for row in rows]
 
     def _insert(self, table: sa.Table, rows: list[Row]) -> None:
         if rows:

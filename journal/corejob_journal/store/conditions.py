@@ -8,7 +8,7 @@ from typing import Final, Literal
 import sqlalchemy as sa
 
 from corejob_journal.store import schema
-from corejob_journal.store.tally import Kind
+from corejob_journal.store.past_counts import Kind
 
 Column = Literal["job_id", "username", "enqueued_at", "finished_at"]
 Relation = Literal["=", "<", "<=", ">", ">="]

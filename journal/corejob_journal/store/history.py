@@ -10,13 +10,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from corejob_journal.store import schema
+from corejob_journal.store import past_counts, schema
 from corejob_journal.store.records import AddCount, QueueCount
+from corejob_journal.store.slices import in_slices
 
 _TABLE: Final = schema.queue_history
 _ROW: Final = sa.select(_TABLE.c.no, _TABLE.c.created, _TABLE.c.total, _TABLE.c.states)
-_SOME: Final = 500
-"""Maximum number of values in one IN list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,8 @@ def add(connection: sa.Connection, count: AddCount) -> None:
 
     The call is idempotent: a retry, a restarted recorder or a second recorder adds no duplicate.
     """
-    if connection.dialect.name == "postgresql":
-        # Serialise reading the last row and inserting the next. SQLite has one writer anyway.
-        lock = sa.select(schema.counter.c.value).where(schema.counter.c.name == "change")
-        connection.execute(lock.with_for_update())
+    # Another recorder must not insert between reading the last row and inserting the next.
+    past_counts.lock(connection)
     last = connection.execute(
         sa.select(_TABLE.c.states).order_by(_TABLE.c.no.desc()).limit(1)
     ).scalar_one_or_none()
@@ -72,11 +69,11 @@ def after(connection: sa.Connection, *, no: int, limit: int) -> list[QueueCount]
 
 def pick(connection: sa.Connection, *, numbers: Sequence[int]) -> list[QueueCount]:
     """Return the rows with these numbers, in the order of `numbers`, without missing ones."""
-    found: dict[int, QueueCount] = {}
-    for start in range(0, len(numbers), _SOME):
-        query = _ROW.where(_TABLE.c.no.in_(numbers[start : start + _SOME]))
-        found.update({row.no: row for row in _rows(connection, query)})
-    return [found[no] for no in numbers if no in found]
+    rows: dict[int, QueueCount] = {}
+    for part in in_slices(numbers):
+        query = _ROW.where(_TABLE.c.no.in_(part))
+        rows.update({row.no: row for row in _rows(connection, query)})
+    return [rows[no] for no in numbers if no in rows]
 
 
 def count_steps(connection: sa.Connection, *, steps: Steps) -> int:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from corejob_journal.store import schema
 from corejob_journal.store.errors import ForeignJobError
-from corejob_journal.store.records import Source
+from corejob_journal.store.records import LogSource
 
 
 def is_foreign(connection: sa.Connection, job_id: str, owner: str, qual_name: str) -> bool:
@@ -27,7 +27,7 @@ def is_foreign(connection: sa.Connection, job_id: str, owner: str, qual_name: st
     return False
 
 
-def check(connection: sa.Connection, source: Source) -> None:
+def check(connection: sa.Connection, source: LogSource) -> None:
     """Check that a new source may append to the log of its job.
 
     Raises:
@@ -42,7 +42,7 @@ def check(connection: sa.Connection, source: Source) -> None:
         raise ForeignJobError(f"job {source.job_id} is past: its log takes nothing more")
 
 
-def adopt(connection: sa.Connection, source: Source) -> None:
+def adopt(connection: sa.Connection, source: LogSource) -> None:
     """Set the owner of a log that an earlier version stored without one."""
     table = schema.job_log
     connection.execute(

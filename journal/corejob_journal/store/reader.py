@@ -6,15 +6,16 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import history, past, retention, schema, tally
+from corejob_journal.store import history, past, past_counts, retention, schema
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.changes import Changes, Watched
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
-from corejob_journal.store.past import Order, PastJob, Place, Wanted
+from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
+from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
 from corejob_journal.store.retention import Candidate
-from corejob_journal.store.tally import Kind
+from corejob_journal.store.slices import in_slices
 
 
 def _of_job(rows: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
@@ -62,7 +63,6 @@ _FULL_CHARACTERS: Final = 2**21
 
 Callers read on from the last record, so they need no more at once.
 """
-_MOST_NUMBERS: Final = 500
 _LAZILY: Final = {"stream_results": True, "max_row_buffer": 250}
 _STATE = sa.select(
     schema.job_log.c.last_seq,
@@ -96,12 +96,12 @@ def _passing(
     after: int, last: int, level: int, since: float | None
 ) -> list[sa.ColumnElement[bool]]:
     """Return the clauses of a range of a log with its minimum level and its start time."""
-    found = [schema.log.c.seq > after, schema.log.c.seq <= last]
+    clauses = [schema.log.c.seq > after, schema.log.c.seq <= last]
     if level > 0:
-        found.append(schema.log.c.levelno >= level)
+        clauses.append(schema.log.c.levelno >= level)
     if since is not None:
-        found.append(schema.log.c.epoch >= since)
-    return found
+        clauses.append(schema.log.c.epoch >= since)
+    return clauses
 
 
 def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
@@ -138,19 +138,19 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
-    async def _some(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
+    async def _first_rows(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
         """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
 
         def read(connection: sa.Connection) -> list[Any]:
-            found, size = [], 0
+            result, size = [], 0
             lazily = connection.execution_options(**_LAZILY)
             with lazily.execute(query, {"job_id": job_id}) as rows:
                 for row in rows:
-                    found.append(row)
+                    result.append(row)
                     size += len(row.message)
                     if size >= _FULL_CHARACTERS:
                         break
-            return found
+            return result
 
         return await self._database.run(read)
 
@@ -160,7 +160,7 @@ class Store:
         There are fewer than `limit`, but at least one, if they are long.
         """
         query = _LOG.where(schema.log.c.seq > seq).order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._some(query, job_id)]
+        return [LogRecord(*row) for row in await self._first_rows(query, job_id)]
 
     async def log_scan(
         self,
@@ -187,7 +187,7 @@ class Store:
         """
         query = _LOG.where(*_passing(after, last, level, since))
         query = query.order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._some(query, job_id)]
+        return [LogRecord(*row) for row in await self._first_rows(query, job_id)]
 
     async def log_texts(
         self,
@@ -208,7 +208,7 @@ class Store:
             .order_by(schema.log.c.seq)
             .limit(limit)
         )
-        return await self._some(query, job_id)
+        return await self._first_rows(query, job_id)
 
     async def log_numbers(
         self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
@@ -222,7 +222,7 @@ class Store:
         )
         return [row[0] for row in await self._rows(query)]
 
-    async def log_tally(
+    async def log_counts(
         self, job_id: str, *, after: int, last: int, level: int, since: float | None, part: int
     ) -> dict[int, int]:
         """Return counts of the records that `log_scan` would return, for each part of the log.
@@ -241,12 +241,11 @@ class Store:
 
     async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
         """Return the records with these numbers, in the order of `numbers`; skip missing ones."""
-        found: dict[int, LogRecord] = {}
-        for start in range(0, len(numbers), _MOST_NUMBERS):
-            some = list(numbers[start : start + _MOST_NUMBERS])
-            rows = await self._rows(_LOG.where(schema.log.c.seq.in_(some)), job_id=job_id)
-            found.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
-        return [found[number] for number in numbers if number in found]
+        records: dict[int, LogRecord] = {}
+        for part in in_slices(numbers):
+            rows = await self._rows(_LOG.where(schema.log.c.seq.in_(part)), job_id=job_id)
+            records.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
+        return [records[number] for number in numbers if number in records]
 
     async def log_page(self, job_id: str, *, offset: int, limit: int) -> list[LogRecord]:
         """Return a page of records. Numbers have no gaps, so an offset is free."""
@@ -286,26 +285,28 @@ class Store:
 
     async def past_kinds(self) -> Mapping[Kind, int]:
         """Return the number of past jobs of each kind; kinds without jobs are left out."""
-        return await self._database.run(tally.read)
+        return await self._database.run(past_counts.read)
 
     async def past_page(
-        self, wanted: Wanted, order: Order, window: Callable[[int], tuple[int, int]]
+        self, past_query: PastQuery, order: PastOrder, window: Callable[[int], tuple[int, int]]
     ) -> list[PastJob]:
         """Return a page of past jobs.
 
         Args:
-            wanted: The query.
+            past_query: The query.
             order: The sort order.
             window: Gets the number of matches and returns offset and limit. Called in a thread.
         """
-        work = functools.partial(past.page, wanted=wanted, order=order, window=window)
+        work = functools.partial(past.page, past_query=past_query, order=order, window=window)
         return await self._database.run(work)
 
     async def past_after(
-        self, wanted: Wanted, order: Order, place: Place | None, limit: int
+        self, past_query: PastQuery, order: PastOrder, cursor: PastCursor | None, limit: int
     ) -> list[PastJob]:
         """Return the first past jobs after a cursor of the order; None starts at the beginning."""
-        work = functools.partial(past.after, wanted=wanted, order=order, place=place, limit=limit)
+        work = functools.partial(
+            past.after, past_query=past_query, order=order, cursor=cursor, limit=limit
+        )
         return await self._database.run(work)
 
     async def past_documents(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -352,14 +353,14 @@ class Store:
         """Return the approximate size of all jobs in the store, in bytes."""
         return await self._database.run(retention.stored_bytes)
 
-    async def oldest(self, behind: Candidate | None, limit: int) -> list[Candidate]:
-        """Return past jobs after `behind`, in the order in which they were journaled."""
-        work = functools.partial(retention.oldest, behind=behind, limit=limit)
+    async def oldest(self, after: Candidate | None, limit: int) -> list[Candidate]:
+        """Return past jobs after `after`, in the order in which they were journaled."""
+        work = functools.partial(retention.oldest, after=after, limit=limit)
         return await self._database.run(work)
 
-    async def orphans(self, behind: str, before: str, limit: int) -> list[str]:
+    async def orphans(self, after: str, before: str, limit: int) -> list[str]:
         """Return ids, between two ids (exclusive), of jobs that have a log but no document."""
-        work = functools.partial(retention.orphans, behind=behind, before=before, limit=limit)
+        work = functools.partial(retention.orphans, after=after, before=before, limit=limit)
         return await self._database.run(work)
 
     async def history_older(self, before: float) -> int:

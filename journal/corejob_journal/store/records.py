@@ -68,7 +68,7 @@ class LogState:
 
     Attributes:
         last_seq: Number of the last record, which is also the count of records.
-        settled_trial: The last trial whose log is completely stored, or known to be lost.
+        finalised_trial: The last trial whose log is completely stored, or known to be lost.
         lines: Number of records and printed lines of all trials.
         bytes: Size of the pods' lines.
         lost: True if lines are missing.
@@ -77,7 +77,7 @@ class LogState:
     """
 
     last_seq: int
-    settled_trial: int
+    finalised_trial: int
     lines: int
     bytes: int
     lost: bool
@@ -108,7 +108,7 @@ class QueueCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LogSource:
     """The source of log lines: one pod of one trial of a job.
 
     Attributes:
@@ -127,7 +127,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class LogPosition:
     """The position up to which a pod's log has been read.
 
     Attributes:
@@ -150,10 +150,10 @@ class StreamState:
     Attributes:
         no: The store's number of the stream.
         job: The store's number of the job's log.
-        token: Fencing token: changes with each append, which must name the previous one (`Append`).
+        fencing_token: Changes with each append, which must name the previous one (`Append`).
         done: True if the runtime's `done` line is stored.
         ended: True if a record `done execution …` is stored.
-        settled: True if the log is completely stored, or known to be lost.
+        finalised: True if the log is completely stored, or known to be lost.
     """
 
     no: int
@@ -161,11 +161,11 @@ class StreamState:
     job_id: str
     trial: int
     pod_uid: str
-    token: int
-    position: Position
+    fencing_token: int
+    position: LogPosition
     done: bool
     ended: bool
-    settled: bool
+    finalised: bool
 
 
 class NewRecord(NamedTuple):
@@ -203,8 +203,8 @@ class NewGap(NamedTuple):
 class Append:
     """Lines of one stream and the position after them, stored together or not at all.
 
-    `expect` is the stream's fencing token before the append and `token` the one after it. So an
-    append that is retried after a commit of unknown outcome is stored once, and if two processes
+    The stream's fencing token is `expected_token` before the append and `next_token` after it. So
+    an append that is retried after a commit of unknown outcome is stored once, and if two processes
     follow one pod, only one of them can append.
 
     Attributes:
@@ -217,9 +217,9 @@ class Append:
     """
 
     stream: StreamState
-    expect: int
-    token: int
-    position: Position
+    expected_token: int
+    next_token: int
+    position: LogPosition
     records: Sequence[NewRecord] = ()
     outputs: Sequence[NewOutput] = ()
     gaps: Sequence[NewGap] = ()
@@ -232,8 +232,8 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """Marks a stream as settled: it is completely stored, or its missing lines are named."""
+class Finalise:
+    """Marks a stream as finalised: it is completely stored, or its missing lines are named."""
 
     stream: StreamState
     lost: bool = False
@@ -269,18 +269,18 @@ class Probe:
     """Writes a row without changing it, to test if the store accepts writes."""
 
 
-Operation = Append | Settle | PutDocument | AddCount | Probe
+Operation = Append | Finalise | PutDocument | AddCount | Probe
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class OperationResult:
     """Result of one operation.
 
     Attributes:
         state: The job's log state afterwards; None for an operation that concerns no log, or if the
             log was deleted.
         stale: True if the operation was refused, since another process appended first, the stream
-            is settled, or the log was deleted.
+            is finalised, or the log was deleted.
         sources: The job's sources after an append that named some; else None.
         cookies: The changes of the key-value store that fit; None if unknown, since the append was
             stored before.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from corejob_journal.store import schema, tally
+from corejob_journal.store import past_counts, schema
 from corejob_journal.store.upsert import insert_new
 
 _JOB: Final = schema.job
@@ -45,27 +45,27 @@ def stored_bytes(connection: sa.Connection) -> int:
     return parts[0] + parts[1] + _JOB_BYTES * parts[2]
 
 
-def oldest(connection: sa.Connection, *, behind: Candidate | None, limit: int) -> list[Candidate]:
-    """Return past jobs after `behind`, in the order in which they were journaled."""
+def oldest(connection: sa.Connection, *, after: Candidate | None, limit: int) -> list[Candidate]:
+    """Return past jobs after `after`, in the order in which they were journaled."""
     size = _JOB.c.size + sa.func.coalesce(_LOG.c.bytes, 0) + _JOB_BYTES
     query = sa.select(_JOB.c.journaled_at, _JOB.c.job_id, size)
     query = query.join_from(_JOB, _LOG, _LOG.c.job_id == _JOB.c.job_id, isouter=True)
-    if behind is not None:
-        place = sa.tuple_(_JOB.c.journaled_at, _JOB.c.job_id)
-        query = query.where(place > sa.tuple_(behind.at, behind.job_id))
+    if after is not None:
+        cursor = sa.tuple_(_JOB.c.journaled_at, _JOB.c.job_id)
+        query = query.where(cursor > sa.tuple_(after.at, after.job_id))
     query = query.order_by(_JOB.c.journaled_at, _JOB.c.job_id).limit(limit)
     return [Candidate(*row) for row in connection.execute(query)]
 
 
-def orphans(connection: sa.Connection, *, behind: str, before: str, limit: int) -> list[str]:
+def orphans(connection: sa.Connection, *, after: str, before: str, limit: int) -> list[str]:
     """Return ids, between two ids (exclusive), of jobs that have a log but no document.
 
     Their CoreJobs were deleted before they were journaled.
     """
-    known = sa.select(_JOB.c.job_id).where(_JOB.c.job_id == _LOG.c.job_id)
+    documents = sa.select(_JOB.c.job_id).where(_JOB.c.job_id == _LOG.c.job_id)
     undropped = sa.select(schema.dropped.c.job).where(schema.dropped.c.job == _LOG.c.no)
-    query = sa.select(_LOG.c.job_id).where(_LOG.c.job_id > behind, _LOG.c.job_id < before)
-    query = query.where(~known.exists(), ~undropped.exists())
+    query = sa.select(_LOG.c.job_id).where(_LOG.c.job_id > after, _LOG.c.job_id < before)
+    query = query.where(~documents.exists(), ~undropped.exists())
     return list(connection.execute(query.order_by(_LOG.c.job_id).limit(limit)).scalars())
 
 
@@ -77,14 +77,14 @@ def drop(connection: sa.Connection, *, job_ids: Sequence[str]) -> int:
     logs = connection.execute(sa.select(_LOG.c.no).where(_LOG.c.job_id.in_(job_ids)))
     for no in sorted(logs.scalars()):
         insert_new(connection, schema.dropped, {"job": no})
-    tally.lock(connection)
+    past_counts.lock(connection)
     columns = (_JOB.c.qual_name, _JOB.c.state, _JOB.c.size)
     gone: Sequence[Any] = connection.execute(
         sa.delete(_JOB).where(_JOB.c.job_id.in_(job_ids)).returning(*columns)
     ).all()
-    difference = tally.Difference.none()
-    difference.add(gone, -1)
-    difference.write(connection)
+    changes = past_counts.CountChanges.empty()
+    changes.add(gone, -1)
+    changes.write(connection)
     connection.execute(sa.delete(schema.change).where(schema.change.c.job_id.in_(job_ids)))
     return len(gone)
 

@@ -12,13 +12,14 @@ from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.reader import cookies, log_state, sources
 from corejob_journal.store.records import (
+    LogPosition,
+    LogSource,
     LogState,
     Operation,
-    Position,
-    Source,
-    Stored,
+    OperationResult,
     StreamState,
 )
+from corejob_journal.store.slices import in_slices
 from corejob_journal.store.upsert import insert_new, touch
 
 _STREAM: Final = sa.select(
@@ -36,11 +37,6 @@ _STREAM: Final = sa.select(
     schema.stream.c.ended,
     schema.stream.c.settled,
 ).join_from(schema.stream, schema.job_log, schema.job_log.c.no == schema.stream.c.job)
-_SOME: Final = 500
-"""Maximum number of values in one IN list.
-
-SQLite accepts at most 32,766 parameters, and short lists are cached better.
-"""
 
 
 class Writer:
@@ -70,7 +66,7 @@ class Writer:
         """Wait for the running transaction and close the connection."""
         await self._database.close()
 
-    async def commit(self, operations: Sequence[Operation]) -> list[Stored]:
+    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
         """Apply all operations in one transaction, and return a result for each, in order.
 
         A retry after a failure, or after a commit of unknown outcome, is safe.
@@ -80,10 +76,10 @@ class Writer:
         """
         return await self._database.run(lambda connection: Batch(connection).run(operations))
 
-    async def open_stream(self, source: Source) -> StreamState:
+    async def open_stream(self, source: LogSource) -> StreamState:
         """Return the row of a source, created if missing.
 
-        A new pod of a settled trial unsettles the trial.
+        A new pod makes the log of a finalised trial incomplete again.
 
         Raises:
             ForeignJobError: The log belongs to another CoreJob or a past job; nothing is stored.
@@ -137,16 +133,16 @@ class Writer:
 
 def _state(row: Any) -> StreamState:
     no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row
-    position = Position(stamp, count, last_n, pieces)
+    position = LogPosition(stamp, count, last_n, pieces)
     return StreamState(no, job, job_id, trial, uid, token, position, done, ended, settled)
 
 
 def _streams(connection: sa.Connection, uids: Sequence[str]) -> dict[str, StreamState]:
-    found = {}
-    for start in range(0, len(uids), _SOME):
-        query = _STREAM.where(schema.stream.c.pod_uid.in_(uids[start : start + _SOME]))
-        found.update({row[4]: _state(row) for row in connection.execute(query)})
-    return found
+    streams = {}
+    for part in in_slices(uids):
+        query = _STREAM.where(schema.stream.c.pod_uid.in_(part))
+        streams.update({row[4]: _state(row) for row in connection.execute(query)})
+    return streams
 
 
 def _trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamState | None:
@@ -155,14 +151,14 @@ def _trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamS
     return _state(row) if row is not None else None
 
 
-def _open_stream(connection: sa.Connection, source: Source) -> StreamState:
-    known = _STREAM.where(
+def _open_stream(connection: sa.Connection, source: LogSource) -> StreamState:
+    present = _STREAM.where(
         schema.job_log.c.job_id == source.job_id,
         schema.stream.c.trial == source.trial,
         schema.stream.c.pod_uid == source.pod_uid,
         schema.job_log.c.owner == source.owner,
     )
-    if stream := connection.execute(known).first():
+    if stream := connection.execute(present).first():
         return _state(stream)
     owners.check(connection, source)
     identity = {
@@ -184,7 +180,7 @@ def _open_stream(connection: sa.Connection, source: Source) -> StreamState:
         "hostname": source.hostname,
     }
     if insert_new(connection, schema.stream, row):
-        _unsettle(connection, job, source)
+        _unfinalise(connection, job, source)
     query = _STREAM.where(
         schema.stream.c.job == job,
         schema.stream.c.trial == source.trial,
@@ -193,7 +189,7 @@ def _open_stream(connection: sa.Connection, source: Source) -> StreamState:
     return _state(connection.execute(query).one())
 
 
-def _unsettle(connection: sa.Connection, job: int, source: Source) -> None:
+def _unfinalise(connection: sa.Connection, job: int, source: LogSource) -> None:
     before = source.trial - 1
     connection.execute(
         sa.update(schema.job_log)

@@ -25,12 +25,12 @@ from corejob_api.streams.hub import KEEP_ALIVE_S
 from corejob_journal.store import Store, Writer
 from corejob_journal.store.records import (
     Append,
+    Finalise,
+    LogPosition,
+    LogSource,
     NewGap,
     NewRecord,
-    Position,
     PutDocument,
-    Settle,
-    Source,
     StreamState,
 )
 from corejob_process.clock import Clock, system_clock
@@ -117,7 +117,7 @@ class Recorder:
         self.writer = writer
         self.job_id = job_id
         self.stream = stream
-        self.token = stream.token
+        self.token = stream.fencing_token
 
     async def log(self, *messages: str, level: int = 20, gap: NewGap | None = None) -> None:
         records = [NewRecord(None, 1.5, level, message) for message in messages]
@@ -126,7 +126,7 @@ class Recorder:
             self.stream,
             expect,
             self.token,
-            Position(),
+            LogPosition(),
             records=records,
             gaps=[gap] if gap else [],
             lines=len(messages),
@@ -135,7 +135,7 @@ class Recorder:
         assert not stored.stale
 
     async def settle(self) -> None:
-        await self.writer.commit([Settle(self.stream)])
+        await self.writer.commit([Finalise(self.stream)])
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ async def client(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def record(writer: Writer) -> Callable[..., Awaitable[Recorder]]:
     async def make(job_id: str, trial: int = 1) -> Recorder:
-        source = Source(job_id, DUMMY, "admin", trial, f"uid-{trial}", "pod-1", "node-1")
+        source = LogSource(job_id, DUMMY, "admin", trial, f"uid-{trial}", "pod-1", "node-1")
         return Recorder(writer, job_id, await writer.open_stream(source))
 
     return make

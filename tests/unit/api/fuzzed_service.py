@@ -26,7 +26,14 @@ from tests.unit.api.test_main import free_port, kubeconfig
 from corejob import document, model, timestamps
 from corejob_api.http.routing import BASE
 from corejob_journal.store import Writer
-from corejob_journal.store.records import Append, NewRecord, Position, PutDocument, Settle, Source
+from corejob_journal.store.records import (
+    Append,
+    Finalise,
+    LogPosition,
+    LogSource,
+    NewRecord,
+    PutDocument,
+)
 
 T = TypeVar("T")
 
@@ -107,13 +114,21 @@ def _fails(body: Mapping[str, Any]) -> bool:
 
 async def record(writer: Writer, job_id: str) -> None:
     """A log of some records."""
-    stream = await writer.open_stream(Source(job_id, DUMMY, "admin", 1, "uid", "pod-1", "node-1"))
+    stream = await writer.open_stream(
+        LogSource(job_id, DUMMY, "admin", 1, "uid", "pod-1", "node-1")
+    )
     records = [NewRecord(None, 1.5 + n, 20, f"line {n}") for n in range(30)]
     append = Append(
-        stream, stream.token, stream.token + 1, Position(), records=records, gaps=[], lines=30
+        stream,
+        stream.fencing_token,
+        stream.fencing_token + 1,
+        LogPosition(),
+        records=records,
+        gaps=[],
+        lines=30,
     )
     await writer.commit([append])
-    await writer.commit([Settle(stream)])
+    await writer.commit([Finalise(stream)])
 
 
 async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:

@@ -13,7 +13,7 @@ from corejob_api.http.errors import ApiError
 from corejob_api.query import log_scan
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_journal.store import LogRecord
-from corejob_journal.store.records import Append, NewRecord, Position
+from corejob_journal.store.records import Append, LogPosition, NewRecord
 
 Record = Callable[..., Awaitable[Recorder]]
 LEVELS = (10, 20, 30, 40, 50)
@@ -119,7 +119,7 @@ async def job_id(client: httpx.AsyncClient, record: Record) -> str:
         for number in range(1, 101)
     ]
     stream, token = recorder.stream, recorder.token
-    append = Append(stream, token, token + 1, Position(), records=records, gaps=[], lines=100)
+    append = Append(stream, token, token + 1, LogPosition(), records=records, gaps=[], lines=100)
     await recorder.writer.commit([append])
     return made
 

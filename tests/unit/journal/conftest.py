@@ -15,12 +15,12 @@ from tests.support.signals import DEADLINE
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import FakeCluster
 
-from corejob_journal.recorder.ingest import follower
+from corejob_journal.recorder.ingest import log_follower
 from corejob_journal.recorder.membership import Membership
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer, engine
-from corejob_journal.store.records import Append, NewRecord, Position, Source, StreamState
+from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord, StreamState
 from corejob_process.clock import system_clock
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
@@ -32,7 +32,7 @@ _databases = itertools.count()
 @pytest.fixture(autouse=True)
 def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of the fake cluster is whole when its container has ended."""
-    monkeypatch.setattr(follower, "_FLUSH_S", 0.0)
+    monkeypatch.setattr(log_follower, "_FLUSH_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -100,8 +100,8 @@ async def store(store_url: str, writer: Writer) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def source(job_id: str = JOB, trial: int = 1, uid: str = "uid-1") -> Source:
-    return Source(job_id, "a.Job", "hans", trial, uid, "pod-1", "node-1")
+def source(job_id: str = JOB, trial: int = 1, uid: str = "uid-1") -> LogSource:
+    return LogSource(job_id, "a.Job", "hans", trial, uid, "pod-1", "node-1")
 
 
 class Feeder:
@@ -110,12 +110,16 @@ class Feeder:
     def __init__(self, writer: Writer, stream: StreamState) -> None:
         self.writer = writer
         self.stream = stream
-        self.token = stream.token
+        self.token = stream.fencing_token
 
     def append(self, *texts: str, **more: Any) -> Append:
         records = [NewRecord(None, 1.5, 20, text) for text in texts]
         expect, self.token = self.token, self.token + 1
-        fields: dict[str, Any] = {"records": records, "lines": len(texts), "position": Position()}
+        fields: dict[str, Any] = {
+            "records": records,
+            "lines": len(texts),
+            "position": LogPosition(),
+        }
         return Append(self.stream, expect, self.token, **{**fields, **more})
 
     async def feed(self, *texts: str, **more: Any) -> Any:
@@ -178,7 +182,7 @@ async def recorder_on(
         membership = Membership(
             kube, NAMESPACE, identity or LONE, alone=identity is None, now=system_clock
         )
-        supervisor = Supervisor(kube, NAMESPACE, writer, Metrics(), membership=membership)
+        supervisor = Supervisor(kube, NAMESPACE, writer, RecorderMetrics(), membership=membership)
         try:
             await supervisor.start()
             yield Recorder(supervisor, store)

@@ -120,7 +120,7 @@ class FakeCluster(FakeApiServer):
         body = self.objects["corejobs"][job_id]
         return dict(body["status"].get("log") or {})
 
-    async def settled(self, job_id: str, trial: int = 1) -> dict[str, Any]:
+    async def finalised(self, job_id: str, trial: int = 1) -> dict[str, Any]:
         """Wait for the recorder to call a trial's log complete; `status.log`."""
 
         def complete() -> bool:

@@ -10,7 +10,7 @@ import sys
 from kubernetes.aio.client import Configuration
 
 from corejob_journal.recorder import membership
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Writer
 from corejob_kube.client import Kube
@@ -23,7 +23,7 @@ async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
     writer = await Writer.open(store)
     async with Kube(configuration, user_agent="test") as kube:
         member = membership.Membership(kube, namespace, identity, alone=False, now=system_clock)
-        await Supervisor(kube, namespace, writer, Metrics(), membership=member).start()
+        await Supervisor(kube, namespace, writer, RecorderMetrics(), membership=member).start()
         print("recording", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 

@@ -109,12 +109,12 @@ async def test_3_000_sources_and_a_retry(cluster: FakeCluster, recorder: Recorde
     log = await cluster.add_pod(JOB, attempts_left=2)
     await log.write(*(event(n, "source", name=f"{n}") for n in range(1, 3001)))
     await cluster.end_pod(f"{JOB}-1", 1)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     await cluster.set_job(JOB, trial=2)
     log = await cluster.add_pod(JOB, trial=2)
     await log.write(event(1, "source", name="3000"), event(2, "source", name="new"))
     await cluster.end_pod(f"{JOB}-2", 0)
-    await cluster.settled(JOB, 2)
+    await cluster.finalised(JOB, 2)
     await cluster.until(lambda: status(cluster)["sources"][-1] == "new")
     expected = [*(str(n) for n in range(2702, 3001)), "new"]
     assert (status(cluster)["sources"], status(cluster)["sourcesDropped"]) == (expected, 2701)
@@ -249,7 +249,7 @@ async def test_the_message_of_a_thousand_gaps_has_an_end(
     log = await cluster.add_pod(JOB)
     await log.write(*(event(2 * n, "log", message=f"{n}") for n in range(1, 1001)))
     await cluster.end_pod(f"{JOB}-1", 0)
-    message = (await cluster.settled(JOB))["message"]
+    message = (await cluster.finalised(JOB))["message"]
     assert len(message) < 2_100
     assert message.startswith("line 1 is gone from the pod's log; line 3 is gone")
     assert message.endswith(" … and more: the log names every gap")
@@ -278,9 +278,9 @@ async def test_what_the_api_server_refuses_of_a_status_is_left_out(
         event(4, "log", message="after a gap"),
     )
     await cluster.end_pod(f"{JOB}-1", 0)
-    settled = await cluster.settled(JOB)
-    assert (settled["lost"], settled["lastSeq"]) == (True, 2)
-    assert "message" not in settled
+    finalised = await cluster.finalised(JOB)
+    assert (finalised["lost"], finalised["lastSeq"]) == (True, 2)
+    assert "message" not in finalised
     await cluster.until(lambda: (status(cluster).get("progress") or {}).get("value") == 0.5)
     assert "sources" not in status(cluster)
     for words in ("takes no sources: 422", "takes no log.message: 422"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corejob_journal.recorder.ingest import protocol
-from corejob_journal.recorder.ingest.protocol import Log, Plain
+from corejob_journal.recorder.ingest.protocol import LogEvent, PlainLine
 
 TEXTS = st.text(st.characters() | st.sampled_from("\0\ud800\udfff\x1b"), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
@@ -42,12 +42,12 @@ FIELDS = st.fixed_dictionaries(
 def test_an_event_of_any_fields_is_read(fields: dict[str, Any], escaped: bool) -> None:
     line = json.dumps(fields, ensure_ascii=escaped, separators=(",", ":"))
     event = protocol.parse(line.encode("utf-8", "surrogatepass"))
-    if isinstance(event, Log):
+    if isinstance(event, LogEvent):
         record = protocol.record(event, 1, 0.0)
         assert "\0" not in record.message
         assert 0 <= record.levelno <= 100
         record.message.encode()
-    if isinstance(event, Plain):
+    if isinstance(event, PlainLine):
         assert "\0" not in event.message
         event.message.encode()
 

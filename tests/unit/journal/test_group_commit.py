@@ -8,10 +8,10 @@ import pytest
 from tests.support.signals import DEADLINE
 
 from corejob_journal.recorder import group_commit as module
-from corejob_journal.recorder.group_commit import Commits
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.group_commit import GroupCommit
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.store import StoreUnavailable
-from corejob_journal.store.records import Operation, PutDocument, Stored
+from corejob_journal.store.records import Operation, OperationResult, PutDocument
 
 
 class FakeWriter:
@@ -25,7 +25,7 @@ class FakeWriter:
         self.failures: list[Exception] = []
         self.poison = ""
 
-    async def commit(self, operations: Sequence[Operation]) -> list[Stored]:
+    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
         names = [put.job_id for put in operations if isinstance(put, PutDocument)]
         self.batches.append(names)
         self.sizes.append(len(operations))
@@ -35,7 +35,7 @@ class FakeWriter:
             raise self.failures.pop(0)
         if self.poison in names:
             raise ValueError(self.poison)
-        return [Stored(None) for _ in operations]
+        return [OperationResult(None) for _ in operations]
 
 
 def put(name: str) -> list[Operation]:
@@ -49,14 +49,14 @@ def fake() -> FakeWriter:
 
 @pytest.fixture
 async def commits(fake: FakeWriter) -> Any:
-    queue = Commits(fake, Metrics())  # type: ignore[arg-type]
+    queue = GroupCommit(fake, RecorderMetrics())  # type: ignore[arg-type]
     queue.start()
     yield queue
     fake.gate.set()
     await queue.close(1.0)
 
 
-async def test_what_arrives_meanwhile_goes_together(commits: Commits, fake: FakeWriter) -> None:
+async def test_what_arrives_meanwhile_goes_together(commits: GroupCommit, fake: FakeWriter) -> None:
     first = commits.submit(put("a"))
     await fake.began.wait()
     others = [commits.submit(put(name)) for name in "bcd"]
@@ -66,7 +66,7 @@ async def test_what_arrives_meanwhile_goes_together(commits: Commits, fake: Fake
     assert fake.batches == [["a"], ["b", "c", "d"]]
 
 
-async def test_store_away_is_waited_for(commits: Commits, fake: FakeWriter) -> None:
+async def test_store_away_is_waited_for(commits: GroupCommit, fake: FakeWriter) -> None:
     fake.failures = [StoreUnavailable("full"), StoreUnavailable("full")]
     async with asyncio.timeout(DEADLINE):
         answer = commits.submit(put("a"))
@@ -81,7 +81,7 @@ async def test_store_away_is_waited_for(commits: Commits, fake: FakeWriter) -> N
 
 
 @pytest.mark.filterwarnings("ignore")
-async def test_bad_value_does_not_hold_up_others(commits: Commits, fake: FakeWriter) -> None:
+async def test_bad_value_does_not_hold_up_others(commits: GroupCommit, fake: FakeWriter) -> None:
     fake.poison = "b"
     futures = [commits.submit(put(name)) for name in "abc"]
     fake.gate.set()
@@ -91,7 +91,7 @@ async def test_bad_value_does_not_hold_up_others(commits: Commits, fake: FakeWri
 
 
 async def test_trouble_is_told_when_it_comes_and_when_it_goes(
-    commits: Commits, fake: FakeWriter
+    commits: GroupCommit, fake: FakeWriter
 ) -> None:
     told: list[str | None] = []
     commits.listen(told.append)
@@ -107,7 +107,7 @@ async def test_who_has_nothing_to_store_notices_too(
 ) -> None:
     monkeypatch.setattr(module, "_IDLE_S", 0.02)
     told: asyncio.Queue[str | None] = asyncio.Queue()
-    queue = Commits(fake, Metrics())  # type: ignore[arg-type]
+    queue = GroupCommit(fake, RecorderMetrics())  # type: ignore[arg-type]
     queue.listen(told.put_nowait)
     fake.failures = [StoreUnavailable("full")]
     fake.gate.set()
@@ -118,7 +118,7 @@ async def test_who_has_nothing_to_store_notices_too(
 
 
 async def test_a_ping_waits_until_the_store_takes_something(
-    commits: Commits, fake: FakeWriter
+    commits: GroupCommit, fake: FakeWriter
 ) -> None:
     first = commits.submit(put("a"))
     pings = [asyncio.create_task(commits.ping()) for _ in range(3)]
@@ -132,7 +132,7 @@ async def test_a_ping_waits_until_the_store_takes_something(
 
 
 async def test_reading_again_does_not_mean_that_writing_can_be_done(
-    commits: Commits, fake: FakeWriter
+    commits: GroupCommit, fake: FakeWriter
 ) -> None:
     answers: list[Exception | str] = [StoreUnavailable("away"), "read"]
 
@@ -151,7 +151,7 @@ async def test_reading_again_does_not_mean_that_writing_can_be_done(
 
 
 async def test_close_commits_what_is_queued(fake: FakeWriter) -> None:
-    queue = Commits(fake, Metrics())  # type: ignore[arg-type]
+    queue = GroupCommit(fake, RecorderMetrics())  # type: ignore[arg-type]
     queue.start()
     fake.gate.set()
     answer = queue.submit(put("a"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corejob_journal.recorder.ingest import jsonlines, protocol
 from corejob_journal.recorder.ingest.jsonlines import level_of
-from corejob_journal.recorder.ingest.protocol import Plain
+from corejob_journal.recorder.ingest.protocol import PlainLine
 
 # Written by slog, zap 1.27, logrus 1.9, zerolog 1.34 (Go), pino 10, bunyan 1.8, winston 3 (Node),
 # structlog 25, python-json-logger 4, ecs-logging 2 and loguru 0.7 (Python).
@@ -31,9 +31,9 @@ WRITTEN: Final = [
 ]
 
 
-def plain(body: bytes) -> Plain:
+def plain(body: bytes) -> PlainLine:
     found = protocol.parse(body)
-    assert isinstance(found, Plain)
+    assert isinstance(found, PlainLine)
     return found
 
 
@@ -45,7 +45,7 @@ def scalars(value: Any) -> list[Any]:
     return [value]
 
 
-def kept(found: Plain) -> str:
+def kept(found: PlainLine) -> str:
     """All that the record says, as JSON would write it."""
     exception = found.exception or {"info": "", "text": []}
     whole = f"{found.message}\n{exception['info']}\n{''.join(exception['text'])}"

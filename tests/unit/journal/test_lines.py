@@ -7,25 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corejob_journal.recorder.ingest import lines
-from corejob_journal.recorder.ingest.lines import Line, Splitter
+from corejob_journal.recorder.ingest.lines import LineSplitter, LogLine
 
 STAMP = b"2026-11-24T03:00:00.123456789Z "
 NS = 1_795_489_200_123_456_789
 
 
-def split(*chunks: bytes) -> list[Line]:
-    splitter = Splitter()
+def split(*chunks: bytes) -> list[LogLine]:
+    splitter = LineSplitter()
     found = [line for chunk in chunks for line in splitter.feed(chunk)]
     splitter.close()
     return found + splitter.rest()
 
 
 def test_a_line() -> None:
-    assert split(STAMP + b"text\n") == [Line(NS, b"text")]
+    assert split(STAMP + b"text\n") == [LogLine(NS, b"text")]
 
 
 def test_empty_text_and_no_end() -> None:
-    assert split(STAMP + b"\n" + STAMP + b"last") == [Line(NS, b""), Line(NS, b"last")]
+    assert split(STAMP + b"\n" + STAMP + b"last") == [LogLine(NS, b""), LogLine(NS, b"last")]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_empty_text_and_no_end() -> None:
     ],
 )
 def test_other_forms_of_time(text: bytes, ns: int) -> None:
-    assert split(text + b"x\n") == [Line(ns, b"x")]
+    assert split(text + b"x\n") == [LogLine(ns, b"x")]
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_other_forms_of_time(text: bytes, ns: int) -> None:
     [b"unable to retrieve container logs for x", b"2026-13-24T03:00:00.123456789Z x\n", b"\n"],
 )
 def test_words_of_the_kubelet(text: bytes) -> None:
-    splitter = Splitter()
+    splitter = LineSplitter()
     found = splitter.feed(STAMP + b"text\n" + text)
     splitter.close()
-    assert found == [Line(NS, b"text")]
+    assert found == [LogLine(NS, b"text")]
     assert splitter.words == text.decode().rstrip("\n")
     assert splitter.feed(STAMP + b"more\n") == []
 

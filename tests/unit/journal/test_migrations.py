@@ -19,12 +19,12 @@ from corejob_journal.store import (
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.records import (
     AddCount,
+    Finalise,
+    LogPosition,
     NewGap,
     NewOutput,
     NewRecord,
-    Position,
     PutDocument,
-    Settle,
 )
 
 
@@ -84,11 +84,11 @@ async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
     finished = {"finished_at": "2026-11-25T12:00:00"}
     await writer.commit(
         [
-            first.append(records=records, outputs=outputs, position=Position(5, 1, 4, 2)),
+            first.append(records=records, outputs=outputs, position=LogPosition(5, 1, 4, 2)),
             first.append("after the gap", gaps=[NewGap(5, 7, "rotated")]),
             second.append("another job's", cookies=[("seen", [1, None])], sources=["a.csv"]),
             gone.append("of a job that retention has taken away"),
-            Settle(second.stream, lost=True, reason="PodGone", message="nothing is known"),
+            Finalise(second.stream, lost=True, reason="PodGone", message="nothing is known"),
             PutDocument(JOB, document | finished, 7.0),
             PutDocument("c" * 24, document | finished, 8.0),
             AddCount(9.0, {"running": 2}),

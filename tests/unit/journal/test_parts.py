@@ -11,10 +11,10 @@ from tests.unit.journal.kubelet import Entry, Kubelet, served
 
 from corejob.trial import PodChild
 from corejob_journal.recorder.ingest import lines
-from corejob_journal.recorder.ingest.intake import Intake
+from corejob_journal.recorder.ingest.log_ingest import LogIngest
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.reading import LogReader, UnclearError
-from corejob_journal.store.records import NewRecord, Position, StreamState
+from corejob_journal.store.records import LogPosition, NewRecord, StreamState
 from corejob_kube.client import Kube
 from corejob_kube.errors import UnavailableError
 from corejob_process.clock import system_clock
@@ -22,10 +22,10 @@ from corejob_process.clock import system_clock
 NS = 10**9
 START = 1_795_500_000 * NS
 _CHILD = PodChild("p", "p", 1, "uid", False, "Running", None, None, "n", system_clock())
-BEGIN = Position()
+BEGIN = LogPosition()
 
 
-def state(position: Position = BEGIN, token: int = 0) -> StreamState:
+def state(position: LogPosition = BEGIN, token: int = 0) -> StreamState:
     return StreamState(1, 1, "a" * 24, 1, "uid", token, position, False, False, False)
 
 
@@ -39,21 +39,21 @@ class Recorder:
 
     def __init__(self, kubelet: Kubelet) -> None:
         self.kubelet = kubelet
-        self.intake = Intake(state())
+        self.ingest = LogIngest(state())
         self.stored: list[NewRecord] = []
         self.reader = reader_of(kubelet)
         self.from_start = False
 
     async def connect(self) -> bool:
         """Read once; False if the connection broke or told nothing."""
-        intake = self.intake
-        intake.resume()
-        since = None if self.from_start else intake.since
+        ingest = self.ingest
+        ingest.resume()
+        since = None if self.from_start else ingest.since
         self.from_start = False
-        chunks = self.reader.read(since=since, follow=True, surely=intake.surely)
+        chunks = self.reader.read(since=since, follow=True, surely=ingest.surely)
         try:
             async for taken in chunks:
-                assert intake.take(taken) == len(taken)
+                assert ingest.take(taken) == len(taken)
         except UnavailableError:
             return False
         except UnclearError:
@@ -64,24 +64,24 @@ class Recorder:
         return True
 
     def keep(self) -> None:
-        for append in self.intake.flush():
+        for append in self.ingest.flush():
             self.stored += append.records
 
     def restart(self) -> None:
         """Another process goes on from what is stored."""
-        self.intake = Intake(state(self.intake.position, 1))
+        self.ingest = LogIngest(state(self.ingest.position, 1))
         self.reader = reader_of(self.kubelet)
 
     async def finish(self) -> None:
         """The container has ended: read until a connection brings nothing new."""
         for _ in range(5):
-            place = self.intake.position
-            if await self.connect() and self.intake.position == place:
+            place = self.ingest.position
+            if await self.connect() and self.ingest.position == place:
                 break
         else:
             pytest.fail("the log does not come to an end")
         tail = self.reader.splitter.rest()
-        assert self.intake.take(tail) == len(tail)
+        assert self.ingest.take(tail) == len(tail)
         self.keep()
 
     def texts(self) -> list[str]:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from corejob_journal.store import Kind, Order, PastJob, Place, Store, Wanted, Writer, past
+from corejob_journal.store import (
+    Kind,
+    PastCursor,
+    PastJob,
+    PastOrder,
+    PastQuery,
+    Store,
+    Writer,
+    past,
+)
 from corejob_journal.store.conditions import (
     Absent,
     Among,
@@ -22,7 +31,7 @@ from corejob_journal.store.records import PutDocument
 
 COUNT = 120
 ORDERS = [
-    Order(column, down, ids)
+    PastOrder(column, down, ids)
     for column in ("job_id", "enqueued_at", "finished_at")
     for down, ids in itertools.product((False, True), repeat=2)
     if column != "job_id" or down is ids
@@ -56,16 +65,16 @@ async def jobs(writer: Writer) -> None:
     await writer.commit([PutDocument(each["_id"], each, 1.0) for each in DOCUMENTS])
 
 
-def place(order: Order, doc: dict[str, Any]) -> Place:
+def place(order: PastOrder, doc: dict[str, Any]) -> PastCursor:
     values = {
         "job_id": doc["_id"],
         "enqueued_at": doc["enqueued"]["at"],
         "finished_at": doc["finished_at"] or "",
     }
-    return Place(values[order.column], doc["_id"])
+    return PastCursor(values[order.column], doc["_id"])
 
 
-def model(order: Order, fits: Callable[[dict[str, Any]], bool]) -> list[Place]:
+def model(order: PastOrder, fits: Callable[[dict[str, Any]], bool]) -> list[PastCursor]:
     found = sorted((doc for doc in DOCUMENTS if fits(doc)), key=lambda doc: str(doc["_id"]))
     places = [place(order, doc) for doc in found]
     places.sort(key=lambda each: each.job_id, reverse=order.ids_descending)
@@ -73,17 +82,21 @@ def model(order: Order, fits: Callable[[dict[str, Any]], bool]) -> list[Place]:
     return places
 
 
-def places(jobs: Sequence[PastJob]) -> list[Place]:
-    return [job.place for job in jobs]
+def places(jobs: Sequence[PastJob]) -> list[PastCursor]:
+    return [job.cursor for job in jobs]
 
 
-async def page(store: Store, wanted: Wanted, order: Order, offset: int, limit: int) -> list[Place]:
-    return places(await store.past_page(wanted, order, lambda _: (offset, limit)))
+async def page(
+    store: Store, past_query: PastQuery, order: PastOrder, offset: int, limit: int
+) -> list[PastCursor]:
+    return places(await store.past_page(past_query, order, lambda _: (offset, limit)))
 
 
-async def walk(store: Store, wanted: Wanted, order: Order, limit: int) -> list[Place]:
-    found: list[Place] = []
-    while jobs := await store.past_after(wanted, order, found[-1] if found else None, limit):
+async def walk(
+    store: Store, past_query: PastQuery, order: PastOrder, limit: int
+) -> list[PastCursor]:
+    found: list[PastCursor] = []
+    while jobs := await store.past_after(past_query, order, found[-1] if found else None, limit):
         assert len(jobs) <= limit
         found += places(jobs)
     return found
@@ -124,13 +137,13 @@ async def test_kinds_in_each_order_by_each_way(
     one = frozenset({Kind("a.1", "error")})
     some = frozenset(kind for kind in tally if kind.state == "error") | {Kind("b", "complete")}
     for kinds, order in itertools.product((frozenset(tally), one, some & set(tally)), ORDERS):
-        wanted = Wanted(tally, kinds)
+        past_query = PastQuery(tally, kinds)
         rows = model(order, lambda doc, kinds=kinds: (doc["qual_name"], doc["state"]) in kinds)
-        assert await walk(store, wanted, order, 5) == rows
+        assert await walk(store, past_query, order, 5) == rows
         for offset in range(0, len(rows) + 9, 9):
-            assert await page(store, wanted, order, offset, 9) == rows[offset : offset + 9]
-    assert await page(store, Wanted(tally, frozenset()), Order(), 0, 9) == []
-    assert await walk(store, Wanted(tally, frozenset()), Order("finished_at"), 9) == []
+            assert await page(store, past_query, order, offset, 9) == rows[offset : offset + 9]
+    assert await page(store, PastQuery(tally, frozenset()), PastOrder(), 0, 9) == []
+    assert await walk(store, PastQuery(tally, frozenset()), PastOrder("finished_at"), 9) == []
 
 
 CONDITIONS: list[tuple[Condition, Callable[[dict[str, Any]], bool]]] = [
@@ -165,11 +178,11 @@ CONDITIONS: list[tuple[Condition, Callable[[dict[str, Any]], bool]]] = [
 async def test_conditions(store: Store) -> None:
     tally = await store.past_kinds()
     error = frozenset(kind for kind in tally if kind.state == "error")
-    orders = (Order(), Order("finished_at", descending=True))
+    orders = (PastOrder(), PastOrder("finished_at", descending=True))
     for (condition, fits), order in itertools.product(CONDITIONS, orders):
-        wanted = Wanted(tally, frozenset(tally), (condition,))
-        assert await walk(store, wanted, order, 50) == model(order, fits), condition
-        narrow = Wanted(tally, error, (condition,))
+        past_query = PastQuery(tally, frozenset(tally), (condition,))
+        assert await walk(store, past_query, order, 50) == model(order, fits), condition
+        narrow = PastQuery(tally, error, (condition,))
         rows = model(order, lambda doc, f=fits: f(doc) and doc["state"] == "error")
         assert await walk(store, narrow, order, 7) == rows, condition
         half = len(rows) // 2

@@ -3,21 +3,23 @@
 import pytest
 
 from corejob_journal.recorder.ingest import protocol
-from corejob_journal.recorder.ingest.protocol import Done, Log, Plain, parse
+from corejob_journal.recorder.ingest.protocol import DoneEvent, LogEvent, PlainLine, parse
 
 
 def test_events() -> None:
     log = parse(
         b'{"core4": 1, "n": 3, "type": "log", "time": 1.5, "level": "ERROR", "message": "x"}'
     )
-    assert isinstance(log, Log)
+    assert isinstance(log, LogEvent)
     record = protocol.record(log, log.n, log.time)
     assert (record.n, record.epoch, record.levelno, record.message) == (3, 1.5, 40, "x")
-    assert isinstance(parse(b'{"core4":1,"n":4,"type":"done","time":1,"state":"complete"}'), Done)
+    assert isinstance(
+        parse(b'{"core4":1,"n":4,"type":"done","time":1,"state":"complete"}'), DoneEvent
+    )
 
 
 def test_key_order_is_of_no_matter() -> None:
-    assert isinstance(parse(b'{"n": 4, "type": "done", "core4": 1}'), Done)
+    assert isinstance(parse(b'{"n": 4, "type": "done", "core4": 1}'), DoneEvent)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_key_order_is_of_no_matter() -> None:
     ],
 )
 def test_other_lines(body: bytes, message: str, levelno: int) -> None:
-    assert parse(body) == Plain(message, levelno)
+    assert parse(body) == PlainLine(message, levelno)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +52,15 @@ def test_other_lines(body: bytes, message: str, levelno: int) -> None:
     ],
 )
 def test_strange_events_keep_number_and_text(body: bytes) -> None:
-    assert parse(body) == Plain(body.decode(), 10, 5)
+    assert parse(body) == PlainLine(body.decode(), 10, 5)
 
 
 def test_surrogates_and_bad_numbers_in_events() -> None:
     event = parse(b'{"core4":1,"n":1,"type":"log","message":"\\ud83d \xc3\xa4 \\ud83d\\ude00"}')
-    assert isinstance(event, Log)
+    assert isinstance(event, LogEvent)
     assert event.message == "\\ud83d ä 😀"
     progress = parse(b'{"core4":1,"n":1,"type":"progress","value":NaN}')
-    assert isinstance(progress, protocol.Progress)
+    assert isinstance(progress, protocol.ProgressEvent)
     assert progress.value == 0.0
 
 
@@ -75,13 +77,13 @@ def test_an_event_that_cant_be_read_is_a_warning_and_keeps_its_number(
     kind: str, deep: bytes
 ) -> None:
     body = b'{"core4":1,"n":7,"type":"' + kind.encode() + b'",' + deep + b"}"
-    assert parse(body) == Plain(body.decode(), 30, 7)
+    assert parse(body) == PlainLine(body.decode(), 30, 7)
 
 
 def test_an_exception_that_others_could_not_read_is_named() -> None:
     deep = b'{"info":' + b"[" * 70 + b"]" * 70 + b"}"
     event = parse(b'{"core4":1,"n":7,"type":"log","message":"m","exception":' + deep + b"}")
-    assert isinstance(event, Log)
+    assert isinstance(event, LogEvent)
     kept = protocol.record(event, 7, 0.0)
     info = "an exception that is nested deeper than 64 levels is not kept"
     assert (kept.message, kept.exception) == ("m", {"info": info, "text": []})
@@ -92,4 +94,6 @@ def test_an_exception_that_others_could_not_read_is_named() -> None:
     [("WARNING", 30), ("odd", 20), (37, 37), ("37", 37), (10**9, 100), ("Notice", 20)],
 )
 def test_levels(level: str | int, levelno: int) -> None:
-    assert protocol.record(Log(core4=1, n=1, message="x", level=level), 1, 0.0).levelno == levelno
+    assert (
+        protocol.record(LogEvent(core4=1, n=1, message="x", level=level), 1, 0.0).levelno == levelno
+    )

@@ -14,7 +14,7 @@ from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob import timestamps
 from corejob_journal.recorder.archive import queue_counts
-from corejob_journal.recorder.archive.queue_counts import Census
+from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.store import Store, StoreUnavailable
 from corejob_journal.store.records import AddCount, Operation
 from corejob_kube.cache import ObjectCache
@@ -88,12 +88,14 @@ def commits() -> FakeCommits:
     return FakeCommits()
 
 
-def of(jobs: Jobs, commits: FakeCommits, pause: float = 0.0) -> Census:
-    return Census(jobs, commits, lambda: NOW, pause=pause)  # type: ignore[arg-type]
+def of(jobs: Jobs, commits: FakeCommits, pause: float = 0.0) -> QueueCounts:
+    return QueueCounts(jobs, commits, lambda: NOW, pause=pause)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
-async def counting(jobs: Jobs, commits: FakeCommits, pause: float = 0.0) -> AsyncIterator[Census]:
+async def counting(
+    jobs: Jobs, commits: FakeCommits, pause: float = 0.0
+) -> AsyncIterator[QueueCounts]:
     made = of(jobs, commits, pause)
     made.start()
     try:

@@ -56,12 +56,12 @@ async def test_end_of_a_core4_trial(cluster: FakeCluster, recorder: Recorder) ->
     log = await cluster.add_pod(JOB)
     await log.write(event(1), *done(2))
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == ["line 1", CLOSING]
     assert (status["lines"], status["lastSeq"], status["lost"]) == (2, 2, False)
     state = await recorder.store.log_state(JOB)
     assert state is not None
-    assert (state.settled_trial, state.last_seq) == (1, 2)
+    assert (state.finalised_trial, state.last_seq) == (1, 2)
 
 
 async def test_done_line_settles_before_the_kubelet_ends_the_stream(
@@ -78,7 +78,7 @@ async def test_done_line_settles_before_the_kubelet_ends_the_stream(
         "containerStatuses": [{"name": "job", "state": {"terminated": ended}}],
     }
     cluster.put("pods", {**body, "status": status})
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert len(log.requests) == 1
 
 
@@ -89,7 +89,7 @@ async def test_container_that_speaks_no_protocol(cluster: FakeCluster, recorder:
     log.open_end = True
     await log.write("no end")
     await cluster.end_pod(f"{JOB}-1", 3)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     records = await recorder.store.log_after(JOB, 0)
     assert [record.message for record in records] == [
         "plain",
@@ -105,7 +105,7 @@ async def test_empty_log(cluster: FakeCluster, recorder: Recorder) -> None:
     await cluster.add_job(JOB)
     await cluster.add_pod(JOB, runtime="container")
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert (status["lines"], status["lost"]) == (0, False)
     assert await recorder.messages() == []
 
@@ -121,7 +121,7 @@ async def test_connection_dropped_in_the_middle_of_a_line(
     await log.write(*texts(51, 100))
     await log.write(*texts(101, 110))
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == texts(1, 110)
     assert len(log.requests) > 1
     assert "sinceTime" in log.requests[1]
@@ -147,7 +147,7 @@ async def test_restart_of_the_recorder_repeats_and_loses_nothing(
     await log.write(*lines(61, 70))
     await cluster.end_pod(f"{JOB}-1", 0)
     async with recorder_on(cluster, sqlite_url) as third:
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
         expected = [*texts(1, 70), CLOSING] if runtime == "core4" else texts(1, 70)
         assert await third.messages() == expected
         assert status["lost"] is False
@@ -168,7 +168,7 @@ async def test_server_away_while_the_job_ends(cluster: FakeCluster, recorder: Re
     await cluster.end_pod(f"{JOB}-1", 0)
     await log.until_asked(3)
     log.refusal = None
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert await recorder.messages() == ["one", "two"]
 
 
@@ -179,14 +179,14 @@ async def test_two_pods_of_one_trial_are_two_streams(
     log = await cluster.add_pod(JOB, runtime="container", name="first")
     await log.write("from the first")
     await cluster.end_pod("first", 137)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     waiting = {"waiting": {"reason": "ContainerCreating"}}
     await cluster.add_pod(JOB, runtime="container", name="second", state=waiting)
     await cluster.until(lambda: cluster.log_status(JOB)["complete"] is False)
     log = await cluster.add_pod(JOB, runtime="container", name="second")
     await log.write("from the second")
     await cluster.end_pod("second", 0)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert await recorder.messages() == ["from the first", "from the second"]
 
 
@@ -196,7 +196,7 @@ async def test_long_lines_come_in_pieces(cluster: FakeCluster, recorder: Recorde
     body = "ä" * (3 * 2**19 + 5)
     await log.write(body, "after")
     await cluster.end_pod(f"{JOB}-1", 0)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     *pieces, after = await recorder.messages()
     assert after == "after"
     assert all(piece.endswith(" [continued]") for piece in pieces[:-1])
@@ -214,7 +214,7 @@ async def test_cut_within_a_long_line(cluster: FakeCluster, sqlite_url: str) -> 
         await recorder.until_count(2)
     await cluster.end_pod(f"{JOB}-1", 0)
     async with recorder_on(cluster, sqlite_url) as recorder:
-        await cluster.settled(JOB)
+        await cluster.finalised(JOB)
         before, *pieces, after = await recorder.messages()
         assert (before, after) == ("before", "after")
         assert "".join(piece.removesuffix(" [continued]") for piece in pieces) == body
@@ -225,7 +225,7 @@ async def test_many_lines_at_once(cluster: FakeCluster, recorder: Recorder) -> N
     log = await cluster.add_pod(JOB)
     await log.write(*[event(n) for n in range(1, 20_001)], *done(20_001))
     await cluster.end_pod(f"{JOB}-1", 0)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert await recorder.messages() == [*texts(1, 20_000), CLOSING]
 
 

@@ -40,7 +40,7 @@ async def test_progress_is_conflated_and_the_latest_wins(
     await recorder.until_count(3)
     gate.set()
     await cluster.end_pod(f"{JOB}-1", 0)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     # The trial completed, so its last report of 0.99 is not the last word.
     assert status(cluster)["progress"]["value"] == 1.0
     sent = [fields for _, fields in cluster.patches if "progress" in fields]
@@ -122,7 +122,7 @@ async def test_crash_between_the_store_and_the_template(
 
         async def stored() -> bool:
             state = await recorder.store.log_state(JOB)
-            over = state is not None and state.settled_trial == 1
+            over = state is not None and state.finalised_trial == 1
             known = await recorder.store.cookies("a.Job") == last
             return known and (over or died == "while it ran")
 
@@ -145,7 +145,7 @@ async def test_past_job_is_journaled(cluster: FakeCluster, recorder: Recorder) -
     log = await cluster.add_pod(JOB)
     await log.write(event(1), progress(2, 0.5), *done(3))
     await cluster.end_pod(f"{JOB}-1", 0)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert await recorder.store.document(JOB) is None
     await cluster.set_job(JOB, state="complete", finishTime="2026-11-24T01:00:07Z")
     await cluster.until(lambda: "journaledTime" in status(cluster))
@@ -189,7 +189,7 @@ async def test_recorder_was_down_at_the_end(cluster: FakeCluster, sqlite_url: st
 async def test_crash_between_the_store_and_the_status(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
-    """The store has it settled, the CoreJob was never told: the next recorder tells it."""
+    """The store has it finalised, the CoreJob was never told: the next recorder tells it."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:
@@ -198,11 +198,11 @@ async def test_crash_between_the_store_and_the_status(
         await log.write(event(1), *done(2))
         await cluster.end_pod(f"{JOB}-1", 0)
 
-        async def settled() -> bool:
+        async def finalised() -> bool:
             state = await recorder.store.log_state(JOB)
-            return state is not None and state.settled_trial == 1
+            return state is not None and state.finalised_trial == 1
 
-        await recorder.until(settled)
+        await recorder.until(finalised)
         cluster.objects["corejobs"][JOB]["status"]["state"] = "complete"
     cluster.served.clear()
     gate.set()
@@ -225,7 +225,7 @@ async def test_many_jobs_at_a_time(cluster: FakeCluster, recorder: Recorder) -> 
     for job_id, log in zip(ids, logs, strict=True):
         await log.write(*done(21))
         await cluster.end_pod(f"{job_id}-1", 0)
-        await cluster.settled(job_id)
+        await cluster.finalised(job_id)
     expected = [f"line {n}" for n in range(1, 21)] + [CLOSING]
     for job_id in ids:
         assert await recorder.messages(job_id) == expected

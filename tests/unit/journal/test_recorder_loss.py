@@ -6,7 +6,7 @@ from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob_journal.recorder.ingest import follower, rotation
+from corejob_journal.recorder.ingest import log_follower, rotation
 
 KILLED = "done execution with [killed] after [7] sec."
 
@@ -18,7 +18,7 @@ async def test_gap_is_read_again(cluster: FakeCluster, recorder: Recorder) -> No
     log.hidden = {1, 2}
     await log.write(*[event(n) for n in range(1, 5)], *done(5))
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == [*texts(1, 4), CLOSING]
     assert status["lost"] is False
 
@@ -29,7 +29,7 @@ async def test_numbers_that_are_gone_are_named(cluster: FakeCluster, recorder: R
     await log.write(event(1), event(5), event(6), event(8), *done(9))
     await recorder.until_count(5)
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == ["line 1", "line 5", "line 6", "line 8", CLOSING]
     assert (status["lost"], status["reason"]) == (True, "LinesMissing")
     assert status["message"] == (
@@ -45,12 +45,12 @@ async def test_numbers_that_are_gone_are_named(cluster: FakeCluster, recorder: R
 
 async def test_pod_gone_before_its_log_was_read(cluster: FakeCluster, recorder: Recorder) -> None:
     await cluster.add_job(JOB, state="killed")
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert (status["lost"], status["reason"]) == (True, "PodGone")
     assert "the pod was gone before its log could be read" in status["message"]
     state = await recorder.store.log_state(JOB)
     assert state is not None
-    assert (state.settled_trial, state.lost) == (1, True)
+    assert (state.finalised_trial, state.lost) == (1, True)
 
 
 async def test_pod_deleted_while_the_connection_was_down(
@@ -63,7 +63,7 @@ async def test_pod_deleted_while_the_connection_was_down(
     log.refusal = (503, "away")
     await log.drop()
     cluster.remove("pods", f"{JOB}-1")
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     *lines, end = await recorder.messages()
     assert lines == texts(1, 2)
     assert end.startswith("done execution with [killed] after [")
@@ -77,7 +77,7 @@ async def test_kubelet_has_no_log_any_more(cluster: FakeCluster, recorder: Recor
     log.words = "unable to retrieve container logs for containerd://abc"
     await log.drop()
     await cluster.end_pod(f"{JOB}-1", 137)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert (status["lost"], status["reason"]) == (True, "PodGone")
     assert "unable to retrieve container logs" in status["message"]
 
@@ -114,7 +114,7 @@ async def test_kubelet_that_knows_no_pod_for_a_moment(
     log.refusal = None
     await log.write(event(2), *done(3))
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == [*texts(1, 2), CLOSING]
     assert status["lost"] is False
 
@@ -154,7 +154,7 @@ async def test_lines_that_the_runtime_writes_after_the_container_s_end(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a node that is overloaded a container counts as ended before its log is written."""
-    monkeypatch.setattr(follower, "_FLUSH_HALF_S", 1.0)
+    monkeypatch.setattr(log_follower, "_FLUSH_HALF_S", 1.0)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     log.open_end = True
@@ -164,7 +164,7 @@ async def test_lines_that_the_runtime_writes_after_the_container_s_end(
     log.open_end = False
     log.lines[-1] = (log.lines[-1][0], b"line 2")
     await log.write("line 3")
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == texts(1, 3)
     assert status["lost"] is False
 
@@ -183,7 +183,7 @@ async def test_rotation_just_before_the_container_s_end(
     await log.write(*texts(4, 5))
     log.hidden = set()
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == texts(1, 5)
     assert status["lost"] is False
 
@@ -208,7 +208,7 @@ async def test_file_that_was_rotated_away_unread(
     log.first = 5
     await log.write("line 6", after=2 * 10**9)
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == [*texts(1, 3), "line 6"]
     assert (status["lost"], status["reason"]) == (True, "Rotated")
     assert "faster than it could be read" in status["message"]
@@ -226,7 +226,7 @@ async def test_rotation_while_the_recorder_was_down(cluster: FakeCluster, sqlite
     log.first = 10
     await cluster.end_pod(f"{JOB}-1", 0)
     async with recorder_on(cluster, sqlite_url) as recorder:
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
         assert await recorder.messages() == [*texts(1, 5), *texts(11, 20)]
         assert (status["lost"], status["reason"]) == (True, "Rotated")
         assert "may be missing: the log was rotated" in status["message"]
@@ -241,7 +241,7 @@ async def test_words_of_the_kubelet_are_no_lines(cluster: FakeCluster, recorder:
     log.words = ""
     await log.write("a line")
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert await recorder.messages() == ["a line"]
     assert status["lost"] is False
 
@@ -251,7 +251,7 @@ async def test_sigkill_gets_a_closing_record(cluster: FakeCluster, recorder: Rec
     log = await cluster.add_pod(JOB, attempts_left=3)
     await log.write(event(1, message="start execution"))
     await cluster.end_pod(f"{JOB}-1", 137, reason="OOMKilled")
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     start, end = await recorder.store.log_after(JOB, 0)
     assert start.message == "start execution"
     assert end.message == (
@@ -266,7 +266,7 @@ async def test_kill_without_a_last_word(cluster: FakeCluster, recorder: Recorder
     log = await cluster.add_pod(JOB)
     await log.write(event(1))
     await cluster.end_pod(f"{JOB}-1", 137)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     *_, end = await recorder.store.log_after(JOB, 0)
     assert (end.message, end.levelno) == (KILLED, 40)
 
@@ -278,7 +278,7 @@ async def test_class_that_can_not_be_loaded_has_no_closing_record(
     log = await cluster.add_pod(JOB)
     await log.write(event(1, level="CRITICAL"), event(2, "done", state="error", lastError=None))
     await cluster.end_pod(f"{JOB}-1", 78)
-    await cluster.settled(JOB)
+    await cluster.finalised(JOB)
     assert await recorder.messages() == ["line 1"]
 
 
@@ -289,11 +289,11 @@ async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> N
     body = cluster.objects["pods"][f"{JOB}-1"]
     cluster.put("pods", {**body, "status": {"phase": "Failed", "reason": "OutOfcpu"}})
 
-    async def is_settled() -> bool:
+    async def is_finalised() -> bool:
         state = await recorder.store.log_state(JOB)
-        return state is not None and state.settled_trial == 1
+        return state is not None and state.finalised_trial == 1
 
-    await recorder.until(is_settled)
+    await recorder.until(is_finalised)
     assert await recorder.messages() == []
     # To the operator a trial whose log was begun is one that ran.
     assert cluster.log_status(JOB) == {}
@@ -313,7 +313,7 @@ async def test_pod_deleted_while_no_recorder_was_there(
     cluster.remove("pods", f"{JOB}-1")
     await cluster.set_job(JOB, state="killed")
     async with recorder_on(cluster, sqlite_url) as recorder:
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
         first, second, *rest = await recorder.messages()
         assert [first, second] == texts(1, 2)
         assert len(rest) == (runtime == "core4")

@@ -12,14 +12,14 @@ from tests.unit.journal.test_recorder_following import done, event
 
 from corejob import model
 from corejob_journal.store import ForeignJobError, Writer
-from corejob_journal.store.records import PutDocument, Source
+from corejob_journal.store.records import LogSource, PutDocument
 
 DOCUMENT = {"qual_name": "a.Job", "state": "complete", "args": {"secret": 1}}
 
 
-def owned(owner: str | None, *, trial: int = 1, uid: str = "uid-1") -> Source:
+def owned(owner: str | None, *, trial: int = 1, uid: str = "uid-1") -> LogSource:
     given = source(trial=trial, uid=uid)
-    return Source(JOB, "a.Job", "hans", trial, uid, given.pod, given.hostname, owner)
+    return LogSource(JOB, "a.Job", "hans", trial, uid, given.pod, given.hostname, owner)
 
 
 # --- the store ------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ async def test_a_log_of_an_earlier_version_is_its_qual_names(
     writer: Writer, feeder: Feeder
 ) -> None:
     await feeder.feed("line")
-    other = Source(JOB, "b.Job", "hans", 2, "uid-2", None, None, "uid-b")
+    other = LogSource(JOB, "b.Job", "hans", 2, "uid-2", None, None, "uid-b")
     with pytest.raises(ForeignJobError):
         await writer.open_stream(other)
     await writer.open_stream(owned("uid-a"))

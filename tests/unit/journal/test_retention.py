@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from tests.unit.journal.conftest import Feeder, source
 
 from corejob_journal.recorder import retention_policy
-from corejob_journal.recorder.group_commit import Commits
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.group_commit import GroupCommit
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.retention import command, deletion
 from corejob_journal.recorder.retention.deletion import Retention
 from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
@@ -51,8 +51,8 @@ class Bench:
 
     def __init__(self, store: Store, writer: Writer, url: str) -> None:
         self.store = store
-        self.metrics = Metrics()
-        self.commits = Commits(writer, self.metrics)
+        self.metrics = RecorderMetrics()
+        self.commits = GroupCommit(writer, self.metrics)
         self.writer = writer
         self.kept: set[str] = set()
         self._url = url

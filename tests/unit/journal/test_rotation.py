@@ -2,14 +2,14 @@
 
 import pytest
 
-from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.rotation import Rotation
 
 SECOND = 10**9
 
 
-def lines(*stamps: float) -> list[Line]:
-    return [Line(round(stamp * SECOND), b"text") for stamp in stamps]
+def lines(*stamps: float) -> list[LogLine]:
+    return [LogLine(round(stamp * SECOND), b"text") for stamp in stamps]
 
 
 def entry(second: float, text: bytes = b"text") -> tuple[int, bytes]:
@@ -103,7 +103,7 @@ def test_a_look_that_failed_tells_nothing() -> None:
 
 def test_pieces_of_a_long_line_are_one_line() -> None:
     rotation = looking()
-    pieces = [Line(100 * SECOND, b"a", part, last=part == 2) for part in range(3)]
+    pieces = [LogLine(100 * SECOND, b"a", part, last=part == 2) for part in range(3)]
     assert rotation.missed([*pieces, *lines(200)]) is None
 
 
@@ -123,5 +123,5 @@ def test_a_file_that_begins_in_the_middle_of_the_line_before_it(
     rotation = Rotation(80.0)
     assert rotation.arrived(lines(98), 100.5)
     rotation.looked(entry(100, text), 90 * SECOND, 100.5)
-    long = Line(97 * SECOND, b"x" * 40_000 + b"end")
+    long = LogLine(97 * SECOND, b"x" * 40_000 + b"end")
     assert rotation.missed([long, *lines(105)]) == missed

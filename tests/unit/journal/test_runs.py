@@ -35,7 +35,7 @@ async def test_the_output_of_an_init_container_that_failed_is_the_log(
     await log.end()
     for _ in range(2):  # once
         async with recorder_on(cluster, sqlite_url) as recorder:
-            status = await cluster.settled(JOB)
+            status = await cluster.finalised(JOB)
             assert await recorder.messages() == [
                 "init container [prepare] ended with exit code 3, its output:",
                 "checking",
@@ -55,7 +55,7 @@ async def test_a_container_called_otherwise_is_read_by_its_annotation(
     await log.write("a line")
     await log.end()
     async with recorder_on(cluster, sqlite_url):
-        await cluster.settled(JOB)
+        await cluster.finalised(JOB)
     assert {query["container"] for query in log.requests} == {"zeta"}
 
 
@@ -116,7 +116,7 @@ async def test_the_runs_of_a_container_that_is_restarted_are_one_log(
         await recorder.until_count(5)
         await run_of(cluster, 1, ended=0)
         await new.end()
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
         assert await recorder.messages() == ["one", "two", "three", "four", "five"]
     assert status["lost"] is False
 
@@ -133,7 +133,7 @@ async def test_runs_that_nobody_has_any_more_are_named(
         await recorder.until_count(2)
         await run_of(cluster, 2, ended=0)
         await new.end()
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
         assert await recorder.messages() == ["second", "third"]
     assert (status["lost"], status["reason"]) == (True, "Restarted")
     assert status["message"] == (
@@ -154,7 +154,7 @@ async def test_a_run_before_that_can_t_be_had_is_named(
         await recorder.until_count(1)
         await run_of(cluster, 1, ended=0)
         await new.end()
-        status = await cluster.settled(JOB)
+        status = await cluster.finalised(JOB)
     assert (status["lost"], status["reason"]) == (True, "Restarted")
     assert "the container was restarted, and 400 BadRequest: previous" in status["message"]
 

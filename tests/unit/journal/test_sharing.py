@@ -26,7 +26,7 @@ from tests.unit.journal.test_recorder_following import CLOSING, done, event, tex
 from corejob import timestamps
 from corejob.names import LABEL_RECORDER
 from corejob_journal.recorder import membership, rendezvous
-from corejob_journal.recorder.archive.queue_counts import Census
+from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.rendezvous import SHARED_DUTIES
 from corejob_journal.store import StoreUnavailable, Writer, engine, schema
@@ -96,7 +96,7 @@ async def check(cluster: FakeCluster, recorder: Recorder, last: int) -> None:
         await cluster.logs[f"{job_id}-1"].write(*done(last + 1))
         await cluster.end_pod(f"{job_id}-1", 0)
     for job_id in JOBS:
-        status = await cluster.settled(job_id)
+        status = await cluster.finalised(job_id)
         assert status["lost"] is False
         assert await recorder.messages(job_id) == [*texts(1, last), CLOSING]
 
@@ -373,16 +373,16 @@ def corejob(name: str, version: int) -> dict[str, object]:
 
 async def test_who_does_not_store_the_counts_knows_them_when_its_turn_comes() -> None:
     jobs, taken = ObjectCache("corejobs"), Taken()
-    census = Census(jobs, taken, lambda: timestamps.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
-    census.assign(mine=False)
-    census.start()
+    queue_counts = QueueCounts(jobs, taken, lambda: timestamps.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
+    queue_counts.assign(mine=False)
+    queue_counts.start()
     jobs.put(corejob("a", 1))
     jobs.put(corejob("b", 2))
     await asyncio.sleep(0)
     assert taken.counts == []
-    census.assign(mine=True)
+    queue_counts.assign(mine=True)
     await until(lambda: taken.counts == [{"pending": 2}])
-    census.assign(mine=False)
+    queue_counts.assign(mine=False)
     jobs.put(corejob("c", 3))
-    await census.stop()
+    await queue_counts.stop()
     assert taken.counts == [{"pending": 2}]

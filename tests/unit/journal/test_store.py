@@ -10,12 +10,12 @@ from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
 from corejob_journal.store import LogState, Store, StoreUnavailable, Writer
 from corejob_journal.store.records import (
+    Finalise,
+    LogPosition,
     NewGap,
     NewOutput,
     NewRecord,
-    Position,
     PutDocument,
-    Settle,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -99,16 +99,16 @@ async def test_append_of_another_process_is_refused(store: Store, feeder: Feeder
 
 
 async def test_append_after_the_end_is_refused(feeder: Feeder) -> None:
-    await feeder.writer.commit([Settle(feeder.stream)])
+    await feeder.writer.commit([Finalise(feeder.stream)])
     assert (await feeder.feed("late")).stale
 
 
 async def test_position_is_stored_with_the_lines(writer: Writer, feeder: Feeder) -> None:
-    position = Position(stamp=2**60, count=3, last_n=17, pieces=2)
+    position = LogPosition(stamp=2**60, count=3, last_n=17, pieces=2)
     await feeder.feed("a", position=position, done=True, ended=True)
     state = await writer.open_stream(source())
-    assert (state.position, state.token) == (position, feeder.token)
-    assert (state.done, state.ended, state.settled) == (True, True, False)
+    assert (state.position, state.fencing_token) == (position, feeder.token)
+    assert (state.done, state.ended, state.finalised) == (True, True, False)
     assert await writer.streams(["uid-1", "no such"]) == {"uid-1": state}
 
 
@@ -120,34 +120,36 @@ async def test_all_or_nothing(store: Store, writer: Writer, feeder: Feeder) -> N
         await writer.commit([other.append("x"), bad])
     assert await store.log_count(OTHER) == 0
     stream = await writer.open_stream(source(OTHER, uid="uid-2"))
-    assert stream.token == 0
+    assert stream.fencing_token == 0
 
 
 async def test_settle(store: Store, writer: Writer, feeder: Feeder) -> None:
     await feeder.feed("a", bytes=10)
-    await writer.commit([Settle(feeder.stream), Settle(feeder.stream)])
+    await writer.commit([Finalise(feeder.stream), Finalise(feeder.stream)])
     state = await store.log_state(JOB)
     assert state == LogState(1, 1, 1, 10, lost=False, reason=None, message=None)
 
 
-async def test_new_pod_of_a_settled_trial(store: Store, writer: Writer, feeder: Feeder) -> None:
-    await writer.commit([Settle(feeder.stream)])
+async def test_new_pod_of_a_finalised_trial(store: Store, writer: Writer, feeder: Feeder) -> None:
+    await writer.commit([Finalise(feeder.stream)])
     second = await writer.open_stream(source(uid="uid-2"))
     state = await store.log_state(JOB)
     assert state is not None
-    assert state.settled_trial == 0
-    assert (await writer.open_stream(source())).settled
-    await writer.commit([Settle(second)])
+    assert state.finalised_trial == 0
+    assert (await writer.open_stream(source())).finalised
+    await writer.commit([Finalise(second)])
     state = await store.log_state(JOB)
     assert state is not None
-    assert state.settled_trial == 1
+    assert state.finalised_trial == 1
 
 
 async def test_losses_add_up(store: Store, writer: Writer, feeder: Feeder) -> None:
     await feeder.feed("a")
     await feeder.feed("b", gaps=[NewGap(2, 4, "lines 2 to 4 are gone")])
     await feeder.feed(gaps=[NewGap(6, None, "the rest is gone", "PodGone")])
-    await writer.commit([Settle(feeder.stream, lost=True, reason="X", message="the rest is gone")])
+    await writer.commit(
+        [Finalise(feeder.stream, lost=True, reason="X", message="the rest is gone")]
+    )
     state = await store.log_state(JOB)
     assert state is not None
     assert (state.lost, state.reason) == (True, "LinesMissing")

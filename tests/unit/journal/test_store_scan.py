@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
-from corejob_journal.store import Store, Writer, reader
+from corejob_journal.store import Store, Writer, slices
 from corejob_journal.store.records import NewRecord
 
 
@@ -40,14 +40,14 @@ async def test_a_range_by_level_and_time(
     for part in (1, 7, 1000):
         wanted = {"level": 0, "since": None, **asked}
         counted = Counter((number - 1) // part for number in numbers)
-        assert await store.log_tally(JOB, **wanted, part=part) == counted
+        assert await store.log_counts(JOB, **wanted, part=part) == counted
     some = await store.log_scan(JOB, **asked, limit=2)
     assert [record.seq for record in some] == numbers[:2]
 
 
 @pytest.mark.usefixtures("filled")
 async def test_records_by_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_MOST_NUMBERS", 3)
+    monkeypatch.setattr(slices, "_LENGTH", 3)
     numbers = [40, 1, 7, 8, 3, 99, 2, 20]
     found = await store.log_rows(JOB, numbers)
     assert [record.seq for record in found] == [40, 1, 7, 8, 3, 2, 20]

@@ -86,7 +86,7 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
     async with process(cluster, url, supervision) as made:
         await supervision.begun("sweep", 1)
         names = supervision.restarted
-        assert {"informer corejobs", "informer pods", "census", "retention"} <= set(names)
+        assert {"informer corejobs", "informer pods", "queue counts", "retention"} <= set(names)
         for name in names:
             supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
@@ -113,7 +113,7 @@ async def test_each_other_task_ends_the_process(
                     await made.task
             assert f"the task [{names[ended]}] has ended" in caplog.text
         ended += 1
-    assert {"commits", "membership", "worker 7"} <= set(names)
+    assert {"group commit", "membership", "worker 7"} <= set(names)
 
 
 async def test_a_recorder_that_can_not_start_ends(

@@ -225,13 +225,13 @@ async def test_a_pod_that_goes_ends_the_waiting(
     answer: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A killed job's log is settled at once, whatever its node does."""
+    """A killed job's log is finalised at once, whatever its node does."""
     for name in ("_PROBE_FIRST_S", "_PROBE_MOST_S", "_PROBE_MOST_API_S"):
         monkeypatch.setattr(retries, name, 3600.0)
     await many(cluster, 30, answer)
     await cluster.until(lambda: cluster.log_status(job_id(3)).get("reason") == "Unreadable")
     cluster.remove("pods", f"{job_id(3)}-1")
-    status = await cluster.settled(job_id(3))
+    status = await cluster.finalised(job_id(3))
     assert (status["lost"], status["reason"]) == (True, "PodGone")
 
 
@@ -261,7 +261,7 @@ async def test_a_log_that_cant_be_followed_is_read_again_and_again(
     assert ["follow" in query for query in log.requests[:3]] == [True, False, False]
     assert cluster.log_status(JOB).get("reason") is None
     await cluster.end_pod(f"{JOB}-1", 0)
-    status = await cluster.settled(JOB)
+    status = await cluster.finalised(JOB)
     assert status["lost"] is False
     assert await recorder.messages() == [f"line {number}" for number in range(1, 6)]
 
@@ -290,7 +290,7 @@ async def test_a_container_that_has_ended_is_read_without_following(
     await log.write("a line")
     await cluster.end_pod(f"{JOB}-1", 0)
     async with recorder_on(cluster, sqlite_url) as recorder:
-        await cluster.settled(JOB)
+        await cluster.finalised(JOB)
         assert await recorder.messages() == ["a line"]
     assert not any("follow" in query for query in log.requests)
     assert retries.RATE == 20.0

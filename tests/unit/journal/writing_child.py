@@ -5,21 +5,21 @@ import sys
 import time
 
 from corejob_journal.store import Writer
-from corejob_journal.store.records import Append, NewRecord, Position, Source
+from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 
 
 async def main(mode: str, url: str) -> None:
     writer = await Writer.open(url)
-    stream = await writer.open_stream(Source(JOB, "a.Job", None, 1, "uid-1", "pod", "node"))
-    token, n = stream.token, stream.position.last_n
+    stream = await writer.open_stream(LogSource(JOB, "a.Job", None, 1, "uid-1", "pod", "node"))
+    token, n = stream.fencing_token, stream.position.last_n
     print("ready", flush=True)  # noqa: T201
     while mode == "flood" or await asyncio.to_thread(sys.stdin.readline):
         count = 50 if mode == "flood" else 1
         records = [NewRecord(n + i, time.time(), 20, f"line {n + i}") for i in range(1, count + 1)]
         n += count
-        position = Position(stamp=n, count=1, last_n=n)
+        position = LogPosition(stamp=n, count=1, last_n=n)
         append = Append(stream, token, token + 1, position, records, lines=count)
         await writer.commit([append])
         token += 1

@@ -79,7 +79,7 @@ async def test_a_write_tells_only_what_changed(rig: Rig) -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
 async def test_an_outcome_without_a_traceback_is_written_once(rig: Rig, code: int) -> None:
-    """A null in a merge patch is no field at all afterwards: that is no difference."""
+    """A null in a merge patch is no field at all afterwards: that is no changes."""
     await to_running(rig)
     rig.pod("a-1", ended(code), "Failed" if code else "Succeeded")
     await rig.settle()

@@ -1,4 +1,4 @@
-"""Archive ended jobs into the journal, and settle logs that can't be read any more."""
+"""Archive ended jobs into the journal, and finalise logs that can't be read any more."""
 
 import logging
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from corejob import ids, model, names
 from corejob.document import document
 from corejob.model import CoreJob
 from corejob.state import FINAL, State
-from corejob_journal.recorder.group_commit import Commits
+from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.recorder.ingest.closing import closing_record_of
-from corejob_journal.recorder.ingest.intake import Intake
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.ingest.log_ingest import LogIngest
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.publish.cookies import CookieWriter
 from corejob_journal.recorder.publish.status import StatusWriter
 from corejob_journal.store.records import (
+    Finalise,
+    LogSource,
     LogState,
     NewGap,
     PutDocument,
-    Settle,
-    Source,
     StreamState,
     foreign,
 )
@@ -38,7 +38,7 @@ _GONE = "the pod was gone before its log could be read"
 _GONE_SINCE = "the pod was gone before the rest of its log could be read"
 
 
-class Keeper:
+class Archiver:
     """Reconciles one CoreJob with the journal, from its present state alone."""
 
     def __init__(
@@ -48,10 +48,10 @@ class Keeper:
         namespace: str,
         jobs: Informer,
         pods: Informer,
-        commits: Commits,
+        commits: GroupCommit,
         status: StatusWriter,
         cookies: CookieWriter,
-        metrics: Metrics,
+        metrics: RecorderMetrics,
         followed: Callable[[str, int], bool],
         now: Clock,
     ) -> None:
@@ -75,7 +75,7 @@ class Keeper:
         if self._may_be_foreign(job) and await self._is_foreign(job):
             self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
         elif not job.log_finalised:
-            await self._settle(job)
+            await self._finalise(job)
         elif job.archivable and not job.journaled:
             await self._journal(job)
 
@@ -100,8 +100,8 @@ class Keeper:
         job_id, uid, qual_name = job.id, job.uid, job.qual_name
         return await self._commits.call(lambda writer: writer.is_foreign(job_id, uid, qual_name))
 
-    async def _settle(self, job: CoreJob) -> None:
-        """Settle a log that is not settled in the status, unless the trial or its pod remains."""
+    async def _finalise(self, job: CoreJob) -> None:
+        """Finalise a log that is incomplete in the status, unless the trial or its pod remains."""
         trial = job.status.trial
         if job.status.state is State.RUNNING or self._followed(job.name, trial):
             return
@@ -109,8 +109,8 @@ class Keeper:
             self._status.log(job.name, trial, foreign(_taken(job)), complete=True)
             return
         state = await self._commits.call(lambda writer: writer.log_state(job.id))
-        if state is not None and state.settled_trial >= trial:
-            await self._settled(job, trial, state)
+        if state is not None and state.finalised_trial >= trial:
+            await self._report_finalised(job, trial, state)
         elif not await self._has_pod(job, trial):
             await self._give_up(job, trial)
 
@@ -123,36 +123,36 @@ class Keeper:
         return bool(found)
 
     async def _give_up(self, job: CoreJob, trial: int) -> None:
-        """Settle a log that can't be read any more, and name its missing lines."""
+        """Finalise a log that can't be read any more, and name its missing lines."""
         stream = await self._commits.call(lambda writer: writer.trial_stream(job.id, trial))
-        if stream is None or stream.settled:
+        if stream is None or stream.finalised:
             stream = await self._open(job, trial)
-        intake = Intake(stream)
+        ingest = LogIngest(stream)
         if stream.position.stamp and not stream.done:
-            intake.lose_tail("PodGone", _GONE_SINCE)
+            ingest.lose_tail("PodGone", _GONE_SINCE)
         elif not stream.done:
             text = f"{_GONE}: nothing is known of trial {trial}"
-            intake.lose(NewGap(None, None, text, "PodGone"))
-        if intake.numbered and not (stream.ended or stream.done):
+            ingest.lose(NewGap(None, None, text, "PodGone"))
+        if ingest.numbered and not (stream.ended or stream.done):
             now = self._now()
-            intake.add(closing_record_of(job, now=now, epoch=stream.position.stamp / 1e9))
-            intake.ended = True
-        stored = await self._commits.submit([*intake.flush(), Settle(stream)])
+            ingest.add(closing_record_of(job, now=now, epoch=stream.position.stamp / 1e9))
+            ingest.ended = True
+        stored = await self._commits.submit([*ingest.flush(), Finalise(stream)])
         if any(answer.stale for answer in stored):
             raise RuntimeError("somebody else stores this log as well")  # the key is requeued
         state = stored[-1].state
         if state is not None and state.lost:
             self._metrics.lost.inc()
             log.warning("%s trial %d: %s", job.name, trial, state.message)
-        await self._settled(job, trial, state)
+        await self._report_finalised(job, trial, state)
 
-    async def _settled(self, job: CoreJob, trial: int, state: LogState | None) -> None:
-        """Report the log as settled, after writing cookies that a dead recorder has not written."""
+    async def _report_finalised(self, job: CoreJob, trial: int, state: LogState | None) -> None:
+        """Report the log as finalised; first write cookies that a dead recorder has not written."""
         await self._cookies.tell_all(job.qual_name)
         self._status.log(job.name, trial, state, complete=True)
 
     async def _open(self, job: CoreJob, trial: int) -> StreamState:
-        source = Source(
+        source = LogSource(
             job_id=job.id,
             qual_name=job.qual_name,
             username=job.spec.get("username"),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from corejob import model
 from corejob.state_counts import StateCounts
-from corejob_journal.recorder.group_commit import Commits
+from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.store.records import AddCount
 from corejob_kube.cache import ObjectCache
 from corejob_process import tasks
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _PAUSE_S: Final = 1.0
 
 
-class Census:
+class QueueCounts:
     """Counts the jobs as they change, and stores the latest count, at most one a second.
 
     A count that another or an earlier recorder has stored already is not stored again.
@@ -33,7 +33,7 @@ class Census:
     def __init__(
         self,
         jobs: ObjectCache,
-        commits: Commits,
+        commits: GroupCommit,
         now: Clock,
         *,
         pause: float = _PAUSE_S,
@@ -56,7 +56,7 @@ class Census:
             supervision: Supervises the task; None creates a new one.
         """
         self._news.set()  # store the count of an empty queue too
-        self._task = (supervision or Supervision()).start("census", self._run, restart=True)
+        self._task = (supervision or Supervision()).start("queue counts", self._run, restart=True)
 
     def assign(self, *, mine: bool) -> None:
         """Set if this recorder stores the counts; it counts in any case."""

@@ -23,7 +23,7 @@ _KUBELETS: Final = re.compile(
 _KUBELETS_AT_THE_END: Final = re.compile(rb"(?:" + _KUBELETS.pattern + rb")[^\n]{0,1000}\Z")
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line of the log, or a piece of a line that is too long.
 
     Attributes:
@@ -39,7 +39,7 @@ class Line(NamedTuple):
     last: bool = True
 
 
-class Splitter:
+class LineSplitter:
     """Splits the chunks of one connection into lines.
 
     The container runtime stores a long line in parts, each with a time of its own, and the kubelet
@@ -72,10 +72,10 @@ class Splitter:
         self._may_be_rest = since
         self._dropping = False
 
-    def feed(self, chunk: bytes) -> list[Line]:
+    def feed(self, chunk: bytes) -> list[LogLine]:
         """Return the lines that end in this chunk, and the pieces so far of an over-long line."""
         *whole, rest = chunk.split(b"\n")
-        lines: list[Line] = []
+        lines: list[LogLine] = []
         if whole:
             whole[0] = self._held + whole[0]
             self._held = rest
@@ -104,15 +104,15 @@ class Splitter:
                 self.unclear = _readable(self._held)
             self._held = b""
 
-    def rest(self) -> list[Line]:
+    def rest(self) -> list[LogLine]:
         """Return the text after the last line end: the last line, if this is the log's end."""
-        lines: list[Line] = []
+        lines: list[LogLine] = []
         if self._held and self.words is None:
             self._end(self._held, lines)
         self._held = b""
         return lines
 
-    def _end(self, raw: bytes, lines: list[Line]) -> None:
+    def _end(self, raw: bytes, lines: list[LogLine]) -> None:
         """Append the line that ends with `raw`, unless it is dropped or an error text."""
         if self.words is not None or self._dropping:
             return
@@ -124,11 +124,11 @@ class Splitter:
         self._cut(lines)
         if self._long is not None:
             stamp, part = self._long
-            lines.append(Line(stamp, self._held, part))
+            lines.append(LogLine(stamp, self._held, part))
         self._long = None
         self._held = held
 
-    def _cut(self, lines: list[Line]) -> None:
+    def _cut(self, lines: list[LogLine]) -> None:
         """Cut whole pieces off the front of the held text."""
         if self._long is None:
             found = _stamp(self._held)
@@ -140,7 +140,7 @@ class Splitter:
         stamp, part = self._long
         while len(self._held) > MAX_LINE:
             end = _character_start(self._held, MAX_LINE)
-            lines.append(Line(stamp, self._held[:end], part, last=False))
+            lines.append(LogLine(stamp, self._held[:end], part, last=False))
             self._held = self._held[end:]
             part += 1
         self._long = stamp, part
@@ -153,7 +153,7 @@ class Splitter:
             self._say(self._held)
         self._held = b""
 
-    def _usual(self, raw: bytes) -> Line | None:
+    def _usual(self, raw: bytes) -> LogLine | None:
         """Parse `2026-11-24T03:00:00.123456789Z text` fast; None for any other form."""
         if raw[19:20] != b"." or raw[29:31] != b"Z " or len(raw) > MAX_LINE + 31:
             return None
@@ -165,7 +165,7 @@ class Splitter:
             if found is None:
                 return None
             self._second, self._base = second, found[0] - int(fraction)
-        return Line(self._base + int(fraction), raw[31:])
+        return LogLine(self._base + int(fraction), raw[31:])
 
     def _say(self, raw: bytes) -> None:
         self.words = _readable(raw)

@@ -10,16 +10,16 @@ from typing import Any
 from corejob import timestamps
 from corejob_journal.recorder.ingest import protocol
 from corejob_journal.recorder.ingest.pods import JobPod
-from corejob_journal.recorder.ingest.tools import Tools
+from corejob_journal.recorder.ingest.services import FollowerServices
 from corejob_journal.recorder.ingest.unreadable import REASON, Unreadable
 from corejob_journal.store.bounds import Sources
-from corejob_journal.store.records import LogState, Stored
+from corejob_journal.store.records import LogState, OperationResult
 from corejob_process import tasks
 
 log = logging.getLogger(__name__)
 
 
-class Teller:
+class LogStatusReporter:
     """Reports the state of one trial's log.
 
     Attributes:
@@ -27,8 +27,8 @@ class Teller:
         unsure: True if the template may lack stored changes of the cookie.
     """
 
-    def __init__(self, tools: Tools, pod: JobPod) -> None:
-        self._tools = tools
+    def __init__(self, services: FollowerServices, pod: JobPod) -> None:
+        self._services = services
         self._name = pod.child.corejob
         self._trial = pod.child.trial
         self._node = pod.child.node or ""
@@ -46,22 +46,22 @@ class Teller:
 
     def told(self, field: str) -> Any:
         """Return a field of the CoreJob's status as cached; None if it is not set."""
-        return ((self._tools.jobs.get(self._name) or {}).get("status") or {}).get(field)
+        return ((self._services.jobs.get(self._name) or {}).get("status") or {}).get(field)
 
     def log(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
         """Report the state of the log, unless the container never started and so has no log."""
         if self._has_log:
-            self._tools.status.log(
+            self._services.status.log(
                 self._name, self._trial, state, complete=complete, has_lines=has_lines
             )
 
-    def progress(self, progress: protocol.Progress) -> None:
+    def progress(self, progress: protocol.ProgressEvent) -> None:
         """Report the job's progress."""
         at = timestamps.from_epoch(progress.time or time.time())
         value, message = progress.value, progress.message
-        self._tools.status.progress(self._name, self._trial, value, message, at)
+        self._services.status.progress(self._name, self._trial, value, message, at)
 
-    def stored(self, answers: Sequence[Stored]) -> None:
+    def stored(self, answers: Sequence[OperationResult]) -> None:
         """Report cookies and sources, once they are stored."""
         changes: list[tuple[str, Any]] = []
         for answer in answers:
@@ -69,8 +69,8 @@ class Teller:
             # The answer of an earlier commit was lost, so re-read from the store what it kept.
             self.unsure = self.unsure or answer.cookies is None
             if answer.sources is not None:
-                self._tools.status.sources(self._name, answer.sources)
-        self._tools.cookies.put(self._source.qual_name, changes)
+                self._services.status.sources(self._name, answer.sources)
+        self._services.cookies.put(self._source.qual_name, changes)
 
     async def sources(self, job: int) -> Sources:
         """Report the stored sources, which an earlier process may not have done. Return them.
@@ -78,21 +78,21 @@ class Teller:
         Args:
             job: The store's number of the job's log.
         """
-        kept = await self._tools.commits.call(lambda writer: writer.sources(job))
+        kept = await self._services.commits.call(lambda writer: writer.sources(job))
         if kept.names:
-            self._tools.status.sources(self._name, kept)
+            self._services.status.sources(self._name, kept)
         return kept
 
     async def cookie(self) -> None:
         """Wait until the template has the whole stored cookie."""
         name = self._source.qual_name
         if self.unsure:
-            await self._tools.cookies.tell_all(name)
+            await self._services.cookies.tell_all(name)
         else:
-            await self._tools.cookies.flushed(name)
+            await self._services.cookies.flushed(name)
 
-    async def settled(self, state: LogState | None, *, has_lines: bool) -> None:
-        """Report that the log is settled.
+    async def finalised(self, state: LogState | None, *, has_lines: bool) -> None:
+        """Report that the log is finalised.
 
         Args:
             state: The state of the job's log.
@@ -100,22 +100,22 @@ class Teller:
         """
         if self._telling is not None:
             await tasks.cancel(self._telling)  # its state is older than the end
-        # The cookie first, so that the job that starts after the log is settled gets it.
+        # The cookie first, so that the job that starts after the log is finalised gets it.
         await self.cookie()
         self.log(state, complete=True, has_lines=has_lines)
         if state is not None and state.lost:
-            self._tools.metrics.lost.inc()
+            self._services.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)
 
     def close(self) -> None:
         """Stop reporting."""
         if self._telling is not None:
             self._telling.cancel()
-        self._tools.metrics.unreadable(self._uid, unreadable=False)
+        self._services.metrics.unreadable(self._uid, unreadable=False)
 
     def _tell_unreadable(self, words: str | None) -> None:
-        self._tools.metrics.unreadable(self._uid, unreadable=words is not None)
-        if words is not None and self._tools.retries.trouble(self._node) is None:
+        self._services.metrics.unreadable(self._uid, unreadable=words is not None)
+        if words is not None and self._services.retries.trouble(self._node) is None:
             log.warning("%s trial %d: %s", self._name, self._trial, words)
         if self._telling is not None:
             self._telling.cancel()
@@ -125,7 +125,7 @@ class Teller:
     async def _tell_state(self, words: str | None) -> None:
         """Report that the log can't be read (or can again, if None), with its missing lines."""
         job_id = self._source.job_id
-        state = await self._tools.commits.call(lambda writer: writer.log_state(job_id))
+        state = await self._services.commits.call(lambda writer: writer.log_state(job_id))
         if state is not None and words is not None:
             message = f"{state.message}; {words}" if state.message else words
             state = replace(state, reason=REASON, message=message)

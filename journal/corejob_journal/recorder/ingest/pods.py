@@ -6,7 +6,7 @@ from typing import Any
 
 from corejob import children, names
 from corejob.children import PodChild
-from corejob_journal.store.records import Source
+from corejob_journal.store.records import LogSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class JobPod:
     """
 
     child: PodChild
-    source: Source
+    source: LogSource
     container: str
     core4: bool
     attempts_left: int
@@ -71,7 +71,7 @@ def parse(body: Mapping[str, Any]) -> JobPod | None:
     runtime = annotations.get(names.ANNOTATION_RUNTIME, names.Runtime.CORE4)
     return JobPod(
         child=child,
-        source=Source(
+        source=LogSource(
             job_id=job_id,
             qual_name=annotations.get(names.ANNOTATION_QUAL_NAME, ""),
             username=annotations.get(names.ANNOTATION_USER) or None,

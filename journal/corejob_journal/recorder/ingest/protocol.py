@@ -28,7 +28,7 @@ class _Event(msgspec.Struct, tag_field="type", kw_only=True):
     time: float = 0.0
 
 
-class Log(_Event, tag="log", kw_only=True):
+class LogEvent(_Event, tag="log", kw_only=True):
     """A log record."""
 
     message: str
@@ -36,40 +36,40 @@ class Log(_Event, tag="log", kw_only=True):
     exception: dict[str, Any] | None = None
 
 
-class Progress(_Event, tag="progress", kw_only=True):
+class ProgressEvent(_Event, tag="progress", kw_only=True):
     """The job's progress."""
 
     value: float
     message: str | None = None
 
 
-class Output(_Event, tag="output", kw_only=True):
+class OutputEvent(_Event, tag="output", kw_only=True):
     """A line that a core4 job printed."""
 
     text: str
     stream: str = "stdout"
 
 
-class Source(_Event, tag="source", kw_only=True):
+class SourceEvent(_Event, tag="source", kw_only=True):
     """A source that the job works on."""
 
     name: str
 
 
-class Cookie(_Event, tag="cookie", kw_only=True):
+class CookieEvent(_Event, tag="cookie", kw_only=True):
     """A change in the key-value store."""
 
     key: str
     value: Any = None
 
 
-class Done(_Event, tag="done", kw_only=True):
+class DoneEvent(_Event, tag="done", kw_only=True):
     """The runtime's last line."""
 
     state: str = ""
 
 
-class Plain(msgspec.Struct):
+class PlainLine(msgspec.Struct):
     """A line that is not a valid event.
 
     `n` is the line's number if it claims to be an event of the protocol, else 0.
@@ -81,15 +81,16 @@ class Plain(msgspec.Struct):
     exception: dict[str, Any] | None = None
 
 
-Event = Log | Progress | Output | Source | Cookie | Done | Plain
-_TYPED: Final = msgspec.json.Decoder(Log | Progress | Output | Source | Cookie | Done)
+_Typed = LogEvent | ProgressEvent | OutputEvent | SourceEvent | CookieEvent | DoneEvent
+Event = _Typed | PlainLine
+_TYPED: Final = msgspec.json.Decoder(_Typed)
 _MINE: Final = b'{"core4"'
 
 
 def parse(body: bytes) -> Event:
     """Parse a complete line. Never raises: a line that can't be parsed is plain text."""
     if not body.startswith(b"{"):
-        return Plain(text_of(body))
+        return PlainLine(text_of(body))
     try:
         return _event(body) if body.startswith(_MINE) else _odd(body)
     except Exception as error:
@@ -97,7 +98,7 @@ def parse(body: bytes) -> Event:
         deep = isinstance(error, RecursionError)
         log.debug("a line can't be read: %s", error, exc_info=not deep)
         number = _NUMBERED.match(body)
-        return Plain(text_of(body), _WARNING, int(number[1]) if number is not None else 0)
+        return PlainLine(text_of(body), _WARNING, int(number[1]) if number is not None else 0)
 
 
 def _event(body: bytes) -> Event:
@@ -105,7 +106,7 @@ def _event(body: bytes) -> Event:
         event = _TYPED.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _odd(body)
-    return event if event.core4 == 1 and _is_number(event.n) else Plain(text_of(body))
+    return event if event.core4 == 1 and _is_number(event.n) else PlainLine(text_of(body))
 
 
 def text_of(body: bytes) -> str:
@@ -113,7 +114,7 @@ def text_of(body: bytes) -> str:
     return clean(body.decode("utf-8", "backslashreplace"))
 
 
-def record(event: Log, n: int | None, epoch: float) -> NewRecord:
+def record(event: LogEvent, n: int | None, epoch: float) -> NewRecord:
     """Convert a log event to a record."""
     level = event.level
     if isinstance(level, str) and not level.isdigit():
@@ -144,26 +145,26 @@ def _odd(body: bytes) -> Event:
     except (ValueError, RecursionError):
         if _NUMBERED.match(body) and body.endswith(b"}"):
             raise  # the line is complete, so its number counts
-        return Plain(text_of(body))
+        return PlainLine(text_of(body))
     if not isinstance(value, dict):
-        return Plain(text_of(body))
+        return PlainLine(text_of(body))
     if value.get("core4") == 1:
         return _strange_event(_tidy(value), body)
     found = jsonlines.read(value)
     message = clean(found.message) if found.message is not None else text_of(body)
-    return Plain(message, found.levelno, 0, _tidy(found.exception))
+    return PlainLine(message, found.levelno, 0, _tidy(found.exception))
 
 
 def _strange_event(value: dict[str, Any], body: bytes) -> Event:
     try:
-        event = msgspec.convert(value, Log | Progress | Output | Source | Cookie | Done)
+        event = msgspec.convert(value, _Typed)
     except msgspec.ValidationError:
         # Keep the number, so that no false gap is reported, and the text.
         n = value.get("n")
         if not isinstance(n, int) or not _is_number(n):
-            return Plain(text_of(body))
-        return Plain(text_of(body), _DEBUG, n)
-    return event if _is_number(event.n) else Plain(text_of(body))
+            return PlainLine(text_of(body))
+        return PlainLine(text_of(body), _DEBUG, n)
+    return event if _is_number(event.n) else PlainLine(text_of(body))
 
 
 def _is_number(n: int) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from corejob_journal.recorder.ingest.lines import Line, Splitter, first_entry
+from corejob_journal.recorder.ingest.lines import LineSplitter, LogLine, first_entry
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_kube.client import Kube
 from corejob_kube.errors import UnavailableError
@@ -56,23 +56,23 @@ class LogReader:
         self._path = PODS.path(namespace, pod.child.name, "log")
         self._container = pod.container
         self.opened = False
-        self.splitter = Splitter()
+        self.splitter = LineSplitter()
 
     async def read(
         self,
         *,
         since: int | None,
         follow: bool,
-        surely: Callable[[Line], bool],
+        surely: Callable[[LogLine], bool],
         opened: Callable[[], None] = lambda: None,
         previous: bool = False,
-    ) -> AsyncGenerator[list[Line], None]:
+    ) -> AsyncGenerator[list[LogLine], None]:
         """Yield lines as they arrive, until the log or the connection ends cleanly.
 
         Args:
             since: Second since the epoch to begin at; None reads from the start.
             follow: True to wait for more lines as long as the container runs.
-            surely: Returns True if a first line surely has a timestamp (`Intake.surely`).
+            surely: Returns True if a first line surely has a timestamp (`LogIngest.surely`).
             opened: Called when the response has begun.
             previous: True to read the log of the container's previous run.
 
@@ -84,7 +84,7 @@ class LogReader:
         self.opened = False
         params = {"container": self._container, "timestamps": "true", **_since(since)}
         params |= {name: "true" for name, on in (("follow", follow), ("previous", previous)) if on}
-        splitter = self.splitter = Splitter(since=since is not None, follow=follow)
+        splitter = self.splitter = LineSplitter(since=since is not None, follow=follow)
         front, doubtful, dropping = b"", since is not None, False
         async with self._kube.stream(
             self._path, params=params, idle=_IDLE_S, buffer=_BUFFER

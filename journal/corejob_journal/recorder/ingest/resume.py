@@ -11,8 +11,8 @@ import bisect
 from collections.abc import Sequence
 from typing import Final
 
-from corejob_journal.recorder.ingest.lines import Line
-from corejob_journal.store.records import Position
+from corejob_journal.recorder.ingest.lines import LogLine
+from corejob_journal.store.records import LogPosition
 
 WINDOW_NS: Final = 10**9
 
@@ -20,7 +20,7 @@ Mark = tuple[int, ...]
 """A line's time and the hash of its text, which identify a repetition."""
 
 
-def mark(line: Line) -> Mark:
+def mark(line: LogLine) -> Mark:
     """Return a line's mark."""
     return line.stamp, hash(line.body)
 
@@ -40,7 +40,7 @@ class Resume:
         skipping: True if the line that is being read in pieces is a repetition.
     """
 
-    def __init__(self, position: Position, marks: Sequence[Mark] = ()) -> None:
+    def __init__(self, position: LogPosition, marks: Sequence[Mark] = ()) -> None:
         """Begin at a position.
 
         Args:
@@ -56,7 +56,7 @@ class Resume:
         self._seen: list[Mark] = []
         self._marks = marks
 
-    def knows(self, line: Line) -> bool:
+    def knows(self, line: LogLine) -> bool:
         """True if a line was taken before."""
         self.skipping = False
         if line.stamp < self._low:
@@ -65,7 +65,7 @@ class Resume:
             return contains(self._marks, mark(line))
         return line.stamp <= self._high and self._left > 0
 
-    def skip(self, line: Line) -> None:
+    def skip(self, line: LogLine) -> None:
         """Count a line that was taken before."""
         self.skipping = True
         if line.stamp >= self._low:

@@ -9,7 +9,7 @@ the first line of the newest file regularly: that line must follow the file bein
 from collections.abc import Sequence
 from typing import Final
 
-from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.recorder.ingest.lines import LogLine
 
 LAG_S: Final = 2.0
 """Seconds of lag up to which a reader can't have missed a file."""
@@ -51,7 +51,7 @@ class Rotation:
         self._before = b""
         self._unsure = False
 
-    def arrived(self, lines: Sequence[Line], now: float) -> bool:
+    def arrived(self, lines: Sequence[LogLine], now: float) -> bool:
         """True if the newest file must be checked before these lines are taken."""
         written = lines[0].stamp / 1e9
         if now - written < LAG_S:
@@ -85,7 +85,7 @@ class Rotation:
             self._unsure = not self.sure(now)
         self._known = now
 
-    def missed(self, lines: Sequence[Line]) -> int | None:
+    def missed(self, lines: Sequence[LogLine]) -> int | None:
         """Return the index of the line before which lines may be missing, or None."""
         missed = None
         for index, line in enumerate(lines):

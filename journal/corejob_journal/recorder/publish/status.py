@@ -29,7 +29,7 @@ class StatusWriter:
         self._pending: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hurry: dict[str, asyncio.Event] = {}
-        # By job: the trials whose logs this process follows, and True for those settled.
+        # By job: the trials whose logs this process follows, and True for those finalised.
         self._trials: dict[str, dict[int, bool]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -50,7 +50,7 @@ class StatusWriter:
     ) -> None:
         """Report the state of a trial's log.
 
-        The newest trial's log counts as complete once those of all earlier trials are settled too,
+        The newest trial's log counts as complete once those of all earlier trials are finalised,
         since the operator then deletes their pods.
 
         Args:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final, TypeVar
 
 from corejob import timestamps
-from corejob_journal.recorder.group_commit import Commits
-from corejob_journal.recorder.metrics import Metrics
+from corejob_journal.recorder.group_commit import GroupCommit
+from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
 from corejob_journal.store import Candidate, Store, StoreUnavailable, Writer
 from corejob_process.clock import Clock
@@ -35,15 +35,15 @@ async def due(
     """Yield the past jobs to delete, oldest first, except those whose CoreJob still exists."""
     cutoff = policy.cutoff(now)
     excess = policy.excess(await store.stored_bytes()) if policy.max_bytes else 0
-    behind: Candidate | None = None
-    while found := await store.oldest(behind, _SLICE):
-        for candidate in found:
+    last: Candidate | None = None
+    while candidates := await store.oldest(last, _SLICE):
+        for candidate in candidates:
             if excess <= 0 and (cutoff is None or candidate.at >= cutoff):
                 return
             if candidate.job_id not in kept:
                 excess -= candidate.bytes
                 yield candidate
-        behind = found[-1]
+        last = candidates[-1]
 
 
 async def orphans(
@@ -54,12 +54,12 @@ async def orphans(
     if cutoff is None:
         return
     before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their creation time
-    behind = ""
-    while found := await store.orphans(behind, before, _SLICE):
-        for job_id in found:
+    last = ""
+    while job_ids := await store.orphans(last, before, _SLICE):
+        for job_id in job_ids:
             if job_id not in kept:
                 yield job_id
-        behind = found[-1]
+        last = job_ids[-1]
 
 
 async def survey(
@@ -93,11 +93,11 @@ class Retention:
         self,
         *,
         store: Store,
-        commits: Commits,
+        commits: GroupCommit,
         policy: RetentionPolicy,
         kept: Callable[[], Collection[str]],
         mine: Callable[[], bool],
-        metrics: Metrics,
+        metrics: RecorderMetrics,
         now: Clock,
     ) -> None:
         self._store = store

@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from corejob_journal.store import schema
+from corejob_journal.store.slices import in_slices
 from corejob_journal.store.upsert import adding
-
-_SOME: Final = 500
-"""Maximum number of values in one IN list."""
 
 
 class Kind(NamedTuple):
@@ -22,15 +20,15 @@ class Kind(NamedTuple):
 
 
 @dataclass(slots=True)
-class Difference:
+class CountChanges:
     """Changes of the counts and sizes, for each kind."""
 
     jobs: Counter[Kind]
     bytes: Counter[Kind]
 
     @classmethod
-    def none(cls) -> "Difference":
-        """Return an empty difference."""
+    def empty(cls) -> "CountChanges":
+        """Return no changes."""
         return cls(Counter(), Counter())
 
     def add(self, rows: Iterable[Any], sign: int = 1) -> None:
@@ -41,7 +39,7 @@ class Difference:
             self.bytes[kind] += sign * row.size
 
     def write(self, connection: sa.Connection) -> None:
-        """Write the difference in the order of the kinds, so that two processes never deadlock."""
+        """Write the changes in the order of the kinds, so that two processes never deadlock."""
         rows = [
             {**kind._asdict(), "jobs": self.jobs[kind], "bytes": self.bytes[kind]}
             for kind in sorted(self.jobs)
@@ -51,21 +49,20 @@ class Difference:
 
 
 def lock(connection: sa.Connection) -> None:
-    """Lock changes of past jobs until the transaction ends. SQLite has one writer anyway."""
+    """Lock counts of jobs until the transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        one = sa.select(schema.counter.c.value).where(schema.counter.c.name == "change")
-        connection.execute(one.with_for_update())
+        row = sa.select(schema.counter.c.value).where(schema.counter.c.name == "change")
+        connection.execute(row.with_for_update())
 
 
-def known(connection: sa.Connection, job_ids: Sequence[str]) -> list[Any]:
+def stored(connection: sa.Connection, job_ids: Sequence[str]) -> list[Any]:
     """Return qual_name, state and size of those of the jobs that are stored."""
     table = schema.job
-    found: list[Any] = []
-    for start in range(0, len(job_ids), _SOME):
+    rows: list[Any] = []
+    for ids in in_slices(job_ids):
         query = sa.select(table.c.qual_name, table.c.state, table.c.size)
-        query = query.where(table.c.job_id.in_(job_ids[start : start + _SOME]))
-        found += connection.execute(query).all()
-    return found
+        rows += connection.execute(query.where(table.c.job_id.in_(ids))).all()
+    return rows
 
 
 def read(connection: sa.Connection) -> Mapping[Kind, int]:

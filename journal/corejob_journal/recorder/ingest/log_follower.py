@@ -15,9 +15,9 @@ from corejob import model
 from corejob_journal.recorder.ingest import pods, protocol
 from corejob_journal.recorder.ingest.attempts import Attempts
 from corejob_journal.recorder.ingest.closing import closing_record
-from corejob_journal.recorder.ingest.intake import ROTATED, ROTATED_UNREAD, Intake
-from corejob_journal.recorder.ingest.lines import Line
-from corejob_journal.recorder.ingest.log_status import Teller
+from corejob_journal.recorder.ingest.lines import LogLine
+from corejob_journal.recorder.ingest.log_ingest import ROTATED, ROTATED_UNREAD, LogIngest
+from corejob_journal.recorder.ingest.log_status import LogStatusReporter
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.reading import (
     CantFollowError,
@@ -27,16 +27,16 @@ from corejob_journal.recorder.ingest.reading import (
 )
 from corejob_journal.recorder.ingest.retries import Attempt
 from corejob_journal.recorder.ingest.rotation import Rotation
-from corejob_journal.recorder.ingest.tools import Tools
+from corejob_journal.recorder.ingest.services import FollowerServices
 from corejob_journal.store import ForeignJobError
 from corejob_journal.store.records import (
     Append,
+    Finalise,
+    LogPosition,
     NewGap,
     NewRecord,
     Operation,
-    Position,
-    Settle,
-    Stored,
+    OperationResult,
     StreamState,
     foreign,
 )
@@ -78,37 +78,37 @@ class StaleError(Exception):
     """Another process stores this stream's lines too: restart from the store's position."""
 
 
-class Follower:
+class LogFollower:
     """Follows one pod's log from the store's position to its end, and settles it."""
 
-    def __init__(self, tools: Tools, pod: JobPod, owner: str) -> None:
+    def __init__(self, services: FollowerServices, pod: JobPod, owner: str) -> None:
         self.pod = pod
         self._owner = owner
-        self._tools = tools
-        self._reader = LogReader(tools.kube, tools.namespace, pod)
+        self._services = services
+        self._reader = LogReader(services.kube, services.namespace, pod)
         self._reading: asyncio.Task[None] | None = None
-        self._inflight: asyncio.Future[list[Stored]] | None = None
+        self._inflight: asyncio.Future[list[OperationResult]] | None = None
         self._failure: BaseException | None = None
         self._vain_rereads = 0
-        self._intake: Intake
+        self._ingest: LogIngest
         self._rotation = Rotation(time.time())
         self._refusals = 0
         self._ended_well = 0.0
-        self._teller = Teller(tools, pod)
-        self._attempts = Attempts(tools.retries, self._teller.unreadable, self._reader)
+        self._reporter = LogStatusReporter(services, pod)
+        self._attempts = Attempts(services.retries, self._reporter.unreadable, self._reader)
         # Text after the last line end of a connection that ended cleanly.
-        self._tail: list[Line] = []
+        self._tail: list[LogLine] = []
         self._over_at: float | None = None
 
     def update(self, pod: JobPod) -> None:
         """Handle a change or the deletion of the pod."""
         was_over = self.pod.over
         self.pod = pod
-        self._teller.update(pod)
+        self._reporter.update(pod)
         self._attempts.news.set()
         if not was_over and pod.over and self._reading is not None:
             # After the runtime's `done` line there is no need to wait for the end of the stream.
-            delay = 0.0 if self._intake.done else _END_WAIT_S
+            delay = 0.0 if self._ingest.done else _END_WAIT_S
             asyncio.get_running_loop().call_later(delay, self._reading.cancel)
 
     def vanished(self) -> None:
@@ -116,55 +116,55 @@ class Follower:
         self._attempts.vanished()
 
     async def run(self) -> None:
-        """Follow the log and settle it."""
-        commits, source = self._tools.commits, replace(self.pod.source, owner=self._owner)
+        """Follow the log and finalise it."""
+        commits, source = self._services.commits, replace(self.pod.source, owner=self._owner)
         # Report the log first: a kill waits until a recorder is reading.
-        self._teller.log(None, complete=False)
+        self._reporter.log(None, complete=False)
         try:
             state = await commits.call(lambda writer: writer.open_stream(source))
         except ForeignJobError as error:
             log.warning("pod %s: %s", self.pod.child.name, error)
-            self._teller.log(foreign(str(error)), complete=True)
+            self._reporter.log(foreign(str(error)), complete=True)
             return
-        sources = await self._teller.sources(state.job)
-        self._teller.unsure = state.settled or state.position.stamp > 0
-        if state.settled:
-            await self._teller.cookie()
+        sources = await self._reporter.sources(state.job)
+        self._reporter.unsure = state.finalised or state.position.stamp > 0
+        if state.finalised:
+            await self._reporter.cookie()
             has_lines = self.pod.started and state.position.stamp > 0
-            self._teller.log(None, complete=True, has_lines=has_lines)
+            self._reporter.log(None, complete=True, has_lines=has_lines)
             return
-        self._intake = Intake(state)
+        self._ingest = LogIngest(state)
         if not sources.names:
             # Earlier versions wrote sources into the status without storing them.
-            self._intake.name_sources(self._teller.told("sources") or ())
+            self._ingest.name_sources(self._reporter.told("sources") or ())
         try:
             if self.pod.has_log:
                 self._name_init_container(state)
                 await self._read_to_end()
-            await self._settle()
+            await self._finalise()
         except asyncio.CancelledError:
             if self._inflight is None or self._inflight.done():
                 self._send()  # commit what was read before the process ends
             raise
         finally:
             self._attempts.close()
-            self._teller.close()
+            self._reporter.close()
 
     def _name_init_container(self, state: StreamState) -> None:
         """Add a record that introduces the log of an init container, at its beginning."""
         init = self.pod.child.failed_init
-        if not self.pod.failed_init or init is None or state.token:
+        if not self.pod.failed_init or init is None or state.fencing_token:
             return
         text = f"init container [{init.name}] ended with exit code {init.exit_code}, its output:"
         at = (init.started_at or init.ended_at or datetime.now(UTC)).timestamp()
-        self._intake.add(NewRecord(None, at, _INFO, text))
+        self._ingest.add(NewRecord(None, at, _INFO, text))
 
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_to_end(self) -> None:
         """Read until no more lines can come, and name those that are missing."""
         while True:
-            began, place = time.monotonic(), self._intake.position
+            began, place = time.monotonic(), self._ingest.position
             error = await self._attempt()
             if error is None:
                 if await self._was_the_end(began, place):
@@ -173,7 +173,7 @@ class Follower:
                     continue
             elif await self._gives_up(error):
                 return
-            elif self._intake.position != place:
+            elif self._ingest.position != place:
                 self._ended_well = 0.0
             await self._attempts.wait(time.monotonic() - began)
 
@@ -187,7 +187,7 @@ class Follower:
         except (KubeError, LogGoneError, UnclearError) as error:
             log.debug("the log of %s broke off: %s", self.pod.child.name, error)
             self._attempts.failed(error, turn)
-            self._tools.metrics.reconnects.inc()
+            self._services.metrics.reconnects.inc()
             return error
         finally:
             turn.close()
@@ -204,31 +204,31 @@ class Follower:
         refused = isinstance(error, InvalidError | NotFoundError) or _NO_FILE in str(error)
         self._refusals += refused and self.pod.over
         if self._refusals >= _REFUSALS:
-            self._intake.lose_tail("LogRefused", str(error))
+            self._ingest.lose_tail("LogRefused", str(error))
             return True
         return False
 
-    async def _was_the_end(self, began: float, place: Position) -> bool:
+    async def _was_the_end(self, began: float, place: LogPosition) -> bool:
         """True if the connection that ended cleanly proves that no more lines can come.
 
         A stream may end cleanly but too early, even in the middle of a line, so the end is certain
         only if one more reading brings nothing new.
         """
         self._tail = self._reader.splitter.rest()
-        if self._intake.done or (self._intake.position == place and began >= self._flushed_at()):
+        if self._ingest.done or (self._ingest.position == place and began >= self._flushed_at()):
             await self._at_end()
             return True
         # Either the container or only the connection has ended. If it was the container, one more
         # reading proves that no lines came after.
         self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
         if self._attempts.polls and not self.pod.over:
-            self._attempts.polled(idle=self._intake.position == place)
+            self._attempts.polled(idle=self._ingest.position == place)
         elif await self._is_over_or_restarts():
             await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
             # An ended container writes nothing during this wait.
             self._ended_well = self._ended_well and time.monotonic()
         else:
-            self._tools.metrics.reconnects.inc()
+            self._services.metrics.reconnects.inc()
         return False
 
     def _begin(self, *, whole: bool) -> None:
@@ -240,7 +240,7 @@ class Follower:
         """
         now = time.time()
         self._rotation = self._rotation.again(now) if whole else Rotation(now)
-        self._intake.resume(whole=whole)
+        self._ingest.resume(whole=whole)
 
     async def _read_once(self, turn: Attempt) -> None:
         """Read one connection, in a task of its own so that other tasks can cancel it.
@@ -259,14 +259,14 @@ class Follower:
         if self._failure is not None:
             raise self._failure
         if self._reading.cancelled():
-            if self._intake.done:
+            if self._ingest.done:
                 return
             raise UnavailableError(503, "Silent", "the stream did not end with its container")
         await self._reading
 
     async def _pump(self, turn: Attempt) -> None:
-        intake = self._intake
-        since = None if self._attempts.from_start else intake.since
+        ingest = self._ingest
+        since = None if self._attempts.from_start else ingest.since
         self._attempts.from_start = False
         if self._is_behind_a_restart():
             await self._take_previous(since)
@@ -274,13 +274,13 @@ class Follower:
         lines = self._reader.read(
             since=since,
             follow=not (self.pod.over or self._attempts.polls),
-            surely=intake.surely,
+            surely=ingest.surely,
             opened=partial(self._attempts.opened, turn),
         )
         async with aclosing(lines) as chunks:
             async for some in chunks:
                 await self._take(some)
-                if intake.done and self.pod.over:
+                if ingest.done and self.pod.over:
                     return
 
     def _is_behind_a_restart(self) -> bool:
@@ -289,37 +289,37 @@ class Follower:
         if not self.pod.restarts or began is None:
             return False
         # The kubelet reports the start of a run with a precision of a second.
-        return self._intake.position.stamp < (began.timestamp() + 1) * 1e9
+        return self._ingest.position.stamp < (began.timestamp() + 1) * 1e9
 
     async def _take_previous(self, since: int | None) -> None:
         """Take the new lines of the container's previous run; the kubelet has no earlier ones.
 
         The logs of both runs are one sequence, so repetitions are recognised as within one log.
         """
-        intake = self._intake
-        if self.pod.restarts > 1 and not intake.position.stamp:
+        ingest = self._ingest
+        if self.pod.restarts > 1 and not ingest.position.stamp:
             runs = f"{self.pod.restarts - 1} runs" if self.pod.restarts > 2 else "run"
             text = f"the log of the first {runs} of the container is gone: it was restarted"
-            intake.lose(NewGap(None, None, text, "Restarted"))
-        reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
-        lines = reader.read(since=since, follow=False, surely=intake.surely, previous=True)
+            ingest.lose(NewGap(None, None, text, "Restarted"))
+        reader = LogReader(self._services.kube, self._services.namespace, self.pod)
+        lines = reader.read(since=since, follow=False, surely=ingest.surely, previous=True)
         try:
             async with aclosing(lines) as chunks:
                 async for some in chunks:
                     await self._take_in(some)
                     await self._store(look=False)
         except (InvalidError, NotFoundError, LogGoneError) as error:
-            intake.lose_tail("Restarted", f"the container was restarted, and {error}")
+            ingest.lose_tail("Restarted", f"the container was restarted, and {error}")
             return
         await self._take_in(reader.splitter.rest())
 
-    async def _take(self, lines: list[Line]) -> None:
+    async def _take(self, lines: list[LogLine]) -> None:
         self._attempts.fine()
         if self._rotation.arrived(lines, time.time()):
             await self._look()
         if (missed := self._rotation.missed(lines)) is not None:
             await self._take_in(lines[:missed])
-            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+            self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
             lines = lines[missed:]
         await self._take_in(lines)
         await self._store(look=True)
@@ -332,47 +332,47 @@ class Follower:
         """
         self._pass_on()
         self._send()
-        while self._intake.full and self._inflight is not None:
+        while self._ingest.full and self._inflight is not None:
             await asyncio.wait({self._inflight}, timeout=_LOOK_S)
             if look and self._rotation.due(time.time()):
                 await self._look()
             self._send()
 
-    async def _take_in(self, lines: list[Line]) -> None:
+    async def _take_in(self, lines: list[LogLine]) -> None:
         start = 0
-        while (start := self._intake.take(lines, start)) < len(lines):
+        while (start := self._ingest.take(lines, start)) < len(lines):
             await self._clear_up(lines[start])
 
-    async def _clear_up(self, line: Line) -> None:
+    async def _clear_up(self, line: LogLine) -> None:
         """Handle a line that is out of sequence: numbers are missing before it, or it goes back."""
-        intake = self._intake
-        if not intake.goes_back(line):
+        ingest = self._ingest
+        if not ingest.goes_back(line):
             await self._reread(line)
         elif await self._was_taken(line):
-            intake.read_anew()
+            ingest.read_anew()
         else:
-            intake.go_back()
+            ingest.go_back()
 
-    async def _was_taken(self, line: Line) -> bool:
+    async def _was_taken(self, line: LogLine) -> bool:
         """True if a line that goes back is a repetition, and not new after a clock was set back."""
         number = protocol.parse(line.body).n
         if number:
-            return number <= self._intake.last_n
+            return number <= self._ingest.last_n
         first = await self._first_entry()
         # The kubelet repeats the newest file; by now there may be an even newer one.
         return first is not None and (
-            first[0] == line.stamp or first[0] > self._intake.position.stamp
+            first[0] == line.stamp or first[0] > self._ingest.position.stamp
         )
 
     async def _look(self) -> None:
         """Check the first entry of the log's newest file, unless numbers show what is missing."""
         if not self._numbered:
             now = time.time()
-            self._rotation.looked(await self._first_entry(), self._intake.position.stamp, now)
+            self._rotation.looked(await self._first_entry(), self._ingest.position.stamp, now)
 
     @property
     def _numbered(self) -> bool:
-        return self.pod.core4 or self._intake.numbered
+        return self.pod.core4 or self._ingest.numbered
 
     async def _first_entry(self) -> tuple[int, bytes] | None:
         try:
@@ -381,21 +381,21 @@ class Follower:
             log.debug("no look at the log of %s: %s", self.pod.child.name, error)
             return None
 
-    async def _reread(self, line: Line) -> None:
+    async def _reread(self, line: LogLine) -> None:
         """Search the whole log for the numbers missing before this line; name those not found."""
         number = protocol.parse(line.body).n
-        before = self._intake.last_n
+        before = self._ingest.last_n
         if self._vain_rereads < _VAIN_REREADS:
-            reader = LogReader(self._tools.kube, self._tools.namespace, self.pod)
+            reader = LogReader(self._services.kube, self._services.namespace, self.pod)
             try:
-                everything = reader.read(since=None, follow=False, surely=self._intake.surely)
+                everything = reader.read(since=None, follow=False, surely=self._ingest.surely)
                 async with aclosing(everything) as chunks:
                     async for lines in chunks:
-                        self._intake.fill(lines, number)
+                        self._ingest.fill(lines, number)
             except (KubeError, LogGoneError) as error:
                 log.debug("no second reading of %s: %s", self.pod.child.name, error)
-            self._vain_rereads = 0 if self._intake.last_n > before else self._vain_rereads + 1
-        self._intake.jump(number)
+            self._vain_rereads = 0 if self._ingest.last_n > before else self._vain_rereads + 1
+        self._ingest.jump(number)
 
     def _gone(self, error: Exception, *, whole: bool) -> None:
         """Handle a log that no longer exists.
@@ -404,30 +404,30 @@ class Follower:
             error: The error that says so.
             whole: True if the log was read to its end just before.
         """
-        intake = self._intake
-        if intake.done:
+        ingest = self._ingest
+        if ingest.done:
             return
         if whole:
-            intake.take_rest(self._tail)
+            ingest.take_rest(self._tail)
             self._name_open_end()
-        elif intake.position.stamp:
-            intake.lose_tail("PodGone", str(error))
+        elif ingest.position.stamp:
+            ingest.lose_tail("PodGone", str(error))
         else:
             text = f"the pod was gone before its log could be read ({error})"
-            intake.lose(NewGap(None, None, text, "PodGone"))
+            ingest.lose(NewGap(None, None, text, "PodGone"))
 
     async def _at_end(self) -> None:
         """Handle the end of the log."""
         if self._tail:
             await self._take(self._tail)
-        if self._intake.place_lost and not self._intake.done:
-            self._intake.lose_tail("Rotated", ROTATED)
+        if self._ingest.place_lost and not self._ingest.done:
+            self._ingest.lose_tail("Rotated", ROTATED)
         else:
             self._name_open_end()
 
     def _name_open_end(self) -> None:
         if self._rotation.open_end:
-            self._intake.lose_tail("Rotated", ROTATED_UNREAD)
+            self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
 
     def _flushed_at(self) -> float:
         """Return the monotonic time when the log is complete; infinity while the container runs."""
@@ -474,7 +474,7 @@ class Follower:
         Raises:
             KubeError: The pod does not exist, or the API server did not answer.
         """
-        body = await self._tools.kube.get(PODS, self._tools.namespace, self.pod.child.name)
+        body = await self._services.kube.get(PODS, self._services.namespace, self.pod.child.name)
         pod = pods.parse(body)
         if pod is None or pod.uid != self.pod.uid:
             return False
@@ -489,27 +489,27 @@ class Follower:
             if not self._inflight.done():
                 return
             self._inflight = None
-        appends = self._intake.flush()
+        appends = self._ingest.flush()
         if appends:
-            self._inflight = self._tools.commits.submit(appends)
+            self._inflight = self._services.commits.submit(appends)
             self._inflight.add_done_callback(partial(self._sent, appends))
 
-    def _sent(self, appends: list[Append], future: "asyncio.Future[list[Stored]]") -> None:
+    def _sent(self, appends: list[Append], future: "asyncio.Future[list[OperationResult]]") -> None:
         if future.cancelled():
             return
         error = future.exception()
         if error is None and any(stored.stale for stored in future.result()):
             error = StaleError(self.pod.child.name)
         if error is None:
-            self._teller.stored(future.result())
+            self._reporter.stored(future.result())
             self._send()
             return
         self._failure = error
         if self._reading is not None:
             self._reading.cancel()
 
-    async def _settle(self) -> None:
-        """Store the rest, the closing record and the settling in one transaction; then report it.
+    async def _finalise(self) -> None:
+        """Store the rest and the closing record, and finalise, in one transaction; then report it.
 
         Raises:
             StaleError: Another process stores this stream's lines too.
@@ -519,30 +519,30 @@ class Follower:
             await asyncio.sleep(0)  # `_sent` may have submitted more
         if self._failure is not None:
             raise self._failure
-        intake = self._intake
-        if self._numbered and self.pod.started and not (intake.ended or intake.done):
+        ingest = self._ingest
+        if self._numbered and self.pod.started and not (ingest.ended or ingest.done):
             job = self._job()
             now = datetime.now(UTC)
-            intake.add(closing_record(self.pod, job, now=now, epoch=intake.epoch))
-            intake.ended = True
-        appends = intake.flush()
-        operations: list[Operation] = [*appends, Settle(intake.stream)]
-        stored = await self._tools.commits.submit(operations)
+            ingest.add(closing_record(self.pod, job, now=now, epoch=ingest.epoch))
+            ingest.ended = True
+        appends = ingest.flush()
+        operations: list[Operation] = [*appends, Finalise(ingest.stream)]
+        stored = await self._services.commits.submit(operations)
         if any(answer.stale for answer in stored):
             raise StaleError(self.pod.child.name)
-        self._teller.stored(stored)
-        has_lines = self.pod.started and intake.position.stamp > 0
-        await self._teller.settled(stored[-1].state, has_lines=has_lines)
+        self._reporter.stored(stored)
+        has_lines = self.pod.started and ingest.position.stamp > 0
+        await self._reporter.finalised(stored[-1].state, has_lines=has_lines)
 
     def _job(self) -> model.CoreJob | None:
-        body = self._tools.jobs.get(self.pod.child.corejob)
+        body = self._services.jobs.get(self.pod.child.corejob)
         return model.parse(body) if body is not None else None
 
     def _pass_on(self) -> None:
         """Pass the latest progress on to the CoreJob's status."""
-        progress, self._intake.progress = self._intake.progress, None
+        progress, self._ingest.progress = self._ingest.progress, None
         if progress is not None:
-            self._teller.progress(progress)
+            self._reporter.progress(progress)
 
 
 def _is_fresh(ended: float) -> bool:

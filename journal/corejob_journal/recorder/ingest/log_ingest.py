@@ -12,14 +12,14 @@ from corejob import timestamps
 from corejob.depth import MOST_DEPTH, is_deep
 from corejob.texts import clean
 from corejob_journal.recorder.ingest import protocol
-from corejob_journal.recorder.ingest.lines import Line
+from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.resume import WINDOW_NS, Mark, Resume, contains, mark
 from corejob_journal.store.records import (
     Append,
+    LogPosition,
     NewGap,
     NewOutput,
     NewRecord,
-    Position,
     StreamState,
 )
 
@@ -38,7 +38,7 @@ _FULL_LINES: Final = 5_000
 _FULL_BYTES: Final = 2**20
 
 
-class Intake:
+class LogIngest:
     """Turns the lines of one stream into appends.
 
     Attributes:
@@ -57,9 +57,9 @@ class Intake:
         self.last_n = state.position.last_n
         self.numbered = self.last_n > 0
         self.epoch = 0.0
-        self.progress: protocol.Progress | None = None
+        self.progress: protocol.ProgressEvent | None = None
         self.stream = state
-        self._token = state.token
+        self._token = state.fencing_token
         self._stamp = state.position.stamp
         self._pieces = state.position.pieces
         self._resume = Resume(state.position)
@@ -85,11 +85,11 @@ class Intake:
         self._dirty = False
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LogPosition:
         """The position after all lines taken."""
         if self._resume.active:
-            return Position(self._stamp, self._resume.count, self.last_n, self._pieces)
-        return Position(self._stamp, len(self._recent), self.last_n, self._pieces)
+            return LogPosition(self._stamp, self._resume.count, self.last_n, self._pieces)
+        return LogPosition(self._stamp, len(self._recent), self.last_n, self._pieces)
 
     @property
     def full(self) -> bool:
@@ -111,7 +111,7 @@ class Intake:
         self._resume = Resume(self.position)
         self._whole = whole
 
-    def surely(self, line: Line) -> bool:
+    def surely(self, line: LogLine) -> bool:
         """True if a line at the start of a connection surely has a timestamp.
 
         It was taken before, or is older than the window and will be skipped. Any other may be the
@@ -119,7 +119,7 @@ class Intake:
         """
         return line.stamp < self._stamp - WINDOW_NS or self._is_recent(line)
 
-    def take(self, lines: Sequence[Line], start: int = 0) -> int:
+    def take(self, lines: Sequence[LogLine], start: int = 0) -> int:
         """Take lines from index `start` on, up to one that is out of sequence.
 
         A line is out of sequence if numbers are missing before it, or if it `goes_back`.
@@ -154,7 +154,7 @@ class Intake:
             self._advance(line)
         return len(lines)
 
-    def goes_back(self, line: Line) -> bool:
+    def goes_back(self, line: LogLine) -> bool:
         """True if a line is older than the previous ones by more than two output streams explain.
 
         Then the kubelet repeats the file, once for each rotation that happened while the connection
@@ -172,10 +172,10 @@ class Intake:
         """Accept lines older than the previous ones until they catch up: the clock was set back."""
         self._may_go_back = True
 
-    def _is_recent(self, line: Line) -> bool:
+    def _is_recent(self, line: LogLine) -> bool:
         return contains(self._recent, mark(line))
 
-    def take_rest(self, lines: Sequence[Line]) -> None:
+    def take_rest(self, lines: Sequence[LogLine]) -> None:
         """Take the last lines of the previous connection; the present one has brought nothing."""
         self._resume.active = False
         start = self.take(lines)
@@ -183,7 +183,7 @@ class Intake:
             self.jump(protocol.parse(lines[start].body).n)
             self.take(lines, start)
 
-    def _repeated(self, line: Line) -> bool:
+    def _repeated(self, line: LogLine) -> bool:
         """True if a line of a new connection is a repetition."""
         if line.part == 0:
             self._head = mark(line)
@@ -205,7 +205,7 @@ class Intake:
         self._recent = self._resume.finish()
         return False
 
-    def _piece(self, line: Line) -> None:
+    def _piece(self, line: LogLine) -> None:
         if line.part == 0:
             self._head = mark(line)
         text = protocol.text_of(line.body)
@@ -217,36 +217,36 @@ class Intake:
         else:
             self._pieces = line.part + 1
 
-    def _store(self, event: protocol.Event, n: int | None, line: Line) -> None:
+    def _store(self, event: protocol.Event, n: int | None, line: LogLine) -> None:
         at = line.stamp / 1e9
-        if isinstance(event, protocol.Plain):
+        if isinstance(event, protocol.PlainLine):
             plain = NewRecord(n, at, event.levelno, event.message, event.exception)
             self._add(plain, line)
             return
         if 0.0 < event.time < _LATEST:
             at = event.time
         match event:
-            case protocol.Log():
+            case protocol.LogEvent():
                 self._add(protocol.record(event, n, at), line)
                 self.ended = self.ended or event.message.startswith(_END)
-            case protocol.Output():
+            case protocol.OutputEvent():
                 text = clean(event.text)
                 self._outputs.append(NewOutput(n, at, clean(event.stream), text))
                 self._count(line)
-            case protocol.Progress():
+            case protocol.ProgressEvent():
                 self._progress(event, line)
-            case protocol.Source():
+            case protocol.SourceEvent():
                 self._source(event, line)
-            case protocol.Cookie():
+            case protocol.CookieEvent():
                 self._cookie(event, line)
-            case protocol.Done():
+            case protocol.DoneEvent():
                 self.done = True
                 if event.state == "complete":
-                    self.progress = protocol.Progress(
+                    self.progress = protocol.ProgressEvent(
                         core4=1, n=event.n, time=at, value=1.0, message=""
                     )
 
-    def _cookie(self, event: protocol.Cookie, line: Line) -> None:
+    def _cookie(self, event: protocol.CookieEvent, line: LogLine) -> None:
         key, why = clean(event.key), None
         if len(key.encode()) > _LONGEST_KEY:
             why = f"its key is longer than {_LONGEST_KEY} bytes"
@@ -260,7 +260,7 @@ class Intake:
         else:
             self._warn(f"cookie [{_short(key)}] is not kept: {why}", line)
 
-    def _source(self, event: protocol.Source, line: Line) -> None:
+    def _source(self, event: protocol.SourceEvent, line: LogLine) -> None:
         name = clean(event.name)
         if len(name) > LONGEST_SOURCE:
             name = f"{name[:LONGEST_SOURCE]}…"
@@ -269,7 +269,7 @@ class Intake:
         self._sources.append(name)
         self._count(line)
 
-    def _progress(self, event: protocol.Progress, line: Line) -> None:
+    def _progress(self, event: protocol.ProgressEvent, line: LogLine) -> None:
         message = event.message
         if message is not None and len(message) > _LONGEST_PROGRESS:
             event.message = f"{message[:_LONGEST_PROGRESS]}…"
@@ -279,20 +279,20 @@ class Intake:
                 self._warn(text, line)
         self.progress = event
 
-    def _warn(self, text: str, line: Line) -> None:
+    def _warn(self, text: str, line: LogLine) -> None:
         self._add(NewRecord(None, line.stamp / 1e9, _WARNING, text), line)
 
-    def _add(self, record: NewRecord, line: Line) -> None:
+    def _add(self, record: NewRecord, line: LogLine) -> None:
         self._records.append(record)
         self.epoch = max(self.epoch, record.epoch)
         self._count(line)
 
-    def _count(self, line: Line) -> None:
+    def _count(self, line: LogLine) -> None:
         self._lines += 1
         self._bytes += len(line.body)
         self._dirty = True
 
-    def _advance(self, line: Line) -> None:
+    def _advance(self, line: LogLine) -> None:
         """Move the position past a complete line."""
         stamp, recent = line.stamp, self._recent
         self._dirty = True
@@ -306,12 +306,12 @@ class Intake:
         elif stamp >= self._stamp - WINDOW_NS:
             bisect.insort(recent, self._mark_of(line))  # two output streams may be out of order
 
-    def _mark_of(self, line: Line) -> Mark:
+    def _mark_of(self, line: LogLine) -> Mark:
         return mark(line) if line.part == 0 else self._head
 
     # --- gaps -------------------------------------------------------------------------------
 
-    def fill(self, lines: Sequence[Line], before: int) -> None:
+    def fill(self, lines: Sequence[LogLine], before: int) -> None:
         """Take the missing lines among `lines`: those numbered above `last_n`, below `before`."""
         for line in lines:
             event = protocol.parse(line.body) if line.last and not line.part else None
@@ -382,8 +382,8 @@ class Intake:
         self._sealed.append(
             Append(
                 stream=self.stream,
-                expect=self._token,
-                token=token,
+                expected_token=self._token,
+                next_token=token,
                 position=self.position,
                 records=self._records,
                 outputs=self._outputs,
@@ -400,7 +400,7 @@ class Intake:
         self._clear()
 
 
-def _is_numbered(line: Line) -> bool:
+def _is_numbered(line: LogLine) -> bool:
     return line.last and line.part == 0 and protocol.parse(line.body).n > 0
 
 

@@ -6,18 +6,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob_journal.recorder.ingest.intake import Intake
-from corejob_journal.recorder.ingest.lines import Line
-from corejob_journal.store.records import Append, NewRecord, Position, StreamState
+from corejob_journal.recorder.ingest.lines import LogLine
+from corejob_journal.recorder.ingest.log_ingest import LogIngest
+from corejob_journal.store.records import Append, LogPosition, NewRecord, StreamState
 
 NS = 10**9
 START = 1_795_500_000 * NS
 
 
-BEGIN = Position()
+BEGIN = LogPosition()
 
 
-def state(position: Position = BEGIN, token: int = 0) -> StreamState:
+def state(position: LogPosition = BEGIN, token: int = 0) -> StreamState:
     return StreamState(1, 1, "a" * 24, 1, "uid", token, position, False, False, False)
 
 
@@ -26,17 +26,17 @@ def numbered(n: int, **fields: Any) -> bytes:
     return json.dumps(event).encode()
 
 
-def line(index: int, body: bytes, at: int | None = None) -> Line:
-    return Line(START + (index if at is None else at), body)
+def line(index: int, body: bytes, at: int | None = None) -> LogLine:
+    return LogLine(START + (index if at is None else at), body)
 
 
 class Server:
     """Serves a log as the kubelet does, from a whole second on."""
 
-    def __init__(self, log: list[Line]) -> None:
+    def __init__(self, log: list[LogLine]) -> None:
         self.log = log
 
-    def connect(self, since: int | None) -> list[Line]:
+    def connect(self, since: int | None) -> list[LogLine]:
         return [each for each in self.log if since is None or each.stamp >= since * NS]
 
 
@@ -62,56 +62,56 @@ def test_every_line_once_in_order(
             body = numbered(n, message=str(index))
         else:
             body = str(index).encode()
-        log.append(Line(START + max(0, at - jitter[index]), body))
-    server, stored, intake = Server(log), [], Intake(state())
+        log.append(LogLine(START + max(0, at - jitter[index]), body))
+    server, stored, ingest = Server(log), [], LogIngest(state())
     for length, restart in [*cuts, (len(log), False)]:
-        served = server.connect(intake.since)
-        intake.resume()
+        served = server.connect(ingest.since)
+        ingest.resume()
         # A longer and longer part of the log exists; the connection breaks off within it.
         part = served[:length]
-        assert intake.take(part) == len(part)
-        appends = intake.flush()
+        assert ingest.take(part) == len(part)
+        appends = ingest.flush()
         stored += records(appends)
         if restart and appends:
-            intake = Intake(state(appends[-1].position, appends[-1].token))
-    served = server.connect(intake.since)
-    intake.resume()
-    intake.take(served)
-    stored += records(intake.flush())
+            ingest = LogIngest(state(appends[-1].position, appends[-1].next_token))
+    served = server.connect(ingest.since)
+    ingest.resume()
+    ingest.take(served)
+    stored += records(ingest.flush())
     assert [record.message for record in stored] == [str(index) for index in range(len(log))]
 
 
 def test_tokens_make_a_chain() -> None:
-    intake = Intake(state(token=7))
-    intake.take([line(1, b"a")])
-    (first,) = intake.flush()
-    intake.take([line(2, b"b")])
-    (second,) = intake.flush()
-    assert first.expect == 7
-    assert second.expect == first.token
-    assert intake.flush() == []
+    ingest = LogIngest(state(token=7))
+    ingest.take([line(1, b"a")])
+    (first,) = ingest.flush()
+    ingest.take([line(2, b"b")])
+    (second,) = ingest.flush()
+    assert first.expected_token == 7
+    assert second.expected_token == first.next_token
+    assert ingest.flush() == []
 
 
 def test_gap_stops_until_it_is_filled() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = [line(n, numbered(n)) for n in range(1, 7)]
-    assert intake.take([log[0], log[4], log[5]]) == 1
-    intake.fill(log, 5)
-    intake.jump(5)
-    assert intake.take([log[0], log[4], log[5]], 1) == 3
-    (append,) = intake.flush()
+    assert ingest.take([log[0], log[4], log[5]]) == 1
+    ingest.fill(log, 5)
+    ingest.jump(5)
+    assert ingest.take([log[0], log[4], log[5]], 1) == 3
+    (append,) = ingest.flush()
     assert [record.n for record in append.records] == [1, 2, 3, 4, 5, 6]
     assert not append.gaps
 
 
 def test_what_is_still_missing_is_named_at_its_place() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = {n: line(n, numbered(n)) for n in (1, 3, 6)}
-    assert intake.take([log[1], log[6]]) == 1
-    intake.fill([log[1], log[3]], 6)
-    intake.jump(6)
-    assert intake.take([log[1], log[6]], 1) == 2
-    appends = intake.flush()
+    assert ingest.take([log[1], log[6]]) == 1
+    ingest.fill([log[1], log[3]], 6)
+    ingest.jump(6)
+    assert ingest.take([log[1], log[6]], 1) == 2
+    appends = ingest.flush()
     assert [[record.n for record in append.records] for append in appends] == [[1], [3], [6]]
     named = [(gap.first_n, gap.last_n) for append in appends for gap in append.gaps]
     assert named == [(2, 2), (4, 5)]
@@ -119,72 +119,72 @@ def test_what_is_still_missing_is_named_at_its_place() -> None:
 
 def test_two_speakers_lose_nothing() -> None:
     """A container whose processes both count from 1."""
-    intake = Intake(state())
-    assert intake.take([line(i, numbered(n)) for i, n in enumerate([1, 2, 1, 3, 2])]) == 5
-    (append,) = intake.flush()
+    ingest = LogIngest(state())
+    assert ingest.take([line(i, numbered(n)) for i, n in enumerate([1, 2, 1, 3, 2])]) == 5
+    (append,) = ingest.flush()
     assert [record.message for record in append.records] == [f"line {n}" for n in (1, 2, 1, 3, 2)]
     assert [record.n for record in append.records] == [1, 2, None, 3, None]
 
 
 def test_impossible_times_are_the_kubelets() -> None:
-    intake = Intake(state())
-    intake.take([line(0, numbered(1, time=1e300)), line(0, numbered(2, time=0))])
-    (append,) = intake.flush()
+    ingest = LogIngest(state())
+    ingest.take([line(0, numbered(1, time=1e300)), line(0, numbered(2, time=0))])
+    (append,) = ingest.flush()
     assert [record.epoch for record in append.records] == [START / 1e9] * 2
 
 
 def test_cookie_with_a_monstrous_key() -> None:
-    intake = Intake(state())
-    intake.take([line(0, numbered(1, type="cookie", key="k" * 5000, value=1))])
-    (append,) = intake.flush()
+    ingest = LogIngest(state())
+    ingest.take([line(0, numbered(1, type="cookie", key="k" * 5000, value=1))])
+    (append,) = ingest.flush()
     assert not append.cookies
     assert "is not kept" in append.records[0].message
 
 
 def test_position_counts_the_window() -> None:
-    intake = Intake(state())
-    intake.take([line(0, b"a"), line(0, b"b"), line(1, b"c"), line(0, b"d", at=2 * NS)])
-    assert intake.position == Position(START + 2 * NS, 1, 0, 0)
-    intake.take([line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
-    assert intake.position == Position(START + 2 * NS, 3, 0, 0)
-    assert intake.since == START // NS + 1
+    ingest = LogIngest(state())
+    ingest.take([line(0, b"a"), line(0, b"b"), line(1, b"c"), line(0, b"d", at=2 * NS)])
+    assert ingest.position == LogPosition(START + 2 * NS, 1, 0, 0)
+    ingest.take([line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
+    assert ingest.position == LogPosition(START + 2 * NS, 3, 0, 0)
+    assert ingest.since == START // NS + 1
 
 
-def texts(intake: Intake) -> list[str]:
-    return [record.message for record in records(intake.flush())]
+def texts(ingest: LogIngest) -> list[str]:
+    return [record.message for record in records(ingest.flush())]
 
 
 def test_file_that_the_kubelet_begins_anew_within_a_second() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = [line(0, str(n).encode(), at=n * NS // 10) for n in range(12)]
-    assert intake.take([*log[:9], *log[4:], *log[2:]]) == 27
-    assert texts(intake) == [str(n) for n in range(12)]
+    assert ingest.take([*log[:9], *log[4:], *log[2:]]) == 27
+    assert texts(ingest) == [str(n) for n in range(12)]
 
 
 def test_file_that_the_kubelet_begins_anew_after_more_than_a_second() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = [line(0, numbered(n), at=n * NS) for n in range(1, 7)]
     again = [*log[:5], *log]
-    assert intake.take(again) == 5
-    assert intake.goes_back(again[5])
-    intake.read_anew()
-    assert intake.take(again, 5) == 11
-    assert [record.n for record in records(intake.flush())] == [1, 2, 3, 4, 5, 6]
+    assert ingest.take(again) == 5
+    assert ingest.goes_back(again[5])
+    ingest.read_anew()
+    assert ingest.take(again, 5) == 11
+    assert [record.n for record in records(ingest.flush())] == [1, 2, 3, 4, 5, 6]
 
 
 def test_clock_that_was_set_back() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = [line(0, str(n).encode(), at=at * NS) for n, at in enumerate([10, 11, 3, 4, 5, 12, 13])]
-    assert intake.take(log) == 2
-    intake.go_back()
-    assert intake.take(log, 2) == 7
-    assert texts(intake) == [str(n) for n in range(7)]
+    assert ingest.take(log) == 2
+    ingest.go_back()
+    assert ingest.take(log, 2) == 7
+    assert texts(ingest) == [str(n) for n in range(7)]
     # From now on it is asked again.
-    assert intake.take([line(0, b"8", at=2 * NS)]) == 0
+    assert ingest.take([line(0, b"8", at=2 * NS)]) == 0
 
 
 def test_lines_of_two_outputs_that_overtake_each_other_are_not_read_anew() -> None:
-    intake = Intake(state())
+    ingest = LogIngest(state())
     log = [line(at, str(n).encode()) for n, at in enumerate([10, 30, 20, 40, 20, 50])]
-    assert intake.take(log) == 6
-    assert texts(intake) == [str(n) for n in range(6)]
+    assert ingest.take(log) == 6
+    assert texts(ingest) == [str(n) for n in range(6)]

@@ -21,7 +21,7 @@ from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.settings import RecorderSettings
 from corejob_journal.store import Store, StoreUnavailable, Writer, engine
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.records import NewRecord, Probe, Stored
+from corejob_journal.store.records import NewRecord, OperationResult, Probe
 
 LOCKED = "another program keeps the store locked"
 OTHER_RECORDER = "another-recorder"
@@ -94,7 +94,7 @@ async def test_a_probe_writes_and_changes_nothing(store: Store, writer: Writer) 
     feeder = Feeder(writer, await writer.open_stream(source()))
     answers = await writer.commit([Probe(), feeder.append("a"), Probe()])
     assert [answer.state is None for answer in answers] == [True, False, True]
-    assert await writer.commit([Probe()]) == [Stored(None)]
+    assert await writer.commit([Probe()]) == [OperationResult(None)]
     async with asyncio.timeout(DEADLINE):
         assert await anext(changes) == {source().job_id}
     await changes.aclose()  # type: ignore[attr-defined]
