@@ -94,6 +94,7 @@ class Hub:
         feed = self._feeds.get(job_id)
         if feed is None:
             feed = self._feeds[job_id] = Feed(job_id, self._queue, self._store, self._now)
+            self._store.resume_changes()
         feed.subscribers.add(follower)
         return feed
 

@@ -2,7 +2,8 @@
 
 SQLite has no notifications: `PRAGMA data_version` (read from shared memory, not from disk) tells if
 another connection committed, and a change number for each job tells which jobs changed. PostgreSQL
-has LISTEN/NOTIFY. One thread watches, and only while there are subscribers.
+has LISTEN/NOTIFY. One thread watches while there are subscribers; it queries SQLite only while one
+of them is interested in a job.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import psycopg
 import sqlalchemy as sa
 
 from corejob_journal.store.engine import POSTGRES, connect_sqlite, is_sqlite
+from corejob_process.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ CHANNEL: Final = "core4_journal"
 EVERYTHING: Final[frozenset[str]] = frozenset()
 """The empty set means that anything may have changed."""
 _POLL_S: Final = 0.005
+_IDLE_CHECK_S: Final = 1.0
+"""Seconds between two checks if any job is still watched."""
 _NOTIFY_WAIT_S: Final = 0.25
 _SLOW_POLL_S: Final = 1.5
 _RELISTEN_S: Final = 60.0
@@ -37,13 +41,55 @@ _STATES: Final = (
     " FROM job_log AS log LEFT JOIN job ON job.job_id = log.job_id"
     " WHERE log.job_id = ANY(%(ids)s)"
 )
-_RECONNECT_S: Final = 0.25
+_RECONNECT_FIRST_S: Final = 0.25
+_RECONNECT_MOST_S: Final = 1.0
 
 
 Watched = Callable[[], Collection[str] | None]
 """Returns the ids of the jobs that a subscriber is interested in; None means all."""
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _Attention:
+    """The jobs that all subscribers together are interested in, as the watching thread sees them.
+
+    Args:
+        watched: Returns their ids; None means all.
+        has_subscribers: Returns True while there are subscribers.
+        stopping: Set to end the thread.
+    """
+
+    def __init__(
+        self, watched: Watched, has_subscribers: Callable[[], bool], stopping: threading.Event
+    ) -> None:
+        self.watched = watched
+        self.stopping = stopping
+        self._has_subscribers = has_subscribers
+        self._resumed = threading.Event()
+
+    def is_idle(self) -> bool:
+        """True if there are subscribers, but none is interested in any job."""
+        if not self._has_subscribers():
+            return False  # the thread ends
+        ids = self.watched()
+        return ids is not None and not ids
+
+    def wait(self) -> bool:
+        """Wait while idle. Return True if it was idle, so that changes may have been missed."""
+        waited = False
+        while not self.stopping.is_set():
+            # Clear first: a job that is watched after the check sets the event again.
+            self._resumed.clear()
+            if not self.is_idle():
+                break
+            waited = True
+            self._resumed.wait()
+        return waited
+
+    def resume(self) -> None:
+        """End a wait, since more jobs are watched or the thread has to end."""
+        self._resumed.set()
 
 
 class _Feed(Protocol):
@@ -54,22 +100,29 @@ class _Feed(Protocol):
 
 
 class _SqliteFeed:
-    def __init__(self, url: sa.URL, stopping: threading.Event) -> None:
+    def __init__(self, url: sa.URL, attention: _Attention) -> None:
         self._url = url
-        self._stopping = stopping
+        self._attention = attention
 
     def sets(self) -> Iterator[frozenset[str] | None]:
         connection = connect_sqlite(self._url, writer=False)
         try:
-            version = self._version(connection)
-            last = self._last(connection)
+            version, last = self._version(connection), self._last(connection)
             yield EVERYTHING
-            while not self._stopping.wait(_POLL_S):
-                seen = self._version(connection)
-                if seen == version:
+            check_at = 0.0
+            while not self._attention.stopping.wait(_POLL_S):
+                if time.monotonic() >= check_at:
+                    if self._attention.wait():
+                        # Followers read their jobs when they begin; a change between their read
+                        # and this one would be lost.
+                        version, last = self._version(connection), self._last(connection)
+                        yield EVERYTHING
+                    check_at = time.monotonic() + _IDLE_CHECK_S
+                newest = self._version(connection)
+                if newest == version:
                     yield None
                     continue
-                version = seen
+                version = newest
                 rows = connection.execute(
                     'SELECT job_id, "at" FROM change WHERE "at" > ?', (last,)
                 ).fetchall()
@@ -96,10 +149,10 @@ class _PostgresFeed:
     when a session is reset. Then no notification arrives and only the poll finds changes.
     """
 
-    def __init__(self, url: sa.URL, watched: Watched) -> None:
+    def __init__(self, url: sa.URL, attention: _Attention) -> None:
         plain = url.set(drivername="postgresql")
         self._dsn = plain.render_as_string(hide_password=False)
-        self._watched = watched
+        self._attention = attention
         self._states: dict[str, tuple[Any, ...]] = {}
         self._transaction = ""
         self._listened = 0.0
@@ -139,7 +192,7 @@ class _PostgresFeed:
         if transaction == self._transaction:
             return None
         self._transaction = transaction
-        ids = self._watched()
+        ids = self._attention.watched()
         if ids is None:
             return None if heard else EVERYTHING
         # A job that is newly watched is read by its follower anyway.
@@ -200,6 +253,7 @@ class Changes:
         self._subscribers: weakref.WeakSet[_Subscriber] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._attention: _Attention | None = None
         self._established = False
 
     def subscribe(self, watched: Watched = lambda: None) -> AsyncIterator[frozenset[str]]:
@@ -213,7 +267,13 @@ class Changes:
         if self._established:
             subscriber.put(EVERYTHING)
         self._start()
+        self.resume()
         return self._iterate(subscriber)
+
+    def resume(self) -> None:
+        """Handle that a subscriber is interested in more jobs: go on if nobody was until now."""
+        if self._attention is not None:
+            self._attention.resume()
 
     async def _iterate(self, subscriber: _Subscriber) -> AsyncIterator[frozenset[str]]:
         try:
@@ -225,6 +285,7 @@ class Changes:
     async def close(self) -> None:
         """Stop the thread and end the iterations."""
         self._stopping.set()
+        self.resume()
         for subscriber in list(self._subscribers):
             subscriber.end()
         if self._thread is not None:
@@ -235,45 +296,44 @@ class Changes:
             return
         self._stopping = threading.Event()
         self._established = False
-        tell = asyncio.get_running_loop().call_soon_threadsafe
+        self._attention = _Attention(self._watched, lambda: bool(self._subscribers), self._stopping)
+        call = asyncio.get_running_loop().call_soon_threadsafe
         self._thread = threading.Thread(
-            target=self._watch, args=(self._stopping, tell), name="journal-changes", daemon=True
+            target=self._watch, args=(self._attention, call), name="journal-changes", daemon=True
         )
         self._thread.start()
 
-    def _watch(self, stopping: threading.Event, tell: Callable[..., object]) -> None:
-        feed: _Feed
-        feed = (
-            _SqliteFeed(self._url, stopping)
-            if is_sqlite(self._url)
-            else _PostgresFeed(self._url, self._watched)
-        )
+    def _watch(self, attention: _Attention, call: Callable[..., object]) -> None:
+        stopping = attention.stopping
+        feed: _Feed = (_SqliteFeed if is_sqlite(self._url) else _PostgresFeed)(self._url, attention)
+        backoff = Backoff(_RECONNECT_FIRST_S, _RECONNECT_MOST_S)
         while not stopping.is_set():
             try:
                 for ids in feed.sets():
                     if stopping.is_set():
                         return
+                    backoff.reset()
                     if ids is not None or not self._subscribers:
                         # The event loop is closed if the process is ending.
                         with suppress(RuntimeError):
-                            tell(self._deliver, stopping, ids)
+                            call(self._deliver, stopping, ids)
             except (sqlite3.Error, psycopg.Error) as error:
                 log.debug("the store's changes can't be seen: %s", error)
-                stopping.wait(_RECONNECT_S)
+                stopping.wait(backoff.next())
             except Exception:
                 # Nothing supervises this thread: if it ended, followers would wait for ever.
                 log.exception("the store's changes can't be seen")
-                stopping.wait(_RECONNECT_S)
+                stopping.wait(backoff.next())
 
     def _watched(self) -> set[str] | None:
         """Return the jobs that any iteration is interested in; None means all."""
-        found: set[str] = set()
+        watched: set[str] = set()
         for subscriber in list(self._subscribers):
             ids = subscriber.watched()
             if ids is None:
                 return None
-            found.update(ids)
-        return found
+            watched.update(ids)
+        return watched
 
     def _deliver(self, stopping: threading.Event, ids: frozenset[str] | None) -> None:
         if stopping is not self._stopping:

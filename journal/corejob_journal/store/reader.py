@@ -383,5 +383,10 @@ class Store:
         Args:
             watched: Returns the ids of the jobs of interest, or None for all. Called in another
                 thread. Their states are polled in PostgreSQL, in case notifications don't arrive.
+                While it returns none, SQLite is not queried; see `resume_changes`.
         """
         return self._changes.subscribe(watched)
+
+    def resume_changes(self) -> None:
+        """Handle that the `watched` of an iteration over changes returns more jobs from now on."""
+        self._changes.resume()

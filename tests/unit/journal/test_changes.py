@@ -228,3 +228,55 @@ async def test_the_thread_that_listens_survives_whatever_fails_in_it(
     await changes.aclose()  # type: ignore[attr-defined]
     await store.close()
     await writer.close()
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL that the watch of changes in SQLite has executed."""
+    executed: list[str] = []
+    connect = changes_module.connect_sqlite
+
+    def connect_and_trace(url: Any, **options: Any) -> Any:
+        connection = connect(url, **options)
+        connection.set_trace_callback(executed.append)
+        return connection
+
+    monkeypatch.setattr(changes_module, "connect_sqlite", connect_and_trace)
+    return executed
+
+
+async def no_more(statements: list[str]) -> None:
+    """Wait until there was no statement in the time of many polls."""
+    count = -1
+    async with asyncio.timeout(DEADLINE):
+        while count != len(statements):
+            count = len(statements)
+            await asyncio.sleep(40 * changes_module._POLL_S)
+
+
+async def test_sqlite_is_only_queried_while_a_job_is_watched(
+    sqlite_url: str, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_module, "_IDLE_CHECK_S", 0.01)
+    writer, store = await Writer.open(sqlite_url), await Store.open(sqlite_url)
+    feeder = Feeder(writer, await writer.open_stream(source()))
+    watched: set[str] = set()
+    changes = store.changes(lambda: watched)
+    assert await anext(changes) == frozenset()
+    for number in range(3):
+        await no_more(statements)
+        statements.clear()
+        await feeder.feed("nobody follows")
+        await no_more(statements)
+        assert statements == []
+        watched.add(JOB)
+        store.resume_changes()
+        async with asyncio.timeout(DEADLINE):
+            assert await anext(changes) == frozenset()
+            assert await store.log_count(JOB) == 2 * number + 1
+            await feeder.feed("somebody follows")
+            assert await anext(changes) == {JOB}
+        assert statements
+        watched.clear()
+    await store.close()
+    await writer.close()
