@@ -79,6 +79,13 @@ def own_release(
         yield installed
 
 
+@pytest.fixture(scope="module")
+def service(own_release: Release) -> Iterator[Rest]:
+    """The administrator's client of the module's own release."""
+    with own_release.rest() as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def rest(release: Release) -> Iterator[Rest]:
     """The administrator's client."""
@@ -109,7 +116,13 @@ def original(provider: Provider, image: str, rest: Rest, kubectl: Kubectl) -> st
 
 
 @pytest.fixture(autouse=True)
-def emptied(rest: Rest) -> Iterator[None]:
-    """Leaves the queue empty. A module with a release of its own has its own of this name."""
+def emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave the queue empty: that of `service` in modules that use this fixture, else of `rest`.
+
+    A module with a release of its own says `pytestmark = pytest.mark.usefixtures("service")`, so
+    that no test of it starts the release that the other modules share.
+    """
+    name = "service" if "service" in request.fixturenames else "rest"
+    client: Rest = request.getfixturevalue(name)
     yield
-    rest.empty_queue()
+    client.empty_queue()

@@ -1,6 +1,5 @@
 """The journal on the real cluster: log filters, past jobs, resuming, retention."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,26 +12,13 @@ from tests.support.rest import Rest
 from tests.support.sse import Stream, StreamError
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
 COUNT = 40
 RATE = 20
 SEGMENTS = 7
 API = "core4-api"
 RECORDER = "core4-recorder"
-
-
-@pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(service: Rest) -> Iterator[None]:
-    """As in conftest, for this module's own release."""
-    yield
-    service.empty_queue()
 
 
 # --- log filters -------------------------------------------------------------------------------

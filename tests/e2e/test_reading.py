@@ -19,22 +19,9 @@ from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
 RECORDER = "core4-recorder"
-
-
-@pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(service: Rest) -> Iterator[None]:
-    """As in conftest, for this module's own release."""
-    yield
-    service.empty_queue()
 
 
 def pod_job(service: Rest, kubectl: Kubectl, name: str, pod: dict[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """The recorder dies, hangs or is not there while jobs log: all lines are in the journal, once."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.e2e.manifests import corejob, template
 from tests.support import corejobs, hostprocess
@@ -11,7 +9,7 @@ from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
 from tests.support.waiting import let_pass, until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
 JOBS = 20
 RATE = 10
@@ -21,19 +19,6 @@ KILLS = 2
 RECORDER = "core4-recorder"
 # Tells the jobs of one test from those of another.
 SIZES = {"killed": 100, "stopped": 200}
-
-
-@pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(service: Rest) -> Iterator[None]:
-    """As in conftest, for this module's own release."""
-    yield
-    service.empty_queue()
 
 
 def numbers(messages: list[str]) -> list[int]:

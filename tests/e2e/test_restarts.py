@@ -4,7 +4,6 @@ Deleting a pod by force is as near to a crash as every cluster offers: it is gon
 once, and its processes get no time. A container alone is ended by a signal to its first process.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,24 +14,11 @@ from tests.support.release import Release
 from tests.support.rest import Rest
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
 START = "start execution"
 # Kills one after another, each as soon as the pod after the last one is there.
 KILLS = 3
-
-
-@pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(service: Rest) -> Iterator[None]:
-    """As in conftest, for this module's own release."""
-    yield
-    service.empty_queue()
 
 
 def crash(release: Release, component: str) -> None:

@@ -21,7 +21,12 @@ from tests.support.scripts import DRAINED
 from tests.support.sse import Stream
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.local, pytest.mark.alone]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.local,
+    pytest.mark.alone,
+    pytest.mark.usefixtures("service"),
+]
 
 RECORDER = "core4-recorder"
 SMALL = {
@@ -63,13 +68,6 @@ def service(small_files: None, own_release: Release) -> Iterator[Rest]:
     del small_files
     with own_release.rest() as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(service: Rest) -> Iterator[None]:
-    """As in conftest, for this module's own release."""
-    yield
-    service.empty_queue()
 
 
 def settled(release: Release, job_id: str) -> dict[str, Any]:

@@ -28,12 +28,6 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
-def service(own_release: Release) -> Iterator[Rest]:
-    with own_release.rest() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def own_kubectl(own_release: Release) -> Kubectl:
     return own_release.kubectl
 

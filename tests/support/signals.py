@@ -1,7 +1,8 @@
 """Wait for conditions in asyncio tests without polling."""
 
 import asyncio
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -36,3 +37,18 @@ class Signal:
             await waiter
         finally:
             self._waiters.discard(waiter)
+
+
+async def poll(
+    condition: Callable[[], object | Awaitable[object]],
+    *,
+    seconds: float = DEADLINE,
+    every: float = 0.005,
+) -> None:
+    """Wait until a condition holds that nothing signals."""
+    async with asyncio.timeout(seconds):
+        while True:
+            value = condition()
+            if await value if inspect.isawaitable(value) else value:
+                return
+            await asyncio.sleep(every)

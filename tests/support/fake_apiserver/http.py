@@ -1,10 +1,14 @@
 """Listen on a free port of this machine, and connect to it."""
 
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import kube_config
 
 from corejob_kube.client import Kube
 
@@ -37,3 +41,24 @@ def kube_client(url: str, **options: Any) -> Kube:
     configuration = Configuration()
     configuration.host = url
     return Kube(configuration, user_agent="test", **options)
+
+
+def write_kubeconfig(folder: Path, url: str) -> Path:
+    """Write a kubeconfig file for a server, and return its path."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "mine"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def use_kubeconfig(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process connect to the server of a kubeconfig file."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))

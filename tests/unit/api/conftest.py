@@ -15,6 +15,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE, poll
 
 from corejob import document, model, timestamps
 from corejob_api import main
@@ -36,9 +37,9 @@ from corejob_journal.store.records import (
 from corejob_process.clock import Clock, system_clock
 from corejob_process.health import HealthServer
 
-DEADLINE = 45.0
 DUMMY = "core4.queue.helper.job.example.DummyJob"
 SECRET = "other.team.SecretJob"
+STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 USERS = [
     {"name": "admin", "passwordHash": CHEAP.hash("hans"), "role": ["admin"]},
@@ -91,9 +92,7 @@ class RunningApi:
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until the API has seen something."""
-        async with asyncio.timeout(DEADLINE):
-            while not condition():  # noqa: ASYNC110  # nothing tells when
-                await asyncio.sleep(0.002)
+        await poll(condition, every=0.002)
 
     async def status(self, job_id: str, **status: Any) -> None:
         """What the operator does; returns when the API has seen it."""
@@ -136,6 +135,9 @@ class Recorder:
 
     async def settle(self) -> None:
         await self.writer.commit([Finalise(self.stream)])
+
+
+Record = Callable[..., Awaitable[Recorder]]
 
 
 @pytest.fixture
@@ -250,6 +252,23 @@ async def caller(served: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
         yield made
 
 
+Replicas = tuple[httpx.AsyncClient, httpx.AsyncClient]
+
+
+@pytest.fixture
+async def replicas(
+    kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
+) -> AsyncIterator[Replicas]:
+    """Clients of two APIs in front of one cluster and one store."""
+    async with (
+        running(kube, store_url, tmp_path) as one,
+        running(kube, store_url, tmp_path) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        yield first, second
+
+
 @pytest.fixture
 async def client(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
     async with api.client() as made:
@@ -257,7 +276,7 @@ async def client(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def record(writer: Writer) -> Callable[..., Awaitable[Recorder]]:
+def record(writer: Writer) -> Record:
     async def make(job_id: str, trial: int = 1) -> Recorder:
         source = LogSource(job_id, DUMMY, "admin", trial, f"uid-{trial}", "pod-1", "node-1")
         return Recorder(writer, job_id, await writer.open_stream(source))

@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 
 import requests
 from tests.support.documented import Corpus
+from tests.support.fake_apiserver.http import write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.support.waiting import until
-from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, USERS
-from tests.unit.api.test_main import free_port, kubeconfig
+from tests.unit.api.conftest import DUMMY, SECRET, USERS
+from tests.unit.api.test_main import free_port
 
 from corejob import document, model, timestamps
 from corejob_api.http.routing import BASE
@@ -182,7 +184,7 @@ def _process(folder: Path, kube: str, store: str) -> Iterator[str]:
     port, health = free_port(), free_port()
     environment = {
         **os.environ,
-        "KUBECONFIG": str(kubeconfig(folder, kube)),
+        "KUBECONFIG": str(write_kubeconfig(folder, kube)),
         "CORE4_NAMESPACE": NAMESPACE,
         "CORE4_STORE_URL": store,
         "CORE4_USERS_FILE": str(users),

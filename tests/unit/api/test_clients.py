@@ -1,7 +1,6 @@
 """Every stream, read by the clients that there are: each finds all of it, as it was written."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,15 @@ import httpx
 import pytest
 from tests.support import sse_clients
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.support.sse_clients import Event
-from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue, running
+from tests.unit.api.conftest import DUMMY, STARTED, Record, Recorder, RunningApi, enqueue, running
 
 from corejob_api.streams import counts
 from corejob_journal.store import Writer
 from corejob_journal.store.records import NewGap
 
-Record = Callable[..., Awaitable[Recorder]]
 BASE = "/core4/api/v1"
-STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 WORDS = [
     "Grüße",
     "Ångström ✅ \U0001f600",

@@ -9,7 +9,7 @@ import pytest
 from tests.support.fake_apiserver.faults import Request
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.fake_apiserver.statuses import refuse
-from tests.unit.api.conftest import DUMMY, RunningApi, enqueue, running
+from tests.unit.api.conftest import DUMMY, Replicas, RunningApi, enqueue, running
 
 from corejob import ids, timestamps
 from corejob.identity import identity
@@ -155,23 +155,18 @@ async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: Fake
 
 
 async def test_of_racing_enqueues_at_two_replicas_one_wins(
-    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, replicas: Replicas
 ) -> None:
-    async with (
-        running(kube, store_url, tmp_path) as one,
-        running(kube, store_url, tmp_path) as two,
-        one.client() as first,
-        two.client() as second,
-    ):
-        # Neither replica can see the other's job by its watch while both decide.
-        gate = kube.hold("POST", "corejobs")
-        tasks = [asyncio.create_task(post(client, {"n": 1})) for client in (first, second)]
-        await kube.until_held()
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=45)
-        assert [task.result().status_code for task in done] == [400]
-        gate.set()
-        answers = await asyncio.gather(*tasks)
-        assert sorted(answer.status_code for answer in answers) == [200, 400]
+    first, second = replicas
+    # Neither replica can see the other's job by its watch while both decide.
+    gate = kube.hold("POST", "corejobs")
+    tasks = [asyncio.create_task(post(client, {"n": 1})) for client in (first, second)]
+    await kube.until_held()
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=45)
+    assert [task.result().status_code for task in done] == [400]
+    gate.set()
+    answers = await asyncio.gather(*tasks)
+    assert sorted(answer.status_code for answer in answers) == [200, 400]
     assert len(kube.objects["corejobs"]) == 1
 
 
@@ -297,26 +292,21 @@ async def test_the_key_of_a_job_that_may_be_there_is_kept(
 
 
 async def test_a_key_that_another_replica_goes_on_with_is_not_deleted(
-    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, replicas: Replicas
 ) -> None:
+    first, second = replicas
     header = {"Idempotency-Key": "k"}
-    async with (
-        running(kube, store_url, tmp_path) as one,
-        running(kube, store_url, tmp_path) as two,
-        one.client() as first,
-        two.client() as second,
-    ):
-        gate = kube.hold("POST", "corejobs")
-        task = asyncio.create_task(post(first, {"n": 1}, headers=header))
-        await kube.until_held(1)
-        retry = asyncio.create_task(post(second, {"n": 1}, headers=header))
-        await kube.until_held(2)
-        kube.refuse("POST", "corejobs", 422)
-        gate.set()
-        statuses = {(await one_task).status_code for one_task in (task, retry)}
-        assert statuses == {200, 400}
-        assert len(keys(kube)) == 1
-        assert (await post(first, {"n": 1}, headers=header)).status_code == 200
+    gate = kube.hold("POST", "corejobs")
+    task = asyncio.create_task(post(first, {"n": 1}, headers=header))
+    await kube.until_held(1)
+    retry = asyncio.create_task(post(second, {"n": 1}, headers=header))
+    await kube.until_held(2)
+    kube.refuse("POST", "corejobs", 422)
+    gate.set()
+    statuses = {(await one_task).status_code for one_task in (task, retry)}
+    assert statuses == {200, 400}
+    assert len(keys(kube)) == 1
+    assert (await post(first, {"n": 1}, headers=header)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
 
 
@@ -370,20 +360,15 @@ async def test_the_same_key_gets_the_same_job(
 
 
 async def test_a_retry_at_another_replica_while_the_first_is_under_way(
-    kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path
+    kube: FakeApiServer, replicas: Replicas
 ) -> None:
+    first, second = replicas
     header = {"Idempotency-Key": "k"}
-    async with (
-        running(kube, store_url, tmp_path) as one,
-        running(kube, store_url, tmp_path) as two,
-        one.client() as first,
-        two.client() as second,
-    ):
-        gate = kube.hold("POST", "corejobs")
-        tasks = [asyncio.create_task(post(c, {"n": 1}, headers=header)) for c in (first, second)]
-        await kube.until_held(2)
-        gate.set()
-        answers = await asyncio.gather(*tasks)
+    gate = kube.hold("POST", "corejobs")
+    tasks = [asyncio.create_task(post(c, {"n": 1}, headers=header)) for c in (first, second)]
+    await kube.until_held(2)
+    gate.set()
+    answers = await asyncio.gather(*tasks)
     assert len({answer.json()["data"] for answer in answers}) == 1
     assert len(kube.objects["corejobs"]) == 1
 

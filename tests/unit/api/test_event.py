@@ -13,7 +13,8 @@ import msgspec
 import pytest
 import tests.unit.api.conftest as surroundings
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.unit.api.conftest import CHEAP, DEADLINE, DUMMY, RunningApi, enqueue, running, stream
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import CHEAP, DUMMY, RunningApi, enqueue, running, stream
 
 from corejob import model, timestamps
 from corejob.model import CoreJob

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DEADLINE, FakeApiServer, RunningApi, running
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import FakeApiServer, RunningApi, running
 
 from corejob_api.auth import signin_failures
 from corejob_api.auth.fairness import Limit

@@ -3,19 +3,18 @@
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DEADLINE, Recorder, RunningApi, enqueue, stream
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import STARTED, Record, RunningApi, enqueue, stream
 
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
 
-Record = Callable[..., Awaitable[Recorder]]
-STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 QUICK = 200
 COMMITS = 10
 MIB = 2**20

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.unit.api.conftest import DEADLINE, DUMMY, SECRET, RunningApi, running
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, running
 
 from corejob_api import main
 from corejob_api.http import body as body_module

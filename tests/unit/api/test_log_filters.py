@@ -1,12 +1,12 @@
 """`level`, `grep`, `since` and `tail`: what they take, and what of a log they leave, by pages."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from tests.unit.api.conftest import Recorder, enqueue
+from tests.unit.api.conftest import Record, enqueue
 
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError
@@ -15,7 +15,6 @@ from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_journal.store import LogRecord
 from corejob_journal.store.records import Append, LogPosition, NewRecord
 
-Record = Callable[..., Awaitable[Recorder]]
 LEVELS = (10, 20, 30, 40, 50)
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.unit.api.conftest import DEADLINE, DUMMY, Recorder, RunningApi, enqueue
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import DUMMY, Record, RunningApi, enqueue
 
 pytestmark = pytest.mark.timed
 
@@ -20,7 +21,6 @@ BASE = "/core4/api/v1"
 MOST_SECONDS = 0.05
 MIB = 2**20
 BASIC = "Authorization: Basic " + base64.b64encode(b"admin:hans").decode()
-Record = Callable[..., Awaitable[Recorder]]
 
 
 class Loop:

@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.http import write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.unit.api.conftest import DEADLINE, DUMMY, USERS, stream
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import DUMMY, USERS, stream
 
 from corejob_api import main
 
@@ -50,20 +52,6 @@ def test_bad_settings(
     assert said.count("\n") == 1
 
 
-def kubeconfig(folder: Path, url: str) -> Path:
-    path = folder / "kubeconfig"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "x",
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "clusters": [{"name": "x", "cluster": {"server": url}}],
-        "users": [{"name": "x", "user": {}}],
-    }
-    path.write_text(json.dumps(config))
-    return path
-
-
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -93,7 +81,7 @@ async def test_a_signal_ends_streams_and_the_process(
     port, health_port = free_port(), free_port()
     environment = {
         **os.environ,
-        "KUBECONFIG": str(kubeconfig(tmp_path, kube.url)),
+        "KUBECONFIG": str(write_kubeconfig(tmp_path, kube.url)),
         "CORE4_NAMESPACE": NAMESPACE,
         "CORE4_STORE_URL": store_url,
         "CORE4_USERS_FILE": str(users),

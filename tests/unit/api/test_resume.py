@@ -8,13 +8,19 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.unit.api.conftest import DUMMY, Recorder, RunningApi, enqueue, running, stream
+from tests.unit.api.conftest import (
+    DUMMY,
+    STARTED,
+    Record,
+    RunningApi,
+    enqueue,
+    running,
+    stream,
+)
 
 from corejob_journal.store.records import NewGap
 
-Record = Callable[..., Awaitable[Recorder]]
 Journal = Callable[[str], Awaitable[None]]
-STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 PATHS = ["job/follow/{}", "job/log/{}?follow=true"]
 
 

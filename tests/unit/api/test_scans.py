@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.unit.api.conftest import DEADLINE, Recorder, RunningApi, enqueue
+from tests.support.signals import DEADLINE
+from tests.unit.api.conftest import Recorder, RunningApi, enqueue
 from tests.unit.api.test_loop_delay import asking
 
 from corejob_api.http import call

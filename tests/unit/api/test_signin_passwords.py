@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import argon2
 import pytest
+from tests.support.signals import DEADLINE
 
 from corejob_api.auth.fairness import Limit, Limits, Sender
 from corejob_api.auth.passwords import (
@@ -17,7 +18,6 @@ from corejob_api.auth.passwords import (
     verify_argon2,
 )
 
-DEADLINE = 45.0
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 DECOY = CHEAP.hash("decoy")
 

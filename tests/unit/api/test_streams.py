@@ -11,10 +11,11 @@ import httpx
 import pytest
 from tests.support.fake_apiserver.faults import ALWAYS, ANY
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import (
-    DEADLINE,
     DUMMY,
-    Recorder,
+    STARTED,
+    Record,
     RunningApi,
     enqueue,
     running,
@@ -24,9 +25,6 @@ from tests.unit.api.conftest import (
 from corejob_api.streams import follower
 from corejob_journal.store import StoreUnavailable, Writer
 from corejob_journal.store.records import NewGap
-
-Record = Callable[..., Awaitable[Recorder]]
-STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 
 
 async def test_modes_and_order(

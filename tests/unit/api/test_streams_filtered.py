@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import (
-    DEADLINE,
     DUMMY,
-    Recorder,
+    STARTED,
+    Record,
     RunningApi,
     enqueue,
     running,
@@ -21,9 +22,6 @@ from tests.unit.api.conftest import (
 from corejob_api.query import log_scan
 from corejob_api.streams import feed, follower
 from corejob_journal.store.records import NewGap
-
-Record = Callable[..., Awaitable[Recorder]]
-STARTED = {"state": "running", "trial": 1, "startTime": "2026-11-24T00:00:01Z"}
 
 
 def messages(found: list[tuple[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.killable import Killable, unsupervised
-from tests.unit.api.conftest import DEADLINE
+from tests.support.signals import DEADLINE
 
 from corejob_api import main
 from corejob_api.app import create_app

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.signals import DEADLINE
+from tests.support.signals import DEADLINE, poll
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 
@@ -240,12 +240,6 @@ async def rows(store: Store) -> list[Counts]:
         return []
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not await condition():  # noqa: ASYNC110  # nothing tells when
-            await asyncio.sleep(0.01)
-
-
 async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
     cluster: FakeCluster, store_url: str
 ) -> None:
@@ -257,7 +251,7 @@ async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
             async def reached() -> bool:
                 return await rows(recorder.store) == list(expected)
 
-            await until(reached)
+            await poll(reached)
 
         await has({"pending": 1})
         await cluster.set_job(JOB, state="error", trial=0)
@@ -269,7 +263,7 @@ async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
         async def grown() -> bool:
             return len(await rows(recorder.store)) > 2
 
-        await until(grown)
+        await poll(grown)
         assert await rows(recorder.store) == [*before, {"pending": 1, "error": 1}]
     # What happened while nobody counted shows in one row.
     cluster.remove("corejobs", OTHER)
@@ -279,7 +273,7 @@ async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
         async def caught_up() -> bool:
             return len(await rows(recorder.store)) > 3
 
-        await until(caught_up)
+        await poll(caught_up)
         assert (await rows(recorder.store))[3:] == [{"killed": 1}]
 
 
@@ -291,13 +285,13 @@ async def test_the_last_change_before_the_end_is_kept(
         async def started() -> bool:
             return await rows(recorder.store) == [{}]
 
-        await until(started)
+        await poll(started)
         await cluster.add_job(JOB, state="pending", trial=0)
 
         async def seen() -> bool:
             return recorder.supervisor.jobs.get(JOB) is not None
 
-        await until(seen)
+        await poll(seen)
     store = await Store.open(sqlite_url)
     assert await rows(store) == [{}, {"pending": 1}]
     await store.close()

@@ -4,8 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-import yaml
-from kubernetes.aio.config import kube_config
+from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
@@ -27,21 +26,6 @@ async def fill(url: str) -> None:
     writer = await Writer.open(url)
     await writer.commit([PutDocument(name, DOCUMENT, 5.0) for name in (JOB, OTHER)])
     await writer.close()
-
-
-def kubeconfig(folder: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        "clusters": [{"name": "k", "cluster": {"server": cluster.url}}],
-        "users": [{"name": "u", "user": {"token": "mine"}}],
-    }
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
 
 
 async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
@@ -81,7 +65,7 @@ async def test_the_command_says_what_would_go(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kubeconfig(tmp_path, cluster, monkeypatch)
+    use_kubeconfig(write_kubeconfig(tmp_path, cluster.url), monkeypatch)
     await fill(sqlite_url)
     await cluster.add_job(JOB)
     settings = RecorderSettings(NAMESPACE, sqlite_url)
@@ -101,7 +85,7 @@ async def test_the_command_says_what_is_away(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kubeconfig(tmp_path, cluster, monkeypatch)
+    use_kubeconfig(write_kubeconfig(tmp_path, cluster.url), monkeypatch)
     settings = RecorderSettings(NAMESPACE, f"sqlite:///{tmp_path}/none.db")
     assert await asyncio.to_thread(command.run, ["--dry-run"], settings) == 1
     assert capsys.readouterr().err.startswith("core4-recorder: the store does not answer")

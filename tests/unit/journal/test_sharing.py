@@ -7,7 +7,7 @@ import threading
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tests.support.fake_apiserver.faults import ALWAYS
 from tests.support.fake_apiserver.logs import BASE_NS
 from tests.support.fake_apiserver.objects import NAMESPACE
-from tests.support.signals import DEADLINE
+from tests.support.signals import DEADLINE, poll
 from tests.unit.journal.conftest import Feeder, Recorder, postgres_url, recorder_on, source
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
@@ -69,12 +69,6 @@ def share(recorder: Recorder) -> int:
     """How many logs a recorder follows."""
     value = recorder.supervisor.metrics.registry.get_sample_value("core4_recorder_followers")
     return int(value or 0)
-
-
-async def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # nothing tells when
-            await asyncio.sleep(0.02)
 
 
 async def begin(cluster: FakeCluster) -> None:
@@ -133,19 +127,19 @@ async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
     monkeypatch.setattr(membership, "RENEW_S", QUICK_S)
     await begin(cluster)
     async with recorder_on(cluster, store_url, A) as first:
-        await until(lambda: share(first) == len(JOBS))
+        await poll(lambda: share(first) == len(JOBS))
         await write(cluster, 1, 20)
         async with recorder_on(cluster, store_url, B) as second:
             owned = sum(second.supervisor.membership.owns(job_id) for job_id in JOBS)
             assert 0 < owned < len(JOBS)
             parts = (len(JOBS) - owned, owned)
-            await until(lambda: (share(first), share(second)) == parts)
+            await poll(lambda: (share(first), share(second)) == parts)
             await write(cluster, 21, 40)
             for job_id in JOBS:
                 await first.until_count(40, job_id)
         # It left in good order: nobody has to wait for its Lease to run out.
         assert list(cluster.objects["leases"]) == [PREFIX + A]
-        await until(lambda: share(first) == len(JOBS))
+        await poll(lambda: share(first) == len(JOBS))
         await write(cluster, 41, 60)
         await check(cluster, first, 60)
 
@@ -159,7 +153,7 @@ async def test_one_that_is_killed_is_replaced_within_15_seconds(
     await begin(cluster)
     async with recorder_on(cluster, url, A) as first:
         async with child(cluster, url, B) as process:
-            await until(lambda: 0 < share(first) < len(JOBS))
+            await poll(lambda: 0 < share(first) < len(JOBS))
             await write(cluster, 1, 30)
             for job_id in JOBS:
                 await first.until_count(30, job_id)
@@ -184,10 +178,10 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
     await begin(cluster)
     async with recorder_on(cluster, sqlite_url, A) as first:
         async with child(cluster, sqlite_url, B):
-            await until(lambda: 0 < share(first) < len(JOBS))
+            await poll(lambda: 0 < share(first) < len(JOBS))
         cluster.remove("pods", B)
-        await until(lambda: share(first) == len(JOBS))
-        await until(lambda: list(cluster.objects["leases"]) == [PREFIX + A])
+        await poll(lambda: share(first) == len(JOBS))
+        await poll(lambda: list(cluster.objects["leases"]) == [PREFIX + A])
         await write(cluster, 1, 5)
         await check(cluster, first, 5)
 
@@ -204,19 +198,19 @@ async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
         recorder_on(cluster, store_url, A) as first,
         child(cluster, store_url, B, SHORT_LEASE) as process,
     ):
-        await until(lambda: 0 < share(first) < len(JOBS))
+        await poll(lambda: 0 < share(first) < len(JOBS))
         await write(cluster, 1, 30)
         for job_id in JOBS:
             await first.until_count(30, job_id)
         process.send_signal(signal.SIGSTOP)
         await write(cluster, 31, 60)
-        await until(lambda: share(first) == len(JOBS))
+        await poll(lambda: share(first) == len(JOBS))
         for job_id in JOBS:
             await first.until_count(60, job_id)
         # It does not know yet that another has taken its share, and has lines in its buffers.
         process.send_signal(signal.SIGCONT)
         await write(cluster, 61, 90)
-        await until(lambda: share(first) < len(JOBS))
+        await poll(lambda: share(first) < len(JOBS))
         await write(cluster, 91, 120)
         for job_id in JOBS:
             await first.until_count(120, job_id)
@@ -240,17 +234,17 @@ async def test_while_nobody_can_renew_nobody_is_declared_dead(
         def parted() -> bool:
             return all(both[0].owns(key) != both[1].owns(key) for key in keys)
 
-        await until(parted)
+        await poll(parted)
         came_or_went: list[bool] = []
         for member in both:
             member.listen(lambda: came_or_went.append(True))
         for method in ("POST", "PATCH"):
             cluster.refuse(method, "leases", 503, times=ALWAYS)
         began = time.monotonic()
-        await until(lambda: time.monotonic() - began > 3.0)
+        await poll(lambda: time.monotonic() - began > 3.0)
         cluster.allow_all()
         began = time.monotonic()
-        await until(lambda: time.monotonic() - began > 2.0)
+        await poll(lambda: time.monotonic() - began > 2.0)
         assert parted()
         assert came_or_went == []
 
@@ -278,7 +272,7 @@ async def test_shared_duties_are_one_recorders(cluster: FakeCluster, sqlite_url:
         recorder_on(cluster, sqlite_url, B) as second,
     ):
         both = [first.supervisor.membership, second.supervisor.membership]
-        await until(lambda: sum(member.owns(SHARED_DUTIES) for member in both) == 1)
+        await poll(lambda: sum(member.owns(SHARED_DUTIES) for member in both) == 1)
 
 
 def _hang(connection: sa.Connection, locked: threading.Event, end: threading.Event) -> None:
@@ -381,7 +375,7 @@ async def test_who_does_not_store_the_counts_knows_them_when_its_turn_comes() ->
     await asyncio.sleep(0)
     assert taken.counts == []
     queue_counts.assign(mine=True)
-    await until(lambda: taken.counts == [{"pending": 2}])
+    await poll(lambda: taken.counts == [{"pending": 2}])
     queue_counts.assign(mine=False)
     jobs.put(corejob("c", 3))
     await queue_counts.stop()

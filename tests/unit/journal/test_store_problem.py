@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import LONE, Feeder, postgres_url, recorder_on, source
 from tests.unit.journal.fake_cluster import FakeCluster
-from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
 from corejob_journal.recorder import group_commit, main
@@ -168,7 +168,7 @@ async def serving(cluster: FakeCluster, url: str) -> AsyncIterator[None]:
 async def test_a_recorder_that_starts_before_it_can_write_tells_too(
     cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kubeconfig(tmp_path, cluster, monkeypatch)
+    use_kubeconfig(write_kubeconfig(tmp_path, cluster.url), monkeypatch)
     await (await Writer.open(sqlite_url)).close()
     with locked(sqlite_url):
         async with serving(cluster, sqlite_url):

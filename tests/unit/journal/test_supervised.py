@@ -9,12 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.killable import Killable, unsupervised
 from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import LONE
 from tests.unit.journal.fake_cluster import FakeCluster
-from tests.unit.journal.test_retention_process import kubeconfig
 
 from corejob_journal.recorder import main
 from corejob_journal.recorder.retention_policy import RetentionPolicy
@@ -75,7 +75,7 @@ async def process(
 def url(
     cluster: FakeCluster, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    kubeconfig(tmp_path, cluster, monkeypatch)
+    use_kubeconfig(write_kubeconfig(tmp_path, cluster.url), monkeypatch)
     return sqlite_url
 
 

@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
-from kubernetes.aio.config import kube_config
-from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.http import kube_client, use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.operator.rig import Rig
 from tests.unit.operator.schedule_clock import ScheduleClock
@@ -45,16 +43,5 @@ def clock(rig: Rig) -> ScheduleClock:
 @pytest.fixture
 def api(fake: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeApiServer:
     """The fake API server, named by the kubeconfig file of this machine."""
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        "clusters": [{"name": "k", "cluster": {"server": fake.url}}],
-        "users": [{"name": "u", "user": {"token": "mine"}}],
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    use_kubeconfig(write_kubeconfig(tmp_path, fake.url), monkeypatch)
     return fake

@@ -1,7 +1,7 @@
 """kopf runs for real against a fake API server: its events reach the caches."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
@@ -10,7 +10,7 @@ import kopf
 import pytest
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
-from tests.support.signals import DEADLINE
+from tests.support.signals import DEADLINE, poll
 
 from corejob import names
 from corejob_kube.decoding import Decoder
@@ -50,7 +50,7 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     try:
         async with asyncio.timeout(DEADLINE):
             await made.watches.complete.wait()
-        await until(lambda: api.watches.kinds() == {kind.plural for kind in handlers.WATCHED})
+        await poll(lambda: api.watches.kinds() == {kind.plural for kind in handlers.WATCHED})
         yield made
         assert not watching.done()
     finally:
@@ -59,25 +59,19 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
         watching.cancel()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110  # nothing signals it
-            await asyncio.sleep(0.005)
-
-
 async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
     api: FakeApiServer,
 ) -> None:
     async with running(api) as operator:
         api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
-        await until(lambda: operator.spec("a") == SPEC)
+        await poll(lambda: operator.spec("a") == SPEC)
         killed = api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
-        await until(lambda: operator.spec("a") == SPEC | {"kill": True})
+        await poll(lambda: operator.spec("a") == SPEC | {"kill": True})
         version = int(killed["metadata"]["resourceVersion"])
         assert operator.caches.watched_version(COREJOBS) == version
         assert api.objects["corejobs"]["a"] == killed  # kopf itself writes nothing into the object
         api.remove(COREJOBS.plural, "a")
-        await until(lambda: operator.caches.corejobs.get("a") is None)
+        await poll(lambda: operator.caches.corejobs.get("a") is None)
         assert operator.changed == ["a"] * 3
 
 
@@ -89,10 +83,10 @@ async def test_objects_of_the_first_list_reach_the_cache(api: FakeApiServer) -> 
         api.put(resource.plural, {"metadata": {"name": "a-1", "labels": labels}})
         api.put(resource.plural, {"metadata": {"name": "not-ours"}})
     async with running(api) as operator:
-        await until(
+        await poll(
             lambda: all(operator.caches.cache(kind).get("a") for kind in (COREJOBS, TEMPLATES))
         )
-        await until(lambda: all(operator.caches.cache(kind).get("a-1") for kind in (JOBS, PODS)))
+        await poll(lambda: all(operator.caches.cache(kind).get("a-1") for kind in (JOBS, PODS)))
         assert operator.caches.jobs.get("not-ours") is None
         assert operator.caches.pods.get("not-ours") is None
 
@@ -101,9 +95,9 @@ async def test_a_watch_that_the_server_ends_comes_back(api: FakeApiServer) -> No
     async with running(api) as operator:
         api.watches.end_all()  # none of them delivers what follows
         api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
-        await until(lambda: operator.spec("a") == SPEC)
+        await poll(lambda: operator.spec("a") == SPEC)
         api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
-        await until(lambda: operator.spec("a") == SPEC | {"kill": True})
+        await poll(lambda: operator.spec("a") == SPEC | {"kill": True})
 
 
 async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
@@ -117,7 +111,7 @@ async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
         monkeypatch.setattr(handlers, "_RETRY_MOST_S", 0.01)
         api.watches.end_all()
         api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
-        await until(lambda: operator.spec("a") == SPEC)
+        await poll(lambda: operator.spec("a") == SPEC)
         assert len(api.requested("GET", COREJOBS.plural)) > requests + 12
 
 
