@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from corejob.nesting import MAX_DEPTH, is_deeper
+from corejob.nesting import MAX_OBJECT_DEPTH, is_text_deeper
 
 MOST_INTEGER: Final = 2**63 - 1
 LEAST_INTEGER: Final = -(2**63)
@@ -157,8 +157,8 @@ def _exact(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     text = spec.get("argsJson")
     if text is None:
         return None
-    if is_deeper(text.encode("utf-8", "surrogatepass"), MAX_DEPTH):
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if is_text_deeper(text.encode("utf-8", "surrogatepass"), MAX_OBJECT_DEPTH):
+        raise ValueError(f"nested deeper than {MAX_OBJECT_DEPTH} levels")
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"it is a {type(value).__name__}")  # noqa: TRY004  # of bad text

@@ -5,7 +5,7 @@ from typing import Any
 
 from corejob import timestamps
 from corejob.model import CoreJob
-from corejob.outcome import KILLED
+from corejob.names import KILLED_EXCEPTION
 from corejob.properties import TABLE
 from corejob.state import FINAL, State, highstate
 
@@ -111,6 +111,6 @@ def _last_error(job: CoreJob) -> dict[str, Any] | None:
     """Return `last_error`; a job that is marked killed has that error before its pod is gone."""
     error = job.status.last_error
     if job.state is State.KILLED and job.status.state not in FINAL:
-        return {"exception": KILLED, "timestamp": None, "traceback": None}
+        return {"exception": KILLED_EXCEPTION, "timestamp": None, "traceback": None}
     # A merge patch drops the nulls inside a status: add the null traceback again.
     return {"traceback": None, **error} if error else None

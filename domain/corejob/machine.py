@@ -10,9 +10,8 @@ from typing import Final
 
 from corejob import ids, texts, timestamps
 from corejob.model import CoreJob, Status
-from corejob.names import Reason
+from corejob.names import KILLED_EXCEPTION, Reason
 from corejob.observation import Observation, error
-from corejob.outcome import KILLED
 from corejob.state import State
 
 FIRST_PAUSE_S: Final = 10
@@ -170,12 +169,16 @@ def killed(job: CoreJob, status: Status, now: datetime) -> Status:
         message=message,
         killed_time=(status.killed_time or now) if by_user else None,
         query_time=None,
-        last_error=status.last_error if _is_kill(status) else error(KILLED, status.end_time or now),
+        last_error=status.last_error
+        if _is_kill(status)
+        else error(KILLED_EXCEPTION, status.end_time or now),
     )
 
 
 def _is_kill(status: Status) -> bool:
-    return bool(status.last_error) and (status.last_error or {}).get("exception") == KILLED
+    return (
+        bool(status.last_error) and (status.last_error or {}).get("exception") == KILLED_EXCEPTION
+    )
 
 
 def inactive(status: Status) -> Status:

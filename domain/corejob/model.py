@@ -1,17 +1,20 @@
 """A CoreJob as a value: the parsed resource, and properties derived from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeVar
 
 from corejob import args, ids, properties, timestamps
-from corejob.names import FINALIZER, UNREADABLE
+from corejob.finalizers import has_finalizer
+from corejob.names import UNREADABLE
 from corejob.state import FINAL, WAITING, State
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ProgressStatus:
     """`status.progress`, written by the recorder."""
 
     value: float = 0.0
@@ -112,7 +115,7 @@ class CoreJob:
     spec: Mapping[str, Any]
     status: Status
     observed: bool
-    progress: Progress = field(default=Progress())
+    progress: ProgressStatus = field(default=ProgressStatus())
     log: LogStatus = field(default=LogStatus())
     sources: tuple[str, ...] = ()
     sources_dropped: int = 0
@@ -239,12 +242,12 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         generation=meta.get("generation", 1),
         created=created,
         deleted_at=timestamps.parse(meta.get("deletionTimestamp")),
-        has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
+        has_finalizer=has_finalizer(meta),
         spec={**spec, **effective},
         status=_status(meta, {**spec, **effective}, raw),
         observed="state" in raw,
         progress=_progress(raw.get("progress") or {}),
-        log=_log(raw.get("log") or {}),
+        log=_parsed(LogStatus, raw.get("log") or {}),
         sources=tuple(raw.get("sources") or ()),
         sources_dropped=raw.get("sourcesDropped") or 0,
         journaled_at=timestamps.parse(raw.get("journaledTime")),
@@ -284,82 +287,62 @@ def unfinalised_trial(body: Mapping[str, Any]) -> int | None:
     return trial if over and not (log.get("complete") and log.get("trial", 0) >= trial) else None
 
 
+class _JsonField(NamedTuple):
+    """A field of a status type, and where it is in the JSON.
+
+    Attributes:
+        name: Name of the field.
+        key: Its key in the JSON, in camel case.
+        is_time: True for a `datetime`, which is text in the JSON.
+    """
+
+    name: str
+    key: str
+    is_time: bool
+
+
+def _json_field(declared: "Field[Any]") -> _JsonField:
+    head, *rest = declared.name.split("_")
+    key = head + "".join(word.capitalize() for word in rest)
+    return _JsonField(declared.name, key, declared.type == datetime | None)
+
+
+_JSON_FIELDS: Final[dict[type[Any], tuple[_JsonField, ...]]] = {
+    kind: tuple(map(_json_field, fields(kind))) for kind in (Status, LogStatus, ProgressStatus)
+}
+"""The types are the one source of the status's fields: JSON follows from their names."""
+
+
+def _parsed(kind: type[S], raw: Mapping[str, Any], **values: Any) -> S:
+    """Return a status value of a type; `values` replace what the JSON has."""
+    for name, key, is_time in _JSON_FIELDS[kind]:
+        if name not in values and (value := raw.get(key)) is not None:
+            values[name] = timestamps.parse(value) if is_time else value
+    return kind(**values)
+
+
+def _progress(raw: Mapping[str, Any]) -> ProgressStatus:
+    # The API server writes 1.0 as 1.
+    return _parsed(ProgressStatus, raw, value=float(raw.get("value", 0.0)))
+
+
 def _status(meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, Any]) -> Status:
-    return Status(
+    return _parsed(
+        Status,
+        raw,
         id=job_id({"metadata": meta, "status": raw}),
         state=State(raw.get("state", State.PENDING)),
-        reason=raw.get("reason"),
-        message=raw.get("message"),
         trial=newest_trial({"spec": spec, "status": raw}),
         attempts_left=raw.get("attemptsLeft", spec["attempts"]),
-        start_time=timestamps.parse(raw.get("startTime")),
-        finish_time=timestamps.parse(raw.get("finishTime")),
-        end_time=timestamps.parse(raw.get("endTime")),
-        runtime_seconds=raw.get("runtimeSeconds"),
-        query_time=timestamps.parse(raw.get("queryTime")),
-        inactive_time=timestamps.parse(raw.get("inactiveTime")),
-        killed_time=timestamps.parse(raw.get("killedTime")),
-        removed_time=timestamps.parse(raw.get("removedTime")),
-        nonstop_time=timestamps.parse(raw.get("nonstopTime")),
-        zombie_time=timestamps.parse(raw.get("zombieTime")),
-        node=raw.get("node"),
-        pod=raw.get("pod"),
-        last_error=raw.get("lastError"),
-        child_id=raw.get("childId"),
-        restart_time=timestamps.parse(raw.get("restartTime")),
-        disruptions=raw.get("disruptions"),
-        starting_time=timestamps.parse(raw.get("startingTime")),
-        carried_trials=raw.get("carriedTrials"),
-    )
-
-
-def _progress(raw: Mapping[str, Any]) -> Progress:
-    return Progress(
-        value=float(raw.get("value", 0.0)),
-        message=raw.get("message"),
-        time=timestamps.parse(raw.get("time")),
-    )
-
-
-def _log(raw: Mapping[str, Any]) -> LogStatus:
-    return LogStatus(
-        trial=raw.get("trial", 0),
-        complete=raw.get("complete", False),
-        lines=raw.get("lines", 0),
-        bytes=raw.get("bytes", 0),
-        last_seq=raw.get("lastSeq", 0),
-        started_trial=raw.get("startedTrial", 0),
-        lost=raw.get("lost", False),
-        reason=raw.get("reason"),
-        message=raw.get("message"),
     )
 
 
 def render_status(status: Status) -> dict[str, Any]:
     """Return the operator's fields as JSON for a merge patch; None deletes a field."""
-    return {
-        "id": status.id,
-        "state": str(status.state),
-        "reason": status.reason,
-        "message": status.message,
-        "trial": status.trial,
-        "attemptsLeft": status.attempts_left,
-        "startTime": timestamps.render(status.start_time),
-        "finishTime": timestamps.render(status.finish_time),
-        "endTime": timestamps.render(status.end_time),
-        "runtimeSeconds": status.runtime_seconds,
-        "queryTime": timestamps.render(status.query_time),
-        "inactiveTime": timestamps.render(status.inactive_time),
-        "killedTime": timestamps.render(status.killed_time),
-        "removedTime": timestamps.render(status.removed_time),
-        "nonstopTime": timestamps.render(status.nonstop_time),
-        "zombieTime": timestamps.render(status.zombie_time),
-        "node": status.node,
-        "pod": status.pod,
-        "lastError": dict(status.last_error) if status.last_error else None,
-        "childId": status.child_id,
-        "restartTime": timestamps.render(status.restart_time),
-        "disruptions": status.disruptions,
-        "startingTime": timestamps.render(status.starting_time),
-        "carriedTrials": status.carried_trials,
-    }
+    rendered: dict[str, Any] = {}
+    for name, key, is_time in _JSON_FIELDS[Status]:
+        value = getattr(status, name)
+        rendered[key] = timestamps.render(value) if is_time else value
+    rendered["state"] = str(status.state)
+    rendered["lastError"] = dict(status.last_error) if status.last_error else None
+    return rendered

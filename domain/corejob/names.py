@@ -62,6 +62,9 @@ EXIT_BAD_DEFINITION: Final = 78
 EXIT_SIGKILL: Final = 137
 EXIT_SIGTERM: Final = 143
 
+KILLED_EXCEPTION: Final = "JobKilledByWorker"
+"""`last_error.exception` of a killed job, as core4 names it; the runtime writes the same text."""
+
 
 class Runtime(StrEnum):
     """The program in the job's container (`spec.runtime` of a template)."""

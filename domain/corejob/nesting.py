@@ -1,22 +1,41 @@
-"""Nesting depth of JSON text, measured without parsing it.
+"""Nesting depth of JSON, of text before it is parsed and of values.
 
 Parsers recurse, and so does code that walks through their results: beyond some hundred levels both
-fail in the middle of their work. So the depth of input is measured before it is parsed.
+fail in the middle of their work. So the depth of input is measured before it is parsed, and values
+that are too deep for other components are refused.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-MAX_DEPTH: Final = 100
-"""Maximum levels of a Kubernetes object. The REST API accepts args of at most 64 levels."""
+MAX_OBJECT_DEPTH: Final = 100
+"""Maximum levels of a Kubernetes object."""
+MAX_VALUE_DEPTH: Final = 64
+"""Maximum levels of a value within an object, such as args, that all components can read."""
 
 _BRACES: Final = bytes.maketrans(b"[]", b"{}")
 _REST: Final = bytes(set(range(256)) - set(b'{}[]"'))
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 
-def is_deeper(text: bytes, limit: int) -> bool:
+def is_deep(value: Any) -> bool:
+    """True if a value is nested deeper than `MAX_VALUE_DEPTH` levels; works without recursion."""
+    level = [value]
+    for _ in range(MAX_VALUE_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def is_text_deeper(text: bytes, limit: int) -> bool:
     """True if valid JSON has more than `limit` levels of objects and lists.
 
     Remove all but the braces, then repeatedly remove the innermost pairs: a few fast calls, for any
@@ -38,12 +57,12 @@ def is_deeper(text: bytes, limit: int) -> bool:
     return bool(text)
 
 
-def cut(text: bytes, limit: int, instead: bytes) -> bytes:
-    """Return valid JSON with each object and list below `limit` levels replaced by `instead`."""
-    return b"".join(_kept(text, limit, instead))
+def cut_text(text: bytes, limit: int, replacement: bytes) -> bytes:
+    """Return valid JSON with each object and list below `limit` levels replaced."""
+    return b"".join(_parts(text, limit, replacement))
 
 
-def _kept(text: bytes, limit: int, instead: bytes) -> Iterator[bytes]:
+def _parts(text: bytes, limit: int, replacement: bytes) -> Iterator[bytes]:
     depth = begin = 0
     for token in _TOKEN.finditer(text):
         match token.group():
@@ -54,7 +73,7 @@ def _kept(text: bytes, limit: int, instead: bytes) -> Iterator[bytes]:
             case b"}" | b"]":
                 depth -= 1
                 if depth == limit:
-                    yield instead
+                    yield replacement
                     begin = token.end()
     if depth <= limit:  # else the text ends inside a part that was cut out: it is not valid JSON
         yield text[begin:]

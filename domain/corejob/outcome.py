@@ -18,13 +18,12 @@ from corejob.names import (
     EXIT_RUNC_INIT,
     EXIT_SIGKILL,
     EXIT_SIGTERM,
+    KILLED_EXCEPTION,
     Reason,
 )
 from corejob.observation import Observation, Phase, error
 from corejob.state import State
 
-KILLED: Final = "JobKilledByWorker"
-"""The exception of a killed job, as core4 names it."""
 _BIRTH_S: Final = 10
 """Maximum seconds until runc executes the container's program; a loaded node takes some."""
 _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
@@ -119,7 +118,7 @@ def deleted(reason: Reason, what: str, now: datetime) -> Observation:
         reason,
         f"{what} was deleted by somebody else",
         outcome=State.KILLED,
-        last_error=error(KILLED, now),
+        last_error=error(KILLED_EXCEPTION, now),
         ended_at=now,
     )
 
@@ -175,8 +174,8 @@ def _by_deletion(job: JobChild | None, pod: PodChild, now: datetime) -> Observat
     gone = job is None or job.deleting
     reason = Reason.JOB_DELETED if gone else Reason.POD_DELETED
     text = f"the {'Job' if gone else 'pod'} was deleted by somebody else"
-    last = _termination(pod.termination_message) or error(KILLED, _at(pod, now))
-    return _end(pod, now, reason, State.KILLED, text, last | {"exception": KILLED})
+    last = _termination(pod.termination_message) or error(KILLED_EXCEPTION, _at(pod, now))
+    return _end(pod, now, reason, State.KILLED, text, last | {"exception": KILLED_EXCEPTION})
 
 
 def _goes_on_later(job: JobChild | None) -> bool:
@@ -206,7 +205,7 @@ def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
         limit = f" of {pod.memory_limit}" if pod.memory_limit else ""
         text = f"OOMKilled: the container used more memory than its limit{limit}"
         return _failed(pod, now, Reason.OUT_OF_MEMORY, text)
-    if code == EXIT_SIGTERM and told is not None and told["exception"] == KILLED:
+    if code == EXIT_SIGTERM and told is not None and told["exception"] == KILLED_EXCEPTION:
         text = "the job was told to stop (SIGTERM), though nobody deleted its pod"
         return _end(pod, now, Reason.STOPPED, State.KILLED, text, told)
     last = told or error(texts.words(_default(pod, code)), _at(pod, now))

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from corejob.names import UNREADABLE
-from corejob.nesting import MAX_DEPTH, cut, is_deeper
+from corejob.nesting import MAX_OBJECT_DEPTH, cut_text, is_text_deeper
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ EVENT_LEVELS: Final = 1
 """Number of levels of a watch event around its object."""
 
 _TOLD_MOST: Final = 1000
-_WHY: Final = f"it is nested deeper than {MAX_DEPTH} levels; what lies deeper is left out"
+_WHY: Final = f"it is nested deeper than {MAX_OBJECT_DEPTH} levels; what lies deeper is left out"
 
 
 class _Raws(msgspec.Struct):
@@ -52,15 +52,15 @@ class Decoder:
         Raises:
             ValueError: The data is not JSON (msgspec.DecodeError).
         """
-        limit = MAX_DEPTH + levels
-        if not is_deeper(data, limit):
+        limit = MAX_OBJECT_DEPTH + levels
+        if not is_text_deeper(data, limit):
             try:
                 return _decode(data)
             except msgspec.DecodeError:
                 if levels != LIST_LEVELS:
                     raise
                 return _item_by_item(data)
-        value = _decode(cut(data, limit, msgspec.json.encode(self._cut)))
+        value = _decode(cut_text(data, limit, msgspec.json.encode(self._cut)))
         for body in _objects(value, levels):
             if isinstance(body, dict) and self._clean(body):
                 body[UNREADABLE] = _WHY
@@ -69,7 +69,7 @@ class Decoder:
 
     def readable(self, line: bytes) -> bytes:
         """Return a line of a watch unchanged, or cut and marked if its object is unreadable."""
-        if not is_deeper(line, MAX_DEPTH + EVENT_LEVELS):
+        if not is_text_deeper(line, MAX_OBJECT_DEPTH + EVENT_LEVELS):
             return line
         return msgspec.json.encode(self.decode(line, EVENT_LEVELS))
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from corejob import lineage, names, texts
+from corejob.finalizers import with_finalizer, without_finalizer
 from corejob.model import CoreJob
 from corejob.names import template_name
 from corejob_kube.client import Kube
@@ -157,10 +158,9 @@ class ActionPerformer:
         if body is None:
             return
         meta = body["metadata"]
-        others = [name for name in meta.get("finalizers") or () if name != names.FINALIZER]
         patch = {
             "metadata": {
-                "finalizers": [*others, names.FINALIZER] if present else others,
+                "finalizers": with_finalizer(meta) if present else without_finalizer(meta),
                 "resourceVersion": meta["resourceVersion"],
             }
         }

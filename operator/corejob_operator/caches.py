@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from corejob import args, model, names
 from corejob.children import JobChild, PodChild, parse_job, parse_pod
-from corejob.depth import is_deep
 from corejob.identity import identity
 from corejob.model import CoreJob
+from corejob.nesting import is_deep
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 

@@ -6,7 +6,8 @@ be deleted.
 
 import logging
 
-from corejob.names import FINALIZER, MANAGER_OPERATOR
+from corejob.finalizers import has_finalizer, without_finalizer
+from corejob.names import MANAGER_OPERATOR
 from corejob_kube.client import Kube
 from corejob_kube.errors import ConflictError, NotFoundError
 from corejob_kube.resources import COREJOBS
@@ -28,9 +29,7 @@ async def release(kube: Kube, namespace: str) -> int:
             items, _version = await kube.list(COREJOBS, namespace)
         except NotFoundError:
             return count  # the CRDs are deleted, and all CoreJobs with them
-        unreleased = [
-            item for item in items if FINALIZER in (item["metadata"].get("finalizers") or ())
-        ]
+        unreleased = [item for item in items if has_finalizer(item["metadata"])]
         if not unreleased:
             return count
         for item in unreleased:
@@ -39,11 +38,12 @@ async def release(kube: Kube, namespace: str) -> int:
 
 
 async def _release_one(kube: Kube, namespace: str, meta: dict[str, object]) -> bool:
-    finalizers = meta.get("finalizers")
-    kept = (
-        [name for name in finalizers if name != FINALIZER] if isinstance(finalizers, list) else []
-    )
-    patch = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
+    patch = {
+        "metadata": {
+            "finalizers": without_finalizer(meta),
+            "resourceVersion": meta["resourceVersion"],
+        }
+    }
     try:
         await kube.patch(COREJOBS, namespace, str(meta["name"]), patch, manager=MANAGER_OPERATOR)
     except (ConflictError, NotFoundError):

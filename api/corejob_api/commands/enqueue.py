@@ -12,6 +12,7 @@ from corejob.args import nul_problem, number_problem
 from corejob.identity import identity
 from corejob.limits import MAX_ARGS, MAX_ARGS_JSON
 from corejob.names import MANAGER_API
+from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob.properties import split_args
 from corejob_api.auth.users import User
 from corejob_api.commands.claims import (
@@ -47,7 +48,6 @@ MAX_ARGS_BYTES: Final = MAX_ARGS_JSON
 """Size of the args as JSON. The pod gets them as an annotation; an object's annotations are limited
 to 256 KiB in total.
 """
-MAX_DEPTH: Final = 64
 _MAX_KEY: Final = 255
 _TRIES: Final = 4
 
@@ -262,28 +262,13 @@ def _validated(
 def _check_size(args: Mapping[str, Any]) -> None:
     if len(args) > MAX_ARGS:
         raise bad_request(f"parameter [args] has {len(args)} names; at most {MAX_ARGS} are allowed")
-    if _depth(args) > MAX_DEPTH:
-        raise bad_request(f"parameter [args] is nested deeper than {MAX_DEPTH} levels")
+    if is_deep(args):
+        raise bad_request(f"parameter [args] is nested deeper than {MAX_VALUE_DEPTH} levels")
     size = len(msgspec.json.encode(args))
     if size > MAX_ARGS_BYTES:
         raise bad_request(
             f"parameter [args] has {size} bytes as JSON; at most {MAX_ARGS_BYTES} are allowed"
         )
-
-
-def _depth(value: Any) -> int:
-    """Return the nesting depth of a value; iterates over levels, so it can't exhaust the stack."""
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, Mapping):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        level = [item for item in inner if isinstance(item, Mapping | list)]
-    return depth
 
 
 def _check_values(template: Template, args: Mapping[str, Any]) -> None:

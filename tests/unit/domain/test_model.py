@@ -85,7 +85,7 @@ def test_what_the_recorder_wrote() -> None:
     )
 
     assert job.log == model.LogStatus(2, True, 3, 40, 5, 2, True, "Rotated", "gone")
-    assert job.progress == model.Progress(0.5, "half", at(1))
+    assert job.progress == model.ProgressStatus(0.5, "half", at(1))
     assert (job.sources, job.journaled_at, job.journaled) == (("a",), at(2), True)
 
 

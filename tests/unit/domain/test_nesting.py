@@ -1,4 +1,4 @@
-"""The depth of JSON is told without parsing it, and what is too deep can be cut off."""
+"""The depth of JSON, of text and of values, and what is too deep can be cut off."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corejob.nesting import cut, is_deeper
+from corejob.nesting import MAX_VALUE_DEPTH, cut_text, is_deep, is_text_deeper
 
 TEXT = st.text(alphabet='{}[]"\\,:aé\n', max_size=8)
 VALUES = st.recursive(
@@ -38,18 +38,34 @@ def shortened(value: Any, limit: int) -> Any:
 @given(VALUES, st.integers(0, 8), st.booleans())
 def test_depth_is_told_whatever_is_in_the_strings(value: Any, limit: int, ascii_: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_).encode()
-    assert is_deeper(text, limit) == (depth(value) > limit)
+    assert is_text_deeper(text, limit) == (depth(value) > limit)
 
 
 @given(VALUES, st.integers(0, 8), st.booleans())
 def test_what_is_too_deep_is_cut_off_and_nothing_else(value: Any, limit: int, ascii_: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_).encode()
-    assert json.loads(cut(text, limit, b"null")) == shortened(value, limit)
+    assert json.loads(cut_text(text, limit, b"null")) == shortened(value, limit)
 
 
 @pytest.mark.parametrize(("begin", "end"), [(b'{"a":', b"}"), (b"[", b"]")])
 def test_ten_thousand_levels_are_no_trouble(begin: bytes, end: bytes) -> None:
     text = begin * 10_000 + b"1" + end * 10_000
-    assert is_deeper(text, 100)
-    assert not is_deeper(text, 10_000)
-    assert not is_deeper(cut(text, 100, b"null"), 100)
+    assert is_text_deeper(text, 100)
+    assert not is_text_deeper(text, 10_000)
+    assert not is_text_deeper(cut_text(text, 100, b"null"), 100)
+
+
+@pytest.mark.parametrize(
+    ("levels", "deep"),
+    [
+        (MAX_VALUE_DEPTH - 1, False),
+        (MAX_VALUE_DEPTH, False),
+        (MAX_VALUE_DEPTH + 1, True),
+        (900, True),
+    ],
+)
+def test_depth_of_a_value(levels: int, deep: bool) -> None:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": 0, "b": value}
+    assert is_deep(value) is deep

@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_apiserver.scripted import event, item
 
 from corejob.names import UNREADABLE
-from corejob.nesting import MAX_DEPTH
+from corejob.nesting import MAX_OBJECT_DEPTH
 from corejob_kube.decoding import EVENT_LEVELS, LIST_LEVELS, Decoder
 
 
@@ -28,11 +28,11 @@ def shape(body: dict[str, Any]) -> tuple[str, int, str | None]:
     return body["metadata"]["name"], body["status"]["trial"], body.get(UNREADABLE)
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 600, 1200, 9999])
+@pytest.mark.parametrize("levels", [MAX_OBJECT_DEPTH + 1, 600, 1200, 9999])
 def test_an_object_that_is_too_deep_keeps_its_name_and_status_and_is_marked(
     decoder: Decoder, levels: int
 ) -> None:
-    why = f"it is nested deeper than {MAX_DEPTH} levels; what lies deeper is left out"
+    why = f"it is nested deeper than {MAX_OBJECT_DEPTH} levels; what lies deeper is left out"
     alone = decoder.decode(deep(levels).encode())
     assert shape(alone) == ("deep", 2, why)
     line = f'{{"type": "ADDED", "object": {deep(levels)}}}'.encode()
@@ -45,7 +45,7 @@ def test_an_object_that_is_too_deep_keeps_its_name_and_status_and_is_marked(
 def test_the_deepest_that_is_read_is_the_same_alone_in_a_list_and_in_a_watch(
     decoder: Decoder,
 ) -> None:
-    text = deep(MAX_DEPTH)
+    text = deep(MAX_OBJECT_DEPTH)
     line = f'{{"type": "ADDED", "object": {text}}}'.encode()
     assert decoder.decode(text.encode()) == json.loads(text)
     assert decoder.readable(line) is line

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from corejob import timestamps
-from corejob.depth import MOST_DEPTH, is_deep
+from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob.texts import clean
 from corejob_journal.recorder.ingest import protocol
 from corejob_journal.recorder.ingest.lines import LogLine
@@ -251,7 +251,7 @@ class LogIngest:
         if len(key.encode()) > _LONGEST_KEY:
             why = f"its key is longer than {_LONGEST_KEY} bytes"
         elif is_deep(event.value):
-            why = f"it is nested deeper than {MOST_DEPTH} levels"
+            why = f"it is nested deeper than {MAX_VALUE_DEPTH} levels"
         elif len(line.body) > _LARGEST_VALUE and protocol.size(event.value) > _LARGEST_VALUE:
             why = f"its value is larger than {_LARGEST_VALUE} bytes"
         if why is None:

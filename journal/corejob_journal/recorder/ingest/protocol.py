@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from corejob.depth import MOST_DEPTH, is_deep
+from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob.texts import clean
 from corejob_journal.recorder.ingest import jsonlines
 from corejob_journal.store.records import NewRecord
@@ -133,7 +133,7 @@ def size(value: Any) -> int:
 def _exception(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if value is None or not is_deep(value):
         return value
-    info = f"an exception that is nested deeper than {MOST_DEPTH} levels is not kept"
+    info = f"an exception that is nested deeper than {MAX_VALUE_DEPTH} levels is not kept"
     return {"info": info, "text": []}
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from corejob.depth import is_deep
 from corejob.names import template_name
+from corejob.nesting import is_deep
 from corejob_journal.recorder.publish.patching import patch_status
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
