@@ -46,11 +46,11 @@ def problem(spec: Mapping[str, Any], *, container: bool) -> str | None:
     except ValueError as error:
         return f"argsJson is not a JSON object: {error}"
     args = spec.get("args") or {} if exact is None else exact
-    found = number_problem(args)
-    if found is not None and exact is None:
+    text = number_problem(args)
+    if text is not None and exact is None:
         # Written by kubectl: a float, or an integer that the API server has changed already.
-        found += ", in argsJson"
-    return found or (nul_problem(args) if container else None)
+        text += ", in argsJson"
+    return text or (nul_problem(args) if container else None)
 
 
 def number_problem(value: Any) -> str | None:

@@ -163,12 +163,12 @@ def controller(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 def parse_job(body: Mapping[str, Any]) -> JobChild:
     """Parse the JSON of a batch/v1 Job."""
     meta = body["metadata"]
-    found = _conditions(body.get("status") or {})
-    conditions = {kind: c for kind, c in found.items() if c.get("status") == "True"}
+    all_conditions = _conditions(body.get("status") or {})
+    conditions = {kind: c for kind, c in all_conditions.items() if c.get("status") == "True"}
     # `FailureTarget` comes first; `Failed` only once all pods have ended (KEP-3939).
     failed = conditions.get("Failed") or {}
     target = conditions.get("FailureTarget") or {}
-    suspended = found.get("Suspended") or {}
+    suspended = all_conditions.get("Suspended") or {}
     resumed = suspended.get("status") == "False"
     return JobChild(
         name=meta["name"],
@@ -194,11 +194,11 @@ def job_container_name(body: Mapping[str, Any]) -> str:
     The operator annotates it when it creates the Job. In a pod without that annotation, it is the
     container named `job`, else the first of the spec.
     """
-    told = _annotation(body["metadata"], ANNOTATION_CONTAINER)
+    annotated = _annotation(body["metadata"], ANNOTATION_CONTAINER)
     containers = (body.get("spec") or {}).get("containers") or ()
     names = [str(container.get("name")) for container in containers]
-    if told is not None and (told in names or not names):
-        return told
+    if annotated is not None and (annotated in names or not names):
+        return annotated
     return choose_container(names)
 
 
@@ -363,8 +363,8 @@ def _trial(meta: Mapping[str, Any]) -> int:
 
 
 def _annotation(meta: Mapping[str, Any], name: str) -> str | None:
-    found = (meta.get("annotations") or {}).get(name)
-    return str(found) if found else None
+    value = (meta.get("annotations") or {}).get(name)
+    return str(value) if value else None
 
 
 def _owner_uid(meta: Mapping[str, Any]) -> str | None:

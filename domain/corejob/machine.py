@@ -20,9 +20,9 @@ _MOST_ARGS: Final = 1_000
 """Maximum characters of args in a message."""
 
 
-def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
+def start(job: CoreJob, trial: int, observation: Observation, now: datetime) -> Status:
     """Return the status of a started trial: `running`, without flags and times of the last one."""
-    started = seen.started_at or now
+    started = observation.started_at or now
     inactive = started + timedelta(seconds=job.spec["deferMaxSeconds"])
     return replace(
         job.status,
@@ -36,35 +36,35 @@ def start(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
         inactive_time=job.status.inactive_time or inactive,
         nonstop_time=None,
         zombie_time=None,
-        node=seen.node,
-        pod=seen.pod,
+        node=observation.node,
+        pod=observation.pod,
         last_error=job.status.last_error if trial > job.carried_trials + 1 else None,
     )
 
 
-def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
+def finish(job: CoreJob, observation: Observation, now: datetime) -> Status:
     """Return the status after the end of a running trial.
 
     `job.status` must be a running one (see `start`).
     """
     status = job.status
     before = status.disruptions
-    ended = max(seen.ended_at or now, status.start_time or now)
+    ended = max(observation.ended_at or now, status.start_time or now)
     spent = (ended - (status.start_time or ended)).total_seconds()
     status = replace(
         status,
         disruptions=None,
-        reason=str(seen.reason),
-        message=seen.message,
+        reason=str(observation.reason),
+        message=observation.message,
         end_time=ended,
         runtime_seconds=round((status.runtime_seconds or 0.0) + spent, 6),
-        last_error=seen.last_error,
-        node=seen.node or status.node,
-        pod=seen.pod or status.pod,
+        last_error=observation.last_error,
+        node=observation.node or status.node,
+        pod=observation.pod or status.pod,
     )
-    if job.stop or seen.outcome is State.KILLED:
+    if job.stop or observation.outcome is State.KILLED:
         return killed(job, replace(status, finish_time=job.status.finish_time), now)
-    match seen.outcome:
+    match observation.outcome:
         case State.COMPLETE:
             return replace(status, state=State.COMPLETE, finish_time=ended, last_error=None)
         case State.DEFERRED:
@@ -74,22 +74,22 @@ def finish(job: CoreJob, seen: Observation, now: datetime) -> Status:
             return _failed(job, replace(status, finish_time=ended), _at_the_latest(ended, now))
         case State.PENDING:
             again = replace(status, disruptions=None if spent > MOST_PAUSE_S else before)
-            return disrupted(replace(again, state=State.PENDING), seen, now)
+            return disrupted(replace(again, state=State.PENDING), observation, now)
         case _:
             return replace(status, state=State.ERROR, finish_time=ended)
 
 
-def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime) -> Status:
+def failed_unstarted(job: CoreJob, trial: int, observation: Observation, now: datetime) -> Status:
     """Return the status after a trial that failed before the job's container ran.
 
     Causes are an init container, or a program that does not exist. The trial counts, since it used
     an attempt and has a log; but it was never `running`, and has no start.
     """
-    ended = seen.ended_at or now
+    ended = observation.ended_at or now
     status = replace(
         job.status,
-        reason=str(seen.reason),
-        message=seen.message,
+        reason=str(observation.reason),
+        message=observation.message,
         trial=trial,
         start_time=None,
         finish_time=ended,
@@ -97,9 +97,9 @@ def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime)
         starting_time=None,
         disruptions=None,
         query_time=None,
-        last_error=seen.last_error,
-        node=seen.node,
-        pod=seen.pod,
+        last_error=observation.last_error,
+        node=observation.node,
+        pod=observation.pod,
         runtime_seconds=job.status.runtime_seconds or 0.0,
         nonstop_time=None,
         zombie_time=None,
@@ -107,22 +107,22 @@ def failed_unstarted(job: CoreJob, trial: int, seen: Observation, now: datetime)
     return _failed(job, status, _at_the_latest(ended, now))
 
 
-def disrupted(status: Status, seen: Observation, now: datetime) -> Status:
+def disrupted(status: Status, observation: Observation, now: datetime) -> Status:
     """Return the status after the cluster ended or refused a run: it runs again after a back-off.
 
     The back-off is 0 s after the first time, then 10, 20, 40 … 300 s. The count is in the status,
     so that it outlives the operator. There is no back-off for a suspended Job, which is resumed.
     """
-    if seen.reason is Reason.SUSPENDED:
-        return replace(status, reason=str(seen.reason), message=seen.message)
+    if observation.reason is Reason.SUSPENDED:
+        return replace(status, reason=str(observation.reason), message=observation.message)
     count = (status.disruptions or 0) + 1
     pause = timedelta(seconds=pause_seconds(count))
-    message = seen.message
+    message = observation.message
     if pause:
         message = f"{message}; it runs again, not before {timestamps.iso(now + pause)} UTC"
     return replace(
         status,
-        reason=str(seen.reason),
+        reason=str(observation.reason),
         message=message,
         disruptions=count,
         query_time=now + pause if pause else None,
@@ -192,7 +192,7 @@ def inactive(status: Status) -> Status:
     )
 
 
-def failed_before_start(status: Status, seen: Observation, now: datetime) -> Status:
+def failed_before_start(status: Status, observation: Observation, now: datetime) -> Status:
     """Return the status `error` for a trial that can never start, such as by a bad image name.
 
     It uses no attempt, and no trial is counted.
@@ -200,9 +200,10 @@ def failed_before_start(status: Status, seen: Observation, now: datetime) -> Sta
     return replace(
         status,
         state=State.ERROR,
-        reason=str(seen.reason),
-        message=seen.message,
-        last_error=seen.last_error or error(seen.message or str(seen.reason), now),
+        reason=str(observation.reason),
+        message=observation.message,
+        last_error=observation.last_error
+        or error(observation.message or str(observation.reason), now),
         query_time=None,
         starting_time=None,
         finish_time=now,
@@ -210,16 +211,18 @@ def failed_before_start(status: Status, seen: Observation, now: datetime) -> Sta
     )
 
 
-def refused(job: CoreJob, twin: str, now: datetime) -> Status:
+def refused(job: CoreJob, duplicate_of: str, now: datetime) -> Status:
     """Return the status `error`, removed, of a job whose equal is in the queue already.
 
     Args:
         job: The younger job, which has not started.
-        twin: Name of the older CoreJob.
+        duplicate_of: Name of the older CoreJob.
         now: The time.
     """
     args = texts.cut(json.dumps(dict(job.args), ensure_ascii=False), _MOST_ARGS)
-    message = f"job [{job.qual_name}] exists with args {args}: CoreJob {twin} is in the queue"
+    message = (
+        f"job [{job.qual_name}] exists with args {args}: CoreJob {duplicate_of} is in the queue"
+    )
     return _duplicate(job.status, message, now)
 
 

@@ -263,9 +263,9 @@ def newest_trial(body: Mapping[str, Any]) -> int:
 
 def job_id(body: Mapping[str, Any]) -> str:
     """Return the job id only, much faster than by parsing the whole CoreJob."""
-    told = (body.get("status") or {}).get("id")
-    if told:
-        return str(told)
+    stored_id = (body.get("status") or {}).get("id")
+    if stored_id:
+        return str(stored_id)
     meta = body["metadata"]
     name = str(meta["name"])
     if ids.is_id(name):

@@ -58,7 +58,7 @@ class ChildEvent:
     at: datetime
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Reason and message in one text."""
         return f"{self.reason}: {self.message}"
 

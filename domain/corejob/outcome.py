@@ -77,7 +77,7 @@ def _by_cluster(pod: PodChild, now: datetime) -> Observation | None:
     if not pod.ran and pod.finished and pod.reason is not None:
         return _rejected(pod, now)
     if pod.exit_reason in _NODE_RESET and not pod.deleting:
-        text = texts.words(f"{pod.exit_reason}: {_message(pod) or 'the node was reset'}")
+        text = texts.clean_message(f"{pod.exit_reason}: {_message(pod) or 'the node was reset'}")
         return _end(pod, now, Reason.NODE_LOST, State.PENDING, text, error(text, _at(pod, now)))
     return None
 
@@ -87,8 +87,8 @@ def _rejected(pod: PodChild, now: datetime) -> Observation:
 
     The job's container never ran.
     """
-    words = pod.message or "it failed before the job's container ran"
-    text = texts.words(f"{pod.reason or 'PodFailed'}: {words}")
+    message = pod.message or "it failed before the job's container ran"
+    text = texts.clean_message(f"{pod.reason or 'PodFailed'}: {message}")
     return _end(pod, now, Reason.POD_REJECTED, State.PENDING, text, error(text, now))
 
 
@@ -127,8 +127,8 @@ def disrupted(pod: PodChild, now: datetime) -> Observation:
     """Return the end `pending` of a trial whose pod the cluster disrupts or has disrupted."""
     lost = pod.disruption in _LOST or pod.reason == "NodeLost"
     reason = Reason.NODE_LOST if lost else Reason.EVICTED
-    words = pod.disruption_message or pod.message or "the pod was disrupted"
-    text = texts.words(f"{pod.disruption or pod.reason}: {words}")
+    message = pod.disruption_message or pod.message or "the pod was disrupted"
+    text = texts.clean_message(f"{pod.disruption or pod.reason}: {message}")
     return _end(pod, now, reason, State.PENDING, text, error(text, _at(pod, now)))
 
 
@@ -198,23 +198,23 @@ def _init_failed(pod: PodChild, init: Container, now: datetime) -> Observation:
 
 def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
     if pod.exit_reason in _NOT_STARTED:
-        words = _message(pod) or "the container's program could not be started"
-        return _failed(pod, now, Reason.START_ERROR, f"{pod.exit_reason}: {words}")
-    told = _termination(pod.termination_message)
-    if told is None and pod.exit_reason == "OOMKilled":
+        message = _message(pod) or "the container's program could not be started"
+        return _failed(pod, now, Reason.START_ERROR, f"{pod.exit_reason}: {message}")
+    reported = _termination(pod.termination_message)
+    if reported is None and pod.exit_reason == "OOMKilled":
         limit = f" of {pod.memory_limit}" if pod.memory_limit else ""
         text = f"OOMKilled: the container used more memory than its limit{limit}"
         return _failed(pod, now, Reason.OUT_OF_MEMORY, text)
-    if code == EXIT_SIGTERM and told is not None and told["exception"] == KILLED_EXCEPTION:
-        text = "the job was told to stop (SIGTERM), though nobody deleted its pod"
-        return _end(pod, now, Reason.STOPPED, State.KILLED, text, told)
-    last = told or error(texts.words(_default(pod, code)), _at(pod, now))
+    if code == EXIT_SIGTERM and reported is not None and reported["exception"] == KILLED_EXCEPTION:
+        text = "the job was reported to stop (SIGTERM), though nobody deleted its pod"
+        return _end(pod, now, Reason.STOPPED, State.KILLED, text, reported)
+    last = reported or error(texts.clean_message(_default(pod, code)), _at(pod, now))
     text = str(last["exception"])
     if pod.exit_reason == "OOMKilled":
-        text += " (another process of the container was killed for want of memory: OOMKilled)"
+        text += " (another process of the container ran out of memory and was killed: OOMKilled)"
     if code == EXIT_DEFERRED:
         return _end(pod, now, Reason.DEFERRED, State.DEFERRED, text, last)
-    if code == EXIT_BAD_DEFINITION and told is not None:
+    if code == EXIT_BAD_DEFINITION and reported is not None:
         return _end(pod, now, Reason.BAD_DEFINITION, State.ERROR, text, last)
     return _end(pod, now, Reason.CODE_ERROR, State.FAILED, text, last)
 
@@ -226,13 +226,14 @@ def _default(pod: PodChild, code: int) -> str:
         text += " (SIGKILL)"
         if not _message(pod):
             text += (
-                "; nobody deleted its pod. Memory may be the cause: a busy node does not always "
-                f"say so, and the limit is {pod.memory_limit or 'not set'}"
+                "; its pod was not deleted. The cause may be memory, which a busy node does not "
+                "always "
+                f"report; the limit is {pod.memory_limit or 'not set'}"
             )
     elif code == EXIT_SIGTERM:
-        text += " (SIGTERM), though nobody deleted its pod: a probe that fails does that"
-    if words := _message(pod):
-        text += f": {words}"
+        text += " (SIGTERM), although its pod was not deleted; a failing probe may be the cause"
+    if message := _message(pod):
+        text += f": {message}"
     return text
 
 
@@ -290,7 +291,7 @@ def _deadline(source: JobChild | PodChild, pod: PodChild | None, now: datetime) 
 def _failed(
     pod: PodChild, now: datetime, reason: Reason, text: str, *, at: datetime | None = None
 ) -> Observation:
-    text = texts.words(text)
+    text = texts.clean_message(text)
     return _end(pod, now, reason, State.FAILED, text, error(text, at or _at(pod, now)))
 
 

@@ -72,13 +72,15 @@ def starting(
         return _without_pod(job, events)
     if pod.deleting:
         return _being_deleted(job, pod)
-    seen = Observation(Phase.STARTING, Reason.STARTING, node=pod.node, pod=pod.name)
+    observation = Observation(Phase.STARTING, Reason.STARTING, node=pod.node, pod=pod.name)
     if pod.unschedulable is not None:
-        return replace(seen, reason=Reason.UNSCHEDULABLE, message=texts.words(pod.unschedulable))
+        return replace(
+            observation, reason=Reason.UNSCHEDULABLE, message=texts.clean_message(pod.unschedulable)
+        )
     if pod.waiting_reason in _BAD_IMAGE:
         text = _of_container(pod)
         return replace(
-            seen,
+            observation,
             phase=Phase.ENDED,
             reason=Reason.BAD_IMAGE,
             message=text,
@@ -87,10 +89,10 @@ def starting(
             ended_at=now,
         )
     if pod.waiting_reason in _PULL:
-        return _failing(seen, Reason.IMAGE_PULL, _of_container(pod), now)
+        return _failing(observation, Reason.IMAGE_PULL, _of_container(pod), now)
     if pod.waiting_reason in _CREATE:
-        return _failing(seen, Reason.CONTAINER_ERROR, _of_container(pod), now)
-    return _unexplained(seen, pod, events)
+        return _failing(observation, Reason.CONTAINER_ERROR, _of_container(pod), now)
+    return _unexplained(observation, pod, events)
 
 
 def needs_events(job: JobChild | None, pod: PodChild | None) -> bool:
@@ -107,7 +109,9 @@ def needs_events(job: JobChild | None, pod: PodChild | None) -> bool:
 def _without_pod(job: JobChild | None, events: Sequence[ChildEvent]) -> Observation:
     newest = _newest(events, job.uid if job is not None else "")
     if newest is not None and newest.warning:
-        return Observation(Phase.STARTING, Reason.FAILED_CREATE, texts.words(newest.message))
+        return Observation(
+            Phase.STARTING, Reason.FAILED_CREATE, texts.clean_message(newest.message)
+        )
     return Observation(Phase.STARTING, Reason.STARTING, WAITING_FOR_POD)
 
 
@@ -117,27 +121,31 @@ def _being_deleted(job: JobChild | None, pod: PodChild) -> Observation:
     return Observation(Phase.STARTING, reason, "the pod is being deleted", pod=pod.name)
 
 
-def _unexplained(seen: Observation, pod: PodChild, events: Sequence[ChildEvent]) -> Observation:
+def _unexplained(
+    observation: Observation, pod: PodChild, events: Sequence[ChildEvent]
+) -> Observation:
     """Return the observation of a pod that has no reason itself, by its newest Event."""
     newest = _newest(events, pod.uid)
     if newest is not None and newest.warning:
         reason = Reason.FAILED_MOUNT if newest.reason in _MOUNT else Reason.STARTING
-        return replace(seen, reason=reason, message=texts.words(newest.words))
+        return replace(observation, reason=reason, message=texts.clean_message(newest.text))
     if pod.running_init is not None:
-        return replace(seen, message=f"init container [{pod.running_init}] is running")
+        return replace(observation, message=f"init container [{pod.running_init}] is running")
     if newest is not None:
-        return replace(seen, message=texts.words(newest.message))
-    return replace(seen, message=pod.waiting_message or pod.waiting_reason or WAITING_FOR_POD)
+        return replace(observation, message=texts.clean_message(newest.message))
+    return replace(
+        observation, message=pod.waiting_message or pod.waiting_reason or WAITING_FOR_POD
+    )
 
 
-def _failing(seen: Observation, reason: Reason, text: str, now: datetime) -> Observation:
-    return replace(seen, reason=reason, message=text, last_error=error(text, now))
+def _failing(observation: Observation, reason: Reason, text: str, now: datetime) -> Observation:
+    return replace(observation, reason=reason, message=text, last_error=error(text, now))
 
 
 def _of_container(pod: PodChild) -> str:
     """Return the kubelet's message, with the container's name if that is not the job's own."""
-    words = pod.waiting_message or "the kubelet gives no reason"
-    text = texts.words(f"{pod.waiting_reason}: {words}")
+    message = pod.waiting_message or "the kubelet gives no reason"
+    text = texts.clean_message(f"{pod.waiting_reason}: {message}")
     if pod.waiting_container not in {None, pod.container}:
         return f"container [{pod.waiting_container}]: {text}"
     return text

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_MOST_WORDS: Final = 2_000
+_MOST_MESSAGE: Final = 2_000
 
 
 def clean(text: str) -> str:
@@ -23,6 +23,6 @@ def cut(text: str, most: int) -> str:
     return f"{text[:most]}… ({len(text) - most} more characters)"
 
 
-def words(text: str) -> str:
+def clean_message(text: str) -> str:
     """Return a message of Kubernetes or a container, cleaned and cut to 2,000 characters."""
-    return cut(clean(text), _MOST_WORDS)
+    return cut(clean(text), _MOST_MESSAGE)

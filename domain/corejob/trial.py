@@ -63,8 +63,11 @@ def _while_it_runs(job: JobChild | None, pod: PodChild, now: datetime) -> tuple[
     if not pod.deleting:
         return Reason.RUNNING, silent
     if pod.disruption:
-        told = disrupted(pod, now)
-        return told.reason, f"{told.message}; {silent}" if silent else told.message
+        disruption = disrupted(pod, now)
+        return (
+            disruption.reason,
+            f"{disruption.message}; {silent}" if silent else disruption.message,
+        )
     text = "the pod is being deleted"
     if job is not None and job.suspended:
         text = "its Job is suspended: the pod is being stopped"
@@ -85,7 +88,7 @@ def silent_node(pod: PodChild, now: datetime) -> str | None:
         f"{trial_name(pod.corejob, pod.trial)}`, then `kubectl delete pod {pod.name} --force`"
     )
     if since is not None:
-        text = f"node {pod.node} does not answer since {timestamps.iso(since)} UTC"
+        text = f"node {pod.node} has not answered since {timestamps.iso(since)} UTC"
         return f"{text}: {remedy}" if pod.deleting else text
     if overdue:
         due = timestamps.iso(pod.deleted_at)

@@ -40,7 +40,7 @@ def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image
     waits = rest.wait(child, lambda row: f"node {ghost}" in (row["message"] or ""), what="says why")
     assert (waits["state"], waits["reason"]) == ("pending", "ParentTerminating")
     # The node controller, which gives a node 40 s, knows since when.
-    words = f"node {ghost} does not answer since "
+    words = f"node {ghost} has not answered since "
     rest.wait(
         child, lambda row: words in (row["message"] or ""), what="says since when", seconds=180
     )

@@ -350,11 +350,11 @@ def _children() -> Schema:
 
     With a child the job leaves the queue, and an equal one may start.
     """
-    known = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
+    unchanged = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
     states = ", ".join(f"'{state}'" for state in sorted(STOPPED))
     may = _state(f"in [{states}]")
     return rule(
-        f"{known} || ({may}) || ({_counts_as_killed()})",
+        f"{unchanged} || ({may}) || ({_counts_as_killed()})",
         "only a stopped job (killed, inactive, error) or one marked killed can have a child",
         fieldPath=".spec.childId",
     )

@@ -30,7 +30,7 @@ def test_the_node_controller_has_marked_the_pod() -> None:
     seen = observe(batch_job(), [pod(conditions=SILENT)], now=NOW)
 
     assert (seen.phase, seen.reason) == (Phase.RUNNING, Reason.RUNNING)
-    assert seen.message == "node node-1 does not answer since 2026-11-24T11:59:20 UTC"
+    assert seen.message == "node node-1 has not answered since 2026-11-24T11:59:20 UTC"
 
 
 def test_a_readiness_probe_that_fails_is_no_silent_node() -> None:
@@ -41,7 +41,7 @@ def test_what_to_do_when_the_pod_is_to_be_stopped() -> None:
     text = silent_node(pod(conditions=SILENT, deleted=-1), NOW)
 
     assert text is not None
-    assert text.startswith("node node-1 does not answer since 2026-11-24T11:59:20 UTC: the pod ")
+    assert text.startswith("node node-1 has not answered since 2026-11-24T11:59:20 UTC: the pod ")
     assert "`kubectl delete node node-1`" in text
     assert "`kubectl delete job 6743aaaaaaaaaaaaaaaaaaaa-1`, then " in text
     assert "`kubectl delete pod 6743aaaaaaaaaaaaaaaaaaaa-1-x7k2p --force`" in text

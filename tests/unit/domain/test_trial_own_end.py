@@ -54,8 +54,8 @@ def test_what_the_runtime_said_is_the_last_error(
         (3, State.FAILED, Reason.CODE_ERROR, "exit code 3"),
         (75, State.DEFERRED, Reason.DEFERRED, "exit code 75"),
         (78, State.FAILED, Reason.CODE_ERROR, "exit code 78"),
-        (137, State.FAILED, Reason.CODE_ERROR, "exit code 137 (SIGKILL); nobody deleted its pod"),
-        (143, State.FAILED, Reason.CODE_ERROR, "(SIGTERM), though nobody deleted its pod"),
+        (137, State.FAILED, Reason.CODE_ERROR, "exit code 137 (SIGKILL); its pod was not deleted"),
+        (143, State.FAILED, Reason.CODE_ERROR, "(SIGTERM), although its pod was not deleted"),
     ],
 )
 def test_a_container_that_says_nothing_is_judged_by_its_exit_code(

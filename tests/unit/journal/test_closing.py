@@ -58,14 +58,14 @@ TRACE = '{"lastError": {"exception": "ValueError(1)", "traceback": ["Traceback\\
     [
         (pod(0), "[complete] after [7] sec.", 20),
         (pod(137), "[error] after [7] sec. and [0] attempts to go: the container ended with exit"
-         " code 137 (SIGKILL); nobody deleted its pod. Memory may be the cause: a busy node does"
-         " not always say so, and the limit is not set", 50),
+         " code 137 (SIGKILL); its pod was not deleted. The cause may be memory, which a busy node"
+         " does not always report; the limit is not set", 50),
         (pod(137, 2, reason="OOMKilled"), "[failed] after [7] sec. and [1] attempts to go:"
          " OOMKilled: the container used more memory than its limit", 50),
         (pod(143, 3, message=STOPPED), "[killed] after [7] sec.", 40),
         (pod(143, 3), "[failed] after [7] sec. and [2] attempts to go: the container ended with"
-         " exit code 143 (SIGTERM), though nobody deleted its pod: a probe that fails does that",
-         50),
+         " exit code 143 (SIGTERM), although its pod was not deleted; a failing probe may be the"
+         " cause", 50),
         (pod(None), "[killed] after [30] sec.", 40),
         (pod(137, 3, {"phase": "Failed", "reason": "Evicted", "conditions": [DISRUPTED]}),
          "[killed] after [7] sec.", 40),

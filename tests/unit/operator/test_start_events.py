@@ -64,7 +64,7 @@ async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartE
     await events.of("a", job, None, at(0))
     found = await events.of("a", job, one, at(1))
 
-    assert [(e.uid, e.words) for e in found] == [(one.uid, "FailedMount: no volume")]
+    assert [(e.uid, e.text) for e in found] == [(one.uid, "FailedMount: no volume")]
 
 
 async def test_what_is_known_stays_while_nobody_answers(rig: Rig, events: StartEvents) -> None:
