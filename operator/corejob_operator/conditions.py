@@ -11,14 +11,14 @@ from corejob.state import FINAL, State
 
 
 def conditions(
-    status: Status, generation: int, known: Sequence[Mapping[str, Any]], now: datetime
+    status: Status, generation: int, current: Sequence[Mapping[str, Any]], now: datetime
 ) -> list[dict[str, Any]]:
     """Return the conditions Complete, Failed and Finished, in this order.
 
     Args:
         status: The status to write.
         generation: Generation of the spec that the status was computed from.
-        known: The current conditions; those whose status stays are kept as they are.
+        current: The current conditions; those whose status stays are kept as they are.
         now: `lastTransitionTime` of the others.
     """
     truth = {
@@ -26,7 +26,7 @@ def conditions(
         Condition.FAILED: status.state in {State.ERROR, State.INACTIVE},
         Condition.FINISHED: status.state in FINAL,
     }
-    before = {condition["type"]: condition for condition in known}
+    before = {condition["type"]: condition for condition in current}
     result = []
     for kind, true in truth.items():
         value = "True" if true else "False"

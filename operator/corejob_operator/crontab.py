@@ -40,7 +40,7 @@ class _Field:
     name: str
     least: int
     greatest: int
-    words: dict[str, int]
+    names: dict[str, int]
 
 
 _FIELDS: Final = (
@@ -89,8 +89,8 @@ class Crontab:
                     return None
                 day, start = following, time.min
                 continue
-            if self._is_day(day) and (found := self._first_from(start)) is not None:
-                return datetime.combine(day, found)
+            if self._is_day(day) and (moment_of_day := self._first_from(start)) is not None:
+                return datetime.combine(day, moment_of_day)
             if day == date.max:
                 return None
             day, start = day + _ONE_DAY, time.min
@@ -103,8 +103,8 @@ class Crontab:
         while day >= first:
             if day.month not in self.months:
                 day, end = day.replace(day=1), time.min
-            elif self._is_day(day) and (found := self._last_until(end)) is not None:
-                return datetime.combine(day, found)
+            elif self._is_day(day) and (moment_of_day := self._last_until(end)) is not None:
+                return datetime.combine(day, moment_of_day)
             if day == date.min:
                 return None
             day, end = day - _ONE_DAY, time(23, 59, 59)
@@ -189,7 +189,7 @@ def _range(part: str, text: str, field: _Field) -> Sequence[int]:
         low, high = field.least, field.greatest
     elif dash:
         low, high = _number(start, text, field), _number(end, text, field)
-        if field.words is _DAYS and high == 0 < low:
+        if field.names is _DAYS and high == 0 < low:
             high = _SUNDAY_AGAIN  # a week may end on Sunday
     else:
         low = _number(start, text, field)
@@ -200,13 +200,15 @@ def _range(part: str, text: str, field: _Field) -> Sequence[int]:
 
 
 def _number(word: str, text: str, field: _Field) -> int:
-    named = field.words.get(word.lower())
+    named = field.names.get(word.lower())
     if named is not None:
         return named
     if not _is_number(word) or not field.least <= int(word) <= field.greatest:
         allowed = f"{field.least}-{field.greatest}"
-        names = f" or {next(iter(field.words))}-{list(field.words)[-1]}" if field.words else ""
-        raise ValueError(f"bad {field.name} [{text}]: [{word}] is not in {allowed}{names}")
+        alternative = (
+            f" or {next(iter(field.names))}-{list(field.names)[-1]}" if field.names else ""
+        )
+        raise ValueError(f"bad {field.name} [{text}]: [{word}] is not in {allowed}{alternative}")
     return int(word)
 
 

@@ -36,11 +36,11 @@ def id_problem(job: CoreJob, caches: Caches) -> str | None:
             return None
         name = parent["metadata"]["name"]
         return f"job id {job.id} is kept for the restart of CoreJob {name}: {_WHAT_TO_DO}"
-    made = ids.created_at(job.name)
-    if abs(made - job.created) <= MARGIN or _is_scheduled(job, caches):
+    id_time = ids.created_at(job.name)
+    if abs(id_time - job.created) <= MARGIN or _is_scheduled(job, caches):
         return None
     return (
-        f"its name is the id of a job of {timestamps.iso(made)} UTC, but it was created at "
+        f"its name is the id of a job of {timestamps.iso(id_time)} UTC, but it was created at "
         f"{timestamps.iso(job.created)} UTC: {_WHAT_TO_DO}"
     )
 

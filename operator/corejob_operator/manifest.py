@@ -125,7 +125,7 @@ def _owner(job: CoreJob) -> dict[str, Any]:
 
 def _pod_template(
     template: Mapping[str, Any],
-    told: Mapping[str, Any],
+    description: Mapping[str, Any],
     settings: OperatorSettings,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
@@ -158,7 +158,7 @@ def _pod_template(
     for init in spec.get("initContainers") or ():
         init.setdefault("terminationMessagePolicy", _FALLBACK)
     container["securityContext"] = {**_HARDENED, **(container.get("securityContext") or {})}
-    _give_job(pod, container, told, core4=core4)
+    _pass_description(pod, container, description, core4=core4)
     return pod
 
 
@@ -211,15 +211,15 @@ def describe(job: CoreJob, trial: int, cookie: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _give_job(
-    pod: dict[str, Any], container: dict[str, Any], told: Mapping[str, Any], *, core4: bool
+def _pass_description(
+    pod: dict[str, Any], container: dict[str, Any], description: Mapping[str, Any], *, core4: bool
 ) -> None:
     """Pass the description to the container by its environment, and by a file if needed.
 
     Containers without the runtime always get the file; others if the description is too large for
     a variable. The file comes from an annotation by the downward API.
     """
-    text = _json(told)
+    text = _json(description)
     fits = len(text.encode()) <= ENV_LIMIT
     env = list(container.get("env") or ())
     env += [
@@ -232,11 +232,11 @@ def _give_job(
     if fits:
         env.append(_literal("CORE4_JOB", text))
     if not core4:
-        env += _argument_variables(told["args"])
+        env += _argument_variables(description["args"])
     if not fits or not core4:
         env.append(_literal("CORE4_JOB_FILE", f"{_FOLDER}/job.json"))
         annotations = pod["metadata"]["annotations"]
-        annotations[names.ANNOTATION_JOB] = _json(_within(told, _room(annotations)))
+        annotations[names.ANNOTATION_JOB] = _json(_within(description, _room(annotations)))
         _mount(pod, container)
     container["env"] = env
 
@@ -251,16 +251,16 @@ def _room(annotations: Mapping[str, str]) -> int:
     return ANNOTATIONS_LIMIT - others - len(names.ANNOTATION_JOB)
 
 
-def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
+def _within(description: Mapping[str, Any], room: int) -> Mapping[str, Any]:
     """Return the description within `room` bytes; shorten the cookie in favour of the args.
 
     Raises:
         ArgsError: The args alone are too large.
     """
-    size = len(_json(told).encode())
+    size = len(_json(description).encode())
     if size <= room:
-        return told
-    cookie = len(_json(told["cookie"]).encode())
+        return description
+    cookie = len(_json(description["cookie"]).encode())
     bare = size - cookie
     if bare + len("{}") > room:
         raise ArgsError(
@@ -268,7 +268,7 @@ def _within(told: Mapping[str, Any], room: int) -> Mapping[str, Any]:
             f"bytes, and there is room for {room}; put large data into a file or a database, and "
             "pass its name"
         )
-    return {**told, "cookie": fitting(told["cookie"], room - bare)}
+    return {**description, "cookie": fitting(description["cookie"], room - bare)}
 
 
 def _argument_variables(args: Mapping[str, Any]) -> list[dict[str, Any]]:

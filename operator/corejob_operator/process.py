@@ -13,7 +13,7 @@ from corejob_operator import handlers
 from corejob_operator.caches import Caches
 from corejob_operator.events import EventRecorder
 from corejob_operator.fencing import Fenced
-from corejob_operator.leadership import Leadership
+from corejob_operator.leader_election import LeaderElection
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.resync import Resync
@@ -57,10 +57,10 @@ class Operator:
         self._caches = Caches()
         self._queue = WorkQueue()
         self._events = EventRecorder(kube)
-        self._leadership = Leadership(kube, settings.namespace, instance, now)
+        self._leader_election = LeaderElection(kube, settings.namespace, instance, now)
         self.watches = handlers.WatchTasks()
         self._decoder = kube.decoder
-        acting = Fenced(kube, self._leadership.check)
+        acting = Fenced(kube, self._leader_election.check)
         self.resync = Resync(kube, self._caches, settings.namespace, self.metrics)
         self._reconciler = Reconciler(
             kube=acting,
@@ -96,7 +96,7 @@ class Operator:
         self._caches.on_change(self._queue.add)
         self.ready = True
         self._events.start(self.supervision)
-        self._leadership.start(self.supervision)
+        self._leader_election.start(self.supervision)
         own = [
             self.supervision.start("lead", self._lead_forever),
             self.supervision.start("resync", self._resync_forever, restart=True),
@@ -106,13 +106,13 @@ class Operator:
             await handlers.run(self._caches, self._decoder, self._settings.namespace, stop)
         finally:
             await tasks.cancel(*own)
-            await self._leadership.stop()
+            await self._leader_election.stop()
             await self._events.stop(_POST_WITHIN_S)
 
     async def _lead_forever(self) -> None:
         """Run the workers while this process leads; restore the state each time it takes over."""
         while True:
-            await self._leadership.held.wait()
+            await self._leader_election.leading.wait()
             self._queue.forget_failures()
             self._reconciler.restore()
             acting = [
@@ -120,7 +120,7 @@ class Operator:
             ]
             acting.append(self.supervision.start("templates", self._templates.run, restart=True))
             try:
-                await self._leadership.lost.wait()
+                await self._leader_election.lost.wait()
             finally:
                 await tasks.cancel(*acting)
 

@@ -42,11 +42,11 @@ class Resync:
         """
         stale = set()
         for resource in WATCHED:
-            if await self._one(resource):
+            if await self._resync_kind(resource):
                 stale.add(resource.plural)
         self.stale = frozenset(stale)
 
-    async def _one(self, resource: Resource) -> bool:
+    async def _resync_kind(self, resource: Resource) -> bool:
         """Update the cache of one kind from a list; return True if the kind's watch is stale."""
         selector = CHILD_SELECTOR if resource in _CHILDREN else ""
         items, version = await self._kube.list(resource, self._namespace, selector=selector)
@@ -58,11 +58,11 @@ class Resync:
         watched = self._caches.watched_version(resource)
         for item in items:
             meta = item["metadata"]
-            known = cache.get(meta["name"])
-            own = int(meta["resourceVersion"])
-            if known is None or int(known["metadata"]["resourceVersion"]) < own:
+            cached = cache.get(meta["name"])
+            listed = int(meta["resourceVersion"])
+            if cached is None or int(cached["metadata"]["resourceVersion"]) < listed:
                 missed += 1
-            if before is not None and watched < own <= before:
+            if before is not None and watched < listed <= before:
                 overdue = True
         if before is not None and missed:
             self._metrics.repairs.inc(missed)

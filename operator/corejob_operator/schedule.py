@@ -23,7 +23,7 @@ from corejob_kube.resources import COREJOBS
 from corejob_operator.caches import Caches
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict
-from corejob_operator.timetable import DEFAULT_ZONE, Plan, Timetable
+from corejob_operator.timetable import DEFAULT_ZONE, DueTimes, Timetable
 from corejob_process.backoff import pause
 from corejob_process.clock import Clock
 
@@ -89,7 +89,7 @@ class _Refused:
     generation: int
     tries: int
     until: datetime
-    words: str
+    cause: str
 
 
 class Scheduler:
@@ -112,7 +112,7 @@ class Scheduler:
         """Reconcile the schedule of a template: enqueue its job if due; return the result."""
         now, spec = self._now(), body["spec"]
         later = now + LONGEST_PAUSE
-        known: Mapping[str, Any] = body.get("status") or {}
+        status: Mapping[str, Any] = body.get("status") or {}
         if "deletionTimestamp" in body["metadata"]:
             return Step({}, None, later)
         schedule, zone = spec.get("schedule"), spec.get("timeZone") or DEFAULT_ZONE
@@ -122,36 +122,36 @@ class Scheduler:
             self.forget(body["metadata"]["name"])
             return Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
         # A changed schedule or zone counts as new: the marks of the old one do not apply.
-        same = (known.get("schedule"), known.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
-        last = timestamps.parse(known.get("lastScheduleTime")) if same else None
-        skipped = timestamps.parse(known.get("lastSkipTime")) if same else None
+        same = (status.get("schedule"), status.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
+        last = timestamps.parse(status.get("lastScheduleTime")) if same else None
+        skipped = timestamps.parse(status.get("lastSkipTime")) if same else None
         fields: dict[str, Any] = {"schedule": schedule, "timeZone": zone}
         try:
             table = Timetable(schedule, zone)
-            plan = table.plan(last, now)
+            times = table.due_times(last, now)
             fields["scheduleMeaning"] = table.meaning(now)
         except ValueError as error:
             empty = dict.fromkeys(_WITHOUT_SCHEDULE)
             verdict = Verdict("False", TemplateReason.BAD_SCHEDULE, str(error))
             return Step({**empty, **fields}, verdict, later)
-        fields["nextScheduleTime"] = f"{plan.next:%Y-%m-%dT%H:%M:%SZ}"
-        fields["lastScheduleTime"] = timestamps.render(plan.mark or last)
+        fields["nextScheduleTime"] = f"{times.next:%Y-%m-%dT%H:%M:%SZ}"
+        fields["lastScheduleTime"] = timestamps.render(times.mark or last)
         fields["lastSkipTime"] = timestamps.render(skipped)
-        step = Step(fields, None, min(plan.next, later))
-        step = await self._act(body, plan, step, last=last, skipped=skipped)
-        return self._with_last_job(known, step)
+        step = Step(fields, None, min(times.next, later))
+        step = await self._act(body, times, step, last=last, skipped=skipped)
+        return self._with_last_job(status, step)
 
     async def _act(
         self,
         body: Body,
-        plan: Plan,
+        times: DueTimes,
         step: Step,
         *,
         last: datetime | None,
         skipped: datetime | None,
     ) -> Step:
-        if plan.run_at is not None:
-            return await self._due(body, plan.run_at, step, last)
+        if times.run_at is not None:
+            return await self._due(body, times.run_at, step, last)
         if skipped is not None and skipped == last:
             return self._after_skip(body, skipped, step)
         return replace(step, verdict=_fine(step))
@@ -161,7 +161,7 @@ class Scheduler:
         name = body["metadata"]["name"]
         run_id = scheduled_id(body, run_at)
         replaces = body["spec"].get("schedulePolicy") == SchedulePolicy.REPLACE
-        before = self._in_the_way(body["spec"]["qualName"], run_id)
+        before = self._blockers(body["spec"]["qualName"], run_id)
         if before and not (replaces and self._all_stopped(before)):
             self.forget(name)
             fields = {**step.fields, "lastSkipTime": timestamps.render(run_at)}
@@ -189,24 +189,24 @@ class Scheduler:
         return replace(step, fields=fields, verdict=_fine(step), outcome="enqueued")
 
     def _note_refusal(self, body: Body, run_at: datetime, error: Exception) -> _Refused:
-        name, known = body["metadata"]["name"], self._refused.get(body["metadata"]["name"])
-        tries = known.tries + 1 if known is not None and known.run_at == run_at else 1
+        name, earlier = body["metadata"]["name"], self._refused.get(body["metadata"]["name"])
+        tries = earlier.tries + 1 if earlier is not None and earlier.run_at == run_at else 1
         until = self._now() + timedelta(seconds=pause(tries, _AGAIN_FIRST_S, _AGAIN_MOST_S))
-        words = error.message if isinstance(error, KubeError) else str(error)
-        refused = _Refused(run_at, _generation(body), tries, until, words[:1000])
+        cause = error.message if isinstance(error, KubeError) else str(error)
+        refused = _Refused(run_at, _generation(body), tries, until, cause[:1000])
         self._refused[name] = refused
         return refused
 
-    # --- the job before -----------------------------------------------------------------------
+    # --- earlier jobs -------------------------------------------------------------------------
 
-    def _in_the_way(self, qual_name: str, job_id: str) -> list[CoreJob]:
+    def _blockers(self, qual_name: str, job_id: str) -> list[CoreJob]:
         """Return the equal jobs that are in the queue or being restarted, oldest first."""
-        found = [
+        jobs = [
             job
             for job in self._caches.same_jobs(identity(qual_name, {}), but=job_id)
             if job.in_queue or self._is_restarting(job)
         ]
-        return sorted(found, key=lambda job: (job.created, job.name))
+        return sorted(jobs, key=lambda job: (job.created, job.name))
 
     def _is_restarting(self, job: CoreJob) -> bool:
         """True from a restart's request until its CoreJob is in the cache, for 60 s at most."""
@@ -224,30 +224,30 @@ class Scheduler:
         )
 
     def _skip(self, body: Body, at: datetime, before: Sequence[CoreJob], step: Step) -> Step:
-        job = next((each for each in before if not self._all_stopped([each])), before[0])
+        job = next((other for other in before if not self._all_stopped([other])), before[0])
         what = f"job {job.id}" if job.id == job.name else f"job {job.name} ({job.id})"
-        state = self._state_in_words(job, body["spec"].get("schedulePolicy"))
+        state = self._describe_state(job, body["spec"].get("schedulePolicy"))
         text = f"skipped at {timestamps.iso(at)} UTC: {what} {state}"
         if len(before) > 1:
             text += f"; {len(before) - 1} more of them are in the queue"
-        watched = step.watched | {each.name for each in before}
+        watched = step.watched | {other.name for other in before}
         verdict = Verdict("False", TemplateReason.SKIPPED, text)
         return replace(step, verdict=verdict, blocker=f"{job.id} {state}", watched=watched)
 
-    def _state_in_words(self, job: CoreJob, policy: str | None) -> str:
+    def _describe_state(self, job: CoreJob, policy: str | None) -> str:
         if not job.in_queue:
             return "is being restarted"
-        words, state = _HINTS[job.status.state], job.status.state
+        hint, state = _HINTS[job.status.state], job.status.state
         if state not in STOPPED:
-            return words
+            return hint
         if policy == SchedulePolicy.REPLACE:
             ends = not self._all_stopped([job])
-            return f"{words}; {'its pod is still ending' if ends else 'the next time replaces it'}"
-        return f"{words}; restart or remove it, or set spec.schedulePolicy to Replace"
+            return f"{hint}; {'its pod is still ending' if ends else 'the next time replaces it'}"
+        return f"{hint}; restart or remove it, or set spec.schedulePolicy to Replace"
 
     def _after_skip(self, body: Body, skipped: datetime, step: Step) -> Step:
         """Return the step between a skipped time and the next: still blocked, or fine again."""
-        before = self._in_the_way(body["spec"]["qualName"], "")
+        before = self._blockers(body["spec"]["qualName"], "")
         if not before:
             return replace(step, verdict=_fine(step))
         return self._skip(body, skipped, before, step)
@@ -275,20 +275,22 @@ class Scheduler:
         spec = {"qualName": qual_name, "username": USERNAME, "hostname": "core4-operator"}
         manifest = lineage.manifest(job_id, self._settings.namespace, spec)
         try:
-            made = await self._kube.create(
+            created = await self._kube.create(
                 COREJOBS, self._settings.namespace, manifest, manager=names.MANAGER_OPERATOR
             )
         except AlreadyExistsError:
-            made = await self._kube.get(COREJOBS, self._settings.namespace, job_id)
-            found = made.get("spec") or {}
-            if any(found.get(field) != value for field, value in spec.items()) or found.get("args"):
+            created = await self._kube.get(COREJOBS, self._settings.namespace, job_id)
+            present = created.get("spec") or {}
+            if any(present.get(field) != value for field, value in spec.items()) or present.get(
+                "args"
+            ):
                 text = f"there is another CoreJob named {job_id}: delete it"
                 raise NotOursError(text) from None
-        self._caches.corejobs.put(made)
+        self._caches.corejobs.put(created)
 
-    def _with_last_job(self, known: Mapping[str, Any], step: Step) -> Step:
+    def _with_last_job(self, status: Mapping[str, Any], step: Step) -> Step:
         """Note the final state of the last job, or watch the job until it has one."""
-        job_id = step.fields.get("lastJobId", known.get("lastJobId"))
+        job_id = step.fields.get("lastJobId", status.get("lastJobId"))
         body = self._caches.corejobs.get(job_id) if job_id else None
         if body is None:
             return step
@@ -316,6 +318,6 @@ def _undone(step: Step, refused: _Refused, last: datetime | None) -> Step:
     fields = {**step.fields, "lastScheduleTime": timestamps.render(last)}
     run_at = timestamps.iso(refused.run_at)
     text = f"the run of {run_at} UTC could not be enqueued, it is tried again: "
-    verdict = Verdict("False", TemplateReason.ENQUEUE_FAILED, text + refused.words)
+    verdict = Verdict("False", TemplateReason.ENQUEUE_FAILED, text + refused.cause)
     requeue_at = min(step.requeue_at, refused.until)
     return replace(step, fields=fields, verdict=verdict, requeue_at=requeue_at)

@@ -48,20 +48,20 @@ class StartEvents:
         If the API server does not answer, return the Events of the last list.
         """
         about = pod if pod is not None else job
-        known = self._read.get(corejob)
-        if known is None or known.uid != about.uid:
-            known = _Read(about.uid, (), about.created + FIRST_AFTER)
-        if known.next_at <= now:
+        cached = self._read.get(corejob)
+        if cached is None or cached.uid != about.uid:
+            cached = _Read(about.uid, (), about.created + FIRST_AFTER)
+        if cached.next_at <= now:
             pause = min(max(FIRST_AFTER, now - about.created), _LONGEST)
             events = await self._list(about.uid)
-            known = _Read(about.uid, known.events if events is None else events, now + pause)
-        self._read[corejob] = known
-        return known.events
+            cached = _Read(about.uid, cached.events if events is None else events, now + pause)
+        self._read[corejob] = cached
+        return cached.events
 
     def next_at(self, corejob: str) -> datetime | None:
         """Return when to list the Events again; None if no trial of the CoreJob is starting."""
-        known = self._read.get(corejob)
-        return known.next_at if known is not None else None
+        cached = self._read.get(corejob)
+        return cached.next_at if cached is not None else None
 
     def forget(self, corejob: str) -> None:
         """Drop the Events of a trial that has started or ended."""

@@ -26,7 +26,7 @@ class Verdict:
 
 
 def conditions(
-    known: Sequence[Mapping[str, Any]],
+    current: Sequence[Mapping[str, Any]],
     verdicts: Mapping[TemplateCondition, Verdict | None],
     generation: int,
     now: datetime,
@@ -34,12 +34,12 @@ def conditions(
     """Return all conditions, updated by the verdicts.
 
     Args:
-        known: The current conditions.
+        current: The current conditions.
         verdicts: By type; None removes the condition. A condition of any other type is kept.
         generation: Generation of the spec that the verdicts are about.
         now: `lastTransitionTime` of the conditions whose status changes.
     """
-    result = {str(condition["type"]): dict(condition) for condition in known}
+    result = {str(condition["type"]): dict(condition) for condition in current}
     for kind, verdict in verdicts.items():
         old = result.pop(str(kind), None)
         if verdict is None:

@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 _WORKERS: Final = 4
 _VALIDATORS: Final = 2
-_FIRST_AGAIN_S: Final = 1.0
-_MOST_AGAIN_S: Final = 60.0
-_MOST_VALIDATE_AGAIN_S: Final = 300.0
-_TELL_AGAIN: Final = timedelta(hours=1)
+_RETRY_FIRST_S: Final = 1.0
+_RETRY_MOST_S: Final = 60.0
+_VALIDATE_MOST_S: Final = 300.0
+_REPORT_AGAIN: Final = timedelta(hours=1)
 """Interval of repeated Events: the time for which Kubernetes keeps an Event."""
 
 
@@ -73,27 +73,27 @@ class Templates:
         self._now = now
         self._scheduler = Scheduler(kube=kube, caches=caches, settings=settings, now=now)
         self._validator = Validator(kube, settings, now)
-        self._begin()
+        self._reset()
         caches.templates.listen(self._template_changed)
         caches.corejobs.listen(self._corejob_changed)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Reset all state in memory, and enqueue all templates of the cache."""
         self.queue, self.to_validate = WorkQueue(), WorkQueue()
         self._failures: dict[str, int] = {}
-        self._oddities: dict[str, int] = {}
-        self._doubts: dict[str, int] = {}
+        self._schedule_failures: dict[str, int] = {}
+        self._validation_failures: dict[str, int] = {}
         self._judged: dict[str, _Judged] = {}
         self._watched: dict[str, frozenset[str]] = {}
         self._watching: dict[str, str] = {}
-        self._told: dict[tuple[str, TemplateCondition], tuple[str, datetime]] = {}
+        self._reported: dict[tuple[str, TemplateCondition], tuple[str, datetime]] = {}
         for body in self._caches.templates:
             self.queue.add(body["metadata"]["name"])
 
     async def run(self) -> None:
         """Reconcile and validate until cancelled."""
         # A new leader may have another version, which builds other Jobs: validate all again.
-        self._begin()
+        self._reset()
         async with asyncio.TaskGroup() as group:
             for number in range(_WORKERS):
                 group.create_task(self._work(), name=f"templates {number}")
@@ -123,7 +123,7 @@ class Templates:
                     log.warning("template %s: %s", name, error)
                 else:
                     log.exception("template %s: unexpected", name)
-                self.queue.add_in(name, pause(count, _FIRST_AGAIN_S, _MOST_AGAIN_S))
+                self.queue.add_in(name, pause(count, _RETRY_FIRST_S, _RETRY_MOST_S))
             else:
                 self._failures.pop(name, None)
             finally:
@@ -157,12 +157,12 @@ class Templates:
         verdicts: dict[TemplateCondition, Verdict | None] = {}
         if "deletionTimestamp" not in body["metadata"]:
             verdicts[TemplateCondition.SCHEDULED] = step.verdict
-            judged = self._judgement(body)
+            judged = self._verdict_of(body)
             if judged is not None:
                 verdicts[TemplateCondition.VALID] = judged
         await self._write(body, step, verdicts)
         self._account(name, step, verdicts)
-        self._tell(body, step, verdicts)
+        self._report(body, step, verdicts)
         return max(0.0, (step.requeue_at - self._now()).total_seconds())
 
     async def _step(self, body: Body) -> Step:
@@ -175,14 +175,14 @@ class Templates:
             step = await self._scheduler.step(body)
         except Exception as error:
             log.exception("schedule of %s: unexpected", name)
-            count = self._oddities[name] = self._oddities.get(name, 0) + 1
-            again = self._now() + timedelta(seconds=pause(count, _FIRST_AGAIN_S, _MOST_AGAIN_S))
+            count = self._schedule_failures[name] = self._schedule_failures.get(name, 0) + 1
+            retry_at = self._now() + timedelta(seconds=pause(count, _RETRY_FIRST_S, _RETRY_MOST_S))
             text = f"the operator can't deal with its schedule: {error!r}"
-            return Step({}, Verdict("False", TemplateReason.INTERNAL_ERROR, text), again)
-        self._oddities.pop(name, None)
+            return Step({}, Verdict("False", TemplateReason.INTERNAL_ERROR, text), retry_at)
+        self._schedule_failures.pop(name, None)
         return step
 
-    def _judgement(self, body: Body) -> Verdict | None:
+    def _verdict_of(self, body: Body) -> Verdict | None:
         """Return the verdict about this generation; None if there is none yet: then request it."""
         meta = body["metadata"]
         judged = self._judged.get(meta["name"])
@@ -197,10 +197,10 @@ class Templates:
         if body is None:
             return
         uid, generation = _version(body)
-        known = self._judged.get(name)
-        if known is not None and (known.uid, known.generation) != (uid, generation):
-            self._doubts.pop(name, None)
-        elif known is not None and known.verdict.status != "Unknown":
+        judged = self._judged.get(name)
+        if judged is not None and (judged.uid, judged.generation) != (uid, generation):
+            self._validation_failures.pop(name, None)
+        elif judged is not None and judged.verdict.status != "Unknown":
             return
         try:
             verdict = await self._validator.judge(body)
@@ -210,27 +210,27 @@ class Templates:
             verdict = Verdict("Unknown", TemplateReason.INTERNAL_ERROR, text)
         self._judged[name] = _Judged(uid, generation, verdict)
         if verdict.status == "Unknown":
-            count = self._doubts[name] = self._doubts.get(name, 0) + 1
-            self.to_validate.add_in(name, pause(count, _FIRST_AGAIN_S, _MOST_VALIDATE_AGAIN_S))
+            count = self._validation_failures[name] = self._validation_failures.get(name, 0) + 1
+            self.to_validate.add_in(name, pause(count, _RETRY_FIRST_S, _VALIDATE_MOST_S))
         else:
-            self._doubts.pop(name, None)
+            self._validation_failures.pop(name, None)
         self.queue.add(name)
 
     async def _write(
         self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
     ) -> None:
         """Patch the status fields that differ; send no request if none does."""
-        meta, known = body["metadata"], body.get("status") or {}
+        meta, status = body["metadata"], body.get("status") or {}
         fields = dict(step.fields)
         if verdicts:
             scheduled = verdicts.get(TemplateCondition.SCHEDULED)
             blocked = scheduled is not None and scheduled.status != "True"
             fields["message"] = scheduled.message if scheduled is not None and blocked else None
             new = conditions(
-                known.get("conditions") or (), verdicts, _version(body)[1], self._now()
+                status.get("conditions") or (), verdicts, _version(body)[1], self._now()
             )
             fields["conditions"] = new or None
-        changed = {field: value for field, value in fields.items() if known.get(field) != value}
+        changed = {field: value for field, value in fields.items() if status.get(field) != value}
         if not changed:
             return
         try:
@@ -265,21 +265,21 @@ class Templates:
             elif kind in verdicts:
                 _remove(gauge, name)
 
-    def _tell(
+    def _report(
         self, body: Body, step: Step, verdicts: Mapping[TemplateCondition, Verdict | None]
     ) -> None:
         """Post a Warning Event for each new fault, and each hour for skips that go on."""
         name, now = body["metadata"]["name"], self._now()
         for kind, verdict in verdicts.items():
             if verdict is None or verdict.status == "True":
-                self._told.pop((name, kind), None)
+                self._reported.pop((name, kind), None)
                 continue
             skipped = verdict.reason is TemplateReason.SKIPPED
             what = step.blocker if skipped else verdict.message
-            before, since = self._told.get((name, kind), ("", now))
-            if what == before and not (skipped and step.outcome and now - since >= _TELL_AGAIN):
+            before, since = self._reported.get((name, kind), ("", now))
+            if what == before and not (skipped and step.outcome and now - since >= _REPORT_AGAIN):
                 continue
-            self._told[name, kind] = (what, now)
+            self._reported[name, kind] = (what, now)
             self._events.record(
                 events.template_warning(
                     body, str(verdict.reason), verdict.message, now, instance=self._instance
@@ -297,10 +297,15 @@ class Templates:
     def _forget(self, name: str) -> None:
         self._scheduler.forget(name)
         self._watch(name, frozenset())
-        for memory in (self._failures, self._oddities, self._doubts, self._judged):
+        for memory in (
+            self._failures,
+            self._schedule_failures,
+            self._validation_failures,
+            self._judged,
+        ):
             memory.pop(name, None)
         for kind in TemplateCondition:
-            self._told.pop((name, kind), None)
+            self._reported.pop((name, kind), None)
         for gauge in (self._metrics.schedule_blocked, self._metrics.invalid_templates):
             _remove(gauge, name)
         for outcome in ("enqueued", "skipped", "failed"):

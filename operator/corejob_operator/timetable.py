@@ -19,13 +19,13 @@ from corejob_operator.crontab import Crontab
 DEFAULT_ZONE: Final = "UTC"
 _SECOND: Final = timedelta(seconds=1)
 _CLOCK_SET_BACK: Final = timedelta(hours=1)
-_TOLD: Final = 3
+_SHOWN: Final = 3
 _MOST_STEPS: Final = 200_000
 """Bound of a search by seconds; no time zone ever set its clocks back by nearly so much."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DueTimes:
     """The time that is due, and the next one.
 
     Attributes:
@@ -51,8 +51,8 @@ class Timetable:
         except ValueError as error:
             raise ValueError(f"the schedule [{schedule}] can't be used: {error}") from error
 
-    def plan(self, last: datetime | None, now: datetime) -> Plan:
-        """Return the plan at the time `now`.
+    def due_times(self, last: datetime | None, now: datetime) -> DueTimes:
+        """Return the due times at the time `now`.
 
         Args:
             last: The last time that was dealt with; None for a new schedule, for which nothing is
@@ -65,23 +65,21 @@ class Timetable:
         following = self.after(now)
         if last is None or last - now > _CLOCK_SET_BACK:
             # A mark far in the future comes from a wrong clock: it must not stop the schedule.
-            return Plan(None, now, following)
+            return DueTimes(None, now, following)
         latest = self.until(now)
         if latest is None or latest <= last:
-            return Plan(None, None, following)
-        return Plan(latest, latest, following)
+            return DueTimes(None, None, following)
+        return DueTimes(latest, latest, following)
 
     def meaning(self, now: datetime) -> str:
         """Return the next times as text, such as `next: 2026-11-29 06:00:00 UTC, then …`."""
         moments, moment = [], now
-        for _ in range(_TOLD):
+        for _ in range(_SHOWN):
             moment = self.after(moment)
             moments.append(moment)
-        first, *rest = (self._local(each) for each in moments)
-        words = f"next: {first}, then {', '.join(rest)}"
-        return (
-            f"{words} (6 fields: the last is the seconds)" if self._crontab.with_seconds else words
-        )
+        first, *rest = (self._local(moment) for moment in moments)
+        text = f"next: {first}, then {', '.join(rest)}"
+        return f"{text} (6 fields: the last is the seconds)" if self._crontab.with_seconds else text
 
     def after(self, moment: datetime) -> datetime:
         """Return the first time after `moment`.
@@ -94,10 +92,10 @@ class Timetable:
         candidates = [self._first_after(moment, local)]
         if self._crontab.every_hour and (size := self._repeated(local)):
             candidates.append(self._repeated_after(local, size))
-        found = [candidate for candidate in candidates if candidate is not None]
-        if not found:
+        times = [candidate for candidate in candidates if candidate is not None]
+        if not times:
             raise ValueError("the schedule never falls due again")
-        return min(found)
+        return min(times)
 
     def until(self, moment: datetime) -> datetime | None:
         """Return the last time up to `moment`; None if there is none."""
@@ -120,13 +118,13 @@ class Timetable:
         naive = local.replace(tzinfo=None)
         # The instants at which local times are reached first ascend with the local times.
         for _ in range(_MOST_STEPS):
-            found = self._crontab.at_or_after(naive + _SECOND)
-            if found is None:
+            following = self._crontab.at_or_after(naive + _SECOND)
+            if following is None:
                 return None
-            instant = self._instant(found)
+            instant = self._instant(following)
             if instant > moment:
                 return instant
-            naive = found
+            naive = following
         return None
 
     def _repeated_after(self, local: datetime, size: timedelta) -> datetime | None:
@@ -140,23 +138,23 @@ class Timetable:
         if local.fold == 0:
             turn = self._turn(local.astimezone(UTC), local.astimezone(UTC) + size)
             naive = turn.astimezone(self._zone).replace(tzinfo=None) - _SECOND
-        found = self._crontab.at_or_after(naive + _SECOND)
-        if found is None or not self._repeated(found.replace(tzinfo=self._zone)):
+        following = self._crontab.at_or_after(naive + _SECOND)
+        if following is None or not self._repeated(following.replace(tzinfo=self._zone)):
             return None
-        return self._instant(found, fold=1)
+        return self._instant(following, fold=1)
 
     def _last_until(self, moment: datetime, local: datetime) -> datetime | None:
         naive = local.replace(tzinfo=None)
         if local.fold:
             naive += self._repeated(local)  # the second pass: all of the first one is over
         for _ in range(_MOST_STEPS):
-            found = self._crontab.at_or_before(naive)
-            if found is None:
+            following = self._crontab.at_or_before(naive)
+            if following is None:
                 return None
-            instant = self._instant(found)
+            instant = self._instant(following)
             if instant <= moment:
                 return instant
-            naive = found - _SECOND
+            naive = following - _SECOND
         return None
 
     def _repeated(self, local: datetime) -> timedelta:
@@ -203,10 +201,10 @@ def time_zone(name: str) -> ZoneInfo:
     Raises:
         ValueError: The name is unknown; the message suggests a similar one.
     """
-    known = _zones()
-    if name in known:
+    zones = _zones()
+    if name in zones:
         return ZoneInfo(name)
-    similar = difflib.get_close_matches(name, known, n=1) if len(name) <= 64 else []
+    similar = difflib.get_close_matches(name, zones, n=1) if len(name) <= 64 else []
     hint = f", did you mean {similar[0]}?" if similar else ": put a name such as Europe/Berlin"
     raise ValueError(f"unknown time zone [{name[:64]}]{hint}")
 

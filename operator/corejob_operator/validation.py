@@ -26,7 +26,7 @@ from corejob_process.clock import Clock
 
 log = logging.getLogger(__name__)
 
-_MOST_WORDS: Final = 300
+_MOST_CHARS: Final = 300
 _NO_UID: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -88,10 +88,10 @@ class Validator:
         if isinstance(error, UnavailableError) and 'webhook "' not in error.message:
             text = f"not checked yet, Kubernetes does not answer: {complaint}"
             return Verdict("Unknown", TemplateReason.UNAVAILABLE, text)
-        who = (
+        subject = (
             "Kubernetes says" if isinstance(error, ConflictError) else "Kubernetes refuses its Job"
         )
-        return Verdict("Unknown", TemplateReason.REFUSED, f"{who}: {complaint}")
+        return Verdict("Unknown", TemplateReason.REFUSED, f"{subject}: {complaint}")
 
 
 def _probe(body: Body, settings: OperatorSettings, now: datetime) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def args_schema_problem(schema: Any) -> str | None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         path = "".join(f"/{part}" for part in error.absolute_path)
-        return f"{path}: {error.message}"[:_MOST_WORDS] if path else error.message[:_MOST_WORDS]
+        return f"{path}: {error.message}"[:_MOST_CHARS] if path else error.message[:_MOST_CHARS]
     except RecursionError:
         return "it is nested too deeply"
     return None
@@ -136,16 +136,16 @@ def remarks(spec: Mapping[str, Any]) -> list[str]:
     """Return warnings about settings that are valid but may be unintended, a sentence each."""
     pod = (spec.get("template") or {}).get("spec") or {}
     containers = pod.get("containers") or []
-    found = []
-    called = [container.get("name") for container in containers]
-    if len(containers) > 1 and names.JOB_CONTAINER not in called:
-        found.append(
-            f"none of its containers is named {names.JOB_CONTAINER}: the first one, {called[0]}, "
-            "is the job"
+    warnings = []
+    container_names = [container.get("name") for container in containers]
+    if len(containers) > 1 and names.JOB_CONTAINER not in container_names:
+        warnings.append(
+            f"none of its containers is named {names.JOB_CONTAINER}: "
+            f"the first one, {container_names[0]}, is the job"
         )
     if pod.get("restartPolicy") not in {None, "Never"}:
-        found.append("its restartPolicy is not used: it is always Never, the service retries")
-    return found
+        warnings.append("its restartPolicy is not used: it is always Never, the service retries")
+    return warnings
 
 
 def quantity_path(template: Any) -> str | None:

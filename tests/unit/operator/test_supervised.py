@@ -62,11 +62,6 @@ class Process:
                 await self.task
 
 
-@pytest.fixture(autouse=True)
-def slow_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restart tasks late enough that their end is observed."""
-
-
 def watches() -> dict[str, "asyncio.Task[Any]"]:
     named = {task.get_name(): task for task in asyncio.all_tasks()}
     return {name: task for name, task in named.items() if name.startswith(WATCHES)}
@@ -119,7 +114,7 @@ async def test_each_other_task_ends_the_process(
             await made.ended(names[ended])
             assert f"the task [{names[ended]}] has ended" in caplog.text
         ended += 1
-    assert set(names) == {"leadership", "lead", "worker 15", "kopf's watches"}
+    assert set(names) == {"leader election", "lead", "worker 15", "kopf's watches"}
 
 
 async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: FakeApiServer) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corejob_operator import crontab
-from corejob_operator.timetable import Plan, Timetable, time_zone
+from corejob_operator.timetable import DueTimes, Timetable, time_zone
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -21,8 +21,8 @@ def time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def plan(schedule: str, last: datetime | None, now: datetime, zone: str = "UTC") -> Plan:
-    return Timetable(schedule, zone).plan(last, now)
+def plan(schedule: str, last: datetime | None, now: datetime, zone: str = "UTC") -> DueTimes:
+    return Timetable(schedule, zone).due_times(last, now)
 
 
 NOON = time("2026-11-24T12:00:00")

@@ -15,9 +15,9 @@ from tests.unit.domain.builders import NOW
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import COREJOBS
-from corejob_operator import leadership as module
+from corejob_operator import leader_election as module
 from corejob_operator.fencing import Fenced
-from corejob_operator.leadership import DURATION_S, LEASE, Leadership, NotLeadingError
+from corejob_operator.leader_election import DURATION_S, LEASE, LeaderElection, NotLeadingError
 
 DEADLINE = 10.0
 
@@ -39,15 +39,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def one(kube: Kube, fake: FakeApiServer, clock: Clock) -> Leadership:
+def one(kube: Kube, fake: FakeApiServer, clock: Clock) -> LeaderElection:
     fake.put("pods", {"metadata": {"name": "one"}})
-    return Leadership(kube, NAMESPACE, "one", clock.now, monotonic=clock)
+    return LeaderElection(kube, NAMESPACE, "one", clock.now, monotonic=clock)
 
 
 @pytest.fixture
-def two(kube: Kube, fake: FakeApiServer, clock: Clock) -> Leadership:
+def two(kube: Kube, fake: FakeApiServer, clock: Clock) -> LeaderElection:
     fake.put("pods", {"metadata": {"name": "two"}})
-    return Leadership(kube, NAMESPACE, "two", clock.now, monotonic=clock)
+    return LeaderElection(kube, NAMESPACE, "two", clock.now, monotonic=clock)
 
 
 def holder(fake: FakeApiServer) -> str:
@@ -55,93 +55,95 @@ def holder(fake: FakeApiServer) -> str:
 
 
 async def test_the_first_makes_the_lease_and_the_second_waits(
-    one: Leadership, two: Leadership, fake: FakeApiServer
+    one: LeaderElection, two: LeaderElection, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await two.turn()
-    assert (one.held.is_set(), one.lost.is_set()) == (True, False)
-    assert (two.held.is_set(), two.lost.is_set()) == (False, True)
+    assert (one.leading.is_set(), one.lost.is_set()) == (True, False)
+    assert (two.leading.is_set(), two.lost.is_set()) == (False, True)
     assert holder(fake) == "one"
 
 
 async def test_it_is_renewed_and_so_never_runs_out(
-    one: Leadership, two: Leadership, clock: Clock
+    one: LeaderElection, two: LeaderElection, clock: Clock
 ) -> None:
     for _ in range(10):
         await one.turn()
         await two.turn()
         clock.seconds += DURATION_S - 1
-    assert one.held.is_set()
-    assert not two.held.is_set()
+    assert one.leading.is_set()
+    assert not two.leading.is_set()
 
 
 async def test_who_does_not_renew_is_followed_after_the_duration(
-    one: Leadership, two: Leadership, clock: Clock, fake: FakeApiServer
+    one: LeaderElection, two: LeaderElection, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await two.turn()
     clock.seconds += DURATION_S
     await two.turn()
-    assert not two.held.is_set()
+    assert not two.leading.is_set()
     clock.seconds += 0.1
     await two.turn()
-    assert two.held.is_set()
+    assert two.leading.is_set()
     await one.turn()
-    assert (one.held.is_set(), one.lost.is_set()) == (False, True)
+    assert (one.leading.is_set(), one.lost.is_set()) == (False, True)
     assert holder(fake) == "two"
 
 
 async def test_a_holder_whose_pod_is_gone_is_followed_at_once(
-    one: Leadership, two: Leadership, fake: FakeApiServer
+    one: LeaderElection, two: LeaderElection, fake: FakeApiServer
 ) -> None:
     await one.turn()
     fake.remove("pods", "one")
     await two.turn()
-    assert two.held.is_set()
+    assert two.leading.is_set()
 
 
 async def test_a_restarted_container_goes_on_at_once(
-    one: Leadership, kube: Kube, clock: Clock
+    one: LeaderElection, kube: Kube, clock: Clock
 ) -> None:
     await one.turn()
-    again = Leadership(kube, NAMESPACE, "one", clock.now, monotonic=clock)
+    again = LeaderElection(kube, NAMESPACE, "one", clock.now, monotonic=clock)
     await again.turn()
-    assert again.held.is_set()
+    assert again.leading.is_set()
 
 
 async def test_who_gets_no_answer_in_time_acts_no_more(
-    one: Leadership, clock: Clock, fake: FakeApiServer
+    one: LeaderElection, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
     fake.refuse("GET", "leases", 503, times=2)
     clock.seconds += DURATION_S
     await one.turn()
-    assert one.held.is_set()
+    assert one.leading.is_set()
     clock.seconds += 0.1
     await one.turn()
-    assert not one.held.is_set()
+    assert not one.leading.is_set()
     await one.turn()
-    assert one.held.is_set()
+    assert one.leading.is_set()
 
 
 async def test_of_two_that_try_at_once_one_wins(
-    one: Leadership, two: Leadership, fake: FakeApiServer
+    one: LeaderElection, two: LeaderElection, fake: FakeApiServer
 ) -> None:
     await one.turn()
     await one.stop()
     assert holder(fake) == ""
     fake.refuse("PATCH", "leases", 409, times=1, after=lambda: None)
     await two.turn()  # its answer is lost to a conflict: it may not believe that it won
-    assert not two.held.is_set()
+    assert not two.leading.is_set()
 
 
-async def test_given_up_in_good_order_it_is_free_at_once(one: Leadership, two: Leadership) -> None:
+async def test_given_up_in_good_order_it_is_free_at_once(
+    one: LeaderElection, two: LeaderElection
+) -> None:
     one.start()
-    await one.held.wait()
+    await one.leading.wait()
     await one.stop()
-    assert not one.held.is_set()
+    assert not one.leading.is_set()
     await two.turn()
-    assert two.held.is_set()
+    assert two.leading.is_set()
 
 
 @pytest.mark.parametrize(
@@ -157,11 +159,11 @@ async def test_given_up_in_good_order_it_is_free_at_once(one: Leadership, two: L
     ],
 )
 async def test_a_lease_that_says_nothing_is_free(
-    one: Leadership, fake: FakeApiServer, spec: dict[str, Any]
+    one: LeaderElection, fake: FakeApiServer, spec: dict[str, Any]
 ) -> None:
     fake.put("leases", {"metadata": {"name": LEASE}, **spec})
     await one.turn()
-    assert one.held.is_set()
+    assert one.leading.is_set()
     assert holder(fake) == "one"
 
 
@@ -177,7 +179,7 @@ async def running(fake: FakeApiServer) -> AsyncIterator[Kube]:
         await fake.stop()
 
 
-async def lost(leader: Leadership) -> None:
+async def lost(leader: LeaderElection) -> None:
     async with asyncio.timeout(DEADLINE):
         await leader.lost.wait()
 
@@ -190,11 +192,11 @@ async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out
     monkeypatch.setattr(module, "_WITHIN_S", DEADLINE * 10)  # the timer does not rely on it
     fake = FakeApiServer("operator")
     async with running(fake) as kube:
-        leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
+        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW)
         leader.start()
         try:
             async with asyncio.timeout(DEADLINE):
-                await leader.held.wait()
+                await leader.leading.wait()
             leader.check()
             fake.hang(ANY, "leases")
             await fake.until_hanging()
@@ -212,18 +214,18 @@ async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
     monkeypatch.setattr(module, "_WITHIN_S", 0.05)
     fake = FakeApiServer("operator")
     async with running(fake) as kube:
-        leader = Leadership(kube, NAMESPACE, "one", lambda: NOW)
+        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW)
         fake.hang(ANY, "leases")
         await leader.turn()
-        assert not leader.held.is_set()
+        assert not leader.leading.is_set()
         fake.answer_all()
         await leader.turn()
-        assert leader.held.is_set()
+        assert leader.leading.is_set()
         await leader.stop()
 
 
 async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed(
-    one: Leadership, kube: Kube, fake: FakeApiServer, clock: Clock
+    one: LeaderElection, kube: Kube, fake: FakeApiServer, clock: Clock
 ) -> None:
     acting = Fenced(kube, one.check)
     name = fake.put("corejobs", {"metadata": {"name": "a"}})["metadata"]["name"]
@@ -232,7 +234,7 @@ async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed
     await acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x")
     # The process was stopped: no timer ran, and nobody told it that it does not lead any more.
     clock.seconds += DURATION_S + 60
-    assert one.held.is_set()
+    assert one.leading.is_set()
     fake.requests.clear()
     assert await acting.get(COREJOBS, NAMESPACE, name)
     for write in (

@@ -33,11 +33,11 @@ class NotLeadingError(UnavailableError):
     """This process may not act: another one holds the Lease, or it was not renewed in time."""
 
 
-class Leadership:
+class LeaderElection:
     """Leader election of one namespace's operator, in one process.
 
     Attributes:
-        held: Set while this process may act. `lost`: set while it may not.
+        leading: Set while this process may act. `lost`: set while it may not.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Leadership:
         self._renewed = 0.0
         self._task: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self.held = asyncio.Event()
+        self.leading = asyncio.Event()
         self.lost = asyncio.Event()
         self.lost.set()
 
@@ -68,7 +68,7 @@ class Leadership:
             supervision: Supervises the task; None: a new one.
         """
         supervision = supervision or Supervision()
-        self._task = supervision.start("leadership", self._run)
+        self._task = supervision.start("leader election", self._run)
 
     def check(self) -> None:
         """Raise unless this process may act at this moment.
@@ -80,7 +80,7 @@ class Leadership:
             NotLeadingError: This process may not act.
         """
         self._doubt()
-        if not self.held.is_set():
+        if not self.leading.is_set():
             raise NotLeadingError(503, "NotLeading", "the operator does not hold its Lease")
 
     async def stop(self) -> None:
@@ -89,7 +89,7 @@ class Leadership:
             await tasks.cancel(self._task)
         if self._expiry is not None:
             self._expiry.cancel()
-        if self.held.is_set():
+        if self.leading.is_set():
             self._lose()
             try:
                 await self._write("")
@@ -114,7 +114,7 @@ class Leadership:
 
     def _doubt(self) -> None:
         """Stop acting if the Lease was not renewed in time: another process may have taken it."""
-        if self.held.is_set() and self._time() - self._renewed > DURATION_S:
+        if self.leading.is_set() and self._time() - self._renewed > DURATION_S:
             log.warning("the Lease could not be renewed in time")
             self._lose()
 
@@ -141,13 +141,13 @@ class Leadership:
             return  # another process acquired the Lease first
         self._renewed = began
         self._expire_in_time()
-        if not self.held.is_set():
+        if not self.leading.is_set():
             log.info("%s is the active operator", self._identity)
-            self.held.set()
+            self.leading.set()
             self.lost.clear()
 
     def _lose(self) -> None:
-        self.held.clear()
+        self.leading.clear()
         self.lost.set()
 
     async def _is_free(self, lease: dict[str, Any]) -> bool:
@@ -158,7 +158,7 @@ class Leadership:
             return True
         if not self._renewals.is_recent(lease, self._time()):
             return True
-        if self.held.is_set():
+        if self.leading.is_set():
             log.warning("%s has taken over", holder)
         return False
 
