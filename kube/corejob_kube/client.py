@@ -46,6 +46,7 @@ class Kube:
 
     Attributes:
         decoder: Decodes the answers, including objects that are nested too deeply.
+        quota_pauses: As given.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Kube:
         self._base = configuration.host.rstrip("/")
         self._user_agent = user_agent
         self._request_timeout = request_timeout
-        self._quota_pauses = quota_pauses
+        self.quota_pauses = quota_pauses
         self._session: aiohttp.ClientSession | None = None
         self.decoder = Decoder()
 
@@ -239,7 +240,7 @@ class Kube:
         params |= {"fieldValidation": "Strict"} if strict else {}
         params |= {"dryRun": "All"} if dry_run else {}
         answer: dict[str, Any]
-        for pause in self._quota_pauses:
+        for pause in self.quota_pauses:
             try:
                 answer = await self.request("POST", path, params=params, body=body)
             except QuotaContendedError:

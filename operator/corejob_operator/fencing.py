@@ -21,6 +21,7 @@ class Fenced(Kube):
         self._kube = kube
         self._check = check
         self.decoder = kube.decoder
+        self.quota_pauses = kube.quota_pauses
 
     async def request(
         self,

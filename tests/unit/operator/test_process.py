@@ -1,0 +1,110 @@
+"""The operator's process: from the first list to its end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.support.fake_apiserver.http import kube_client
+from tests.support.fake_apiserver.objects import NAMESPACE
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
+
+from corejob_operator.process import Operator
+from corejob_operator.settings import OperatorSettings
+
+TEMPLATE = {"metadata": {"name": "a.job"}, "spec": {"qualName": "a.Job"}}
+COREJOB = {"metadata": {"name": "a"}, "spec": {"qualName": "a.Job", "args": {}}}
+
+
+@asynccontextmanager
+async def running(api: FakeApiServer, **settings: Any) -> AsyncIterator[Operator]:
+    """Run an operator, and stop it at the end of the block."""
+    stop = asyncio.Event()
+    async with kube_client(api.url) as kube:
+        made = OperatorSettings(NAMESPACE, job_image="x", **settings)
+        operator = Operator(kube, made, instance="one")
+        task = asyncio.create_task(operator.run(stop), name="run")
+        try:
+            yield operator
+        finally:
+            stop.set()
+            async with asyncio.timeout(DEADLINE):
+                await task
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110  # nothing signals it
+            await asyncio.sleep(0.005)
+
+
+def holder(api: FakeApiServer) -> str | None:
+    lease = api.objects["leases"].get("core4-operator") or {}
+    return (lease.get("spec") or {}).get("holderIdentity")
+
+
+async def test_a_corejob_gets_its_finalizer_its_job_and_its_status(api: FakeApiServer) -> None:
+    api.put("corejobtemplates", TEMPLATE)
+    async with running(api) as operator:
+        await until(operator.watches.complete.is_set)
+        api.put("corejobs", COREJOB)
+        await until(lambda: api.objects["corejobs"]["a"].get("status"))
+        await until(lambda: "a-1" in api.objects["jobs"])
+        corejob = api.objects["corejobs"]["a"]
+
+        assert corejob["metadata"]["finalizers"] == ["core4.io/journal"]
+        assert corejob["status"]["reason"] == "Starting"
+        assert operator.metrics.registry.get_sample_value("core4_operator_trials_total") == 1
+    assert holder(api) == ""  # released: a standby takes it at once
+
+
+async def test_it_waits_for_an_api_server_that_is_away(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.refuse("GET", "corejobs", 503, "starting", times=1)
+    async with running(api) as operator:
+        await until(lambda: "waiting for Kubernetes: " in caplog.text)
+        assert not operator.ready
+        await until(lambda: operator.ready)
+        await until(lambda: holder(api) == "one")
+
+
+async def test_it_can_be_stopped_before_the_first_list(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.refuse("GET", "corejobs", 503, "starting", times=1_000)
+    async with running(api) as operator:
+        await until(lambda: "waiting for Kubernetes: " in caplog.text)
+    assert not operator.ready
+    assert holder(api) is None
+
+
+async def test_a_resync_notes_each_answer_and_survives_a_refusal(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(api, resync_interval=0.01) as operator:
+        await until(operator.watches.complete.is_set)
+        api.refuse("GET", "corejobtemplates", 503, "away", times=1)
+        await until(lambda: "the resync got no answer: " in caplog.text)
+        contact = operator.last_contact
+        await until(lambda: operator.last_contact > contact)
+
+
+async def test_a_reconcile_that_fails_is_counted_logged_and_retried(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    api.put("corejobtemplates", TEMPLATE)
+    async with running(api) as operator:
+        await until(operator.watches.complete.is_set)
+        api.refuse("PATCH", "corejobs", 503, "away", times=5)
+        api.put("corejobs", COREJOB)
+        await until(lambda: "a-1" in api.objects["jobs"])
+
+        registry = operator.metrics.registry
+        assert registry.get_sample_value("core4_operator_reconcile_failures_total") >= 5
+    levels = [r.levelname for r in caplog.records if r.getMessage().startswith("a: ")]
+    assert levels[:5] == ["INFO"] * 3 + ["WARNING"] * 2
