@@ -1,6 +1,6 @@
 """schemathesis against a release on the cluster: no fault, and no answer outside of its document.
 
-The same as `tests/unit/api/test_document.py`, with fewer requests: real jobs come of some.
+The same as `tests/unit/api/test_openapi_fuzzed.py`, with fewer requests: real jobs come of some.
 """
 
 from collections.abc import Iterator

@@ -153,7 +153,7 @@ async def retaining(
         store=store,
         commits=supervisor.commits,
         policy=settings.retention,
-        kept=lambda: {model.parse(body).id for body in supervisor.jobs},
+        kept=lambda: {model.job_id(body) for body in supervisor.jobs},
         mine=lambda: supervisor.membership.owns(SHARED_DUTIES),
         metrics=supervisor.metrics,
         now=system_clock,

@@ -1,4 +1,4 @@
-"""Arguments: where they come from and what they are taken for (contract section 1)."""
+"""Arguments: their sources and their conversion (docs/rest.md, "Requests")."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_words_for_false(word: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [1, 0, 1.0, "maybe", "", [], {}])
-def test_what_is_no_truth_value(value: Any) -> None:
+def test_other_values_are_not_booleans(value: Any) -> None:
     arguments = Arguments({"x": value})
     assert refusal(arguments.flag, "x", True) == "parameter [x] expected as_type [bool]"
 
@@ -39,7 +39,7 @@ def test_whole_numbers(value: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["1.5", "", "x", "1e3", True, [], "9" * 101])
-def test_what_is_no_whole_number(value: Any) -> None:
+def test_other_values_are_not_integers(value: Any) -> None:
     arguments = Arguments({"x": value})
     assert refusal(arguments.integer, "x", 0) == "parameter [x] expected as_type [int]"
 
@@ -101,7 +101,7 @@ def test_long_integers_are_read_as_they_are(digits: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "1e400", "-Infinity", "9" * 5000])
-def test_such_a_number_is_no_whole_number_and_no_truth(text: str) -> None:
+def test_a_non_finite_number_is_neither_an_integer_nor_a_boolean(text: str) -> None:
     body = from_json(b'{"x": ' + text.encode() + b"}")
     assert body is not None
     assert refusal(Arguments(body).integer, "x", 0) == "parameter [x] expected as_type [int]"
@@ -123,5 +123,5 @@ def test_such_a_number_is_no_whole_number_and_no_truth(text: str) -> None:
         b"[NaN]",
     ],
 )
-def test_all_else_that_is_no_json_object_has_no_arguments(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_has_no_arguments(body: bytes) -> None:
     assert from_json(body) is None

@@ -197,7 +197,7 @@ def clock_now() -> float:
     return time()
 
 
-async def test_a_claim_of_nobodys_job_holds_for_seconds(
+async def test_a_claim_without_a_job_expires_within_seconds(
     client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     other = ids.new_id(timestamps.from_epoch(1_700_000_000))
@@ -224,7 +224,7 @@ async def test_a_claim_that_changes_while_it_is_taken_over_is_looked_at_again(
     assert changed
 
 
-async def test_the_sweep_deletes_what_nobody_needs(
+async def test_the_sweep_deletes_obsolete_claims(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     await post(client, {"n": 2}, headers={"Idempotency-Key": "k"})
@@ -234,7 +234,7 @@ async def test_the_sweep_deletes_what_nobody_needs(
     assert set(kube.objects["leases"]) == kept
 
 
-async def test_the_sweep_goes_on_after_a_claim_that_can_not_be_deleted(
+async def test_the_sweep_continues_after_a_claim_that_cannot_be_deleted(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     for number in range(3):

@@ -79,7 +79,7 @@ async def flooded(api: RunningApi, users: int = 1) -> AsyncIterator[list[int]]:
     ("user", "address"),
     [("dev", "192.0.2.1"), ("dev", "192.0.2.66"), ("admin", "192.0.2.1"), ("admin", "192.0.2.66")],
 )
-async def test_wrong_passwords_of_others_keep_nobody_from_signing_in(
+async def test_wrong_passwords_of_others_do_not_keep_users_from_signing_in(
     proxied: RunningApi, user: str, address: str, users: int
 ) -> None:
     """Nobody has signed in before, as after a restart."""
@@ -92,7 +92,7 @@ async def test_wrong_passwords_of_others_keep_nobody_from_signing_in(
     assert set(statuses) <= {401, 429}
 
 
-async def test_who_floods_is_told_to_come_again(
+async def test_a_flooding_sender_gets_retry_after(
     proxied: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     may_end = threading.Event()
@@ -168,7 +168,7 @@ async def test_lines_are_limited_and_those_left_out_are_counted(
     assert len(caplog.records) == 12
 
 
-async def test_those_left_out_are_told_though_no_other_follows(
+async def test_omitted_lines_are_summarised_even_if_none_follows(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signin_failures, "_WINDOW_S", 0.01)

@@ -117,7 +117,7 @@ def test_wrong_passwords_are_forgotten() -> None:
     assert history.points(sender, 600.0) < 0.01
 
 
-def test_who_waited_long_does_not_pass_who_sent_no_wrong_password() -> None:
+def test_waiting_long_does_not_outrank_a_sender_without_wrong_passwords() -> None:
     """Checks may take seconds on a busy machine."""
     queue = line(after_wrong_passwords(EVIL, "admin"))
     for _ in range(50):
@@ -126,7 +126,7 @@ def test_who_waited_long_does_not_pass_who_sent_no_wrong_password() -> None:
     assert next(order(queue, 60.0)) == f"jane@{EVIL}"
 
 
-def test_who_waits_is_no_worse_than_others_once_his_wrong_passwords_are_forgotten() -> None:
+def test_wrong_passwords_lose_their_weight_while_a_check_waits() -> None:
     queue = line(after_wrong_passwords(EVIL, "admin", 1000))
     queue.put(waiting(EVIL, "admin", since=0.0))
     queue.put(waiting(HOME, "jane", since=299.0))

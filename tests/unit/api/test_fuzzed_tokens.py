@@ -40,7 +40,7 @@ def signed(claims: dict[str, Any]) -> str:
 
 @given(st.text(max_size=60))
 @example("a.b.c")
-def test_a_text_is_no_token(text: str) -> None:
+def test_other_texts_are_not_tokens(text: str) -> None:
     with pytest.raises(ValueError, match="not valid"):
         TOKENS.read(text)
 

@@ -69,7 +69,7 @@ async def test_probes_are_answered_while_the_api_has_all_the_connections_that_it
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"9.9"])
-async def test_a_version_of_http_that_is_not_spoken(
+async def test_an_unsupported_http_version(
     served: RunningApi, version: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await raw(served, b"GET /nowhere HTTP/" + version + b"\r\nHost: x\r\n\r\n")
@@ -79,9 +79,7 @@ async def test_a_version_of_http_that_is_not_spoken(
 
 
 @pytest.mark.parametrize("path", ["/", f"{JOB}/list", "/nowhere", "/core4/api/v1/login"])
-async def test_browsers_are_told_neither_to_frame_nor_to_guess_nor_to_keep(
-    api: RunningApi, path: str
-) -> None:
+async def test_headers_forbid_framing_sniffing_and_caching(api: RunningApi, path: str) -> None:
     async with api.client(None) as client:
         headers = (await client.get(path)).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -131,7 +129,7 @@ UPLOAD = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1048576\r\n\r\n" + b
 @pytest.mark.parametrize(
     "headers", [b"", b"Authorization: Bearer x\r\n", b"Cookie: token=x\r\n", b"Cookie: a=b\r\n"]
 )
-async def test_a_long_body_of_nobody_is_refused_before_it_is_read(
+async def test_a_long_unauthenticated_body_is_refused_before_it_is_read(
     served: RunningApi, headers: bytes
 ) -> None:
     answer = await raw(served, UPLOAD % (JOB.encode(), headers + b"Connection: close\r\n"))
@@ -215,7 +213,7 @@ async def test_open_uploads_of_one_user_leave_room_for_the_others(
             writer.close()
 
 
-async def test_open_uploads_of_nobody_are_limited_and_the_others_go_on(
+async def test_unauthenticated_uploads_are_limited_apart_from_others(
     served: RunningApi, caller: httpx.AsyncClient
 ) -> None:
     parts = urlsplit(served.url or "")

@@ -1,4 +1,4 @@
-"""Contract section 1 through the whole service: envelope, errors, arguments, CORS, methods."""
+"""Envelope, errors, arguments, CORS and methods (docs/rest.md), through the whole service."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -260,7 +260,7 @@ async def test_permissions(api: RunningApi, client: httpx.AsyncClient) -> None:
         assert (await dev.put(f"job/kill/{mine}")).status_code == 200
 
 
-async def test_rows_that_one_may_not_read_are_masked_and_can_not_be_probed(
+async def test_unreadable_rows_are_masked_and_cannot_be_probed(
     api: RunningApi, client: httpx.AsyncClient
 ) -> None:
     await enqueue(client, {"pin": 1})
@@ -287,7 +287,7 @@ async def test_health(api: RunningApi) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_clients_are_not_told_what_is_for_the_cluster(
+async def test_health_and_metrics_are_not_served_to_clients(
     api: RunningApi, anonymous: httpx.AsyncClient, path: str
 ) -> None:
     answers = [await anonymous.get(one) for one in (path, "/core4/api/v1" + path, "/nowhere")]

@@ -79,7 +79,7 @@ def test_operators(query: dict[str, Any], fits: bool) -> None:
         ({"$and": [{"a": i} for i in range(300)]}, "more than"),
     ],
 )
-def test_what_is_no_filter(query: dict[str, Any], words: str) -> None:
+def test_invalid_filters_are_refused(query: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         compile_filter(query)
 

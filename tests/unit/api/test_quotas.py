@@ -37,7 +37,7 @@ async def test_a_contended_quota_is_tried_again(
 @pytest.mark.parametrize(
     ("answer", "status"), [(quota_contended, 503), (quota_exceeded, 429)], ids=["409", "403"]
 )
-async def test_a_job_that_can_not_be_made_has_no_id(
+async def test_a_job_that_cannot_be_created_has_no_id(
     client: httpx.AsyncClient,
     kube: FakeApiServer,
     answer: Any,

@@ -110,7 +110,7 @@ async def test_another_api_goes_on_with_it(
             assert begun + messages(await again.rest()) == list("abcde")
 
 
-async def test_a_gap_right_after_the_id_is_told_again(
+async def test_a_gap_right_after_the_id_is_sent_again(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
     """Better twice than not at all: the id of a gap is that of the record before it."""

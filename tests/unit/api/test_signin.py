@@ -199,7 +199,7 @@ async def test_number_as_password_and_a_null_token(tmp_path: Path) -> None:
             assert (await echo(client, body=body))["user"] == "pin"
 
 
-async def test_username_that_is_no_text_is_a_400(client: httpx.AsyncClient) -> None:
+async def test_a_username_that_is_not_text_is_a_400(client: httpx.AsyncClient) -> None:
     answer = await client.request("GET", "/echo", json={"username": ["admin"], "password": "hans"})
     assert answer.status_code == 400
     assert answer.json()["error"] == "parameter [username] expected as_type [str]"

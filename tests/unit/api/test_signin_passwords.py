@@ -82,7 +82,7 @@ def test_broken_hash_accepts_nothing(phc: str) -> None:
 
 
 @pytest.mark.parametrize("phc", ["", "pw", "$2b$12$abc", "$argon2id$v=19$m=8,t=1$c2FsdA$aGFzaA"])
-def test_what_is_no_argon2(phc: str) -> None:
+def test_other_texts_are_not_argon2_hashes(phc: str) -> None:
     assert not is_argon2(phc)
 
 
@@ -169,7 +169,7 @@ async def test_too_many_at_once_are_refused_and_known_ones_are_not(
     assert await passwords.check(A, HASHED, "right")
 
 
-async def test_a_check_that_is_displaced_is_told_to_come_again(gate: Gate) -> None:
+async def test_a_displaced_check_gets_retry_after(gate: Gate) -> None:
     passwords = Passwords(verify=gate, threads=1, limits=Limits(address=1))
     gate.open.set()
     assert not await passwords.check(A, HASHED, "0")

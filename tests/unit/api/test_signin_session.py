@@ -101,7 +101,7 @@ OWN: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-async def test_a_foreign_page_signs_nobody_in_as_somebody_else(
+async def test_a_foreign_page_cannot_sign_a_visitor_in_as_another_user(
     client: httpx.AsyncClient, method: str, way: str, headers: dict[str, str]
 ) -> None:
     answer = await client.request(method, "/login", headers=headers, **WAYS[way])
@@ -112,7 +112,7 @@ async def test_a_foreign_page_signs_nobody_in_as_somebody_else(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-async def test_a_foreign_page_signs_nobody_out(
+async def test_a_foreign_page_cannot_sign_users_out(
     client: httpx.AsyncClient, method: str, headers: dict[str, str]
 ) -> None:
     answer = await client.request(method, "/logout", headers=headers)
@@ -133,9 +133,7 @@ async def test_programs_and_own_pages_sign_in_and_out(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_cookie_is_kept_to_https_where_that_is_spoken(
-    service: SigninApp, scheme: str
-) -> None:
+async def test_the_cookie_is_secure_over_https(service: SigninApp, scheme: str) -> None:
     async with service.client(scheme=scheme) as client:
         made = the_cookie(await client.post("/login", json=PAIR))
     assert bool(made["secure"]) == (scheme == "https")
@@ -162,7 +160,7 @@ async def test_logout_clears_the_cookie(client: httpx.AsyncClient, method: str) 
     assert (await client.get("/profile")).status_code == 401
 
 
-async def test_logout_of_who_is_not_signed_in(client: httpx.AsyncClient) -> None:
+async def test_logout_without_a_sign_in(client: httpx.AsyncClient) -> None:
     headers = {"Authorization": "Bearer garbage"}
     assert (await client.post("/logout", headers=headers)).status_code == 200
 
@@ -188,5 +186,5 @@ async def test_profile_by_token(service: SigninApp, client: httpx.AsyncClient) -
     assert (data["realname"], data["email"], data["role"]) == ("", "", [])
 
 
-async def test_profile_of_nobody(client: httpx.AsyncClient) -> None:
+async def test_profile_without_a_sign_in(client: httpx.AsyncClient) -> None:
     assert (await client.get("/profile")).status_code == 401

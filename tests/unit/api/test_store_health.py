@@ -171,7 +171,7 @@ async def test_what_needs_no_writing_goes_on(
     assert answer.json()["data"] in kube.objects["corejobs"]
 
 
-async def test_another_trial_of_a_waiting_job_is_no_new_job(
+async def test_another_trial_of_a_waiting_job_keeps_its_id(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     job_id = await enqueue(client)

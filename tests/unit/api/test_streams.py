@@ -143,7 +143,7 @@ async def test_resuming_after_the_last_event(
         assert [event for event, _ in await frames.rest()] == ["state", "close"]
 
 
-async def test_gaps_are_told_where_they_are(
+async def test_gaps_are_sent_at_their_position(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
     job_id = await enqueue(caller)
@@ -234,7 +234,7 @@ async def raw_stream(url: str, path: str) -> AsyncIterator[asyncio.StreamReader]
     writer.close()
 
 
-async def test_a_slow_client_delays_nobody_and_loses_no_line(
+async def test_a_slow_client_delays_no_other_and_loses_no_line(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(follower, "_STATES", 4)

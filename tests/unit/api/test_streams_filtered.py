@@ -122,7 +122,7 @@ async def test_tail_of_a_past_job(
         assert found[-1] == ("close", {"state": 1, "log": len(expected)})
 
 
-async def test_gaps_are_told_though_the_lines_around_are_left_out(
+async def test_gaps_are_sent_even_if_the_lines_around_are_filtered_out(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
     job_id = await enqueue(caller)
@@ -144,7 +144,7 @@ async def test_gaps_are_told_though_the_lines_around_are_left_out(
     assert kinds == ["log", "log", "gap", "log", "log", "gap", "log"]
 
 
-async def test_an_id_goes_on_over_what_is_left_out(
+async def test_an_id_covers_records_that_are_filtered_out(
     kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path, record: Record
 ) -> None:
     """The comment of a silent stream carries it; to go on from it misses nothing."""

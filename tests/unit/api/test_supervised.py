@@ -75,7 +75,7 @@ async def process(
     await store.close()
 
 
-async def test_each_task_that_ends_is_told_at_once_and_started_again(
+async def test_each_task_that_ends_is_reported_and_restarted(
     kube: FakeApiServer, writer: Writer, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervision = Killable(restart_after=2.0)
@@ -95,7 +95,7 @@ async def test_each_task_that_ends_is_told_at_once_and_started_again(
             assert f"the task [{name}] has ended" in caplog.text
 
 
-async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
+async def test_the_end_of_an_essential_task_ends_the_process(
     kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     supervision = Killable(restart_after=2.0)
@@ -112,7 +112,7 @@ async def test_a_task_without_which_it_can_not_go_on_ends_the_process(
                 await made.task
 
 
-async def test_a_server_that_nobody_stopped_is_no_good_end(
+async def test_an_unexpected_end_of_the_server_is_an_error(
     kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     async with process(kube, store_url, Supervision()) as made:
@@ -122,7 +122,7 @@ async def test_a_server_that_nobody_stopped_is_no_good_end(
                 await made.task
 
 
-async def test_nobody_runs_whom_nobody_looks_after(
+async def test_no_task_runs_unsupervised(
     kube: FakeApiServer, writer: Writer, store_url: str
 ) -> None:
     before, supervision = asyncio.all_tasks(), Supervision()

@@ -62,7 +62,7 @@ def test_a_token_is_of_one_user_with_one_password(tokens: Tokens, clock: FakeClo
     assert not Tokens(OTHER, clock).is_of(claims, JANE)
 
 
-def test_a_fingerprint_tells_neither_the_password_nor_who_has_the_same(tokens: Tokens) -> None:
+def test_a_fingerprint_reveals_neither_a_password_nor_equal_ones(tokens: Tokens) -> None:
     jane, jim = (tokens.read(tokens.issue(replace(JANE, name=name))) for name in ("jane", "jim"))
     assert jane.fingerprint != jim.fingerprint
     assert JANE.password_digest.hex() not in jane.fingerprint
@@ -70,7 +70,7 @@ def test_a_fingerprint_tells_neither_the_password_nor_who_has_the_same(tokens: T
 
 
 @pytest.mark.parametrize("fingerprint", ["", "ä", "\udc80", 1, [], {}])
-def test_a_made_up_fingerprint_is_nobody_s(
+def test_a_made_up_fingerprint_is_refused(
     tokens: Tokens, clock: FakeClock, fingerprint: Any
 ) -> None:
     raw = json.dumps(claims(clock, sub="jane", pwf=fingerprint)).encode()

@@ -115,7 +115,7 @@ def test_the_text_is_what_counts() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "1", '{"x": ' + "[" * 100_000, "{'x': 1}"])
-def test_a_text_that_is_no_object_is_told_and_breaks_nothing(text: str) -> None:
+def test_args_json_that_is_not_an_object_is_reported_and_ignored(text: str) -> None:
     spec = {"args": {"x": 1}, "argsJson": text}
     assert args.read(spec) == {"x": 1}
     found = args.problem(spec, container=False)
@@ -136,7 +136,7 @@ def test_a_text_that_is_no_object_is_told_and_breaks_nothing(text: str) -> None:
         ({"a": 2**63, "b": {"c": 2**64}}, "[args.a]"),
     ],
 )
-def test_numbers_that_can_not_be_kept(value: Any, words: str) -> None:
+def test_numbers_that_cannot_be_stored(value: Any, words: str) -> None:
     for container in (False, True):
         found = args.problem({"args": value}, container=container)
         assert found is not None

@@ -160,7 +160,7 @@ def test_the_files_are_fresh() -> None:
             assert yaml.safe_load(path.read_text(encoding="utf-8")) == crd
 
 
-def test_a_stale_file_is_told_and_left_alone(
+def test_a_stale_file_is_reported_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate = _generator()
@@ -230,7 +230,7 @@ def rules(name: str, part: str) -> dict[str, str]:
         "hostname",
     ],
 )
-def test_identity_can_not_be_changed(field: str) -> None:
+def test_identity_is_immutable(field: str) -> None:
     rule = rules("job", "spec")[f".{field}"]
 
     assert f"self.{field} == oldSelf.{field}" in rule
@@ -238,11 +238,11 @@ def test_identity_can_not_be_changed(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["kill", "remove", "childId"])
-def test_what_was_asked_for_can_not_be_taken_back(field: str) -> None:
+def test_kill_and_remove_cannot_be_undone(field: str) -> None:
     assert f"!has(oldSelf.{field})" in rules("job", "spec")[f".{field}"]
 
 
-def test_a_final_state_can_not_be_left() -> None:
+def test_a_finished_job_cannot_change_its_state() -> None:
     rule = rules("job", "status")[".state"]
 
     assert all(f"'{state}'" in rule for state in FINAL)
@@ -349,7 +349,7 @@ def test_time_zones(zone: str) -> None:
 @pytest.mark.parametrize(
     "zone", ["", "/etc/passwd", "../UTC", "Europe/", "+01:00", "a b", "x" * 65]
 )
-def test_what_is_no_name_of_a_time_zone(zone: str) -> None:
+def test_other_texts_are_not_time_zones(zone: str) -> None:
     assert problems("template", template(timeZone=zone)) == ["spec.timeZone"]
 
 

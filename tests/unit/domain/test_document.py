@@ -1,4 +1,4 @@
-"""The job document: each field of the REST contract, before there is news and after."""
+"""The job document (docs/rest.md): each field, of a new job and of later ones."""
 
 import json
 from typing import Any
@@ -177,7 +177,7 @@ def test_a_running_job_is_locked_by_its_pod() -> None:
     assert found["prog"] == {"value": 0.5, "message": "half"}
 
 
-def test_progress_of_an_earlier_trial_is_no_heartbeat_of_this_one() -> None:
+def test_progress_of_an_earlier_trial_is_not_a_heartbeat_of_this_one() -> None:
     found = document(running(status={"progress": {"value": 1, "time": at_text(-60)}}), NOW)
 
     assert found["locked"]["heartbeat"] == found["locked"]["at"]
@@ -255,7 +255,7 @@ def test_sources_reason_and_message() -> None:
     assert found["message"] == "2 ahead"
 
 
-def test_the_passing_of_time_is_no_news() -> None:
+def test_the_passing_of_time_changes_no_state_key() -> None:
     job = running()
 
     assert state_key(document(job, at(0))) == state_key(document(job, at(60)))

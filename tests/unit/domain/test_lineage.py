@@ -10,7 +10,7 @@ from corejob.state import State
 CHILD = "c" * 24
 
 
-def test_a_new_job_is_held_for_the_journal_and_has_no_empty_fields() -> None:
+def test_a_new_job_has_the_finalizer_and_no_empty_fields() -> None:
     made = lineage.manifest(ID, "jobs", {"qualName": "a.Job", "args": {}, "worker": None})
 
     assert made["apiVersion"] == names.API_VERSION

@@ -187,7 +187,7 @@ def test_a_kill_keeps_what_the_runtime_said_of_it() -> None:
     assert status.last_error == said
 
 
-def test_a_pod_that_went_away_by_itself_was_killed_by_nobody() -> None:
+def test_a_pod_that_was_deleted_by_others_has_no_killed_time() -> None:
     status = finish(running(), State.KILLED, reason=Reason.POD_DELETED)
 
     assert (status.state, status.reason) == (State.KILLED, "PodDeleted")
@@ -242,7 +242,7 @@ def test_a_waiting_job_is_killed() -> None:
     assert (status.state, status.killed_time, status.query_time) == (State.KILLED, NOW, None)
 
 
-def test_the_younger_twin_is_refused_and_leaves_the_queue_at_once() -> None:
+def test_the_younger_duplicate_is_refused_and_leaves_the_queue_at_once() -> None:
     job = corejob(args={"sleep": 3}, attempts=2)
     status = machine.refused(job, "older", NOW)
     refused = replace(job, status=status)

@@ -35,7 +35,7 @@ def in_state(state: State | str, **more: Any) -> model.CoreJob:
 # --- parsing --------------------------------------------------------------------------------
 
 
-def test_a_resource_that_nobody_wrote_a_status_of() -> None:
+def test_a_resource_without_a_status() -> None:
     job = corejob()
 
     assert not job.observed

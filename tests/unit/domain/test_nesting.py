@@ -36,7 +36,7 @@ def shortened(value: Any, limit: int) -> Any:
 
 
 @given(VALUES, st.integers(0, 8), st.booleans())
-def test_depth_is_told_whatever_is_in_the_strings(value: Any, limit: int, ascii_: bool) -> None:
+def test_the_depth_ignores_braces_within_strings(value: Any, limit: int, ascii_: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_).encode()
     assert is_text_deeper(text, limit) == (depth(value) > limit)
 

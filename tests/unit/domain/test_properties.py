@@ -41,7 +41,7 @@ VALUES = st.recursive(
 NAMES = st.sampled_from([*BY_REST]) | st.text(max_size=20)
 
 
-def test_the_contract_s_properties_and_defaults() -> None:
+def test_the_documented_properties_and_defaults() -> None:
     assert {name: prop.default for name, prop in BY_REST.items()} == {
         "attempts": 1,
         "error_time": 600,

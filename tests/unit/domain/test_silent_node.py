@@ -33,7 +33,7 @@ def test_the_node_controller_has_marked_the_pod() -> None:
     assert seen.message == "node node-1 has not answered since 2026-11-24T11:59:20 UTC"
 
 
-def test_a_readiness_probe_that_fails_is_no_silent_node() -> None:
+def test_a_failing_readiness_probe_is_not_a_silent_node() -> None:
     assert observe(batch_job(), [pod(conditions=PROBE)], now=NOW).message is None
 
 

@@ -38,7 +38,7 @@ def test_forms() -> None:
     assert timestamps.from_epoch(MOMENT.timestamp()) - MOMENT < timedelta(microseconds=2)
 
 
-def test_no_time_is_none() -> None:
+def test_a_missing_time_is_none() -> None:
     assert [
         timestamps.parse(None),
         timestamps.parse(""),
@@ -47,6 +47,6 @@ def test_no_time_is_none() -> None:
     ] == [None] * 4
 
 
-def test_a_text_that_is_no_time() -> None:
+def test_other_texts_are_not_times() -> None:
     with pytest.raises(ValueError, match="yesterday"):
         timestamps.parse("yesterday")

@@ -67,7 +67,7 @@ def test_children_know_when_they_were_made() -> None:
     assert batch_job().created == pod().created == datetime(2026, 11, 24, 11, 0, tzinfo=NOW.tzinfo)
 
 
-def test_conditions_that_are_not_true_are_none() -> None:
+def test_conditions_that_are_not_true_are_ignored() -> None:
     job = batch_job(conditions=[condition("Failed", "X", status="False")])
 
     assert not job.failed

@@ -111,7 +111,7 @@ def test_whatever_ends_the_pod_of_a_suspended_job_the_trial_goes_on_in_it(one: P
     assert seen.outcome in {None, State.PENDING}
 
 
-def test_a_disruption_that_was_called_off_is_none() -> None:
+def test_a_cancelled_disruption_is_ignored() -> None:
     off = condition("DisruptionTarget", "TerminationByKubelet", status="False")
 
     assert death(pod(state=ended(1), conditions=[off])).reason is Reason.CODE_ERROR

@@ -78,7 +78,7 @@ def test_the_scheduler_says_why_it_finds_no_node() -> None:
         "ImageInspectError",
     ],
 )
-def test_an_image_that_can_not_be_pulled_may_be_there_later(reason: str) -> None:
+def test_an_image_that_cannot_be_pulled_may_appear_later(reason: str) -> None:
     one = pod(state=waiting(reason, "not found"), phase="Pending")
     seen = observe(batch_job(), [one], now=NOW)
 
@@ -104,7 +104,7 @@ def test_a_bad_image_ends_the_trial_before_it_began() -> None:
         "CrashLoopBackOff",
     ],
 )
-def test_a_container_that_can_not_be_made(reason: str) -> None:
+def test_a_container_that_cannot_be_created(reason: str) -> None:
     one = pod(state=waiting(reason, 'secret "x" not found'), phase="Pending")
     seen = observe(batch_job(), [one], now=NOW)
 

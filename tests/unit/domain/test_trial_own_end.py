@@ -73,14 +73,14 @@ def test_a_container_that_says_nothing_is_judged_by_its_exit_code(
 @pytest.mark.parametrize(
     "message", ["", "oops", "[1]", '"text"', "null", '{"lastError": null}', '{"lastError": []}']
 )
-def test_a_termination_message_of_somebody_else_is_no_trouble(message: str) -> None:
+def test_a_foreign_termination_message_is_ignored(message: str) -> None:
     seen = death(pod(state=ended(1, message=message)))
 
     assert seen.last_error is not None
     assert "exit code 1" in seen.last_error["exception"]
 
 
-def test_a_runtime_that_was_told_to_stop_though_nobody_deleted_its_pod() -> None:
+def test_a_runtime_stopped_by_sigterm_without_a_deletion_of_its_pod() -> None:
     seen = death(pod(state=ended(143, message=told("killed", exception=KILLED))))
 
     assert (seen.outcome, seen.reason) == (State.KILLED, Reason.STOPPED)
@@ -103,7 +103,7 @@ def test_out_of_memory(deleting: bool) -> None:
         (78, State.ERROR, Reason.BAD_DEFINITION),
     ],
 )
-def test_what_the_job_told_of_its_end_beats_the_lost_child(
+def test_the_jobs_own_termination_message_takes_precedence(
     code: int, outcome: State, reason: Reason
 ) -> None:
     seen = death(pod(state=ended(code, reason="OOMKilled", message=told("failed"))))

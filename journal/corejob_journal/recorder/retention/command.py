@@ -88,7 +88,7 @@ def _checked(parse_text: Callable[[str], T]) -> Callable[[str], T]:
 async def _survey(settings: RecorderSettings, policy: RetentionPolicy) -> DeletionCounts:
     async with await Kube.load(user_agent="core4-recorder") as kube:
         bodies, _ = await kube.list(COREJOBS, settings.namespace)
-    kept = frozenset(model.parse(body).id for body in bodies)
+    kept = frozenset(model.job_id(body) for body in bodies)
     store = await Store.open(settings.store_url)
     try:
         return await deletion.survey(store, policy, datetime.now(UTC).timestamp(), kept)

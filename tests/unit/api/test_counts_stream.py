@@ -65,7 +65,7 @@ async def test_at_once_and_when_it_changes(
         assert frames.last_id == ""
 
 
-async def test_one_who_comes_later_sees_what_is_so(
+async def test_a_later_client_gets_the_present_counts(
     served: RunningApi, caller: httpx.AsyncClient
 ) -> None:
     for number in range(3):
@@ -121,7 +121,7 @@ async def _until(lines: AsyncIterator[str], wanted: str, times: int) -> AsyncIte
             return
 
 
-async def test_what_came_within_a_pause_is_told_after_it(
+async def test_changes_within_a_pause_are_sent_after_it(
     served: RunningApi, caller: httpx.AsyncClient, pause: Callable[[float], None]
 ) -> None:
     pause(0.3)
@@ -227,7 +227,7 @@ async def take(found: Summary) -> dict[str, Any]:
     return dict(msgspec.json.decode(data))
 
 
-async def test_there_and_back_again_is_no_change(pause: Callable[[float], None]) -> None:
+async def test_a_change_that_is_reverted_is_not_sent(pause: Callable[[float], None]) -> None:
     pause(0.0)
     state_counts = StateCounts()
     async with summary_of(state_counts) as found:

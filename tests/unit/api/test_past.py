@@ -257,7 +257,7 @@ async def test_search(client: httpx.AsyncClient, dev: httpx.AsyncClient) -> None
 
 
 @pytest.mark.usefixtures("past")
-async def test_what_may_not_be_read_is_masked_and_can_not_be_probed(
+async def test_unreadable_past_jobs_are_masked_and_cannot_be_probed(
     dev: httpx.AsyncClient,
 ) -> None:
     rows = (await get(dev, per_page=100))["data"]

@@ -255,7 +255,7 @@ async def test_the_store_is_away(
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
 
-async def test_the_routes_are_told_apart_in_the_metrics(
+async def test_the_metrics_distinguish_the_routes(
     api: RunningApi, client: httpx.AsyncClient
 ) -> None:
     await get(client, "jobs/history")
