@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="load an image archive")
     load.add_argument("archive", type=Path, help="a docker archive")
     commands.add_parser("kubeconfig", help="print the path of its kubeconfig")
-    commands.add_parser("image", help="build this checkout's image, print its name and archive")
+    commands.add_parser("image", help="build this checkout's image; print name, archive, size")
     commands.add_parser("deploy", help="build this checkout's image and install the chart")
     commands.add_parser("undeploy", help="uninstall the chart")
     commands.add_parser("dump", help="print the cluster's state, to find out why something failed")
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "image":
         built = image.project_image(deploy.ROOT)
-        tell(f"{built.reference} {built.archive}")
+        tell(f"{built.reference} {built.archive} {built.megabytes} MB")
         return 0
     if options.command == "binary" and options.name in binaries.INSTALLED:
         tell(str(binaries.installed(options.name)))

@@ -1,7 +1,7 @@
 """Build container images with a Docker engine, or with buildah if there is none."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,13 @@ from tests.cluster.cache import cache_dir, digest, folder, locked
 from tests.cluster.commands import run, run_visibly
 
 SUITE = "bookworm"
-BASE = f"localhost/core4-base:{SUITE}"
-_INCLUDED = "python3-venv,python3-pip,ca-certificates"
+# The Dockerfile's arguments for base images, and the Debian packages of the images that replace
+# the official ones. usr-is-merged is there in the place of usrmerge, which needs all of Perl.
+BASES = {
+    "BASE_IMAGE": "python3,ca-certificates,usr-is-merged",
+    "BUILD_IMAGE": "python3-venv,python3-pip,binutils,ca-certificates,usr-is-merged",
+}
+_MERGED = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 # Make Debian's Python like the official Python image: `python` exists, and pip may install.
 _HOOK = 'rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED; ln -sf python3 "$1"/usr/bin/python'
 _UNREAD = ("doc", "info", "locale", "man")
@@ -24,6 +29,11 @@ class Image:
 
     reference: str
     archive: Path
+
+    @property
+    def megabytes(self) -> int:
+        """Size of the archive, which is not compressed."""
+        return round(self.archive.stat().st_size / 1e6)
 
 
 class Engine(Protocol):
@@ -73,10 +83,10 @@ class Buildah:
     def build(
         self, context: Path, dockerfile: Path, image: Image, arguments: Mapping[str, str]
     ) -> None:
-        """Build the image and save its archive, with our base image instead of the official one."""
+        """Build the image and save its archive, with our base images instead of official ones."""
         packages.ensure(["buildah", "mmdebstrap", "gpg"])
-        self._ensure_base()
-        self._bud(context, dockerfile, [image.reference], {"BASE_IMAGE": BASE, **arguments})
+        bases = {name: self._base(included) for name, included in BASES.items()}
+        self._bud(context, dockerfile, image.reference, {**bases, **arguments})
         # Delete the old archive, since buildah refuses to write into an existing one.
         image.archive.unlink(missing_ok=True)
         target = f"docker-archive:{image.archive}:{image.reference}"
@@ -102,33 +112,35 @@ class Buildah:
         argv = [*self._command, "images", "--quiet", reference]
         return run(argv, check=False).returncode == 0
 
-    def _ensure_base(self) -> None:
+    def _base(self, included: str) -> str:
+        """Return the name of an image of Debian packages; make it unless the storage has it."""
         exclude = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _UNREAD]
-        options = ["--variant=minbase", f"--include={_INCLUDED}", *exclude]
+        options = ["--variant=minbase", f"--include={included}", *exclude]
+        options += [f"--hook-dir={_MERGED}"] if _MERGED.is_dir() else []
         options.append(f"--customize-hook={_HOOK}")
-        exact = f"{BASE}-{digest(options)}"
-        if self._knows(exact):
-            return
+        reference = f"localhost/core4-base:{SUITE}-{digest(options)}"
+        if self._knows(reference):
+            return reference
         tarball = folder("images") / f"base-{digest(options)}.tar"
         if not tarball.exists():
             new = tarball.with_suffix(".new.tar")
-            run_visibly("making the base image", ["mmdebstrap", *options, SUITE, new])
+            run_visibly("making a base image", ["mmdebstrap", *options, SUITE, new])
             new.rename(tarball)
         with tempfile.TemporaryDirectory(dir=folder("images")) as work:
             context = Path(work)
             (context / "base.tar").hardlink_to(tarball)
             dockerfile = context / "Dockerfile"
             dockerfile.write_text('FROM scratch\nADD base.tar /\nCMD ["python3"]\n')
-            self._bud(context, dockerfile, [exact, BASE], {})
+            self._bud(context, dockerfile, reference, {})
+        return reference
 
     def _bud(
-        self, context: Path, dockerfile: Path, tags: Sequence[str], arguments: Mapping[str, str]
+        self, context: Path, dockerfile: Path, reference: str, arguments: Mapping[str, str]
     ) -> None:
         argv = [*self._command, "bud", "--isolation", "chroot", "--layers", "--force-rm"]
         argv.append("--pull-never")
-        argv += ["--file", str(dockerfile), *_given(arguments)]
-        argv += [word for tag in tags for word in ("--tag", tag)]
-        run_visibly(f"building {tags[0]}", [*argv, str(context)])
+        argv += ["--file", str(dockerfile), *_given(arguments), "--tag", reference]
+        run_visibly(f"building {reference}", [*argv, str(context)])
 
 
 def _given(arguments: Mapping[str, str]) -> list[str]:

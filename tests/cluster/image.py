@@ -23,13 +23,13 @@ def project_image(root: Path) -> Image:
     """
     dockerfile = root / "Dockerfile"
     ignored = root / ".dockerignore"
-    files = [path for path in (dockerfile, ignored) if path.exists()]
+    scripts = [path for path in (root / "image").iterdir() if path.is_file()]
     with locked("image"):
-        # Hash the wheel instead of its sources, which may change during the build.
-        files += wheels.prepare(root)
+        # Hash the wheels instead of their sources, which may change during the build.
+        files = [dockerfile, ignored, *scripts, *wheels.prepare(root)]
         image = _named("core4", digest([digest_files(root, files)]))
         if not image.archive.exists():
-            _build(root, dockerfile, image, {})
+            _build(root, dockerfile, image, {"WHEELS": wheels.FOLDER})
     return image
 
 
@@ -84,7 +84,7 @@ def _build(context: Path, dockerfile: Path, image: Image, arguments: Mapping[str
     archives = sorted(image.archive.parent.glob(f"{stem}-{'?' * 16}.tar"), key=_age)
     for old in archives[:-_KEPT]:
         old.unlink()
-    say(f"built {image.reference} ({image.archive.stat().st_size >> 20} MB)")
+    say(f"built {image.reference}, {image.megabytes} MB")
 
 
 def _age(path: Path) -> float:

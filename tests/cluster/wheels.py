@@ -1,7 +1,7 @@
 """The wheels of the image.
 
-They are downloaded and built on the host, so that the image's build needs no network and is the
-same everywhere.
+The image can make them itself, from a package index. They are downloaded and built on the host so
+that its build needs no network and takes seconds.
 """
 
 import platform
@@ -14,6 +14,8 @@ from tests.cluster.cache import digest, digest_files, folder, locked
 from tests.cluster.commands import run, run_visibly
 
 PYTHON = "3.11"
+# In the checkout; the Dockerfile takes them from there.
+FOLDER = "build/wheels"
 # The distributions of this checkout: the service, and the runtime of jobs.
 PROJECTS = (".", "runtime")
 # Debian 12, the older of the base images, has glibc 2.36.
@@ -37,8 +39,8 @@ def _inputs(project: Path) -> list[Path]:
 
 
 def prepare(root: Path) -> list[Path]:
-    """Fill build/wheels/deps and build/wheels/own, and return the wheels' paths."""
-    target = root / "build" / "wheels"
+    """Fill the folders of wheels, `deps` and `own`, and return the wheels' paths."""
+    target = root / FOLDER
     requirements = (root / "requirements-image.lock").read_text(encoding="utf-8")
     _mirror(_downloaded(requirements), target / "deps")
     _build_own(root, target / "own")
