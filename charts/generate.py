@@ -34,6 +34,7 @@ _IMAGE_TAG: Final = r"\b(core4:)(\d[\w.+-]*)"
 VERSIONED: Final = {
     CHART / "Chart.yaml": r'^(version: |appVersion: ")([^"\n]+)',
     ROOT / "Dockerfile": r"^(ARG VERSION=)(\S+)",
+    ROOT / "README.md": _IMAGE_TAG,
     DOCS / "installing.md": _IMAGE_TAG,
     DOCS / "rest.md": r'("version": "core4/)([^"]+)',
     ROOT / "examples" / "python-jobs" / "README.md": _IMAGE_TAG,

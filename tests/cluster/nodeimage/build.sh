@@ -77,9 +77,12 @@ archive() { # IMAGE ARCHIVE NAME...: an archive with the image, under exactly th
 }
 
 base_images() {
-  debian python:3.11-slim python3-venv,python3-pip,ca-certificates \
-    --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \
+  local like_official=(
+    --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED'
     --customize-hook='ln -sf python3 "$1"/usr/bin/python'
+  )
+  debian python:3.11 python3-venv,python3-pip,binutils,ca-certificates "${like_official[@]}"
+  debian python:3.11-slim python3,ca-certificates "${like_official[@]}"
   docker image inspect golang:1.26 >/dev/null 2>&1 ||
     image golang:1.26 golang.Dockerfile "$(go env GOROOT)"
 }
