@@ -34,10 +34,10 @@ _PARTS = (
 
 def kept() -> Sequence[str]:
     """Return short descriptions of what remains after `down`."""
-    found = [str(cache_dir())] if _parts() else []
+    remains = [str(cache_dir())] if _parts() else []
     if images := docker.noted_images():
-        found.append(f"{len(images)} images in Docker and its network `{_NETWORK}`")
-    return found
+        remains.append(f"{len(images)} images in Docker and its network `{_NETWORK}`")
+    return remains
 
 
 def clean() -> None:

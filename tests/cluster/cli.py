@@ -86,7 +86,7 @@ def _run_with(provider: Provider, options: argparse.Namespace) -> None:
     match options.command:
         case "up":
             # Record it before the start, so that `down` finds the rest of an interrupted `up`.
-            started.add(started.Started(provider.name, str(provider.kubeconfig)))
+            started.add(started.ClusterRecord(provider.name, str(provider.kubeconfig)))
             provider.up()
         case "load":
             provider.load(options.archive.resolve(), image_archive.reference(options.archive))

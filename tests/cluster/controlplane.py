@@ -81,7 +81,7 @@ def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
     return Component(
         "kube-apiserver",
         (str(programs / "kube-apiserver"), *arguments),
-        kubeconfig.Api(layout).ready,
+        kubeconfig.AdminClient(layout).ready,
         files=(pki / "ca.crt", pki / "apiserver.crt"),
         ports=(API_PORT,),
     )

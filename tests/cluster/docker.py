@@ -49,9 +49,9 @@ def has_image(reference: str) -> bool:
 def note_image(reference: str) -> None:
     """Record an image that we added to the engine, so that `clean` deletes it."""
     with cache.locked(_RECORD):
-        known = noted_images()
-        if reference not in known:
-            cache.write(cache.cache_dir() / _RECORD, "\n".join([*known, reference]))
+        references = noted_images()
+        if reference not in references:
+            cache.write(cache.cache_dir() / _RECORD, "\n".join([*references, reference]))
 
 
 def noted_images() -> Sequence[str]:

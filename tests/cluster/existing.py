@@ -9,7 +9,7 @@ from tests.cluster import binaries, portforward
 from tests.cluster.commands import run
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
-from tests.cluster.provider import Status
+from tests.cluster.provider import ClusterStatus
 
 # Not KUBECONFIG, since the usual environment must never select a cluster by accident.
 VARIABLE = "CORE4_KUBECONFIG"
@@ -48,10 +48,10 @@ class ExistingCluster:
     def distant(self) -> str | None:
         """Return why pods may run on other machines; None if this machine is the only node."""
         host = r"{.items[*].metadata.labels.kubernetes\.io/hostname}"
-        found = self._kubectl("get", "nodes", f"--output=jsonpath={host}")
-        if found.returncode != 0:
+        listing = self._kubectl("get", "nodes", f"--output=jsonpath={host}")
+        if listing.returncode != 0:
             return f"the nodes of {self.kubeconfig} can't be listed"
-        others = [name for name in found.stdout.split() if name != platform.node()]
+        others = [name for name in listing.stdout.split() if name != platform.node()]
         return f"pods may be on {', '.join(others[:3])}" if others else None
 
     def binary(self, name: str) -> Path:
@@ -82,11 +82,11 @@ class ExistingCluster:
         portforward.stop()
         say(f"the cluster of {self.kubeconfig} is left as it is, with the service if that is in it")
 
-    def status(self) -> Status:
+    def status(self) -> ClusterStatus:
         """Return a status that is running if the cluster answers."""
         answers = self._kubectl("get", "--raw", "/readyz").returncode == 0
         word = "answers" if answers else "does not answer"
-        return Status(answers, [f"{self.kubeconfig} {word}"])
+        return ClusterStatus(answers, [f"{self.kubeconfig} {word}"])
 
     def load(self, archive: Path, image: str) -> None:
         """Refuse, since images can't be loaded into such a cluster.

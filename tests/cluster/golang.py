@@ -69,11 +69,11 @@ def _own_version() -> str:
     if shutil.which("go") is None:
         raise ClusterError(f"go is missing: it builds the cluster's programs. {advice}.")
     try:
-        found = run(["go", "env", "GOVERSION"], cwd=_MODULE, env=_own_environment())
+        answer = run(["go", "env", "GOVERSION"], cwd=_MODULE, env=_own_environment())
     except ClusterError as error:
         # An older Go tries to download a newer one, which may fail.
         raise ClusterError(f"go does not work here: {error}\n{advice}.") from error
-    version = found.stdout.strip()
+    version = answer.stdout.strip()
     numbers = version.removeprefix("go").split(".")
     if (int(numbers[0]), int(numbers[1].split("rc")[0])) < VERSION:
         raise ClusterError(f"{version} is too old. {advice}, or set GOTOOLCHAIN=auto.")
@@ -119,10 +119,10 @@ class _Contained:
         run_visibly(task, _contained(["install", *arguments], _MODULE))
         # With GOBIN Go would refuse to cross-compile, as in Docker on a Mac; without it,
         # cross-compiled programs are in a sub-folder.
-        found = next((folder("go") / "bin").rglob(program.name), None)
-        if found is None:
+        built = next((folder("go") / "bin").rglob(program.name), None)
+        if built is None:
             raise ClusterError(f"the container built no {program.name}")
-        found.replace(program)
+        built.replace(program)
 
 
 def _contained(arguments: Sequence[str], module: Path) -> list[str]:

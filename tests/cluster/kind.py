@@ -12,7 +12,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.kindnode import Node
 from tests.cluster.layout import SERVICE_PORT
 from tests.cluster.output import Heartbeat, say
-from tests.cluster.provider import Status
+from tests.cluster.provider import ClusterStatus
 
 CLUSTER = "core4"
 # The node image that the pinned kind was released with.
@@ -122,7 +122,7 @@ class KindProvider:
             self.kubeconfig.unlink(missing_ok=True)
         say("the kind cluster is gone")
 
-    def status(self) -> Status:
+    def status(self) -> ClusterStatus:
         """Return a status that is running if the cluster is ready."""
         state = self._node.state()
         if state is None:
@@ -131,7 +131,7 @@ class KindProvider:
             word = f"its node is {state}; `make up` starts it"
         else:
             word = self._fault() or "ready"
-        return Status(word == "ready", [f"kind cluster {CLUSTER}: {word}"])
+        return ClusterStatus(word == "ready", [f"kind cluster {CLUSTER}: {word}"])
 
     def load(self, archive: Path, image: str) -> None:
         """Load the archive into the node, unless the node has the image."""
@@ -251,5 +251,5 @@ class KindProvider:
     def _kubectl(self, *arguments: str) -> str:
         """Run kubectl and return its output; empty if it fails."""
         where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s"]
-        found = run([self.binary("kubectl"), *where, *arguments], check=False)
-        return found.stdout if found.returncode == 0 else ""
+        answer = run([self.binary("kubectl"), *where, *arguments], check=False)
+        return answer.stdout if answer.returncode == 0 else ""

@@ -1,7 +1,7 @@
-"""Create a kind cluster through pytest-kind: a process of its own.
+"""The program that creates a kind cluster with pytest-kind; kind.py runs it as a child process.
 
-pytest-kind makes a folder in the working directory and lets kind write to the terminal. Here the
-one is the cache, and the other is read by the process that waits for this one.
+pytest-kind creates a folder in the working directory, and kind writes to the terminal. As a child
+process it has the cache as its working directory, and kind.py reads its output.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Create the cluster, unless one of that name exists, and return kind's exit code."""
+    """Create the cluster unless one of that name exists. Return kind's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("kubeconfig", "kind", "kubectl", "config"):
         parser.add_argument(f"--{name}", type=Path, required=True)

@@ -47,13 +47,13 @@ _ADVICE = (
 _OTHERWISE = "`make down up` tries again; `make clean-all` begins from nothing."
 
 
-def explained(words: str, image: str) -> str:
+def explained(output: str, image: str) -> str:
     """Return the error message about a failed creation, with advice.
 
     Args:
-        words: the output of kind.
+        output: the output of kind.
         image: the node's image.
     """
-    fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, words))
+    fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, output))
     advice = next(fitting, _OTHERWISE).format(image=image)
-    return f"kind can't create the cluster. {advice}\n{words}"
+    return f"kind can't create the cluster. {advice}\n{output}"

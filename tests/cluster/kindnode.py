@@ -30,8 +30,8 @@ class Node:
     def state(self) -> str | None:
         """Return the container's Docker state (`running`, `exited`, …); None if there is none."""
         where = ["--filter", f"label={_LABEL}={self.cluster}", "--filter", f"name=^/?{self.name}$"]
-        found = run(["docker", "ps", "--all", *where, "--format", "{{.State}}"]).stdout.split()
-        return found[0] if found else None
+        states = run(["docker", "ps", "--all", *where, "--format", "{{.State}}"]).stdout.split()
+        return states[0] if states else None
 
     def ports(self) -> tuple[int, ...]:
         """Return the ports of this machine that the container uses while it runs."""

@@ -53,7 +53,7 @@ def healthy(url: str) -> bool:
         return False
 
 
-class Api:
+class AdminClient:
     """Sends GET requests to the local cluster's API server as its administrator."""
 
     def __init__(self, layout: Layout) -> None:

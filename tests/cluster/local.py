@@ -25,7 +25,7 @@ from tests.cluster.containerd import Containerd
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import SERVICE_PORT, Layout
 from tests.cluster.output import say, tail
-from tests.cluster.provider import Status
+from tests.cluster.provider import ClusterStatus
 
 _PROGRAMS = ("openssl", "containerd", "ctr", "runc", "cni", "iptables", "ip", "umount")
 _LOCK = "cluster"
@@ -138,18 +138,18 @@ class LocalCluster:
         engines.Buildah.tidy()
         say("the local cluster is gone")
 
-    def status(self) -> Status:
+    def status(self) -> ClusterStatus:
         """Return the state of the processes and of the node."""
         recorded = self._state.read()
         lines = [
             f"{name:26}{'running' if item.alive() else 'dead':10}pid {item.pid}"
             for name, item in recorded.items()
         ]
-        ready = bool(recorded) and kubeconfig.Api(self._layout).node_ready()
+        ready = bool(recorded) and kubeconfig.AdminClient(self._layout).node_ready()
         lines.append(f"{'node':26}{'ready' if ready else 'not ready'}")
         lines.append(f"{'logs':26}{self._layout.log}")
         running = ready and all(item.alive() for item in recorded.values())
-        return Status(running, lines)
+        return ClusterStatus(running, lines)
 
     def load(self, archive: Path, image: str) -> None:
         """Import the archive, unless containerd has the image."""
@@ -212,7 +212,7 @@ class LocalCluster:
             raise ClusterError(f"{component.name} {how}; the end of {log}:\n{tail(log)}")
 
     def _await_node(self) -> None:
-        api = kubeconfig.Api(self._layout)
+        api = kubeconfig.AdminClient(self._layout)
 
         def ready() -> bool:
             # A node stays `Ready` for a while after its kubelet has ended.

@@ -48,8 +48,8 @@ def name_servers(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
     127.0.0.1, so that look-ups in pods fail at once instead of after a timeout.
     """
     text = resolv_conf.read_text(encoding="utf-8") if resolv_conf.exists() else ""
-    found = re.findall(r"^nameserver\s+(\d+\.\d+\.\d+\.\d+)", text, re.MULTILINE)
-    return [server for server in found if not server.startswith("127.")][:3] or ["127.0.0.1"]
+    servers = re.findall(r"^nameserver\s+(\d+\.\d+\.\d+\.\d+)", text, re.MULTILINE)
+    return [server for server in servers if not server.startswith("127.")][:3] or ["127.0.0.1"]
 
 
 def ports_in_use(ports: tuple[int, ...]) -> list[int]:
@@ -204,5 +204,5 @@ def _removals(lines: list[str], network: str) -> list[str]:
 
 
 def _target(rule: str) -> str:
-    found = re.search(r" -[jg] (\S+)", rule)
-    return found[1] if found else ""
+    match = re.search(r" -[jg] (\S+)", rule)
+    return match[1] if match else ""

@@ -44,9 +44,9 @@ def postgres_folder(debian: Path = _POSTGRES) -> Path | None:
 
     Debian does not have it in PATH.
     """
-    found = {int(path.parts[-3]): path.parent for path in debian.glob("[0-9][0-9]/bin/initdb")}
-    if found and max(found) >= POSTGRES_VERSION:
-        return found[max(found)]
+    folders = {int(path.parts[-3]): path.parent for path in debian.glob("[0-9][0-9]/bin/initdb")}
+    if folders and max(folders) >= POSTGRES_VERSION:
+        return folders[max(folders)]
     initdb = shutil.which("initdb")
     return Path(initdb).parent if initdb else None
 

@@ -11,7 +11,7 @@ _CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CertificateRequest:
     """Name, subject and addresses of a certificate."""
 
     name: str
@@ -19,7 +19,7 @@ class Identity:
     addresses: tuple[str, ...] = ()
 
 
-def identities(node_ip: str) -> list[Identity]:
+def identities(node_ip: str) -> list[CertificateRequest]:
     """Return the identities for which the components need certificates."""
     local = (f"DNS:{NODE}", "IP:127.0.0.1", f"IP:{node_ip}")
     service = tuple(
@@ -27,12 +27,14 @@ def identities(node_ip: str) -> list[Identity]:
         for suffix in ("", ".default", ".default.svc", ".default.svc.cluster.local")
     )
     return [
-        Identity("apiserver", "/CN=kube-apiserver", (*local, *service, f"IP:{API_SERVICE_IP}")),
-        Identity("admin", "/O=system:masters/CN=admin"),
-        Identity("controller-manager", "/CN=system:kube-controller-manager"),
-        Identity("scheduler", "/CN=system:kube-scheduler"),
-        Identity("proxy", "/CN=system:kube-proxy"),
-        Identity("node", f"/O=system:nodes/CN=system:node:{NODE}", local),
+        CertificateRequest(
+            "apiserver", "/CN=kube-apiserver", (*local, *service, f"IP:{API_SERVICE_IP}")
+        ),
+        CertificateRequest("admin", "/O=system:masters/CN=admin"),
+        CertificateRequest("controller-manager", "/CN=system:kube-controller-manager"),
+        CertificateRequest("scheduler", "/CN=system:kube-scheduler"),
+        CertificateRequest("proxy", "/CN=system:kube-proxy"),
+        CertificateRequest("node", f"/O=system:nodes/CN=system:node:{NODE}", local),
     ]
 
 
@@ -53,7 +55,7 @@ def make(folder: Path, node_ip: str) -> None:
         _sign(folder, identity)
 
 
-def extensions(identity: Identity) -> str:
+def extensions(identity: CertificateRequest) -> str:
     """Return the certificate's extensions in openssl's format."""
     lines = ["extendedKeyUsage=serverAuth,clientAuth"]
     if identity.addresses:
@@ -61,7 +63,7 @@ def extensions(identity: Identity) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sign(folder: Path, identity: Identity) -> None:
+def _sign(folder: Path, identity: CertificateRequest) -> None:
     def path(suffix: str) -> str:
         return str(folder / f"{identity.name}.{suffix}")
 

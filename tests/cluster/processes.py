@@ -22,7 +22,7 @@ _PF_EXITING = 0x4
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ProcessRecord:
     """A process that we started.
 
     The kernel reuses pids, so a process is identified by its pid, its start time (ticks since boot)
@@ -48,16 +48,16 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> dict[str, Started]:
+    def read(self) -> dict[str, ProcessRecord]:
         """Return the record by name; empty if there is none or it can't be read."""
         try:
             rows = json.loads(self._path.read_text(encoding="utf-8"))["processes"]
-            found = [Started(**{**row, "argv": tuple(row["argv"])}) for row in rows]
+            processes = [ProcessRecord(**{**row, "argv": tuple(row["argv"])}) for row in rows]
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return {process.name: process for process in found}
+        return {process.name: process for process in processes}
 
-    def add(self, process: Started) -> None:
+    def add(self, process: ProcessRecord) -> None:
         """Record a process, replacing one of the same name."""
         self._write({**self.read(), process.name: process})
 
@@ -65,7 +65,7 @@ class StateFile:
         """Forget a process."""
         self._write({key: value for key, value in self.read().items() if key != name})
 
-    def _write(self, processes: dict[str, Started]) -> None:
+    def _write(self, processes: dict[str, ProcessRecord]) -> None:
         new = self._path.with_suffix(".new")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(process) for process in processes.values()]
@@ -106,7 +106,7 @@ def is_dying(pid: int) -> bool:
     return bool(pending & 1 << signal.SIGKILL - 1)
 
 
-def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> Started:
+def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> ProcessRecord:
     """Start a process in a session of its own, with its output in a log file.
 
     Raises:
@@ -129,7 +129,7 @@ def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> S
     started = start_time(process.pid)
     if started is None:
         raise ClusterError(f"{name} ended at once:\n{tail(log)}")
-    return Started(name, process.pid, started, boot_id(), tuple(argv), fingerprint)
+    return ProcessRecord(name, process.pid, started, boot_id(), tuple(argv), fingerprint)
 
 
 def wait(
@@ -138,10 +138,10 @@ def wait(
     """Wait until `ready`, and return True; return False after `seconds`, or once `gone` is True."""
     deadline = time.monotonic() + seconds
     while True:
-        asked = time.monotonic()
+        checked = time.monotonic()
         if ready():
             return True
-        if gone() or asked > deadline:
+        if gone() or checked > deadline:
             return False
         time.sleep(_TICK)
 
@@ -206,10 +206,10 @@ def descendants(roots: Iterable[int]) -> list[int]:
         with contextlib.suppress(OSError):
             text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
             children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(pid)
-    found: list[int] = []
+    pids: list[int] = []
     queue = list(roots)
     while queue:
         below = children.get(queue.pop(), [])
-        found += below
+        pids += below
         queue += below
-    return found
+    return pids

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ClusterStatus:
     """The state of a cluster: True if it runs, and lines with details for users."""
 
     running: bool
@@ -47,7 +47,7 @@ class Provider(Protocol):
     def down(self) -> None:
         """Stop the cluster and delete everything of it."""
 
-    def status(self) -> Status:
+    def status(self) -> ClusterStatus:
         """Return the cluster's state."""
 
     def load(self, archive: Path, image: str) -> None:

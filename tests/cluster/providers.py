@@ -79,11 +79,11 @@ def _named(wanted: str, providers: Sequence[Provider]) -> Sequence[Provider]:
     Raises:
         ClusterError: there is no provider of that name.
     """
-    found = [item for item in providers if item.name == wanted]
-    if not found and wanted != AUTO:
-        known = ", ".join([AUTO, *(item.name for item in providers)])
-        raise ClusterError(f"no provider is called {wanted!r}; there are: {known}")
-    return found
+    named = [item for item in providers if item.name == wanted]
+    if not named and wanted != AUTO:
+        names = ", ".join([AUTO, *(item.name for item in providers)])
+        raise ClusterError(f"no provider is called {wanted!r}; there are: {names}")
+    return named
 
 
 def _running(providers: Sequence[Provider], environ: Mapping[str, str]) -> Iterator[Provider]:

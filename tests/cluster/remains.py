@@ -63,13 +63,13 @@ def foreign_kubernetes(data: Path) -> str | None:
 
 def mounts_below(folder: Path) -> list[Path]:
     """Return the mount points at or below a folder, latest first."""
-    found = []
+    points = []
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         # Blanks and some other characters are octal escapes.
         point = line.split()[4].encode().decode("unicode_escape")
         if point == str(folder) or point.startswith(f"{folder}/"):
-            found.append(Path(point))
-    return found[::-1]
+            points.append(Path(point))
+    return points[::-1]
 
 
 def unmount(folder: Path) -> None:
@@ -170,9 +170,9 @@ def _hierarchies() -> list[Path]:
 
 
 def _cgroup_processes() -> list[int]:
-    found: set[int] = set()
+    pids: set[int] = set()
     for parent in _hierarchies():
         for path in (parent / CGROUP).glob("**/cgroup.procs"):
             with contextlib.suppress(OSError):
-                found.update(int(line) for line in path.read_text().split())
-    return sorted(found)
+                pids.update(int(line) for line in path.read_text().split())
+    return sorted(pids)

@@ -15,7 +15,7 @@ _NAME = "started"
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ClusterRecord:
     """A cluster that was started.
 
     Attributes:
@@ -27,15 +27,15 @@ class Started:
     kubeconfig: str
 
 
-def read() -> Sequence[Started]:
+def read() -> Sequence[ClusterRecord]:
     """Return the recorded clusters, latest last; empty if there is no readable record."""
     try:
-        return [Started(**row) for row in json.loads(_path().read_text(encoding="utf-8"))]
+        return [ClusterRecord(**row) for row in json.loads(_path().read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         return []
 
 
-def add(cluster: Started) -> None:
+def add(cluster: ClusterRecord) -> None:
     """Record a cluster as the latest."""
     with cache.locked(_NAME):
         _write([*(item for item in read() if item.provider != cluster.provider), cluster])
@@ -47,7 +47,7 @@ def remove(provider: str) -> None:
         _write([item for item in read() if item.provider != provider])
 
 
-def _write(clusters: Sequence[Started]) -> None:
+def _write(clusters: Sequence[ClusterRecord]) -> None:
     cache.write(_path(), json.dumps([asdict(item) for item in clusters], indent=1))
 
 

@@ -95,7 +95,7 @@ def test_the_api_server_is_certified_for_every_way_to_it():
     text = pki.extensions(server)
     for address in ("DNS:localhost", "IP:127.0.0.1", "IP:10.96.0.1", "IP:198.51.100.7"):
         assert address in text
-    assert "subjectAltName" not in pki.extensions(pki.Identity("admin", "/CN=admin"))
+    assert "subjectAltName" not in pki.extensions(pki.CertificateRequest("admin", "/CN=admin"))
 
 
 def test_a_socket_path_that_the_kernel_refuses_is_noticed():

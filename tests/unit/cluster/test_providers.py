@@ -44,7 +44,7 @@ def running(name=None, environ=None, left=(), **lacks):
 
 
 def was_started(name, kubeconfig=""):
-    started.add(started.Started(name, kubeconfig))
+    started.add(started.ClusterRecord(name, kubeconfig))
 
 
 def test_the_first_that_lacks_nothing_is_taken():
