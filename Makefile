@@ -150,6 +150,8 @@ generate: venv ## write the generated files: CRDs, chart values, tables of the d
 	@$(BIN)/python crds/generate.py
 	@$(BIN)/python charts/generate.py
 
+TYPED_TESTS = $(addprefix tests.,attacks bench cluster demo e2e support) \
+	$(addprefix tests.unit.,charts cluster domain kube process runtime)
 .PHONY: lint
 lint: venv ## check format, style, types, layers, generated files, chart
 	@echo "==> ruff format"
@@ -158,7 +160,7 @@ lint: venv ## check format, style, types, layers, generated files, chart
 	@$(BIN)/ruff check .
 	@echo "==> mypy"
 	@$(BIN)/mypy
-	@$(BIN)/mypy -p tests.cluster -p tests.support -p tests.demo -p tests.bench
+	@$(BIN)/mypy $(TYPED_TESTS:%=-p %) -m tests.conftest -m tests.unit.conftest -m tests.unit.test_timeouts
 	@echo "==> import-linter"
 	@$(BIN)/lint-imports
 	@echo "==> generated files"

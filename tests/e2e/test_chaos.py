@@ -79,7 +79,8 @@ def orders() -> list[tuple[str, dict[str, Any]]]:
     burst = [(BURST, {"count": 20 + number}) for number in range(third)]
     retries = {"attempts": 2, "error_time": 2}
     failing = [(FAILING, {"message": f"no. {number}", **retries}) for number in range(third)]
-    return [(name, args | PARALLEL) for name, args in (*sleepy, *burst, *failing)]
+    jobs: list[tuple[str, dict[str, Any]]] = [*sleepy, *burst, *failing]
+    return [(name, args | PARALLEL) for name, args in jobs]
 
 
 @dataclass

@@ -136,8 +136,8 @@ def test_what_can_not_be_kept_is_refused(rest: Rest, kubectl: Kubectl, original:
     pod = {"containers": [{"name": "job", "image": image, "command": ["true"]}]}
     kubectl.apply(template(container, runtime="container", pod=pod))
     rest.wait_listed(container)
-    body = {"qual_name": container, "args": {"a": {"b": "c\0"}}, "follow": False}
-    assert "[args.a.b] has a NUL" in rest.refused(400, "POST", "job", json=body)
+    document = {"qual_name": container, "args": {"a": {"b": "c\0"}}, "follow": False}
+    assert "[args.a.b] has a NUL" in rest.refused(400, "POST", "job", json=document)
     assert rest.queue() == []
 
 

@@ -73,7 +73,7 @@ def fates(rest: Rest, kubectl: Kubectl, image: str) -> Fates:
 def overfull(rest: Rest, kubectl: Kubectl, image: str) -> Iterator[str]:
     """A job that fills its emptyDir: the kubelet measures volumes once a minute or so."""
     fates = Fates(rest, kubectl, image)
-    mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    mount: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = {"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}
     fill = fates.shell("head -c 20000000 /dev/zero > /data/x; exec sleep 600", **mount)
     yield fates.start("EmptyDir", fill, args={"attempts": 1}, volumes=[volume])
@@ -178,6 +178,7 @@ def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kube
 
         # A new policy is not in force at once.
         job_id = until(injected, what="the policy puts its container first", seconds=60)
+        assert job_id
         document = fates.rest.detail(job_id)
         assert document["message"] == "the container ended with exit code 4: mine"
         assert fates.messages(job_id) == ["mine"]
@@ -256,7 +257,7 @@ def test_no_pod_can_be_made(fates: Fates):
 
 
 def test_a_volume_that_is_missing(fates: Fates):
-    mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    mount: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = {"name": "data", "secret": {"secretName": "missing"}}
     job_id = fates.start("Volume", fates.shell("true", **mount), volumes=[volume])
     document = fates.waits(job_id, "FailedMount")
@@ -317,8 +318,8 @@ def test_a_container_that_its_rules_restart(fates: Fates):
     """The end of the pod is the end."""
     script = "[ -e /data/x ] && echo again && exit 0; touch /data/x; sleep 1; exit 42"
     rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
-    rules = {"restartPolicy": "Never", "restartPolicyRules": [rule]}
-    mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    rules: dict[str, Any] = {"restartPolicy": "Never", "restartPolicyRules": [rule]}
+    mount: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = {"name": "data", "emptyDir": {}}
     job_id = fates.start("Rules", fates.shell(script, **rules, **mount), volumes=[volume])
     document = fates.rest.wait_state(job_id, "complete")

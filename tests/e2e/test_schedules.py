@@ -282,6 +282,11 @@ def test_a_bad_zone_or_policy_is_refused(own_kubectl: Kubectl, image: str, field
 # --- what a template's pod is worth, before any job runs ------------------------------------------
 
 
+def message_with(text: str) -> Callable[[dict[str, Any]], bool]:
+    """A test of conditions: the message has the text."""
+    return lambda condition: text in condition.get("message", "")
+
+
 def test_a_typo_in_the_pod_template_is_found_when_it_is_applied(
     service: Rest, own_kubectl: Kubectl, image: str
 ):
@@ -301,7 +306,7 @@ def test_a_typo_in_the_pod_template_is_found_when_it_is_applied(
         job.apply()
         until(
             lambda: job.condition("Valid"),
-            lambda told, words=words: words in told.get("message", ""),
+            message_with(words),
             what=f"{field} is named",
         )
         assert job.condition("Valid")["status"] == "False"

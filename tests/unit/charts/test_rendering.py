@@ -120,7 +120,7 @@ def test_every_pod_is_hardened(helm, values):
 
 
 def test_service_containers_are_probed_on_their_ports(helm):
-    ports = {}
+    ports: dict[str, Any] = {}
     for deployment in helm.render().kind("Deployment"):
         assert deployment["spec"]["replicas"] == 1
         # Two recorders must not meet on one volume; two operators agree by a Lease.

@@ -3,9 +3,10 @@
 import shutil
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from tests.cluster import cli, deploy, existing, packages
+from tests.cluster import binaries, cli, deploy, existing, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
@@ -20,9 +21,14 @@ class FakeProvider:
     node_port: int | None = None
 
 
+def fake_provider(**values) -> Any:
+    """Return a provider that has only what a deployment asks first."""
+    return FakeProvider(**values)
+
+
 def test_a_local_cluster_gets_a_node_port_and_a_volume():
     values = chart_values(
-        FakeProvider(), "localhost/core4:abc", node_port=5001, volume="core4-journal"
+        fake_provider(), "localhost/core4:abc", node_port=5001, volume="core4-journal"
     )
     assert values["image"] == {
         "repository": "localhost/core4",
@@ -37,7 +43,7 @@ def test_a_local_cluster_gets_a_node_port_and_a_volume():
 
 
 def test_a_named_cluster_gets_neither():
-    values = chart_values(FakeProvider(), "host:5000/core4:1", node_port=None, volume=None)
+    values = chart_values(fake_provider(), "host:5000/core4:1", node_port=None, volume=None)
     assert values["image"]["repository"] == "host:5000/core4"
     assert values["service"] == {"type": "ClusterIP"}
     assert "persistence" not in values
@@ -56,7 +62,7 @@ def test_a_taken_address_of_the_service_is_named_before_anything_is_built(
     monkeypatch, tmp_path, taken_port, own
 ):
     monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
-    provider = FakeProvider(node_port=taken_port if own else None)
+    provider = fake_provider(node_port=taken_port if own else None)
     with pytest.raises(ClusterError, match=f"in use: {taken_port}"):
         deploy.deploy(provider)
 
@@ -67,7 +73,7 @@ def test_a_named_cluster_that_is_gone_is_an_error_with_its_words(monkeypatch, tm
     kubectl = tmp_path / "kubectl"
     kubectl.write_text("#!/bin/sh\necho 'connection refused' >&2\nexit 1\n")
     kubectl.chmod(0o755)
-    monkeypatch.setattr(existing.binaries, "kubectl", lambda: kubectl)
+    monkeypatch.setattr(binaries, "kubectl", lambda: kubectl)
     with pytest.raises(ClusterError, match=r"(?s)does not answer: start it.*connection refused"):
         existing.ExistingCluster(str(config)).up()
 
@@ -135,7 +141,7 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
 def test_what_another_process_has_installed_meanwhile_is_not_installed_again(monkeypatch, tmp_path):
     monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
     looks = [["ctr"], [], []]
-    installed = []
+    installed: list[list[str]] = []
     monkeypatch.setattr(packages, "missing", lambda _: looks.pop(0))
     monkeypatch.setattr(packages, "_install", installed.append)
     monkeypatch.setattr("os.geteuid", lambda: 0)

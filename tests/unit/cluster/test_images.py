@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 from tests.cluster import image, image_archive, wheels
+from tests.cluster.engines import Image
 from tests.cluster.errors import ClusterError
 
 
@@ -17,20 +18,27 @@ def program(tmp_path):
     return path
 
 
+def content(archive: tarfile.TarFile, member: str | tarfile.TarInfo) -> bytes:
+    """Return the bytes of a file in an archive."""
+    file = archive.extractfile(member)
+    assert file
+    return file.read()
+
+
 def test_an_archive_holds_one_layer_with_the_program(program, tmp_path):
     target = tmp_path / "image.tar"
     image_archive.write_image(target, program=program, reference="localhost/pause:1")
     with tarfile.open(target) as archive:
-        (row,) = json.load(archive.extractfile("manifest.json"))
-        config = json.load(archive.extractfile(row["Config"]))
-        layer = archive.extractfile(row["Layers"][0]).read()
+        (row,) = json.loads(content(archive, "manifest.json"))
+        config = json.loads(content(archive, row["Config"]))
+        layer = content(archive, row["Layers"][0])
     assert row["RepoTags"] == ["localhost/pause:1"]
     assert config["config"]["Entrypoint"] == ["/pause"]
     assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
     with tarfile.open(fileobj=io.BytesIO(layer)) as files:
         (entry,) = files.getmembers()
         assert (entry.name, entry.mode, entry.mtime) == ("pause", 0o755, 0)
-        assert files.extractfile(entry).read() == program.read_bytes()
+        assert content(files, entry) == program.read_bytes()
 
 
 def test_the_same_program_gives_the_same_archive(program, tmp_path):
@@ -100,7 +108,7 @@ def test_an_unchanged_folder_is_built_once(engine, context):
 
 def test_a_change_of_file_argument_or_base_gives_another_image(engine, context):
     references = {image.build_image(context, name="example").reference}
-    base = image.Image("localhost/core4:1", context / "no")
+    base = Image("localhost/core4:1", context / "no")
     references.add(image.build_image(context, name="example", build_args={"A": "1"}).reference)
     references.add(image.build_image(context, name="example", uses=[base]).reference)
     (context / "job.py").write_text("2")

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from tests.cluster import docker, existing, kind
+from tests.cluster import binaries, docker, existing, kind
 from tests.cluster.deploy import ROOT
 from tests.support import hostprocess
 
@@ -58,10 +59,12 @@ class FakeProvider:
 
 def test_processes_of_pods_are_signalled_by_root_where_they_run(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert hostprocess.unreachable(FakeProvider()) is None
-    assert hostprocess.unreachable(FakeProvider("far away")) == "far away"
+    near: Any = FakeProvider()
+    far: Any = FakeProvider("far away")
+    assert hostprocess.unreachable(near) is None
+    assert hostprocess.unreachable(far) == "far away"
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert "root" in hostprocess.unreachable(FakeProvider())
+    assert "root" in (hostprocess.unreachable(near) or "")
 
 
 def test_an_engine_on_another_machine_is_not_here(monkeypatch):
@@ -85,8 +88,8 @@ def test_pods_of_a_named_cluster_are_here_if_it_has_no_other_node(
 ):
     monkeypatch.setenv(existing.VARIABLE, str(tmp_path / "config"))
     monkeypatch.setattr("platform.node", lambda: "laptop")
-    monkeypatch.setattr(existing.binaries, "kubectl", lambda: "kubectl")
+    monkeypatch.setattr(binaries, "kubectl", lambda: "kubectl")
     answer = SimpleNamespace(returncode=code, stdout=names)
     monkeypatch.setattr(existing, "run", lambda *_, **__: answer)
-    said = existing.ExistingCluster().distant()
-    assert said is None if words is None else words in said
+    reason = existing.ExistingCluster().distant()
+    assert reason is None if words is None else words in (reason or "")

@@ -139,13 +139,13 @@ def test_a_record_that_cannot_be_read_is_none(text, tmp_path):
 def test_an_ordinary_kubeconfig_is_never_used(monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path))
     monkeypatch.delenv(existing.VARIABLE, raising=False)
-    assert "CORE4_KUBECONFIG" in existing.ExistingCluster().unavailable()
+    assert "CORE4_KUBECONFIG" in (existing.ExistingCluster().unavailable() or "")
 
 
 def test_a_named_kubeconfig_must_exist(monkeypatch, tmp_path):
     path = tmp_path / "config"
     monkeypatch.setenv(existing.VARIABLE, str(path))
-    assert str(path) in existing.ExistingCluster().unavailable()
+    assert str(path) in (existing.ExistingCluster().unavailable() or "")
     path.touch()
     assert existing.ExistingCluster().unavailable() is None
 
@@ -153,10 +153,10 @@ def test_a_named_kubeconfig_must_exist(monkeypatch, tmp_path):
 def test_the_local_cluster_needs_linux_and_root(monkeypatch, tmp_path):
     local = LocalCluster(Layout(tmp_path))
     monkeypatch.setattr("platform.system", lambda: "Darwin")
-    assert "Linux" in local.unavailable()
+    assert "Linux" in (local.unavailable() or "")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert "root" in local.unavailable()
+    assert "root" in (local.unavailable() or "")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert local.unavailable() is None
 
@@ -168,7 +168,7 @@ def test_a_docker_client_without_an_engine_is_not_enough(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     docker.unavailable.cache_clear()
     try:
-        assert "no Docker engine answers" in docker.unavailable()
-        assert "permission denied: the socket" in docker.unavailable()
+        assert "no Docker engine answers" in (docker.unavailable() or "")
+        assert "permission denied: the socket" in (docker.unavailable() or "")
     finally:
         docker.unavailable.cache_clear()

@@ -246,7 +246,12 @@ def test_the_last_error_is_what_the_operator_wrote() -> None:
 
 
 def test_sources_reason_and_message() -> None:
-    status = {"state": "pending", "reason": "Queued", "message": "2 ahead", "sources": ["a.csv"]}
+    status: dict[str, Any] = {
+        "state": "pending",
+        "reason": "Queued",
+        "message": "2 ahead",
+        "sources": ["a.csv"],
+    }
     status |= {"sourcesDropped": 7}
     found = document(corejob(status=status), NOW)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from corejob_process import sockets
 from corejob_process.sockets import EVERYWHERE, listening, plain
 
 V6 = Path("/proc/net/if_inet6")
@@ -48,7 +47,7 @@ def test_a_kernel_without_ipv6_listens_at_all_of_ipv4(
             raise OSError(number, "no IPv6")
         return real(family, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sockets.socket, "socket", without)
+    monkeypatch.setattr(socket, "socket", without)
     with listening(EVERYWHERE, 0) as sock:
         assert reached(sock, "127.0.0.1") == "127.0.0.1"
 

@@ -176,7 +176,7 @@ class Job(CoreJob):
             seen += line
             if text.encode() in line:
                 return seen
-        raise AssertionError(f"{text} never came: {seen.decode()} {self.stderr.read_bytes()}")
+        raise AssertionError(f"{text} never came: {seen.decode()} {self.stderr.read_bytes()!r}")
 
     def terminate(self, body, *, when="ready", **kwargs):
         """Run a job and send SIGTERM when it says so."""
@@ -199,6 +199,8 @@ def runner(tmp_path):
     yield runner
     for process in runner.processes:
         process.kill()
+        assert process.stdin
+        assert process.stdout
         with contextlib.suppress(OSError):
             process.stdin.close()
         process.stdout.close()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -172,7 +173,15 @@ def test_yaml_of_any_text(text):
 
 
 def test_yaml_of_other_values():
-    value = {"a": None, "b": True, "c": [], "d": {}, "e": 1.5, "f": [[1, 2], []], "on": -1}
+    value: dict[str, Any] = {
+        "a": None,
+        "b": True,
+        "c": [],
+        "d": {},
+        "e": 1.5,
+        "f": [[1, 2], []],
+        "on": -1,
+    }
     assert yaml.safe_load(document(value)) == value
 
 
