@@ -7,6 +7,8 @@ decides by the state of the objects, not by the event.
 
 import asyncio
 import logging
+import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
@@ -19,6 +21,7 @@ from corejob_kube.decoding import Decoder
 from corejob_kube.resources import JOBS, PODS, Resource
 from corejob_operator import responses
 from corejob_operator.caches import CHILD_SELECTOR, WATCHED, Caches
+from corejob_process import tasks
 from corejob_process.backoff import Backoff
 from corejob_process.supervision import TaskEndedError
 
@@ -36,14 +39,36 @@ _ALL_WITHIN_S: Final = 120.0
 
 
 async def run(caches: Caches, decoder: Decoder, namespace: str, stop: asyncio.Event) -> None:
-    """Run kopf in a namespace until `stop` is set.
+    """Run kopf in a namespace until `stop` is set, or the process gets SIGTERM or SIGINT.
 
     Raises:
         TaskEndedError: kopf ended by itself.
     """
-    await kopf.operator(registry=registry(caches, decoder), namespaces=[namespace], stop_flag=stop)
+    ready = asyncio.Event()
+    signals = asyncio.create_task(_stop_on_signals(stop, ready))
+    try:
+        await kopf.operator(
+            registry=registry(caches, decoder),
+            namespaces=[namespace],
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+    finally:
+        await tasks.cancel(signals)
     if not stop.is_set():
         raise TaskEndedError("kopf has ended though nobody stopped it")
+
+
+async def _stop_on_signals(stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set `stop` again, once kopf has replaced the process's handlers.
+
+    With kopf's own handlers it would end before `stop` is set, as if by a fault.
+    """
+    await ready.wait()
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
 
 
 def registry(caches: Caches, decoder: Decoder) -> kopf.OperatorRegistry:
@@ -65,7 +90,7 @@ async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Startup handler: set kopf's settings, each with its reason."""
     # Without scanning, no rights on namespaces and CRDs are needed.
     settings.scanning.disabled = True
-    # `leadership` elects the active operator; peering would freeze operators of equal priority.
+    # `leader_election` elects the active operator; peering would freeze those of equal priority.
     settings.peering.standalone = True
     # The operator posts Kubernetes Events itself (`events`), after the status write.
     settings.posting.enabled = False

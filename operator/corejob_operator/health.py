@@ -1,6 +1,7 @@
 """Liveness and readiness of the operator."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -12,21 +13,34 @@ _SILENT_RESYNCS: Final = 5
 
 
 class OperatorHealth:
-    """The operator's `corejob_process.health.Health`."""
+    """The operator's `corejob_process.health.Health`.
 
-    def __init__(self, operator: Operator, resync_interval: float) -> None:
+    Args:
+        operator: The operator.
+        resync_interval: Seconds between two resyncs.
+        monotonic: Returns the time, as `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        resync_interval: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._operator = operator
-        self._silent = resync_interval * _SILENT_RESYNCS
+        self._most_silence = resync_interval * _SILENT_RESYNCS
+        self._time = monotonic
 
     def liveness_problem(self) -> str | None:
-        """Reason to restart the process, or None: a task has ended, or a watch is stale."""
+        """Return why to restart the process, or None: a task has ended, or a watch is stale."""
         ended = self._operator.supervision.problem()
         if ended is not None:
             return ended
         stale = self._operator.resync.stale
         if stale:
             return f"stale watches: {', '.join(sorted(stale))}"
-        if time.monotonic() - self._operator.last_contact > self._silent:
+        if self._time() - self._operator.last_contact > self._most_silence:
             return "no answer from Kubernetes for long"
         return None
 

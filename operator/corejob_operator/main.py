@@ -25,7 +25,7 @@ async def serve(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # kopf replaces these handlers with its own once it runs.
+    # kopf replaces these handlers when it starts; `handlers.run` sets them again.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with await Kube.load(user_agent="core4-operator") as kube:

@@ -12,7 +12,6 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.killable import Killable, unsupervised
 from tests.support.signals import DEADLINE
 
-from corejob_operator import main
 from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
@@ -142,16 +141,3 @@ async def test_nobody_runs_whom_nobody_looks_after(api: FakeApiServer) -> None:
         found = unsupervised(supervision, before)
         others = ("Task-", WATCHES, *CHILDREN, *KOPF)
         assert {name for name in found if not name.startswith(others)} == {"run"}
-
-
-def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail(_settings: Any) -> None:
-        raise TaskEndedError("the task [x] has ended")
-
-    monkeypatch.setattr(main, "serve", fail)
-    monkeypatch.setattr(main, "load", lambda *_: SETTINGS)
-    monkeypatch.setattr(main, "configure", lambda _: None)
-    assert main.main([]) == 1
-    assert "the task [x] has ended" in caplog.text
