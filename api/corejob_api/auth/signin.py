@@ -20,6 +20,8 @@ from corejob_api.http.errors import ApiError, unauthorized
 COOKIE: Final = "token"
 HEADER: Final = "Token"
 _ARGUMENTS: Final = ("token", "username", "password")
+_BY_HEADER: Final = "identity_by_header"
+"""Attribute of a request's context: the identity that its header `Authorization` proves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,11 @@ class SignIn:
         host = call.client_host(req, self._trusted_proxies)
         header = req.get_header("Authorization")
         if header is not None:
-            return await self._by_header(header, host)
+            # Checked once a request: before its body is read, and again with its arguments.
+            if not hasattr(req.context, _BY_HEADER):
+                setattr(req.context, _BY_HEADER, await self._by_header(header, host))
+            identity: Identity = getattr(req.context, _BY_HEADER)
+            return identity
         token = given.optional_text("token")
         if token is not None:
             return self._by_token(token, host)

@@ -50,6 +50,8 @@ to 256 KiB in total.
 """
 _MAX_KEY: Final = 255
 _TRIES: Final = 4
+_SMALL: Final = 4096
+"""Characters, values and names up to which args are checked in the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,11 @@ class Enqueue:
             raise ApiError(404, f"job [{qual_name[:300]}] not found")
         if not user.may_execute(qual_name):
             raise forbidden(f"no permission to execute job [{qual_name}]")
-        # In a thread, since checking a mebibyte of args would block the event loop for long.
-        properties, rest, fingerprint = await asyncio.to_thread(_validated, template, args)
+        if _is_small(args):
+            properties, rest, fingerprint = _validated(template, args)
+        else:
+            # In a thread, since checking a mebibyte of args would block the event loop for long.
+            properties, rest, fingerprint = await asyncio.to_thread(_validated, template, args)
         await _check_schema(template, rest)
         return EnqueueRequest(user.name, hostname, qual_name, rest, properties, fingerprint)
 
@@ -257,6 +262,23 @@ def _validated(
     _check_size(rest)
     _check_values(template, rest)
     return properties, rest, identity(template.qual_name, rest)
+
+
+def _is_small(args: Mapping[str, Any]) -> bool:
+    """True if the args have few and short values; the count stops as soon as they have not."""
+    left = _SMALL
+    rest: list[Any] = [args]
+    while rest:
+        value = rest.pop()
+        left -= len(value) if isinstance(value, str | list | Mapping) else 1
+        if left <= 0:
+            return False
+        if isinstance(value, Mapping):
+            left -= sum(len(name) for name in value)
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += value
+    return True
 
 
 def _check_size(args: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ write. A Lease that is not renewed is ignored: its recorder is restarting or cut
 of jobs stay on the nodes meanwhile.
 """
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,6 +19,8 @@ from corejob_kube import leases
 from corejob_kube.cache import Body, ObjectCache
 
 _RETRY_S: Final = 5
+_SHARED_S: Final = 0.1
+"""Seconds for which an answer of the store holds for further requests."""
 
 
 class StoreHealth:
@@ -35,6 +39,8 @@ class StoreHealth:
         self._leases = members
         self._clock = clock
         self._renewed: dict[str, float] = {}
+        self._checked_until = -math.inf
+        self._pinging: asyncio.Future[None] | None = None
         members.listen(self._changed)
 
     async def check(self) -> None:
@@ -44,11 +50,23 @@ class StoreHealth:
             StoreUnavailable: The store does not answer.
             ApiError: 503, no recorder can write to the store.
         """
-        await self._store.ping()
+        await self._ping()
         problem = self._recorders_problem()
         if problem is not None:
             text = f"jobs can't be accepted: their logs could not be stored: {problem}"
             raise unavailable(text, _RETRY_S)
+
+    async def _ping(self) -> None:
+        """Check that the store answers; requests that come together share one check."""
+        if self._clock() < self._checked_until:
+            return
+        if self._pinging is None or self._pinging.done():
+            self._pinging = asyncio.ensure_future(self._store.ping())
+            # Retrieved here too, since all who await it may have disconnected.
+            self._pinging.add_done_callback(lambda ping: ping.cancelled() or ping.exception())
+        # Shielded: a client that disconnects must not cancel the check of the others.
+        await asyncio.shield(self._pinging)
+        self._checked_until = self._clock() + _SHARED_S
 
     async def problem(self) -> str | None:
         """Return the problem of the store or its recorders, or None."""

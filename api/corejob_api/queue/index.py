@@ -70,6 +70,10 @@ class Queue:
     def put(self, body: Body) -> CoreJob:
         """Store the API server's answer to a write, so that the next request reads it."""
         self._cache.put(body)
+        meta = body["metadata"]
+        entry = self._entries.get(self._names.get(meta["name"], ""))
+        if entry is not None and entry.job.resource_version == meta["resourceVersion"]:
+            return entry.job
         return self.parse(body)
 
     def forget(self, job: CoreJob) -> None:
