@@ -323,6 +323,6 @@ def test_stopping_needs_the_standard_library_only(world, tmp_path, command):
         (tmp_path / "programs" / name).unlink()
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.cluster.cli import main"
     argv = [sys.executable, "-IS", "-c", f"{code}; sys.exit(main([{command!r}]))"]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert world.state is None

@@ -42,7 +42,7 @@ def test_a_run_says_what_was_left_out_and_why(tmp_path, processes):
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("left out: 2 marked host: no such host\n") == 1

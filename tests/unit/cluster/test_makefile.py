@@ -75,7 +75,7 @@ class Make:
             capture_output=True,
             env={**kept, **environment},
             text=True,
-            timeout=60,
+            timeout=240,
         )
 
 
@@ -158,7 +158,7 @@ def test_a_suite_runs_those_of_its_tests_that_are_named(tmp_path, args, expected
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == (0 if expected else 5), done.stdout + done.stderr
     assert set(re.findall(r"::(\w+) PASSED", done.stdout)) == expected

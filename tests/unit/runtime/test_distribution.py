@@ -43,7 +43,7 @@ def core4(wheel, tmp_path_factory):
             cwd=JOBS,
             env={**environ, "PYTHONDONTWRITEBYTECODE": "1"},
             text=True,
-            timeout=60,
+            timeout=240,
         )
 
     return run
