@@ -35,6 +35,7 @@ VERSIONED: Final = {
     CHART / "Chart.yaml": r'^(version: |appVersion: ")([^"\n]+)',
     ROOT / "Dockerfile": r"^(ARG VERSION=)(\S+)",
     ROOT / "README.md": _IMAGE_TAG,
+    ROOT / "README.md": _IMAGE_TAG,
     DOCS / "installing.md": _IMAGE_TAG,
     DOCS / "rest.md": r'("version": "core4/)([^"]+)',
     ROOT / "examples" / "python-jobs" / "README.md": _IMAGE_TAG,

@@ -53,7 +53,17 @@ def named_modules(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_named_modules_exist(page: Path) -> None:
-    folders = ("api", "domain", "journal", "kube", "operator", "process", "runtime", "tests")
+    folders = (
+        "api",
+        "domain",
+        "image",
+        "journal",
+        "kube",
+        "operator",
+        "process",
+        "runtime",
+        "tests",
+    )
     files = [f"/{file.as_posix()}" for name in folders for file in (ROOT / name).rglob("*.py")]
     missing = {
         name for name in named_modules(page) if not any(f.endswith(f"/{name}") for f in files)
