@@ -123,7 +123,7 @@ async def test_work_ends_with_its_client() -> None:
         async def receive(self) -> Any:
             return events.pop(0)
 
-    with pytest.raises(ApiError, match="gone"):
+    with pytest.raises(ApiError, match="disconnected"):
         await call.while_connected(Gone(), work())  # type: ignore[arg-type]
     assert ended.is_set()
 
