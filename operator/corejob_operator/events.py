@@ -6,7 +6,7 @@ They are posted after the status write, as a best effort: the status has all tha
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,9 +22,9 @@ from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-_QUEUE: Final = 10_000
+_CAPACITY: Final = 10_000
 _WORKERS: Final = 4
-_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
+_RETRY_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
 """Seconds before each retry while the API server is away; together, the time of its restart."""
 _MOST_NAME: Final = 230
 _MOST_NOTE: Final = 1024
@@ -122,11 +122,24 @@ def _event(
 
 
 class EventRecorder:
-    """Event recorder: posts Events in the background; logs and drops those that can't be posted."""
+    """Posts Events in the background; logs and drops those that can't be posted.
 
-    def __init__(self, kube: Kube) -> None:
+    Args:
+        kube: The client.
+        capacity: Most Events that wait to be posted.
+        retry_pauses: Seconds before each retry while the API server is away.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        capacity: int = _CAPACITY,
+        retry_pauses: Sequence[float] = _RETRY_PAUSES_S,
+    ) -> None:
         self._kube = kube
-        self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE)
+        self._retry_pauses = retry_pauses
+        self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(capacity)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, supervision: Supervision | None = None) -> None:
@@ -171,7 +184,7 @@ class EventRecorder:
 
     async def _create(self, body: Mapping[str, Any]) -> None:
         namespace = body["metadata"]["namespace"]
-        for pause in (*_PAUSES_S, None):
+        for pause in (*self._retry_pauses, None):
             try:
                 await self._kube.create(EVENTS, namespace, body, manager=names.MANAGER_OPERATOR)
             except ConflictError:

@@ -38,8 +38,22 @@ _ALL_WITHIN_S: Final = 120.0
 """Time for all watches to start; kopf starts them after it has discovered the resources."""
 
 
-async def run(caches: Caches, decoder: Decoder, namespace: str, stop: asyncio.Event) -> None:
+async def run(
+    caches: Caches,
+    decoder: Decoder,
+    namespace: str,
+    stop: asyncio.Event,
+    *,
+    retry_most: float = _RETRY_MOST_S,
+) -> None:
     """Run kopf in a namespace until `stop` is set, or the process gets SIGTERM or SIGINT.
+
+    Args:
+        caches: The caches that its events update.
+        decoder: Decodes what the API server answers to kopf.
+        namespace: The namespace.
+        stop: Stops it.
+        retry_most: Longest pause in seconds before a request is tried again.
 
     Raises:
         TaskEndedError: kopf ended by itself.
@@ -48,7 +62,7 @@ async def run(caches: Caches, decoder: Decoder, namespace: str, stop: asyncio.Ev
     signals = asyncio.create_task(_stop_on_signals(stop, ready))
     try:
         await kopf.operator(
-            registry=registry(caches, decoder),
+            registry=registry(caches, decoder, retry_most=retry_most),
             namespaces=[namespace],
             stop_flag=stop,
             ready_flag=ready,
@@ -71,10 +85,12 @@ async def _stop_on_signals(stop: asyncio.Event, ready: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
-def registry(caches: Caches, decoder: Decoder) -> kopf.OperatorRegistry:
+def registry(
+    caches: Caches, decoder: Decoder, *, retry_most: float = _RETRY_MOST_S
+) -> kopf.OperatorRegistry:
     """Return the registry of the handlers for kopf."""
     handlers = kopf.OperatorRegistry()
-    kopf.on.startup(registry=handlers)(configure)
+    kopf.on.startup(registry=handlers)(_startup(retry_most))
     kopf.on.login(registry=handlers)(_login(decoder))
     for resource in WATCHED:
         kopf.on.event(*_names(resource), registry=handlers, id=resource.plural)(
@@ -86,8 +102,16 @@ def registry(caches: Caches, decoder: Decoder) -> kopf.OperatorRegistry:
 # --- startup ------------------------------------------------------------------------------------
 
 
-async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Startup handler: set kopf's settings, each with its reason."""
+def _startup(retry_most: float) -> Callable[..., Awaitable[None]]:
+    async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
+        """Set kopf's settings."""
+        configure(settings, retry_most=retry_most)
+
+    return startup
+
+
+def configure(settings: kopf.OperatorSettings, *, retry_most: float = _RETRY_MOST_S) -> None:
+    """Set kopf's settings, each with its reason."""
     # Without scanning, no rights on namespaces and CRDs are needed.
     settings.scanning.disabled = True
     # `leader_election` elects the active operator; peering would freeze those of equal priority.
@@ -95,7 +119,7 @@ async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     # The operator posts Kubernetes Events itself (`events`), after the status write.
     settings.posting.enabled = False
     _configure_watching(settings.watching)
-    _configure_networking(settings)
+    _configure_networking(settings, retry_most)
     # Only handlers of changes compare a body with an earlier one. The default storages would
     # deep-copy each body twice for them, in half of the operator's processor time.
     settings.persistence.diffbase_storage = _NoDiffBase()
@@ -126,7 +150,7 @@ def _configure_watching(watching: Any) -> None:
     watching.reconnect_backoff = 0.1
 
 
-def _configure_networking(settings: kopf.OperatorSettings) -> None:
+def _configure_networking(settings: kopf.OperatorSettings, retry_most: float) -> None:
     networking = settings.networking
     # As in our own client. Kopf requests nothing but lists in pages, and the discovery.
     networking.request_timeout = _REQUEST_TIMEOUT_S
@@ -135,7 +159,7 @@ def _configure_networking(settings: kopf.OperatorSettings) -> None:
     # Endless: after the last of kopf's default pauses, an API server that answers 503 would end the
     # watch, and so the process. Short: events wait for the pause after the API server is back.
     # An outage that lasts ends the process by the liveness probe (`health`).
-    networking.error_backoffs = _Backoffs()
+    networking.error_backoffs = _Backoffs(retry_most)
     # The API server may ask for a longer pause, but the limit is ours.
     networking.enforce_retry_after = False
     # Proxies are for the way out of the cluster, not for the way to its API server.
@@ -148,8 +172,11 @@ def _configure_networking(settings: kopf.OperatorSettings) -> None:
 class _Backoffs(Iterable[float]):
     """Endless pauses in seconds between the tries of a request; each request starts anew."""
 
+    def __init__(self, most: float) -> None:
+        self._most = most
+
     def __iter__(self) -> Iterator[float]:
-        backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        backoff = Backoff(_RETRY_FIRST_S, self._most)
         while True:
             yield backoff.next()
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from corejob.names import MANAGER_OPERATOR
@@ -25,8 +26,23 @@ LEASE: Final = "core4-operator"
 DURATION_S: Final = 5.0
 RENEW_S: Final = 1.5
 _TIMER_SLACK_S: Final = 0.01
-_WITHIN_S: Final = 3.0
+TIMEOUT_S: Final = 3.0
 """Timeout of a renewal in seconds; there is time for another before the Lease expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTiming:
+    """Times of the Lease in seconds.
+
+    Attributes:
+        duration: How long it is valid after a renewal.
+        renew: Interval of the renewals.
+        timeout: Timeout of a renewal.
+    """
+
+    duration: float = DURATION_S
+    renew: float = RENEW_S
+    timeout: float = TIMEOUT_S
 
 
 class NotLeadingError(UnavailableError):
@@ -48,12 +64,14 @@ class LeaderElection:
         now: Clock,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        timing: LeaseTiming = LeaseTiming(),  # frozen
     ) -> None:
         self._leases = LeaseClient(kube, namespace, manager=MANAGER_OPERATOR, now=now)
         self._identity = identity
         self._time = monotonic
         self._lease: dict[str, Any] | None = None
-        self._renewals = Renewals(DURATION_S)
+        self._timing = timing
+        self._renewals = Renewals(timing.duration)
         self._renewed = 0.0
         self._task: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -99,22 +117,22 @@ class LeaderElection:
     async def _run(self) -> None:
         while True:
             await self.turn()
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._timing.renew)
 
     async def turn(self) -> None:
         """Renew the Lease, or acquire it if it is free or expired; log errors of the API server."""
         try:
-            async with asyncio.timeout(_WITHIN_S):
+            async with asyncio.timeout(self._timing.timeout):
                 await self._try()
         except TimeoutError:
-            log.warning("no answer about the Lease within %g s", _WITHIN_S)
+            log.warning("no answer about the Lease within %g s", self._timing.timeout)
         except KubeError as error:
             log.warning("no answer about the Lease: %s", error)
         self._doubt()
 
     def _doubt(self) -> None:
         """Stop acting if the Lease was not renewed in time: another process may have taken it."""
-        if self.leading.is_set() and self._time() - self._renewed > DURATION_S:
+        if self.leading.is_set() and self._time() - self._renewed > self._timing.duration:
             log.warning("the Lease could not be renewed in time")
             self._lose()
 
@@ -122,7 +140,7 @@ class LeaderElection:
         """Set the timer that stops acting when the Lease expires, even while a renewal hangs."""
         if self._expiry is not None:
             self._expiry.cancel()
-        left = DURATION_S - (self._time() - self._renewed)
+        left = self._timing.duration - (self._time() - self._renewed)
         loop = asyncio.get_running_loop()
         self._expiry = loop.call_later(max(left, 0.0) + _TIMER_SLACK_S, self._doubt)
 
@@ -164,7 +182,9 @@ class LeaderElection:
 
     async def _write(self, holder: str) -> None:
         if self._lease is None:
-            self._lease = await self._leases.create(LEASE, holder, DURATION_S)
+            self._lease = await self._leases.create(LEASE, holder, self._timing.duration)
             return
         version = self._lease["metadata"]["resourceVersion"]
-        self._lease = await self._leases.renew(LEASE, holder, DURATION_S, version=version)
+        self._lease = await self._leases.renew(
+            LEASE, holder, self._timing.duration, version=version
+        )

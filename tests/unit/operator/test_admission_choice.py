@@ -28,7 +28,7 @@ def queue_of(*entries: AdmissionEntry, limit: int = 0) -> Admission:
 # --- order ----------------------------------------------------------------------------------
 
 
-def test_the_oldest_goes_first_whenever_it_came() -> None:
+def test_the_oldest_starts_first_whenever_it_was_added() -> None:
     assert queue_of(entry("3"), entry("1"), entry("2")).admit(0) == ["1", "2", "3"]
 
 
@@ -38,7 +38,7 @@ def test_a_higher_priority_goes_before_an_older_one() -> None:
     assert admission.admit(0) == ["2", "1", "3"]
 
 
-def test_forced_ones_go_first_of_all_and_among_them_by_priority_and_age() -> None:
+def test_forced_jobs_start_first_by_priority_and_age() -> None:
     admission = queue_of(
         entry("1", priority=100),
         entry("4", "b.Job", force=True),
@@ -105,7 +105,7 @@ def test_the_namespace_limit_counts_all_together() -> None:
     assert admission.admit(0) == ["3"]
 
 
-def test_what_runs_already_counts() -> None:
+def test_running_jobs_count() -> None:
     admission = Admission(2)
     admission.activate(entry("old", max_parallel=1))
     admission.wait(entry("1", max_parallel=1))
@@ -115,7 +115,7 @@ def test_what_runs_already_counts() -> None:
     assert admission.admit(0) == ["2"]
 
 
-def test_a_job_is_counted_once_however_often_it_is_seen_to_run() -> None:
+def test_a_job_is_counted_once_however_often_it_is_activated() -> None:
     admission = Admission()
     for _ in range(3):
         admission.activate(entry("1", max_parallel=2))
@@ -125,7 +125,7 @@ def test_a_job_is_counted_once_however_often_it_is_seen_to_run() -> None:
     assert admission.active() == 2
 
 
-def test_forced_ones_start_over_any_limit_and_take_no_place() -> None:
+def test_forced_jobs_start_over_any_limit_and_take_no_place() -> None:
     admission = queue_of(
         entry("1", max_parallel=1),
         *(entry(f"f{n}", force=True, max_parallel=1) for n in range(3)),
@@ -147,7 +147,7 @@ def test_no_limit_is_no_limit() -> None:
 # --- due times ------------------------------------------------------------------------------
 
 
-def test_nobody_starts_before_its_time() -> None:
+def test_no_job_starts_before_it_is_due() -> None:
     admission = queue_of(entry("1", due=LATER), entry("2"))
 
     assert admission.admit(LATER - 0.001) == ["2"]
@@ -156,13 +156,13 @@ def test_nobody_starts_before_its_time() -> None:
     assert admission.next_due() is None
 
 
-def test_one_that_is_not_due_holds_up_nobody() -> None:
+def test_a_job_that_is_not_due_blocks_no_other() -> None:
     admission = queue_of(entry("1", due=LATER, priority=9), entry("2", max_parallel=1), limit=1)
 
     assert admission.admit(0) == ["2"]
 
 
-def test_one_that_falls_due_takes_its_rank_not_the_end() -> None:
+def test_a_job_that_falls_due_takes_its_rank_not_the_end() -> None:
     admission = queue_of(entry("1", due=LATER), entry("2"), entry("3"), limit=1)
 
     assert admission.admit(0) == ["2"]
@@ -198,7 +198,7 @@ def test_a_waiting_job_that_is_forced_goes_at_once() -> None:
     assert admission.admit(0) == ["2"]
 
 
-def test_who_leaves_is_not_admitted() -> None:
+def test_a_job_that_left_is_not_admitted() -> None:
     admission = queue_of(entry("1"), entry("2"))
     admission.forget("1")
     admission.forget("unknown")
@@ -212,7 +212,7 @@ def test_who_leaves_is_not_admitted() -> None:
 # --- why a job waits ------------------------------------------------------------------------
 
 
-def test_the_limit_that_blocks_is_told() -> None:
+def test_the_limit_that_blocks_is_named() -> None:
     admission = queue_of(
         *(entry(f"a{n}", max_parallel=1) for n in range(3)),
         entry("b", "b.Job"),
@@ -229,7 +229,7 @@ def test_the_limit_that_blocks_is_told() -> None:
 
 
 @pytest.mark.parametrize("key", ["runs", "unknown"])
-def test_who_does_not_wait_is_not_blocked(key: str) -> None:
+def test_a_job_that_does_not_wait_is_not_blocked(key: str) -> None:
     admission = queue_of(entry("runs"))
     admission.admit(0)
 

@@ -60,7 +60,7 @@ def cost(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_one_ends_and_the_next_starts(name: str) -> None:
+def test_the_next_job_starts_when_one_ends(name: str) -> None:
     shape = SHAPES[name]
 
     def worst(count: int) -> int:
@@ -82,7 +82,7 @@ def test_one_ends_and_the_next_starts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_look_at_one_that_waits(name: str) -> None:
+def test_a_reconcile_of_a_waiting_job(name: str) -> None:
     admission, _ = full(SHAPES[name], MANY)
 
     assert cost(lambda: admission.blocked(f"{MANY // 2:05}")) <= MOST

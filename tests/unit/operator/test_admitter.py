@@ -13,7 +13,7 @@ def waits(state: str, **more: Any) -> Any:
     return corejob(status={"state": state, "trial": 1, **times}, **more)
 
 
-def test_what_the_choice_needs() -> None:
+def test_the_entry_of_a_job() -> None:
     made = entry(corejob(priority=3, force=True, maxParallel=2), SETTINGS)
 
     assert (made.key, made.order, made.qual_name) == (ID, ID, "a.Job")

@@ -167,7 +167,7 @@ def test_a_deleted_corejob_is_no_duplicate(watched: WatchedCaches) -> None:
     assert list(watched.caches.duplicates_of("a")) == []
 
 
-def test_a_corejob_made_anew_under_the_same_name_is_another(watched: WatchedCaches) -> None:
+def test_a_new_corejob_of_the_same_name_is_another(watched: WatchedCaches) -> None:
     """A watch that was interrupted misses the deletion, and lists the new one only."""
     watched.corejob("a", args={"n": 1})
     watched.corejob("other", args={"n": 2})

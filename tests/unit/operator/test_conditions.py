@@ -17,7 +17,7 @@ def truth(state: State) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_what_each_state_means(state: State) -> None:
+def test_the_conditions_of_each_state(state: State) -> None:
     assert truth(state) == {
         "Complete": str(state is State.COMPLETE),
         "Failed": str(state in {State.ERROR, State.INACTIVE}),
@@ -57,7 +57,7 @@ def test_no_write_for_each_new_word_of_a_waiting_job() -> None:
     assert conditions(replace(status, message="6 before it"), 2, before, at(60)) == before
 
 
-def test_the_known_ones_are_not_changed_in_place() -> None:
+def test_the_current_conditions_are_not_changed_in_place() -> None:
     before = conditions(Status(ID), 1, [], NOW)
     kept = [dict(condition) for condition in before]
     conditions(Status(ID, state=State.COMPLETE), 2, before, at(60))[0]["status"] = "?"

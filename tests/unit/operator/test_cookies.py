@@ -109,7 +109,7 @@ async def test_it_starts_at_once(rig: Rig, why: str) -> None:
     assert "b-1" in rig.jobs()
 
 
-async def test_what_nobody_can_read_of_a_cookie_is_left_out(rig: Rig) -> None:
+async def test_unreadable_values_of_a_cookie_are_left_out(rig: Rig) -> None:
     deep = {"deep": "[" * 65 + "]" * 65, "deeper": "[" * 5000 + "]" * 5000, "torn": "{"}
     rig.fake.change("corejobtemplates", "a.job", {"status": {"cookie": {**deep, "count": "3"}}})
     rig.corejob("a")

@@ -15,7 +15,7 @@ START = datetime(2026, 1, 1)  # noqa: DTZ001  # on the face of a clock
 
 
 @pytest.mark.parametrize("expression", GOOD)
-def test_what_is_a_schedule(expression: str) -> None:
+def test_valid_schedules(expression: str) -> None:
     assert crontab.parse(expression).at_or_after(START) is not None
 
 
@@ -26,7 +26,7 @@ def test_what_is_none(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", NEVER)
-def test_what_never_falls_due(expression: str) -> None:
+def test_schedules_that_never_fall_due(expression: str) -> None:
     with pytest.raises(ValueError, match="never falls due"):
         crontab.parse(expression)
 
@@ -65,7 +65,7 @@ def test_operator_and_runtime_agree(expression: str) -> None:
         ("0 0 29 feb */7", ["2032-02-29T00:00:00", "2060-02-29T00:00:00"]),
     ],
 )
-def test_what_a_schedule_means(expression: str, texts: list[str]) -> None:
+def test_the_meaning_of_a_schedule(expression: str, texts: list[str]) -> None:
     found, moment = [], START
     for _ in texts:
         moment = crontab.parse(expression).at_or_after(moment) or START

@@ -81,7 +81,7 @@ def test_kubectl_restarts_by_a_time_and_a_crash_makes_no_second_child() -> None:
     assert decided(replace(job, status=first.status)).actions == ()
 
 
-def test_one_that_was_restarted_is_not_restarted_again() -> None:
+def test_a_restarted_job_is_not_restarted_again() -> None:
     assert decided(final(restartAt=at_text(-1), status={"childId": CHILD})).actions == ()
 
 
@@ -101,7 +101,7 @@ def test_a_restart_that_was_followed_by_a_kill_makes_no_other_job() -> None:
     assert wanted_child(killed) is None
 
 
-def test_one_that_was_killed_before_it_ever_started_restarts() -> None:
+def test_a_job_killed_before_its_start_restarts() -> None:
     never = corejob(kill=True, restartAt=at_text(-1), status={"state": "killed"})
 
     assert wanted_child(never) is not None
@@ -123,7 +123,7 @@ def test_a_complete_job_is_not_restarted() -> None:
 # --- its Jobs -------------------------------------------------------------------------------
 
 
-def test_its_job_goes_once_the_log_is_kept() -> None:
+def test_its_job_is_deleted_once_the_log_is_stored() -> None:
     decision = decided(final(status=LOGGED), **has_ended(code=1))
 
     assert decision.actions == (JOB,)
@@ -140,13 +140,13 @@ def test_a_job_that_is_going_is_not_deleted_again() -> None:
     assert decided(final(status=LOGGED), jobs=[child(deleting=True)]).actions == ()
 
 
-def test_what_never_ran_has_no_log_to_wait_for() -> None:
+def test_a_trial_that_never_ran_has_no_log_to_wait_for() -> None:
     job = final(status={"trial": 0})
 
     assert decided(job, jobs=[child()]).actions == (JOB,)
 
 
-def test_the_end_is_written_before_its_job_goes() -> None:
+def test_the_end_is_written_before_its_job_is_deleted() -> None:
     job = corejob(status={"state": "running", "trial": 1, **LOGGED})
     decision = decided(job, **has_ended(code=0))
 
@@ -181,13 +181,13 @@ def test_a_stopped_job_in_the_queue_never_goes_by_itself() -> None:
         assert decided(job, now=at(10**6)).actions == ()
 
 
-def test_a_deleted_one_is_let_go_when_the_journal_has_it() -> None:
+def test_a_deleted_corejob_is_released_when_the_journal_has_it() -> None:
     job = past(metadata={"deletionTimestamp": at_text(-1)}, status={"journaledTime": at_text(-5)})
 
     assert decided(job).actions == (RemoveFinalizer(lost=False),)
 
 
-def test_a_deleted_one_waits_for_the_journal_but_not_for_ever() -> None:
+def test_a_deleted_corejob_waits_for_the_journal_up_to_a_deadline() -> None:
     times = {"removedTime": at_text(-1)}
     job = past(metadata={"deletionTimestamp": at_text(-1)}, status=times)
     assert decided(job, journal_deadline=30).requeue_at == at(29)
@@ -203,7 +203,7 @@ def test_the_journal_gets_its_time_however_long_the_end_took() -> None:
     assert decided(job, journal_deadline=30).requeue_at == at(28)
 
 
-def test_one_that_is_held_by_others_only_is_theirs() -> None:
+def test_a_corejob_without_our_finalizer_is_left_to_others() -> None:
     job = past(metadata={"deletionTimestamp": at_text(-1), "finalizers": ["other"]})
 
     assert decided(job, now=at(10**6)).actions == ()

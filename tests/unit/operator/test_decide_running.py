@@ -38,7 +38,7 @@ def test_nothing_to_do_while_it_runs() -> None:
     assert decision.status.node == "node-1"
 
 
-def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
+def test_a_restart_of_a_running_job_is_noted_but_not_followed() -> None:
     """As by REST, which answers 409; unless it is marked killed: then it counts."""
     noted = decided(running(restartAt=at_text(-1)), **runs()).status
     assert noted.restart_time == at(-1)
@@ -46,7 +46,7 @@ def test_a_restart_of_a_running_job_is_noted_and_none() -> None:
     assert killed.restart_time is None
 
 
-def test_a_restart_is_followed_though_the_trial_is_over_when_it_is_seen() -> None:
+def test_a_restart_is_followed_though_its_trial_ended_before_the_reconcile() -> None:
     """It was asked of a failed job, just before its next trial was seen to run."""
     ends = decided(running(restartAt=at_text(-1)), **has_ended(code=1)).status
     assert (ends.state, ends.restart_time) == (State.ERROR, at(-1))
@@ -107,7 +107,7 @@ def test_a_disruption_costs_no_attempt(reason: str) -> None:
     assert decision.status.query_time is None
 
 
-def test_a_disruption_is_told_as_its_pod_goes_and_still_when_that_is_gone() -> None:
+def test_the_reason_of_a_disruption_outlives_its_pod() -> None:
     eviction = condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")
     job = running()
     goes = decided(job, **runs(deleting=True, conditions=[eviction]))
@@ -252,7 +252,7 @@ def test_deleting_the_resource_stops_the_trial() -> None:
     assert status.message == "the CoreJob was deleted"
 
 
-def test_a_deleted_one_waits_for_the_reader_from_the_deletion_on() -> None:
+def test_a_deleted_job_waits_for_the_reader_from_its_deletion_on() -> None:
     job = running(metadata=DELETED)
 
     assert decided(job, attach_wait=5, now=at(3), **runs()).requeue_at == at(4)
@@ -296,7 +296,7 @@ def test_progress_is_a_sign_of_life() -> None:
     assert decided(job, now=at(90), **runs()).status.zombie_time == at(90)
 
 
-def test_progress_of_the_trial_before_is_none() -> None:
+def test_progress_of_the_trial_before_does_not_count() -> None:
     told = {"progress": {"value": 0.5, "time": at_text(-100)}}
 
     assert decided(running(zombieTimeSeconds=60, status=told), **runs()).requeue_at == at(50)
@@ -311,7 +311,7 @@ def test_the_earlier_of_both_times_requeues_it() -> None:
 # --- the trial before is cleared away ---------------------------------------------------------
 
 
-def test_the_job_of_the_trial_before_goes_once_its_log_is_kept() -> None:
+def test_the_job_of_the_trial_before_is_deleted_once_its_log_is_stored() -> None:
     old = has_ended(1, code=1)
     new = runs(2)
     both: dict[str, Any] = {"jobs": old["jobs"] + new["jobs"], "pods": old["pods"] + new["pods"]}

@@ -54,7 +54,7 @@ def test_it_is_held_before_anything_else() -> None:
     assert decision.queue == "waits"
 
 
-def test_one_that_is_being_deleted_can_not_be_held_any_more() -> None:
+def test_a_corejob_in_deletion_gets_no_finalizer() -> None:
     decision = decided(corejob(metadata={"finalizers": ["other"], **DELETED}))
 
     assert decision.actions == ()
@@ -70,7 +70,7 @@ def test_a_free_job_gets_its_first_trial() -> None:
     assert decision.queue == "active"
 
 
-def test_a_blocked_job_is_told_why() -> None:
+def test_the_status_of_a_blocked_job_says_why() -> None:
     decision = decided(corejob(), turn=BUSY)
 
     assert decision.actions == ()
@@ -79,7 +79,7 @@ def test_a_blocked_job_is_told_why() -> None:
     assert decision.queue == "waits"
 
 
-def test_one_without_a_template_takes_no_place() -> None:
+def test_a_job_without_a_template_takes_no_place() -> None:
     decision = decided(corejob(), has_template=False)
 
     assert (decision.actions, decision.queue) == ((), "absent")
@@ -101,7 +101,7 @@ def test_a_restarted_job_counts_on() -> None:
 # --- a trial is starting --------------------------------------------------------------------
 
 
-def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
+def test_a_trial_that_was_created_is_not_created_again() -> None:
     for situation in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
         decision = decided(waits(status={"reason": "Starting"}), **situation)
 
@@ -109,14 +109,14 @@ def test_a_trial_that_was_asked_for_is_not_asked_for_again() -> None:
         assert (decision.status.state, decision.queue) == (State.PENDING, "active")
 
 
-def test_the_words_of_the_scheduler_are_passed_on() -> None:
+def test_the_message_of_the_scheduler_is_passed_on() -> None:
     unschedulable = condition("PodScheduled", "Unschedulable", "0/1 nodes", status="False")
     decision = decided(waits(), **starts(conditions=[unschedulable]))
 
     assert (decision.status.reason, decision.status.message) == ("Unschedulable", "0/1 nodes")
 
 
-def test_an_image_that_is_not_there_is_told_and_waited_for() -> None:
+def test_a_missing_image_is_reported_and_waited_for() -> None:
     decision = decided(waits(), **starts(state=waiting("ErrImagePull", "no such image")))
 
     assert decision.status.state is State.PENDING
@@ -140,14 +140,14 @@ def test_a_container_that_runs_makes_the_job_running() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
-def test_one_that_is_over_already_passes_running_first(code: int) -> None:
+def test_a_trial_that_has_ended_already_passes_running_first(code: int) -> None:
     decision = decided(waits(status={"reason": "Starting"}), **has_ended(code=code))
 
     assert (decision.status.state, decision.status.trial) == (State.RUNNING, 1)
     assert decision.actions == ()
 
 
-def test_one_that_completed_and_whose_pod_is_gone_has_run_all_the_same() -> None:
+def test_a_completed_trial_whose_pod_is_gone_has_run() -> None:
     done = child(conditions=[condition("Complete")])
     status = decided(waits(status={"reason": "Starting"}), jobs=[done]).status
     assert (status.state, status.trial) == (State.RUNNING, 1)
@@ -167,7 +167,7 @@ def test_a_bad_image_name_is_an_error_at_once() -> None:
     assert decision.queue == "absent"
 
 
-def test_what_has_not_started_in_time_is_an_error() -> None:
+def test_a_trial_that_has_not_started_in_time_is_an_error() -> None:
     job = waits(status={"reason": "ImagePull", "startingTime": at_text(-60)})
     situation = starts(state=waiting("ErrImagePull", "no such image"))
 
@@ -227,7 +227,7 @@ def test_a_pod_deleted_by_hand_before_its_start_kills_it() -> None:
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "PodDeleted", None)
 
 
-def test_a_disruption_before_the_start_makes_the_same_trial_anew() -> None:
+def test_a_disruption_before_the_start_creates_the_same_trial_again() -> None:
     job = waits(status={"reason": "Starting", "attemptsLeft": 2})
     situation = starts(conditions=DISRUPTED, deleting=True)
     noted = decided(job, **situation)
@@ -243,7 +243,7 @@ def test_a_disruption_before_the_start_makes_the_same_trial_anew() -> None:
     assert (again.status.attempts_left, again.status.trial) == (2, 0)
 
 
-def test_the_disruption_is_written_down_before_its_job_goes() -> None:
+def test_the_disruption_is_written_before_its_job_is_deleted() -> None:
     """Else a crash in between would look like a Job deleted by hand."""
     decision = decided(
         waits(status={"reason": "Starting"}), **starts(conditions=DISRUPTED, deleting=True)
@@ -256,7 +256,7 @@ def test_the_disruption_is_written_down_before_its_job_goes() -> None:
     ("state", "settings"),
     [(waiting("InvalidImageName"), {}), (waiting("ErrImagePull"), {"start_deadline": 1})],
 )
-def test_an_error_is_written_down_before_its_job_goes(
+def test_an_error_is_written_before_its_job_is_deleted(
     state: dict[str, Any], settings: dict[str, float]
 ) -> None:
     job = waits(status={"reason": "Starting", "startingTime": at_text(-1)})
@@ -316,7 +316,7 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None
         assert (gone.state, gone.removed_time) == (State.PENDING, at(2))
 
 
-def test_one_that_started_in_spite_of_its_removal_is_stopped_and_keeps_its_state() -> None:
+def test_a_removed_job_that_started_is_stopped_and_keeps_its_state() -> None:
     """It has left the queue: it must not come back as running."""
     job = waits(State.FAILED, remove=True, status={"log": {"trial": 1, "complete": True}})
     unread = decided(job, **runs(2), attach_wait=15)
@@ -348,14 +348,16 @@ def test_a_trial_that_was_stopped_so_counts_if_its_log_has_a_line(
 @pytest.mark.parametrize(
     ("code", "ends"), [(0, State.COMPLETE), (1, State.ERROR), (75, State.DEFERRED)]
 )
-def test_one_that_had_ended_when_its_removal_was_seen_has_that_end(code: int, ends: State) -> None:
+def test_a_job_that_ended_before_its_removal_was_observed_has_that_end(
+    code: int, ends: State
+) -> None:
     decision = decided(waits(remove=True), **has_ended(code=code))
 
     assert (decision.status.state, decision.status.trial) == (ends, 1)
     assert (decision.status.removed_time, decision.queue) == (NOW, "absent")
 
 
-def test_what_comes_to_light_of_a_past_job_is_stopped_and_changes_nothing() -> None:
+def test_a_late_pod_of_a_past_job_is_stopped_and_changes_nothing() -> None:
     job = waits(remove=True, status={"removedTime": at_text(-1)})
     decision = decided(job, jobs=[], pods=[its_pod(state=started())])
 
@@ -363,7 +365,7 @@ def test_what_comes_to_light_of_a_past_job_is_stopped_and_changes_nothing() -> N
     assert decision.actions == (DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),)
 
 
-def test_a_trial_that_started_in_spite_of_a_kill_is_seen_to_run() -> None:
+def test_a_trial_that_started_in_spite_of_a_kill_passes_running() -> None:
     status = decided(waits(kill=True, status={"reason": "Starting"}), **runs()).status
 
     assert (status.state, status.trial) == (State.RUNNING, 1)
@@ -403,7 +405,7 @@ def test_a_restart_counts_once() -> None:
 
 @pytest.mark.parametrize("remove", [False, True])
 @pytest.mark.parametrize("trial", [starts(2), runs(2), has_ended(2, 1)])
-def test_a_restart_of_one_whose_next_trial_is_there_already_is_followed(
+def test_a_restart_is_followed_if_the_next_trial_exists_already(
     trial: dict[str, Any], remove: bool
 ) -> None:
     job = waits(State.FAILED, restartAt=at_text(-6), remove=remove)

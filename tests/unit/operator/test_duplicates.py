@@ -13,7 +13,7 @@ CHILD = "6743cccccccccccccccccccc"
 ACCEPTED = {"state": "pending", "trial": 0}
 
 
-async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
+async def test_the_younger_of_two_equal_jobs_is_refused(rig: Rig) -> None:
     old = {"creationTimestamp": "2026-11-24T11:00:00Z"}
     new = {"creationTimestamp": "2026-11-24T11:00:01Z"}
     rig.corejob("b", has_finalizer=False, args={}, metadata=old)
@@ -28,7 +28,7 @@ async def test_the_younger_of_two_equal_ones_is_refused(rig: Rig) -> None:
     assert rig.reconciler.admitter.admission.active() == 1
 
 
-async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
+async def test_an_equal_job_is_admitted_once_the_other_is_past(rig: Rig) -> None:
     rig.corejob("a", args={})
     await rig.settle()
     rig.pod("a-1", ended(0), "Succeeded")
@@ -52,7 +52,7 @@ async def test_an_equal_one_is_let_in_once_the_other_is_past(rig: Rig) -> None:
         pytest.param({"kill": True, "remove": True}, {}, ("killed", "Killed"), id="both"),
     ],
 )
-async def test_one_that_has_left_the_queue_is_nobodys_duplicate(
+async def test_a_job_that_has_left_the_queue_is_no_duplicate(
     rig: Rig, spec: dict[str, Any], duplicate: dict[str, Any], ends: tuple[str, str | None]
 ) -> None:
     rig.corejob("a", args={}, **spec)
@@ -65,7 +65,7 @@ async def test_one_that_has_left_the_queue_is_nobodys_duplicate(
     assert rig.jobs() == [f"{CHILD}-1"]
 
 
-async def test_one_whose_pod_is_there_was_let_in_whatever_its_status_says(rig: Rig) -> None:
+async def test_a_job_that_has_a_pod_was_admitted_whatever_its_status_says(rig: Rig) -> None:
     rig.corejob("a", args={})
     await rig.settle()
     rig.pod("a-1", started())
@@ -97,14 +97,14 @@ def test_without_a_duplicate_it_is_admitted() -> None:
     assert duplicate_before(equal_job("b"), [], admitted()) is None
 
 
-def test_of_two_new_ones_the_older_goes_first() -> None:
+def test_the_older_of_two_new_jobs_has_precedence() -> None:
     old, new = equal_job("z", 0), equal_job("a", 1)
 
     assert duplicate_before(new, [old], admitted()) == "z"
     assert duplicate_before(old, [new], admitted()) is None
 
 
-def test_within_a_second_exactly_one_goes_first() -> None:
+def test_within_one_second_exactly_one_has_precedence() -> None:
     one, other = equal_job("a", uid="1"), equal_job("b", uid="2")
     found = [
         duplicate_before(one, [other], admitted()),
@@ -114,7 +114,7 @@ def test_within_a_second_exactly_one_goes_first() -> None:
     assert sorted(map(str, found)) == ["None", "a"]
 
 
-def test_what_was_let_in_stays_in() -> None:
+def test_an_admitted_job_stays_admitted() -> None:
     old, new = equal_job("z", 0), equal_job("a", 1)
 
     assert duplicate_before(old, [new], admitted("a")) == "a"

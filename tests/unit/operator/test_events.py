@@ -11,7 +11,6 @@ from tests.unit.domain.builders import ID, NOW, UID, at_text, corejob, running
 from corejob.model import Status
 from corejob.state import State
 from corejob_kube.client import Kube
-from corejob_operator import events
 from corejob_operator.events import EventRecorder, transition
 
 
@@ -19,7 +18,7 @@ def told(before: Any, status: Status) -> dict[str, Any] | None:
     return transition(before, status, NOW, "pod-1")
 
 
-def test_what_an_event_says() -> None:
+def test_the_fields_of_an_event() -> None:
     job = running()
     body = told(job, replace(job.status, state=State.ERROR, reason="CodeError", message="no"))
 
@@ -40,14 +39,14 @@ def test_what_an_event_says() -> None:
     )
 
 
-def test_no_news_is_no_event() -> None:
+def test_no_change_is_no_event() -> None:
     job = running()
 
     assert told(job, job.status) is None
     assert told(job, replace(job.status, message="other words", node="n2")) is None
 
 
-def test_the_first_status_is_news() -> None:
+def test_the_first_status_has_an_event() -> None:
     job = corejob()
     body = told(job, job.status)
 
@@ -70,7 +69,7 @@ def test_the_first_status_is_news() -> None:
         (State.INACTIVE, "DeferMaxExceeded", "Warning"),
     ],
 )
-def test_what_is_a_warning(state: State, reason: str, kind: str) -> None:
+def test_the_warnings(state: State, reason: str, kind: str) -> None:
     body = told(running(), Status(ID, state=state, reason=reason))
 
     assert body is not None
@@ -107,7 +106,7 @@ async def test_all_are_posted_before_it_stops(fake: FakeApiServer, kube: Kube) -
     assert len(fake.objects["events"]) == 20
 
 
-async def test_a_refused_one_is_dropped_and_the_next_is_posted(
+async def test_a_refused_event_is_dropped_and_the_next_is_posted(
     fake: FakeApiServer, kube: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.refuse("POST", "events", 403, "forbidden")
@@ -122,15 +121,14 @@ async def test_a_refused_one_is_dropped_and_the_next_is_posted(
     assert "was not posted: 403" in caplog.text
 
 
-async def test_one_is_posted_once_the_api_server_is_back(
+async def test_an_event_is_posted_once_the_api_server_is_back(
     fake: FakeApiServer,
     kube: Kube,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(events, "_PAUSES_S", (0.01, 0.01))
+    retry_pauses = (0.01, 0.01)
     fake.refuse("POST", "events", 503, "starting", times=2)
-    event_recorder = EventRecorder(kube)
+    event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
     event_recorder.record(told(corejob(), corejob().status))
     await event_recorder.stop(5)
@@ -139,15 +137,14 @@ async def test_one_is_posted_once_the_api_server_is_back(
     assert "not posted" not in caplog.text
 
 
-async def test_one_is_given_up_when_the_api_server_stays_away(
+async def test_an_event_is_dropped_if_the_api_server_stays_away(
     fake: FakeApiServer,
     kube: Kube,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(events, "_PAUSES_S", (0.01,))
+    retry_pauses = (0.01,)
     fake.refuse("POST", "events", 503, "starting", times=2)
-    event_recorder = EventRecorder(kube)
+    event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
     event_recorder.record(told(corejob(), corejob().status))
     await event_recorder.stop(5)
@@ -156,11 +153,8 @@ async def test_one_is_given_up_when_the_api_server_stays_away(
     assert "was not posted: 503" in caplog.text
 
 
-async def test_too_many_are_dropped_not_kept(
-    kube: Kube, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "_QUEUE", 3)
-    event_recorder = EventRecorder(kube)
+async def test_too_many_are_dropped_not_kept(kube: Kube, caplog: pytest.LogCaptureFixture) -> None:
+    event_recorder = EventRecorder(kube, capacity=3)
     job = corejob()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):

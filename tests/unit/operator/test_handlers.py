@@ -32,7 +32,7 @@ class Kopf:
         self.caches.on_change(self.changed.append)
 
     async def run(self) -> None:
-        await handlers.run(self.caches, Decoder(), NAMESPACE, self.stop)
+        await handlers.run(self.caches, Decoder(), NAMESPACE, self.stop, retry_most=0.01)
 
     def spec(self, name: str) -> Any:
         """Return the spec of the cached CoreJob, or None."""
@@ -101,14 +101,12 @@ async def test_a_watch_that_the_server_ends_comes_back(api: FakeApiServer) -> No
 
 
 async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
-    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+    api: FakeApiServer,
 ) -> None:
     async with running(api) as operator:
         # More often than kopf tries by default.
         api.refuse("GET", COREJOBS.plural, 503, "the API server is starting", times=12)
         requests = len(api.requested("GET", COREJOBS.plural))
-        monkeypatch.setattr(handlers, "_RETRY_FIRST_S", 0.01)
-        monkeypatch.setattr(handlers, "_RETRY_MOST_S", 0.01)
         api.watches.end_all()
         api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
         await poll(lambda: operator.spec("a") == SPEC)
@@ -128,7 +126,7 @@ async def test_kopf_that_ends_by_itself_is_an_error(
 
 async def test_kopf_has_no_peers_posts_nothing_and_keeps_nothing() -> None:
     settings = kopf.OperatorSettings()
-    await handlers.configure(settings)
+    handlers.configure(settings)
     assert settings.scanning.disabled
     assert settings.peering.standalone
     assert not settings.posting.enabled
@@ -148,9 +146,9 @@ async def test_kopf_has_no_peers_posts_nothing_and_keeps_nothing() -> None:
     assert progress.fetch(body=body, key=key) is None
 
 
-async def test_pauses_between_tries_start_anew_never_end_and_stay_short() -> None:
+async def test_retry_pauses_start_again_never_end_and_stay_short() -> None:
     settings = kopf.OperatorSettings()
-    await handlers.configure(settings)
+    handlers.configure(settings)
     backoffs: Any = settings.networking.error_backoffs
     for _ in range(2):
         pauses = list(islice(backoffs, 40))

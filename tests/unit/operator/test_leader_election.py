@@ -15,9 +15,14 @@ from tests.unit.domain.builders import NOW
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import COREJOBS
-from corejob_operator import leader_election as module
 from corejob_operator.fencing import Fenced
-from corejob_operator.leader_election import DURATION_S, LEASE, LeaderElection, NotLeadingError
+from corejob_operator.leader_election import (
+    DURATION_S,
+    LEASE,
+    LeaderElection,
+    LeaseTiming,
+    NotLeadingError,
+)
 
 DEADLINE = 10.0
 
@@ -75,7 +80,7 @@ async def test_it_is_renewed_and_so_never_runs_out(
     assert not two.leading.is_set()
 
 
-async def test_who_does_not_renew_is_followed_after_the_duration(
+async def test_a_holder_that_does_not_renew_is_followed_after_the_duration(
     one: LeaderElection, two: LeaderElection, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
@@ -100,7 +105,7 @@ async def test_a_holder_whose_pod_is_gone_is_followed_at_once(
     assert two.leading.is_set()
 
 
-async def test_a_restarted_container_goes_on_at_once(
+async def test_a_restarted_container_leads_again_at_once(
     one: LeaderElection, kube: Kube, clock: Clock
 ) -> None:
     await one.turn()
@@ -109,7 +114,7 @@ async def test_a_restarted_container_goes_on_at_once(
     assert again.leading.is_set()
 
 
-async def test_who_gets_no_answer_in_time_acts_no_more(
+async def test_a_leader_without_an_answer_in_time_stops_acting(
     one: LeaderElection, clock: Clock, fake: FakeApiServer
 ) -> None:
     await one.turn()
@@ -124,7 +129,7 @@ async def test_who_gets_no_answer_in_time_acts_no_more(
     assert one.leading.is_set()
 
 
-async def test_of_two_that_try_at_once_one_wins(
+async def test_one_of_two_concurrent_tries_wins(
     one: LeaderElection, two: LeaderElection, fake: FakeApiServer
 ) -> None:
     await one.turn()
@@ -184,15 +189,12 @@ async def lost(leader: LeaderElection) -> None:
         await leader.lost.wait()
 
 
-async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "DURATION_S", 0.3)
-    monkeypatch.setattr(module, "RENEW_S", 0.05)
-    monkeypatch.setattr(module, "_WITHIN_S", DEADLINE * 10)  # the timer does not rely on it
+async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out() -> None:
+    # The timer does not rely on the timeout.
+    timing = LeaseTiming(duration=0.3, renew=0.05, timeout=DEADLINE * 10)
     fake = FakeApiServer("operator")
     async with running(fake) as kube:
-        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW)
+        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW, timing=timing)
         leader.start()
         try:
             async with asyncio.timeout(DEADLINE):
@@ -208,13 +210,11 @@ async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out
             await leader.stop()
 
 
-async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_WITHIN_S", 0.05)
+async def test_a_renewal_that_hangs_is_given_up_and_tried_again() -> None:
+    timing = LeaseTiming(timeout=0.05)
     fake = FakeApiServer("operator")
     async with running(fake) as kube:
-        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW)
+        leader = LeaderElection(kube, NAMESPACE, "one", lambda: NOW, timing=timing)
         fake.hang(ANY, "leases")
         await leader.turn()
         assert not leader.leading.is_set()

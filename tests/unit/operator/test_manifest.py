@@ -97,7 +97,7 @@ def test_a_name_too_long_for_a_label_is_in_the_annotation_only() -> None:
     assert meta["annotations"][names.ANNOTATION_QUAL_NAME] == name
 
 
-def test_nobody_is_no_user() -> None:
+def test_a_job_without_a_user() -> None:
     assert build()["metadata"]["annotations"][names.ANNOTATION_USER] == ""
 
 
@@ -118,7 +118,7 @@ def test_a_core4_class_needs_no_template() -> None:
     assert one["imagePullPolicy"] == "IfNotPresent"
 
 
-def test_what_the_template_says_stays() -> None:
+def test_values_of_the_template_stay() -> None:
     template: dict[str, Any] = {
         "template": {
             "metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}},
@@ -172,7 +172,7 @@ def test_our_labels_beat_the_template_s() -> None:
     assert pod_of(build(template))["metadata"]["labels"][names.LABEL_COREJOB] == ID
 
 
-def test_the_first_container_is_the_job_if_none_is_named_so() -> None:
+def test_without_a_container_named_job_the_first_is_the_job() -> None:
     template = {"template": {"spec": {"containers": [{"name": "main"}, {"name": "side"}]}}}
     main, side = pod_of(build(template))["spec"]["containers"]
 
@@ -187,7 +187,7 @@ def test_a_container_keeps_its_own_command() -> None:
     assert "command" not in one
 
 
-def test_a_node_that_is_asked_for() -> None:
+def test_a_requested_node() -> None:
     template = {"template": {"spec": {"nodeSelector": {"gpu": "yes"}}}}
     spec = pod_of(build(template, worker="node-7"))["spec"]
 

@@ -68,7 +68,7 @@ async def test_one_status_write_for_each_change_and_none_without(rig: Rig) -> No
     assert rig.metrics.writes._value.get() == 0
 
 
-async def test_a_write_tells_only_what_changed(rig: Rig) -> None:
+async def test_a_write_has_only_the_fields_that_changed(rig: Rig) -> None:
     await to_running(rig)
     body = rig.fake.requested("PATCH", "corejobs")[-1].body
 
@@ -90,7 +90,7 @@ async def test_an_outcome_without_a_traceback_is_written_once(rig: Rig, code: in
     assert len(rig.fake.writes()) == count
 
 
-async def test_what_others_wrote_stays(rig: Rig) -> None:
+async def test_fields_of_other_writers_stay(rig: Rig) -> None:
     await to_running(rig)
     rig.fake.change("corejobs", "a", {"status": {"progress": {"value": 0.5}, **COMPLETE_LOG}})
     rig.pod("a-1", ended(0), "Succeeded")
@@ -128,7 +128,7 @@ async def test_a_failure_is_tried_again_at_its_time(rig: Rig) -> None:
     assert rig.status("a")["attemptsLeft"] == 1
 
 
-async def test_the_next_one_starts_when_one_has_ended(rig: Rig) -> None:
+async def test_the_next_job_starts_when_one_has_ended(rig: Rig) -> None:
     await to_running(rig, maxParallel=1)
     rig.corejob("b", maxParallel=1)
     await rig.settle()
@@ -139,7 +139,7 @@ async def test_the_next_one_starts_when_one_has_ended(rig: Rig) -> None:
     assert "b-1" in rig.jobs()
 
 
-async def test_what_runs_is_counted_by_an_operator_that_starts(rig: Rig) -> None:
+async def test_an_operator_that_starts_counts_the_running_jobs(rig: Rig) -> None:
     await to_running(rig, maxParallel=1)
     rig.corejob("b", maxParallel=1)
     rig.begin()
@@ -194,7 +194,7 @@ async def test_the_properties_of_first_sight_stay(rig: Rig) -> None:
 # --- kubectl --------------------------------------------------------------------------------
 
 
-async def test_one_that_kubectl_made_is_held_first(rig: Rig) -> None:
+async def test_a_corejob_of_kubectl_gets_its_finalizer_first(rig: Rig) -> None:
     rig.corejob("a", has_finalizer=False, metadata={"finalizers": ["other"]})
     await rig.settle()
 
@@ -290,7 +290,7 @@ async def test_in_a_chain_nothing_starts_before_all_before_it_have_ended(rig: Ri
     assert f"{last}-2" in rig.jobs()
 
 
-async def test_a_deleted_one_goes_when_the_journal_has_it(rig: Rig) -> None:
+async def test_a_deleted_corejob_goes_when_the_journal_has_it(rig: Rig) -> None:
     await to_running(rig)
     rig.pod("a-1", ended(0), "Succeeded")
     await rig.settle()
@@ -331,7 +331,7 @@ async def test_a_job_of_that_name_that_is_not_ours_is_an_error(rig: Rig) -> None
     assert "DELETE jobs/a-1" not in rig.fake.writes()
 
 
-async def test_what_an_earlier_one_of_the_same_name_left_is_not_its_own(rig: Rig) -> None:
+async def test_children_of_an_earlier_corejob_of_the_same_name_are_ignored(rig: Rig) -> None:
     """`kubectl delete` and `kubectl apply` without a pause: its Job and pod are still there."""
     await to_running(rig)
     rig.pod("a-1", ended(0), "Succeeded")
@@ -364,7 +364,7 @@ async def test_a_template_that_is_no_pod_is_a_bad_definition(rig: Rig, pod: Any)
     assert (rig.status("b")["state"], rig.status("b")["reason"]) == ("error", "BadDefinition")
 
 
-async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:
+async def test_a_deleted_corejob_is_forgotten(rig: Rig) -> None:
     rig.corejob("a")
     rig.fake.watchers.clear()
     rig.fake.remove("corejobs", "a")
@@ -375,7 +375,7 @@ async def test_one_that_is_gone_is_forgotten(rig: Rig) -> None:
     assert rig.reconciler.admitter.admission.active() == 0
 
 
-async def test_an_unheld_one_that_is_gone_is_forgotten(rig: Rig) -> None:
+async def test_a_deleted_corejob_without_a_finalizer_is_forgotten(rig: Rig) -> None:
     rig.corejob("a", has_finalizer=False)
     rig.fake.watchers.clear()
     rig.fake.remove("corejobs", "a")
@@ -410,7 +410,7 @@ async def test_an_old_view_is_renewed_after_a_refusal(rig: Rig) -> None:
     assert rig.status("a")["state"] == "killed"
 
 
-async def test_a_server_that_is_away_is_asked_again(rig: Rig) -> None:
+async def test_an_unavailable_server_is_a_retry(rig: Rig) -> None:
     rig.fake.refuse("PATCH", "corejobs", 503, times=2)
     rig.corejob("a")
     await rig.settle()
@@ -436,7 +436,7 @@ async def test_events_tell_each_change_after_it_was_written(rig: Rig) -> None:
     assert all(event["type"] == "Normal" for event in told)
 
 
-async def test_what_was_not_written_is_not_told(rig: Rig) -> None:
+async def test_a_status_that_was_not_written_has_no_event(rig: Rig) -> None:
     rig.fake.refuse("PATCH", "corejobs", 503, times=9)
     rig.corejob("a")
     await rig.settle()
@@ -444,7 +444,7 @@ async def test_what_was_not_written_is_not_told(rig: Rig) -> None:
     assert await rig.events() == []
 
 
-async def test_a_job_that_the_journal_never_got_is_told(rig: Rig) -> None:
+async def test_a_job_that_the_journal_never_stored_has_a_warning(rig: Rig) -> None:
     rig.settings = replace(rig.settings, journal_deadline=30)
     rig.begin()
     rig.corejob(

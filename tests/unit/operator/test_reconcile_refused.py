@@ -55,7 +55,7 @@ async def test_a_job_that_kubernetes_can_not_take_is_a_bad_definition(
         ("namespace_terminating", "it is being terminated"),
     ],
 )
-async def test_a_job_that_is_refused_for_now_waits_with_the_server_s_words(
+async def test_a_job_refused_for_now_waits_with_the_servers_message(
     rig: Rig, kind: str, words: str
 ) -> None:
     rig.fake.refuse_with("POST", "jobs", REFUSALS[kind], times=3)
@@ -75,7 +75,7 @@ async def test_a_job_that_is_refused_for_now_waits_with_the_server_s_words(
     assert rig.status("a")["reason"] == "Starting"
 
 
-async def test_refusals_in_ever_other_words_are_not_asked_for_again_at_once(rig: Rig) -> None:
+async def test_refusals_with_different_messages_are_not_retried_at_once(rig: Rig) -> None:
     """Each message is a write, each write an event; the event must not bring the next try."""
     for number in range(50):
         body = {**REFUSALS["quota"], "message": f"exceeded quota: used {number}"}
@@ -174,7 +174,7 @@ CHILD = "6743cccccccccccccccccccc"
 
 
 @pytest.mark.parametrize("kind", ["quota", "policy", "webhook_invalid"])
-async def test_a_restart_that_is_refused_is_told_and_tried_again(rig: Rig, kind: str) -> None:
+async def test_a_refused_restart_has_a_warning_and_is_retried(rig: Rig, kind: str) -> None:
     rig.fake.refuse_with("POST", "corejobs", REFUSALS[kind])
     rig.corejob("a", childId=CHILD, status={"state": "error", "trial": 1, "id": "e" * 24})
     await rig.settle()

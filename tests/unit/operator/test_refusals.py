@@ -47,7 +47,7 @@ def recorded(name: str) -> KubeError:
 
 
 @pytest.mark.parametrize("name", sorted(AT_FAULT))
-def test_what_the_schema_does_not_allow_is_the_definitions_fault(name: str) -> None:
+def test_a_violation_of_the_schema_blames_the_definition(name: str) -> None:
     assert refusals.blames_definition(recorded(name))
 
 
@@ -71,11 +71,11 @@ def test_policies_webhooks_quotas_and_rights_are_not_the_definitions_fault(name:
         ),
     ],
 )
-def test_the_words_are_those_of_the_api_server_without_the_jobs_name(name: str, text: str) -> None:
+def test_the_complaint_leaves_out_the_jobs_name(name: str, text: str) -> None:
     assert refusals.complaint(recorded(name)) == text
 
 
-def test_words_are_bounded() -> None:
+def test_the_complaint_is_bounded() -> None:
     assert len(refusals.complaint(KubeError(500, "x", "y" * 5000))) == 1000
 
 

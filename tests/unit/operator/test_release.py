@@ -29,7 +29,7 @@ async def test_ours_go_and_others_stay(rig: Rig) -> None:
     assert len(rig.fake.requested("PATCH", "corejobs")) == 2
 
 
-async def test_what_waits_for_it_is_gone(rig: Rig) -> None:
+async def test_a_corejob_in_deletion_is_gone_afterwards(rig: Rig) -> None:
     rig.corejob("a")
     rig.fake.delete("corejobs", "a")
     assert "a" in rig.fake.objects["corejobs"]
@@ -46,7 +46,7 @@ async def test_many_pages(rig: Rig) -> None:
     assert await release(rig.kube, "jobs") == 7
 
 
-async def test_one_that_changed_meanwhile_is_done_in_the_next_round(rig: Rig) -> None:
+async def test_a_concurrent_change_is_retried_in_the_next_round(rig: Rig) -> None:
     rig.fake.refuse("PATCH", "corejobs", 409)
     rig.corejob("a")
 
@@ -54,7 +54,7 @@ async def test_one_that_changed_meanwhile_is_done_in_the_next_round(rig: Rig) ->
     assert finalizers(rig) == {"a": []}
 
 
-async def test_one_that_went_meanwhile_is_no_error(rig: Rig) -> None:
+async def test_a_concurrent_deletion_is_no_error(rig: Rig) -> None:
     rig.corejob("a")
     rig.fake.refuse("PATCH", "corejobs", 404, after=lambda: rig.fake.remove("corejobs", "a"))
 

@@ -71,7 +71,7 @@ def test_kopf_takes_a_session_of_ours() -> None:
     assert kopf.AiohttpSession.__dataclass_fields__["aiohttp_session"]
 
 
-async def test_an_object_that_kopf_can_not_parse_comes_cut_and_the_watch_goes_on(
+async def test_an_object_too_deep_for_kopf_is_cut_and_the_watch_goes_on(
     server: Server, session: aiohttp.ClientSession
 ) -> None:
     with pytest.raises(RecursionError):
@@ -84,14 +84,14 @@ async def test_an_object_that_kopf_can_not_parse_comes_cut_and_the_watch_goes_on
     assert UNREADABLE in deep["object"]
 
 
-async def test_half_a_line_at_the_end_of_a_connection_is_none(
+async def test_an_incomplete_line_at_the_end_is_dropped(
     server: Server, session: aiohttp.ClientSession
 ) -> None:
     server.body = json.dumps(GOOD).encode() + b'\n{"type": "ADD'
     assert await watched(session, server.url) == [GOOD]
 
 
-async def test_an_error_within_a_watch_makes_kopf_list_anew(
+async def test_an_error_within_a_watch_makes_kopf_list_again(
     server: Server, session: aiohttp.ClientSession
 ) -> None:
     broken = {"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}}
@@ -101,7 +101,7 @@ async def test_an_error_within_a_watch_makes_kopf_list_anew(
 
 
 @pytest.mark.parametrize("line", [b"<html>", b"[]", b'{"type": 1}', b"[" * 5000])
-async def test_what_is_no_event_is_a_broken_connection(
+async def test_a_line_that_is_not_an_event_breaks_the_connection(
     server: Server, session: aiohttp.ClientSession, line: bytes
 ) -> None:
     server.body = line + b"\n"
@@ -109,7 +109,7 @@ async def test_what_is_no_event_is_a_broken_connection(
         await watched(session, server.url)
 
 
-async def test_a_list_is_cut_too_and_an_answer_that_is_none_is_a_broken_connection(
+async def test_a_list_is_cut_too_and_a_malformed_one_breaks_the_connection(
     server: Server, session: aiohttp.ClientSession
 ) -> None:
     deep = DEEP.removeprefix(b'{"type": "ADDED", "object": ')[:-1]

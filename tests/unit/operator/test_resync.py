@@ -17,7 +17,7 @@ def repairs(rig: Rig) -> float:
     return float(rig.metrics.repairs._value.get())
 
 
-async def test_the_first_one_lists_all_and_repairs_nothing(rig: Rig, resync: Resync) -> None:
+async def test_the_first_resync_lists_all_and_repairs_nothing(rig: Rig, resync: Resync) -> None:
     rig.fake.watchers.clear()
     rig.corejob("a")
     await resync.run()

@@ -53,7 +53,7 @@ async def test_looking_often_enqueues_once(clock: ScheduleClock) -> None:
     assert len(clock.rig.fake.requests) == writes + 1
 
 
-async def test_after_a_downtime_one_is_caught_up(clock: ScheduleClock) -> None:
+async def test_after_a_downtime_one_run_is_caught_up(clock: ScheduleClock) -> None:
     await clock.reconcile()
     clock.restart()
     await clock.reconcile(3 * 24 * 3600 + 5)
@@ -64,7 +64,9 @@ async def test_after_a_downtime_one_is_caught_up(clock: ScheduleClock) -> None:
     assert len(clock.jobs()) == 1
 
 
-async def test_what_is_still_in_the_queue_is_skipped_for_good(clock: ScheduleClock) -> None:
+async def test_a_run_is_skipped_for_good_while_the_last_is_in_the_queue(
+    clock: ScheduleClock,
+) -> None:
     await clock.reconcile()
     await clock.reconcile(60)
     await clock.reconcile(60)
@@ -113,7 +115,7 @@ async def test_no_refusal_loses_a_run(clock: ScheduleClock, code: int, message: 
     assert clock.condition() == ("True", "Scheduled")
 
 
-async def test_at_the_next_time_the_one_before_is_given_up(clock: ScheduleClock) -> None:
+async def test_at_the_next_time_the_refused_run_is_given_up(clock: ScheduleClock) -> None:
     await clock.reconcile()
     clock.rig.fake.refuse("POST", "corejobs", 503, times=3)
     await clock.reconcile(60)
@@ -137,7 +139,7 @@ async def test_another_corejob_of_that_name_is_no_success(clock: ScheduleClock) 
     assert f"another CoreJob named {name}" in clock.status()["message"]
 
 
-async def test_one_that_somebody_enqueued_counts_but_not_with_args(clock: ScheduleClock) -> None:
+async def test_an_equal_job_of_a_user_counts_but_not_with_args(clock: ScheduleClock) -> None:
     await clock.reconcile()
     clock.rig.corejob("mine", args={"x": 1})
     await clock.reconcile(60)

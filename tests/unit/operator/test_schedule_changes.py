@@ -13,7 +13,7 @@ from corejob_kube.resources import Resource
 # --- changes --------------------------------------------------------------------------------
 
 
-async def test_another_schedule_is_seen_for_the_first_time(clock: ScheduleClock) -> None:
+async def test_a_changed_schedule_counts_as_new(clock: ScheduleClock) -> None:
     await clock.reconcile()
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": "*/2 * * * *"}})
     await clock.reconcile(3600)
@@ -24,7 +24,7 @@ async def test_another_schedule_is_seen_for_the_first_time(clock: ScheduleClock)
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-async def test_one_that_was_taken_off_and_is_put_back_has_missed_nothing(
+async def test_a_schedule_that_is_set_again_has_missed_nothing(
     clock: ScheduleClock, nothing: str | None
 ) -> None:
     await clock.reconcile()
@@ -38,7 +38,7 @@ async def test_one_that_was_taken_off_and_is_put_back_has_missed_nothing(
     assert len(clock.jobs()) == 1
 
 
-async def test_the_words_about_a_bad_schedule_go_with_it(clock: ScheduleClock) -> None:
+async def test_the_message_about_a_bad_schedule_goes_with_it(clock: ScheduleClock) -> None:
     for schedule in ("60 * * * *", None):
         clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": schedule}})
         await clock.reconcile()
@@ -65,7 +65,7 @@ async def test_a_template_that_is_being_deleted_enqueues_nothing(clock: Schedule
     assert clock.jobs() == []
 
 
-async def test_a_bad_schedule_is_told_once_and_can_be_mended(clock: ScheduleClock) -> None:
+async def test_a_bad_schedule_is_reported_once_and_can_be_corrected(clock: ScheduleClock) -> None:
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": "60 * * * *"}})
     for _ in range(3):
         await clock.reconcile(60)
@@ -88,7 +88,7 @@ async def test_a_template_that_is_gone_is_forgotten(clock: ScheduleClock) -> Non
 # --- going on for ever ------------------------------------------------------------------------
 
 
-async def test_a_new_template_is_seen_at_once_and_errors_do_not_end_it(
+async def test_a_new_template_is_reconciled_at_once_and_errors_do_not_end_it(
     clock: ScheduleClock,
 ) -> None:
     clock.rig.fake.refuse("PATCH", "corejobtemplates", 503)
@@ -128,7 +128,7 @@ async def test_a_new_template_is_seen_at_once_and_errors_do_not_end_it(
         {"runtime": {"a": 1}},
     ],
 )
-async def test_one_odd_template_never_stops_the_others(
+async def test_an_odd_template_never_stops_the_others(
     clock: ScheduleClock, odd: dict[str, Any]
 ) -> None:
     clock.rig.template("a.Odd", **odd)

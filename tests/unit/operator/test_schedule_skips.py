@@ -26,7 +26,9 @@ def end(clock: ScheduleClock, name: str, state: str) -> None:
         ("inactive", "turned inactive and is still in the queue; restart or remove it"),
     ],
 )
-async def test_a_skip_is_seen_everywhere(clock: ScheduleClock, state: str, words: str) -> None:
+async def test_a_skip_is_in_status_event_and_metrics(
+    clock: ScheduleClock, state: str, words: str
+) -> None:
     await clock.reconcile()
     await clock.reconcile(60)
     (name,) = clock.jobs()
@@ -48,7 +50,7 @@ async def test_a_skip_is_seen_everywhere(clock: ScheduleClock, state: str, words
     assert metrics.schedule_blocked.labels("a.job")._value.get() == 1
 
 
-async def test_what_a_skip_says_goes_as_soon_as_the_job_has_left_the_queue(
+async def test_the_skip_is_cleared_once_the_job_has_left_the_queue(
     clock: ScheduleClock,
 ) -> None:
     await clock.reconcile()
@@ -102,7 +104,7 @@ async def test_the_status_says_what_the_schedule_means_and_how_the_last_job_ende
     assert clock.condition() == ("True", "Scheduled")
 
 
-async def test_another_time_zone_is_seen_for_the_first_time(clock: ScheduleClock) -> None:
+async def test_a_changed_time_zone_counts_as_new(clock: ScheduleClock) -> None:
     await clock.reconcile()
     zone = {"spec": {"timeZone": "Asia/Kathmandu"}}
     clock.rig.fake.change("corejobtemplates", "a.job", zone)
@@ -113,7 +115,7 @@ async def test_another_time_zone_is_seen_for_the_first_time(clock: ScheduleClock
 
 
 @pytest.mark.parametrize("zone", ["Europe/Belrin", "Local", "../x", "+01:00"])
-async def test_what_is_no_time_zone_is_said(clock: ScheduleClock, zone: str) -> None:
+async def test_a_bad_time_zone_is_named(clock: ScheduleClock, zone: str) -> None:
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"timeZone": zone}})
     await clock.reconcile()
 
@@ -133,7 +135,7 @@ def replacing(clock: ScheduleClock) -> ScheduleClock:
 
 
 @pytest.mark.parametrize("state", ["error", "killed", "inactive"])
-async def test_one_that_has_stopped_is_replaced(replacing: ScheduleClock, state: str) -> None:
+async def test_a_stopped_job_is_replaced(replacing: ScheduleClock, state: str) -> None:
     await replacing.reconcile()
     await replacing.reconcile(60)
     (old,) = replacing.jobs()
@@ -146,7 +148,9 @@ async def test_one_that_has_stopped_is_replaced(replacing: ScheduleClock, state:
 
 
 @pytest.mark.parametrize("state", ["running", "pending", "failed", "deferred"])
-async def test_one_that_waits_or_runs_is_not_replaced(replacing: ScheduleClock, state: str) -> None:
+async def test_a_waiting_or_running_job_is_not_replaced(
+    replacing: ScheduleClock, state: str
+) -> None:
     await replacing.reconcile()
     await replacing.reconcile(60)
     (old,) = replacing.jobs()
@@ -175,7 +179,9 @@ async def test_a_crash_between_removing_and_enqueuing_loses_no_run(
     assert replacing.status()["lastScheduleTime"] == at_text(120)
 
 
-async def test_one_that_a_user_restarts_meanwhile_is_not_removed(replacing: ScheduleClock) -> None:
+async def test_a_job_that_a_user_restarts_concurrently_is_not_removed(
+    replacing: ScheduleClock,
+) -> None:
     await replacing.reconcile()
     await replacing.reconcile(60)
     (old,) = replacing.jobs()

@@ -41,7 +41,7 @@ def test_no_template() -> None:
 @pytest.mark.parametrize(
     ("state", "reason"), [("failed", Reason.RETRY_LATER), ("deferred", Reason.DEFERRED)]
 )
-def test_not_before_its_time_and_why(state: str, reason: Reason) -> None:
+def test_a_job_that_is_not_due_names_its_time_and_error(state: str, reason: Reason) -> None:
     error = {"exception": "ValueError('x')"}
     condition = not_admitted(waits(state, status={"lastError": error}), Blocked(None), NOW)
 
@@ -57,16 +57,16 @@ def test_long_errors_are_cut() -> None:
     assert 500 < len(message) < 600
 
 
-def test_a_time_that_is_past_is_no_reason() -> None:
+def test_a_due_time_in_the_past_is_no_reason() -> None:
     assert not_admitted(waits("failed"), Blocked(None), at(60)).reason is Reason.QUEUED
 
 
 @pytest.mark.parametrize("blocked", [None, Blocked(None)])
-def test_it_is_just_not_its_turn(blocked: Blocked | None) -> None:
+def test_a_due_job_waits_for_its_turn(blocked: Blocked | None) -> None:
     assert not_admitted(corejob(), blocked, NOW).reason is Reason.QUEUED
 
 
-def test_which_limit_and_how_many_are_before_it() -> None:
+def test_the_limit_and_the_place_in_the_queue() -> None:
     parallel = not_admitted(corejob(), Blocked("max_parallel", 3, 3, 2), NOW)
     namespace = not_admitted(corejob(), Blocked("namespace", 50, 50, 0), NOW)
 
@@ -112,7 +112,7 @@ def test_the_parent_must_have_ended() -> None:
     assert condition.reason is Reason.PARENT_TERMINATING
 
 
-def test_its_pod_must_be_gone_or_over() -> None:
+def test_the_parents_pods_must_be_gone_or_over() -> None:
     def parent(*pods: PodChild) -> Parent:
         return Parent(ended=True, trials=1, pods=pods)
 
@@ -122,7 +122,7 @@ def test_its_pod_must_be_gone_or_over() -> None:
     assert after_parent(parent(), NOW) == MAY_START
 
 
-def test_a_job_before_that_is_gone_holds_up_nobody() -> None:
+def test_a_parent_that_is_gone_blocks_nothing() -> None:
     assert after_parent(Parent(ended=True, trials=0, pods=[]), NOW) == MAY_START
 
 

@@ -40,7 +40,7 @@ def asked(fake: FakeApiServer) -> int:
     return len(fake.requested("GET", "events"))
 
 
-async def test_an_ordinary_start_reads_none(rig: Rig, events: StartEvents) -> None:
+async def test_an_ordinary_start_reads_no_events(rig: Rig, events: StartEvents) -> None:
     assert await events.of("a", batch_job(), None, BORN + timedelta(seconds=4.9)) == ()
     assert asked(rig.fake) == 0
     assert events.next_at("a") == BORN + timedelta(seconds=5)
@@ -67,7 +67,7 @@ async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartE
     assert [(e.uid, e.text) for e in found] == [(one.uid, "FailedMount: no volume")]
 
 
-async def test_what_is_known_stays_while_nobody_answers(rig: Rig, events: StartEvents) -> None:
+async def test_cached_events_stay_while_the_server_is_away(rig: Rig, events: StartEvents) -> None:
     job = batch_job()
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
     known = await events.of("a", job, None, at(0))
@@ -77,7 +77,7 @@ async def test_what_is_known_stays_while_nobody_answers(rig: Rig, events: StartE
     assert asked(rig.fake) == 2
 
 
-def test_the_time_of_an_event_is_when_it_was_seen_last() -> None:
+def test_the_time_of_an_event_is_its_last_observation() -> None:
     late = {"lastObservedTime": "2026-11-24T11:00:09.000000Z", "count": 3}
     assert parse_event(event("u", "r", "n", series=late)).at == BORN + timedelta(seconds=9)
     assert parse_event(event("u", "r", "n")).at == BORN + timedelta(seconds=7)
@@ -99,7 +99,7 @@ async def age(rig: Rig, seconds: float) -> JobChild:
     return next(iter(rig.caches.jobs_of("a")))
 
 
-async def test_the_server_s_words_come_from_the_job_s_event(rig: Rig) -> None:
+async def test_the_message_comes_from_the_jobs_event(rig: Rig) -> None:
     job = await age(rig, 6)
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
     await rig.settle()

@@ -83,7 +83,7 @@ async def process(api: FakeApiServer, supervision: Supervision) -> AsyncIterator
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_each_task_that_may_be_is_told_at_once_and_started_again(
+async def test_each_restartable_task_is_reported_at_once_and_restarted(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervision = Killable()
@@ -135,7 +135,7 @@ async def test_the_end_of_kopf_itself_ends_the_process(api: FakeApiServer, name:
                 await made.task
 
 
-async def test_nobody_runs_whom_nobody_looks_after(api: FakeApiServer) -> None:
+async def test_no_task_runs_unsupervised(api: FakeApiServer) -> None:
     before, supervision = asyncio.all_tasks(), Supervision()
     async with process(api, supervision):
         found = unsupervised(supervision, before)

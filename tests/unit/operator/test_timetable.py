@@ -59,12 +59,12 @@ def test_due_at_its_time_not_before() -> None:
     assert (due.run_at, due.mark, due.next) == (NOON, NOON, NOON + DAY)
 
 
-def test_what_was_dealt_with_is_not_due_again() -> None:
+def test_a_time_that_was_dealt_with_is_not_due_again() -> None:
     for later in (0, 1, 59):
         assert plan("* * * * *", NOON, NOON + later * SECOND).run_at is None
 
 
-def test_however_many_were_missed_one_is_caught_up() -> None:
+def test_one_of_the_missed_times_is_caught_up() -> None:
     found = plan("*/5 * * * *", NOON - timedelta(days=30), NOON + 7 * SECOND)
 
     assert (found.run_at, found.mark) == (NOON, NOON)
@@ -240,7 +240,7 @@ def test_names_of_zones(zone: str) -> None:
         ("\0", "such as"),
     ],
 )
-def test_what_is_no_zone_is_said_with_a_hint(zone: str, hint: str) -> None:
+def test_a_bad_zone_is_named_with_a_hint(zone: str, hint: str) -> None:
     with pytest.raises(ValueError, match="unknown time zone") as refusal:
         time_zone(zone)
     assert hint in str(refusal.value)
@@ -277,7 +277,7 @@ def test_the_meaning_of_a_schedule(schedule: str, zone: str, words: str) -> None
 
 
 @pytest.mark.parametrize("schedule", ["", "x", "60 * * * *", "0 0 30 2 *", "H * * * *"])
-def test_a_schedule_that_is_none_is_named(schedule: str) -> None:
+def test_a_bad_schedule_is_named(schedule: str) -> None:
     with pytest.raises(ValueError, match="can't be used") as refusal:
         Timetable(schedule)
     assert f"[{schedule}]" in str(refusal.value)

@@ -46,7 +46,7 @@ async def test_it_becomes_an_error_that_says_why_and_others_go_on(rig: Rig) -> N
     assert rig.errors == []
 
 
-async def test_it_takes_nobodys_place(rig: Rig) -> None:
+async def test_it_takes_no_place(rig: Rig) -> None:
     rig.template("one.Job", properties={"maxParallel": 1})
     for number in range(3):
         rig.corejob(f"deep{number}", qualName="one.Job", args=deep(200 + number))
@@ -74,7 +74,7 @@ async def test_it_can_be_deleted(rig: Rig) -> None:
     assert rig.fake.objects["corejobs"] == {}
 
 
-async def test_it_is_never_restarted_with_what_is_left_of_its_args(rig: Rig) -> None:
+async def test_it_is_never_restarted_with_the_rest_of_its_args(rig: Rig) -> None:
     rig.corejob("deep", args=deep(300))
     await rig.settle()
     rig.fake.change("corejobs", "deep", {"spec": {"restartAt": "2026-11-24T00:00:00Z"}})
@@ -86,7 +86,7 @@ async def test_it_is_never_restarted_with_what_is_left_of_its_args(rig: Rig) -> 
 @pytest.mark.parametrize(
     "text", ["0000-01-01T00:00:00Z", "2026-01-01T00:00:00+99:00", "0001-01-01T00:00:00+05:00"]
 )
-async def test_a_time_that_is_none_asks_for_nothing(rig: Rig, text: str) -> None:
+async def test_a_malformed_time_requests_nothing(rig: Rig, text: str) -> None:
     rig.corejob("a", restartAt=text)
     rig.corejob("b")
     await rig.settle()
@@ -94,7 +94,7 @@ async def test_a_time_that_is_none_asks_for_nothing(rig: Rig, text: str) -> None
     assert rig.errors == []
 
 
-async def test_a_trial_that_is_no_number_is_trial_0_of_its_job_and_holds_nobody_up(
+async def test_a_trial_that_is_not_a_number_is_trial_0_and_blocks_no_other(
     rig: Rig,
 ) -> None:
     for number, trial in enumerate(("abc", "", "-1", "9" * 40, "²")):

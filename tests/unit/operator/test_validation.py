@@ -33,7 +33,7 @@ async def refused(rig: Rig, name: str, **spec: Any) -> Verdict:
     return await judge(rig, template=FINE, **spec)
 
 
-async def test_a_good_one_is_valid_and_its_job_is_not_stored(rig: Rig) -> None:
+async def test_a_valid_template_and_its_job_is_not_stored(rig: Rig) -> None:
     assert await judge(rig, template=FINE) == Verdict("True", "Valid", "")
 
     (request,) = rig.fake.requested("POST", "jobs")
@@ -62,7 +62,7 @@ async def test_a_bad_definition_is_said_with_its_path(rig: Rig, name: str, words
     assert words in verdict.message
 
 
-async def test_a_bad_quantity_has_a_path_though_the_api_server_names_none(rig: Rig) -> None:
+async def test_a_bad_quantity_has_a_path_that_the_api_server_omits(rig: Rig) -> None:
     body = RECORDED["bad_quantity"]
     rig.fake.refuse_with("POST", "jobs", body)
     container = {"name": "job", "image": "x", "resources": {"limits": {"cpu": "banana"}}}
@@ -87,7 +87,9 @@ async def test_a_bad_quantity_has_a_path_though_the_api_server_names_none(rig: R
         ("namespace_terminating", "Refused"),
     ],
 )
-async def test_if_somebody_else_refuses_nobody_knows(rig: Rig, name: str, reason: str) -> None:
+async def test_a_refusal_by_others_leaves_the_verdict_unknown(
+    rig: Rig, name: str, reason: str
+) -> None:
     verdict = await refused(rig, name)
 
     assert (verdict.status, verdict.reason) == ("Unknown", reason)
@@ -118,7 +120,7 @@ async def test_a_pod_of_any_json_is_a_bad_definition_at_the_most(rig: Rig, pod: 
     assert (verdict.status, verdict.reason) == ("False", "BadDefinition")
 
 
-async def test_the_api_server_says_what_is_wrong_with_a_pod_that_we_can_not_read(rig: Rig) -> None:
+async def test_the_api_server_judges_a_pod_that_the_operator_can_not_read(rig: Rig) -> None:
     body = RECORDED["bad_type"]
     rig.fake.refuse_with("POST", "jobs", body)
     verdict = await judge(rig, template={"spec": {"containers": 5}})
@@ -140,9 +142,7 @@ async def test_the_api_server_says_what_is_wrong_with_a_pod_that_we_can_not_read
         ({"pattern": "("}, ""),
     ],
 )
-async def test_an_args_schema_that_is_none_is_said_with_its_path(
-    rig: Rig, schema: Any, words: str
-) -> None:
+async def test_a_bad_args_schema_is_named_with_its_path(rig: Rig, schema: Any, words: str) -> None:
     problem = validation.args_schema_problem(schema)
     if words:
         verdict = await judge(rig, template=FINE, argsSchema=schema)
@@ -170,7 +170,9 @@ def test_a_deep_schema_is_a_problem_not_an_error() -> None:
         ({}, ""),
     ],
 )
-def test_what_is_allowed_but_perhaps_not_meant_is_said(pod: dict[str, Any], words: str) -> None:
+def test_valid_but_perhaps_unintended_settings_are_reported(
+    pod: dict[str, Any], words: str
+) -> None:
     found = "; ".join(validation.remarks({"template": {"spec": pod}}))
     assert words in found
     assert bool(words) == bool(found)
@@ -217,7 +219,7 @@ async def test_each_generation_is_judged_once(clock: ScheduleClock) -> None:
     assert observed["Valid"] == 2
 
 
-async def test_another_operator_judges_anew_but_writes_nothing_new(clock: ScheduleClock) -> None:
+async def test_another_operator_judges_again_but_writes_nothing_new(clock: ScheduleClock) -> None:
     await clock.reconcile()
     await clock.templates.validate("a.job")
     await clock.reconcile()
@@ -231,7 +233,7 @@ async def test_another_operator_judges_anew_but_writes_nothing_new(clock: Schedu
     assert len(clock.rig.fake.requested("PATCH", "corejobtemplates")) == writes
 
 
-async def test_a_refusal_of_somebody_else_is_asked_again_until_it_is_known(
+async def test_a_refusal_by_others_is_retried_until_the_verdict_is_known(
     clock: ScheduleClock,
 ) -> None:
     clock.rig.fake.refuse("POST", "jobs", 503)
