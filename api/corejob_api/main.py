@@ -75,8 +75,13 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(app: Api) -> Server:
-    """Return the HTTP server of an application; `serve(sockets=…)` runs it."""
+def server(app: Api, *, most_connections: int = _MOST_CONNECTIONS) -> Server:
+    """Return the HTTP server of an application; `serve(sockets=…)` runs it.
+
+    Args:
+        app: The application.
+        most_connections: Maximum number of connections; more are answered 503.
+    """
     config = uvicorn.Config(
         SupportedVersions(app),
         http="h11",
@@ -84,7 +89,7 @@ def server(app: Api) -> Server:
         lifespan="on",
         log_config=None,
         access_log=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=most_connections,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_IDLE_S,

@@ -40,6 +40,8 @@ class Membership:
         alone: True if there is never another recorder, so that this one owns everything.
         now: The clock for the times in the Lease, which only people read.
         supervision: Supervises the task; None creates a new one.
+        duration: Seconds after its last renewal at which a member's Lease expires.
+        renew_every: Seconds between two renewals.
     """
 
     def __init__(
@@ -51,19 +53,23 @@ class Membership:
         alone: bool,
         now: Callable[[], datetime],
         supervision: Supervision | None = None,
+        duration: float = DURATION_S,
+        renew_every: float = RENEW_S,
     ) -> None:
         self._supervision = supervision or Supervision()
         self._leases = LeaseClient(kube, namespace, manager=MANAGER_RECORDER, now=now)
         self._identity = identity
         self._lease_name = PREFIX + identity
         self._alone = alone
+        self._duration = duration
+        self._renew_every = renew_every
         self._trouble: str | None = None
         self._news = asyncio.Event()
         # True at first, since an earlier process may have left a Lease to delete.
         self._has_lease = True
         self._joined = asyncio.Event()
         self._members = frozenset({self._identity})
-        self._renewals = Renewals(DURATION_S)
+        self._renewals = Renewals(duration)
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -109,7 +115,8 @@ class Membership:
         while True:
             self._news.clear()
             try:
-                async with asyncio.timeout(DURATION_S):  # a hanging call must not delay the next
+                # A hanging call must not delay the next one.
+                async with asyncio.timeout(self._duration):
                     members = await self._turn()
             except (KubeError, TimeoutError) as error:
                 log.warning("no answer about the Leases: %s", error or "it takes too long")
@@ -118,7 +125,7 @@ class Membership:
             else:
                 self._note(members)
                 self._joined.set()
-            await tasks.wait(self._news, RENEW_S)
+            await tasks.wait(self._news, self._renew_every)
 
     async def _turn(self) -> frozenset[str]:
         """Renew the own Lease, and return the live members."""
@@ -169,13 +176,13 @@ class Membership:
         notes = {ANNOTATION_STORE_PROBLEM: problem}
         try:
             await self._leases.renew(
-                self._lease_name, self._identity, DURATION_S, annotations=notes
+                self._lease_name, self._identity, self._duration, annotations=notes
             )
         except NotFoundError:
             await self._leases.create(
                 self._lease_name,
                 self._identity,
-                DURATION_S,
+                self._duration,
                 labels={LABEL_RECORDER: "member"},
                 annotations={ANNOTATION_STORE_PROBLEM: problem} if problem is not None else None,
             )

@@ -16,7 +16,6 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, running
 
-from corejob_api import main
 from corejob_api.http import body as body_module
 from corejob_api.http import connections
 from corejob_api.http.body import Budget
@@ -52,10 +51,8 @@ async def test_probes_are_answered_while_the_api_has_all_the_connections_that_it
     writer: Writer,
     store_url: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(main, "_MOST_CONNECTIONS", 3)
-    async with running(kube, store_url, tmp_path, loopback=True) as api:
+    async with running(kube, store_url, tmp_path, loopback=True, most_connections=3) as api:
         parts = urlsplit(api.url or "")
         held = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(3)]
         async with api.client(None) as client:

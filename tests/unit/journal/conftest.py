@@ -173,14 +173,17 @@ class Recorder:
 
 @asynccontextmanager
 async def recorder_on(
-    cluster: FakeCluster, url: str, identity: str | None = None
+    cluster: FakeCluster, url: str, identity: str | None = None, **lease: float
 ) -> AsyncIterator[Recorder]:
-    """A recorder that is stopped in good order at the end; one of several if it has a name."""
+    """A recorder that is stopped in good order at the end; one of several if it has a name.
+
+    `lease` has the `duration` and `renew_every` of its membership.
+    """
     writer = await Writer.open(url)
     store = await Store.open(url)
     async with kube_client(cluster.url) as kube:
         membership = Membership(
-            kube, NAMESPACE, identity or LONE, alone=identity is None, now=system_clock
+            kube, NAMESPACE, identity or LONE, alone=identity is None, now=system_clock, **lease
         )
         supervisor = Supervisor(kube, NAMESPACE, writer, RecorderMetrics(), membership=membership)
         try:

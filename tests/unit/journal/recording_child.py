@@ -9,7 +9,7 @@ import sys
 
 from kubernetes.aio.client import Configuration
 
-from corejob_journal.recorder import membership
+from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Writer
@@ -17,18 +17,17 @@ from corejob_kube.client import Kube
 from corejob_process.clock import system_clock
 
 
-async def main(cluster: str, namespace: str, store: str, identity: str) -> None:
+async def main(cluster: str, namespace: str, store: str, identity: str, **lease: float) -> None:
     configuration = Configuration()
     configuration.host = cluster
     writer = await Writer.open(store)
     async with Kube(configuration, user_agent="test") as kube:
-        member = membership.Membership(kube, namespace, identity, alone=False, now=system_clock)
+        member = Membership(kube, namespace, identity, alone=False, now=system_clock, **lease)
         await Supervisor(kube, namespace, writer, RecorderMetrics(), membership=member).start()
         print("recording", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
 
-given, lease = sys.argv[1:5], [float(word) for word in sys.argv[5:]]
-if lease:
-    membership.DURATION_S, membership.RENEW_S = lease
-asyncio.run(main(*given))
+given, seconds = sys.argv[1:5], [float(word) for word in sys.argv[5:]]
+lease = dict(zip(("duration", "renew_every"), seconds, strict=False))
+asyncio.run(main(*given, **lease))

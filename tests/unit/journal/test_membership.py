@@ -12,7 +12,6 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 
 from corejob.names import LABEL_RECORDER
-from corejob_journal.recorder import membership as module
 from corejob_journal.recorder.membership import PREFIX, Membership
 from corejob_kube.client import Kube
 from corejob_process.clock import system_clock
@@ -32,17 +31,15 @@ async def kube(api: FakeApiServer) -> AsyncIterator[Kube]:
         yield client
 
 
-def member(kube: Kube) -> Membership:
-    return Membership(kube, NAMESPACE, "one", alone=False, now=system_clock)
+def member(kube: Kube, **lease: float) -> Membership:
+    return Membership(kube, NAMESPACE, "one", alone=False, now=system_clock, **lease)
 
 
 async def test_a_renewal_that_hangs_is_given_up_and_tried_again(
-    api: FakeApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    api: FakeApiServer, kube: Kube
 ) -> None:
-    monkeypatch.setattr(module, "DURATION_S", 0.2)
-    monkeypatch.setattr(module, "RENEW_S", 0.01)
     api.hang(ANY, "leases", times=2)
-    one = member(kube)
+    one = member(kube, duration=0.2, renew_every=0.01)
     async with asyncio.timeout(DEADLINE):
         await one.join()
     assert PREFIX + "one" in api.objects["leases"]

@@ -14,7 +14,7 @@ from tests.unit.journal.conftest import Feeder, source
 from corejob_journal.recorder import retention_policy
 from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.recorder.metrics import RecorderMetrics
-from corejob_journal.recorder.retention import command, deletion
+from corejob_journal.recorder.retention import command
 from corejob_journal.recorder.retention.deletion import Retention
 from corejob_journal.recorder.retention_policy import DeletionCounts, RetentionPolicy
 from corejob_journal.store import Candidate, Store, Writer, schema
@@ -57,7 +57,7 @@ class Bench:
         self.kept: set[str] = set()
         self._url = url
 
-    def of(self, **more: Any) -> Retention:
+    def of(self, limits: dict[str, int] | None = None, **more: Any) -> Retention:
         return Retention(
             store=self.store,
             commits=self.commits,
@@ -66,6 +66,7 @@ class Bench:
             mine=lambda: True,
             metrics=self.metrics,
             now=lambda: NOW,
+            **(limits or {}),
         )
 
     async def rows(self) -> dict[str, int]:
@@ -194,7 +195,7 @@ async def test_nothing_is_set_and_nothing_goes(bench: Bench, writer: Writer) -> 
 
 
 async def test_a_long_log_goes_bit_by_bit_and_also_after_a_crash(
-    bench: Bench, writer: Writer, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, writer: Writer
 ) -> None:
     name = await add(writer, 1, days=20, lines=250)
     await writer.drop([name])
@@ -202,8 +203,7 @@ async def test_a_long_log_goes_bit_by_bit_and_also_after_a_crash(
     assert await writer.sweep(100)
     assert (await bench.rows())["log"] == 150
     # The process that began it is gone: the next look ends it, though nothing else is due.
-    monkeypatch.setattr(deletion, "_ROWS", 100)
-    assert (await bench.of(max_age_days=100).look()).is_empty
+    assert (await bench.of({"rows_at_once": 100}, max_age_days=100).look()).is_empty
     rows = await bench.rows()
     assert (rows["log"], rows["output"], rows["job_log"], rows["dropped"]) == (0, 0, 0, 0)
     assert not await writer.sweep(100)
@@ -219,15 +219,12 @@ async def test_dropping_twice_counts_once(bench: Bench, writer: Writer, store_ur
     assert await bench.store.past_kinds() == {("a.Job", "complete"): 1}
 
 
-async def test_appends_go_on_between_the_transactions(
-    bench: Bench, writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_appends_go_on_between_the_transactions(bench: Bench, writer: Writer) -> None:
     """None waits for more than the transaction that is under way."""
-    monkeypatch.setattr(deletion, "_JOBS", 4)
     for number in range(20):
         await add(writer, number, days=20)
     live = Feeder(writer, await writer.open_stream(source(job_id(999))))
-    taking = asyncio.create_task(bench.of(max_age_days=1).look())
+    taking = asyncio.create_task(bench.of({"jobs_at_once": 4}, max_age_days=1).look())
     left: list[int] = []
     while not taking.done():
         await live.feed("line")
@@ -237,15 +234,11 @@ async def test_appends_go_on_between_the_transactions(
     assert await bench.store.log_count(job_id(999)) == len(left)
 
 
-async def test_more_than_a_slice(
-    bench: Bench, writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deletion, "_SLICE", 3)
-    monkeypatch.setattr(deletion, "_JOBS", 2)
+async def test_more_than_a_slice(bench: Bench, writer: Writer) -> None:
     names = [await add(writer, number, days=20, lines=1) for number in range(11)]
     lost = [await add(writer, 50 + n, days=20, lines=1, document=False) for n in range(7)]
     bench.kept = {names[1], names[2], names[3], names[4]}
-    counts = await bench.of(max_age_days=1).look()
+    counts = await bench.of({"page": 3, "jobs_at_once": 2}, max_age_days=1).look()
     assert (counts.jobs, counts.orphans) == (7, len(lost))
     assert await bench.present(names) == names[1:5]
 

@@ -25,7 +25,7 @@ from tests.unit.journal.test_recorder_following import CLOSING, done, event, tex
 
 from corejob import timestamps
 from corejob.names import LABEL_RECORDER
-from corejob_journal.recorder import membership, rendezvous
+from corejob_journal.recorder import rendezvous
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.recorder.membership import PREFIX
 from corejob_journal.recorder.rendezvous import SHARED_DUTIES
@@ -122,14 +122,13 @@ async def pods(cluster: FakeCluster) -> None:
 
 @pytest.mark.usefixtures("pods")
 async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
-    cluster: FakeCluster, store_url: str, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeCluster, store_url: str
 ) -> None:
-    monkeypatch.setattr(membership, "RENEW_S", QUICK_S)
     await begin(cluster)
-    async with recorder_on(cluster, store_url, A) as first:
+    async with recorder_on(cluster, store_url, A, renew_every=QUICK_S) as first:
         await poll(lambda: share(first) == len(JOBS))
         await write(cluster, 1, 20)
-        async with recorder_on(cluster, store_url, B) as second:
+        async with recorder_on(cluster, store_url, B, renew_every=QUICK_S) as second:
             owned = sum(second.supervisor.membership.owns(job_id) for job_id in JOBS)
             assert 0 < owned < len(JOBS)
             parts = (len(JOBS) - owned, owned)
@@ -171,12 +170,11 @@ async def test_one_that_is_killed_is_replaced_within_15_seconds(
 
 @pytest.mark.usefixtures("pods")
 async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
-    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeCluster, sqlite_url: str
 ) -> None:
-    monkeypatch.setattr(membership, "DURATION_S", 3600.0)
-    monkeypatch.setattr(membership, "RENEW_S", QUICK_S)
     await begin(cluster)
-    async with recorder_on(cluster, sqlite_url, A) as first:
+    lease = {"duration": 3600.0, "renew_every": QUICK_S}
+    async with recorder_on(cluster, sqlite_url, A, **lease) as first:
         async with child(cluster, sqlite_url, B):
             await poll(lambda: 0 < share(first) < len(JOBS))
         cluster.remove("pods", B)
@@ -189,13 +187,12 @@ async def test_one_whose_pod_is_gone_is_replaced_at_the_next_look(
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("pods")
 async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
-    cluster: FakeCluster, store_url: str, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeCluster, store_url: str
 ) -> None:
-    for name, value in zip(("DURATION_S", "RENEW_S"), SHORT_LEASE, strict=True):
-        monkeypatch.setattr(membership, name, value)
     await begin(cluster)
+    duration, renew_every = SHORT_LEASE
     async with (
-        recorder_on(cluster, store_url, A) as first,
+        recorder_on(cluster, store_url, A, duration=duration, renew_every=renew_every) as first,
         child(cluster, store_url, B, SHORT_LEASE) as process,
     ):
         await poll(lambda: 0 < share(first) < len(JOBS))
@@ -219,14 +216,13 @@ async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
 
 @pytest.mark.usefixtures("pods")
 async def test_while_nobody_can_renew_nobody_is_declared_dead(
-    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeCluster, sqlite_url: str
 ) -> None:
     # A machine that stands still for less than this is no recorder that has died.
-    monkeypatch.setattr(membership, "DURATION_S", 1.5)
-    monkeypatch.setattr(membership, "RENEW_S", 0.1)
+    lease = {"duration": 1.5, "renew_every": 0.1}
     async with (
-        recorder_on(cluster, sqlite_url, A) as first,
-        recorder_on(cluster, sqlite_url, B) as second,
+        recorder_on(cluster, sqlite_url, A, **lease) as first,
+        recorder_on(cluster, sqlite_url, B, **lease) as second,
     ):
         both = [first.supervisor.membership, second.supervisor.membership]
         keys = [str(number) for number in range(50)]

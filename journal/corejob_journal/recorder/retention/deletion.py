@@ -18,11 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _EVERY_S: Final = 600.0
-_SLICE: Final = 1000
-_JOBS: Final = 50
-"""Number of jobs deleted in one transaction."""
-_ROWS: Final = 1000
-"""Number of log rows deleted in one transaction."""
+_PAGE: Final = 1000
 _PAGES: Final = 100
 """Number of pages of a SQLite file that one transaction frees."""
 _REST: Final = 2.0
@@ -30,13 +26,18 @@ _REST: Final = 2.0
 
 
 async def due(
-    store: Store, policy: RetentionPolicy, now: float, kept: Collection[str]
+    store: Store,
+    policy: RetentionPolicy,
+    now: float,
+    kept: Collection[str],
+    *,
+    page: int = _PAGE,
 ) -> AsyncIterator[Candidate]:
     """Yield the past jobs to delete, oldest first, except those whose CoreJob still exists."""
     cutoff = policy.cutoff(now)
     excess = policy.excess(await store.stored_bytes()) if policy.max_bytes else 0
     last: Candidate | None = None
-    while candidates := await store.oldest(last, _SLICE):
+    while candidates := await store.oldest(last, page):
         for candidate in candidates:
             if excess <= 0 and (cutoff is None or candidate.at >= cutoff):
                 return
@@ -47,7 +48,12 @@ async def due(
 
 
 async def orphans(
-    store: Store, policy: RetentionPolicy, now: float, kept: Collection[str]
+    store: Store,
+    policy: RetentionPolicy,
+    now: float,
+    kept: Collection[str],
+    *,
+    page: int = _PAGE,
 ) -> AsyncIterator[str]:
     """Yield the ids of jobs that are too old and have a log but no document or CoreJob."""
     cutoff = policy.cutoff(now)
@@ -55,7 +61,7 @@ async def orphans(
         return
     before = f"{max(0, int(cutoff * 65536)):012x}"  # ids begin with their creation time
     last = ""
-    while job_ids := await store.orphans(last, before, _SLICE):
+    while job_ids := await store.orphans(last, before, page):
         for job_id in job_ids:
             if job_id not in kept:
                 yield job_id
@@ -87,6 +93,9 @@ class Retention:
         mine: Returns True if this recorder has the shared duties.
         metrics: The recorder's metrics.
         now: The clock.
+        page: Number of jobs that one query finds.
+        jobs_at_once: Number of jobs deleted in one transaction.
+        rows_at_once: Number of log rows deleted in one transaction.
     """
 
     def __init__(
@@ -99,6 +108,9 @@ class Retention:
         mine: Callable[[], bool],
         metrics: RecorderMetrics,
         now: Clock,
+        page: int = _PAGE,
+        jobs_at_once: int = 50,
+        rows_at_once: int = 1000,
     ) -> None:
         self._store = store
         self._commits = commits
@@ -107,6 +119,9 @@ class Retention:
         self._mine = mine
         self._metrics = metrics
         self._now = now
+        self._page = page
+        self._jobs_at_once = jobs_at_once
+        self._rows_at_once = rows_at_once
         self._reported: DeletionCounts | None = None
 
     async def run_forever(self) -> None:
@@ -142,15 +157,16 @@ class Retention:
     async def _take_away(self, now: float, kept: Collection[str]) -> DeletionCounts:
         counts = DeletionCounts()
         part: list[Candidate] = []
-        async for candidate in due(self._store, self._policy, now, kept):
+        async for candidate in due(self._store, self._policy, now, kept, page=self._page):
             part.append(candidate)
-            if len(part) == _JOBS:
+            if len(part) == self._jobs_at_once:
                 await self._drop(part, counts)
                 part = []
         await self._drop(part, counts)
-        lost = [job_id async for job_id in orphans(self._store, self._policy, now, kept)]
-        for start in range(0, len(lost), _JOBS):
-            ids = lost[start : start + _JOBS]
+        lost_ids = orphans(self._store, self._policy, now, kept, page=self._page)
+        lost = [job_id async for job_id in lost_ids]
+        for start in range(0, len(lost), self._jobs_at_once):
+            ids = lost[start : start + self._jobs_at_once]
             await self._gently(lambda writer, ids=ids: writer.drop(ids))  # type: ignore[misc]
             await self._sweep()
         counts.orphans = len(lost)
@@ -170,12 +186,14 @@ class Retention:
         await self._sweep()
 
     async def _sweep(self) -> None:
-        while await self._gently(lambda writer: writer.sweep(_ROWS)):
+        while await self._gently(lambda writer: writer.sweep(self._rows_at_once)):
             pass
 
     async def _drop_history(self, before: float) -> int:
         total = 0
-        while count := await self._gently(lambda writer: writer.drop_history(before, _ROWS)):
+        while count := await self._gently(
+            lambda writer: writer.drop_history(before, self._rows_at_once)
+        ):
             total += count
         return total
 
