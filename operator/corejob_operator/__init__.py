@@ -1,5 +1,6 @@
 """The operator: reconciles CoreJobs into Kubernetes Jobs.
 
-`handlers` receives events from kopf, `caches` stores the objects, `corejob_kube.workqueue` queues
-the names to reconcile, `reconcile` gathers and acts, `decide` and `admission` decide without I/O.
+`handlers` has all of kopf, whose events update `caches`; `corejob_kube.workqueue` queues the names
+to reconcile. For each, `reconcile` lets `gather` collect the facts, `decide` choose, `actions` act,
+`admitter` account, and `status_writer` write.
 """

@@ -18,7 +18,7 @@ COOKIE_LIMIT: Final = 65_536
 """Maximum bytes of the cookie, as JSON, that a pod gets."""
 _FOLDER: Final = "/etc/core4"
 _GRACE: Final = "CORE4_GRACE_SECONDS"
-_LAST_WORDS: Final = 3
+_GRACE_MARGIN_S: Final = 3
 """Seconds before SIGKILL at which the runner gives up a job that ignores SIGTERM."""
 _ARGUMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HARDENED: Final = {
@@ -228,7 +228,7 @@ def _pass_description(
     ]
     if core4 and not any(variable["name"] == _GRACE for variable in env):
         grace = pod["spec"]["terminationGracePeriodSeconds"]
-        env.append(_literal(_GRACE, str(max(1, grace - _LAST_WORDS))))
+        env.append(_literal(_GRACE, str(max(1, grace - _GRACE_MARGIN_S))))
     if fits:
         env.append(_literal("CORE4_JOB", text))
     if not core4:

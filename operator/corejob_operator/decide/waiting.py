@@ -41,7 +41,7 @@ def decide_waiting(situation: Situation) -> Decision:
         situation = with_restart_followed(situation)
     job = situation.job
     if job.kill or job.remove:
-        return _withdraw(situation, number, observed)
+        return _kill_or_remove(situation, number, observed)
     if observed.phase is Phase.ABSENT:
         return _not_started(situation, number)
     if observed.phase is Phase.RUNNING or observed.started_at is not None:
@@ -54,7 +54,7 @@ def decide_waiting(situation: Situation) -> Decision:
 # --- killed or removed --------------------------------------------------------------------------
 
 
-def _withdraw(situation: Situation, number: int, observed: Observation) -> Decision:
+def _kill_or_remove(situation: Situation, number: int, observed: Observation) -> Decision:
     """Kill or remove a waiting job. Stop its next trial first if that has already started."""
     job, now = situation.job, situation.now
     if job.archivable:
@@ -77,10 +77,10 @@ def _withdraw(situation: Situation, number: int, observed: Observation) -> Decis
         return Decision(
             status, stop_trial(situation, number), queue="active", requeue_at=requeue_at
         )
-    return _withdraw_unstarted(situation, number, observed)
+    return _end_unstarted(situation, number, observed)
 
 
-def _withdraw_unstarted(situation: Situation, number: int, observed: Observation) -> Decision:
+def _end_unstarted(situation: Situation, number: int, observed: Observation) -> Decision:
     """Kill or remove a job whose next trial does not run, and can't start any more."""
     job, now = situation.job, situation.now
     if observed.outcome is State.FAILED:
