@@ -18,7 +18,7 @@ from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import OperatorSettings
 
-WATCHED = {one.plural: one for one in (COREJOBS, TEMPLATES, JOBS, PODS)}
+WATCHED = {resource.plural: resource for resource in (COREJOBS, TEMPLATES, JOBS, PODS)}
 
 
 class Queue(WorkQueue):

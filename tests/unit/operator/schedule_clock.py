@@ -41,8 +41,8 @@ class ScheduleClock:
 
     def times(self) -> dict[str, Any]:
         """The part of its status that is of its schedule's past."""
-        told = ("schedule", "lastScheduleTime", "lastJobId")
-        return {name: value for name, value in self.status().items() if name in told}
+        names = ("schedule", "lastScheduleTime", "lastJobId")
+        return {name: value for name, value in self.status().items() if name in names}
 
     def condition(self) -> tuple[str, str]:
         """Status and reason of Scheduled."""

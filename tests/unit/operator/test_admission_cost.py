@@ -65,16 +65,16 @@ def test_the_next_job_starts_when_one_ends(name: str) -> None:
 
     def worst(count: int) -> int:
         admission, running = full(shape, count)
-        found = 0
+        highest = 0
         for n in range(50):
 
             def decision(key: str, now: float) -> None:
                 admission.forget(key)
                 running.extend(admission.admit(now))
 
-            found = max(found, cost(lambda: decision(running.pop(0), 20.0 + n)))  # noqa: B023
+            highest = max(highest, cost(lambda: decision(running.pop(0), 20.0 + n)))  # noqa: B023
             assert running
-        return found
+        return highest
 
     few, many = worst(FEW), worst(MANY)
     assert many <= MOST

@@ -12,8 +12,8 @@ from corejob_operator.conditions import conditions
 
 
 def truth(state: State) -> dict[str, str]:
-    found = conditions(Status(ID, state=state), 1, [], NOW)
-    return {condition["type"]: condition["status"] for condition in found}
+    result = conditions(Status(ID, state=state), 1, [], NOW)
+    return {condition["type"]: condition["status"] for condition in result}
 
 
 @pytest.mark.parametrize("state", list(State))

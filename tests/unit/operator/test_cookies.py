@@ -26,9 +26,9 @@ def tell(rig: Rig, **cookie: Any) -> None:
 def given(rig: Rig, job: str) -> dict[str, Any]:
     """The cookie that a trial's pod is given."""
     container = rig.fake.objects["jobs"][job]["spec"]["template"]["spec"]["containers"][0]
-    told = next(item["value"] for item in container["env"] if item["name"] == "CORE4_JOB")
-    found: dict[str, Any] = json.loads(told)["cookie"]
-    return found
+    description = next(item["value"] for item in container["env"] if item["name"] == "CORE4_JOB")
+    cookie_given: dict[str, Any] = json.loads(description)["cookie"]
+    return cookie_given
 
 
 async def to_end(rig: Rig, name: str, code: int = 0) -> None:

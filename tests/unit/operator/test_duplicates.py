@@ -106,12 +106,12 @@ def test_the_older_of_two_new_jobs_has_precedence() -> None:
 
 def test_within_one_second_exactly_one_has_precedence() -> None:
     one, other = equal_job("a", uid="1"), equal_job("b", uid="2")
-    found = [
+    results = [
         duplicate_before(one, [other], admitted()),
         duplicate_before(other, [one], admitted()),
     ]
 
-    assert sorted(map(str, found)) == ["None", "a"]
+    assert sorted(map(str, results)) == ["None", "a"]
 
 
 def test_an_admitted_job_stays_admitted() -> None:

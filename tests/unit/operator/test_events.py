@@ -1,4 +1,4 @@
-"""Events on CoreJobs: what is told, in which form, and what happens when too much is."""
+"""Events on CoreJobs: which are posted, their fields, and what is dropped."""
 
 import logging
 from dataclasses import replace
@@ -14,13 +14,15 @@ from corejob_kube.client import Kube
 from corejob_operator.events import EventRecorder, transition
 
 
-def told(before: Any, status: Status) -> dict[str, Any] | None:
+def transition_event(before: Any, status: Status) -> dict[str, Any] | None:
     return transition(before, status, NOW, "pod-1")
 
 
 def test_the_fields_of_an_event() -> None:
     job = running()
-    body = told(job, replace(job.status, state=State.ERROR, reason="CodeError", message="no"))
+    body = transition_event(
+        job, replace(job.status, state=State.ERROR, reason="CodeError", message="no")
+    )
 
     assert body is not None
     assert body["regarding"] == {
@@ -42,13 +44,13 @@ def test_the_fields_of_an_event() -> None:
 def test_no_change_is_no_event() -> None:
     job = running()
 
-    assert told(job, job.status) is None
-    assert told(job, replace(job.status, message="other words", node="n2")) is None
+    assert transition_event(job, job.status) is None
+    assert transition_event(job, replace(job.status, message="other words", node="n2")) is None
 
 
 def test_the_first_status_has_an_event() -> None:
     job = corejob()
-    body = told(job, job.status)
+    body = transition_event(job, job.status)
 
     assert body is not None
     assert (body["reason"], body["note"]) == ("Pending", "pending, trial 0")
@@ -70,14 +72,16 @@ def test_the_first_status_has_an_event() -> None:
     ],
 )
 def test_the_warnings(state: State, reason: str, kind: str) -> None:
-    body = told(running(), Status(ID, state=state, reason=reason))
+    body = transition_event(running(), Status(ID, state=state, reason=reason))
 
     assert body is not None
     assert body["type"] == kind
 
 
 def test_a_note_has_at_most_a_kilobyte_and_no_half_character() -> None:
-    body = told(running(), Status(ID, state=State.ERROR, reason="CodeError", message="ü" * 2000))
+    body = transition_event(
+        running(), Status(ID, state=State.ERROR, reason="CodeError", message="ü" * 2000)
+    )
 
     assert body is not None
     assert 1000 < len(body["note"].encode()) <= 1024
@@ -86,7 +90,7 @@ def test_a_note_has_at_most_a_kilobyte_and_no_half_character() -> None:
 
 def test_two_events_have_two_names() -> None:
     job = corejob()
-    bodies = [told(job, job.status) for _ in range(2)]
+    bodies = [transition_event(job, job.status) for _ in range(2)]
 
     assert len({str(body["metadata"]["name"]) for body in bodies if body}) == 2
 
@@ -99,7 +103,7 @@ async def test_all_are_posted_before_it_stops(fake: FakeApiServer, kube: Kube) -
     event_recorder.start()
     job = corejob()
     for _ in range(20):
-        event_recorder.record(told(job, job.status))
+        event_recorder.record(transition_event(job, job.status))
     event_recorder.record(None)
     await event_recorder.stop(5)
 
@@ -113,8 +117,8 @@ async def test_a_refused_event_is_dropped_and_the_next_is_posted(
     event_recorder = EventRecorder(kube)
     event_recorder.start()
     job = corejob()
-    event_recorder.record(told(job, job.status))
-    event_recorder.record(told(job, job.status))
+    event_recorder.record(transition_event(job, job.status))
+    event_recorder.record(transition_event(job, job.status))
     await event_recorder.stop(5)
 
     assert len(fake.objects["events"]) == 1
@@ -130,7 +134,7 @@ async def test_an_event_is_posted_once_the_api_server_is_back(
     fake.refuse("POST", "events", 503, "starting", times=2)
     event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
-    event_recorder.record(told(corejob(), corejob().status))
+    event_recorder.record(transition_event(corejob(), corejob().status))
     await event_recorder.stop(5)
 
     assert len(fake.objects["events"]) == 1
@@ -146,7 +150,7 @@ async def test_an_event_is_dropped_if_the_api_server_stays_away(
     fake.refuse("POST", "events", 503, "starting", times=2)
     event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
-    event_recorder.record(told(corejob(), corejob().status))
+    event_recorder.record(transition_event(corejob(), corejob().status))
     await event_recorder.stop(5)
 
     assert not fake.objects["events"]
@@ -158,7 +162,7 @@ async def test_too_many_are_dropped_not_kept(kube: Kube, caplog: pytest.LogCaptu
     job = corejob()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            event_recorder.record(told(job, job.status))
+            event_recorder.record(transition_event(job, job.status))
 
     assert caplog.text.count("too many events") == 2
     await event_recorder.stop(0)

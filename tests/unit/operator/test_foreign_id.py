@@ -132,8 +132,14 @@ async def test_the_recorder_knows_the_ids_of_past_jobs(rig: Rig) -> None:
     await rig.settle()
     rig.pod(f"{name}-1", started())
     await rig.settle()
-    told = {"trial": 1, "complete": True, "lost": True, "reason": "Duplicate", "message": "taken"}
-    rig.fake.change("corejobs", name, {"status": {"log": told}})
+    stored_log = {
+        "trial": 1,
+        "complete": True,
+        "lost": True,
+        "reason": "Duplicate",
+        "message": "taken",
+    }
+    rig.fake.change("corejobs", name, {"status": {"log": stored_log}})
     await rig.settle()
 
     assert is_refused(rig, name)

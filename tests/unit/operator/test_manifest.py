@@ -1,4 +1,4 @@
-"""The Kubernetes Job of a trial: what the template says, what we add, and what the job is told."""
+"""The Kubernetes Job of a trial: the template, our additions, and the description of the job."""
 
 import json
 from typing import Any
@@ -237,19 +237,26 @@ def container_of_any(body: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-# --- what the job is told -------------------------------------------------------------------
+# --- the description of the job -------------------------------------------------------------
 
 
 def test_a_core4_class_reads_one_variable() -> None:
     status = {"state": "failed", "trial": 1, "attemptsLeft": 2, "inactiveTime": at_text(60)}
     body = build(trial=2, attempts=3, args={"x": [1, "ü"]}, username="hans", status=status)
     env = env_of(body)
-    told = json.loads(env["CORE4_JOB"])
+    description = json.loads(env["CORE4_JOB"])
 
-    assert (told["id"], told["qualName"], told["args"]) == (ID, "a.Job", {"x": [1, "ü"]})
-    assert (told["trial"], told["attempts"], told["attemptsLeft"]) == (2, 3, 2)
-    assert (told["deferUntil"], told["deferMaxSeconds"]) == ("2026-11-24T12:01:00", 3600)
-    assert told["username"] == told["enqueued"]["username"] == "hans"
+    assert (description["id"], description["qualName"], description["args"]) == (
+        ID,
+        "a.Job",
+        {"x": [1, "ü"]},
+    )
+    assert (description["trial"], description["attempts"], description["attemptsLeft"]) == (2, 3, 2)
+    assert (description["deferUntil"], description["deferMaxSeconds"]) == (
+        "2026-11-24T12:01:00",
+        3600,
+    )
+    assert description["username"] == description["enqueued"]["username"] == "hans"
     assert "CORE4_JOB_FILE" not in env
     assert "CORE4_ARGS" not in env
     assert "volumes" not in pod_of(body)["spec"]
@@ -311,7 +318,7 @@ def test_bytes_count_not_characters() -> None:
         assert len(one.get("value", "").encode()) <= 131_072
 
 
-def expanded(value: str, known: dict[str, str]) -> str:
+def expanded(value: str, env_vars: dict[str, str]) -> str:
     """Kubernetes' expansion (third_party/forked/golang/expansion): `$$` and `$(NAME)`."""
     out, index = "", 0
     while index < len(value):
@@ -321,7 +328,7 @@ def expanded(value: str, known: dict[str, str]) -> str:
             out, index = out + "$", index + 2
         elif value[index + 1] == "(" and (end := value.find(")", index)) > 0:
             name = value[index + 2 : end]
-            out, index = out + known.get(name, f"$({name})"), end + 1
+            out, index = out + env_vars.get(name, f"$({name})"), end + 1
         else:
             out, index = out + value[index : index + 2], index + 2
     return out
@@ -334,11 +341,11 @@ def test_dollar_signs_reach_the_job_as_they_are(text: str) -> None:
         for one in container_of(build(container(), args={"x": text}))["env"]
         if "value" in one
     }
-    known = {"HOME": "/root", "CORE4_JOB": "oops"}
+    env_vars = {"HOME": "/root", "CORE4_JOB": "oops"}
 
-    assert expanded(values["CORE4_ARG_X"], known) == text
-    assert json.loads(expanded(values["CORE4_JOB"], known))["args"] == {"x": text}
-    assert json.loads(expanded(values["CORE4_ARGS"], known)) == {"x": text}
+    assert expanded(values["CORE4_ARG_X"], env_vars) == text
+    assert json.loads(expanded(values["CORE4_JOB"], env_vars))["args"] == {"x": text}
+    assert json.loads(expanded(values["CORE4_ARGS"], env_vars)) == {"x": text}
 
 
 # --- the cookie and the grace time ----------------------------------------------------------
@@ -364,11 +371,11 @@ def test_of_a_cookie_too_large_the_smaller_values_stay(cookie: dict[str, str]) -
         assert max(map(len, kept.values()), default=0) <= min(left_out) + 50
 
 
-@pytest.mark.parametrize(("grace", "told"), [(90, "87"), (2, "1")])
-def test_a_core4_class_knows_its_grace_time(grace: int, told: str) -> None:
+@pytest.mark.parametrize(("grace", "seconds"), [(90, "87"), (2, "1")])
+def test_a_core4_class_knows_its_grace_time(grace: int, seconds: str) -> None:
     template = {"template": {"spec": {"terminationGracePeriodSeconds": grace}}}
 
-    assert env_of(build(template))["CORE4_GRACE_SECONDS"] == told
+    assert env_of(build(template))["CORE4_GRACE_SECONDS"] == seconds
     assert "CORE4_GRACE_SECONDS" not in env_of(build(container()))
 
 

@@ -79,28 +79,28 @@ def given(args: dict[str, Any], cookie: dict[str, Any], template: Any) -> dict[s
     annotations = pod_of(body)["metadata"]["annotations"]
     size = sum(len(key.encode()) + len(text.encode()) for key, text in annotations.items())
     assert size <= ANNOTATIONS_LIMIT
-    told: dict[str, Any] = json.loads(annotations[names.ANNOTATION_JOB])
-    return told
+    description: dict[str, Any] = json.loads(annotations[names.ANNOTATION_JOB])
+    return description
 
 
 @pytest.mark.parametrize("template", [{}, container()], ids=["core4", "container"])
 def test_200_kib_of_args_with_a_full_cookie(template: dict[str, Any]) -> None:
     args = {str(number): "ä" * 512 for number in range(200)}
     cookie = {"small": 1, "large": "x" * (COOKIE_LIMIT - 100)}
-    told = given(args, cookie, template)
+    description = given(args, cookie, template)
 
-    assert told["args"] == args
+    assert description["args"] == args
     # What has no room is left out, the larger values first.
-    assert told["cookie"].keys() <= cookie.keys()
-    assert told["cookie"]["small"] == 1
+    assert description["cookie"].keys() <= cookie.keys()
+    assert description["cookie"]["small"] == 1
 
 
 def test_the_cookie_makes_room_for_annotations_of_the_template_too() -> None:
     template = container()
     template["template"]["metadata"] = {"annotations": {"mine": "y" * 40_000}}
-    told = given({"a": "x" * 190_000}, {"a": 1, "b": "x" * 60_000}, template)
+    description = given({"a": "x" * 190_000}, {"a": 1, "b": "x" * 60_000}, template)
 
-    assert told["cookie"] == {"a": 1}
+    assert description["cookie"] == {"a": 1}
 
 
 def test_args_that_no_pod_can_be_given_are_named() -> None:

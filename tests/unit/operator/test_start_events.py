@@ -36,13 +36,13 @@ async def events(rig: Rig) -> StartEvents:
     return StartEvents(rig.kube, "jobs")
 
 
-def asked(fake: FakeApiServer) -> int:
+def count_requests(fake: FakeApiServer) -> int:
     return len(fake.requested("GET", "events"))
 
 
 async def test_an_ordinary_start_reads_no_events(rig: Rig, events: StartEvents) -> None:
     assert await events.of("a", batch_job(), None, BORN + timedelta(seconds=4.9)) == ()
-    assert asked(rig.fake) == 0
+    assert count_requests(rig.fake) == 0
     assert events.next_at("a") == BORN + timedelta(seconds=5)
 
 
@@ -50,11 +50,11 @@ async def test_a_long_start_reads_them_ever_less_often(rig: Rig, events: StartEv
     job = batch_job()
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
     for second in range(600):
-        found = await events.of("a", job, None, BORN + timedelta(seconds=second))
-        assert (found != ()) == (second >= 5)
+        listed = await events.of("a", job, None, BORN + timedelta(seconds=second))
+        assert (listed != ()) == (second >= 5)
     # At 5, 10, 20, 40, 80, and then once a minute.
-    assert asked(rig.fake) == 13
-    assert [one.message for one in found] == [WORDS]
+    assert count_requests(rig.fake) == 13
+    assert [one.message for one in listed] == [WORDS]
 
 
 async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartEvents) -> None:
@@ -62,19 +62,19 @@ async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartE
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
     rig.fake.put("events", event(one.uid, "FailedMount", "no volume"))
     await events.of("a", job, None, at(0))
-    found = await events.of("a", job, one, at(1))
+    listed = await events.of("a", job, one, at(1))
 
-    assert [(e.uid, e.text) for e in found] == [(one.uid, "FailedMount: no volume")]
+    assert [(e.uid, e.text) for e in listed] == [(one.uid, "FailedMount: no volume")]
 
 
 async def test_cached_events_stay_while_the_server_is_away(rig: Rig, events: StartEvents) -> None:
     job = batch_job()
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
-    known = await events.of("a", job, None, at(0))
+    cached = await events.of("a", job, None, at(0))
     rig.fake.refuse("GET", "events", 503)
 
-    assert await events.of("a", job, None, at(100)) == known
-    assert asked(rig.fake) == 2
+    assert await events.of("a", job, None, at(100)) == cached
+    assert count_requests(rig.fake) == 2
 
 
 def test_the_time_of_an_event_is_its_last_observation() -> None:

@@ -138,6 +138,6 @@ async def test_the_end_of_kopf_itself_ends_the_process(api: FakeApiServer, name:
 async def test_no_task_runs_unsupervised(api: FakeApiServer) -> None:
     before, supervision = asyncio.all_tasks(), Supervision()
     async with process(api, supervision):
-        found = unsupervised(supervision, before)
+        task_names = unsupervised(supervision, before)
         others = ("Task-", WATCHES, *CHILDREN, *KOPF)
-        assert {name for name in found if not name.startswith(others)} == {"run"}
+        assert {name for name in task_names if not name.startswith(others)} == {"run"}

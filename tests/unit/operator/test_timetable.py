@@ -33,10 +33,10 @@ NOON = time("2026-11-24T12:00:00")
 
 @pytest.mark.parametrize("now", [NOON, NOON + timedelta(milliseconds=300), NOON + 7 * SECOND])
 def test_the_first_sight_enqueues_nothing_and_is_noted(now: datetime) -> None:
-    found = plan("0 12 * * *", None, now)
+    times = plan("0 12 * * *", None, now)
 
-    assert (found.run_at, found.mark) == (None, now)
-    assert found.next == NOON + DAY
+    assert (times.run_at, times.mark) == (None, now)
+    assert times.next == NOON + DAY
 
 
 def test_from_the_first_sight_on_it_counts() -> None:
@@ -65,29 +65,29 @@ def test_a_time_that_was_dealt_with_is_not_due_again() -> None:
 
 
 def test_one_of_the_missed_times_is_caught_up() -> None:
-    found = plan("*/5 * * * *", NOON - timedelta(days=30), NOON + 7 * SECOND)
+    times = plan("*/5 * * * *", NOON - timedelta(days=30), NOON + 7 * SECOND)
 
-    assert (found.run_at, found.mark) == (NOON, NOON)
-    assert plan("*/5 * * * *", found.mark, NOON + 8 * SECOND).run_at is None
+    assert (times.run_at, times.mark) == (NOON, NOON)
+    assert plan("*/5 * * * *", times.mark, NOON + 8 * SECOND).run_at is None
 
 
 def test_a_sixth_field_is_the_seconds() -> None:
-    found = plan("* * * * * */10", NOON, NOON + 11 * SECOND)
+    times = plan("* * * * * */10", NOON, NOON + 11 * SECOND)
 
-    assert (found.run_at, found.next) == (NOON + 10 * SECOND, NOON + 20 * SECOND)
+    assert (times.run_at, times.next) == (NOON + 10 * SECOND, NOON + 20 * SECOND)
 
 
 @pytest.mark.parametrize("back", [SECOND, HOUR])
 def test_a_clock_that_was_set_back_a_little_repeats_nothing(back: timedelta) -> None:
-    found = plan("* * * * *", NOON, NOON - back)
+    times = plan("* * * * *", NOON, NOON - back)
 
-    assert (found.run_at, found.mark) == (None, None)
+    assert (times.run_at, times.mark) == (None, None)
 
 
 def test_a_clock_that_was_wrong_by_a_year_does_not_silence_a_schedule() -> None:
-    found = plan("* * * * *", NOON + 365 * DAY, NOON)
+    times = plan("* * * * *", NOON + 365 * DAY, NOON)
 
-    assert (found.run_at, found.mark) == (None, NOON)
+    assert (times.run_at, times.mark) == (None, NOON)
 
 
 @given(
@@ -99,11 +99,11 @@ def test_each_time_is_run_at_most_once_and_in_order(schedule: str, steps: list[i
     runs: list[datetime] = []
     for step in steps:
         now += step * SECOND
-        found = plan(schedule, last, now)
-        if found.run_at is not None:
-            runs.append(found.run_at)
-            assert now - HOUR < found.run_at <= now
-        last = found.mark or last
+        times = plan(schedule, last, now)
+        if times.run_at is not None:
+            runs.append(times.run_at)
+            assert now - HOUR < times.run_at <= now
+        last = times.mark or last
     assert runs == sorted(set(runs))
     assert all(run > NOON for run in runs)
 
@@ -144,19 +144,19 @@ def expected(schedule: str, zone: str, start: datetime, end: datetime) -> list[d
     step = 30 * SECOND if len(schedule.split()) == 6 else MINUTE
     instants = [start + n * step for n in range(int((end - start) / step))]
     shown = {instant: instant.astimezone(info) for instant in instants}
-    found = set()
+    times = set()
     for instant, local in shown.items():
         naive = local.replace(tzinfo=None)
         if table.at_or_after(naive) == naive and (local.fold == 0 or len(table.hours) == 24):
-            found.add(instant)
+            times.add(instant)
     for before, after in pairwise(instants):
         # What the clock jumped over between these two is due at the latter.
         low, high = (shown[each].replace(tzinfo=None) for each in (before, after))
         if high - low > step:
             skipped = table.at_or_after(low + SECOND)
             if skipped is not None and skipped < high:
-                found.add(after)
-    return sorted(found)
+                times.add(after)
+    return sorted(times)
 
 
 @pytest.mark.parametrize(("zone", "middle"), sorted(TURNS))

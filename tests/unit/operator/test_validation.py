@@ -173,9 +173,9 @@ def test_a_deep_schema_is_a_problem_not_an_error() -> None:
 def test_valid_but_perhaps_unintended_settings_are_reported(
     pod: dict[str, Any], words: str
 ) -> None:
-    found = "; ".join(validation.remarks({"template": {"spec": pod}}))
-    assert words in found
-    assert bool(words) == bool(found)
+    remark_text = "; ".join(validation.remarks({"template": {"spec": pod}}))
+    assert words in remark_text
+    assert bool(words) == bool(remark_text)
 
 
 # --- when it is judged ------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def clock(rig: Rig) -> ScheduleClock:
     return ScheduleClock(rig)
 
 
-def told(clock: ScheduleClock) -> dict[str, tuple[str, str]]:
+def conditions(clock: ScheduleClock) -> dict[str, tuple[str, str]]:
     listed = clock.status().get("conditions") or ()
     return {one["type"]: (one["status"], one["reason"]) for one in listed}
 
@@ -197,10 +197,10 @@ async def test_both_conditions_live_in_one_list(clock: ScheduleClock) -> None:
     await clock.templates.validate("a.job")
     await clock.reconcile()
 
-    assert told(clock) == {"Scheduled": ("True", "Scheduled"), "Valid": ("True", "Valid")}
+    assert conditions(clock) == {"Scheduled": ("True", "Scheduled"), "Valid": ("True", "Valid")}
     clock.rig.fake.change("corejobtemplates", "a.job", {"spec": {"schedule": None}})
     await clock.reconcile()
-    assert told(clock) == {"Valid": ("True", "Valid")}
+    assert conditions(clock) == {"Valid": ("True", "Valid")}
 
 
 async def test_each_generation_is_judged_once(clock: ScheduleClock) -> None:
@@ -240,11 +240,11 @@ async def test_a_refusal_by_others_is_retried_until_the_verdict_is_known(
     await clock.reconcile()
     await clock.templates.validate("a.job")
     await clock.reconcile()
-    assert told(clock)["Valid"] == ("Unknown", "Unavailable")
+    assert conditions(clock)["Valid"] == ("Unknown", "Unavailable")
     await clock.templates.validate("a.job")
     await clock.reconcile()
 
-    assert told(clock)["Valid"] == ("True", "Valid")
+    assert conditions(clock)["Valid"] == ("True", "Valid")
 
 
 async def test_a_bad_definition_is_a_warning_event_and_a_metric(clock: ScheduleClock) -> None:
@@ -272,4 +272,4 @@ async def test_an_error_of_our_own_is_said_and_ends_nothing(
     await clock.templates.validate("a.job")
     await clock.reconcile()
 
-    assert told(clock)["Valid"] == ("Unknown", "InternalError")
+    assert conditions(clock)["Valid"] == ("Unknown", "InternalError")
