@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.support.fake_apiserver.faults import Request
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
@@ -141,9 +142,12 @@ async def test_pages_are_of_one_version(server: FakeApiServer, kube: Kube) -> No
     server.put("corejobs", corejob("d"))
     version = str(server.version)
     server.page = 2
-    server.intercept = lambda request: (
-        server.objects["corejobs"].pop("c", None) and None if "continue" in request.query else None
-    )
+
+    def remove_meanwhile(request: Request) -> None:
+        if "continue" in request.query:
+            del server.objects["corejobs"]["c"]
+
+    server.intercept = remove_meanwhile
     items, listed = await kube.list(COREJOBS, NAMESPACE, selector="x=y")
     assert [body["metadata"]["name"] for body in items] == ["a", "b", "c"]
     assert listed == version
