@@ -206,7 +206,7 @@ def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
         text = f"OOMKilled: the container used more memory than its limit{limit}"
         return _failed(pod, now, Reason.OUT_OF_MEMORY, text)
     if code == EXIT_SIGTERM and reported is not None and reported["exception"] == KILLED_EXCEPTION:
-        text = "the job was reported to stop (SIGTERM), though nobody deleted its pod"
+        text = "the job was stopped by SIGTERM, although its pod was not deleted"
         return _end(pod, now, Reason.STOPPED, State.KILLED, text, reported)
     last = reported or error(texts.clean_message(_default(pod, code)), _at(pod, now))
     text = str(last["exception"])
@@ -227,8 +227,7 @@ def _default(pod: PodChild, code: int) -> str:
         if not _message(pod):
             text += (
                 "; its pod was not deleted. The cause may be memory, which a busy node does not "
-                "always "
-                f"report; the limit is {pod.memory_limit or 'not set'}"
+                f"always report; the limit is {pod.memory_limit or 'not set'}"
             )
     elif code == EXIT_SIGTERM:
         text += " (SIGTERM), although its pod was not deleted; a failing probe may be the cause"

@@ -81,8 +81,7 @@ WAITING: Final = (
     Meaning(
         Reason.FAILED_CREATE,
         "the creation of the pod by the Job controller; the message is the API server's: a quota "
-        "or "
-        "a limit of the namespace, Pod Security, a missing ServiceAccount, a webhook",
+        "or a limit of the namespace, Pod Security, a missing ServiceAccount, a webhook",
         "the quota, the policy or the template",
     ),
     Meaning(

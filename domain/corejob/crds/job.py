@@ -115,8 +115,7 @@ def _job_spec() -> Schema:
             **property_fields(),
             "kill": flag(
                 "Set to true to kill the job: its pod is stopped, and the job counts as killed "
-                "from "
-                "then on. Can't be undone."
+                "from then on. Can't be undone."
             ),
             "remove": flag(
                 "Set to true to move the job from the queue to the journal; a running job is "
@@ -140,8 +139,7 @@ def _job_spec() -> Schema:
             ),
             "carriedTrials": whole(
                 "Number of trials counted before its own: those of the jobs that this one "
-                "restarts, "
-                "or the property trial of its enqueue. Immutable.",
+                "restarts, or the property trial of its enqueue. Immutable.",
                 minimum=0,
                 # Restarts count on from the property `trial`, which may be MOST_TRIALS already.
                 maximum=2 * MOST_TRIALS,
@@ -188,8 +186,7 @@ def _log() -> Schema:
             "lost": flag("True if lines are missing; reason and message say which and why."),
             "reason": text(
                 "Reason why lines are missing, in one word; or Unreadable if the log can't be "
-                "read at "
-                "the moment."
+                "read at the moment."
             ),
             "message": text("Explanation of the reason for people: cause and start."),
         },

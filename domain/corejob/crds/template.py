@@ -80,10 +80,8 @@ def _template_spec() -> Schema:
             },
             "schedule": text(
                 "Times at which the service enqueues the job, without args: a crontab of five "
-                "fields "
-                "(minute, hour, day of month, month, day of week), or six with the seconds LAST, "
-                "or "
-                "@yearly @annually @monthly @weekly @daily @midnight @hourly. "
+                "fields (minute, hour, day of month, month, day of week), or six with the seconds "
+                "LAST, or @yearly @annually @monthly @weekly @daily @midnight @hourly. "
                 "status.scheduleMeaning shows the next times.",
                 nullable=True,
                 pattern=_SCHEDULE_PATTERN,
@@ -107,8 +105,7 @@ def _template_spec() -> Schema:
             | {"default": str(SchedulePolicy.SKIP)},
             "runtime": text(
                 "Program in the container: core4 (the core4 runtime runs the class) or container "
-                "(any "
-                "image and command).",
+                "(any image and command).",
                 enum=[str(runtime) for runtime in Runtime],
             )
             | {"default": str(Runtime.CORE4)},
@@ -122,10 +119,8 @@ def _template_spec() -> Schema:
             ),
             "template": anything(
                 "Pod template (core/v1 PodTemplateSpec): image, resources, env, volumes, node "
-                "selector. "
-                "The container named job, else the first one, is the job. Optional for a core4 "
-                "class "
-                "in the service's own image."
+                "selector. The container named job, else the first one, is the job. Optional for "
+                "a core4 class in the service's own image."
             ),
         },
         "x-kubernetes-validations": [

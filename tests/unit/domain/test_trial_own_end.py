@@ -84,6 +84,7 @@ def test_a_runtime_stopped_by_sigterm_without_a_deletion_of_its_pod() -> None:
     seen = death(pod(state=ended(143, message=told("killed", exception=KILLED))))
 
     assert (seen.outcome, seen.reason) == (State.KILLED, Reason.STOPPED)
+    assert seen.message == "the job was stopped by SIGTERM, although its pod was not deleted"
 
 
 @pytest.mark.parametrize("deleting", [False, True])
