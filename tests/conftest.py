@@ -1,3 +1,3 @@
-"""What all runs of the tests have."""
+"""Plug-ins of all test runs."""
 
 pytest_plugins = ["tests.support.left_out", "tests.support.on_cluster", "tests.support.suite"]

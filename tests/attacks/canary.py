@@ -1,4 +1,4 @@
-"""A job that prints numbered lines beside the attacks, and must lose none."""
+"""A job that prints numbered lines during the attacks; none of them may be lost."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.support.rest import Rest
 from tests.support.waiting import until
 
 _RATE = 4
-# Longer than all tests may take; it is killed at their end.
+# Longer than all tests may take; the job is killed when they end.
 _SECONDS = 7200
 _SIZE = 40
 _START_SECONDS = 240
@@ -20,7 +20,7 @@ class Canary:
         rest: The administrator's client.
 
     Attributes:
-        job_id: its id.
+        job_id: The job's id.
     """
 
     def __init__(self, rest: Rest) -> None:
@@ -29,7 +29,7 @@ class Canary:
         self.prints_on(seconds=_START_SECONDS)
 
     def prints_on(self, seconds: float = 180) -> None:
-        """Check that a line came after now, and that none of those before it is missing."""
+        """Check that a line arrived after this call, and that no earlier line is missing."""
         count = len(self._numbers())
         until(
             lambda: len(self._numbers()),
@@ -40,7 +40,7 @@ class Canary:
         )
 
     def end(self) -> None:
-        """Kill it, and check its whole log."""
+        """Kill the job, and check its whole log."""
         self._rest.kill(self.job_id)
         self._rest.whole_log(self.job_id)
         assert self._numbers()

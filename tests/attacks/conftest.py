@@ -1,10 +1,10 @@
-"""Attacks on a service with little memory: after each one it is as before, and so is all else.
+"""Attacks on a service with little memory; after each one the service must be unharmed.
 
 All tests of a worker share one release, with memory limits a little above what the service needs.
 A job beside the attacks, the canary, prints numbered lines all the time. After each test the
 service answers, none of its processes has ended, the canary has all its lines, the
-memory is back within bounds, and no log has a traceback. The table at the end of a run shows what
-each attack cost.
+memory is back within bounds, and no log has a traceback. The table at the end of a run shows the
+cost of each attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,9 +25,9 @@ from tests.support.waiting import until
 
 _TIMEOUT = 600
 _LIMITS = {"api": 384, "recorder": 192, "operator": 192}
-"""MiB. Idle the processes have about 105, 95 and 70; two checks of passwords take 128 besides."""
+"""MiB. The idle processes use about 105, 95 and 70; two password checks take another 128."""
 _MOST_GROWTH = 128
-"""MiB that may stay of all attacks together: freed memory that Python keeps for later."""
+"""MiB that all attacks together may leave behind: freed memory that Python does not return."""
 _BACK_SECONDS = 180
 _ANSWER_SECONDS = 240
 _MEMORY = "memory"
@@ -52,7 +52,7 @@ _VALUES: dict[str, Any] = {
 _RUN = "import json, os; exec(json.loads(os.environ['CORE4_ARGS'])['code'])"
 
 
-# The first test of a session also pays for the image and the release.
+# The first test of a session also waits for the image and the release.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/attacks/" in item.path.as_posix():
@@ -61,10 +61,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what each attack cost."""
+    """Print the cost of each attack."""
     rows = [
         (report.nodeid.rpartition("::")[2], value)
-        # Setups and teardowns that have passed have no name there.
+        # The summary does not name setups and teardowns that have passed.
         for report in terminalreporter.getreports("")
         for name, value in report.user_properties
         if name == _MEMORY and report.when == "teardown"
@@ -77,7 +77,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def release(provider: Provider, image: str, later: Later) -> Iterator[Release]:
-    """The service that is attacked."""
+    """The attacked service."""
     with released(provider, image, _VALUES, later=later) as installed:
         command = ["python3", "-u", "-c", _RUN]
         container = {"name": "raw", "image": image, "command": command}
@@ -100,7 +100,7 @@ def rest(release: Release) -> Iterator[Rest]:
 
 @pytest.fixture(scope="session")
 def alice(release: Release) -> Iterator[Rest]:
-    """The client of a user who may run and read one class, and no more."""
+    """The client of a user who may only run and read one class."""
     with release.rest(ALICE, ALICE) as client, client.by_token() as signed_in:
         yield signed_in
 
@@ -112,20 +112,20 @@ def kubectl(release: Release) -> Kubectl:
 
 @pytest.fixture(scope="session")
 def containers(release: Release, rest: Rest) -> Containers:
-    """The service's containers, each of which has done all that it does once."""
+    """The service's containers, after each has done each kind of work once."""
     _answers(rest)
     return Containers(release.kubectl)
 
 
 @pytest.fixture(scope="session")
 def idle(containers: Containers) -> Mapping[str, Memory]:
-    """What the containers have before all attacks."""
+    """Memory of the containers before all attacks."""
     return containers.memory()
 
 
 @pytest.fixture(scope="session")
 def canary(rest: Rest) -> Iterator[Canary]:
-    """The job beside all attacks."""
+    """The job that runs during all attacks."""
     job = Canary(rest)
     yield job
     job.end()
@@ -139,7 +139,7 @@ def unharmed(
     canary: Canary,
     rest: Rest,
 ) -> Iterator[None]:
-    """Whatever is done: the service is as before."""
+    """Check after each test that the service is as before."""
     before, lives = containers.memory(then_forget=True), containers.lives()
     assert set(lives) == set(_LIMITS)
     yield
@@ -166,7 +166,7 @@ def unharmed(
 
 
 def _answers(rest: Rest) -> None:
-    """It lists, and it runs a job and shows it, within the deadline."""
+    """True if the service lists jobs, runs one and shows it, within the deadline."""
     until(
         lambda: rest.call("GET", "job", json={"per_page": 10}).status_code,
         lambda code: code == 200,

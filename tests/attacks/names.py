@@ -3,10 +3,10 @@
 from typing import Final
 
 ALICE: Final = "alice"
-"""May run and read `OPEN`, and no more; the name is the password."""
+"""May only run and read `OPEN`; the name is also the password."""
 BOB: Final = "bob"
-"""May list jobs, and signs in only beside guesses; the name is the password."""
+"""May list jobs, and signs in only while others guess; the name is also the password."""
 OPEN: Final = "pub.Raw"
 """A job that runs the Python text in `args.code`."""
 CLOSED: Final = "secret.Raw"
-"""The same, of which alice may know nothing."""
+"""The same, but alice may not learn anything about it."""

@@ -1,4 +1,4 @@
-"""Jobs of Python texts, for what a container may do."""
+"""Jobs that run Python texts, to try what a container may do."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from tests.attacks.names import OPEN
 from tests.support.rest import Rest
 
 SECONDS = 240.0
-"""In which a pod runs and ends, also on a busy machine."""
+"""Seconds within which a pod starts and ends, also on a busy machine."""
 
 
 def run(rest: Rest, code: str, qual_name: str = OPEN, **args: Any) -> str:
-    """Enqueue a job of this text; returns its id."""
+    """Enqueue a job that runs this text, and return its id."""
     return rest.enqueue(qual_name, code=code, **args)
 
 
 def run_to_end(rest: Rest, code: str, **args: Any) -> dict[str, Any]:
-    """Run a text; the job's document once it has ended."""
+    """Run a text, and return the job's document once it has ended."""
     return rest.wait_state(run(rest, code, **args), "complete", "error", "killed", seconds=SECONDS)

@@ -1,4 +1,4 @@
-"""CoreJobs that the API server takes and that no job can be made of: each ends with a reason."""
+"""CoreJobs that the API server admits but that can't become Jobs: each ends with a reason."""
 
 import json
 

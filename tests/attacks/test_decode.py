@@ -1,4 +1,4 @@
-"""Objects that nobody can read: whoever may make one holds nobody else up (see conftest)."""
+"""Unreadable objects delay nobody but their creator (see conftest)."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ RESOURCES = "/apis/core4.io/v1/namespaces"
 
 
 def nested(document: dict[str, Any], levels: int) -> str:
-    """A document's JSON in which the text `DEEP` is nested so deep; Python's encoder can't."""
+    """Return a document's JSON with `DEEP` nested `levels` deep; Python's encoder can't."""
     return json.dumps(document).replace('"DEEP"', '{"a":' * levels + "1" + "}" * levels)
 
 
@@ -32,7 +32,7 @@ def create(kubectl: Kubectl, plural: str, name: str, levels: int, **spec: Any) -
 
 
 def status_of(kubectl: Kubectl, kind: str, name: str) -> dict[str, Any]:
-    """The status alone: the rest can't be parsed here either."""
+    """Return only the status: the rest can't be parsed here either."""
     text = kubectl("get", kind, name, "-o", "jsonpath={.status}")
     found: dict[str, Any] = json.loads(text or "{}")
     return found
@@ -96,7 +96,7 @@ def test_a_template_that_is_nested_too_deep_says_so_and_others_go_on(
 
 
 def replaced(kubectl: Kubectl, name: str, document: str) -> None:
-    """Put a Lease in the place of one; its owner may make its own anew in between."""
+    """Replace a Lease by the test's own; retry if its owner re-creates it in between."""
 
     def made() -> bool:
         kubectl("delete", "lease", name, "--ignore-not-found")

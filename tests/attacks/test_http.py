@@ -1,4 +1,4 @@
-"""What anybody may send to the public port, without signing in."""
+"""Requests that anybody may send to the public port without signing in."""
 
 import base64
 import concurrent.futures
@@ -17,7 +17,7 @@ from tests.support.waiting import until
 JOB = f"{BASE}/job".encode()
 BODY = 2**20
 BASIC = b"Authorization: Basic " + base64.b64encode(b"admin:hans") + b"\r\n"
-# Far less than the attack's 270 MB, far more than the metrics of a service at rest have.
+# Far less than the attack's 270 MB, far more than the metrics of an idle service.
 MOST_METRICS = 200_000
 
 
@@ -83,13 +83,13 @@ def test_uploads_that_stay_open_take_a_bounded_memory(
 ) -> None:
     with many(release.root, number, UPLOADS[kind]):
         assert rest.call("GET", "job").status_code == 200
-        # The sender's share of the room for bodies is used up, and nobody else's.
+        # The sender has used up only its own share of the memory for bodies.
         run(alice, f"print({kind!r}, {number})")
         assert release.readiness()[0] == 200
 
 
 def ends(connection: socket.socket) -> bool:
-    """Send one more byte; True if the server has closed the connection."""
+    """Send one more byte, and return True if the server has closed the connection."""
     connection.settimeout(1)
     try:
         connection.sendall(b"x")
@@ -110,7 +110,7 @@ def test_connections_that_send_half_a_head_hold_nobody_up(
     with many(release.root, number, b"GET /core4/api/v1/job HTTP/1.1\r\nHost: x\r\nA: ") as slow:
         assert isinstance(rest.queue(), list)
         assert release.readiness()[0] == 200
-        # A byte now and then does not keep it.
+        # A byte now and then does not keep the connection open.
         until(lambda: ends(slow[0]), what="the connection is closed", seconds=SECONDS, every=1)
 
 

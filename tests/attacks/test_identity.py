@@ -1,4 +1,4 @@
-"""One job never becomes another: by its name, by labels, or by what a refusal tells."""
+"""No job can pass for another: by its name, by labels, or by the text of a refusal."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ STEADY = (
 
 @pytest.fixture(scope="module")
 def creator(kubectl: Kubectl) -> str:
-    """The option of kubectl for an account that may create CoreJobs, and nothing else."""
+    """Return kubectl's option for an account that may only create CoreJobs."""
     kubectl("create", "serviceaccount", CREATOR)
     kubectl("create", "role", CREATOR, "--verb=create", "--resource=corejobs.core4.io")
     who = f"{kubectl.namespace}:{CREATOR}"
@@ -29,7 +29,7 @@ def creator(kubectl: Kubectl) -> str:
 
 
 def take_over(kubectl: Kubectl, creator: str, job_id: str) -> None:
-    """Make a CoreJob of alice's class that is named like another job's id."""
+    """Create a CoreJob of alice's class that is named like another job's id."""
     document = corejob(job_id, qualName=OPEN, args={"code": "print('mine')"}, username="admin")
     kubectl("create", "-f", "-", creator, stdin=json.dumps(document))
     until(
@@ -40,7 +40,7 @@ def take_over(kubectl: Kubectl, creator: str, job_id: str) -> None:
 
 
 def sees_nothing(alice: Rest, job_id: str) -> None:
-    """Alice is told neither lines nor the name of the class."""
+    """Check that alice learns neither lines nor the name of the class."""
     calls = [
         ("GET", f"job/{job_id}"),
         ("GET", f"job/log/{job_id}"),
@@ -51,7 +51,7 @@ def sees_nothing(alice: Rest, job_id: str) -> None:
     ]
     for method, path in calls:
         answer = alice.call(method, path)
-        # A past job is no job to steer, whoever asks.
+        # Nobody can kill, remove or restart a past job.
         assert answer.status_code == 403 or (method, answer.status_code) == ("PUT", 404)
         assert job_id in answer.json()["error"]
         assert CLOSED not in answer.text
@@ -73,7 +73,7 @@ def test_a_running_job_is_not_taken_over_by_its_id(
     assert all(text.startswith("secret line") for text in rest.messages(job_id))
 
 
-# It waits until the CoreJob is gone.
+# Wait until the CoreJob is gone.
 @pytest.mark.thorough
 def test_a_past_job_is_not_taken_over_by_its_id(
     rest: Rest, alice: Rest, kubectl: Kubectl, creator: str
@@ -97,7 +97,7 @@ def test_a_past_job_is_not_taken_over_by_its_id(
 def foreign(
     image: str, kind: str, name: str, labels: dict[str, str], **meta: Any
 ) -> dict[str, Any]:
-    """A pod or a Job of somebody else that claims to be a trial of a job."""
+    """Return a foreign pod or Job whose labels claim that it is a trial of a job."""
     container = {"name": "x", "image": image, "command": ["sh", "-c", "echo foreign; sleep 500"]}
     spec: dict[str, Any] = {
         "containers": [container],

@@ -1,4 +1,4 @@
-"""What a container leaves and writes is data: its job ends, and nobody else's is harmed."""
+"""Output and files of a container are data: its job ends, and other jobs are unharmed."""
 
 import json
 from typing import Any
@@ -70,7 +70,7 @@ def test_a_job_with_odd_last_words_can_be_killed_removed_and_deleted(
     rest.kill(removed)
     rest.wait_state(removed, "killed")
 
-    # Not equal to the first, which waits in the queue.
+    # Not equal to the first job, which waits in the queue.
     words = last_words(LAST_WORDS[kind])
     deleted = run(rest, words, attempts=9, error_time=600, number=2)
     rest.wait_state(deleted, "failed", seconds=SECONDS)
@@ -82,7 +82,7 @@ def event(n: int, kind: str, body: str) -> str:
 
 
 def printed(*lines: str) -> str:
-    """A text that prints lines; `DEEP` is 5,000 levels of lists, which no literal can be."""
+    """Return a text that prints lines; `DEEP` is 5,000 levels of lists, too deep for a literal."""
     return (
         f"for line in {list(lines)!r}:\n"
         "    print(line.replace('DEEP', '[' * 5000 + ']' * 5000), flush=True)\n"
@@ -162,7 +162,7 @@ def test_all_sources_arrive_at_any_distance(rest: Rest) -> None:
     assert found["sources"] == [f"s{n}" for n in range(100)]
 
 
-# The container runtime stores such a line in parts, with times of their own: here of two seconds.
+# The container runtime stores such a line in parts, each with its own time: here two seconds.
 PARTS = """
 import sys, time
 write = sys.stdout.write
@@ -182,7 +182,7 @@ print("end", flush=True)
 def test_a_long_line_in_parts_does_not_keep_the_log_open(rest: Rest, kubectl: Kubectl) -> None:
     document = run_to_end(rest, PARTS)
     job_id = document["_id"]
-    # Far less than the 600 s after which a log that is not whole is given up.
+    # Far less than the 600 s after which the recorder gives up an incomplete log.
     log = until(
         lambda: corejobs.status(kubectl, job_id).get("log") or {},
         lambda seen: bool(seen.get("complete")),

@@ -1,4 +1,4 @@
-"""Patterns, filters and sorts cost what they are worth, and hold nobody else up."""
+"""Patterns, filters and sorts delay no other request, however costly they are."""
 
 import concurrent.futures
 import json
@@ -18,13 +18,13 @@ random.seed(1)
 for n in range({number}):
     print("".join(random.choices("ab", k=1_000_000)), flush=True)
 """
-# A probe's answer may take longer beside an attack, and on a busy machine: 28 s it took on a quiet
-# one when searches kept the others waiting.
+# A probe's answer may take longer during an attack and on a busy machine. It took 28 s on a quiet
+# one when searches still blocked other requests.
 MOST_SECONDS = 15.0
 
 
 def longest_wait(release: Release, job: concurrent.futures.Future[None]) -> float:
-    """How long the slowest probe took, in seconds, while something runs."""
+    """Return how long the slowest probe took, in seconds, during an action."""
     longest = 0.0
     while True:
         over = job.done()

@@ -1,6 +1,7 @@
 """Old tokens, and passwords that a job of the cluster guesses.
 
-Guesses from one's own address, refused orders and foreign pages: `tests/e2e/test_sign_in.py`.
+Guesses from the user's own address, refused requests and foreign pages:
+`tests/e2e/test_sign_in.py`.
 """
 
 import json
@@ -24,7 +25,7 @@ MOST_AGE = 7 * DAY
 
 @pytest.fixture
 def claims(release: Release) -> dict[str, Any]:
-    """What a fresh token of alice says."""
+    """Return the claims of a fresh token of alice."""
     with release.rest(ALICE, ALICE) as client:
         token = client.data("GET", "login")["token"]
     return read(token)
@@ -36,7 +37,7 @@ def read(token: str) -> dict[str, Any]:
 
 
 def bearer(claims: dict[str, Any], **changed: Any) -> dict[str, str]:
-    """The header with a token that the service itself could have signed."""
+    """Return the header with a token that is signed with the service's own key."""
     token = jwt.encode({**claims, **changed}, JWT_SECRET, algorithm="HS256")
     return {"Authorization": f"Bearer {token}"}
 
@@ -96,7 +97,7 @@ def test_a_user_signs_in_beside_somebody_who_guesses_passwords(
     with rest.follow(job_id) as stream:
         stream.line("guessing", seconds=SECONDS)
     with release.rest(BOB, BOB) as bob:
-        # A 429 says when to come again.
+        # A 429 says when to try again.
         until(
             lambda: bob.call("GET", "login", timeout=SECONDS).status_code,
             lambda status: status == 200,

@@ -1,1 +1,1 @@
-"""``python -m tests.bench``: what the service adds to plain Kubernetes, measured in one run."""
+"""``python -m tests.bench``: overhead of the service over plain Kubernetes, measured in one run."""

@@ -1,4 +1,4 @@
-"""Baselines that run as processes of their own, so that what they take can be told apart."""
+"""Baselines that run as processes of their own, so that their usage is measured separately."""
 
 import contextlib
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.kubectl import Kubectl
 
 @contextlib.contextmanager
 def started(kubectl: Kubectl, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module of ours with a namespace and more arguments; it is killed at the end."""
+    """Run a module of ours with a namespace and more arguments; kill it at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, kubectl.namespace, *arguments],
         cwd=ROOT,

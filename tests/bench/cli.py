@@ -86,7 +86,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         rest.wait_listed(CHATTY)
         figures["image"] = cluster.image
         for part in options.parts:
-            # How busy the machine is with other things is half of what the figures say.
+            # The other load of the machine affects the figures as much as the service does.
             load = round(os.getloadavg()[0], 1)
             found = _part(part, options, rest, cluster, kubectl)
             figures[part] = found | {"load_before": load}

@@ -1,4 +1,4 @@
-"""Many clients of one event stream, in one process, which note when which line has come."""
+"""Many clients of one event stream, in one process, which note the arrival of each line."""
 
 import asyncio
 import re
@@ -16,11 +16,11 @@ _LINE: Final = re.compile(rb'"message": ?"(\d+) x')
 
 
 class Crowd:
-    """All of them.
+    """All the clients.
 
     Attributes:
-        found: when a line was there, of each client, by its number.
-        open: how many have got something.
+        found: Arrival times of a line at the clients, by the line's number.
+        open: Number of clients that have received something.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Crowd:
         self._transports: list[asyncio.BaseTransport] = []
 
     async def join(self, url: str, count: int, headers: Sequence[str] = ()) -> None:
-        """Let so many more follow, a few at a time."""
+        """Add `count` followers, a few at a time."""
         loop, where = asyncio.get_running_loop(), urlsplit(url)
         port = where.port or 80
         head = [f"GET {where.path}?{where.query} HTTP/1.1", f"Host: {where.netloc}", *headers]
@@ -45,12 +45,12 @@ class Crowd:
             await self._until(len(self._transports))
 
     async def hear(self, lines: int) -> dict[int, list[float]]:
-        """Wait until all have got so many more lines; when, by the lines' numbers."""
+        """Wait for `lines` more lines at all clients; return arrival times by their numbers."""
         self.found.clear()
         async with asyncio.timeout(_DEADLINE_S):
             while not self.found:  # noqa: ASYNC110  # nothing tells when
                 await asyncio.sleep(0.02)
-            # The first may have come to a part of them before this began.
+            # Some clients may have received the first of these before this call.
             first = min(self.found) + 1
             wanted = range(first, first + lines)
             while any(len(self.found[number]) < self.open for number in wanted):  # noqa: ASYNC110
@@ -58,7 +58,7 @@ class Crowd:
         return {number: list(self.found[number]) for number in wanted}
 
     async def leave(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         for transport in self._transports:
             transport.close()
         self._transports.clear()
@@ -71,7 +71,7 @@ class Crowd:
 
 
 class _Client(asyncio.Protocol):
-    """Looks for the newest line in what comes, and throws the rest away."""
+    """Finds the newest line in the data received, and drops the rest."""
 
     def __init__(self, crowd: Crowd, request: bytes) -> None:
         self._crowd = crowd
@@ -90,7 +90,7 @@ class _Client(asyncio.Protocol):
             self._crowd.open += 1
         text = self._held + data
         numbers = [int(found) for found in _LINE.findall(text)]
-        # A line may be cut anywhere; one that was seen is not counted twice.
+        # A line may be split anywhere; a line that was found is not counted twice.
         self._held = text[-_LONGEST:]
         for number in numbers:
             if self._last is None or number > self._last:

@@ -1,8 +1,8 @@
-"""``python -m tests.bench.fanout NAMESPACE POD``: hands the lines of a pod to all who connect.
+"""``python -m tests.bench.fanout NAMESPACE POD``: sends the lines of a pod to all its clients.
 
-The baseline of followers: the least that an event stream to so many clients costs here. It keeps
-nothing, knows no client from another, and what a client does not take grows its memory. It prints
-its port; KUBECONFIG names the cluster.
+The baseline of followers: the minimum that an event stream to that many clients costs here. It
+stores nothing, treats all clients alike, and buffers in memory what a client does not read. It
+prints its port; KUBECONFIG names the cluster.
 """
 
 import asyncio

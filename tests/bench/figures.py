@@ -1,4 +1,4 @@
-"""Percentiles, and what one series adds to another."""
+"""Percentiles, and the difference between two series."""
 
 import math
 from collections.abc import Sequence
@@ -6,19 +6,19 @@ from typing import Any
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that this share of all does not exceed (nearest rank)."""
+    """Return the value that this share of all values does not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def summary(name: str, seconds: Sequence[float], shares: Sequence[float]) -> dict[str, Any]:
-    """One series in milliseconds: its percentiles, and the series itself."""
+    """Return the percentiles of one series in milliseconds, and the series itself."""
     points = {_label(share): round(percentile(seconds, share) * 1000, 2) for share in shares}
     return {"name": name, "count": len(seconds), **points, "ms": [_ms(value) for value in seconds]}
 
 
 def comparison(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """CountChanges (ms) and ratio of each percentile of two summaries."""
+    """Return difference (ms) and ratio of each percentile of two summaries."""
     labels = [name for name in ours if name.startswith("p") and name in base]
     return {
         "of": ours["name"],

@@ -1,9 +1,9 @@
 """Many followers of one job, with and without a slow one, against a bare fan-out.
 
-The clients reach the API as all others do, by the service's URL, so what lies in between is in the
-figures; so is what the clients themselves take, which share the machine. The fan-out is a process
-of this machine, with the same clients, which come after ours have left. The job is the same
-throughout: the delays are from a line's writing to its arrival at each client.
+The clients reach the API by the service's URL, as all others do, so the figures include the
+network in between. They also include the load of the clients, which share the machine. The fan-out
+is a process of this machine; the same clients connect to it after they have left the service. The
+job is the same throughout: a delay is the time from a line's writing to its arrival at a client.
 """
 
 import asyncio
@@ -31,22 +31,22 @@ _RATE = 2
 _SECONDS = 3600
 _SIZE = 150
 _HISTORY = 30_000
-"""Lines before the steady ones: more than the buffers of the slow one's connection take."""
+"""Lines before the steady ones: more than the slow client's connection buffers."""
 
 
 class _Measured(Protocol):
     def usage(self) -> Usage:
-        """What it takes."""
+        """Its usage of processor and memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A job that runs, and whom to ask about it.
+    """A running job, and the clients that ask about it.
 
     Attributes:
-        pod: its pod.
-        follow: the URL that follows it.
-        lines: so many are measured in each part.
+        pod: Name of its pod.
+        follow: URL that follows it.
+        lines: Number of lines measured in each part.
     """
 
     rest: Rest
@@ -59,19 +59,19 @@ class Parts:
 
     @property
     def headers(self) -> list[str]:
-        """Of a client that is signed in."""
+        """Headers of a signed-in client."""
         return [f"Authorization: {self.rest.authorization}"]
 
 
 def measure(
     rest: Rest, cluster: Cluster, kubectl: Kubectl, *, counts: Sequence[int], lines: int
 ) -> dict[str, Any]:
-    """A part for each number of followers."""
+    """Measure one part for each number of followers."""
     most = max(counts) * 2 + 200
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, hard), hard))
     with rest.by_token() as quick:
-        # The size makes the arguments new: a job of an interrupted run may still be in the queue.
+        # The size makes the arguments unique: an interrupted run's job may still be in the queue.
         size = _SIZE + time.time_ns() // 1000 % 50
         arguments = {"rate": _RATE, "seconds": _SECONDS, "size": size, "burst": _HISTORY}
         job_id = quick.enqueue(CHATTY, **arguments)
@@ -127,7 +127,7 @@ async def _fan_out(parts: Parts, count: int) -> dict[str, Any]:
 
 
 async def _part(parts: Parts, name: str, crowd: Crowd, server: _Measured) -> dict[str, Any]:
-    """So many lines: how long each took to each client, and what it cost the server."""
+    """Measure `lines` lines: the delay of each at each client, and the server's usage."""
     before, began = await asyncio.to_thread(server.usage), time.monotonic()
     arrivals = await crowd.hear(parts.lines)
     after, took = await asyncio.to_thread(server.usage), time.monotonic() - began
@@ -143,7 +143,7 @@ async def _part(parts: Parts, name: str, crowd: Crowd, server: _Measured) -> dic
 
 
 def _written(parts: Parts) -> dict[int, float]:
-    """When the newest lines were written, by their numbers."""
+    """Return the times at which the newest lines were written, by their numbers."""
     records = parts.rest.data("GET", f"job/log/{parts.job_id}", tail=1000, per_page=1000)
     found = [(record["message"].partition(" ")[0], record["epoch"]) for record in records]
     return {int(number): epoch for number, epoch in found if number.isdecimal()}
@@ -151,7 +151,7 @@ def _written(parts: Parts) -> dict[int, float]:
 
 @contextlib.contextmanager
 def _slow(parts: Parts) -> Iterator[None]:
-    """A follower that asks for the whole log, and takes nothing of it."""
+    """Follow the whole log from the first line, and read nothing of it."""
     where = urlsplit(parts.follow)
     lines = [f"GET {where.path} HTTP/1.1", f"Host: {where.netloc}", *parts.headers]
     with socket.socket() as slow:

@@ -1,7 +1,7 @@
-"""From a job's writing of a line to its arrival: the event stream against `kubectl logs -f`.
+"""Time from a job's writing of a line to its arrival: the event stream against `kubectl logs -f`.
 
-Both follow the same job at the same time, and the same lines are compared. The line's own time is
-the job's, so the node's clock has to be this machine's (it is, on the local cluster and on kind).
+Both follow the same job at the same time, and the same lines are compared. The time of a line is
+the job's, so the node must share this machine's clock (on the local cluster and on kind it does).
 """
 
 import json
@@ -24,7 +24,7 @@ _MARGIN_SECONDS = 60
 
 def measure(rest: Rest, kubectl: Kubectl, *, rate: int, seconds: int) -> dict[str, Any]:
     """Follow a job that logs at a steady rate, both ways."""
-    # The size makes the arguments new: a job of an interrupted run may still be in the queue.
+    # The size makes the arguments unique: an interrupted run's job may still be in the queue.
     size = 100 + time.time_ns() % 1000
     arguments = {"rate": rate, "seconds": seconds, "size": size}
     with rest.run(CHATTY, **arguments) as stream:
@@ -37,7 +37,7 @@ def measure(rest: Rest, kubectl: Kubectl, *, rate: int, seconds: int) -> dict[st
         if frame.event == "log" and (number := _number(frame.data["message"])) is not None
     }
     assert len(ours) == rate * seconds, f"{len(ours)} of {rate * seconds} lines in the stream"
-    # Those that were written before kubectl was there came to it late by no fault of its own.
+    # Leave out the lines that were written before kubectl had connected.
     both = sorted(number for number in ours if number in theirs and number > rate)
     assert both, "kubectl logs -f showed none of the lines"
     series = [
@@ -54,7 +54,7 @@ def measure(rest: Rest, kubectl: Kubectl, *, rate: int, seconds: int) -> dict[st
 
 @contextmanager
 def _followed(kubectl: Kubectl, pod: str) -> Iterator[dict[int, float]]:
-    """How long each line took to come by kubectl, by the line's number; filled meanwhile."""
+    """Return the delay of each line by kubectl, by the line's number; filled in the background."""
     process = subprocess.Popen(
         kubectl.argv("logs", "-f", pod),
         env=environment(),
@@ -70,7 +70,7 @@ def _followed(kubectl: Kubectl, pod: str) -> Iterator[dict[int, float]]:
         try:
             yield delays
         finally:
-            # It ends by itself with the pod's log.
+            # kubectl ends by itself with the pod's log.
             reader.join(_MARGIN_SECONDS)
             process.terminate()
             reader.join()

@@ -1,4 +1,4 @@
-"""Plain Kubernetes by its REST API: a Job made, its pod watched, its log followed.
+"""Plain Kubernetes by its REST API: create a Job, watch its pod, follow its log.
 
 The requests are those of `kubectl create` and `kubectl logs -f`, without the start of kubectl.
 """
@@ -24,8 +24,8 @@ class Cluster:
     """A connection to the API server, for one namespace.
 
     Attributes:
-        image: the service's image, which jobs run in.
-        pull_policy: its pull policy.
+        image: The service's image, in which jobs run.
+        pull_policy: Its pull policy.
     """
 
     host: str
@@ -37,7 +37,7 @@ class Cluster:
     @classmethod
     @contextlib.contextmanager
     def connect(cls, kubectl: Kubectl, deployment: str) -> Iterator["Cluster"]:
-        """Connect as kubectl does; the image is that of the deployment."""
+        """Connect as kubectl does; take the image from the deployment."""
         settings = Configuration()
         load_kube_config(
             config_file=str(kubectl.provider.kubeconfig), client_configuration=settings
@@ -56,7 +56,7 @@ class Cluster:
             yield cls(host, kubectl.namespace, image, policy, session)
 
     def create_job(self, args: dict[str, Any]) -> str:
-        """Make a Job that runs the example job once, as the operator would; returns its name."""
+        """Create a Job that runs the example job once, as the operator would; return its name."""
         name = f"bench-{uuid.uuid4().hex[:12]}"
         url = f"{self.host}/apis/batch/v1/namespaces/{self.namespace}/jobs"
         self._checked(self.session.post(url, json=self._job(name, args), timeout=_SECONDS))
@@ -69,7 +69,7 @@ class Cluster:
         self._checked(self.session.delete(url, json=body, timeout=_SECONDS))
 
     def started_pod(self, job: str) -> str:
-        """Watch until the container of the Job's pod has started; returns the pod's name."""
+        """Watch until the container of the Job's pod has started; return the pod's name."""
         url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods"
         params = {"watch": "true", "labelSelector": f"batch.kubernetes.io/job-name={job}"}
         with self.session.get(url, params=params, stream=True, timeout=_SECONDS) as response:
@@ -82,7 +82,7 @@ class Cluster:
         raise AssertionError(f"the watch ended before the pod of the Job {job} started")
 
     def first_line(self, pod: str) -> str:
-        """Follow the log of a pod; returns its first line when that comes."""
+        """Follow the log of a pod; return its first line when it arrives."""
         url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         params = {"follow": "true"}
         with self.session.get(url, params=params, stream=True, timeout=_SECONDS) as response:
@@ -92,7 +92,7 @@ class Cluster:
         raise AssertionError(f"the pod {pod} wrote nothing")
 
     def text(self, path: str) -> str:
-        """What the API server answers."""
+        """Send a request to the API server, and return the body as text."""
         response = self.session.get(f"{self.host}{path}", timeout=_SECONDS)
         self._checked(response)
         return response.text
@@ -131,7 +131,7 @@ class Cluster:
 
 
 def whole_lines(response: requests.Response) -> Iterator[bytes]:
-    """Lines as soon as they are whole (`iter_lines` waits for a block to fill)."""
+    """Yield each line as soon as it is complete (`iter_lines` waits for a full block)."""
     buffer = b""
     for chunk in response.iter_content(chunk_size=None):
         *lines, buffer = (buffer + chunk).split(b"\n")

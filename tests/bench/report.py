@@ -4,7 +4,7 @@ from typing import Any
 
 
 def table(part: dict[str, Any]) -> str:
-    """The series of a measurement, and their comparisons, as aligned text."""
+    """Return the series of a measurement, and their comparisons, as aligned text."""
     labels = [name for name in part["series"][0] if name.startswith("p")]
     rows = [["ms", "n", *labels]]
     rows += [
@@ -20,7 +20,7 @@ def table(part: dict[str, Any]) -> str:
 
 
 def grid(part: dict[str, Any]) -> str:
-    """Rows that have names, and figures by the names of their columns, as aligned text."""
+    """Return named rows of figures, in named columns, as aligned text."""
     columns = list(dict.fromkeys(name for row in part["rows"] for name in row if name != "name"))
     rows = [["", *columns]]
     rows += [

@@ -1,6 +1,6 @@
 """From the request to the first line of the job: the service against a Job made by hand.
 
-The kinds take turns, so that what else happens on the machine hits them alike.
+The kinds take turns, so that other load of the machine affects them alike.
 """
 
 import json
@@ -23,7 +23,7 @@ _SLEEP = 0.2
 
 
 def measure(rest: Rest, cluster: Cluster, kubectl: Kubectl, *, rounds: int) -> dict[str, Any]:
-    """Start the same job so many times each way."""
+    """Start the same job repeatedly in each way."""
     kinds: dict[str, Callable[[int], float]] = {
         "core4: POST /job -> first frame": lambda number: _ours(rest, number),
         "raw Job -> first line by REST": lambda number: _raw(cluster, number),
@@ -74,7 +74,7 @@ def _raw(cluster: Cluster, number: int) -> float:
 
 
 def _kubectl(cluster: Cluster, kubectl: Kubectl, number: int) -> float:
-    """kubectl refuses to follow a container that hasn't started, so its start is watched here."""
+    """Wait for the container, then follow it: kubectl refuses to follow one that hasn't started."""
     began = time.monotonic()
     name = cluster.create_job(_args("kubectl", number))
     try:
@@ -98,5 +98,5 @@ def _kubectl(cluster: Cluster, kubectl: Kubectl, number: int) -> float:
 
 
 def _check(line: str) -> None:
-    """The line has to be the one that our side waits for, or the comparison means nothing."""
+    """Check that the line is the one that our side waits for; otherwise the comparison is void."""
     assert json.loads(line)["message"] == FIRST, f"not the first line: {line}"

@@ -1,8 +1,8 @@
-"""``python -m tests.bench.tail NAMESPACE POD…``: follows the logs of pods and throws them away.
+"""``python -m tests.bench.tail NAMESPACE POD…``: follows the logs of pods and drops them.
 
-The baseline of the recorder: the same requests by the same client, and nothing done with the lines
-but to count them. A process of its own, so that what it takes can be told from all else. It prints
-one JSON document when all pods have ended; KUBECONFIG names the cluster.
+The baseline of the recorder: the same requests by the same client, which only counts the lines. It
+is a process of its own, so that its usage is measured separately. It prints one JSON document when
+all pods have ended; KUBECONFIG names the cluster.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from corejob_kube.resources import PODS
 
 @dataclass(slots=True)
 class Tail:
-    """What was seen of one pod.
+    """What was received from one pod.
 
     Attributes:
-        lines: how many.
-        number: of the last one, by itself: so many were written.
-        ended: when the connection was ended.
-        behind: of the last line of each chunk, its time and how long it took to come.
+        lines: Number of lines received.
+        number: Number in the last line, which is how many were written.
+        ended: Time at which the connection ended.
+        behind: Time and delay of the last line of each chunk.
     """
 
     lines: int = 0
@@ -37,7 +37,7 @@ class Tail:
 
 
 def main(pods: Sequence[str]) -> int:
-    """Follow them all to their ends."""
+    """Follow all pods until they end."""
     namespace, *names = pods
     before = _cpu()
     tails = uvloop.run(_follow_all(namespace, names))

@@ -1,8 +1,8 @@
-"""How many lines one recorder holds: pods that write at a steady rate, against a raw `tail -f`.
+"""The number of lines that one recorder can store: steadily writing pods, against a raw `tail -f`.
 
-Both follow the same pods at the same time. How far the recorder is behind is what a client sees: it
-asks for a job's newest record, again and again; how long the one after it had been waiting then, by
-its own time and the client's clock, is known in the end. (The clocks have to be the same: they are
+Both follow the same pods at the same time. The recorder's delay is measured as a client sees it: it
+asks repeatedly for a job's newest record. Afterwards the age that the next record had at that
+moment is known, by its own time and the client's clock. (The clocks have to be the same: they are
 on the local cluster and on kind.)
 """
 
@@ -26,7 +26,7 @@ _MARGIN_SECONDS = 120
 _PAUSE_SECONDS = 0.2
 _LAST = "done execution"
 _NEWEST_FIRST = [["_id", -1]]
-# Pages that hold something, of the file and of what is not yet in it: WAL.
+# Used pages, of the file and of what is still in the WAL.
 _BYTES = (
     "import sqlite3; one = lambda what: db.execute('PRAGMA ' + what).fetchone()[0];"
     " db = sqlite3.connect('file:/var/lib/core4/journal.db?mode=ro', uri=True);"
@@ -39,11 +39,11 @@ class Seen:
     """What a client saw of one job.
 
     Attributes:
-        looks: when the client asked, and the number of the newest record.
-        behind: of the record after that, its time and how long it had been waiting.
-        stored: when the last record was there.
-        complete: when `status.log` said that the log is complete.
-        named: whether it said that lines are missing.
+        looks: Time of each request, and the number of the newest record then.
+        behind: Time of the record after that, and how long it had been waiting.
+        stored: Time at which the last record was stored.
+        complete: Time at which `status.log` said that the log is complete.
+        named: True if it said that lines are missing.
     """
 
     pod: str
@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Whom to ask."""
+    """The clients that the measurement uses."""
 
     rest: Rest
     cluster: Cluster
@@ -75,7 +75,7 @@ def measure(
     pods: int,
     seconds: int,
 ) -> dict[str, Any]:
-    """A step for each rate, of all pods together."""
+    """Measure a step for each rate, of all pods together."""
     with rest.by_token() as quick:
         parts = Parts(quick, cluster, kubectl, Process.of(cluster, kubectl, RECORDER))
         rows = [row for rate in rates for row in _step(parts, rate, pods=pods, seconds=seconds)]
@@ -119,8 +119,8 @@ def _step(parts: Parts, rate: int, *, pods: int, seconds: int) -> list[dict[str,
 
 
 def _start(rest: Rest, rate: float, pods: int, seconds: int) -> dict[str, Seen]:
-    """Jobs that run, by their ids."""
-    # The size makes the arguments new: jobs of an interrupted run may still be in the queue.
+    """Start jobs, and return their ids."""
+    # The size makes the arguments unique: jobs of an interrupted run may still be in the queue.
     new = time.time_ns() // 1000 % 20
     ids = [
         rest.enqueue(CHATTY, rate=rate, seconds=seconds, size=_SIZE + new + number)
@@ -130,7 +130,7 @@ def _start(rest: Rest, rate: float, pods: int, seconds: int) -> dict[str, Seen]:
 
 
 def _watch(parts: Parts, jobs: dict[str, Seen], seconds: float) -> list[Usage]:
-    """Look at the jobs and at the recorder until all logs are complete."""
+    """Poll the jobs and the recorder until all logs are complete."""
     heartbeat, usages = Heartbeat("throughput"), []
     while not all(job.complete for job in jobs.values()):
         assert heartbeat.elapsed < seconds, f"the logs are not complete after {seconds} s: {jobs}"
@@ -161,10 +161,10 @@ def _look(parts: Parts, job_id: str, job: Seen) -> None:
 
 
 def _counted(rest: Rest, jobs: dict[str, Seen], each: int) -> tuple[int, int]:
-    """How many records are in the store, and how many lines are not: those have to be named.
+    """Return the number of stored records and of missing lines; missing ones must be named.
 
     While the kubelet rotates a log, it leaves out what is written between its last reading of the
-    old file and the new one: no client gets that.
+    old file and the new one: no client receives that.
     """
     total, lost = 0, 0
     for job_id, job in jobs.items():
@@ -179,10 +179,10 @@ def _counted(rest: Rest, jobs: dict[str, Seen], each: int) -> tuple[int, int]:
 
 
 def _weigh(rest: Rest, jobs: dict[str, Seen]) -> None:
-    """Find out what had not come yet at each look."""
+    """Determine for each request the record that had not arrived yet."""
     for job_id, job in jobs.items():
         for asked, seq in job.looks:
-            # Numbers have no holes, so a page of one record is the record of that number.
+            # Numbers have no gaps, so the page after the newest record has just the next one.
             waiting = rest.data("GET", f"job/log/{job_id}", per_page=1, page=seq)[0]["epoch"]
             job.behind.append((waiting, max(0.0, asked - waiting)))
 
@@ -195,7 +195,7 @@ def _stored_bytes(kubectl: Kubectl) -> int:
 def _behind(
     pods: Sequence[Sequence[tuple[float, float]]], began: float, jobs: dict[str, Seen]
 ) -> dict[str, float]:
-    """Of the lines that were written while all followed, the last one of each pod left out."""
+    """Return percentiles of the delays, of lines written while all followed but each pod's last."""
     ends = [job.last for job in jobs.values()]
     late = [
         delay

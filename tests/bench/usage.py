@@ -1,4 +1,4 @@
-"""What a process of the service takes of the machine, by its own metrics."""
+"""Processor time and memory of a process of the service, by its own metrics."""
 
 import os
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ _SELECTOR = "app.kubernetes.io/component=api"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process since its start.
+    """Usage of a process since its start.
 
     Attributes:
-        cpu: seconds of processors.
-        mib: memory that is in use now.
+        cpu: Processor time in seconds.
+        mib: Memory in use now, in MiB.
     """
 
     cpu: float
@@ -29,14 +29,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process in the API's pod, by its port; asked through the API server, as in any cluster."""
+    """A process in the API's pod, by its port; read through the API server, as in any cluster."""
 
     cluster: Cluster
     path: str
 
     @classmethod
     def of(cls, cluster: Cluster, kubectl: Kubectl, port: int) -> "Process":
-        """The one that serves its metrics at this port."""
+        """Return the process that serves its metrics at this port."""
         pods = [
             pod["metadata"]["name"]
             for pod in kubectl.items("pods", "--selector", _SELECTOR)
@@ -47,7 +47,7 @@ class Process:
         return cls(cluster, path)
 
     def usage(self) -> Usage:
-        """As of now."""
+        """Return the usage so far."""
         values = {
             sample.name: sample.value
             for family in text_string_to_metric_families(self.cluster.text(self.path))
@@ -65,7 +65,7 @@ class LocalProcess:
     pid: int
 
     def usage(self) -> Usage:
-        """As of now."""
+        """Return the usage so far."""
         folder = Path(f"/proc/{self.pid}")
         fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
         status = (folder / "status").read_text(encoding="ascii").splitlines()

@@ -1,4 +1,4 @@
-"""The command line: enqueue the example job, show its stream, its traces, and what to try next."""
+"""The command line: enqueue the example job, show its stream and traces, suggest commands."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ _USER, _PASSWORD = "admin", "hans"
 
 
 class DemoError(Exception):
-    """Why the demo can't go on; the message says what to do."""
+    """The demo can't go on; the message says what to do."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

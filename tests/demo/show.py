@@ -1,4 +1,4 @@
-"""How the demo prints things: one line for a frame, in the order in which they come."""
+"""Printing of the demo: one line for each frame, in order of arrival."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ _DETAIL = ("state", "trial", "attempts_left", "runtime", "enqueued", "last_error
 
 
 def text(line: str) -> None:
-    """Print, at once."""
+    """Print, and flush at once."""
     sys.stdout.write(f"{line.rstrip()}\n")
     sys.stdout.flush()
 
@@ -47,13 +47,13 @@ def queue(envelope: dict[str, Any]) -> None:
 
 
 def detail(document: dict[str, Any]) -> None:
-    """Print what matters of a job's document."""
+    """Print the main fields of a job's document."""
     for name in _DETAIL:
         text(f"  {name:14} {document.get(name)}")
 
 
 def next_steps(url: str, login: str, namespace: str) -> None:
-    """Print what to try next."""
+    """Print commands to try next."""
     title("try next")
     text(f"""\
   the catalogue   curl -u {login} {url}/job/list

@@ -1,1 +1,1 @@
-"""``python -m tests.bench.journal``: how fast past jobs and logs are found among very many."""
+"""``python -m tests.bench.journal``: time to find past jobs and logs in a very large store."""

@@ -29,7 +29,7 @@ _AIM_MS = 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fill and measure, in a folder that is gone afterwards."""
+    """Fill and measure, in a folder that is deleted afterwards."""
     options = _parser().parse_args(argv)
     amount = Amount(options.jobs, options.records)
     with tempfile.TemporaryDirectory(prefix="core4-bench-", dir=options.folder) as folder:
@@ -105,7 +105,7 @@ async def _make(url: str) -> None:
 
 
 async def _estimate(url: str) -> int:
-    """What retention takes the store's size for."""
+    """Return the size of the store as retention estimates it."""
     store = await Store.open(url)
     try:
         return await store.stored_bytes()
@@ -114,7 +114,7 @@ async def _estimate(url: str) -> int:
 
 
 def _stored(url: str, folder: Path) -> int:
-    """What it really takes."""
+    """Return the real size."""
     if url.startswith("sqlite"):
         return (folder / "journal.db").stat().st_size
     with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:

@@ -1,4 +1,4 @@
-"""Very many past jobs with their logs, written past the recorder: by bulk inserts, in key order."""
+"""Very many past jobs with their logs, inserted in bulk, in key order, without the recorder."""
 
 import itertools
 import json
@@ -21,19 +21,19 @@ _STATES = ("complete",) * 90 + ("error",) * 7 + ("killed",) * 3
 _BEGAN = datetime(2025, 11, 1, tzinfo=UTC)
 _YEAR = timedelta(days=365)
 _LONG_EVERY = 100
-"""Each so-manieth job has a long log: half of all records are in those."""
+"""Interval of the jobs with a long log, which have half of all records."""
 _CHUNK = 10_000
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much there is: jobs, and records of logs in all."""
+    """Numbers of jobs, and of log records in all."""
 
     jobs: int
     records: int
 
     def lines(self, number: int) -> int:
-        """Records of one job: the long logs have half of all, the others the other half."""
+        """Number of records of one job: the long logs share one half, the others the other."""
         average = self.records / self.jobs
         if number % _LONG_EVERY == 0:
             return round(average * (_LONG_EVERY + 1) / 2)
@@ -41,13 +41,13 @@ class Amount:
 
 
 def job_id(number: int, amount: Amount) -> str:
-    """The id of the so-manieth job; they are spread over a year."""
+    """Return the id of a job by its number; the ids are spread over a year."""
     at = _BEGAN + _YEAR * (number / amount.jobs)
     return f"{int(at.timestamp() * 65536):012x}{number:012x}"
 
 
 def document(number: int, amount: Amount, chance: random.Random) -> dict[str, Any]:
-    """A past job as the recorder would have it."""
+    """Return a past job as the recorder would store it."""
     name, state = chance.choice(NAMES), chance.choice(_STATES)
     made = ids.created_at(job_id(number, amount)).replace(tzinfo=None)
     started = made + timedelta(seconds=chance.uniform(0, 5))
@@ -107,7 +107,7 @@ COLUMNS: dict[str, Sequence[str]] = {
 
 
 def chunks(amount: Amount) -> Iterator[Rows]:
-    """All rows, some jobs at a time. It is the same data each time."""
+    """Yield all rows, some jobs at a time. The data is the same each time."""
     chance = random.Random(4)
     for start in range(0, amount.jobs, _CHUNK):
         rows = Rows([], [], [], [])
@@ -133,7 +133,7 @@ def _add(rows: Rows, number: int, amount: Amount, chance: random.Random) -> None
 
 
 def fill(url_text: str, amount: Amount, tell: Callable[[int], None]) -> None:
-    """Fill an empty store; `tell` is called with how many jobs are in it."""
+    """Fill an empty store; `tell` is called with the number of jobs stored so far."""
     url = parse_url(url_text)
     tables = ("job_log", "stream", "log", "job")
     if is_sqlite(url):
@@ -180,7 +180,7 @@ def _fill_postgres(
 ) -> None:
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # no look at foreign keys
+        connection.execute("SET session_replication_role = replica")  # no foreign key checks
         connection.execute("SET synchronous_commit = off")
         done = 0
         for rows in parts:

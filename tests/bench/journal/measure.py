@@ -1,4 +1,4 @@
-"""Requests to the whole API, in this process, over a store that is filled."""
+"""Requests to the whole API, in this process, over a filled store."""
 
 import json
 import random
@@ -20,7 +20,7 @@ _NEWEST = [["finished_at", -1]]
 
 
 class _Token(httpx.Auth):
-    """Signing in by password takes longer than what is measured."""
+    """Signs in by token, since a password check takes longer than the measured request."""
 
     def __init__(self, token: str) -> None:
         self._header = f"Bearer {token}"
@@ -31,7 +31,7 @@ class _Token(httpx.Auth):
 
 
 async def measure(url: str, amount: Amount, folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Each kind of request so many times, with other values each time."""
+    """Send each kind of request repeatedly, each time with other values."""
     kube = FakeApiServer("api")
     await kube.start()
     try:
@@ -69,7 +69,7 @@ async def _take(client: httpx.AsyncClient, path: str, arguments: dict[str, Any])
 
 
 async def _cursors(client: httpx.AsyncClient, amount: Amount) -> list[str]:
-    """Cursors at places all over the journal."""
+    """Return cursors at places all over the journal."""
     found = []
     for part in range(1, 10):
         page = amount.jobs * part // 100
