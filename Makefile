@@ -151,7 +151,7 @@ generate: venv ## write the generated files: CRDs, chart values, tables of the d
 	@$(BIN)/python charts/generate.py
 
 TYPED_TESTS = $(addprefix tests.,attacks bench cluster demo e2e support) \
-	$(addprefix tests.unit.,charts cluster domain kube process runtime support)
+	$(addprefix tests.unit.,charts cluster docs domain kube process runtime support)
 .PHONY: lint
 lint: venv ## check format, style, types, layers, generated files, chart
 	@echo "==> ruff format"
