@@ -16,7 +16,7 @@ find /usr/local/bin -name "pip*" -o -name "wheel*" -o -name "idle*" -o -name "2t
 # imported.
 python3 -c '
 import compileall, py_compile, re, sys
-folders = "(site|dist)-packages|distutils|unittest|wsgiref|xmlrpc"
+folders = "(site|dist)-packages|distutils|unittest|xmlrpc"
 codecs = "big5|cp|euc|gb|hz|iso2022|johab|koi8|mac|shift"
 compileall.compile_dir(
     sys.argv[1],
