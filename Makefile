@@ -150,8 +150,6 @@ generate: venv ## write the generated files: CRDs, chart values, tables of the d
 	@$(BIN)/python crds/generate.py
 	@$(BIN)/python charts/generate.py
 
-TYPED_TESTS = $(addprefix tests.,attacks bench cluster demo e2e support) \
-	$(addprefix tests.unit.,charts cluster docs domain kube process runtime support)
 .PHONY: lint
 lint: venv ## check format, style, types, layers, generated files, chart
 	@echo "==> ruff format"
@@ -160,7 +158,7 @@ lint: venv ## check format, style, types, layers, generated files, chart
 	@$(BIN)/ruff check .
 	@echo "==> mypy"
 	@$(BIN)/mypy
-	@$(BIN)/mypy $(TYPED_TESTS:%=-p %) -m tests.conftest -m tests.unit.conftest -m tests.unit.test_timeouts
+	@$(BIN)/mypy -m tests.conftest $(addprefix -p tests.,attacks bench cluster demo e2e support unit)
 	@echo "==> import-linter"
 	@$(BIN)/lint-imports
 	@echo "==> generated files"

@@ -46,12 +46,10 @@ class Reader:
         self._api = api
         self._name = name
 
-    def __call__(
-        self, method: str, path: str, body: Any = None
-    ) -> asyncio.Task[tuple[list[Event], str]]:
+    def __call__(self, method: str, path: str, body: Any = None) -> asyncio.Task[list[Event]]:
         read = sse_clients.ALL[self._name]
         url = f"{self._api.url}{BASE}/{path}"
-        return asyncio.create_task(asyncio.to_thread(read, method, url, body))  # type: ignore[arg-type]
+        return asyncio.create_task(asyncio.to_thread(read, method, url, body))
 
     async def streaming(self) -> None:
         """Wait until one is open."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
-from tests.unit.api.conftest import FakeApiServer, RunningApi, running
+from tests.unit.api.conftest import RunningApi, running
 
 from corejob_api.auth import signin_failures
 from corejob_api.auth.fairness import Limit

@@ -117,7 +117,7 @@ async def test_each_order_is_in_the_log_with_its_user(
 class _Protocol(SimpleNamespace):
     """What is seen of uvicorn's."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 UPLOAD = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1048576\r\n\r\n" + b"x" * 1000

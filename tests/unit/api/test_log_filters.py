@@ -161,7 +161,7 @@ async def test_pages(
     numbers = expected(test)
     found: list[int] = []
     for page in range(len(numbers) // 10 + 1):
-        asked = {**arguments, "page": page}
+        asked: dict[str, Any] = {**arguments, "page": page}
         answer = (await client.get(f"job/log/{job_id}", params=asked)).json()
         assert answer["total_count"] == len(numbers)
         assert answer["page_count"] == -(-len(numbers) // 10)
@@ -176,14 +176,19 @@ async def test_pages_from_the_newest_on(
     monkeypatch.setattr(log_scan, "SLICE", slice_of)
     found: list[int] = []
     for page in range(6):
-        asked = {"level": "WARNING", "sort": '[["_id", -1]]', "page": page, "per_page": 12}
+        asked: dict[str, Any] = {
+            "level": "WARNING",
+            "sort": '[["_id", -1]]',
+            "page": page,
+            "per_page": 12,
+        }
         answer = (await client.get(f"job/log/{job_id}", params=asked)).json()
         found += [int(row["_id"]) for row in answer["data"]]
     assert found == expected(lambda n: n % 5 >= 2)[::-1]
 
 
 async def test_newest_first(client: httpx.AsyncClient, job_id: str) -> None:
-    arguments = {"level": "ERROR", "sort": '[["_id", -1]]', "per_page": 100}
+    arguments: dict[str, Any] = {"level": "ERROR", "sort": '[["_id", -1]]', "per_page": 100}
     answer = (await client.get(f"job/log/{job_id}", params=arguments)).json()
     assert [int(row["_id"]) for row in answer["data"]] == expected(lambda n: n % 5 >= 3)[::-1]
 

@@ -108,7 +108,7 @@ SLOW = "[ab]*a[ab]{200}z"
 MANY = "[ab]*a[ab]{30}z"
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "six expressions": {"filter": {"$or": [{"args.text": {"$regex": MANY}}] * 6}},
     "a slow one": {"filter": {"args.text": {"$regex": SLOW}}},
     "a negated one": {"filter": {"args.text": {"$not": {"$regex": MANY}}}},
@@ -127,7 +127,7 @@ ROWS = {
     "a long search": {"search": "x" * 900_000},
     "a repeated one": {"filter": {"args.text": {"$regex": "((x{30}){30}){30}"}}},
 }  # fmt: skip
-LOGS = {
+LOGS: dict[str, dict[str, Any]] = {
     "grep": {"grep": MANY},
     "a slow grep": {"grep": "(a|b)*a(a|b){500}c"},
     "a sort by path": {"sort": "." * 450_000},

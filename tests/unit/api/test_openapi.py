@@ -123,7 +123,7 @@ async def test_what_the_service_refuses_the_document_does_not_allow(api: Running
         inner = found.get("schema") or found["content"]["application/json"]["schema"]
         return jsonschema.Draft202012Validator(inner, format_checker=moments)
 
-    refused = {
+    refused: dict[tuple[str, str], tuple[Any, ...]] = {
         ("/job", "sort"): ([["a", 2]], [["a", 1, 1]], [[1, 1]], ["a"], [["a", "1"]], "a"),
         ("/job", "order"): (0, 2, "x"),
         ("/job/journal", "per_page"): (0, 1001),

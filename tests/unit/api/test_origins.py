@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.unit.api.conftest import DUMMY, FakeApiServer, RunningApi, running
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.unit.api.conftest import DUMMY, RunningApi, running
 
 from corejob_journal.store import Writer
 

@@ -196,7 +196,12 @@ async def test_filters_find_what_they_find_in_the_documents(
 async def test_sorts_are_those_of_the_documents(
     client: httpx.AsyncClient, dev: httpx.AsyncClient
 ) -> None:
-    queries = ({}, {"state": "complete"}, {"qual_name": {"$ne": OTHER}}, {"args.segment": 1})
+    queries: tuple[dict[str, Any], ...] = (
+        {},
+        {"state": "complete"},
+        {"qual_name": {"$ne": OTHER}},
+        {"args.segment": 1},
+    )
     for sort, query in itertools.product([*SORTS, *UNINDEXED], queries):
         for asking, masked in ((client, False), (dev, True)):
             rows = await expected(query, sort, masked=masked)

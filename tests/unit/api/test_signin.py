@@ -148,7 +148,7 @@ async def test_header_beats_token_beats_username_beats_cookie(
     users = [{"name": name, "password": "secret"} for name in names]
     with signin_app(tmp_path, users) as made:
         token, cookies = made.token("by-token"), cookie(made.token("by-cookie"))
-        pair = {"username": "by-name", "password": "secret"}
+        pair: dict[str, Any] = {"username": "by-name", "password": "secret"}
         async with made.client() as client:
             headers = {**basic("by-header", "secret"), **cookies}
             assert (await echo(client, headers=headers, token=token, **pair))["user"] == names[0]
@@ -180,7 +180,7 @@ async def test_password_alone_is_not_a_way_to_sign_in(
 async def test_what_signs_in_is_taken_out_of_the_arguments_even_unused(
     client: httpx.AsyncClient,
 ) -> None:
-    pair = {"username": "admin", "password": "hans"}
+    pair: dict[str, Any] = {"username": "admin", "password": "hans"}
     assert await echo(client, **pair, other="1") == {"user": "admin", "arguments": {"other": "1"}}
     unused = {"token": [1], "username": {}, "password": 3, "other": 2}
     found = await echo(client, headers=basic("admin", "hans"), body=unused)

@@ -18,6 +18,7 @@ from corejob_api.app import create_app
 from corejob_api.http import connections
 from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store, Writer
+from corejob_process import json_logs
 from corejob_process.health import HealthServer
 from corejob_process.supervision import Supervision, TaskEndedError
 
@@ -139,6 +140,6 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
 
     monkeypatch.setattr(main, "serve", fail)
     monkeypatch.setattr(main, "load", lambda *_: ApiSettings(NAMESPACE, b"k" * 32))
-    monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
+    monkeypatch.setattr(json_logs, "configure", lambda _: None)
     assert main.main() == 1
     assert "the task [x] has ended" in caplog.text

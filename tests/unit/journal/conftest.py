@@ -173,7 +173,7 @@ class Recorder:
 
 @asynccontextmanager
 async def recorder_on(
-    cluster: FakeCluster, url: str, identity: str | None = None, **lease: float
+    cluster: FakeCluster, url: str, identity: str | None = None, **lease: Any
 ) -> AsyncIterator[Recorder]:
     """A recorder that is stopped in good order at the end; one of several if it has a name.
 

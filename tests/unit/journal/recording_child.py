@@ -6,6 +6,7 @@ Usage: recording_child.py <URL of the API server> <namespace> <URL of the store>
 
 import asyncio
 import sys
+from typing import Any
 
 from kubernetes.aio.client import Configuration
 
@@ -17,7 +18,7 @@ from corejob_kube.client import Kube
 from corejob_process.clock import system_clock
 
 
-async def main(cluster: str, namespace: str, store: str, identity: str, **lease: float) -> None:
+async def main(cluster: str, namespace: str, store: str, identity: str, **lease: Any) -> None:
     configuration = Configuration()
     configuration.host = cluster
     writer = await Writer.open(store)
@@ -29,5 +30,5 @@ async def main(cluster: str, namespace: str, store: str, identity: str, **lease:
 
 
 given, seconds = sys.argv[1:5], [float(word) for word in sys.argv[5:]]
-lease = dict(zip(("duration", "renew_every"), seconds, strict=False))
+lease: dict[str, Any] = dict(zip(("duration", "renew_every"), seconds, strict=False))
 asyncio.run(main(*given, **lease))

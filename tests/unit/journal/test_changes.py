@@ -14,6 +14,7 @@ from tests.unit.journal.conftest import JOB, OTHER, Feeder, emptied, source
 
 from corejob_journal.store import Store, Writer, upsert
 from corejob_journal.store import changes as changes_module
+from corejob_journal.store.engine import connect_sqlite
 from corejob_journal.store.records import PutDocument
 
 CHILD = Path(__file__).parent / "writing_child.py"
@@ -75,7 +76,7 @@ async def test_close_ends_iterations(store_url: str, writer: Writer) -> None:
 async def test_store_that_comes_later(store_url: str) -> None:
     """The watch comes up by itself once there are tables."""
     store = await Store.open(store_url)
-    first = asyncio.create_task(anext(store.changes()))
+    first = asyncio.ensure_future(anext(store.changes()))
     writer = await Writer.open(store_url)
     async with asyncio.timeout(DEADLINE):
         assert await first == frozenset()
@@ -234,7 +235,7 @@ async def test_the_thread_that_listens_survives_whatever_fails_in_it(
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The SQL that the watch of changes in SQLite has executed."""
     executed: list[str] = []
-    connect = changes_module.connect_sqlite
+    connect = connect_sqlite
 
     def connect_and_trace(url: Any, **options: Any) -> Any:
         connection = connect(url, **options)

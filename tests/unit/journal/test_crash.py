@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, source
@@ -31,7 +32,7 @@ async def test_killed_writer(store_url: str) -> None:
         try:
             position = (await writer.open_stream(source())).position
             count = await store.log_count(JOB)
-            found = []
+            found: list[Any] = []
             while page := await store.log_after(JOB, len(found), limit=10_000):
                 found += page
             # What was acknowledged is there, whole transactions only, position and lines agree.

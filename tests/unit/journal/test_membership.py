@@ -31,7 +31,7 @@ async def kube(api: FakeApiServer) -> AsyncIterator[Kube]:
         yield client
 
 
-def member(kube: Kube, **lease: float) -> Membership:
+def member(kube: Kube, **lease: Any) -> Membership:
     return Membership(kube, NAMESPACE, "one", alone=False, now=system_clock, **lease)
 
 

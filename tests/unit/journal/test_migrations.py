@@ -1,6 +1,9 @@
 """The tables' history: up, down, and the same as what the code says."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -26,6 +29,14 @@ from corejob_journal.store.records import (
     NewRecord,
     PutDocument,
 )
+
+
+def execute(statement: sa.TextClause, row: dict[str, Any], connection: sa.Connection) -> None:
+    connection.execute(statement, row)
+
+
+def select(query: Any, connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    return connection.execute(query).all()
 
 
 async def test_migrations_make_what_the_code_says(store_url: str, writer: Writer) -> None:
@@ -167,14 +178,14 @@ async def test_past_jobs_can_be_listed_after_a_migration_and_before_it_is_undone
         row = {"job_id": job_id, "document": text} | {
             k: document[k] for k in ("qual_name", "state")
         }
-        await database.run(lambda connection, row=row: connection.execute(old, row))
+        await database.run(partial(execute, old, row))
     for _ in range(2):
         writer = await Writer.open(store_url)
         await writer.close()
         table = schema.job.c
         columns = sa.select(table.username, table.enqueued_at, table.finished_at, table.size)
         columns = columns.order_by(table.job_id)
-        rows = await database.run(lambda c, q=columns: c.execute(q).all())
+        rows = await database.run(partial(select, columns))
         sizes = [len(json.dumps(each, separators=(",", ":"))) for each in documents]
         assert [tuple(row) for row in rows] == [
             ("hans", enqueued["at"], "2026-11-25", sizes[0]),
@@ -186,7 +197,7 @@ async def test_past_jobs_can_be_listed_after_a_migration_and_before_it_is_undone
         await store.close()
         await database.run(lambda connection: migrate.downgrade(connection, "0002"))
         query = sa.text("SELECT enqueued_at, finished_at, journaled_at FROM job ORDER BY job_id")
-        times = await database.run(lambda c, q=query: c.execute(q).all())
+        times = await database.run(partial(select, query))
         assert times[0] == (pytest.approx(1795521600.25, abs=1e-3), 1795564800, 7)
         assert times[1] == (None, None, 7)
     await database.close()

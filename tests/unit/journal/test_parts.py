@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.fake_apiserver.logs import stamp_text
 from tests.unit.journal.kubelet import Entry, Kubelet, served
 
-from corejob.trial import PodChild
+from corejob.children import PodChild
 from corejob_journal.recorder.ingest import lines
 from corejob_journal.recorder.ingest.log_ingest import LogIngest
 from corejob_journal.recorder.ingest.pods import JobPod

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -82,6 +82,14 @@ def model(order: PastOrder, fits: Callable[[dict[str, Any]], bool]) -> list[Past
     return places
 
 
+def of_kinds(kinds: Collection[tuple[str, str]]) -> Callable[[dict[str, Any]], bool]:
+    return lambda doc: (doc["qual_name"], doc["state"]) in kinds
+
+
+def failed(fits: Callable[[dict[str, Any]], bool]) -> Callable[[dict[str, Any]], bool]:
+    return lambda doc: fits(doc) and doc["state"] == "error"
+
+
 def places(jobs: Sequence[PastJob]) -> list[PastCursor]:
     return [job.cursor for job in jobs]
 
@@ -138,7 +146,7 @@ async def test_kinds_in_each_order_by_each_way(
     some = frozenset(kind for kind in tally if kind.state == "error") | {Kind("b", "complete")}
     for kinds, order in itertools.product((frozenset(tally), one, some & set(tally)), ORDERS):
         past_query = PastQuery(tally, kinds)
-        rows = model(order, lambda doc, kinds=kinds: (doc["qual_name"], doc["state"]) in kinds)
+        rows = model(order, of_kinds(kinds))
         assert await walk(store, past_query, order, 5) == rows
         for offset in range(0, len(rows) + 9, 9):
             assert await page(store, past_query, order, offset, 9) == rows[offset : offset + 9]
@@ -183,7 +191,7 @@ async def test_conditions(store: Store) -> None:
         past_query = PastQuery(tally, frozenset(tally), (condition,))
         assert await walk(store, past_query, order, 50) == model(order, fits), condition
         narrow = PastQuery(tally, error, (condition,))
-        rows = model(order, lambda doc, f=fits: f(doc) and doc["state"] == "error")
+        rows = model(order, failed(fits))
         assert await walk(store, narrow, order, 7) == rows, condition
         half = len(rows) // 2
         assert await page(store, narrow, order, half, 5) == rows[half : half + 5], condition

@@ -12,8 +12,7 @@ from tests.support.signals import DEADLINE, poll
 from tests.unit.journal.conftest import JOB, OTHER, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 
-from corejob import timestamps
-from corejob_journal.recorder.archive import queue_counts
+from corejob import model, timestamps
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.store import Store, StoreUnavailable
 from corejob_journal.store.records import AddCount, Operation
@@ -216,14 +215,14 @@ async def test_a_change_costs_the_same_among_twenty_thousand_jobs(
             jobs.set(str(number), "pending")
         assert await commits.next() == {"pending": 20_000}
         looks = 0
-        parse = queue_counts.model.parse
+        parse = model.parse
 
         def look(body: Any) -> Any:
             nonlocal looks
             looks += 1
             return parse(body)
 
-        monkeypatch.setattr(queue_counts.model, "parse", look)
+        monkeypatch.setattr(model, "parse", look)
         for number in range(10):
             jobs.set(str(number), "running")
         assert await commits.next() == {"pending": 19_990, "running": 10}

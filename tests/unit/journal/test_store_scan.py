@@ -1,6 +1,7 @@
 """Reading parts of a log: by level and time, by number, and never too much at once."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
@@ -33,7 +34,7 @@ async def filled(writer: Writer, feeder: Feeder) -> None:
     ],
 )
 async def test_a_range_by_level_and_time(
-    store: Store, asked: dict[str, float], numbers: list[int]
+    store: Store, asked: dict[str, Any], numbers: list[int]
 ) -> None:
     assert [record.seq for record in await store.log_scan(JOB, **asked)] == numbers
     assert await store.log_numbers(JOB, **asked) == numbers

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.unit.journal.fake_cluster import FakeCluster
 from corejob_journal.recorder import main
 from corejob_journal.recorder.retention_policy import RetentionPolicy
 from corejob_journal.recorder.settings import RecorderSettings
+from corejob_journal.recorder.supervisor import Supervisor
+from corejob_process import json_logs
 from corejob_process.supervision import Supervision, TaskEndedError
 
 BODY = {"serve", "record", "stop"}
@@ -122,7 +125,7 @@ async def test_a_recorder_that_can_not_start_ends(
     async def fail(_self: Any) -> None:
         raise ValueError("no")
 
-    monkeypatch.setattr(main.Supervisor, "start", fail)
+    monkeypatch.setattr(Supervisor, "start", fail)
     settings = RecorderSettings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
     async with asyncio.timeout(DEADLINE):
         with pytest.raises(TaskEndedError, match=r"start.*ValueError: no"):
@@ -148,7 +151,7 @@ def test_the_process_ends_with_1_so_that_the_kubelet_starts_it_again(
 
     monkeypatch.setattr(main, "_main", fail)
     monkeypatch.setattr(main, "load", lambda *_: RecorderSettings(NAMESPACE))
-    monkeypatch.setattr(main.json_logs, "configure", lambda _: None)
-    monkeypatch.setattr(main.sys, "argv", ["core4-recorder"])
+    monkeypatch.setattr(json_logs, "configure", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["core4-recorder"])
     assert main.main() == 1
     assert "the task [x] has ended" in caplog.text

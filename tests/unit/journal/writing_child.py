@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from corejob_journal.store import Writer
 from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord
@@ -15,7 +17,8 @@ async def main(mode: str, url: str) -> None:
     stream = await writer.open_stream(LogSource(JOB, "a.Job", None, 1, "uid-1", "pod", "node"))
     token, n = stream.fencing_token, stream.position.last_n
     print("ready", flush=True)  # noqa: T201
-    while mode == "flood" or await asyncio.to_thread(sys.stdin.readline):
+    read: Callable[[], Any] = sys.stdin.readline
+    while mode == "flood" or await asyncio.to_thread(read):
         count = 50 if mode == "flood" else 1
         records = [NewRecord(n + i, time.time(), 20, f"line {n + i}") for i in range(1, count + 1)]
         n += count

@@ -257,7 +257,7 @@ def test_the_disruption_is_written_before_its_job_is_deleted() -> None:
     [(waiting("InvalidImageName"), {}), (waiting("ErrImagePull"), {"start_deadline": 1})],
 )
 def test_an_error_is_written_before_its_job_is_deleted(
-    state: dict[str, Any], settings: dict[str, float]
+    state: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     job = waits(status={"reason": "Starting", "startingTime": at_text(-1)})
     situation = starts(state=state)
@@ -296,7 +296,7 @@ def test_a_waiting_job_that_is_removed_keeps_its_state(state: State, how: dict[s
 
 
 @pytest.mark.parametrize("how", [{"kill": True}, {"remove": True}])
-def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None:
+def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, Any]) -> None:
     job = waits(status={"reason": "Starting"}, **how)
     decision = decided(job, **starts())
 
@@ -305,7 +305,7 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, bool]) -> None
         DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),
     )
     assert (decision.status.state, decision.queue) == (State.PENDING, "active")
-    going = {"jobs": [], "pods": [its_pod(phase="Pending", deleting=True)]}
+    going: dict[str, Any] = {"jobs": [], "pods": [its_pod(phase="Pending", deleting=True)]}
     decision = decided(replace(job, status=decision.status), now=at(1), **going)
     assert (decision.actions, decision.queue) == ((), "active")
 
@@ -333,7 +333,7 @@ def test_a_removed_job_that_started_is_stopped_and_keeps_its_state() -> None:
 def test_a_trial_that_was_stopped_so_counts_if_its_log_has_a_line(
     started_trial: int, counted: int
 ) -> None:
-    ended_pod = {"jobs": [], "pods": [its_pod(2, state=ended(143), deleting=True)]}
+    ended_pod: dict[str, Any] = {"jobs": [], "pods": [its_pod(2, state=ended(143), deleting=True)]}
     log, begun = {"trial": 2, "startedTrial": started_trial}, {"startingTime": at_text(-60)}
     reading = decided(waits(State.FAILED, remove=True, status={"log": log, **begun}), **ended_pod)
     assert reading.status.removed_time is None

@@ -16,7 +16,8 @@ from corejob import names
 from corejob_kube.decoding import Decoder
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator import handlers
-from corejob_operator.caches import Caches
+from corejob_operator.caches import WATCHED, Caches
+from corejob_process.supervision import TaskEndedError
 
 SPEC = {"qualName": "a.Job", "args": {"n": 1}}
 
@@ -50,7 +51,7 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     try:
         async with asyncio.timeout(DEADLINE):
             await made.watches.complete.wait()
-        await poll(lambda: api.watches.kinds() == {kind.plural for kind in handlers.WATCHED})
+        await poll(lambda: api.watches.kinds() == {kind.plural for kind in WATCHED})
         yield made
         assert not watching.done()
     finally:
@@ -120,7 +121,7 @@ async def test_kopf_that_ends_by_itself_is_an_error(
         assert api.url
 
     monkeypatch.setattr(kopf, "operator", end)
-    with pytest.raises(handlers.TaskEndedError, match="kopf has ended"):
+    with pytest.raises(TaskEndedError, match="kopf has ended"):
         await Kopf().run()
 
 

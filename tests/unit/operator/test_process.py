@@ -105,6 +105,8 @@ async def test_a_reconcile_that_fails_is_counted_logged_and_retried(
         await until(lambda: "a-1" in api.objects["jobs"])
 
         registry = operator.metrics.registry
-        assert registry.get_sample_value("core4_operator_reconcile_failures_total") >= 5
+        failures = registry.get_sample_value("core4_operator_reconcile_failures_total")
+        assert failures is not None
+        assert failures >= 5
     levels = [r.levelname for r in caplog.records if r.getMessage().startswith("a: ")]
     assert levels[:5] == ["INFO"] * 3 + ["WARNING"] * 2

@@ -239,7 +239,7 @@ async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
     child = "6743cccccccccccccccccccc"
     parent = {"state": "killed", "trial": 3, "id": "e" * 24}
     rig.corejob("a", childId=child, kill=True, status=parent)
-    lineage = {"args": {"n": "a"}, "parentName": "a", "parentId": "e" * 24}
+    lineage: dict[str, Any] = {"args": {"n": "a"}, "parentName": "a", "parentId": "e" * 24}
     rig.corejob(child, carriedTrials=2, **lineage)
     await rig.settle()
 
@@ -274,7 +274,7 @@ async def test_in_a_chain_nothing_starts_before_all_before_it_have_ended(rig: Ri
     middle, last = "6743cccccccccccccccccccc", "6743dddddddddddddddddddd"
     await to_running(rig)
     rig.fake.change("corejobs", "a", {"spec": {"kill": True, "childId": middle}})
-    same = {"args": {"n": "a"}, "carriedTrials": 0}
+    same: dict[str, Any] = {"args": {"n": "a"}, "carriedTrials": 0}
     first_id = rig.status("a")["id"]
     rig.corejob(middle, kill=True, childId=last, parentName="a", parentId=first_id, **same)
     rig.corejob(last, parentName=middle, parentId=middle, **same)

@@ -1,6 +1,6 @@
 """Events of a trial that takes long to start: read seldom, kept while the API server is away."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +12,7 @@ from corejob import timestamps
 from corejob.children import JobChild
 from corejob_operator.start_events import StartEvents, parse_event
 
-BORN = timestamps.parse(CREATED)
-assert BORN is not None
+BORN = datetime.fromisoformat(CREATED)
 WORDS = 'Error creating: pods "nosa-" is forbidden: serviceaccount "nobody" not found'
 
 

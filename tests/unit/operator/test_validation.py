@@ -9,6 +9,7 @@ from tests.unit.domain.builders import NOW
 from tests.unit.operator.rig import Rig
 from tests.unit.operator.schedule_clock import ScheduleClock
 
+from corejob.names import TemplateReason
 from corejob_operator import validation
 from corejob_operator.template_status import Verdict
 from corejob_operator.validation import Validator
@@ -34,7 +35,7 @@ async def refused(rig: Rig, name: str, **spec: Any) -> Verdict:
 
 
 async def test_a_valid_template_and_its_job_is_not_stored(rig: Rig) -> None:
-    assert await judge(rig, template=FINE) == Verdict("True", "Valid", "")
+    assert await judge(rig, template=FINE) == Verdict("True", TemplateReason.VALID, "")
 
     (request,) = rig.fake.requested("POST", "jobs")
     assert request.query["dryRun"] == "All"
