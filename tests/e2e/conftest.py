@@ -1,9 +1,9 @@
 """The suite on the real cluster: the cluster, the image, the service, and a clean queue.
 
 A namespace and a release for each test would cost some ten seconds each. So the tests share one
-release in a namespace of its own, each with its own jobs, and whatever a test leaves in the queue
-is killed and removed after it. Tests that kill, reconfigure or uninstall the service itself, or
-need an empty world, use `own_release`: another release, for one module, gone afterwards.
+release in a namespace of its own, each with its own jobs, and the jobs that a test leaves in the
+queue are killed and removed after it. Tests that kill, reconfigure or uninstall the service, or
+need an empty one, use `own_release`: another release for one module, deleted afterwards.
 
 All waits are for conditions, with deadlines (`tests.support.waiting`).
 """
@@ -22,9 +22,9 @@ from tests.support.left_out import leave_out
 from tests.support.release import Later, Release, at_once, released
 from tests.support.rest import Rest
 
-# The first test of a session also pays for the image and the release.
+# The first test of a session also waits for the image and the release.
 _TIMEOUT = 900
-# Whole files go to a worker, in this order; what takes longest begins first.
+# xdist gives each worker whole files, in this order; the slowest begin first.
 _FIRST = (
     "test_store.py",
     "test_recorder.py",
@@ -34,7 +34,7 @@ _FIRST = (
     "test_deaths.py",
     "test_restarts.py",
 )
-# What tests with a marker need of a cluster; each says what is lacking.
+# Requirements of marked tests on the cluster; each returns the missing one, or None.
 _ABILITIES: Mapping[str, Callable[[Provider], str | None]] = {
     "host": hostprocess.unreachable,
     "local": lambda provider: (
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seeds", metavar="FIRST:COUNT", help="seeds of test_chaos")
 
 
-# Last, so that what -k and -m have left out already is not counted.
+# Last, so that tests deselected by -k and -m are not counted.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
@@ -72,8 +72,8 @@ def release(provider: Provider, image: str, later: Later) -> Iterator[Release]:
 def own_release(
     request: pytest.FixtureRequest, provider: Provider, image: str, later: Later
 ) -> Iterator[Release]:
-    """A service for one module, that its tests may do anything to."""
-    # Those that must be alone leave nothing to do beside those that come next.
+    """A service for one module, whose tests may kill and reconfigure it."""
+    # Tests marked `alone` leave no other work to overlap the deletion with.
     alone = request.node.get_closest_marker("alone") is not None
     with released(provider, image, VALUES, later=at_once if alone else later) as installed:
         yield installed
@@ -95,7 +95,7 @@ def rest(release: Release) -> Iterator[Rest]:
 
 @pytest.fixture(scope="session")
 def clerk(release: Release) -> Iterator[Rest]:
-    """The client of a user who may execute the example job, and nothing else."""
+    """The client of a user who may only execute the example job."""
     with release.rest(CLERK, CLERK) as client:
         yield client
 
@@ -120,7 +120,7 @@ def emptied(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave the queue empty: that of `service` in modules that use this fixture, else of `rest`.
 
     A module with a release of its own says `pytestmark = pytest.mark.usefixtures("service")`, so
-    that no test of it starts the release that the other modules share.
+    that none of its tests starts the release that the other modules share.
     """
     name = "service" if "service" in request.fixturenames else "rest"
     client: Rest = request.getfixturevalue(name)

@@ -6,7 +6,7 @@ API_VERSION = "core4.io/v1"
 
 
 def corejob(name: str, **spec: Any) -> dict[str, Any]:
-    """A CoreJob."""
+    """Return a CoreJob."""
     return {
         "apiVersion": API_VERSION,
         "kind": "CoreJob",
@@ -16,7 +16,7 @@ def corejob(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def template(qual_name: str, *, pod: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """A CoreJobTemplate; `pod` is the spec of its pod."""
+    """Return a CoreJobTemplate; `pod` is the spec of its pod."""
     spec = {"qualName": qual_name, "author": "the suite", **spec}
     if pod is not None:
         spec["template"] = {"spec": pod}

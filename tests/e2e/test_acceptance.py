@@ -1,7 +1,7 @@
 """The original's own acceptance tests, as its clients run them.
 
 The jobs are those of a user's project, in an image of its own; the client is plain `requests` and
-the parser of the original's tests. Nothing here knows that there is Kubernetes.
+the parser of the original's tests. These tests use nothing of Kubernetes.
 """
 
 import math
@@ -19,7 +19,7 @@ from tests.support.sse_clients import original_events
 pytestmark = pytest.mark.cluster
 
 AUTH = ("admin", "hans")
-# Pods have to start for it.
+# Includes the start of pods.
 SECONDS = 300
 DUMMY = "core4.queue.helper.job.example.DummyJob"
 JOBS = "original.jobs"
@@ -28,7 +28,7 @@ DONE = "done execution with ["
 
 
 class Log(NamedTuple):
-    """What a stream brought."""
+    """The events of a stream."""
 
     states: list[dict[str, Any]]
     records: list[dict[str, Any]]
@@ -40,7 +40,7 @@ class Log(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The states, each change once."""
+        """The states in order, without repetitions."""
         names = [document["state"] for document in self.states]
         return names[:1] + [after for before, after in pairwise(names) if after != before]
 
@@ -58,7 +58,7 @@ class Log(NamedTuple):
 
     @property
     def ends(self) -> list[str]:
-        """What the trials ended as."""
+        """The states in which trials ended."""
         ends = [text for text in self.messages if text.startswith(DONE)]
         return [text.removeprefix(DONE).partition("]")[0] for text in ends]
 
@@ -110,7 +110,7 @@ class Api:
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain requests ask the environment for a proxy, which knows nothing of the cluster."""
+    """Disable the environment's proxy for plain requests: it can't reach the cluster."""
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -122,7 +122,7 @@ def api(release: Release, original: str) -> Api:
 
 @pytest.fixture(scope="module")
 def streams(api: Api) -> Iterator[dict[str, Future[Log]]]:
-    """Jobs that take long, all at once."""
+    """Streams of the slow jobs, all started at once."""
     patch = pytest.MonkeyPatch()
     patch.setenv("no_proxy", "*")
     with ThreadPoolExecutor() as pool:
@@ -185,7 +185,7 @@ def test_4_a_killed_job_that_is_restarted_begins_anew(api: Api):
     job_id = api.enqueue(f"{JOBS}.TwoBurstsJob")
     with ThreadPoolExecutor() as pool:
         following = pool.submit(api.call, "GET", f"job/follow/{job_id}")
-        # It sleeps now.
+        # The job sleeps now.
         api.wait(lambda: api.answer("GET", f"job/log/{job_id}")["total_count"] == 301)
         assert api.answer("PUT", f"job/kill/{job_id}")["data"] is True
     assert parse(following.result()).lines == LINES[:300]
@@ -210,7 +210,7 @@ def test_5_a_job_that_fails_is_tried_three_times(api: Api, streams):
 
 
 def test_6_the_queue_has_pages_and_filters(api: Api):
-    # Those of other tests, which wait there for good, would count.
+    # Jobs of other tests that stay in these states would count.
     for row in api.answer("GET", "job", per_page=100)["data"]:
         api.answer("PUT", f"job/remove/{row['_id']}")
     api.wait(lambda: api.answer("GET", "job")["total_count"] == 0)

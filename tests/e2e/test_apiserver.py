@@ -17,7 +17,7 @@ WHOLE = list(range(1, RATE * SECONDS + 1))
 
 
 def numbers(stream: Stream) -> list[int]:
-    """The numbers of the lines that a ChattyJob has written."""
+    """Return the numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in stream.messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
 
@@ -28,12 +28,12 @@ def test_an_api_server_that_is_restarted_while_jobs_log(rest: Rest, provider: Pr
     for stream in streams:
         stream.line("10 ", seconds=120)
     server = processes.StateFile(Layout.default().state).read()["kube-apiserver"]
-    # Until it is gone `up` would find it alive, and start no other.
+    # Until the server is gone, `up` would find it alive and start no other.
     processes.kill([server.pid])
     assert not server.alive(), "it is still dying"
     provider.up()
     for stream in streams:
-        # The same connection as before: only the recorder's were broken.
+        # The same connection as before: only the recorder's connections broke.
         stream.to_close(180)
         assert numbers(stream) == WHOLE
         job_id = stream.frames[0].data["_id"]

@@ -1,4 +1,4 @@
-"""Bad input: each has a clear answer, and nothing of it gets into the queue."""
+"""Each bad input gets a clear response, and nothing of it enters the queue."""
 
 import time
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from tests.support.rest import Rest
 pytestmark = pytest.mark.cluster
 
 NO_ID = "0" * 24
-# The properties of a job that need only be in the queue: without a pod that runs.
+# Properties of a job that never gets a pod: it need only be in the queue.
 NOWHERE = {"worker": "no-such-node"}
 STRICT = "e2e.strict.Strict"
 
 
 @pytest.fixture
 def unchanged(rest: Rest) -> Iterator[None]:
-    """The queue is as it was: the bad request did nothing."""
+    """Check that the bad request changed nothing in the queue."""
     before = [(row["_id"], row["state"], row["flag"]) for row in rest.queue()]
     yield
     assert [(row["_id"], row["state"], row["flag"]) for row in rest.queue()] == before
 
 
 def enqueue(**body: Any) -> dict[str, Any]:
-    """The options of a request for `POST /job`."""
+    """Return the options of a request for `POST /job`."""
     return {"json": {"follow": False, **body}}
 
 
@@ -234,12 +234,12 @@ def test_a_bad_argument_of_a_listing(rest: Rest, arguments, text):
 def test_a_costly_regex_does_not_hang_the_server(rest: Rest):
     rest.enqueue(SEGMENT, segment="a" * 40, **NOWHERE)
     query = {"args.segment": {"$regex": "^(a+)+$|(a|a)*b|(.*a){20}c"}}
-    # One that tries all ways takes longer than the client waits, by far.
+    # An engine that tries all ways takes far longer than the client waits.
     answer = rest.call("GET", "job", json={"filter": query})
     assert answer.status_code in {200, 400}
 
 
-# --- who asks ----------------------------------------------------------------------------------
+# --- users -------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -251,7 +251,7 @@ def test_not_signed_in(release: Release, user, password):
     with release.rest(user, password) as client:
         client.refused(401, "POST", "job")
         paths = ["profile", "login"]
-        # To check a wrong password takes its time; for nobody's there is none to be checked.
+        # Checking a wrong password takes time, so the other paths are only tried without a user.
         if user is None:
             client.refused(401, "GET", "job")
             client.refused(401, "PUT", f"job/kill/{NO_ID}")
@@ -263,7 +263,7 @@ def test_not_signed_in(release: Release, user, password):
 
 
 def forged(token: str, key: str, **changes: Any) -> str:
-    """A token with other claims, signed with that key."""
+    """Return a token with other claims, signed with that key."""
     claims = jwt.decode(token, options={"verify_signature": False})
     algorithm = jwt.get_unverified_header(token)["alg"]
     return jwt.encode(claims | changes, key, algorithm=algorithm)
@@ -308,7 +308,7 @@ def test_a_user_without_permissions(release: Release):
 def test_a_user_who_may_only_read(release: Release):
     with release.rest(READER, READER) as client:
         assert client.queue() == []
-        # The catalogue has what the user may execute.
+        # The catalogue lists the jobs that the user may execute.
         assert client.data("GET", "job/list") == []
         client.refused(403, "POST", "job", **enqueue(qual_name=DUMMY))
         client.refused(403, "POST", "job/queue")
@@ -353,7 +353,7 @@ def test_a_reader_may_follow_but_not_kill(release: Release, rest: Rest):
     assert rest.detail(job_id)["flag"]["killed"] is False
 
 
-# --- what only the cluster finds out -----------------------------------------------------------
+# --- errors that only the cluster detects ------------------------------------------------------
 
 
 def test_images_and_classes_that_are_not_there(rest: Rest, kubectl: Kubectl):

@@ -38,7 +38,7 @@ def patch(kubectl: Kubectl, name: str, **spec: Any) -> None:
 
 @pytest.fixture(scope="module")
 def parked(rest: Rest, kubectl: Kubectl, image: str) -> str:
-    """A job that no node takes, so that it stays pending and costs nothing."""
+    """Enqueue a job that no node accepts, so that it stays pending and uses nothing."""
     container = {"name": "job", "image": image, "command": ["true"]}
     pod = {"containers": [container], "nodeSelector": {"e2e": "nowhere"}}
     kubectl.apply(template(PARKED, runtime="container", pod=pod))
@@ -50,7 +50,7 @@ def parked(rest: Rest, kubectl: Kubectl, image: str) -> str:
 
 
 def check_chain(rest: Rest, chain: list[str]) -> None:
-    """Each is the child of the one before, all but the last are past, and ids ascend."""
+    """Check that each is the child of the one before, all but the last are past, and ids ascend."""
     assert chain == sorted(set(chain))
     documents = [rest.wait_journaled(job_id) for job_id in chain[:-1]] + [rest.detail(chain[-1])]
     for parent, child in pairwise(documents):
@@ -67,7 +67,7 @@ def check_chain(rest: Rest, chain: list[str]) -> None:
 
 
 def check_one_runs(rest: Rest, kubectl: Kubectl, chain: list[str]) -> None:
-    """Only the last one runs, and it has a log of its own."""
+    """Check that only the last one runs, and that it has a log of its own."""
     document = rest.wait_state(chain[-1], "running")
     assert document["attempts_left"] == document["attempts"]
     assert document["last_error"] is None
@@ -91,7 +91,7 @@ def test_a_chain_of_kills_and_restarts_without_a_pause(rest: Rest, kubectl: Kube
 
 
 def test_a_chain_of_restarts_of_what_runs(rest: Rest, kubectl: Kubectl):
-    """As before, but each of them has come to its first line."""
+    """As above, but each job has logged its first line."""
     chain = [rest.enqueue(SLEEPY, sleep=600, attempts=2)]
     for _ in range(3):
         check_one_runs(rest, kubectl, chain)
@@ -106,9 +106,9 @@ def test_a_chain_of_restarts_of_what_runs(rest: Rest, kubectl: Kubectl):
 
 
 def child_of(kubectl: Kubectl, name: str) -> str:
-    """Wait until the operator has made the CoreJob that restarts this one; returns its name.
+    """Wait until the operator has created the CoreJob that restarts this one; return its name.
 
-    It is there before the operator notes it.
+    The CoreJob exists before the operator records it in the parent.
     """
     noted = until(
         lambda: corejobs.status(kubectl, name),
@@ -133,14 +133,14 @@ def test_a_chain_by_kubectl(rest: Rest, kubectl: Kubectl):
 def test_a_restart_that_was_followed_by_a_kill_makes_no_other_job(
     rest: Rest, kubectl: Kubectl, parked: str
 ):
-    """The restart asked for the next trial; the kill ended that, and nothing was asked since."""
-    # Killed while it starts, runs or has failed once more: whatever the kill meets.
+    """The restart asked for the next trial; the kill ended that, and no restart followed it."""
+    # The kill comes while the job starts, runs or has failed once more.
     job_id = rest.enqueue(FAILING, message="restarted, then killed", attempts=3, error_time=600)
     rest.wait_state(job_id, "failed")
     assert rest.restart(job_id) == job_id
     rest.kill(job_id)
     status = corejobs.wait_state(kubectl, job_id, "killed")
-    # The operator has had its time for more when it has made another job's pod.
+    # When the operator has created another job's pod, it has had time to do more here.
     other = rest.enqueue(parked, case="after the kill")
     rest.wait(other, lambda row: row["reason"] == "Unschedulable", what="is seen")
     assert "childId" not in corejobs.status(kubectl, job_id)
@@ -191,9 +191,9 @@ def test_what_waits_or_stopped_is_removed_as_it_is(
     remover(rest, kubectl, *jobs.values())
     for state, job_id in jobs.items():
         rest.wait_journaled(job_id)
-        # It counts as removed before the operator has noted when.
+        # The job counts as removed before the operator has recorded when.
         past = rest.wait(job_id, lambda row: row["removed_at"], what="was removed")
-        # To delete what waits is to remove it, no more.
+        # Deleting a waiting job is no more than removing it.
         assert past["state"] == state
         assert past["flag"] == before[state]["flag"] | {"removed": True}
         assert past["trial"] == before[state]["trial"]
@@ -213,7 +213,7 @@ def test_an_inactive_job_is_removed(rest: Rest):
 
 @pytest.fixture(scope="module")
 def waiting(rest: Rest, kubectl: Kubectl, image: str) -> str:
-    """A job that runs until its process is told to end, with the exit code of its argument."""
+    """A job that runs until it is signalled, and ends with the exit code of its argument."""
     script = "trap 'exit $CORE4_ARG_CODE' USR1; echo begun; sleep 600 & wait"
     container = {"name": "job", "image": image, "command": ["sh", "-c", script]}
     name = "e2e.chains.Waiting"
@@ -243,12 +243,12 @@ def test_what_runs_is_removed_when_its_trial_ends(
             ).data
             assert (marked["state"], marked["flag"]["killed"]) == ("running", False)
         for pod in pods:
-            # Its end may take along the shell that brings it about.
+            # The process's end may also end the shell that signals it.
             kubectl.attempt("exec", pod, "--", "sh", "-c", "kill -USR1 1")
         for stream in streams:
             stream.to_close()
     for state, job_id in jobs.items():
-        # It is not tried again, though it had attempts left.
+        # It is not tried again, although attempts are left.
         past = rest.wait_journaled(job_id)
         assert (past["state"], past["trial"], past["flag"]["removed"]) == (state, 1, True)
         assert rest.messages(job_id) == ["begun"]
@@ -272,7 +272,7 @@ def test_of_two_racing_requests_one_wins_each_time(rest: Rest, parked: str):
     with ThreadPoolExecutor(2) as pool:
         for number in range(10):
             one: dict[str, Any] = {"round": number, "deep": {"a": 1, "b": [2]}}
-            # The same, in another order and with other properties.
+            # The same args in another order, and with other properties.
             other = {"deep": {"b": [2.0], "a": 1}, "priority": 5, "round": number}
             bodies = [{"qual_name": parked, "args": args, "follow": False} for args in (one, other)]
             answers = list(pool.map(request, bodies))
@@ -296,7 +296,7 @@ def test_what_is_no_duplicate_and_what_is_one(rest: Rest, parked: str):
     refused()
     refused(priority=9)
     refused(value=1.0)
-    # Killed, it is in the queue still; removed, it is not.
+    # A killed job is still in the queue; a removed one is not.
     rest.kill(nothing)
     rest.wait_state(nothing, "killed")
     refused()
@@ -309,7 +309,7 @@ def test_of_equal_corejobs_by_kubectl_the_younger_is_refused(
 ):
     args = {"twin": True}
     first = rest.enqueue(parked, **args)
-    # Their times are exact to a second: the older one is in the queue for certain once it was seen.
+    # Creation times are exact to a second, so wait until the older one is known to be in the queue.
     rest.wait(first, lambda row: row["reason"] == "Unschedulable", what="is let in")
     kubectl.apply(corejob("younger", qualName=parked, args=args, priority=2))
     seen = corejobs.wait_state(kubectl, "younger", "error")
@@ -330,7 +330,7 @@ def test_of_many_equal_corejobs_at_once_one_is_let_in(rest: Rest, kubectl: Kubec
     names = [f"twin-{number}" for number in range(5)]
     kubectl.apply(*(corejob(name, qualName=parked, args={"many": 1}) for name in names))
     wanted = {"qual_name": parked, "args.many": 1}
-    # The journal keeps them: their CoreJobs may be gone again before we look.
+    # The journal keeps the jobs: their CoreJobs may already be gone.
     past = until(
         lambda: rest.data("GET", "job/journal", filter=wanted),
         lambda rows: len(rows) >= len(names) - 1,
@@ -360,16 +360,16 @@ def test_a_key_makes_a_retry_harmless(release: Release, rest: Rest, parked: str)
     assert enqueue(key, keyed=1, priority=1).status_code == 409
     assert enqueue({"Idempotency-Key": ""}, keyed=3).status_code == 400
     assert enqueue({"Idempotency-Key": "x" * 256}, keyed=3).status_code == 400
-    # Another key is another request: a duplicate.
+    # Another key is another request, so this is a duplicate.
     assert enqueue({"Idempotency-Key": uuid.uuid4().hex}, keyed=1).status_code == 400
-    # A key is its user's own.
+    # Keys are per user.
     with release.rest(CLERK, CLERK) as clerk:
         args = {"sleep": 600, "worker": "no-such-node"}
         body = {"qual_name": DUMMY, "args": args, "follow": False}
         answer = clerk.call("POST", "job", json=body, headers=key)
         assert answer.status_code == 200
         assert answer.json()["data"] != job_id
-    # Whatever has become of the job, the key stands for it.
+    # The key stands for the job, in whatever state that is.
     rest.kill(job_id)
     rest.remove(job_id)
     rest.wait_journaled(job_id)
@@ -409,14 +409,14 @@ BAD: dict[str, list[Any]] = {
     "worker": ["", "x" * 64, 7, True, ["a"]],
 }
 FIELD = {prop.rest: prop.field for prop in TABLE}
-# The operator notes how many run at once where the job does not say it.
+# The operator writes the effective `max_parallel` where the job does not set it.
 DEFAULTS = {prop.rest: prop.default for prop in TABLE} | {"max_parallel": 15}
 
 
 def refusals(kubectl: Kubectl, documents: list[dict[str, Any]]) -> list[str]:
-    """What the API server says to each of some documents, of which it has to refuse all."""
+    """Return the API server's responses to some documents, all of which it must refuse."""
     whole = {"apiVersion": "v1", "kind": "List", "items": documents}
-    # Kubectl itself would say for the whole list what is wrong, but not with which document.
+    # kubectl itself would list the errors of all, but not which document has which.
     said = kubectl.refused("create", "--validate=false", "-f", "-", stdin=json.dumps(whole))
     _, *parts = re.split(r'"([^"]+)" is invalid: ', said)
     found = dict(zip(parts[::2], parts[1::2], strict=True))
@@ -451,7 +451,7 @@ def test_good_values_of_a_property_are_taken(rest: Rest, kubectl: Kubectl, parke
         assert resources[own]["spec"][FIELD[name]] == value
     for own, value in by_hand.items():
         assert rest.wait_known(resources[own]["status"]["id"])[name] == value
-    # Null is as good as nothing.
+    # Null counts as missing.
     job_id = rest.enqueue(parked, **{name: None, "case": "null"})
     rest.wait(job_id, lambda row: row[name] == DEFAULTS[name], what=f"has the default of {name}")
 
@@ -484,7 +484,7 @@ def test_the_properties_of_a_template(rest: Rest, kubectl: Kubectl, image: str):
     assert {rest_name: document[rest_name] for rest_name in GOOD} == {
         rest_name: values[0] for rest_name, values in GOOD.items()
     }
-    # What is enqueued goes first.
+    # Properties of the enqueue take precedence.
     last = {rest_name: values[-1] for rest_name, values in GOOD.items()}
     document = rest.detail(rest.enqueue(name, **last, case="own"))
     assert {rest_name: document[rest_name] for rest_name in GOOD} == last

@@ -1,9 +1,9 @@
 """Kill, restart, remove and enqueue at random moments, while the operator dies again and again.
 
-What happens is drawn with a fixed seed, which is in the test's name, or with those that `make
-chaos` names. What it meets depends on the machine's speed, so nothing is said about which state a
-job ends in, but that all agree on it and that it came about by the moves that there are. The
-operator's process is killed without a last word, and its pod deleted by force.
+The actions are drawn with a fixed seed, which is in the test's name, or with the seeds of `make
+chaos`. The state that an action meets depends on the machine's speed, so nothing is asserted about
+which state a job ends in, but that all sources agree on it and that all transitions were valid. The
+operator's process is killed with SIGKILL, and its pod deleted by force.
 """
 
 import random
@@ -30,20 +30,20 @@ from corejob.state import WAITING, State, may_move
 
 pytestmark = [pytest.mark.cluster, pytest.mark.host]
 
-# Of the first seed and of how many; `make chaos` names others.
+# The first seed and the number of seeds; `make chaos` sets others.
 SEEDS = "4:1"
 JOBS = 30
 CRASHES = 10
 OPERATIONS = 200
 CATCH_UP_SECONDS = 5
-# For one of them the machine may stall just then.
+# The machine may stall during one of the catch-ups.
 STALLED_SECONDS = 30
 LONGEST_PAUSE = 0.4
 START = "start execution"
 OPERATOR = "core4-operator"
-# Whose pods run at once, of each kind of job.
+# Pods that may run at once, of each kind of job.
 PARALLEL = {"max_parallel": 3}
-# What a steered job may answer: done; it is not in the queue any more; it can't be restarted now.
+# Responses to a command: done; the job has left the queue; it can't be restarted now.
 ANSWERS = {"kill": {200, 404}, "remove": {200, 404}, "restart": {200, 404, 409}}
 
 
@@ -56,7 +56,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def empty_release(provider: Provider, image: str, later: Later) -> Iterator[Release]:
-    """A release for one seed: what another has left must not meet it."""
+    """A release for one seed, without anything that another seed left."""
     with released(provider, image, VALUES, later=later) as installed:
         yield installed
 
@@ -69,11 +69,11 @@ def service(empty_release: Release) -> Iterator[Rest]:
 
 @pytest.fixture(autouse=True)
 def emptied() -> None:
-    """The release goes as a whole."""
+    """Override the fixture: the whole release is deleted."""
 
 
 def orders() -> list[tuple[str, dict[str, Any]]]:
-    """The jobs: short ones, each with arguments of its own."""
+    """Return the jobs: short ones, each with unique arguments."""
     third = JOBS // 3
     sleepy = [(SLEEPY, {"sleep": 1 + number / 10}) for number in range(third)]
     burst = [(BURST, {"count": 20 + number}) for number in range(third)]
@@ -85,12 +85,12 @@ def orders() -> list[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class Chaos:
-    """Does things at random, and notes what came of them.
+    """Performs random actions, and records their results.
 
     Attributes:
-        ids: all jobs that there ever were, in their order.
-        probes: those that measure how fast an operator catches up.
-        done: the answers, by operation and status.
+        ids: Ids of all jobs ever made, in order.
+        probes: Ids of the jobs that measure how fast an operator catches up.
+        done: Number of responses, by operation and status.
     """
 
     rest: Rest
@@ -105,7 +105,7 @@ class Chaos:
             self.ids.append(self.rest.enqueue(name, **args))
 
     def once(self) -> None:
-        """One operation, after a moment."""
+        """Perform one operation after a random pause."""
         time.sleep(self.dice.uniform(0, LONGEST_PAUSE))
         operation = self.dice.choice(["enqueue", "kill", "restart", "remove"])
         if operation == "enqueue":
@@ -124,26 +124,26 @@ class Chaos:
             self.ids.append(made)
 
     def victim(self) -> str:
-        """A job of the queue; now and then any that there was."""
+        """Return a job of the queue, and now and then any job ever made."""
         queue = [row["_id"] for row in self.rest.queue() if row["_id"] in self.ids]
         chosen: str = self.dice.choice(queue if queue and self.dice.random() < 0.9 else self.ids)
         return chosen
 
 
 def crash(release: Release) -> str:
-    """Kill the operator's process without a last word; returns its pod's name."""
+    """Kill the operator's process with SIGKILL; return its pod's name."""
     old = release.pod("operator")
     uid = release.kubectl.json("get", "pod", old)["metadata"]["uid"]
     hostprocess.kill(uid, OPERATOR)
-    # A new pod starts at once, where the kubelet would start the container anew ever later.
+    # A new pod starts at once; the kubelet would delay restarts of the container by a back-off.
     release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
     return old
 
 
 def ready_since(release: Release, old: str) -> datetime:
-    """Wait until there is another operator, and it is ready; returns since when it is.
+    """Wait until another operator is ready; return since when it is.
 
-    Until then it is Python that starts, which takes seconds of its own while other tests run.
+    This excludes the start of Python, which takes seconds while other tests run.
     """
 
     def look() -> str:
@@ -160,7 +160,7 @@ def ready_since(release: Release, old: str) -> datetime:
 
 
 def trial_made_at(job_watch: Watch, job_id: str) -> datetime:
-    """Wait until the Job of a job's first trial was made; returns when. It may be gone already."""
+    """Wait for the Job of a job's first trial, maybe gone again; return its creation time."""
 
     def look() -> str:
         return next((row[2] for row in job_watch.rows() if row[0] == f"{job_id}-1"), "")
@@ -169,7 +169,7 @@ def trial_made_at(job_watch: Watch, job_id: str) -> datetime:
 
 
 def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
-    """All operations and all crashes; returns how long each new operator took to catch up."""
+    """Perform all operations and crashes; return each new operator's catch-up time in seconds."""
     delays = []
     share = OPERATIONS // CRASHES
     for number in range(CRASHES):
@@ -177,7 +177,7 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
         for _ in range(moment):
             chaos.once()
         old = crash(release)
-        # Outside the limits: it starts as soon as anything does, and ends at once.
+        # Outside the limits: it starts as soon as any job can, and ends at once.
         probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
         chaos.probes.append(probe)
         for _ in range(share - moment):
@@ -189,12 +189,12 @@ def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Lives:
-    """What became of the CoreJobs, seen from outside.
+    """The history of the CoreJobs, as seen by a watch.
 
     Attributes:
-        states: the states of each, in their order, each change once.
-        carried: the trials of the jobs that each restarts.
-        starts: the names of the batch/v1 Jobs that there were, with the ids of the objects.
+        states: States of each in order, without repetitions.
+        carried: Trials of the jobs that each restarts.
+        starts: Names of the batch/v1 Jobs that existed, with the ids of the objects.
     """
 
     states: dict[str, list[State]]
@@ -203,7 +203,7 @@ class Lives:
 
 
 def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
-    """Read the watches."""
+    """Build the history from the watches."""
     states: dict[str, list[State]] = defaultdict(list)
     carried: dict[str, int] = {}
     for name, state, told, found in corejob_watch.rows():
@@ -217,7 +217,7 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
 
 
 def behind(seen: Lives, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The jobs whose watched states do not end with the one of the document."""
+    """Return the jobs whose last watched state is not that of the document."""
     return {
         job_id: (seen.states.get(job_id), document)
         for job_id, document in documents.items()
@@ -235,7 +235,7 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
         watched(kubectl, "jobs", *job_fields) as job_watch,
     ):
         chaos.fill()
-        # Nothing escapes the watch from here on; what was before it is not told again.
+        # The watch sees everything from here on; it does not repeat earlier changes.
         until(
             lambda: set(chaos.ids) - {row[0] for row in corejob_watch.rows()},
             lambda unseen: not unseen,
@@ -262,9 +262,9 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
     *delays, latest = sorted(delays)
     assert max(delays) <= CATCH_UP_SECONDS, (delays, latest)
     assert latest <= STALLED_SECONDS, latest
-    # The dice met all cases.
+    # The random actions met all cases.
     assert {operation for operation, status in chaos.done if status == 200} == {*ANSWERS, "enqueue"}
-    # Each restart that was asked made one job, and nothing else did.
+    # Each accepted restart made exactly one job, and nothing else made any.
     assert set(seen.states) == {*chaos.ids, *chaos.probes}
     check_moves(documents, seen)
     check_starts(service, documents, seen)
@@ -272,7 +272,7 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
 
 
 def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, Any]]:
-    """Wait until all logs are read, and kubectl and REST say the same; returns the documents."""
+    """Wait until all logs are read and kubectl and REST agree; return the documents."""
 
     def disagreements() -> dict[str, Any]:
         found = {}
@@ -295,31 +295,31 @@ def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, A
 
 
 def check_moves(documents: dict[str, dict[str, Any]], seen: Lives) -> None:
-    """Each job came to its state by moves that there are, and stands where it may stand."""
+    """Check that each job reached its state by valid transitions, and may be in it."""
     for job_id, document in documents.items():
         states = seen.states[job_id]
         removed = document["flag"]["removed"]
         for earlier, later in pairwise(states):
             assert may_move(earlier, later, removed=removed), f"{job_id}: {states}"
-        # What has not ended was removed while it waited.
+        # Jobs that have not ended were removed while they waited.
         assert document["state"] in FINAL or (removed and document["journal"]), f"{document}"
 
 
 def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) -> None:
-    """No trial was started twice, and none that ended by itself was not started."""
+    """Check that no trial was started twice, and that each that ended by itself was started."""
     for name, uids in seen.starts.items():
         assert len(uids) == 1, f"the Job {name} was made {len(uids)} times"
     for job_id, document in documents.items():
         own = document["trial"] - seen.carried[job_id]
         started = rest.messages(job_id).count(START)
-        # A pod can be killed, or its job be removed, before the job's first word; and one that is
-        # removed while it starts may take its log along, which is then named.
+        # A pod can be killed, or its job be removed, before the job's first line; the log of a job
+        # that is removed while it starts may be lost with its pod, which is then reported.
         unheard = document["state"] in {"killed", "pending"} or (
             document["flag"]["removed"] and rest.has_gap(job_id)
         )
-        # One that was removed while it waited is stopped as it starts: its pod may be gone before
-        # the operator has seen it run, and what has left the queue is not counted anew. It counts
-        # as soon as its process tells anything, be it only that it was told to stop.
+        # A starting trial of a job that was removed while it waited is stopped. Its pod may be gone
+        # before the operator has seen it run, and trials of a job that has left the queue are not
+        # counted. The trial counts once its process logs anything, even only the signal to stop.
         at_birth = document["flag"]["removed"] and document["state"] in WAITING
         fits = own - (unheard or at_birth) <= started <= own + at_birth
         assert fits, f"{started} starts in {own} trials of {document}"
@@ -328,11 +328,11 @@ def check_starts(rest: Rest, documents: dict[str, dict[str, Any]], seen: Lives) 
 
 
 def check_journal(release: Release, rest: Rest, documents: dict[str, dict[str, Any]]) -> None:
-    """When no CoreJob is left the journal alone says the same of each."""
+    """When no CoreJob is left, the journal alone shows the same of each job."""
     rest.empty_queue()
     release.kubectl("delete", "corejobs", "--all", "--timeout=150s", timeout=180)
     assert release.kubectl.items("corejobs") == []
-    # What removing the stopped ones has changed since.
+    # Fields that changed when the stopped jobs were removed.
     changed = dict.fromkeys(("age", "journal", "removed_at", "flag"))
     for job_id, document in documents.items():
         past = rest.detail(job_id)

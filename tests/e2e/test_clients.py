@@ -1,4 +1,4 @@
-"""What a job logs comes as it was logged, by every stream, to all the clients that there are."""
+"""Lines arrive as they were logged, by every stream, at all kinds of clients."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -17,7 +17,7 @@ WAYS = ("post", "follow", "log", "past", "past log")
 
 @pytest.fixture(scope="module")
 def streams(release: Release, original: str, rest: Rest) -> Streams:
-    """The streams of jobs that log the words, by way and client; all are read at once."""
+    """Streams of jobs that log the words, by way and client; all are read at once."""
     qual_name = f"{original}.WordsJob"
     job_id = rest.enqueue(qual_name)
     url = f"{release.url}/job"

@@ -1,4 +1,4 @@
-"""Jobs that are no core4 classes: any image and command, in any language."""
+"""Jobs of the container runtime: any image and command, in any language."""
 
 import json
 from typing import Any
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.cluster
 
 GO_JOB = ROOT / "examples" / "go-job"
 SHELL = "e2e.containers."
-# Of a pod whose last words are waited for, however busy its node is.
+# Seconds to wait for the last lines of a pod, however busy its node is.
 PATIENT = {"terminationGracePeriodSeconds": 60}
-# What the log of a container has: level, message.
+# Fields of a container's log records: level, message.
 Lines = list[tuple[str, str]]
 
 
 def shell(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str, **pod: Any) -> str:
-    """Make a job of a shell script; returns its name."""
+    """Create the template of a job that runs a shell script; return the job's name."""
     container = {"name": "any", "image": image, "command": ["sh", "-c", script]}
     qual_name = f"{SHELL}{name}"
     whole = {"containers": [container], **pod}
@@ -87,7 +87,7 @@ def test_plain_lines_and_json_lines_with_levels(rest: Rest, kubectl: Kubectl, im
     job_id = rest.enqueue(shell(rest, kubectl, image, "Lines", LINES))
     rest.wait_state(job_id, "complete")
     found = lines(rest, job_id)
-    # The two streams are two pipes: only the order within each is known.
+    # The two streams are two pipes: order is kept only within each.
     assert ("INFO", "to stderr") in found
     found.remove(("INFO", "to stderr"))
     assert found == [
@@ -117,7 +117,7 @@ def test_a_text_without_a_line_end_beside_the_other_stream(
 ):
     job_id = rest.enqueue(shell(rest, kubectl, image, "Half", HALF))
     rest.wait_state(job_id, "complete")
-    # The kubelet makes one line of it and what follows it in the file; nothing is missing.
+    # In the file, the kubelet joins this line with the next one; nothing is missing.
     assert [text for _, text in lines(rest, job_id)] in (
         ["no line end, to stderr", "the last"],
         [", to stderr", "no line endthe last"],
@@ -163,7 +163,7 @@ def test_a_container_that_is_killed(rest: Rest, kubectl: Kubectl, image: str):
 
 @pytest.fixture(scope="module")
 def primes(provider: Provider, rest: Rest, kubectl: Kubectl) -> str:
-    """The name of the job in Go, its image built and its template applied."""
+    """The name of the job in Go, with its image built and its template applied."""
     built = go_program(provider, GO_JOB, "primes")
     document = yaml.safe_load((GO_JOB / "template.yaml").read_text(encoding="utf-8"))
     pod = document["spec"]["template"]["spec"]
@@ -187,7 +187,7 @@ def test_the_progress_of_a_go_job(rest: Rest, primes: str):
     with rest.run(primes, limit=100, sleep=600) as stream:
         stream.line("25 primes up to 100")
         seen = stream.wait(
-            # Its log may be read before the operator has noted that it runs.
+            # The recorder may read its log before the operator has recorded that it runs.
             lambda frame: (
                 frame.event == "state"
                 and (frame.data["state"], frame.data["prog"]["value"]) == ("running", 1.0)

@@ -39,13 +39,13 @@ def test_a_killed_job_on_a_node_that_is_dead(rest: Rest, kubectl: Kubectl, image
     child = rest.restart(job_id)
     waits = rest.wait(child, lambda row: f"node {ghost}" in (row["message"] or ""), what="says why")
     assert (waits["state"], waits["reason"]) == ("pending", "ParentTerminating")
-    # The node controller, which gives a node 40 s, knows since when.
+    # The node controller gives a node 40 s, and knows since when it is silent.
     words = f"node {ghost} has not answered since "
     rest.wait(
         child, lambda row: words in (row["message"] or ""), what="says since when", seconds=180
     )
 
-    # As the message says.
+    # Follow the message's remedy.
     kubectl("delete", "job", f"{job_id}-1")
     kubectl("delete", "pod", pod_name, "--force")
     document = rest.wait(job_id, lambda row: row["reason"] == "Killed", what="is killed")

@@ -1,6 +1,6 @@
-"""Every cause of death, told apart by making it happen with real pods.
+"""Every cause of death, distinguished by making it happen with real pods.
 
-After each, REST, kubectl and the Event on the CoreJob have to tell the same story.
+After each, REST, kubectl and the Event on the CoreJob must agree.
 """
 
 import json
@@ -27,13 +27,13 @@ SHELL = "e2e.deaths.Shell"
 
 
 def shell(qual_name: str, script: str, image: str, **pod: Any) -> dict[str, Any]:
-    """The template of a job that is a shell script."""
+    """Return the template of a job that runs a shell script."""
     container = {"name": "job", "image": image, "command": ["sh", "-c", script]}
     return template(qual_name, runtime="container", pod={"containers": [container], **pod})
 
 
 def provide(rest: Rest, kubectl: Kubectl, document: dict[str, Any]) -> str:
-    """Apply a template and wait until the service knows it; returns the job's name."""
+    """Apply a template and wait until the service knows it; return the job's name."""
     kubectl.apply(document)
     qual_name: str = document["spec"]["qualName"]
     rest.wait_listed(qual_name)
@@ -41,7 +41,7 @@ def provide(rest: Rest, kubectl: Kubectl, document: dict[str, Any]) -> str:
 
 
 def sleeping(rest: Rest, **args: Any) -> str:
-    """The id of a job that sleeps, is known to run, and whose log is being read."""
+    """Return the id of a sleeping job that is known to run, and whose log is being read."""
     job_id = rest.enqueue(SLEEPY, sleep=600, attempts=NO_ATTEMPT_USED, **args)
     with rest.follow(job_id) as stream:
         stream.line("sleeping [600] seconds")
@@ -50,16 +50,16 @@ def sleeping(rest: Rest, **args: Any) -> str:
 
 
 def verdict(rest: Rest, kubectl: Kubectl, job_id: str, *reasons: str) -> dict[str, Any]:
-    """The document of a job that stands still, checked against kubectl and the Event.
+    """Return the document of a job that has stopped, checked against kubectl and the Event.
 
-    It has the reason; or one of them, where that is not for us to say.
+    Several reasons are given where more than one is correct.
     """
 
     def look() -> tuple[dict[str, Any], dict[str, Any]]:
         document = rest.detail(job_id)
         return document, corejobs.differences(corejobs.status(kubectl, job_id), document)
 
-    # Of one that can't start the message may change between two looks: the kubelet tries again.
+    # The message of a job that can't start may change between two reads: the kubelet retries.
     document, _ = until(
         look,
         lambda seen: seen[0]["reason"] in reasons and not seen[1],
@@ -72,7 +72,7 @@ def verdict(rest: Rest, kubectl: Kubectl, job_id: str, *reasons: str) -> dict[st
 
 
 def check_killed(document: dict[str, Any], *, by_user: bool) -> None:
-    """It was killed, with all its attempts left."""
+    """Check that the job was killed, with all its attempts left."""
     assert document["state"] == "killed"
     assert document["attempts_left"] == NO_ATTEMPT_USED
     assert (document["killed_at"] is not None) is by_user
@@ -104,9 +104,9 @@ class Lost:
 
 @pytest.fixture(scope="module")
 def lost(rest: Rest, kubectl: Kubectl, image: str, ghost: str) -> Iterator[Lost]:
-    """A pod runs on a node that is then taken out of the cluster, with all that it ran.
+    """A running pod whose node is then deleted, with everything that ran on it.
 
-    When the node is deleted, the garbage collector of pods ends and deletes its pods.
+    When the node is deleted, the pod garbage collector ends and deletes its pods.
     """
     name = "e2e.deaths.Ghost"
     script = "echo here; exec sleep 600"
@@ -125,7 +125,7 @@ def lost(rest: Rest, kubectl: Kubectl, image: str, ghost: str) -> Iterator[Lost]
 
 @pytest.fixture(autouse=True)
 def emptied(rest: Rest, lost: Lost) -> Iterator[None]:
-    """As in conftest, but for the job whose node is lost."""
+    """Override the fixture: keep the job whose node is lost."""
     yield
     rest.empty_queue(but=lost.job_id)
 
@@ -212,7 +212,7 @@ def test_longer_than_the_deadline_of_its_pod(rest: Rest, kubectl: Kubectl, image
     with rest.follow(job_id) as stream:
         stream.line("begun")
         stream.state("running")
-    # It counts from before the container's start: only now it may be over soon.
+    # The deadline counts from before the container's start, so shorten it only now.
     soon = json.dumps({"spec": {"activeDeadlineSeconds": 1}})
     kubectl("patch", "pod", corejobs.pod_name(kubectl, job_id), "--type=merge", "--patch", soon)
     document = verdict(rest, kubectl, job_id, "DeadlineExceeded")
@@ -248,7 +248,7 @@ def test_the_exit_code_of_a_container(rest: Rest, kubectl: Kubectl, image: str, 
     job_id = rest.enqueue(provide(rest, kubectl, document))
     document = verdict(rest, kubectl, job_id, "CodeError")
     assert (document["state"], document["attempts_left"]) == ("error", 0)
-    # With its last words, which the kubelet takes from the log.
+    # With its last lines, which the kubelet takes from the log.
     assert document["message"] == f"the container ended with {words}: going"
     assert document["last_error"]["exception"] == document["message"]
     assert document["last_error"]["traceback"] is None
@@ -291,7 +291,7 @@ def test_no_node_has_room(rest: Rest, kubectl: Kubectl, image: str):
     job_id = rest.enqueue(provide(rest, kubectl, document), attempts=NO_ATTEMPT_USED)
     document = verdict(rest, kubectl, job_id, "Unschedulable")
     assert (document["state"], document["trial"]) == ("pending", 0)
-    # The scheduler's own words.
+    # The scheduler's message.
     assert "Insufficient cpu" in document["message"]
     rest.kill(job_id)
     rest.wait(job_id, lambda row: row["killed_at"], what="is killed")
@@ -315,11 +315,11 @@ def test_what_waits_for_its_start_is_deleted_by_hand(
     assert (document["trial"], document["started_at"]) == (0, None)
 
 
-# --- disruptions: they cost no attempt, and the trial runs again ---------------------------------
+# --- disruptions: they use no attempt, and the trial runs again ----------------------------------
 
 
 def evict(kubectl: Kubectl, pod: str) -> None:
-    """Ask for an eviction, as `kubectl drain` does."""
+    """Request an eviction, as `kubectl drain` does."""
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -345,7 +345,7 @@ def test_an_eviction(rest: Rest, kubectl: Kubectl):
             lambda frame: frame.event == "log" and stream.messages.count(START) == 2,
             what="it starts again",
         )
-        # Whose log comes first, that of the pod that goes or of the one that comes, nobody says.
+        # The logs of the old and of the new pod may arrive in any order.
         stream.line("done execution")
     assert pending["reason"] == "Evicted"
     assert pending["message"].startswith("EvictionByEvictionAPI: ")
@@ -354,16 +354,16 @@ def test_an_eviction(rest: Rest, kubectl: Kubectl):
     assert not any(again["flag"].values())
     event = corejobs.wait_event(kubectl, job_id, "Evicted", "pending")
     assert "EvictionByEvictionAPI" in event["message"]
-    # What the log says of the trial that was cut short.
+    # The log's record of the trial that was cut short.
     (line,) = [text for text in stream.messages if text.startswith("done execution")]
     assert line.startswith(KILLED_LINE)
     rest.kill(job_id)
     check_killed(verdict(rest, kubectl, job_id, "Killed"), by_user=True)
 
 
-# The last one: by now it may have happened.
+# The last test: by now it may have happened.
 def test_the_node_is_gone(kubectl: Kubectl, lost: Lost):
-    # The collector looks every 20 s, and gives a node 40 s to come back.
+    # The collector polls every 20 s, and gives a node 40 s to come back.
     pending = lost.stream.state("pending", seconds=180)
     lost.stream.line("here")
     again = lost.stream.wait(

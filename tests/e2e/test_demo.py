@@ -19,7 +19,7 @@ def demo(release: Release, url: str | None = None):
 
 
 def test_it_shows_the_stream_and_what_is_left_of_the_job(release: Release, rest: Rest):
-    # So that there is a CoreJob to be shown, even if the demo's own is gone again by then.
+    # Ensures that there is a CoreJob to show, even if the demo's own is already gone.
     other = rest.enqueue(DUMMY, case="another", worker="no-such-node")
     result = demo(release)
     assert result.returncode == 0, result.stderr

@@ -1,6 +1,7 @@
-"""schemathesis against a release on the cluster: no fault, and no answer outside of its document.
+"""schemathesis against a release on the cluster: no fault, and every response fits the document.
 
-The same as `tests/unit/api/test_openapi_fuzzed.py`, with fewer requests: real jobs come of some.
+The same as `tests/unit/api/test_openapi_fuzzed.py`, with fewer requests, since some create real
+jobs.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def corpus(release: Release) -> Iterator[Corpus]:
         rest.wait_journaled(past)
         rest.wait_state(failed, "error")
         ids = (past, current, failed)
-        # With args that are made up a job may wait for ever, for a node that there is not.
+        # With generated args a job may wait without end for a node that does not exist.
         names = ("no.such.Job",)
         yield Corpus(release.root, ids, names, {"admin": token}, fresh)
 

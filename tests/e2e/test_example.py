@@ -24,7 +24,7 @@ def built(provider: Provider, image: str) -> str:
 
 @pytest.fixture(scope="module")
 def _applied(built: str, rest: Rest, kubectl: Kubectl) -> Iterator[None]:
-    """The templates of its jobs, as the README has it."""
+    """Apply the templates of its jobs, as the README describes."""
     kubectl("apply", "-f", "-", stdin=project.templates(PROJECT, "shop", built))
     patch = str(PROJECT / "orders-volume.json")
     name = ORDERS.lower()
@@ -32,7 +32,7 @@ def _applied(built: str, rest: Rest, kubectl: Kubectl) -> Iterator[None]:
     for qual_name in (SALES, ORDERS):
         rest.wait_listed(qual_name)
     yield
-    # Or its schedule fills the queue of other tests, once a day.
+    # Otherwise its schedule would enqueue a job in the queue of other tests, once a day.
     kubectl("delete", "corejobtemplate", SALES.lower(), ORDERS.lower())
 
 
@@ -48,8 +48,8 @@ def test_the_catalogue_has_both_jobs(rest: Rest):
 
 @pytest.mark.usefixtures("_applied")
 def test_the_report_runs_with_progress(rest: Rest):
-    # What is told while it runs may be passed over when more has been told since: so this one waits
-    # until it was seen.
+    # A running job's progress may be skipped when a newer one has been reported, so this job waits
+    # until its progress was seen.
     with rest.run(SALES, shops=4, pause=600) as stream:
         seen = stream.wait(
             lambda frame: frame.event == "state" and frame.data["prog"]["value"] > 0,
@@ -66,7 +66,7 @@ def test_the_report_runs_with_progress(rest: Rest):
     assert [text for text in stream.messages if text.startswith("shop ")][3].startswith("shop 4")
     assert stream.messages[-3].startswith("4 shops sold for ")
     assert stream.messages[-2] == "this was report no. 1"
-    # The cookie is the class's, not the job's.
+    # The cookie belongs to the class, not to the job.
     with rest.run(SALES, shops=1, pause=0) as stream:
         stream.to_close()
     assert stream.messages[-2] == "this was report no. 2"

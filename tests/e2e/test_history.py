@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 Row = dict[str, Any]
 
 
-# Other modules' jobs would be counted too, so this one has a release of its own.
+# The jobs of other modules would be counted too, so this one has a release of its own.
 @pytest.fixture(scope="module")
 def rest(own_release: Release) -> Iterator[Rest]:
     with own_release.rest() as client:
@@ -45,7 +45,7 @@ def changes(rest: Rest, **arguments: Any) -> list[Row]:
 
 
 def wait_row(rest: Rest, expected: dict[str, int]) -> Row:
-    """The newest row, once it has these counts."""
+    """Wait until the newest row has these counts, and return it."""
     (row,) = until(
         lambda: rest.data("GET", "jobs/history", per_page=1),
         lambda rows: bool(rows) and counts(rows[0]) == expected,
@@ -89,7 +89,7 @@ def test_the_counts_by_steps_of_time(rest: Rest):
     rows = rest.data("GET", "queue/history")
     assert rows[0] == newest
     times = [created(row) for row in changes(rest)]
-    # By default the steps are of half an hour.
+    # The default step is half an hour.
     assert len(rows) == len({int(when.timestamp()) // 1800 for when in times})
 
     minute = {

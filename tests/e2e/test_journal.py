@@ -29,13 +29,13 @@ def burst(service: Rest) -> str:
     """The id of a job that has logged `line 1 of 40` to `line 40 of 40`."""
     job_id = service.enqueue(BURST, count=COUNT)
     service.wait_journaled(job_id)
-    # It has ended, but the end of its log may be on its way yet.
+    # The job has ended, but the end of its log may still be on its way.
     service.whole_log(job_id)
     return job_id
 
 
 def both_ways(service: Rest, job_id: str, **arguments: Any) -> list[str]:
-    """The messages of a page and of a stream with the same filters, which have to be the same."""
+    """Return the messages of a page and of a stream with the same filters, which must be equal."""
     page = service.answer("GET", f"job/log/{job_id}", per_page=1000, **arguments)
     messages = [record["message"] for record in page["data"]]
     assert page["total_count"] == len(messages)
@@ -121,7 +121,7 @@ def test_past_jobs_by_pages_and_by_cursor(service: Rest):
     by_args = service.data("GET", "job/journal", filter={"args.segment": 3})
     assert [row["args"] for row in by_args] == [{"segment": 3}]
     (row,) = service.data("GET", "job/journal", search="segmentjob", per_page=1, page=0)
-    # Its age is counted to the moment of the answer.
+    # Its age is counted up to the moment of the response.
     assert {**row, "journal": True, "age": 0} == {**service.detail(row["_id"]), "age": 0}
 
 
@@ -129,13 +129,13 @@ def test_past_jobs_by_pages_and_by_cursor(service: Rest):
 
 
 def numbers(messages: list[str]) -> list[int]:
-    """The numbers of the lines that a ChattyJob has written."""
+    """Return the numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
 
 
 def resumed(service: Rest, job_id: str, last: str | None) -> Stream:
-    """The stream after a frame, as soon as the API answers again."""
+    """Return the stream after a frame, as soon as the API answers again."""
     return until(
         lambda: service.follow(job_id, last_event_id=last),
         what="the API answers",
@@ -147,10 +147,10 @@ def resumed(service: Rest, job_id: str, last: str | None) -> Stream:
 @pytest.mark.host
 @pytest.mark.parametrize("program", [API, RECORDER])
 def test_a_stream_is_resumed_after_a_crash(own_release: Release, service: Rest, program: str):
-    """Of the API the stream breaks; of the recorder it only waits."""
+    """A crash of the API breaks the stream; one of the recorder only delays it."""
     uid = own_release.kubectl.json("get", "pod", own_release.pod("api"))["metadata"]["uid"]
     size = {API: 100, RECORDER: 101}[program]
-    # It writes until it is killed: so it does that, however long the restart takes.
+    # The job writes until it is killed, so it outlasts the restart.
     with service.run(CHATTY, rate=RATE, seconds=600, size=size) as broken:
         job_id = broken.state("running")["_id"]
         broken.line("50 ")
@@ -170,7 +170,7 @@ def test_a_stream_is_resumed_after_a_crash(own_release: Release, service: Rest, 
     written = numbers(broken.messages + again.messages)
     assert written == list(range(1, len(written) + 1))
     assert broken.messages + again.messages == service.messages(job_id)
-    # The same from the middle, of the past job.
+    # The same from the middle, now of the past job.
     service.remove(job_id)
     service.wait_journaled(job_id)
     with resumed(service, job_id, last) as past:
@@ -184,7 +184,7 @@ def test_a_stream_is_resumed_after_a_crash(own_release: Release, service: Rest, 
 def test_past_jobs_beyond_a_size_are_deleted_and_a_dry_run_tells_before(
     own_release: Release, service: Rest, burst: str
 ):
-    # Those whose CoreJob is still there are never touched. The journal lets go of those it has.
+    # Jobs whose CoreJob still exists are never deleted. The others are.
     own_release.kubectl("delete", "corejobs", "--all", "--timeout=120s", timeout=150)
     count = service.answer("GET", "job/journal")["total_count"]
     command = ("core4-recorder", "retention", "--dry-run", "--max-size", "1")
@@ -204,7 +204,7 @@ def test_past_jobs_beyond_a_size_are_deleted_and_a_dry_run_tells_before(
     )
     for path in (f"job/{burst}", f"job/log/{burst}"):
         assert burst in service.refused(404, "GET", path)
-    # One that is past will not be kept for long: its own stream tells how it ended.
+    # A past job will not be kept for long, so read its end from its own stream.
     with service.run(BURST, count=3) as new:
         new.to_close()
     assert new.states[-1] == "complete"

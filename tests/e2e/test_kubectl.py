@@ -17,12 +17,12 @@ pytestmark = pytest.mark.cluster
 
 
 def patch(name: str, spec: dict[str, Any]) -> list[str]:
-    """The arguments of a patch of the spec."""
+    """Return the arguments of a patch of the spec."""
     return ["patch", "corejob", name, "--type=merge", "--patch", json.dumps({"spec": spec})]
 
 
 def known(rest: Rest, job_id: str) -> str:
-    """Wait until REST knows of a job that kubectl made; returns its id."""
+    """Wait until REST has a job that kubectl created; return its id."""
     until(
         lambda: rest.call("GET", f"job/{job_id}").status_code,
         lambda code: code == 200,
@@ -43,7 +43,7 @@ def test_get_a_running_job(kubectl: Kubectl):
 
 @pytest.fixture(scope="module")
 def completed(kubectl: Kubectl) -> dict[str, Any]:
-    """The CoreJob `by-kubectl`, which is complete."""
+    """The completed CoreJob `by-kubectl`."""
     kubectl.apply(corejob("by-kubectl", qualName=DUMMY, args={"sleep": 1}))
     kubectl("wait", "--for=condition=Complete", "corejob/by-kubectl", "--timeout=110s")
     found: dict[str, Any] = kubectl.json("get", "corejob", "by-kubectl")
@@ -97,7 +97,7 @@ def test_the_resource_and_the_rest_document_agree(rest: Rest, kubectl: Kubectl):
         ("queryTime", "query_at"),
         ("inactiveTime", "inactive_at"),
     ):
-        # RFC 3339 in the one, UTC without an offset in the other.
+        # RFC 3339 in `status`, UTC without an offset in the document.
         assert state[field].removesuffix("Z")[:19] == document[name][:19], field
 
 
@@ -112,7 +112,7 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     killed = corejobs.wait_state(kubectl, "steered", "killed")
     assert killed["reason"] == "Killed"
     assert killed["killedTime"] is not None
-    # REST sees by a watch of its own what kubectl sees already.
+    # REST has a watch of its own, and may lag behind kubectl.
     known(rest, old["id"])
     rest.wait(old["id"], lambda row: row["flag"]["killed"], what="is killed")
 
@@ -189,7 +189,7 @@ def test_a_job_without_a_template_waits_for_it(rest: Rest, kubectl: Kubectl):
 
 
 def described(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Each field of a schema with its description."""
+    """Yield each field of a schema with its description."""
     for name, field in schema.get("properties", {}).items():
         inner = f"{path}.{name}"
         yield inner, field.get("description", "")
@@ -312,7 +312,7 @@ def test_the_second_of_two_equal_corejobs_ends_as_a_duplicate(rest: Rest, kubect
     assert rest.detail(first)["state"] == "running"
 
 
-# Last, for its time passes while the other tests run.
+# The last test, so that its time passes while the other tests run.
 def test_a_past_corejob_goes_after_its_time(
     rest: Rest, kubectl: Kubectl, completed: dict[str, Any]
 ):

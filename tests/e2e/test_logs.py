@@ -1,7 +1,7 @@
-"""Logs that are out of the ordinary: every line is in the journal, or the loss has a name.
+"""Unusual logs: every line is in the journal, or its loss is reported.
 
-What numbers its lines itself is a job of the core4 runtime; a plain container's lines have nothing
-but the kubelet's time.
+Jobs of the core4 runtime number their lines themselves; a plain container's lines only have the
+kubelet's timestamps.
 """
 
 from typing import Any
@@ -24,12 +24,12 @@ CONTINUED = " [continued]"
 
 
 def python(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
-    """The id of a job that is a container with a Python script."""
+    """Return the id of a job that runs a Python script in a container."""
     return command(rest, kubectl, image, name, ["python3", "-u", "-c", script + DRAINED])
 
 
 def command(rest: Rest, kubectl: Kubectl, image: str, name: str, words: list[str]) -> str:
-    """The id of a job that is a container with a command."""
+    """Return the id of a job that runs a command in a container."""
     container = {"name": "job", "image": image, "command": words}
     qual_name = f"{LOGS}{name}"
     kubectl.apply(template(qual_name, runtime="container", pod={"containers": [container]}))
@@ -38,7 +38,7 @@ def command(rest: Rest, kubectl: Kubectl, image: str, name: str, words: list[str
 
 
 def settled(kubectl: Kubectl, job_id: str) -> dict[str, Any]:
-    """`status.log` of a job that has ended."""
+    """Wait until the log of an ended job is complete, and return its `status.log`."""
     return until(
         lambda: corejobs.status(kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
@@ -48,8 +48,8 @@ def settled(kubectl: Kubectl, job_id: str) -> dict[str, Any]:
 
 
 def whole(rest: Rest, kubectl: Kubectl, job_id: str, *, printed: int = 0) -> list[str]:
-    """The messages of a job that has ended, and has printed so many lines; none is missing."""
-    # First of all: a past CoreJob goes soon. All of the log is in the journal then.
+    """Return the messages of an ended job that printed `printed` lines; none may be missing."""
+    # Before anything else, since a past CoreJob is deleted soon. Now all of the log is stored.
     log = settled(kubectl, job_id)
     messages = [record["message"] for record in rest.log(job_id)]
     assert log["lost"] is False, log
@@ -58,7 +58,7 @@ def whole(rest: Rest, kubectl: Kubectl, job_id: str, *, printed: int = 0) -> lis
 
 
 def leading(messages: list[str]) -> list[int]:
-    """The numbers with which lines begin."""
+    """Return the numbers with which lines begin."""
     firsts = (text.partition(" ")[0] for text in messages)
     return [int(first) for first in firsts if first.isdecimal()]
 
@@ -90,7 +90,7 @@ def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(ODD, die=True, attempts=1)
     rest.wait_state(job_id, "error")
     *messages, end = whole(rest, kubectl, job_id)
-    # Said by the one stream; the interpreter's words come by the other, in an order of their own.
+    # From one stream; the interpreter's lines come from the other, so their order is not fixed.
     messages.remove("start execution")
     assert messages[0] == "Fatal Python error: Segmentation fault"
     assert end.startswith("done execution with [error]")

@@ -1,4 +1,4 @@
-"""Args arrive in the job as they were given: integers as integers, floats as floats."""
+"""Args reach the job as they were given: integers as integers, floats as floats."""
 
 import json
 import uuid
@@ -33,7 +33,7 @@ NUMBERS: dict[str, Any] = {
 
 
 def logged(rest: Rest, job_id: str) -> dict[str, str]:
-    """The arguments as the job saw them, by name, in Python's form."""
+    """Return the arguments as the job saw them, by name, as their Python `repr`."""
     lines = [text.partition("=") for text in rest.messages(job_id) if "=" in text]
     return {name: value for name, _, value in lines}
 
@@ -43,7 +43,7 @@ def expected(args: dict[str, Any]) -> dict[str, str]:
 
 
 def test_through_rest_retries_restarts_and_kubectl(rest: Rest, kubectl: Kubectl, original: str):
-    # Two trials fail, of the job that REST makes of it too; that of kubectl completes.
+    # Both trials of the job fail, and both of its restart by REST; the one by kubectl completes.
     args = {**NUMBERS, "fail": 4}
     job_id = rest.enqueue(f"{original}.ArgumentsJob", **args, attempts=2)
     rest.wait_state(job_id, "error")
@@ -76,7 +76,7 @@ def test_a_float_by_kubectl(rest: Rest, kubectl: Kubectl, original: str):
 
 
 def test_the_api_server_changes_numbers_as_is_recorded(kubectl: Kubectl, tmp_path):
-    """So the unit tests may take the records for it."""
+    """Check the records that the unit tests rely on."""
     sent = ",".join(f'"r{no}": {text}' for no, (text, _) in enumerate(RECORDED))
     body = (
         '{"apiVersion": "core4.io/v1", "kind": "CoreJob", "metadata": {"name": "recorded"}, '
@@ -85,7 +85,7 @@ def test_the_api_server_changes_numbers_as_is_recorded(kubectl: Kubectl, tmp_pat
     file = tmp_path / "body.json"
     file.write_text(body, encoding="utf-8")
     path = f"/apis/core4.io/v1/namespaces/{kubectl.namespace}/corejobs"
-    # Without this kubectl itself would change them before.
+    # Otherwise kubectl itself would change them first.
     kubectl("create", "--raw", path, "-f", str(file))
     received = kubectl.json("get", "corejob", "recorded")["spec"]["args"]
     for no, (_, text) in enumerate(RECORDED):

@@ -1,6 +1,6 @@
-"""Whatever becomes of a pod, made to happen: the job says what it was, in the words of Kubernetes.
+"""All ways in which a pod can end or hang: the job reports them in the words of Kubernetes.
 
-Whose fault it was decides: the job's own failures use an attempt, the cluster's don't, and what has
+The cause decides: the job's own failures use an attempt, the cluster's don't, and a job that has
 not started waits. Deaths of pods that ran are in test_deaths.
 """
 
@@ -23,18 +23,18 @@ TOLD = '{"state": "failed", "lastError": {"exception": "told(1)", "traceback": [
 
 
 class Fates:
-    """Makes jobs of pods."""
+    """Creates jobs from pods."""
 
     def __init__(self, rest: Rest, kubectl: Kubectl, image: str) -> None:
         self.rest, self.kubectl, self.image = rest, kubectl, image
 
     def shell(self, script: str, *, name: str = "job", **more: Any) -> dict[str, Any]:
-        """A container that runs a script."""
+        """Return a container that runs a script."""
         container = {"name": name, "image": self.image, "command": ["sh", "-c", script]}
         return {**container, "imagePullPolicy": "Never", **more}
 
     def start(self, name: str, *containers: dict[str, Any], args: Any = None, **pod: Any) -> str:
-        """Enqueue a job whose pod has these containers; returns its id."""
+        """Enqueue a job whose pod has these containers; return its id."""
         qual_name = f"{NAME}{name}"
         spec = {"containers": list(containers), "terminationGracePeriodSeconds": 1, **pod}
         self.kubectl.apply(template(qual_name, runtime="container", pod=spec))
@@ -42,7 +42,7 @@ class Fates:
         return self.rest.enqueue(qual_name, **(ATTEMPTS if args is None else args))
 
     def fails(self, job_id: str, reason: str) -> dict[str, Any]:
-        """The document of a job that has used up its attempts, each by the same failure."""
+        """Return the document of a job that has used all attempts, each with the same failure."""
         document = self.rest.wait_state(job_id, "error", seconds=180)
         assert (document["reason"], document["attempts_left"]) == (reason, 0)
         assert document["trial"] == 2
@@ -50,7 +50,7 @@ class Fates:
         return document
 
     def waits(self, job_id: str, reason: str, seconds: float = 120) -> dict[str, Any]:
-        """The document of a job that waits for this."""
+        """Return the document of a job that waits for this reason."""
         document = self.rest.wait(
             job_id, lambda row: row["reason"] == reason, what=f"waits: {reason}", seconds=seconds
         )
@@ -60,7 +60,7 @@ class Fates:
         return document
 
     def messages(self, job_id: str) -> list[str]:
-        """The texts of its log."""
+        """Return the messages of its log."""
         return [record["message"] for record in self.rest.whole_log(job_id)]
 
 
@@ -71,7 +71,7 @@ def fates(rest: Rest, kubectl: Kubectl, image: str) -> Fates:
 
 @pytest.fixture(scope="module", autouse=True)
 def overfull(rest: Rest, kubectl: Kubectl, image: str) -> Iterator[str]:
-    """A job that fills its emptyDir: the kubelet measures volumes once a minute or so."""
+    """A job that fills its emptyDir: the kubelet measures volumes about once a minute."""
     fates = Fates(rest, kubectl, image)
     mount: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = {"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}
@@ -82,7 +82,7 @@ def overfull(rest: Rest, kubectl: Kubectl, image: str) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def emptied(rest: Rest, overfull: str) -> Iterator[None]:
-    """As in conftest, but for the job that waits for the kubelet."""
+    """Override the fixture: keep the job that waits for the kubelet."""
     yield
     rest.empty_queue(but=overfull)
 
@@ -118,7 +118,7 @@ def test_the_first_of_two_containers_is_the_job(fates: Fates):
 
 
 def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kubectl):
-    """As a service mesh does it; here by a policy of the API server's own."""
+    """As a service mesh does it; here a policy of the API server inserts the container."""
     where = kubectl.namespace
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -176,7 +176,7 @@ def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kube
             fates.rest.remove(job_id)
             return job_id if names[:1] == ["aproxy"] else None
 
-        # A new policy is not in force at once.
+        # A new policy takes effect after a moment.
         job_id = until(injected, what="the policy puts its container first", seconds=60)
         assert job_id
         document = fates.rest.detail(job_id)
@@ -202,7 +202,7 @@ def test_a_plain_termination_message(fates: Fates):
 
 
 def test_a_child_of_the_job_is_out_of_memory(fates: Fates):
-    """What the job itself told of its end counts, with a note."""
+    """The outcome that the job itself reported counts, with a note."""
     hog = "python3 -c 'x = bytearray(300 * 2**20)'"
     script = f'{hog}; printf %s "$TOLD" > /dev/termination-log; exit 1'
     limits = {"limits": {"memory": "64Mi"}}
@@ -262,7 +262,7 @@ def test_a_volume_that_is_missing(fates: Fates):
     job_id = fates.start("Volume", fates.shell("true", **mount), volumes=[volume])
     document = fates.waits(job_id, "FailedMount")
     assert 'secret "missing" not found' in document["message"]
-    # It starts when that is there.
+    # The job starts when the secret exists.
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "missing"}}
     fates.kubectl.apply(secret)
     try:
@@ -284,7 +284,7 @@ def test_a_secret_of_its_environment_that_is_missing(fates: Fates):
     [("OutOfcpu", "OutOfcpu: Pod was rejected"), ("Sysctl", "SysctlForbidden: Pod was rejected")],
 )
 def test_the_kubelet_refuses_the_pod(fates: Fates, name: str, words: str):
-    """It runs again, ever later, and uses no attempt."""
+    """The trial runs again with a growing delay, and uses no attempt."""
     node = fates.kubectl.items("pods", "-l", "app.kubernetes.io/name=core4")[0]["spec"]["nodeName"]
     pod: dict[str, Any] = {"nodeName": node}
     container = fates.shell("true")
@@ -315,7 +315,7 @@ def test_a_native_sidecar_beside_the_job(fates: Fates):
 
 
 def test_a_container_that_its_rules_restart(fates: Fates):
-    """The end of the pod is the end."""
+    """The end of the pod is the end of the trial."""
     script = "[ -e /data/x ] && echo again && exit 0; touch /data/x; sleep 1; exit 42"
     rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
     rules: dict[str, Any] = {"restartPolicy": "Never", "restartPolicyRules": [rule]}
@@ -378,7 +378,7 @@ def test_what_is_removed_while_it_starts_says_so(fates: Fates):
     assert document["message"] == "removed by the user while it waited"
 
 
-# The last one: by now the kubelet has measured.
+# The last test: by now the kubelet has measured.
 def test_more_than_its_empty_dir_may_hold(fates: Fates, overfull: str):
     document = fates.rest.wait_state(overfull, "error", seconds=240)
     assert (document["reason"], document["attempts_left"]) == ("DiskLimit", 0)

@@ -1,4 +1,4 @@
-"""The order of the queue, waiting for a next trial, restarts and removals, by real pods."""
+"""The order of the queue, waiting for the next trial, restarts and removals, with real pods."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +18,7 @@ START, DONE = "start execution", "done execution with ["
 
 
 def span(rest: Rest, job_id: str) -> tuple[float, float]:
-    """When a job of one trial started and ended, by its own log."""
+    """Return when a job of one trial started and ended, by its own log."""
     records = rest.whole_log(job_id)
     starts = [row["epoch"] for row in records if row["message"] == START]
     ends = [row["epoch"] for row in records if row["message"].startswith(DONE)]
@@ -187,7 +187,7 @@ def test_overdue_jobs_are_flagged_and_run_on(rest: Rest, kubectl: Kubectl):
     )
     assert flagged["wall_at"] is not None
     assert flagged["zombie_at"] is not None
-    # The operator has looked at it once more, if this has reached it.
+    # `observedGeneration` shows that the operator has reconciled it once more.
     kubectl("patch", "corejob", job_id, "--type=merge", "--patch", '{"spec": {"priority": 1}}')
     seen = until(
         lambda: kubectl.json("get", "corejob", job_id),

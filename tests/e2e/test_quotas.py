@@ -1,4 +1,4 @@
-"""A ResourceQuota that counts CoreJobs, used up or contended: never an id without a job."""
+"""A ResourceQuota that counts CoreJobs, exceeded or contended: never an id without a job."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ QUOTAS = Resource("v1", "resourcequotas")
 
 
 def set_quota(kubectl: Kubectl, corejobs: int) -> None:
-    """Set the quota, and wait until it counts."""
+    """Set the quota, and wait until it is in force."""
     hard = dict(zip(COUNTED, (str(corejobs), str(ROOM)), strict=True))
     meta = {"name": QUOTA}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": hard}}
@@ -59,7 +59,7 @@ def test_an_enqueue_beyond_the_quota_is_429_with_the_words_of_the_api_server(
     assert f"exceeded quota: {QUOTA}" in response.json()["error"]
     assert rest.queue() == []
     set_quota(kubectl, ROOM)
-    # The claim of the first one is not in the way.
+    # The claim of the first request does not interfere.
     rest.enqueue(SLEEPY, sleep=701)
 
 
@@ -82,7 +82,7 @@ def test_a_restart_beyond_the_quota_is_carried_out_once_there_is_room(rest: Rest
 
 
 async def _contend(kubeconfig: Path, namespace: str, stop: Event) -> None:
-    """Write the quota as fast as may be, so that whoever counts on it has seen an older one."""
+    """Write the quota as fast as possible, so that other writers conflict with an older version."""
 
     async def write(kube: Kube, key: str) -> None:
         number = 0

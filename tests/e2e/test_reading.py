@@ -25,7 +25,7 @@ RECORDER = "core4-recorder"
 
 
 def pod_job(service: Rest, kubectl: Kubectl, name: str, pod: dict[str, Any]) -> str:
-    """The id of a job that is a pod."""
+    """Return the id of a job that is a pod."""
     qual_name = f"e2e.reading.{name}"
     kubectl.apply(template(qual_name, runtime="container", pod=pod))
     service.wait_listed(qual_name)
@@ -58,7 +58,7 @@ for number in range({LINES}):
 
 
 def restarts(release: Release, pod: str) -> int:
-    """How often the recorder's container was started anew; -1 while it does not run."""
+    """Return how often the recorder's container was restarted; -1 while it does not run."""
     statuses = release.kubectl.json("get", "pod", pod)["status"]["containerStatuses"]
     found = next(item for item in statuses if item["name"] == "recorder")
     return int(found["restartCount"]) if "running" in found["state"] else -1
@@ -162,7 +162,7 @@ class Kubelet(BaseHTTPRequestHandler):
 
 @contextmanager
 def node(kubectl: Kubectl) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A node whose kubelet does not answer, until it is told to; its name."""
+    """Yield the name of a node whose kubelet does not answer, and a function that starts it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Kubelet, bind_and_activate=False)
     server.server_bind()
     pki = Layout.default().pki
@@ -239,7 +239,7 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
             lambda log: "reason" not in log,
             what="nothing is said any more",
         )
-        # As its kubelet would say it.
+        # The status that its kubelet would write.
         ended = {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": began}
         running["state"] = {"terminated": ended}
         patch(kubectl, "pod", found, {"phase": "Succeeded", "containerStatuses": [running]})

@@ -1,4 +1,4 @@
-"""The recorder dies, hangs or is not there while jobs log: all lines are in the journal, once."""
+"""The recorder dies, hangs or is missing while jobs log: all lines are in the journal, once."""
 
 import pytest
 from tests.e2e.manifests import corejob, template
@@ -17,18 +17,18 @@ SECONDS = 45
 AWAY_SECONDS = 20
 KILLS = 2
 RECORDER = "core4-recorder"
-# Tells the jobs of one test from those of another.
+# Distinguishes the jobs of one test from those of another.
 SIZES = {"killed": 100, "stopped": 200}
 
 
 def numbers(messages: list[str]) -> list[int]:
-    """The numbers of the lines that a ChattyJob has written."""
+    """Return the numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
 
 
 def begun(service: Rest, size: int) -> list[str]:
-    """The ids of jobs that log steadily, all of which have begun; the last one began last."""
+    """Return the ids of steadily logging jobs, all of which have begun, the last one last."""
     ids = [
         service.enqueue(CHATTY, rate=RATE, seconds=SECONDS, size=size + n, max_parallel=JOBS)
         for n in range(JOBS)
@@ -44,7 +44,7 @@ def begun(service: Rest, size: int) -> list[str]:
 
 
 def check_whole(service: Rest, ids: list[str]) -> None:
-    """Each job has come to its end, and each of its lines is in the journal once."""
+    """Check that each job has ended, and that each of its lines is in the journal once."""
     for job_id in ids:
         assert service.wait_state(job_id, "complete", seconds=180)["trial"] == 1
         messages = service.messages(job_id)
@@ -61,7 +61,7 @@ def _progress(messages: list[str]) -> int:
 
 
 def restarts(release: Release, pod: str) -> int:
-    """How often the recorder's container was started anew; -1 while it does not run."""
+    """Return how often the recorder's container was restarted; -1 while it does not run."""
     statuses = release.kubectl.json("get", "pod", pod)["status"]["containerStatuses"]
     found = next(item for item in statuses if item["name"] == "recorder")
     return int(found["restartCount"]) if "running" in found["state"] else -1
@@ -73,7 +73,7 @@ def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service
     pod = own_release.pod("api")
     uid = own_release.kubectl.json("get", "pod", pod)["metadata"]["uid"]
     ids = begun(service, SIZES[how])
-    # The one that began last: on a slow machine the first may be over by now.
+    # The one that began last: on a slow machine the first may have ended by now.
     with service.follow(ids[-1]) as stream:
         stream.line("1 ")
         if how == "stopped":

@@ -1,4 +1,4 @@
-"""The chart, installed, tested, upgraded and uninstalled by the real helm; and what it may do."""
+"""The chart, installed, tested, upgraded and uninstalled by real helm; and the service's rights."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.cluster
 
 CONTAINERS = {"api": ("api", "recorder"), "operator": ("operator",)}
-# Verb and resource: what no process of the service may do.
+# Verb and resource that no process of the service may use.
 FORBIDDEN = [
     ("get", "secrets"),
     ("list", "secrets"),
@@ -83,7 +83,7 @@ Question = tuple[str, str, list[str]]
 def reviewed(
     release: Release, account: str, questions: list[Question]
 ) -> list[tuple[Question, bool]]:
-    """What `kubectl auth can-i` says to each, by the same review, in one call for all."""
+    """Return the answers of `kubectl auth can-i`, by the same review, in one call for all."""
     reviews = [_review(account, question) for question in questions]
     whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
     said = release.kubectl("create", "-o", "json", "-f", "-", stdin=whole)
@@ -92,7 +92,7 @@ def reviewed(
 
 
 def documents(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON documents that kubectl prints one after another."""
+    """Yield the JSON documents that kubectl prints one after another."""
     decoder, at = json.JSONDecoder(), 0
     while at < len(text):
         document, end = decoder.raw_decode(text, at)
@@ -223,7 +223,7 @@ def test_install_upgrade_uninstall(fresh: Release):
         # A key that was given once and is not given now is kept.
         assert secrets["jwt-secret"] == secret
         assert secrets["generated-password"]
-        # The operator knows the new limits.
+        # The operator uses the new limits.
         second = rest.enqueue(SLEEPY, sleep=601)
         rest.wait(second, lambda row: row["reason"] == "MaxParallel", what="waits for the first")
         other = rest.enqueue(SEGMENT, segment=2, sleep=600)

@@ -1,7 +1,8 @@
 """The service's own processes die while jobs run: nothing is lost, nothing happens twice.
 
-Deleting a pod by force is as near to a crash as every cluster offers: it is gone from Kubernetes at
-once, and its processes get no time. A container alone is ended by a signal to its first process.
+Deleting a pod by force comes closest to a crash in every cluster: it is gone from Kubernetes at
+once, and its processes get no grace time. A container alone is ended by a signal to its first
+process.
 """
 
 from typing import Any
@@ -17,12 +18,12 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
 START = "start execution"
-# Kills one after another, each as soon as the pod after the last one is there.
+# Number of successive kills, each as soon as the pod after the last one exists.
 KILLS = 3
 
 
 def crash(release: Release, component: str) -> None:
-    """Delete the pod of a component by force, and wait until there is another."""
+    """Delete the pod of a component by force, and wait until another one exists."""
     old = release.pod(component)
     release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
     until(
@@ -35,7 +36,7 @@ def crash(release: Release, component: str) -> None:
 
 
 def end_container(release: Release, container: str) -> None:
-    """Tell a container's first process to end, and wait until the kubelet has started another."""
+    """Signal a container's first process to end, and wait until the kubelet has started another."""
     pod = release.pod("api")
 
     def restarts() -> int:
@@ -45,13 +46,13 @@ def end_container(release: Release, container: str) -> None:
 
     before = restarts()
     script = "import os, signal; os.kill(1, signal.SIGTERM)"
-    # It may end with the container, before it has ended by itself.
+    # The command may end with the container, before it has ended by itself.
     release.kubectl.attempt("exec", pod, "-c", container, "--", "python3", "-c", script)
     until(restarts, lambda count: count > before, what=f"{container} is restarted", seconds=90)
 
 
 def numbers(messages: list[str]) -> list[int]:
-    """The numbers of the lines that a ChattyJob has written."""
+    """Return the numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
 
@@ -76,7 +77,7 @@ def test_an_operator_that_is_killed_again_and_again(own_release: Release, servic
     assert len(own_release.kubectl.items("corejobs")) <= len(queued) + 3
 
 
-# Until somebody else ends it, by a signal to its first process.
+# Runs until a signal to its first process ends it.
 ENDED_FROM_OUTSIDE = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -144,7 +145,7 @@ def test_a_recorder_that_ends_while_jobs_log(own_release: Release, service: Rest
 
 @pytest.mark.parametrize("how", ["container", "pod"])
 def test_an_api_that_ends_while_jobs_log(own_release: Release, service: Rest, how):
-    # It must not be over before the API is, whenever that is. The size tells the two jobs apart.
+    # The job must outlast the API's restart. The size makes the args of the two jobs differ.
     job_id = service.enqueue(CHATTY, rate=50, seconds=600, size=70 + len(how))
     with service.follow(job_id) as first:
         first.line("100 ")
@@ -152,13 +153,13 @@ def test_an_api_that_ends_while_jobs_log(own_release: Release, service: Rest, ho
             end_container(own_release, "api")
         else:
             crash(own_release, "api")
-        # What the server had sent, or the connection had, before it broke.
+        # The stream has what was sent before the connection broke.
         with pytest.raises(AssertionError):
             first.to_close()
     own_release.wait_ready()
     last = next(frame for frame in reversed(first.frames) if frame.event == "log")
     with service.follow(job_id, last_event_id=last.id) as second:
-        # What is live again: written after this stream was opened.
+        # `watchlog`: live records, written after this stream was opened.
         second.wait(
             lambda frame: frame.event == "log" and frame.data["mode"] == "watchlog",
             what="a line of now",
@@ -178,7 +179,7 @@ def test_past_jobs_survive_a_crash_of_the_api(own_release: Release, service: Res
     job_id = service.enqueue(SEGMENT, segment=123)
     service.wait_state(job_id, "complete")
     log = service.whole_log(job_id)
-    # From now on only the journal knows it.
+    # From now on only the journal has the job.
     own_release.kubectl("delete", "corejob", job_id, "--timeout=110s")
     before = service.detail(job_id)
     assert (before["state"], before["journal"]) == ("complete", True)

@@ -81,7 +81,7 @@ def test_a_job_that_may_not_run_says_why_and_ends_after_the_start_deadline(
 
 
 def policy(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Nobody may create Jobs in the namespace."""
+    """Return a policy that denies the creation of Jobs in the namespace, and its binding."""
     group = "admissionregistration.k8s.io/v1"
     rule = {
         "apiGroups": ["batch"],
@@ -113,7 +113,7 @@ def test_a_policy_that_refuses_jobs_is_waited_out(rest: Rest, kubectl: Kubectl):
     where = kubectl.namespace
     kubectl.apply(*policy(where))
     try:
-        # A new policy is not in force at once.
+        # A new policy takes effect after a moment.
         number = 0
         while True:
             number += 1

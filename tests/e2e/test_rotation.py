@@ -1,6 +1,6 @@
-"""The kubelet rotates logs while jobs write as fast as they can: what is lost has a name.
+"""The kubelet rotates logs while jobs write as fast as they can: every loss is reported.
 
-Its limits are made small: a file is rotated at the first look after a mebibyte, every 3 s. Only
+Its limits are made small: it checks every 3 s, and rotates a file of more than a mebibyte. Only
 the newest file can be read through the API server.
 """
 
@@ -34,14 +34,14 @@ SMALL = {
     "containerLogMaxSize": "1Mi",
     "containerLogMonitorInterval": "3s",
 }
-# 2 MB/s each of two: six times the limit at each of the kubelet's looks.
+# 2 MB/s each of two jobs: six times the limit at each of the kubelet's checks.
 RATE, SIZE, SECONDS = 2000, 1000, 15
-# While so many files are filled, the connections hold one or two of them, and two lie on the node.
+# After so many files, the connections hold one or two of them, and two are still on the node.
 STALL_FILES = 6
 STALL_SECONDS = 30
 FILLING = "x" * (SIZE - 10)
 WIDTH = 6
-# In the instant of a rotation some lines go to the old file after the kubelet has left it.
+# At the moment of a rotation some lines go to the old file after the kubelet has left it.
 UNSERVED = SECONDS // 3 * 10
 
 WRITING = f"""
@@ -57,7 +57,7 @@ Streams = tuple[Stream, Stream]
 
 @pytest.fixture(scope="module")
 def small_files(provider: Provider) -> Iterator[None]:
-    """The node's logs are rotated early."""
+    """Rotate the node's logs early."""
     LocalCluster(kubelet=SMALL).up()
     yield
     provider.up()
@@ -71,7 +71,7 @@ def service(small_files: None, own_release: Release) -> Iterator[Rest]:
 
 
 def settled(release: Release, job_id: str) -> dict[str, Any]:
-    """`status.log` of a job that has ended."""
+    """Wait until the log of an ended job is complete, and return its `status.log`."""
     return until(
         lambda: corejobs.status(release.kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
@@ -81,7 +81,7 @@ def settled(release: Release, job_id: str) -> dict[str, Any]:
 
 
 def plain(release: Release, service: Rest, image: str, seconds: int) -> str:
-    """The id of a job that is a container with a Python script, whose lines have no numbers."""
+    """Return the id of a job whose container runs a Python script that prints unnumbered lines."""
     command = ["python3", "-c", WRITING, str(seconds)]
     container = {"name": "job", "image": image, "command": command}
     qual_name = f"e2e.rotation.Writing{seconds}"
@@ -91,19 +91,19 @@ def plain(release: Release, service: Rest, image: str, seconds: int) -> str:
 
 
 def leading(messages: list[str], width: int = 0) -> list[int]:
-    """The numbers with which whole lines begin, of so many digits if they have a fixed width."""
+    """Return the numbers with which whole lines begin, of at least `width` digits."""
     firsts = [text.split(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal() and len(first) >= width]
 
 
 def out_of_order(numbers: list[int]) -> list[tuple[int, int]]:
-    """The neighbours of which the second does not come after the first."""
+    """Return neighbours of which the second is not greater than the first."""
     return [(before, after) for before, after in pairwise(numbers) if before >= after]
 
 
 @pytest.fixture
 def streams(own_release: Release, service: Rest, image: str) -> Iterator[Callable[[int], Streams]]:
-    """Starts two jobs that write for so many seconds: one with numbered lines, one without."""
+    """Start two jobs that write for a number of seconds: one with numbered lines, one without."""
     with contextlib.ExitStack() as stack:
 
         def start(seconds: int) -> Streams:
@@ -119,12 +119,12 @@ def streams(own_release: Release, service: Rest, image: str) -> Iterator[Callabl
 
 
 def ended(release: Release, service: Rest, both: Streams) -> list[dict[str, Any]]:
-    """`status.log` of jobs that have come to their end, whose streams and logs are the same."""
+    """Return `status.log` of completed jobs; check that their streams and logs are equal."""
     for stream in both:
         stream.to_close(180)
         assert stream.states[-1] == "complete"
     ids = [stream.frames[0].data["_id"] for stream in both]
-    # First of all: past CoreJobs go soon.
+    # Before anything else, since past CoreJobs are deleted soon.
     logs = [settled(release, job_id) for job_id in ids]
     for stream, job_id in zip(both, ids, strict=True):
         assert service.messages(job_id) == stream.messages
@@ -148,12 +148,12 @@ def test_logs_under_fire(own_release: Release, service: Rest, streams: Callable[
 
 
 def wait_rotated(provider: LocalCluster, job_ids: list[str], files: int) -> None:
-    """Wait until the kubelet has put so many files of each job's log aside."""
+    """Wait until the kubelet has rotated away that many files of each job's log."""
     seen: dict[str, set[str]] = {job_id: set() for job_id in job_ids}
 
     def look() -> dict[str, int]:
         for job_id, names in seen.items():
-            # As `0.log.20261124-110000`, and with `.gz` once it is packed.
+            # Such as `0.log.20261124-110000`, with `.gz` once it is compressed.
             found = provider.pod_logs.glob(f"*_{job_id}-1-*/job/0.log.*")
             names.update(path.name.removesuffix(".tmp").removesuffix(".gz") for path in found)
         return {job_id: len(names) for job_id, names in seen.items()}
@@ -173,7 +173,7 @@ def test_files_that_were_rotated_away_unread(
     service: Rest,
     streams: Callable[[int], Streams],
 ):
-    """The recorder hangs, with its connections open, for longer than several files last."""
+    """The recorder hangs, with its connections open, while several files are rotated away."""
     pod = own_release.pod("api")
     uid = own_release.kubectl.json("get", "pod", pod)["metadata"]["uid"]
     seconds = SECONDS + STALL_SECONDS

@@ -1,6 +1,6 @@
-"""Templates with a schedule enqueue their jobs by themselves, also across a stop of the operator.
+"""Templates with a schedule enqueue their jobs by themselves, also after a stop of the operator.
 
-A scheduled job's id says for which time of the schedule it was made.
+The id of a scheduled job tells the scheduled time for which it was created.
 """
 
 import json
@@ -34,7 +34,7 @@ def own_kubectl(own_release: Release) -> Kubectl:
 
 @pytest.fixture(autouse=True)
 def emptied(service: Rest, own_kubectl: Kubectl) -> Iterator[None]:
-    """As in conftest, for this module's own release; schedules are stopped first."""
+    """Override the fixture for this module's own release; stop the schedules first."""
     yield
     own_kubectl("delete", "corejobtemplates", "-l", "e2e=schedules")
     service.empty_queue()
@@ -70,23 +70,23 @@ class Scheduled:
         return name
 
     def apply(self) -> datetime:
-        """Put it into the cluster; returns when Kubernetes made it."""
+        """Apply the template; return when Kubernetes created it."""
         self._kubectl.apply(self.document)
         made = self._kubectl.json("get", "corejobtemplate", self.resource)
         return datetime.fromisoformat(made["metadata"]["creationTimestamp"])
 
     def status(self) -> dict[str, Any]:
-        """Its status."""
+        """Return its status."""
         found: dict[str, Any] = self._kubectl.json("get", "corejobtemplate", self.resource)
         return found.get("status", {})
 
     def condition(self, kind: str) -> dict[str, Any]:
-        """One of its conditions; empty if it is not there."""
+        """Return one of its conditions; empty if it is missing."""
         listed = self.status().get("conditions", ())
         return next((one for one in listed if one["type"] == kind), {})
 
     def wait_condition(self, kind: str, status: str, reason: str) -> dict[str, Any]:
-        """Wait until a condition says this."""
+        """Wait until a condition has this status and reason."""
         return until(
             lambda: self.condition(kind),
             lambda told: (told.get("status"), told.get("reason")) == (status, reason),
@@ -94,7 +94,7 @@ class Scheduled:
         )
 
     def warnings(self, reason: str) -> list[str]:
-        """The notes of the Warning Events about it that have a reason."""
+        """Return the notes of the Warning Events about it that have a reason."""
         return [
             event["note"]
             for event in self._kubectl.items("events.v1.events.k8s.io")
@@ -104,27 +104,27 @@ class Scheduled:
         ]
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """All CoreJobs of it that were ever seen, by id: past ones go from the cluster soon."""
+        """Return all its CoreJobs ever seen, by id: past ones are soon deleted from the cluster."""
         for job in self._kubectl.items("corejobs"):
             if job["spec"]["qualName"] == self.qual_name:
                 self._jobs[job["metadata"]["name"]] = job
         return self._jobs
 
     def times(self) -> list[datetime]:
-        """The times of the schedule that jobs were made for."""
+        """Return the scheduled times for which jobs were created."""
         return sorted(ids.created_at(job_id) for job_id in self.jobs())
 
     def wait_times(
         self, accept: Callable[[list[datetime]], bool], *, what: str, seconds: float = 180
     ) -> list[datetime]:
-        """Wait until the times are accepted."""
+        """Wait until the times are accepted, and return them."""
         return until(self.times, accept, what=f"{self.qual_name}: {what}", seconds=seconds)
 
 
 def wait_row(
     service: Rest, job: Scheduled, accept: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
-    """Wait until its row of the catalogue is accepted."""
+    """Wait until its row of the catalogue is accepted, and return it."""
 
     def row() -> dict[str, Any]:
         rows = service.data("GET", "job/list", filter={"_id": job.qual_name})
@@ -138,12 +138,12 @@ def created(job: dict[str, Any]) -> datetime:
 
 
 def utc(text: str) -> datetime:
-    """A time of a job document, which has no offset."""
+    """Parse a time of a job document, which has no offset."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def midnight(moment: datetime) -> datetime:
-    """The beginning of its day."""
+    """Return the beginning of its day."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -156,12 +156,12 @@ def test_every_other_second(service: Rest, own_kubectl: Kubectl, image: str):
     job = Scheduled(own_kubectl, image, "Often", schedule="* * * * * */2", script="sleep 2.5")
     applied = job.apply()
     times = job.wait_times(lambda seen: len(seen) >= 3, what="three jobs")
-    # The first sight enqueues nothing, each time has one job, and all are times of the schedule.
+    # The first reconcile enqueues nothing, each time has one job, and all are in the schedule.
     assert times[0] > applied
     assert len(set(times)) == len(times)
     assert all(moment.second % 2 == 0 and moment.microsecond == 0 for moment in times)
     jobs = dict(sorted(job.jobs().items()))
-    # It takes longer than a period, so some times are skipped: none overlaps with the one before.
+    # A job takes longer than the period, so some times are skipped, and no two jobs overlap.
     for earlier, later in pairwise(jobs):
         document = service.wait_state(earlier, "complete")
         assert utc(document["finished_at"]) <= created(jobs[later])
@@ -172,9 +172,9 @@ def test_every_other_second(service: Rest, own_kubectl: Kubectl, image: str):
     for resource in jobs.values():
         assert resource["spec"]["username"] == "scheduler"
         assert "args" not in resource["spec"]
-    # It is in time, if the machine lets it; who only looks each minute never is.
+    # On time, if the machine is fast enough; a poll of once a minute would never be.
     assert min(created(jobs[job_id]) - ids.created_at(job_id) for job_id in jobs) <= 3 * SECOND
-    # What was enqueued is noted after it.
+    # The status is written after the job was created.
     status = until(
         job.status,
         lambda seen: (last_time(seen) or applied) >= times[-1],
@@ -192,7 +192,7 @@ def test_a_job_that_is_in_the_queue_still_is_skipped(
     job.wait_times(bool, what="a job")
     (job_id,) = job.jobs()
     service.wait_state(job_id, "error")
-    # Stopped, it stays in the queue: the schedule goes on and leaves it alone.
+    # The stopped job stays in the queue: the schedule goes on and leaves it alone.
     stopped = datetime.now(UTC)
     until(
         lambda: last_time(job.status()),
@@ -200,7 +200,7 @@ def test_a_job_that_is_in_the_queue_still_is_skipped(
         what="times of the schedule have passed",
     )
     assert list(job.jobs()) == [job_id]
-    # And everybody is told.
+    # The condition and the catalogue say so.
     told = job.wait_condition("Scheduled", "False", "Skipped")
     words = f"job {job_id} ended in error and is still in the queue; restart or remove it"
     assert words in told["message"]
@@ -218,7 +218,7 @@ def test_a_job_that_is_in_the_queue_still_is_skipped(
     removed = datetime.now(UTC)
     service.remove(job_id)
     times = job.wait_times(lambda seen: len(seen) > 1, what="another job")
-    # Of the times that have passed by then, the latest.
+    # The latest of the times that have passed by then.
     assert times[1] > removed - 3 * SECOND
 
 
@@ -253,7 +253,7 @@ def test_a_schedule_in_a_time_zone_says_what_it_means(
     row = wait_row(service, job, lambda row: row["next_run"] is not None)
     assert row["time_zone"] == "Asia/Kathmandu"
     assert row["next_run"].endswith("T00:15:00")
-    # An unknown one is said, with what was meant.
+    # The message names an unknown time zone, and suggests the right one.
     job.document["spec"]["timeZone"] = "Asia/Katmandoo"
     job.apply()
     told = job.wait_condition("Scheduled", "False", "BadSchedule")
@@ -279,11 +279,11 @@ def test_a_bad_zone_or_policy_is_refused(own_kubectl: Kubectl, image: str, field
     assert f"spec.{field}" in own_kubectl.refused("apply", "-f", "-", stdin=json.dumps(whole))
 
 
-# --- what a template's pod is worth, before any job runs ------------------------------------------
+# --- validation of a template's pod, before any job runs ------------------------------------------
 
 
 def message_with(text: str) -> Callable[[dict[str, Any]], bool]:
-    """A test of conditions: the message has the text."""
+    """Return a test of conditions: the message contains the text."""
     return lambda condition: text in condition.get("message", "")
 
 
@@ -324,7 +324,7 @@ def test_a_typo_in_the_pod_template_is_found_when_it_is_applied(
     until(lambda: job.warnings("BadDefinition"), what="a Warning Event")
     row = wait_row(service, job, lambda row: "cannot unmarshal" in (row["problem"] or ""))
     assert row["valid"] is False
-    # Mended, it is fine, and no Job was made for all that.
+    # After the fix the template is valid, and the validation has created no Job.
     job.apply()
     job.wait_condition("Valid", "True", "Valid")
     assert own_kubectl.items("jobs", "-l", f"core4.io/qual-name={job.qual_name}") == []
@@ -388,7 +388,7 @@ def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, i
     assert last >= applied
     assert status["schedule"] == YEARLY
     assert "lastJobId" not in status
-    # Another schedule is another first sight, though its last time has just passed.
+    # A changed schedule counts as new, although its last time has just passed.
     job.document["spec"]["schedule"] = "* * * * *"
     job.apply()
     until(job.status, lambda seen: seen["schedule"] == "* * * * *", what="the other is noted")
@@ -411,7 +411,7 @@ def test_what_is_no_schedule_is_refused(own_kubectl: Kubectl, image: str, schedu
 
 
 def wait_complaint(job: Scheduled, schedule: str) -> None:
-    """Wait until its status says that it has no use for a schedule."""
+    """Wait until its status says that the schedule can't be used."""
     until(
         lambda: job.status().get("message") or "",
         lambda told: f"the schedule [{schedule}] can't be used" in told,
@@ -425,10 +425,10 @@ def test_a_schedule_that_can_not_be_used_says_so(service: Rest, own_kubectl: Kub
         job.document["spec"]["schedule"] = schedule
         job.apply()
         wait_complaint(job, schedule)
-    # It is a job all the same.
+    # The template can still be enqueued.
     service.wait_listed(job.qual_name)
     assert service.wait_state(service.enqueue(job.qual_name), "complete")["trial"] == 1
-    # And it is cured by a good one.
+    # A valid schedule clears the message.
     job.document["spec"]["schedule"] = YEARLY
     job.apply()
     until(job.status, lambda seen: not seen.get("message"), what="nothing is wrong any more")
@@ -448,7 +448,7 @@ def test_one_catch_up_run_after_the_operator_was_away(
             what="the operator is gone",
             seconds=90,
         )
-        # What ten days without it leave behind.
+        # The status after ten days without an operator.
         back = datetime.now(UTC)
         last = {"lastScheduleTime": (back - timedelta(days=10)).strftime("%Y-%m-%dT%H:%M:%SZ")}
         where = ("corejobtemplate", job.resource, "--subresource=status", "--type=merge")
@@ -459,8 +459,8 @@ def test_one_catch_up_run_after_the_operator_was_away(
     job.wait_times(bool, what="a job")
     for job_id in job.jobs():
         service.wait_state(job_id, "complete")
-    # Of all that were missed the last one only, and all are dealt with. A day may begin meanwhile:
-    # then that is the last one, or the next.
+    # Only the last of all missed times is caught up. If a day begins meanwhile, the last one may
+    # be that of the new day, or the new day follows.
     caught_up, *later = job.times()
     days = {midnight(back), midnight(datetime.now(UTC))}
     assert caught_up in days

@@ -1,6 +1,6 @@
-"""Signing in while others guess, and what refused orders and foreign pages leave behind.
+"""Sign-in while others guess, and what refused requests and foreign pages leave behind.
 
-All requests come from one address here, so that only their users tell them apart: the worst case.
+All requests come from one address here, so that only their users differ: the worst case.
 """
 
 import threading
@@ -20,20 +20,20 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.cluster
 
 GUESSERS = 50
-# A check takes a second and more where all tests run at once.
+# A check takes a second and more when all tests run at once.
 SECONDS = 300
 
 
 @pytest.fixture(scope="module")
 def rest(own_release: Release) -> Iterator[Rest]:
-    """A release to which nobody but the administrator has signed in."""
+    """The administrator's client of a release to which no other user has signed in."""
     with own_release.rest() as client:
         yield client
 
 
 @contextmanager
 def guessing(release: Release, user: str) -> Iterator[Counter[int]]:
-    """50 connections that send wrong passwords of a user without a pause."""
+    """Send wrong passwords of a user over 50 connections without a pause."""
     statuses: Counter[int] = Counter()
     over = threading.Event()
 
@@ -61,7 +61,7 @@ def signs_in(release: Release, user: str) -> bool:
 
 
 def test_wrong_passwords_of_one_user_keep_nobody_from_signing_in(own_release: Release):
-    """At their first sign-in, from the address of those who guess."""
+    """At their first sign-in, from the address of the guessing clients."""
     with guessing(own_release, CLERK) as statuses:
         assert all(signs_in(own_release, user) for user in (READER, GUEST) * 5)
     assert signs_in(own_release, CLERK)
@@ -107,7 +107,7 @@ def test_a_foreign_page_signs_nobody_in_or_out(own_release: Release):
             assert (answer.status_code, answer.headers.get("Set-Cookie")) == (200, None)
             answer = client.call("GET", "logout", headers=headers)
             assert (answer.status_code, answer.headers.get("Set-Cookie")) == (403, None)
-        # A program's session goes on as ever.
+        # A program's session works as before.
         assert client.call("GET", "login", params=pair).headers["Set-Cookie"]
         assert client.data("GET", "profile")["name"] == READER
         assert client.call("GET", "logout").status_code == 200

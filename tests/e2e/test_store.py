@@ -1,4 +1,4 @@
-"""Stores: a locked and a full SQLite, a PostgreSQL that goes away, and recorders that share it."""
+"""Stores: a locked and a full SQLite, a PostgreSQL that fails, and recorders that share it."""
 
 import base64
 import contextlib
@@ -32,7 +32,7 @@ RECORDER = "core4-recorder"
 RATE = 20
 SECONDS = 15
 WHOLE = list(range(1, RATE * SECONDS + 1))
-# Beside what the machine makes everybody wait for.
+# Without the delays of a busy machine.
 TAKE_OVER_SECONDS = 15
 RECORDERS = 2
 JOBS = 4
@@ -42,7 +42,7 @@ ORDER: dict[str, Any] = {"qual_name": SEGMENT, "args": {"segment": 1}}
 
 @pytest.fixture(autouse=True)
 def emptied() -> None:
-    """The releases go as a whole."""
+    """Override the fixture: the whole releases are deleted."""
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +83,20 @@ def service(shared: Release) -> Iterator[Rest]:
 
 
 def numbers(messages: list[str]) -> list[int]:
-    """The numbers of the lines that a ChattyJob has written."""
+    """Return the numbers of the lines that a ChattyJob has written."""
     firsts = [text.partition(" ")[0] for text in messages if text.endswith("xxx")]
     return [int(first) for first in firsts if first.isdecimal()]
 
 
 def chatty(service: Rest, size: int) -> Stream:
-    """The stream of a new job that logs steadily, and has begun."""
+    """Return the stream of a new, steadily logging job that has begun."""
     stream = service.run(CHATTY, rate=RATE, seconds=SECONDS, size=size, max_parallel=2 * JOBS)
     stream.line("50 ")
     return stream
 
 
 def refused(service: Rest, order: dict[str, Any]) -> str:
-    """What an order is answered that can't be taken now."""
+    """Return the error text of an enqueue that must get 503 with `Retry-After`."""
     answer = service.call("POST", "job", json={**order, "follow": False})
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
     text: str = answer.json()["error"]
@@ -104,7 +104,7 @@ def refused(service: Rest, order: dict[str, Any]) -> str:
 
 
 def wait_told(release: Release, words: str) -> None:
-    """Wait until `/readyz` of the API tells of the store."""
+    """Wait until `/readyz` of the API reports the store's problem."""
     until(
         release.readiness,
         lambda seen: seen[0] == 503 and words in seen[1],
@@ -113,7 +113,7 @@ def wait_told(release: Release, words: str) -> None:
 
 
 def check_whole(service: Rest, stream: Stream) -> None:
-    """Every line came by the stream, which nothing has broken, and is in the journal; once."""
+    """Check that every line arrived by the unbroken stream, and is in the journal once."""
     stream.to_close(180)
     assert stream.states[-1] == "complete"
     assert numbers(stream.messages) == WHOLE
@@ -122,13 +122,13 @@ def check_whole(service: Rest, stream: Stream) -> None:
 
 
 def pods(release: Release, component: str) -> dict[str, dict[str, Any]]:
-    """The pods of a component by name."""
+    """Return the pods of a component by name."""
     found = release.kubectl.items("pods", "-l", f"app.kubernetes.io/component={component}")
     return {pod["metadata"]["name"]: pod for pod in found}
 
 
 def is_ready(pod: dict[str, Any], container: str) -> bool:
-    """Whether the kubelet calls a pod's container ready."""
+    """True if the kubelet reports the pod's container as ready."""
     statuses = pod["status"].get("containerStatuses", ())
     return any(item["ready"] for item in statuses if item["name"] == container)
 
@@ -136,7 +136,7 @@ def is_ready(pod: dict[str, Any], container: str) -> bool:
 def wait_ready(
     release: Release, component: str, container: str, *, ready: bool, count: int = 1
 ) -> None:
-    """Wait until all pods of a component, which has so many, are ready, or none is."""
+    """Wait until all `count` pods of a component are ready, or none of them."""
     until(
         lambda: [is_ready(pod, container) for pod in pods(release, component).values()],
         lambda seen: seen == [ready] * count,
@@ -160,7 +160,7 @@ connection.execute("ROLLBACK")
 
 @contextlib.contextmanager
 def held(release: Release) -> Iterator[None]:
-    """Another process has the lock of the store's file."""
+    """Hold the lock of the store's file in another process."""
     words = ("exec", "-i", release.pod("api"), "-c", "recorder", "--", "python3", "-c", HOLD)
     pipe = subprocess.PIPE
     with subprocess.Popen(release.kubectl.argv(*words), stdin=pipe, stdout=pipe) as process:
@@ -176,7 +176,7 @@ def held(release: Release) -> Iterator[None]:
 
 
 def sleeping(service: Rest) -> str:
-    """The id of a new job that runs until it is killed."""
+    """Return the id of a new job that runs until it is killed."""
     job_id = service.enqueue(SLEEPY, sleep=600)
     service.wait_state(job_id, "running")
     return job_id
@@ -185,7 +185,7 @@ def sleeping(service: Rest) -> str:
 def check_unwritable(
     release: Release, service: Rest, *, words: str, stream: Stream, sleeper: str
 ) -> None:
-    """What is so while the store can be read and not written to."""
+    """Check the service while the store can be read but not written to."""
     job_id = stream.frames[0].data["_id"]
     wait_told(release, words)
     before = made(release)
@@ -200,12 +200,12 @@ def check_unwritable(
     service.remove(sleeper)
     wait_ready(release, "api", "recorder", ready=False)
     assert words in refused(service, ORDER)
-    # Nothing was made of the orders.
+    # The refused requests have created nothing.
     assert made(release) <= before
 
 
 def made(release: Release) -> set[str]:
-    """The names of all jobs, and of what was claimed for them."""
+    """Return the names of all jobs and of their claims."""
     found = release.kubectl.items("corejobs,leases")
     return {
         item["metadata"]["name"]
@@ -215,7 +215,7 @@ def made(release: Release) -> set[str]:
 
 
 def check_writable(release: Release, service: Rest, stream: Stream, words: str) -> None:
-    """What is so as soon as the store can be written to again."""
+    """Check the service as soon as the store can be written to again."""
     until(
         release.readiness,
         lambda seen: seen == (200, "ok\n"),
@@ -244,7 +244,7 @@ def tight(own_release: Release, provider: Provider) -> Iterator[Path]:
     assert folder is not None
     owner = folder.stat()
     kubectl, deployment = own_release.kubectl, "deployment/core4-api"
-    # A mount appears in pods that start after it.
+    # A mount is visible only in pods that start after it.
     old = own_release.pod("api")
     kubectl("scale", deployment, "--replicas=0")
     kubectl("wait", "pod", old, "--for=delete", "--timeout=110s")
@@ -307,14 +307,14 @@ def test_a_recorder_takes_over_from_another_within_15_seconds(
     wait_ready(shared, "recorder", "recorder", ready=True, count=RECORDERS)
     recorders = pods(shared, "recorder")
     streams = [chatty(service, 100 * len(how) + n) for n in range(JOBS)]
-    # Of all of them this was read last.
+    # The job whose log was followed last of all.
     observed = streams[-1]
     victim = rendezvous.owner(recorders, observed.frames[0].data["_id"])
     uid = recorders[victim]["metadata"]["uid"]
     last = f"{WHOLE[-1]} "
     if how == "hangs":
         with hostprocess.stopped(uid, RECORDER):
-            # All that the job writes comes by the other recorder.
+            # All lines of the job arrive by the other recorder.
             observed.line(last)
     elif how == "is killed":
         hostprocess.kill(uid, RECORDER)
@@ -322,7 +322,7 @@ def test_a_recorder_takes_over_from_another_within_15_seconds(
     else:
         words = ("delete", "pod", victim, "--grace-period=0", "--force")
         with ThreadPoolExecutor(1) as pool:
-            # A line counts as come when it is read, also while kubectl is busy.
+            # A line's arrival is the time when it is read, so keep reading while kubectl runs.
             deleted = pool.submit(shared.kubectl, *words)
             observed.line(last)
             deleted.result()
@@ -354,6 +354,6 @@ def test_a_server_that_is_away_for_a_while(shared: Release, service: Rest, serve
     wait_ready(shared, "recorder", "recorder", ready=True, count=RECORDERS)
     shared.wait_answer()
     check_whole(service, stream)
-    # Nothing was made of the order that was refused.
+    # The refused request has created nothing.
     assert [row["args"] for row in service.queue(filter={"qual_name": SEGMENT})] == []
     service.enqueue(SEGMENT, segment=778)

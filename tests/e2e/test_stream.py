@@ -1,4 +1,4 @@
-"""The event stream (contract section 3): its form, its modes, resuming, hanging up."""
+"""The event stream (docs/rest.md): its form, its modes, resuming, disconnects."""
 
 import re
 from collections import Counter
@@ -12,13 +12,13 @@ from tests.support.sse import Frame, Stream
 pytestmark = pytest.mark.cluster
 
 COUNT = 301
-# Until it is killed.
+# Runs until it is killed.
 ENDLESS = 600
 LINES = [f"line {number} of {COUNT}" for number in range(1, COUNT + 1)]
 
 
 def modes(stream: Stream) -> str:
-    """The modes of its records, in their order."""
+    """Return the modes of its log records in order."""
     return "".join(f"{record['mode']} " for record in stream.of("log"))
 
 
@@ -181,7 +181,7 @@ def test_progress_comes_as_state_and_as_debug_record(rest: Rest):
 
 
 def _progress(frame: Frame) -> float:
-    """How far the running job is by a frame; 0 if it tells nothing of that."""
+    """Return the running job's progress by a frame; 0 if the frame has none."""
     if frame.event != "state" or frame.data["state"] != "running":
         return 0.0
     return float(frame.data["prog"]["value"])

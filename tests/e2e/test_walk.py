@@ -22,7 +22,7 @@ AUTH = ("admin", "hans")
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    """Plain requests ask the environment for a proxy, which knows nothing of the cluster."""
+    """Disable the environment's proxy for plain requests: it can't reach the cluster."""
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -121,7 +121,7 @@ def test_kill_and_remove_and_enqueue_again_without_a_pause(rest: Rest):
 
 
 def readme(release: Release) -> str:
-    """The README's Python, for this service, with a job that takes a few seconds only."""
+    """Return the README's Python code, for this service, with a job of a few seconds."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     changes = {"http://localhost:5001/core4/api/v1": release.url, '"sleep": 60': '"sleep": 6'}
     for old, new in changes.items():
@@ -141,7 +141,7 @@ def test_the_readme_s_code_does_what_it_says(release, original, capsys):
     assert "start execution" in page
     assert queue == "[]"
 
-    # As it was logged, whatever it was.
+    # Every line as it was logged.
     body = {"qual_name": f"{original}.WordsJob"}
     names["follow"](names["rest"].post(f"{release.url}/job", json=body, stream=True))
     printed = capsys.readouterr().out

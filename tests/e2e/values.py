@@ -1,8 +1,8 @@
-"""The values of the suite's releases, besides those of the demo."""
+"""Helm values of the suite's releases, in addition to those of the demo."""
 
 from typing import Any
 
-# Each has its name as its password.
+# The name of each is also the password.
 READER = "reader"
 CLERK = "clerk"
 GUEST = "guest"
@@ -24,7 +24,7 @@ VALUES: dict[str, Any] = {
                 "role": ["admin"],
             },
             {
-                # May look at everything by GET, and read the example job only.
+                # May read everything by GET, but of jobs only the example job.
                 "name": READER,
                 "password": READER,
                 "perm": ["api://.*/r", f"job://{_EXAMPLES}/r"],
@@ -37,7 +37,7 @@ VALUES: dict[str, Any] = {
             {"name": GUEST, "password": GUEST},
         ],
     },
-    # Past CoreJobs go soon, so that tests meet both: those that are there, and those that are gone.
+    # Past CoreJobs are deleted soon, so that tests meet existing and deleted ones.
     "jobs": {"ttlSeconds": TTL_SECONDS, "killGraceSeconds": KILL_GRACE_SECONDS},
     "persistence": {"keep": False},
     "rbac": {"aggregate": False},

@@ -1,4 +1,4 @@
-"""Jobs that do what those of the original server's acceptance tests do."""
+"""Jobs that behave like those of the original server's acceptance tests."""
 
 import time
 
@@ -66,7 +66,7 @@ class FailingJob(CoreJob):
 
 
 class EndlessDeferringJob(CoreJob):
-    """Defers for ever."""
+    """Defers without end."""
 
     author = "hans"
     defer_time = 3
@@ -106,7 +106,7 @@ class SegmentJob(CoreJob):
 
 
 class WordsJob(CoreJob):
-    """Logs what clients stumble over."""
+    """Logs characters that break some clients."""
 
     author = "hans"
 
