@@ -16,14 +16,14 @@ async def load() -> Configuration:
     Raises:
         kubernetes.aio.config.ConfigException: There is neither a ServiceAccount nor a kubeconfig.
     """
-    found = Configuration()
+    configuration = Configuration()
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        load_incluster_config(client_configuration=found)
+        load_incluster_config(client_configuration=configuration)
     else:
         # The package reads the variable once, when it is imported.
         path = os.environ.get("KUBECONFIG") or None
-        await load_kube_config(path, client_configuration=found)
-    return found
+        await load_kube_config(path, client_configuration=configuration)
+    return configuration
 
 
 async def authorization(configuration: Configuration) -> str | None:

@@ -75,15 +75,15 @@ class Decoder:
 
     def _clean(self, value: Any) -> bool:
         """Replace the placeholders by None; return True if there were any."""
-        found = False
+        replaced = False
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in list(pairs):
             if inner == self._cut:
                 value[key] = None
-                found = True
+                replaced = True
             elif isinstance(inner, dict | list):
-                found = self._clean(inner) or found
-        return found
+                replaced = self._clean(inner) or replaced
+        return replaced
 
     def _tell(self, body: dict[str, Any]) -> None:
         meta = body.get("metadata") or {}

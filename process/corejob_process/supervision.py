@@ -79,8 +79,8 @@ class Supervision:
         Raises:
             ValueError: A task of this name runs already.
         """
-        known = self._tasks.get(name)
-        if known is not None and not known.cancelling():
+        running_task = self._tasks.get(name)
+        if running_task is not None and not running_task.cancelling():
             raise ValueError(f"the task [{name}] runs already")
         running = self._supervise(name, work, restart=restart, once=once)
         task = self._tasks[name] = asyncio.create_task(running, name=name)

@@ -49,16 +49,16 @@ class GroupCommit:
         self._probe: asyncio.Future[list[OperationResult]] | None = None
         self._idle_since = time.monotonic()
         self._closing = False
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self._listeners: list[Callable[[str | None], None]] = []
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """The reason why the store accepts no writes at the moment; None while it does."""
-        return self._trouble
+        return self._problem
 
     def listen(self, changed: Callable[[str | None], None]) -> None:
-        """Call `changed` with the new value whenever `trouble` changes."""
+        """Call `changed` with the new value whenever `problem` changes."""
         self._listeners.append(changed)
 
     def start(self, supervision: Supervision | None = None) -> None:
@@ -94,11 +94,11 @@ class GroupCommit:
             try:
                 answer = await work(self._writer)
             except StoreUnavailable as error:
-                self._note(error)
+                self._note_failure(error)
                 await asyncio.sleep(backoff.next())
                 continue
-            if self._trouble is not None:
-                self._submit_probe()  # only a commit ends the trouble: a full store can be read
+            if self._problem is not None:
+                self._submit_probe()  # only a commit ends the problem: a full store can be read
             return answer
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class GroupCommit:
         return self._probe
 
     async def _probe_forever(self) -> None:
-        """Probe an idle store, so that trouble is noticed even when there is nothing to store."""
+        """Probe an idle store, so that a problem is noticed even when there is nothing to store."""
         while True:
             await asyncio.sleep(_IDLE_S)
             if time.monotonic() - self._idle_since >= _IDLE_S:
@@ -156,8 +156,8 @@ class GroupCommit:
             for entry in entries:  # commit one by one, so that a bad value does not fail the others
                 await self._commit([entry])
             return
-        for own, future in entries:
-            stored = [next(answers) for _ in own]
+        for entry_operations, future in entries:
+            stored = [next(answers) for _ in entry_operations]
             if not future.cancelled():
                 future.set_result(stored)
 
@@ -168,16 +168,16 @@ class GroupCommit:
             try:
                 answers = await self._writer.commit(operations)
             except StoreUnavailable as error:
-                self._note(error)
+                self._note_failure(error)
                 await asyncio.sleep(backoff.next())
                 continue
             took = time.perf_counter() - began
             self._metrics.commits.observe(took)
             lines = self._count(operations, answers)
             self._idle_since = time.monotonic()
-            if self._trouble is not None:
+            if self._problem is not None:
                 log.info("the store takes what it gets again")
-                self._tell(None)
+                self._set_problem(None)
             # Callers that wait for their result gather lines and submit them together afterwards.
             await asyncio.sleep(min(lines * _PACE_S_A_LINE, _PACE_S_MOST) - took)
             return answers
@@ -185,21 +185,25 @@ class GroupCommit:
     def _count(self, operations: Sequence[Operation], answers: Sequence[OperationResult]) -> int:
         """Count what was stored in the metrics. Return the number of lines."""
         pairs = zip(operations, answers, strict=True)
-        stored = [each for each, answer in pairs if isinstance(each, Append) and not answer.stale]
+        stored = [
+            operation
+            for operation, answer in pairs
+            if isinstance(operation, Append) and not answer.stale
+        ]
         lines = sum(append.lines for append in stored)
         self._metrics.lines.inc(lines)
         self._metrics.bytes.inc(sum(append.bytes for append in stored))
         return lines
 
-    def _note(self, error: StoreUnavailable) -> None:
+    def _note_failure(self, error: StoreUnavailable) -> None:
         self._metrics.store_failures.inc()
-        if self._trouble is None:
+        if self._problem is None:
             log.warning("waiting for the store, nothing is lost meanwhile: %s", error)
-        self._tell(str(error))
+        self._set_problem(str(error))
 
-    def _tell(self, trouble: str | None) -> None:
-        if trouble == self._trouble:
+    def _set_problem(self, problem: str | None) -> None:
+        if problem == self._problem:
             return
-        self._trouble = trouble
+        self._problem = problem
         for listener in self._listeners:
-            listener(trouble)
+            listener(problem)

@@ -48,7 +48,7 @@ class RecorderHealth:
             return "waiting for the store"
         if not (supervisor.jobs.is_synced and supervisor.pods.is_synced):
             return "waiting for Kubernetes"
-        return supervisor.commits.trouble or await _store_trouble(supervisor)
+        return supervisor.commits.problem or await _store_problem(supervisor)
 
     def registry(self) -> CollectorRegistry:
         """Return the recorder's metrics; an empty registry until the store answers."""
@@ -56,11 +56,11 @@ class RecorderHealth:
         return supervisor.metrics.registry if supervisor is not None else CollectorRegistry()
 
 
-async def _store_trouble(supervisor: Supervisor) -> str | None:
-    """Return the store's trouble, or None, by a probe: an idle recorder would not notice it."""
+async def _store_problem(supervisor: Supervisor) -> str | None:
+    """Return the store's problem, or None, by a probe: an idle recorder would not notice it."""
     try:
         async with asyncio.timeout(_PING_S):
             await supervisor.commits.ping()
     except TimeoutError:
-        return supervisor.commits.trouble or "the store does not answer"
+        return supervisor.commits.problem or "the store does not answer"
     return None

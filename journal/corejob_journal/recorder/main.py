@@ -31,17 +31,17 @@ log = logging.getLogger(__name__)
 _RETRY_S: Final = 1.0
 
 
-async def open_store(url: str, tell: Callable[[str | None], None]) -> Writer:
-    """Open the store, retrying while it is unavailable; `tell` gets the reason, then None."""
+async def open_store(url: str, report: Callable[[str | None], None]) -> Writer:
+    """Open the store, retrying while it is unavailable; `report` gets the reason, then None."""
     while True:
         try:
             writer = await Writer.open(url)
         except StoreUnavailable as error:
             log.warning("waiting for the store: %s", error)
-            tell(str(error))
+            report(str(error))
             await asyncio.sleep(_RETRY_S)
         else:
-            tell(None)
+            report(None)
             return writer
 
 
@@ -103,10 +103,10 @@ async def _record(
         )
         try:
             if settings.alone:
-                # A lone recorder reports trouble by its Lease from the start. With several, the
+                # A lone recorder reports problems by its Lease from the start. With several, the
                 # others do, and this one joins only when it can work.
                 await membership.join()
-            writer = await open_store(settings.store_url, membership.tell)
+            writer = await open_store(settings.store_url, membership.publish_problem)
             try:
                 supervisor = Supervisor(
                     kube,

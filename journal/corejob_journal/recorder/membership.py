@@ -63,7 +63,7 @@ class Membership:
         self._alone = alone
         self._duration = duration
         self._renew_every = renew_every
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self._news = asyncio.Event()
         # True at first, since an earlier process may have left a Lease to delete.
         self._has_lease = True
@@ -81,9 +81,9 @@ class Membership:
         """True if this recorder owns a key (a CoreJob's name, or `SHARED_DUTIES`)."""
         return self._alone or rendezvous.owner(self._members, key) == self._identity
 
-    def tell(self, trouble: str | None) -> None:
+    def publish_problem(self, problem: str | None) -> None:
         """Publish at once why nothing can be written to the store; None if it can."""
-        self._trouble = trouble
+        self._problem = problem
         self._news.set()
 
     async def join(self) -> None:
@@ -143,8 +143,8 @@ class Membership:
             listener()
 
     async def _publish(self) -> frozenset[str]:
-        """Keep a lone recorder's Lease only while it has trouble to publish."""
-        if self._trouble is not None:
+        """Keep a lone recorder's Lease only while it has a problem to publish."""
+        if self._problem is not None:
             self._has_lease = True
             await self._renew()
         elif self._has_lease:
@@ -172,7 +172,7 @@ class Membership:
         return frozenset(living)
 
     async def _renew(self) -> None:
-        problem = self._trouble and self._trouble[:_MOST_WORDS]
+        problem = self._problem and self._problem[:_MOST_WORDS]
         notes = {ANNOTATION_STORE_PROBLEM: problem}
         try:
             await self._leases.renew(

@@ -69,7 +69,7 @@ class Supervisor:
         self.jobs = Informer(kube, COREJOBS, namespace)
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = GroupCommit(writer, metrics)
-        self.commits.listen(membership.tell)
+        self.commits.listen(membership.publish_problem)
         self._queue_counts = QueueCounts(self.jobs, self.commits, now)
         status = StatusWriter(kube, namespace, self.jobs)
         self._status = status
@@ -142,7 +142,7 @@ class Supervisor:
 
     async def _reconcile(self, name: str) -> None:
         if self.membership.owns(name):
-            await self._archiver.look(name)
+            await self._archiver.reconcile(name)
 
     def _share(self) -> None:
         """Handle a change of members: stop following logs of other owners, and take own ones.
@@ -163,8 +163,8 @@ class Supervisor:
     async def _take(self) -> None:
         """Follow the pods that this recorder owns, except those whose log is finalised."""
         uids = [body["metadata"]["uid"] for body in self.pods]
-        known = await self.commits.call(lambda writer: writer.streams(uids))
-        self._finalised_pods.update(uid for uid, stream in known.items() if stream.finalised)
+        streams = await self.commits.call(lambda writer: writer.streams(uids))
+        self._finalised_pods.update(uid for uid, stream in streams.items() if stream.finalised)
         self._ready = True
         for body in self.pods:
             self._consider(pods.parse(body))

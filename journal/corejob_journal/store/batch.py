@@ -32,7 +32,7 @@ _MORE: Final = " … and more: the log names every gap"
 
 
 @dataclass(slots=True)
-class _Job:
+class _JobRow:
     """A job's row of `job_log`, changed in memory and written once; fields are columns."""
 
     no: int
@@ -70,7 +70,7 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Stream:
+class _StreamRow:
     """A pod's row of `stream`, changed in memory and written once; fields are columns."""
 
     no: int
@@ -86,8 +86,8 @@ class _Stream:
     reason: str | None
 
 
-_JOB_FIELDS = tuple(_Job.__slots__)
-_STREAM_FIELDS = tuple(_Stream.__slots__)
+_JOB_FIELDS = tuple(_JobRow.__slots__)
+_STREAM_FIELDS = tuple(_StreamRow.__slots__)
 
 
 class Batch:
@@ -95,8 +95,8 @@ class Batch:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._jobs: dict[int, _Job] = {}
-        self._streams: dict[int, _Stream] = {}
+        self._jobs: dict[int, _JobRow] = {}
+        self._streams: dict[int, _StreamRow] = {}
         self._log: list[Row] = []
         self._output: list[Row] = []
         self._gaps: list[Row] = []
@@ -125,11 +125,11 @@ class Batch:
         for part in in_slices(jobs):
             query = sa.select(*columns).where(schema.job_log.c.no.in_(part)).order_by(columns[0])
             for row in self._connection.execute(query.with_for_update()):
-                self._jobs[row.no] = _Job(*row)
+                self._jobs[row.no] = _JobRow(*row)
         fields = [schema.stream.c[name] for name in _STREAM_FIELDS]
         for part in in_slices(streams):
             for row in self._connection.execute(sa.select(*fields).where(fields[0].in_(part))):
-                self._streams[row[0]] = _Stream(*row)
+                self._streams[row[0]] = _StreamRow(*row)
 
     def _apply(self, operation: Operation) -> OperationResult:
         if isinstance(operation, PutDocument):
@@ -158,7 +158,9 @@ class Batch:
             job.state(), sources=self._add_sources(job, operation), cookies=cookies
         )
 
-    def _append(self, job: _Job, stream: _Stream, append: Append) -> Sequence[tuple[str, Any]]:
+    def _append(
+        self, job: _JobRow, stream: _StreamRow, append: Append
+    ) -> Sequence[tuple[str, Any]]:
         """Add an append's rows. Return its cookie changes that fit into the size limit."""
         for first, last, reason, cause in append.gaps:
             stream.lost = True
@@ -190,7 +192,7 @@ class Batch:
         return cookies
 
     def _take_cookies(
-        self, job: _Job, append: Append
+        self, job: _JobRow, append: Append
     ) -> tuple[list[tuple[str, Any]], list[NewRecord]]:
         """Return the cookie changes that fit, and a log record for each change that does not."""
         taken: list[tuple[str, Any]] = []
@@ -213,18 +215,18 @@ class Batch:
             refusals.append(NewRecord(None, epoch, _WARNING, text))
         return taken, refusals
 
-    def _sources_of(self, job: _Job) -> Sources:
+    def _sources_of(self, job: _JobRow) -> Sources:
         if job.no not in self._sources:
             self._sources[job.no] = sources(self._connection, job.no)
         return self._sources[job.no]
 
-    def _add_sources(self, job: _Job, append: Append) -> Sources | None:
+    def _add_sources(self, job: _JobRow, append: Append) -> Sources | None:
         if not append.sources:
             return None
         self._sources[job.no] = self._sources_of(job).with_more(append.sources)
         return self._sources[job.no]
 
-    def _advance(self, job: _Job, stream: _Stream, append: Append) -> None:
+    def _advance(self, job: _JobRow, stream: _StreamRow, append: Append) -> None:
         job.lines += append.lines
         job.bytes += append.bytes
         stream.token = append.next_token
@@ -236,7 +238,7 @@ class Batch:
         stream.ended = stream.ended or append.ended
         self._changed.add(job.job_id)
 
-    def _finalise(self, job: _Job, stream: _Stream, finalise: Finalise) -> None:
+    def _finalise(self, job: _JobRow, stream: _StreamRow, finalise: Finalise) -> None:
         if stream.settled:
             return
         stream.settled = True

@@ -32,14 +32,14 @@ _LOCKED: Final = "SQLITE_BUSY"
 
 def _told(error: exc.DBAPIError) -> str:
     """Return a message that says what is wrong and, where that is clear, what to do about it."""
-    words = " ".join(str(error.orig).split())
+    detail = " ".join(str(error.orig).split())
     # SQLite's error name, or psycopg's class for PostgreSQL's SQLSTATE.
     name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
     if name in _FULL:
-        return f"the store is full, make room on its volume ({words})"
+        return f"the store is full, make room on its volume ({detail})"
     if name.startswith(_LOCKED):
-        return f"another program keeps the store locked, end it ({words})"
-    return f"the store does not answer: {words}"
+        return f"another program keeps the store locked, end it ({detail})"
+    return f"the store does not answer: {detail}"
 
 
 def _is_our_fault(error: exc.DBAPIError) -> bool:

@@ -106,13 +106,13 @@ async def test_a_template_that_is_gone_ends_it(cookies: CookieWriter, templates:
 
 async def test_what_the_template_lacks_is_told(cookies: CookieWriter, templates: Templates) -> None:
     templates.cookie = {"same": '{"x":1}', "other": "1", "gone": "0"}
-    await cookies.tell_all("a.B_job")
+    await cookies.publish_all("a.B_job")
     assert templates.patches == [{"gone": None, "other": "2", "new": '"three"'}]
 
 
 async def test_nothing_is_told_that_is_known(cookies: CookieWriter, templates: Templates) -> None:
     templates.cookie = {"same": '{"x":1}', "other": "2", "new": '"three"'}
-    await cookies.tell_all("a.B_job")
+    await cookies.publish_all("a.B_job")
     templates.cookie = None
-    await cookies.tell_all("a.B_job")
+    await cookies.publish_all("a.B_job")
     assert templates.patches == []

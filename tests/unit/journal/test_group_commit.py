@@ -74,9 +74,9 @@ async def test_store_away_is_waited_for(commits: GroupCommit, fake: FakeWriter) 
         fake.began.clear()
         fake.gate.set()
         await fake.began.wait()
-        assert commits.trouble == "full"
+        assert commits.problem == "full"
         await answer
-    assert commits.trouble is None
+    assert commits.problem is None
     assert fake.batches == [["a"]] * 3
 
 
@@ -144,10 +144,10 @@ async def test_reading_again_does_not_mean_that_writing_can_be_done(
 
     async with asyncio.timeout(DEADLINE):
         assert await commits.call(work) == "read"
-        assert commits.trouble == "away"
+        assert commits.problem == "away"
         fake.gate.set()
         await commits.ping()
-    assert commits.trouble is None
+    assert commits.problem is None
 
 
 async def test_close_commits_what_is_queued(fake: FakeWriter) -> None:

@@ -49,7 +49,7 @@ def test_words_of_the_kubelet(text: bytes) -> None:
     found = splitter.feed(STAMP + b"text\n" + text)
     splitter.close()
     assert found == [LogLine(NS, b"text")]
-    assert splitter.words == text.decode().rstrip("\n")
+    assert splitter.error_text == text.decode().rstrip("\n")
     assert splitter.feed(STAMP + b"more\n") == []
 
 

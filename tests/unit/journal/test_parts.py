@@ -227,7 +227,7 @@ def test_words_after_a_line_without_an_end_are_not_part_of_it() -> None:
         recorder = Recorder(kubelet)
         kubelet.words = WORDS
         assert not await recorder.connect()
-        assert recorder.reader.splitter.words == WORDS.decode()
+        assert recorder.reader.splitter.error_text == WORDS.decode()
         await recorder.finish()
         return recorder.texts()
 
@@ -246,7 +246,7 @@ def test_words_in_place_of_a_log_are_not_taken_for_the_rest_of_a_line(words: byt
         assert not await recorder.connect()
         kubelet.words = words
         assert not await recorder.connect()
-        assert recorder.reader.splitter.words == words.decode()
+        assert recorder.reader.splitter.error_text == words.decode()
         kubelet.entries = entries
         await recorder.finish()
         return recorder

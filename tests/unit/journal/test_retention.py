@@ -102,7 +102,7 @@ def bench(store: Store, writer: Writer, store_url: str) -> Bench:
 async def test_by_age_whole_jobs_go(bench: Bench, writer: Writer) -> None:
     old = [await add(writer, number, days=10 + number) for number in range(3)]
     new = [await add(writer, 100 + number, days=number) for number in range(2)]
-    counts = await bench.of(max_age_days=9.5).look()
+    counts = await bench.of(max_age_days=9.5).apply()
     assert (counts.jobs, counts.first, counts.last) == (3, TODAY - 12 * DAY, TODAY - 10 * DAY)
     assert await bench.present(old + new) == new
     for name in old:
@@ -125,12 +125,12 @@ async def test_by_size_the_oldest_go_until_it_fits(bench: Bench, writer: Writer)
     names = [await add(writer, number, days=20 - number, lines=number) for number in range(1, 9)]
     whole = await bench.store.stored_bytes()
     first, second, *_ = await bench.store.oldest(None, 10)
-    counts = await bench.of(max_bytes=whole - first.bytes - 1).look()
+    counts = await bench.of(max_bytes=whole - first.bytes - 1).apply()
     assert (counts.jobs, counts.bytes) == (2, first.bytes + second.bytes)
     assert await bench.present(names) == names[2:]
     assert await bench.store.stored_bytes() == whole - counts.bytes
-    assert (await bench.of(max_bytes=whole - counts.bytes).look()).jobs == 0
-    assert (await bench.of(max_bytes=1).look()).jobs == 6
+    assert (await bench.of(max_bytes=whole - counts.bytes).apply()).jobs == 0
+    assert (await bench.of(max_bytes=1).apply()).jobs == 6
     assert await bench.store.stored_bytes() == 0
 
 
@@ -138,7 +138,7 @@ async def test_a_job_whose_resource_is_there_stays(bench: Bench, writer: Writer)
     names = [await add(writer, number, days=30 - number) for number in range(4)]
     orphan = await add(writer, 9, days=30, document=False)
     bench.kept = {names[0], names[2], orphan}
-    assert (await bench.of(max_bytes=1, max_age_days=1).look()).jobs == 2
+    assert (await bench.of(max_bytes=1, max_age_days=1).apply()).jobs == 2
     assert await bench.present(names) == [names[0], names[2]]
     assert len(await bench.store.log_after(orphan, 0)) == 3
 
@@ -146,8 +146,8 @@ async def test_a_job_whose_resource_is_there_stays(bench: Bench, writer: Writer)
 async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, writer: Writer) -> None:
     old = await add(writer, 1, days=20, document=False)
     new = await add(writer, 2, days=1, document=False)
-    assert (await bench.of(max_bytes=1).look()).orphans == 0
-    counts = await bench.of(max_age_days=10).look()
+    assert (await bench.of(max_bytes=1).apply()).orphans == 0
+    counts = await bench.of(max_age_days=10).apply()
     assert (counts.jobs, counts.orphans) == (0, 1)
     assert await bench.store.log_state(old) is None
     assert len(await bench.store.log_after(new, 0)) == 3
@@ -156,12 +156,12 @@ async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, write
 async def test_the_history_of_the_queue_goes_by_age(bench: Bench, writer: Writer) -> None:
     for days in (9, 8, 7, 3, 1):
         await writer.commit([AddCount(TODAY - days * DAY, {"pending": days})])
-    counts = await bench.of(max_age_days=5).look()
+    counts = await bench.of(max_age_days=5).apply()
     assert counts.history == 2
     left = await bench.store.history_page(offset=0, limit=10)
-    # What was so five days ago is still told by the row of seven days ago.
+    # What was so five days ago is still reported by the row of seven days ago.
     assert [row.total for row in left] == [7, 3, 1]
-    assert (await bench.of(max_age_days=5).look()).history == 0
+    assert (await bench.of(max_age_days=5).apply()).history == 0
 
 
 async def test_a_dry_run_says_the_same_and_does_nothing(
@@ -175,22 +175,22 @@ async def test_a_dry_run_says_the_same_and_does_nothing(
     limits: dict[str, Any] = {"max_age_days": 2.5, "max_bytes": 4000}
     with caplog.at_level("INFO"):
         dry = bench.of(**limits, dry_run=True)
-        told = await dry.look()
-        await dry.look()
+        reported = await dry.apply()
+        await dry.apply()
     assert await bench.rows() == before
     assert await bench.present(names) == names
     assert caplog.text.count("would delete") == 1
-    assert f"{told.jobs} past jobs, about {told.bytes} bytes" in caplog.text
+    assert f"{reported.jobs} past jobs, about {reported.bytes} bytes" in caplog.text
     assert bench.metric("core4_recorder_retention_jobs_total") == 0
-    done = await bench.of(**limits).look()
-    assert done == told
+    done = await bench.of(**limits).apply()
+    assert done == reported
     assert (done.jobs, done.orphans, done.history) == (4, 1, 1)
 
 
 async def test_nothing_is_set_and_nothing_goes(bench: Bench, writer: Writer) -> None:
     name = await add(writer, 1, days=10_000)
     assert not RetentionPolicy(dry_run=True).is_set
-    assert (await bench.of().look()).is_empty
+    assert (await bench.of().apply()).is_empty
     assert await bench.present([name]) == [name]
 
 
@@ -203,7 +203,7 @@ async def test_a_long_log_goes_bit_by_bit_and_also_after_a_crash(
     assert await writer.sweep(100)
     assert (await bench.rows())["log"] == 150
     # The process that began it is gone: the next look ends it, though nothing else is due.
-    assert (await bench.of({"rows_at_once": 100}, max_age_days=100).look()).is_empty
+    assert (await bench.of({"rows_at_once": 100}, max_age_days=100).apply()).is_empty
     rows = await bench.rows()
     assert (rows["log"], rows["output"], rows["job_log"], rows["dropped"]) == (0, 0, 0, 0)
     assert not await writer.sweep(100)
@@ -224,7 +224,7 @@ async def test_appends_go_on_between_the_transactions(bench: Bench, writer: Writ
     for number in range(20):
         await add(writer, number, days=20)
     live = Feeder(writer, await writer.open_stream(source(job_id(999))))
-    taking = asyncio.create_task(bench.of({"jobs_at_once": 4}, max_age_days=1).look())
+    taking = asyncio.create_task(bench.of({"jobs_at_once": 4}, max_age_days=1).apply())
     left: list[int] = []
     while not taking.done():
         await live.feed("line")
@@ -238,7 +238,7 @@ async def test_more_than_a_slice(bench: Bench, writer: Writer) -> None:
     names = [await add(writer, number, days=20, lines=1) for number in range(11)]
     lost = [await add(writer, 50 + n, days=20, lines=1, document=False) for n in range(7)]
     bench.kept = {names[1], names[2], names[3], names[4]}
-    counts = await bench.of({"page": 3, "jobs_at_once": 2}, max_age_days=1).look()
+    counts = await bench.of({"page": 3, "jobs_at_once": 2}, max_age_days=1).apply()
     assert (counts.jobs, counts.orphans) == (7, len(lost))
     assert await bench.present(names) == names[1:5]
 
@@ -261,7 +261,7 @@ async def test_space_of_a_sqlite_file_is_given_back(tmp_path: Path) -> None:
 
     full, _ = pages()
     assert full > 250
-    assert (await bench.of(max_age_days=1).look()).jobs == 1
+    assert (await bench.of(max_age_days=1).apply()).jobs == 1
     count, free = pages()
     assert count < full / 4
     assert free == 0

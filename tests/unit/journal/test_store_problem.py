@@ -134,7 +134,7 @@ async def test_the_lease_tells_while_nothing_can_be_written(
         await cluster.until(lambda: told(cluster, name) is None)
         if identity is None:
             await cluster.until(lambda: cluster.objects["leases"] == {})
-        assert recorder.supervisor.commits.trouble is None
+        assert recorder.supervisor.commits.problem is None
     assert cluster.objects["leases"] == {}
 
 

@@ -67,7 +67,7 @@ _NOT_ALLOWED: Final = {
 @pytest.fixture(autouse=True)
 def quickly_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unreadable, "_AFTER_S", 0.3)
-    monkeypatch.setattr(attempts, "_WORDS_WITHIN_S", 0.1)
+    monkeypatch.setattr(attempts, "_ERROR_TEXT_WITHIN_S", 0.1)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Archiver:
         self._followed = followed
         self._now = now
 
-    async def look(self, name: str) -> None:
+    async def reconcile(self, name: str) -> None:
         """Reconcile the CoreJob of that name; called after each change that concerns it."""
         body = self._jobs.get(name)
         if body is None:
@@ -117,10 +117,10 @@ class Archiver:
     async def _has_pod(self, job: CoreJob, trial: int) -> bool:
         """True if the API server still has a pod of the trial, since the watch may lag."""
         selector = f"{names.LABEL_COREJOB}={job.name},{names.LABEL_TRIAL}={trial}"
-        found, _ = await self._kube.list(PODS, self._namespace, selector=selector)
-        for body in found:
+        bodies, _ = await self._kube.list(PODS, self._namespace, selector=selector)
+        for body in bodies:
             self._pods.put(body)
-        return bool(found)
+        return bool(bodies)
 
     async def _give_up(self, job: CoreJob, trial: int) -> None:
         """Finalise a log that can't be read any more, and name its missing lines."""
@@ -148,7 +148,7 @@ class Archiver:
 
     async def _report_finalised(self, job: CoreJob, trial: int, state: LogState | None) -> None:
         """Report the log as finalised; first write cookies that a dead recorder has not written."""
-        await self._cookies.tell_all(job.qual_name)
+        await self._cookies.publish_all(job.qual_name)
         self._status.log(job.name, trial, state, complete=True)
 
     async def _open(self, job: CoreJob, trial: int) -> StreamState:

@@ -17,7 +17,7 @@ _BACKOFF_MOST_UNREAD: Final = 60.0
 
 A log that can be read also breaks off now and then, so its maximum is shorter.
 """
-_WORDS_WITHIN_S: Final = 1.0
+_ERROR_TEXT_WITHIN_S: Final = 1.0
 """Seconds after which an open connection counts as readable.
 
 A kubelet that can't read a log sends its error text at once.
@@ -64,9 +64,9 @@ class Attempts:
     async def turn(self, node: str) -> Attempt:
         """Wait until the log may be requested."""
         self.news.clear()
-        words = self._retries.trouble(node)
-        if words is not None:
-            self._unreadable.failed(words)
+        problem = self._retries.problem(node)
+        if problem is not None:
+            self._unreadable.failed(problem)
         turn = await self._retries.turn(node, again=self._again, hurry=lambda: self._vanished)
         self._again = True
         return turn
@@ -75,7 +75,7 @@ class Attempts:
         """Handle an open connection: the log is readable unless the kubelet sends an error text."""
         turn.opened()
         loop = asyncio.get_running_loop()
-        self._fine_soon = loop.call_later(_WORDS_WITHIN_S, self.fine)
+        self._fine_soon = loop.call_later(_ERROR_TEXT_WITHIN_S, self.fine)
 
     def fine(self) -> None:
         """Note that the log can be read."""
@@ -95,7 +95,7 @@ class Attempts:
         elif isinstance(error, KubeError):
             if not self._reader.opened:
                 self._waits_its_turn = turn.failed(error)
-            if not self._reader.opened or self._reader.splitter.words is not None:
+            if not self._reader.opened or self._reader.splitter.error_text is not None:
                 self._unreadable.failed(str(error))
 
     def polled(self, *, idle: bool) -> None:

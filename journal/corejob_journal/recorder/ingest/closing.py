@@ -24,13 +24,15 @@ def closing_record(pod: JobPod, job: CoreJob | None, *, now: datetime, epoch: fl
         now: The time to use in place of unknown times.
         epoch: Time of the last record in seconds since the epoch, the earliest time of this one.
     """
-    seen = observe(None, [pod.child], now=now)
-    state = _state(pod, job, seen)
+    observation = observe(None, [pod.child], now=now)
+    state = _state(pod, job, observation)
     began = pod.child.started_at or now
     ended = max(pod.child.ended_at or now, began)
-    left = max(0, pod.attempts_left - 1) if seen.outcome is State.FAILED else pod.attempts_left
+    left = (
+        max(0, pod.attempts_left - 1) if observation.outcome is State.FAILED else pod.attempts_left
+    )
     text = _first(state, began, ended)
-    text += _rest(state, seen.last_error, seen.message, left, _time_left(job, ended))
+    text += _rest(state, observation.last_error, observation.message, left, _time_left(job, ended))
     return _record(state, text, ended, epoch)
 
 
@@ -72,19 +74,19 @@ def _record(state: State, text: str, ended: datetime, epoch: float) -> NewRecord
     return NewRecord(None, max(epoch, ended.timestamp()), _LEVELS.get(state, _CRITICAL), text)
 
 
-def _state(pod: JobPod, job: CoreJob | None, seen: Observation) -> State:
+def _state(pod: JobPod, job: CoreJob | None, observation: Observation) -> State:
     """Return the state in which the trial ended.
 
     A pod that was deleted while it ran, or disrupted, counts as killed: the trial may run again,
     but this run did not end by itself.
     """
-    if seen.outcome is State.COMPLETE:
+    if observation.outcome is State.COMPLETE:
         return State.COMPLETE
-    if (job is not None and job.stop) or seen.outcome in {None, State.KILLED, State.PENDING}:
+    if (job is not None and job.stop) or observation.outcome in {None, State.KILLED, State.PENDING}:
         return State.KILLED
-    if seen.outcome is State.FAILED:
+    if observation.outcome is State.FAILED:
         return State.FAILED if pod.attempts_left > 1 else State.ERROR
-    return seen.outcome
+    return observation.outcome
 
 
 def _time_left(job: CoreJob | None, ended: datetime) -> str:

@@ -216,14 +216,14 @@ def _shown(value: Any) -> str:
 
 def _with_all_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a dict that keeps duplicate keys as `key#2` …, since Go's loggers write them."""
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    found = {}
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    fields = {}
     for key, value in pairs:
         name, number = key, 1
-        while name in found:
+        while name in fields:
             number += 1
             name = f"{key}#{number}"
-        found[name] = value
-    return found
+        fields[name] = value
+    return fields

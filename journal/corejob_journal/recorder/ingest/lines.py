@@ -52,19 +52,20 @@ class LineSplitter:
         follow: True if the request follows the log: the kubelet may then append an error text.
 
     Attributes:
-        words: The kubelet's error text, or None. Each line of a log has a timestamp; a text without
-            one is the kubelet's ("unable to retrieve container logs …") and the last of the stream.
+        error_text: The kubelet's error text, or None. Each line of a log has a timestamp; a text
+            without one is the kubelet's ("unable to retrieve container logs …"), and the last of
+            the stream.
         unclear: A text that ends the connection and is either the kubelet's error or the rest of a
             line; None if there is none. Only a connection from the log's start is unambiguous.
         dropped: True if the rest of a line was dropped.
     """
 
     def __init__(self, *, since: bool = False, follow: bool = False) -> None:
-        self.words: str | None = None
+        self.error_text: str | None = None
         self.unclear: str | None = None
         self.dropped = False
         self._follow = follow
-        self._held = b""
+        self._buffer = b""
         self._long: tuple[int, int] | None = None
         self._second = b""
         self._base = 0
@@ -77,81 +78,81 @@ class LineSplitter:
         *whole, rest = chunk.split(b"\n")
         lines: list[LogLine] = []
         if whole:
-            whole[0] = self._held + whole[0]
-            self._held = rest
+            whole[0] = self._buffer + whole[0]
+            self._buffer = rest
             for raw in whole:
                 self._end(raw, lines)
                 self._may_be_rest = self._dropping = False
         else:
-            self._held += rest
-        if len(self._held) > _LONGEST:
+            self._buffer += rest
+        if len(self._buffer) > _LONGEST:
             self._cut(lines)
         return lines
 
     def close(self) -> None:
         """Handle the connection's end: rest without a timestamp may be the kubelet's error text."""
-        if not self._held or self.words is not None:
+        if not self._buffer or self.error_text is not None:
             return
-        found = _KUBELETS_AT_THE_END.search(self._held) if self._follow else None
-        if found is not None:
-            self._say(found[0])
+        match = _KUBELETS_AT_THE_END.search(self._buffer) if self._follow else None
+        if match is not None:
+            self._set_error_text(match[0])
             # The kubelet's text directly follows the container's last output, even within a line.
-            self._held = self._held[: found.start()]
-        elif self._long is None and _stamp(self._held) is None:
-            if not self._may_be_rest or _KUBELETS.match(self._held):
-                self._say(self._held)
+            self._buffer = self._buffer[: match.start()]
+        elif self._long is None and _stamp(self._buffer) is None:
+            if not self._may_be_rest or _KUBELETS.match(self._buffer):
+                self._set_error_text(self._buffer)
             else:
-                self.unclear = _readable(self._held)
-            self._held = b""
+                self.unclear = _readable(self._buffer)
+            self._buffer = b""
 
     def rest(self) -> list[LogLine]:
         """Return the text after the last line end: the last line, if this is the log's end."""
         lines: list[LogLine] = []
-        if self._held and self.words is None:
-            self._end(self._held, lines)
-        self._held = b""
+        if self._buffer and self.error_text is None:
+            self._end(self._buffer, lines)
+        self._buffer = b""
         return lines
 
     def _end(self, raw: bytes, lines: list[LogLine]) -> None:
         """Append the line that ends with `raw`, unless it is dropped or an error text."""
-        if self.words is not None or self._dropping:
+        if self.error_text is not None or self._dropping:
             return
         line = self._usual(raw) if self._long is None else None
         if line is not None:
             lines.append(line)
             return
-        self._held, held = raw, self._held
+        self._buffer, following = raw, self._buffer
         self._cut(lines)
         if self._long is not None:
             stamp, part = self._long
-            lines.append(LogLine(stamp, self._held, part))
+            lines.append(LogLine(stamp, self._buffer, part))
         self._long = None
-        self._held = held
+        self._buffer = following
 
     def _cut(self, lines: list[LogLine]) -> None:
         """Cut whole pieces off the front of the held text."""
         if self._long is None:
-            found = _stamp(self._held)
-            if found is None:
+            stamped = _stamp(self._buffer)
+            if stamped is None:
                 self._without_stamp()
                 return
-            self._long = found[0], 0
-            self._held = self._held[found[1] :]
+            self._long = stamped[0], 0
+            self._buffer = self._buffer[stamped[1] :]
         stamp, part = self._long
-        while len(self._held) > MAX_LINE:
-            end = _character_start(self._held, MAX_LINE)
-            lines.append(LogLine(stamp, self._held[:end], part, last=False))
-            self._held = self._held[end:]
+        while len(self._buffer) > MAX_LINE:
+            end = _character_start(self._buffer, MAX_LINE)
+            lines.append(LogLine(stamp, self._buffer[:end], part, last=False))
+            self._buffer = self._buffer[end:]
             part += 1
         self._long = stamp, part
 
     def _without_stamp(self) -> None:
         """Handle held text without a timestamp: the rest of a line, or the kubelet's error."""
-        if self._may_be_rest and not _KUBELETS.match(self._held):
+        if self._may_be_rest and not _KUBELETS.match(self._buffer):
             self.dropped = self._dropping = True
         else:
-            self._say(self._held)
-        self._held = b""
+            self._set_error_text(self._buffer)
+        self._buffer = b""
 
     def _usual(self, raw: bytes) -> LogLine | None:
         """Parse `2026-11-24T03:00:00.123456789Z text` fast; None for any other form."""
@@ -161,20 +162,20 @@ class LineSplitter:
         if not fraction.isdigit():
             return None
         if second != self._second:
-            found = _stamp(raw)
-            if found is None:
+            stamped = _stamp(raw)
+            if stamped is None:
                 return None
-            self._second, self._base = second, found[0] - int(fraction)
+            self._second, self._base = second, stamped[0] - int(fraction)
         return LogLine(self._base + int(fraction), raw[31:])
 
-    def _say(self, raw: bytes) -> None:
-        self.words = _readable(raw)
+    def _set_error_text(self, raw: bytes) -> None:
+        self.error_text = _readable(raw)
 
 
 def first_entry(raw: bytes) -> tuple[int, bytes] | None:
     """Return a line's timestamp, in nanoseconds, and its text; None without a timestamp."""
-    found = _stamp(raw)
-    return (found[0], raw[found[1] :].split(b"\n")[0]) if found is not None else None
+    stamped = _stamp(raw)
+    return (stamped[0], raw[stamped[1] :].split(b"\n")[0]) if stamped is not None else None
 
 
 def _readable(raw: bytes) -> str:

@@ -136,7 +136,7 @@ class LogFollower:
         self._ingest = LogIngest(state)
         if not sources.names:
             # Earlier versions wrote sources into the status without storing them.
-            self._ingest.name_sources(self._reporter.told("sources") or ())
+            self._ingest.name_sources(self._reporter.status_field("sources") or ())
         try:
             if self.pod.has_log:
                 self._name_init_container(state)

@@ -35,16 +35,16 @@ class LogStatusReporter:
         self._source = pod.source
         self._uid = pod.uid
         self._has_log = pod.has_log
-        self._telling: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
         self.unsure = False
-        told = (self.told("log") or {}).get("reason") == REASON
-        self.unreadable = Unreadable(self._tell_unreadable, told=told)
+        reported = (self.status_field("log") or {}).get("reason") == REASON
+        self.unreadable = Unreadable(self._report_unreadable, reported=reported)
 
     def update(self, pod: JobPod) -> None:
         """Handle a change of the pod."""
         self._has_log = self._has_log or pod.has_log
 
-    def told(self, field: str) -> Any:
+    def status_field(self, field: str) -> Any:
         """Return a field of the CoreJob's status as cached; None if it is not set."""
         return ((self._services.jobs.get(self._name) or {}).get("status") or {}).get(field)
 
@@ -78,16 +78,16 @@ class LogStatusReporter:
         Args:
             job: The store's number of the job's log.
         """
-        kept = await self._services.commits.call(lambda writer: writer.sources(job))
-        if kept.names:
-            self._services.status.sources(self._name, kept)
-        return kept
+        sources = await self._services.commits.call(lambda writer: writer.sources(job))
+        if sources.names:
+            self._services.status.sources(self._name, sources)
+        return sources
 
     async def cookie(self) -> None:
         """Wait until the template has the whole stored cookie."""
         name = self._source.qual_name
         if self.unsure:
-            await self._services.cookies.tell_all(name)
+            await self._services.cookies.publish_all(name)
         else:
             await self._services.cookies.flushed(name)
 
@@ -98,8 +98,8 @@ class LogStatusReporter:
             state: The state of the job's log.
             has_lines: True if the job's container has written a line.
         """
-        if self._telling is not None:
-            await tasks.cancel(self._telling)  # its state is older than the end
+        if self._reporting is not None:
+            await tasks.cancel(self._reporting)  # its state is older than the end
         # The cookie first, so that the job that starts after the log is finalised gets it.
         await self.cookie()
         self.log(state, complete=True, has_lines=has_lines)
@@ -109,25 +109,27 @@ class LogStatusReporter:
 
     def close(self) -> None:
         """Stop reporting."""
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._reporting is not None:
+            self._reporting.cancel()
         self._services.metrics.unreadable(self._uid, unreadable=False)
 
-    def _tell_unreadable(self, words: str | None) -> None:
-        self._services.metrics.unreadable(self._uid, unreadable=words is not None)
-        if words is not None and self._services.retries.trouble(self._node) is None:
-            log.warning("%s trial %d: %s", self._name, self._trial, words)
-        if self._telling is not None:
-            self._telling.cancel()
-        self._telling = asyncio.create_task(self._tell_state(words), name=f"tell {self._name}")
-        self._telling.add_done_callback(tasks.log_failure)
+    def _report_unreadable(self, problem: str | None) -> None:
+        self._services.metrics.unreadable(self._uid, unreadable=problem is not None)
+        if problem is not None and self._services.retries.problem(self._node) is None:
+            log.warning("%s trial %d: %s", self._name, self._trial, problem)
+        if self._reporting is not None:
+            self._reporting.cancel()
+        self._reporting = asyncio.create_task(
+            self._report_state(problem), name=f"report {self._name}"
+        )
+        self._reporting.add_done_callback(tasks.log_failure)
 
-    async def _tell_state(self, words: str | None) -> None:
+    async def _report_state(self, problem: str | None) -> None:
         """Report that the log can't be read (or can again, if None), with its missing lines."""
         job_id = self._source.job_id
         state = await self._services.commits.call(lambda writer: writer.log_state(job_id))
-        if state is not None and words is not None:
-            message = f"{state.message}; {words}" if state.message else words
+        if state is not None and problem is not None:
+            message = f"{state.message}; {problem}" if state.message else problem
             state = replace(state, reason=REASON, message=message)
-        if self.unreadable.told == (words is not None):
+        if self.unreadable.reported == (problem is not None):
             self.log(state, complete=False)

@@ -96,6 +96,10 @@ def _job_name(body: Mapping[str, Any]) -> str:
 def _restarts(body: Mapping[str, Any], container: str) -> int:
     statuses = (body.get("status") or {}).get("containerStatuses") or ()
     return max(
-        (int(each.get("restartCount") or 0) for each in statuses if each.get("name") == container),
+        (
+            int(status.get("restartCount") or 0)
+            for status in statuses
+            if status.get("name") == container
+        ),
         default=0,
     )

@@ -22,13 +22,13 @@ _NUMBERED: Final = re.compile(rb'\{"core4":\s*1,\s*"n":\s*([0-9]{1,18})\s*[,}]')
 _MOST_LEVEL: Final = 100
 
 
-class _Event(msgspec.Struct, tag_field="type", kw_only=True):
+class _ProtocolEvent(msgspec.Struct, tag_field="type", kw_only=True):
     core4: int
     n: int
     time: float = 0.0
 
 
-class LogEvent(_Event, tag="log", kw_only=True):
+class LogEvent(_ProtocolEvent, tag="log", kw_only=True):
     """A log record."""
 
     message: str
@@ -36,34 +36,34 @@ class LogEvent(_Event, tag="log", kw_only=True):
     exception: dict[str, Any] | None = None
 
 
-class ProgressEvent(_Event, tag="progress", kw_only=True):
+class ProgressEvent(_ProtocolEvent, tag="progress", kw_only=True):
     """The job's progress."""
 
     value: float
     message: str | None = None
 
 
-class OutputEvent(_Event, tag="output", kw_only=True):
+class OutputEvent(_ProtocolEvent, tag="output", kw_only=True):
     """A line that a core4 job printed."""
 
     text: str
     stream: str = "stdout"
 
 
-class SourceEvent(_Event, tag="source", kw_only=True):
+class SourceEvent(_ProtocolEvent, tag="source", kw_only=True):
     """A source that the job works on."""
 
     name: str
 
 
-class CookieEvent(_Event, tag="cookie", kw_only=True):
+class CookieEvent(_ProtocolEvent, tag="cookie", kw_only=True):
     """A change in the key-value store."""
 
     key: str
     value: Any = None
 
 
-class DoneEvent(_Event, tag="done", kw_only=True):
+class DoneEvent(_ProtocolEvent, tag="done", kw_only=True):
     """The runtime's last line."""
 
     state: str = ""
@@ -118,8 +118,8 @@ def record(event: LogEvent, n: int | None, epoch: float) -> NewRecord:
     """Convert a log event to a record."""
     level = event.level
     if isinstance(level, str) and not level.isdigit():
-        found = jsonlines.level_of(level)
-        levelno = found[0] if found is not None else _INFO
+        level_entry = jsonlines.level_of(level)
+        levelno = level_entry[0] if level_entry is not None else _INFO
     else:
         levelno = min(max(0, int(level)), _MOST_LEVEL)
     return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
@@ -150,9 +150,9 @@ def _odd(body: bytes) -> Event:
         return PlainLine(text_of(body))
     if value.get("core4") == 1:
         return _strange_event(_tidy(value), body)
-    found = jsonlines.read(value)
-    message = clean(found.message) if found.message is not None else text_of(body)
-    return PlainLine(message, found.levelno, 0, _tidy(found.exception))
+    parsed = jsonlines.read(value)
+    message = clean(parsed.message) if parsed.message is not None else text_of(body)
+    return PlainLine(message, parsed.levelno, 0, _tidy(parsed.exception))
 
 
 def _strange_event(value: dict[str, Any], body: bytes) -> Event:

@@ -104,21 +104,23 @@ class LogReader:
                     dropping = not lines.pop(0).last
                 if lines:
                     yield lines
-                if splitter.words is not None:
+                if splitter.error_text is not None:
                     break
         splitter.close()
-        if splitter.words is not None:
-            raise _trouble(splitter.words, follow=follow)
+        if splitter.error_text is not None:
+            raise _error(splitter.error_text, follow=follow)
         if splitter.unclear is not None:
             raise UnclearError(splitter.unclear)
 
-    async def _begins_with(self, front: bytes, asked: Mapping[str, str]) -> bool:
+    async def _begins_with(self, front: bytes, params: Mapping[str, str]) -> bool:
         """True if the first text of a connection only looks as if it had a timestamp.
 
         It is then the rest of a long line that contains a time, and a request without timestamps
         begins with the same text.
         """
-        params = {key: asked[key] for key in asked if key not in {"timestamps", "follow"}}
+        params = {
+            key: value for key, value in params.items() if key not in {"timestamps", "follow"}
+        }
         params["limitBytes"] = str(_FRONT_BYTES)
         plain = await self._start(params, _FRONT_BYTES)
         return front[:_FRONT_BYTES].split(b"\n")[0] == plain.split(b"\n")[0]
@@ -151,9 +153,9 @@ def _since(second: int | None) -> dict[str, str]:
     return {"sinceTime": datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-def _trouble(words: str, *, follow: bool) -> Exception:
-    if _GONE in words:
-        return LogGoneError(words)
-    if follow and _NOT_FOLLOWED.match(words):
-        return CantFollowError(503, "Kubelet", words)
-    return UnavailableError(503, "Kubelet", words)
+def _error(error_text: str, *, follow: bool) -> Exception:
+    if _GONE in error_text:
+        return LogGoneError(error_text)
+    if follow and _NOT_FOLLOWED.match(error_text):
+        return CantFollowError(503, "Kubelet", error_text)
+    return UnavailableError(503, "Kubelet", error_text)

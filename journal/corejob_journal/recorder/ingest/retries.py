@@ -43,14 +43,14 @@ _KUBELET_SAID: Final = "( pods/log "
 class _Outage:
     """An outage of a kubelet or of the API server."""
 
-    words: str
+    message: str
     failures: int = 0
     next_at: float = 0.0
     probing: bool = False
     logged_at: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Let all waiting followers check again."""
         self.changed.set()
         self.changed = asyncio.Event()
@@ -85,7 +85,7 @@ class Attempt:
         """End the attempt. If it has no result, as after a cancellation, another one may probe."""
         if self._probe is not None:
             self._probe.probing = False
-            self._probe.tell()
+            self._probe.notify()
 
 
 class Retries:
@@ -137,7 +137,7 @@ class Retries:
     def stir(self) -> None:
         """Let all waiting followers check their `hurry` again."""
         for outage in self._outages.values():
-            outage.tell()
+            outage.notify()
 
     def spread(self, seconds: float) -> float:
         """Return `seconds` with jitter of ±25 %, so that logs that failed together are spread."""
@@ -152,14 +152,14 @@ class Retries:
         most = _PROBE_MOST_S if scope else _PROBE_MOST_API_S
         delay = min(_PROBE_FIRST_S * 2 ** min(outage.failures, 20), most)
         outage.failures += 1
-        outage.words = str(error)
+        outage.message = str(error)
         outage.next_at = now + max(self.spread(delay), error.retry_after or 0.0)
         outage.probing = False
         if outage.failures == 1 or now - outage.logged_at >= REPEAT_S:
             outage.logged_at = now
             place = f"of node {scope} " if scope else ""
             log.warning("the logs %scan't be read, trying again: %s", place, error)
-        outage.tell()
+        outage.notify()
 
     def end(self, node: str) -> None:
         """End the outages of the node and of the API server, since a log of the node was read."""
@@ -168,12 +168,12 @@ class Retries:
             if outage is not None:
                 place = f"of node {scope} " if scope else ""
                 log.info("the logs %scan be read again", place)
-                outage.tell()
+                outage.notify()
 
-    def trouble(self, node: str) -> str | None:
+    def problem(self, node: str) -> str | None:
         """Return why no log of a node can be read; None without an outage."""
         outage = self._outages.get(_EVERYWHERE) or self._outages.get(node)
-        return outage.words if outage is not None else None
+        return outage.message if outage is not None else None
 
     def _slot(self) -> float:
         now = self._now()

@@ -19,39 +19,39 @@ class Unreadable:
     """Tracks if one log can be read.
 
     Args:
-        tell: Called with a message for users; with None once the log can be read again.
-        told: True if an earlier process has reported the log as unreadable.
+        report: Called with a message for users; with None once the log can be read again.
+        reported: True if an earlier process has reported the log as unreadable.
     """
 
-    def __init__(self, tell: Callable[[str | None], None], *, told: bool) -> None:
-        self._tell = tell
-        self._told = told
-        self._told_at = 0.0
-        self._words = ""
+    def __init__(self, report: Callable[[str | None], None], *, reported: bool) -> None:
+        self._report = report
+        self._reported = reported
+        self._reported_at = 0.0
+        self._problem = ""
         self._since: datetime | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def told(self) -> bool:
+    def reported(self) -> bool:
         """True if the log is reported as unreadable."""
-        return self._told
+        return self._reported
 
-    def failed(self, words: str) -> None:
+    def failed(self, problem: str) -> None:
         """Note a failure to read the log."""
-        self._words = words
+        self._problem = problem
         if self._since is None:
             self._since = datetime.now(UTC)
-            self._timer = asyncio.get_running_loop().call_later(_AFTER_S, self._say)
-        elif self._told and time.monotonic() - self._told_at >= _REPEAT_S:
-            self._say()
+            self._timer = asyncio.get_running_loop().call_later(_AFTER_S, self._report_problem)
+        elif self._reported and time.monotonic() - self._reported_at >= _REPEAT_S:
+            self._report_problem()
 
     def fine(self) -> None:
         """Note that the log could be read, and report it if it was reported as unreadable."""
         self.close()
         self._since = None
-        if self._told:
-            self._told = False
-            self._tell(None)
+        if self._reported:
+            self._reported = False
+            self._report(None)
 
     def close(self) -> None:
         """Stop reporting."""
@@ -59,11 +59,11 @@ class Unreadable:
             self._timer.cancel()
             self._timer = None
 
-    def _say(self) -> None:
-        self._told = True
-        self._told_at = time.monotonic()
+    def _report_problem(self) -> None:
+        self._reported = True
+        self._reported_at = time.monotonic()
         since = timestamps.iso((self._since or datetime.now(UTC)).replace(microsecond=0))
-        words = self._words
-        if len(words) > _MOST_CHARACTERS:
-            words = f"{words[:_MOST_CHARACTERS]} …"
-        self._tell(f"since {since} UTC the log can't be read, trying again: {words}")
+        problem = self._problem
+        if len(problem) > _MOST_CHARACTERS:
+            problem = f"{problem[:_MOST_CHARACTERS]} …"
+        self._report(f"since {since} UTC the log can't be read, trying again: {problem}")

@@ -49,7 +49,7 @@ class CookieWriter:
         if task is not None:
             await asyncio.wait({task}, timeout=_WITHIN_S)
 
-    async def tell_all(self, qual_name: str) -> None:
+    async def publish_all(self, qual_name: str) -> None:
         """Write the differences between the stored cookie and the template's.
 
         A recorder that died after storing a change may not have written it to the template.
@@ -62,15 +62,15 @@ class CookieWriter:
             body = await self._kube.get(TEMPLATES, self._namespace, name, sub="status")
         except NotFoundError:
             return
-        told = (body.get("status") or {}).get("cookie") or {}
+        published = (body.get("status") or {}).get("cookie") or {}
         # Read the store last, so that changes stored from now on are written after these.
-        kept = await self._read(qual_name)
-        gone = [(key, None) for key in told if key not in kept]
+        stored = await self._read(qual_name)
+        gone = [(key, None) for key in published if key not in stored]
         new = [
             (key, value)
-            for key, value in kept.items()
+            for key, value in stored.items()
             # Earlier versions stored values that are nested too deep for the operator.
-            if not is_deep(value) and told.get(key) != _text(value)
+            if not is_deep(value) and published.get(key) != _text(value)
         ]
         self.put(qual_name, [*gone, *new])
         await self.flushed(qual_name)

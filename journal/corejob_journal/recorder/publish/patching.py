@@ -85,8 +85,10 @@ def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
     ((key, value),) = fields.items()
     if not isinstance(value, dict) or len(value) < 2 or value.keys() <= _LAST:
         return [fields]
-    last = {inner: each for inner, each in value.items() if inner in _LAST}
-    first = [{key: {inner: each}} for inner, each in value.items() if inner not in _LAST]
+    last = {inner: inner_value for inner, inner_value in value.items() if inner in _LAST}
+    first = [
+        {key: {inner: inner_value}} for inner, inner_value in value.items() if inner not in _LAST
+    ]
     return [*first, {key: last}] if last else first
 
 

@@ -116,21 +116,21 @@ class StatusWriter:
 
     def _newest_trial(self, name: str) -> int:
         body = self._jobs.get(name)
-        seen = model.newest_trial(body) if body is not None else 0
-        return max(seen, *self._trials.get(name, {0: True}))
+        cached = model.newest_trial(body) if body is not None else 0
+        return max(cached, *self._trials.get(name, {0: True}))
 
     def _started_trial(self, name: str) -> int:
         """Return the newest trial that is known to have written a line; 0 if none has."""
         body = self._jobs.get(name)
-        told = model.parse(body).log.started_trial if body is not None else 0
+        cached = model.parse(body).log.started_trial if body is not None else 0
         pending = self._pending.get(name, {}).get("log", {}).get("startedTrial", 0)
-        return max(told, int(pending))
+        return max(cached, int(pending))
 
     def _newest_log(self, name: str) -> int:
         """Return the newest trial whose log this or an earlier process began to follow."""
         body = self._jobs.get(name)
-        told = model.parse(body).log.trial if body is not None else 0
-        return max(told, *self._trials[name])
+        cached = model.parse(body).log.trial if body is not None else 0
+        return max(cached, *self._trials[name])
 
     def _put(self, name: str, fields: dict[str, Any]) -> None:
         self._pending.setdefault(name, {}).update(fields)

@@ -129,14 +129,14 @@ class Retention:
         while True:
             try:
                 if self._mine():
-                    await self.look()
+                    await self.apply()
             except StoreUnavailable as error:
                 log.warning("retention waits for the store: %s", error)
             except Exception:
                 log.exception("retention failed")
             await asyncio.sleep(_EVERY_S)
 
-    async def look(self) -> DeletionCounts:
+    async def apply(self) -> DeletionCounts:
         """Delete what exceeds the policy, or log what would be deleted. Return the counts."""
         now, kept = self._now().timestamp(), frozenset(self._kept())
         self._metrics.stored_bytes.set(await self._store.stored_bytes())
