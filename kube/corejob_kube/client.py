@@ -26,7 +26,6 @@ from corejob_kube.errors import (
 from corejob_kube.resources import Resource
 
 MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 _CONNECT_TIMEOUT_S = 5.0
 _QUOTA_PAUSES_S = (0.05, 0.1, 0.2, 0.4)

@@ -21,6 +21,7 @@ from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, StoreUnavailable, Writer
 from corejob_kube.client import Kube
 from corejob_process import json_logs, tasks
+from corejob_process.backoff import Backoff
 from corejob_process.clock import system_clock
 from corejob_process.health import HealthServer
 from corejob_process.settings import load
@@ -28,18 +29,20 @@ from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
-_RETRY_S: Final = 1.0
+_RETRY_FIRST_S: Final = 0.5
+_RETRY_MOST_S: Final = 2.0
 
 
 async def open_store(url: str, report: Callable[[str | None], None]) -> Writer:
     """Open the store, retrying while it is unavailable; `report` gets the reason, then None."""
+    backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
     while True:
         try:
             writer = await Writer.open(url)
         except StoreUnavailable as error:
             log.warning("waiting for the store: %s", error)
             report(str(error))
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(backoff.next())
         else:
             report(None)
             return writer

@@ -9,6 +9,7 @@ from corejob_journal.recorder.ingest.retries import Attempt, Retries
 from corejob_journal.recorder.ingest.unreadable import Unreadable
 from corejob_kube.errors import KubeError
 from corejob_process import tasks
+from corejob_process.backoff import Backoff
 
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 3.0
@@ -45,7 +46,9 @@ class Attempts:
         self._again = False
         self._vanished = False
         self._waits_its_turn = False
-        self._backoff = _BACKOFF_FIRST
+        self._reconnects = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
+        self._failures = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST_UNREAD)
+        self._pause_s = _BACKOFF_FIRST
         self._no_follow_until = 0.0
         self._poll_s = _POLL_FIRST_S
         self._fine_soon: asyncio.TimerHandle | None = None
@@ -113,18 +116,20 @@ class Attempts:
             lasted: Duration of the last connection, in seconds.
         """
         if self._vanished:
-            await asyncio.sleep(min(self._backoff, _BACKOFF_MOST))
+            await asyncio.sleep(min(self._pause_s, _BACKOFF_MOST))
         elif self._waits_its_turn:
             return
         if self.polls:
             await tasks.wait(self.news, self._poll_s)
             return
-        if self._reader.opened and lasted > _BACKOFF_MOST:
-            self._backoff = _BACKOFF_FIRST
-        most = _BACKOFF_MOST if self._reader.opened else _BACKOFF_MOST_UNREAD
-        self._backoff = min(self._backoff, most)
-        await tasks.wait(self.news, self._retries.spread(self._backoff))
-        self._backoff *= 2
+        if not self._reader.opened:
+            self._pause_s = self._failures.next()
+        else:
+            self._failures.reset()
+            if lasted > _BACKOFF_MOST:
+                self._reconnects.reset()
+            self._pause_s = self._reconnects.next()
+        await tasks.wait(self.news, self._pause_s)
 
     def close(self) -> None:
         """Cancel the timers; nothing is reported afterwards."""

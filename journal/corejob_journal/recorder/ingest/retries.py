@@ -16,6 +16,7 @@ from typing import Final
 
 from corejob_kube.errors import KubeError, UnavailableError
 from corejob_process import tasks
+from corejob_process.backoff import Draw, pause
 
 log = logging.getLogger(__name__)
 
@@ -97,12 +98,12 @@ class Retries:
         rate: float = RATE,
         burst: int = BURST,
         now: Callable[[], float] = time.monotonic,
-        spread: Callable[[], float] = random.random,
+        draw: Draw = random.random,
     ) -> None:
         self._gap = 1.0 / rate
         self._burst = burst
         self._now = now
-        self._spread = spread
+        self._draw = draw
         self._free = now() - burst * self._gap
         self._outages: dict[str, _Outage] = {}
 
@@ -139,10 +140,6 @@ class Retries:
         for outage in self._outages.values():
             outage.notify()
 
-    def spread(self, seconds: float) -> float:
-        """Return `seconds` with jitter of ±25 %, so that logs that failed together are spread."""
-        return seconds * (0.75 + self._spread() / 2)
-
     def begin(self, scope: str, error: KubeError) -> None:
         """Begin or prolong an outage: set the time of the next probe, with back-off."""
         outage = self._outages.setdefault(scope, _Outage(str(error)))
@@ -150,10 +147,10 @@ class Retries:
         if outage.next_at > now and not outage.probing:
             return  # a request that was in flight when the outage began
         most = _PROBE_MOST_S if scope else _PROBE_MOST_API_S
-        delay = min(_PROBE_FIRST_S * 2 ** min(outage.failures, 20), most)
         outage.failures += 1
+        delay = pause(outage.failures, _PROBE_FIRST_S, most, self._draw)
         outage.message = str(error)
-        outage.next_at = now + max(self.spread(delay), error.retry_after or 0.0)
+        outage.next_at = now + max(delay, error.retry_after or 0.0)
         outage.probing = False
         if outage.failures == 1 or now - outage.logged_at >= REPEAT_S:
             outage.logged_at = now
