@@ -10,7 +10,8 @@ from corejob_journal.recorder.archive.archiver import Archiver
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.recorder.ingest import pods
-from corejob_journal.recorder.ingest.log_follower import LogFollower, StaleError
+from corejob_journal.recorder.ingest.log_appender import StaleError
+from corejob_journal.recorder.ingest.log_follower import LogFollower
 from corejob_journal.recorder.ingest.owners import Owners
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.retries import Retries

@@ -15,7 +15,7 @@ from tests.support.signals import DEADLINE
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import FakeCluster
 
-from corejob_journal.recorder.ingest import log_follower
+from corejob_journal.recorder.ingest import followed_pod
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.supervisor import Supervisor
@@ -32,7 +32,7 @@ _databases = itertools.count()
 @pytest.fixture(autouse=True)
 def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of the fake cluster is whole when its container has ended."""
-    monkeypatch.setattr(log_follower, "_FLUSH_S", 0.0)
+    monkeypatch.setattr(followed_pod, "_FLUSH_S", 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob_journal.recorder.ingest import log_follower, rotation
+from corejob_journal.recorder.ingest import followed_pod, rotation
 
 KILLED = "done execution with [killed] after [7] sec."
 
@@ -154,7 +154,7 @@ async def test_lines_that_the_runtime_writes_after_the_container_s_end(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a node that is overloaded a container counts as ended before its log is written."""
-    monkeypatch.setattr(log_follower, "_FLUSH_HALF_S", 1.0)
+    monkeypatch.setattr(followed_pod, "_FLUSH_HALF_S", 1.0)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     log.open_end = True

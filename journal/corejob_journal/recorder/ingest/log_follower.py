@@ -1,9 +1,10 @@
-"""Follow one pod's log to its end, across broken connections."""
+"""Follow one pod's log to its end, across broken connections.
+
+`line_sequence` takes the lines in, `log_appender` stores them, `followed_pod` tells if more can come.
+"""
 
 import asyncio
-import contextlib
 import logging
-import math
 import time
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,10 +13,12 @@ from functools import partial
 from typing import Final
 
 from corejob import model
-from corejob_journal.recorder.ingest import pods, protocol
 from corejob_journal.recorder.ingest.attempts import Attempts
 from corejob_journal.recorder.ingest.closing import closing_record
+from corejob_journal.recorder.ingest.followed_pod import FollowedPod
+from corejob_journal.recorder.ingest.line_sequence import LineSequence
 from corejob_journal.recorder.ingest.lines import LogLine
+from corejob_journal.recorder.ingest.log_appender import LogAppender
 from corejob_journal.recorder.ingest.log_ingest import ROTATED, ROTATED_UNREAD, LogIngest
 from corejob_journal.recorder.ingest.log_status import LogStatusReporter
 from corejob_journal.recorder.ingest.pods import JobPod
@@ -30,18 +33,13 @@ from corejob_journal.recorder.ingest.rotation import Rotation
 from corejob_journal.recorder.ingest.services import FollowerServices
 from corejob_journal.store import ForeignJobError
 from corejob_journal.store.records import (
-    Append,
-    Finalise,
     LogPosition,
     NewGap,
     NewRecord,
-    Operation,
-    OperationResult,
     StreamState,
     foreign,
 )
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
-from corejob_kube.resources import PODS
 from corejob_process import tasks
 
 log = logging.getLogger(__name__)
@@ -56,41 +54,25 @@ _END_WAIT_S: Final = 15.0
 The kubelet ends a followed log within a second of the container's end; a dead connection never
 ends.
 """
-_FLUSH_S: Final = 1.0
-"""Seconds from the known end of the container until its log is complete.
-
-The container runtime may write a container's last lines after it has reported its end. A log that
-does not end with the runtime's `done` line is read once more after this time.
-"""
-_FLUSH_HALF_S: Final = 5.0
-"""The same for a log that ends in the middle of a line."""
-_RESTART_S: Final = 1.0
-"""Seconds that the kubelet takes to report that a container has ended and restarts."""
 _NO_FILE: Final = "no such file or directory"
 """Error text for the log file of a container that never started or was cleaned up."""
-_VAIN_REREADS: Final = 3
 _INFO: Final = 20
 _LOOK_S: Final = 1.0
 """Seconds between checks for log rotation while a follower waits for the store."""
-
-
-class StaleError(Exception):
-    """Another process stores this stream's lines too: restart from the store's position."""
 
 
 class LogFollower:
     """Follows one pod's log from the store's position to its end, and settles it."""
 
     def __init__(self, services: FollowerServices, pod: JobPod, owner: str) -> None:
-        self.pod = pod
+        self._pod = FollowedPod(services.kube, services.namespace, pod)
         self._owner = owner
         self._services = services
         self._reader = LogReader(services.kube, services.namespace, pod)
         self._reading: asyncio.Task[None] | None = None
-        self._inflight: asyncio.Future[list[OperationResult]] | None = None
-        self._failure: BaseException | None = None
-        self._vain_rereads = 0
         self._ingest: LogIngest
+        self._appender: LogAppender
+        self._sequence: LineSequence
         self._rotation = Rotation(time.time())
         self._refusals = 0
         self._ended_well = 0.0
@@ -98,12 +80,16 @@ class LogFollower:
         self._attempts = Attempts(services.retries, self._reporter.unreadable, self._reader)
         # Text after the last line end of a connection that ended cleanly.
         self._tail: list[LogLine] = []
-        self._over_at: float | None = None
+
+    @property
+    def pod(self) -> JobPod:
+        """The newest state of the pod."""
+        return self._pod.newest
 
     def update(self, pod: JobPod) -> None:
         """Handle a change or the deletion of the pod."""
         was_over = self.pod.over
-        self.pod = pod
+        self._pod.newest = pod
         self._reporter.update(pod)
         self._attempts.news.set()
         if not was_over and pod.over and self._reading is not None:
@@ -134,6 +120,16 @@ class LogFollower:
             self._reporter.log(None, complete=True, has_lines=has_lines)
             return
         self._ingest = LogIngest(state)
+        self._appender = LogAppender(
+            self._ingest,
+            commits,
+            self._reporter,
+            pod_name=self.pod.child.name,
+            failed=self._stop_reading,
+        )
+        self._sequence = LineSequence(
+            self._services.kube, self._services.namespace, self._pod, self._reader, self._ingest
+        )
         if not sources.names:
             # Earlier versions wrote sources into the status without storing them.
             self._ingest.name_sources(self._reporter.status_field("sources") or ())
@@ -143,8 +139,7 @@ class LogFollower:
                 await self._read_to_end()
             await self._finalise()
         except asyncio.CancelledError:
-            if self._inflight is None or self._inflight.done():
-                self._send()  # commit what was read before the process ends
+            self._appender.send()  # commit what was read before the process ends
             raise
         finally:
             self._attempts.close()
@@ -198,7 +193,7 @@ class LogFollower:
         """True if the log can't be read any more; then name the missing lines."""
         if isinstance(error, UnclearError | CantFollowError):
             return False
-        if await self._is_gone(error):
+        if await self._pod.is_gone(error):
             self._gone(error, whole=_is_fresh(self._ended_well))
             return True
         refused = isinstance(error, InvalidError | NotFoundError) or _NO_FILE in str(error)
@@ -215,7 +210,10 @@ class LogFollower:
         only if one more reading brings nothing new.
         """
         self._tail = self._reader.splitter.rest()
-        if self._ingest.done or (self._ingest.position == place and began >= self._flushed_at()):
+        if self._ingest.done or (
+            self._ingest.position == place
+            and began >= self._pod.flushed_at(half_line=bool(self._tail))
+        ):
             await self._at_end()
             return True
         # Either the container or only the connection has ended. If it was the container, one more
@@ -223,8 +221,10 @@ class LogFollower:
         self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
         if self._attempts.polls and not self.pod.over:
             self._attempts.polled(idle=self._ingest.position == place)
-        elif await self._is_over_or_restarts():
-            await asyncio.sleep(max(0.0, self._flushed_at() - time.monotonic()))
+        elif await self._pod.is_over_or_restarts():
+            await asyncio.sleep(
+                max(0.0, self._pod.flushed_at(half_line=bool(self._tail)) - time.monotonic())
+            )
             # An ended container writes nothing during this wait.
             self._ended_well = self._ended_well and time.monotonic()
         else:
@@ -256,8 +256,7 @@ class LogFollower:
             await asyncio.wait({self._reading})
         finally:
             await tasks.cancel(self._reading)
-        if self._failure is not None:
-            raise self._failure
+        self._appender.check()
         if self._reading.cancelled():
             if self._ingest.done:
                 return
@@ -306,22 +305,22 @@ class LogFollower:
         try:
             async with aclosing(lines) as chunks:
                 async for some in chunks:
-                    await self._take_in(some)
+                    await self._sequence.take(some)
                     await self._store(look=False)
         except (InvalidError, NotFoundError, LogGoneError) as error:
             ingest.lose_tail("Restarted", f"the container was restarted, and {error}")
             return
-        await self._take_in(reader.splitter.rest())
+        await self._sequence.take(reader.splitter.rest())
 
     async def _take(self, lines: list[LogLine]) -> None:
         self._attempts.fine()
         if self._rotation.arrived(lines, time.time()):
             await self._look()
         if (missed := self._rotation.missed(lines)) is not None:
-            await self._take_in(lines[:missed])
+            await self._sequence.take(lines[:missed])
             self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
             lines = lines[missed:]
-        await self._take_in(lines)
+        await self._sequence.take(lines)
         await self._store(look=True)
 
     async def _store(self, *, look: bool) -> None:
@@ -331,71 +330,24 @@ class LogFollower:
             look: True to check for log rotation during the wait.
         """
         self._pass_on()
-        self._send()
-        while self._ingest.full and self._inflight is not None:
-            await asyncio.wait({self._inflight}, timeout=_LOOK_S)
+        self._appender.send()
+        while self._appender.is_full:
+            await self._appender.wait(_LOOK_S)
             if look and self._rotation.due(time.time()):
                 await self._look()
-            self._send()
-
-    async def _take_in(self, lines: list[LogLine]) -> None:
-        start = 0
-        while (start := self._ingest.take(lines, start)) < len(lines):
-            await self._clear_up(lines[start])
-
-    async def _clear_up(self, line: LogLine) -> None:
-        """Handle a line that is out of sequence: numbers are missing before it, or it goes back."""
-        ingest = self._ingest
-        if not ingest.goes_back(line):
-            await self._reread(line)
-        elif await self._was_taken(line):
-            ingest.read_anew()
-        else:
-            ingest.go_back()
-
-    async def _was_taken(self, line: LogLine) -> bool:
-        """True if a line that goes back is a repetition, and not new after a clock was set back."""
-        number = protocol.parse(line.body).n
-        if number:
-            return number <= self._ingest.last_n
-        first = await self._first_entry()
-        # The kubelet repeats the newest file; by now there may be an even newer one.
-        return first is not None and (
-            first[0] == line.stamp or first[0] > self._ingest.position.stamp
-        )
+            self._appender.send()
 
     async def _look(self) -> None:
         """Check the first entry of the log's newest file, unless numbers show what is missing."""
         if not self._numbered:
             now = time.time()
-            self._rotation.looked(await self._first_entry(), self._ingest.position.stamp, now)
+            self._rotation.looked(
+                await self._sequence.first_entry(), self._ingest.position.stamp, now
+            )
 
     @property
     def _numbered(self) -> bool:
         return self.pod.core4 or self._ingest.numbered
-
-    async def _first_entry(self) -> tuple[int, bytes] | None:
-        try:
-            return await self._reader.first_entry()
-        except KubeError as error:
-            log.debug("no look at the log of %s: %s", self.pod.child.name, error)
-            return None
-
-    async def _reread(self, line: LogLine) -> None:
-        """Search the whole log for the numbers missing before this line; name those not found."""
-        number = protocol.parse(line.body).n
-        before = self._ingest.last_n
-        if self._vain_rereads < _VAIN_REREADS:
-            reader = LogReader(self._services.kube, self._services.namespace, self.pod)
-            try:
-                everything = reader.read(since=None, follow=False, surely=self._ingest.surely)
-                async with aclosing(everything) as chunks:
-                    async for lines in chunks:
-                        self._ingest.fill(lines, number)
-            except (KubeError, LogGoneError) as error:
-                log.debug("no second reading of %s: %s", self.pod.child.name, error)
-            self._vain_rereads = 0 if self._ingest.last_n > before else self._vain_rereads + 1
-        self._ingest.jump(number)
 
     def _gone(self, error: Exception, *, whole: bool) -> None:
         """Handle a log that no longer exists.
@@ -429,82 +381,9 @@ class LogFollower:
         if self._rotation.open_end:
             self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
 
-    def _flushed_at(self) -> float:
-        """Return the monotonic time when the log is complete; infinity while the container runs."""
-        if not self.pod.over:
-            return math.inf
-        if self._over_at is None:
-            self._over_at = time.monotonic()
-        return self._over_at + (_FLUSH_HALF_S if self._tail else _FLUSH_S)
-
-    async def _is_over_or_restarts(self) -> bool:
-        """True if the container has ended for good; wait for the next run of one that restarts."""
-        if self.pod.child.restarts and not self.pod.over:
-            # The pod's status reports first the end, and then the next run.
-            await asyncio.sleep(_RESTART_S)
-        return await self._is_over()
-
-    async def _is_over(self) -> bool:
-        """True if the container has ended; ask the API server, since the watch may lag."""
-        if not self.pod.over:
-            with contextlib.suppress(KubeError):
-                await self._ask()
-        return self.pod.over
-
-    async def _is_gone(self, error: Exception) -> bool:
-        """True if the log no longer exists.
-
-        A 404 alone is no proof, since a kubelet that has just started knows no pods yet.
-        """
-        if isinstance(error, LogGoneError):
-            # If the container restarts, only the log of an earlier run may be gone.
-            return self.pod.over or not self.pod.child.restarts
-        if not isinstance(error, NotFoundError):
-            return False
-        try:
-            return not await self._ask()
-        except NotFoundError:
-            return True
-        except KubeError:
-            return False
-
-    async def _ask(self) -> bool:
-        """Re-read the pod from the API server. Return False if another pod has its name.
-
-        Raises:
-            KubeError: The pod does not exist, or the API server did not answer.
-        """
-        body = await self._services.kube.get(PODS, self._services.namespace, self.pod.child.name)
-        pod = pods.parse(body)
-        if pod is None or pod.uid != self.pod.uid:
-            return False
-        self.pod = pod
-        return True
-
     # --- storing ----------------------------------------------------------------------------
 
-    def _send(self) -> None:
-        """Submit what was taken, unless a submission is in flight; lines gather meanwhile."""
-        if self._inflight is not None:
-            if not self._inflight.done():
-                return
-            self._inflight = None
-        appends = self._ingest.flush()
-        if appends:
-            self._inflight = self._services.commits.submit(appends)
-            self._inflight.add_done_callback(partial(self._sent, appends))
-
-    def _sent(self, appends: list[Append], future: "asyncio.Future[list[OperationResult]]") -> None:
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is None and any(stored.stale for stored in future.result()):
-            error = StaleError(self.pod.child.name)
-        if error is None:
-            self._reporter.stored(future.result())
-            self._send()
-            return
-        self._failure = error
+    def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
 
@@ -514,25 +393,16 @@ class LogFollower:
         Raises:
             StaleError: Another process stores this stream's lines too.
         """
-        while self._inflight is not None and not self._inflight.done():
-            await asyncio.wait({self._inflight})
-            await asyncio.sleep(0)  # `_sent` may have submitted more
-        if self._failure is not None:
-            raise self._failure
+        await self._appender.finish()
         ingest = self._ingest
         if self._numbered and self.pod.started and not (ingest.ended or ingest.done):
             job = self._job()
             now = datetime.now(UTC)
             ingest.add(closing_record(self.pod, job, now=now, epoch=ingest.epoch))
             ingest.ended = True
-        appends = ingest.flush()
-        operations: list[Operation] = [*appends, Finalise(ingest.stream)]
-        stored = await self._services.commits.submit(operations)
-        if any(answer.stale for answer in stored):
-            raise StaleError(self.pod.child.name)
-        self._reporter.stored(stored)
+        state = await self._appender.finalise()
         has_lines = self.pod.started and ingest.position.stamp > 0
-        await self._reporter.finalised(stored[-1].state, has_lines=has_lines)
+        await self._reporter.finalised(state, has_lines=has_lines)
 
     def _job(self) -> model.CoreJob | None:
         body = self._services.jobs.get(self.pod.child.corejob)
