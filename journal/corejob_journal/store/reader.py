@@ -13,7 +13,7 @@ from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
-from corejob_journal.store.records import Gap, LogRecord, LogState, OutputRecord, QueueCount
+from corejob_journal.store.records import Gap, LogRecord, LogState, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.slices import in_slices
 
@@ -40,15 +40,6 @@ _LOG = _of_job(
     schema.stream.c.hostname,
     schema.job_log.c.username,
     schema.job_log.c.qual_name,
-)
-_OUTPUT = _of_job(
-    schema.output,
-    schema.job_log.c.job_id,
-    schema.output.c.seq,
-    schema.stream.c.trial,
-    schema.output.c.epoch,
-    schema.output.c.channel,
-    schema.output.c.text,
 )
 _GAPS = _of_job(
     schema.gap,
@@ -267,11 +258,6 @@ class Store:
     async def log_state(self, job_id: str) -> LogState | None:
         """Return the state of the job's log; None if there is no log."""
         return await self._database.run(functools.partial(log_state, job_id=job_id))
-
-    async def output_after(self, job_id: str, seq: int, limit: int = 1000) -> list[OutputRecord]:
-        """Return printed lines after number `seq`, oldest first."""
-        query = _OUTPUT.where(schema.output.c.seq > seq).order_by(schema.output.c.seq).limit(limit)
-        return [OutputRecord(*row) for row in await self._rows(query, job_id=job_id)]
 
     async def gaps(self, job_id: str) -> list[Gap]:
         """Return the gaps of the job's log, in the order of the log."""

@@ -33,18 +33,6 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputRecord:
-    """A line that a core4 job printed; stored apart from its log, with numbers of its own."""
-
-    job_id: str
-    seq: int
-    trial: int
-    epoch: float
-    channel: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Gap:
     """Lines that are permanently missing.
 

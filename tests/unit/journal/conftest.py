@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.signals import DEADLINE
@@ -19,7 +20,7 @@ from corejob_journal.recorder.ingest import followed_pod
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.supervisor import Supervisor
-from corejob_journal.store import Store, Writer, engine
+from corejob_journal.store import Store, Writer, engine, schema
 from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord, StreamState
 from corejob_process.clock import system_clock
 
@@ -98,6 +99,23 @@ async def store(store_url: str, writer: Writer) -> AsyncIterator[Store]:
     opened = await Store.open(store_url)
     yield opened
     await opened.close()
+
+
+async def outputs(url: str, job_id: str) -> list[tuple[int, str, str]]:
+    """Number, channel and text of the lines that a job printed; the product doesn't read them."""
+    table, job_log = schema.output, schema.job_log
+    query = (
+        sa.select(table.c.seq, table.c.channel, table.c.text)
+        .join_from(table, job_log, job_log.c.no == table.c.job)
+        .where(job_log.c.job_id == job_id)
+        .order_by(table.c.seq)
+    )
+    database = engine.Database(engine.parse_url(url), writer=False)
+    try:
+        rows = await database.run(lambda connection: connection.execute(query).all())
+    finally:
+        await database.close()
+    return [(row.seq, row.channel, row.text) for row in rows]
 
 
 def source(job_id: str = JOB, trial: int = 1, uid: str = "uid-1") -> LogSource:

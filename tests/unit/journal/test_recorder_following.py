@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.support.fake_apiserver.logs import BASE_NS
-from tests.unit.journal.conftest import JOB, Recorder, recorder_on
+from tests.unit.journal.conftest import JOB, Recorder, outputs, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 
 
@@ -229,12 +229,13 @@ async def test_many_lines_at_once(cluster: FakeCluster, recorder: Recorder) -> N
     assert await recorder.messages() == [*texts(1, 20_000), CLOSING]
 
 
-async def test_printed_lines_are_kept_apart(cluster: FakeCluster, recorder: Recorder) -> None:
+async def test_printed_lines_are_kept_apart(
+    cluster: FakeCluster, recorder: Recorder, sqlite_url: str
+) -> None:
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     printed = event(2, "output", stream="stderr", text="printed")
     await log.write(event(1), printed, event(3))
     await recorder.until_count(2)
     assert await recorder.messages() == ["line 1", "line 3"]
-    output = await recorder.store.output_after(JOB, 0)
-    assert [(line.seq, line.channel, line.text) for line in output] == [(1, "stderr", "printed")]
+    assert await outputs(sqlite_url, JOB) == [(1, "stderr", "printed")]

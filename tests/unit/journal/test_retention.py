@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.unit.journal.conftest import Feeder, source
+from tests.unit.journal.conftest import Feeder, outputs, source
 
 from corejob_journal.recorder import retention_policy
 from corejob_journal.recorder.group_commit import GroupCommit
@@ -55,7 +55,7 @@ class Bench:
         self.commits = GroupCommit(writer, self.metrics)
         self.writer = writer
         self.kept: set[str] = set()
-        self._url = url
+        self.url = url
 
     def of(self, limits: dict[str, int] | None = None, **more: Any) -> Retention:
         return Retention(
@@ -71,7 +71,7 @@ class Bench:
 
     async def rows(self) -> dict[str, int]:
         """How many rows each table has."""
-        database = Database(parse_url(self._url), writer=False)
+        database = Database(parse_url(self.url), writer=False)
         tables = ("job", "job_log", "log", "output", "stream", "gap", "dropped", "change")
 
         def count(connection: sa.Connection) -> dict[str, int]:
@@ -108,7 +108,7 @@ async def test_by_age_whole_jobs_go(bench: Bench, writer: Writer) -> None:
     for name in old:
         assert await bench.store.log_state(name) is None
         assert await bench.store.log_after(name, 0) == []
-        assert await bench.store.output_after(name, 0) == []
+        assert await outputs(bench.url, name) == []
     for name in new:
         assert len(await bench.store.log_after(name, 0)) == 3
     rows = await bench.rows()

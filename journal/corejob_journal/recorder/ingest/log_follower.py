@@ -1,6 +1,7 @@
 """Follow one pod's log to its end, across broken connections.
 
-`line_sequence` takes the lines in, `log_appender` stores them, `followed_pod` tells if more can come.
+`line_sequence` takes the lines in, `log_appender` stores them, and `followed_pod` tells if the
+container has ended.
 """
 
 import asyncio
