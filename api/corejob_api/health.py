@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from corejob_api.commands.store_health import StoreHealth
 from corejob_api.metrics import ApiMetrics
 from corejob_api.queue.index import Queue
-from corejob_kube.informer import DEAF_S, Informer, silence
+from corejob_kube.informer import STALE_WATCH_S, Informer, silence
 from corejob_process.supervision import Supervision
 
 _RECENT_S: Final = 120.0
@@ -36,7 +36,7 @@ class ApiHealth:
 
     def liveness_problem(self) -> str | None:
         """Return the reason to restart the process: a task ended, or a watch is silent; or None."""
-        silent = "a watch is silent" if self._silence() > DEAF_S else None
+        silent = "a watch is silent" if self._silence() > STALE_WATCH_S else None
         return self._supervision.problem() or silent
 
     async def readiness_problem(self, without: str = "", /) -> str | None:

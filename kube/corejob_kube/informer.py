@@ -23,9 +23,9 @@ from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-__all__ = ["DEAF_S", "Body", "Informer", "Listener", "silence"]
+__all__ = ["STALE_WATCH_S", "Body", "Informer", "Listener", "silence"]
 
-DEAF_S: Final = 300.0
+STALE_WATCH_S: Final = 300.0
 """Seconds after which a silent watch counts as stale for good (see `_IDLE_S`)."""
 _WATCH_SECONDS: Final = 300
 _IDLE_S: Final = 75.0

@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from corejob_journal.recorder.supervisor import Supervisor
-from corejob_kube.informer import DEAF_S, silence
+from corejob_kube.informer import STALE_WATCH_S, silence
 from corejob_process.supervision import Supervision
 
 _PING_S: Final = 3.0
@@ -36,7 +36,7 @@ class RecorderHealth:
         if supervisor is None:
             return None
         silent = silence((supervisor.jobs, supervisor.pods), since=self._began)
-        return "a watch is silent" if silent > DEAF_S else None
+        return "a watch is silent" if silent > STALE_WATCH_S else None
 
     async def readiness_problem(self, _without: str = "", /) -> str | None:
         """Reason why the recorder is not ready, or None: it needs the store and synced caches."""

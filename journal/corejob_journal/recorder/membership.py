@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PREFIX: Final = "core4-recorder-"
 DURATION_S: Final = 5.0
 RENEW_S: Final = 1.5
-_MOST_WORDS: Final = 500
+_MOST_CHARACTERS: Final = 500
 
 
 class Membership:
@@ -64,7 +64,7 @@ class Membership:
         self._duration = duration
         self._renew_every = renew_every
         self._problem: str | None = None
-        self._news = asyncio.Event()
+        self._problem_changed = asyncio.Event()
         # True at first, since an earlier process may have left a Lease to delete.
         self._has_lease = True
         self._joined = asyncio.Event()
@@ -84,7 +84,7 @@ class Membership:
     def publish_problem(self, problem: str | None) -> None:
         """Publish at once why nothing can be written to the store; None if it can."""
         self._problem = problem
-        self._news.set()
+        self._problem_changed.set()
 
     async def join(self) -> None:
         """Become a member, and wait until the other members are known. Idempotent."""
@@ -113,28 +113,28 @@ class Membership:
 
     async def _run(self) -> None:
         while True:
-            self._news.clear()
+            self._problem_changed.clear()
             try:
                 # A hanging call must not delay the next one.
                 async with asyncio.timeout(self._duration):
-                    members = await self._turn()
+                    members = await self._renew_and_observe()
             except (KubeError, TimeoutError) as error:
                 log.warning("no answer about the Leases: %s", error or "it takes too long")
                 # Missed renewals can't be observed while the API server does not answer.
                 self._renewals.forget()
             else:
-                self._note(members)
+                self._set_members(members)
                 self._joined.set()
-            await tasks.wait(self._news, self._renew_every)
+            await tasks.wait(self._problem_changed, self._renew_every)
 
-    async def _turn(self) -> frozenset[str]:
+    async def _renew_and_observe(self) -> frozenset[str]:
         """Renew the own Lease, and return the live members."""
         if self._alone:
             return await self._publish()
         await self._renew()
-        return await self._look()
+        return await self._live_members()
 
-    def _note(self, members: frozenset[str]) -> None:
+    def _set_members(self, members: frozenset[str]) -> None:
         if members == self._members:
             return
         log.info("the recorders are %s", ", ".join(sorted(members)))
@@ -153,7 +153,7 @@ class Membership:
             self._has_lease = False
         return self._members
 
-    async def _look(self) -> frozenset[str]:
+    async def _live_members(self) -> frozenset[str]:
         """Return the live members, and delete the Leases of pods that are gone."""
         leases = {
             lease["metadata"]["name"]: lease for lease in await self._leases.list(LABEL_RECORDER)
@@ -172,7 +172,7 @@ class Membership:
         return frozenset(living)
 
     async def _renew(self) -> None:
-        problem = self._problem and self._problem[:_MOST_WORDS]
+        problem = self._problem and self._problem[:_MOST_CHARACTERS]
         notes = {ANNOTATION_STORE_PROBLEM: problem}
         try:
             await self._leases.renew(

@@ -34,7 +34,7 @@ from corejob_process.supervision import Supervision
 log = logging.getLogger(__name__)
 
 _WORKERS: Final = 8
-_SWEEP_S: Final = 30.0
+_RESYNC_S: Final = 30.0
 _RESTART_S: Final = 1.0
 _STOP_WITHIN_S: Final = 5.0
 _QUIET_FAILURES: Final = 3
@@ -82,7 +82,7 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finalised_pods: set[str] = set()
         self._owners = Owners(kube, namespace, self.jobs)
-        self._checks: dict[str, asyncio.Task[None]] = {}
+        self._owner_checks: dict[str, asyncio.Task[None]] = {}
         self._ready = False
         self._archiver = Archiver(
             kube=kube,
@@ -98,8 +98,8 @@ class Supervisor:
         )
         self._queue = WorkQueue()
         self._workers: list[asyncio.Task[None]] = []
-        self._sweep: asyncio.Task[None] | None = None
-        self._taking: asyncio.Task[None] | None = None
+        self._resync: asyncio.Task[None] | None = None
+        self._following_own_pods: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start, and wait until the caches are synced and all their pods have followers."""
@@ -113,21 +113,23 @@ class Supervisor:
         await self.membership.join()
         self._queue_counts.assign(mine=self.membership.owns(SHARED_DUTIES))
         self._queue_counts.start(self.supervision)
-        self.membership.listen(self._share)
-        await self._take()
+        self.membership.listen(self._redistribute)
+        await self._follow_own_pods()
         work = partial(self._queue.work, self._reconcile, _failed)
         for number in range(_WORKERS):
             self._workers.append(self.supervision.start(f"worker {number}", work))
-        self._sweep = self.supervision.start("sweep", self._sweep_forever, restart=True)
+        self._resync = self.supervision.start("resync", self._resync_forever, restart=True)
 
     async def stop(self) -> None:
         """Stop reading, store what was read, write the pending status, and leave the members."""
         self._ready = False
-        await tasks.cancel(*(task for task in (self._sweep, self._taking) if task is not None))
+        await tasks.cancel(
+            *(task for task in (self._resync, self._following_own_pods) if task is not None)
+        )
         await tasks.cancel(*self._workers)
         await self.pods.stop()
         await self.jobs.stop()
-        await tasks.cancel(*self._checks.values())
+        await tasks.cancel(*self._owner_checks.values())
         await tasks.cancel(*self._tasks.values())
         await self._queue_counts.stop()
         await self.commits.close(_STOP_WITHIN_S)
@@ -145,7 +147,7 @@ class Supervisor:
         if self.membership.owns(name):
             await self._archiver.reconcile(name)
 
-    def _share(self) -> None:
+    def _redistribute(self) -> None:
         """Handle a change of members: stop following logs of other owners, and take own ones.
 
         A follower that is stopped submits what it has read to the store. The new owner begins from
@@ -157,11 +159,13 @@ class Supervisor:
         for uid, follower in self._followers.items():
             if not self.membership.owns(follower.pod.child.corejob):
                 self._tasks[uid].cancel()
-        if self._taking is not None:
-            self._taking.cancel()
-        self._taking = self.supervision.start("take", self._take, once=True)
+        if self._following_own_pods is not None:
+            self._following_own_pods.cancel()
+        self._following_own_pods = self.supervision.start(
+            "follow own pods", self._follow_own_pods, once=True
+        )
 
-    async def _take(self) -> None:
+    async def _follow_own_pods(self) -> None:
         """Follow the pods that this recorder owns, except those whose log is finalised."""
         uids = [body["metadata"]["uid"] for body in self.pods]
         streams = await self.commits.call(lambda writer: writer.streams(uids))
@@ -204,7 +208,7 @@ class Supervisor:
         if not self.membership.owns(pod.child.corejob):
             return
         if not self._owners.is_known(pod):
-            self._check(pod)
+            self._check_owner(pod)
             return
         owner = self._owners.owner(pod)
         if owner is None:
@@ -219,22 +223,24 @@ class Supervisor:
             # A second pod of a trial whose log was complete makes it incomplete again.
             self._status.log(pod.child.corejob, pod.child.trial, None, complete=False)
 
-    def _check(self, pod: JobPod) -> None:
+    def _check_owner(self, pod: JobPod) -> None:
         """Find the pod's owner as soon as it is seen, while its Job exists; then consider it."""
-        if pod.uid not in self._checks:
-            task = asyncio.create_task(self._checked(pod), name=f"owner of {pod.child.name}")
-            self._checks[pod.uid] = task
+        if pod.uid not in self._owner_checks:
+            task = asyncio.create_task(
+                self._run_owner_check(pod), name=f"owner of {pod.child.name}"
+            )
+            self._owner_checks[pod.uid] = task
             task.add_done_callback(tasks.log_failure)
 
-    async def _checked(self, pod: JobPod) -> None:
+    async def _run_owner_check(self, pod: JobPod) -> None:
         try:
             await self._owners.check(pod)
         except KubeError as error:
             log.debug("whose pod %s is: %s", pod.child.name, error)
-            self._again(pod)
+            self._follow_later(pod)
             return
         finally:
-            del self._checks[pod.uid]
+            del self._owner_checks[pod.uid]
         self._consider_newest(pod)
 
     def _is_second(self, pod: JobPod) -> bool:
@@ -249,21 +255,21 @@ class Supervisor:
                 self._finalised_pods.add(follower.pod.uid)
         except StaleError:
             log.info("the log of %s is stored by another process too", follower.pod.child.name)
-            self._again(follower.pod)
+            self._follow_later(follower.pod)
         except Exception:
             log.exception("following %s failed", follower.pod.child.name)
-            self._again(follower.pod)
+            self._follow_later(follower.pod)
 
     def _ended(self, follower: LogFollower, task: "asyncio.Task[None]") -> None:
         """Done-callback of a follower's task, which also runs if the task was never started."""
         del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
         self.metrics.followers.set(len(self._followers))
         if task.cancelled():
-            self._again(follower.pod)  # this recorder may own the pod again meanwhile
+            self._follow_later(follower.pod)  # this recorder may own the pod again meanwhile
         else:
             self._queue.add(follower.pod.child.corejob)
 
-    def _again(self, pod: JobPod) -> None:
+    def _follow_later(self, pod: JobPod) -> None:
         """Follow again from the store's position, after a pause.
 
         A pod that is gone is followed too, so that its missing lines are named.
@@ -275,9 +281,9 @@ class Supervisor:
         newest = pods.parse(body) if body is not None else None
         self._consider(newest if newest is not None and newest.uid == pod.uid else pod)
 
-    async def _sweep_forever(self) -> None:
+    async def _resync_forever(self) -> None:
         while True:
-            await asyncio.sleep(_SWEEP_S)
+            await asyncio.sleep(_RESYNC_S)
             self._owners.keep({*self._followers, *(body["metadata"]["uid"] for body in self.pods)})
             for body in self.jobs:
                 self._queue.add(body["metadata"]["name"])

@@ -87,7 +87,7 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
 ) -> None:
     supervision = Killable()
     async with process(cluster, url, supervision) as made:
-        await supervision.begun("sweep", 1)
+        await supervision.begun("resync", 1)
         names = supervision.restarted
         assert {"informer corejobs", "informer pods", "queue counts", "retention"} <= set(names)
         for name in names:
@@ -136,7 +136,7 @@ async def test_nobody_runs_whom_nobody_looks_after(cluster: FakeCluster, url: st
     before, supervision = asyncio.all_tasks(), Supervision()
     async with process(cluster, url, supervision):
         async with asyncio.timeout(DEADLINE):
-            while "sweep" not in {task.get_name() for task in supervision}:  # noqa: ASYNC110
+            while "resync" not in {task.get_name() for task in supervision}:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         found = unsupervised(supervision, before)
         # Connections of the fake server and of ours run in tasks without names.
