@@ -1,4 +1,4 @@
-"""What all suites on the real cluster share: the cluster, the image, and what a failure shows.
+"""The cluster, the image and the diagnostics that all suites on the real cluster share.
 
 A plug-in of pytest.
 """
@@ -12,7 +12,7 @@ from tests.cluster.provider import Provider
 from tests.cluster.providers import choose
 from tests.support.release import Later, Release
 
-# Taking a release away takes seconds of the machine, and more of waiting.
+# Uninstalling a release takes seconds of processor time, and more of waiting.
 _CLEANERS = 2
 _dumped = pytest.StashKey[set[str]]()
 
@@ -21,7 +21,7 @@ _dumped = pytest.StashKey[set[str]]()
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the state of the namespace in which a test has failed; once for each namespace."""
+    """Print the state of the namespace in which a test has failed, once for each namespace."""
     del call
     report = yield
     if report.failed:
@@ -49,7 +49,7 @@ def image(provider: Provider) -> str:
 
 @pytest.fixture(scope="session")
 def later() -> Iterator[Later]:
-    """Takes releases away while the next tests run; what fails of it is told at the end."""
+    """Uninstalls releases while the next tests run; errors are raised at the end."""
     with ThreadPoolExecutor(_CLEANERS) as pool:
         begun: list[Future[None]] = []
         yield lambda work: begun.append(pool.submit(work))

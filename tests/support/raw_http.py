@@ -10,7 +10,7 @@ _ANSWER = 65536
 
 
 def connected(root: str) -> socket.socket:
-    """A connection to a server's address (`http://host:port`)."""
+    """Connect to a server's address (`http://host:port`)."""
     where = urlsplit(root)
     assert where.hostname is not None
     assert where.port is not None
@@ -18,7 +18,7 @@ def connected(root: str) -> socket.socket:
 
 
 def status(root: str, request: bytes) -> int:
-    """Send bytes; the status of the answer, 0 if the server hangs up without one."""
+    """Send bytes; return the status of the response, or 0 if the server closes without one."""
     with connected(root) as connection:
         answer = b""
         with contextlib.suppress(ConnectionError):
@@ -31,12 +31,12 @@ def status(root: str, request: bytes) -> int:
 
 @contextlib.contextmanager
 def many(root: str, number: int, request: bytes) -> Iterator[list[socket.socket]]:
-    """So many connections at once that have sent this, all open until the end of the block."""
+    """Open `number` connections that have sent this request, until the end of the block."""
     with contextlib.ExitStack() as stack:
         opened = []
         for _ in range(number):
             connection = stack.enter_context(connected(root))
-            # The server may have hung up already, or read no further.
+            # The server may have closed the connection already, or stopped reading.
             with contextlib.suppress(ConnectionError, TimeoutError):
                 connection.sendall(request)
             opened.append(connection)

@@ -1,4 +1,4 @@
-"""How a service is: its containers, their restarts, memory and logs, and if they are ready."""
+"""Health of a service: its containers, their restarts, memory and logs, and its readiness."""
 
 import re
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ _MEMORY = re.compile(r"^Vm(HWM|RSS):\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a container's process, in MiB.
+    """Memory of a container's process, in MiB.
 
     Attributes:
-        now: what it has now.
-        peak: the most that it has had since the peaks began anew.
+        now: Memory in use now.
+        peak: Maximum since the peaks were last reset.
     """
 
     now: float
@@ -25,14 +25,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Containers:
-    """The containers of a service: by name, what Kubernetes says of it and where it runs."""
+    """The containers of a service by name, with their status in Kubernetes."""
 
     kubectl: Kubectl
 
     def lives(self) -> dict[str, Any]:
-        """By container: its pod and its restarts; two that are equal say that nothing ended.
+        """Pod and restarts of each container; two equal values mean that nothing ended in between.
 
-        Readiness is no part of it: a probe may time out on a machine that is busy.
+        Readiness is left out: a probe may time out on a busy machine.
         """
         return {
             container["name"]: {
@@ -44,14 +44,14 @@ class Containers:
         }
 
     def unready(self) -> list[str]:
-        """The pods of which the kubelet says that a probe is not answered."""
+        """Pods that the kubelet reports as not ready."""
         return [pod["metadata"]["name"] for pod in self._pods() if not _is_ready(pod)]
 
     def memory(self, *, then_forget: bool = False) -> dict[str, Memory]:
-        """By container.
+        """Memory of each container.
 
         Args:
-            then_forget: The peaks begin anew from now on.
+            then_forget: Reset the peaks afterwards.
         """
         script = "cat /proc/1/status" + ("; echo 5 > /proc/1/clear_refs" if then_forget else "")
         found = {}
@@ -62,7 +62,7 @@ class Containers:
         return found
 
     def traceback(self) -> str:
-        """The first traceback in the logs, and what is around it; "" if there is none."""
+        """Return the first traceback in the logs with the lines around it; "" if there is none."""
         log = self.kubectl("logs", "-l", _SERVICE, "--all-containers", "--prefix", "--tail=-1")
         place = log.find("Traceback")
         return "" if place < 0 else log[max(0, place - 500) : place + 3000]

@@ -57,7 +57,7 @@ USERS = [
 
 
 class RunningApi:
-    """A running API, its surroundings, and shorthands."""
+    """A running API, its fakes, and shorthands."""
 
     def __init__(self, app: Api, kube: FakeApiServer, url: str | None, health_url: str) -> None:
         self.app = app
@@ -71,7 +71,7 @@ class RunningApi:
 
     @asynccontextmanager
     async def client(self, user: str | None = "admin") -> AsyncIterator[httpx.AsyncClient]:
-        """A client; with no user it starts at the root and does not sign in."""
+        """Return a client; without a user it starts at the root and does not sign in."""
         transport = None
         if self.url is None:
             app: Any = self.app
@@ -86,16 +86,16 @@ class RunningApi:
             yield made
 
     async def probe(self, path: str) -> httpx.Response:
-        """What the port of the kubelet and of Prometheus answers."""
+        """Return the response of the port for the kubelet and Prometheus."""
         async with httpx.AsyncClient(base_url=self.health_url, trust_env=False) as made:
             return await made.get(path, timeout=DEADLINE)
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until the API has seen something."""
+        """Wait until a condition on the API's caches holds."""
         await poll(condition, every=0.002)
 
     async def status(self, job_id: str, **status: Any) -> None:
-        """What the operator does; returns when the API has seen it."""
+        """Write a status as the operator does; return when the API has received it."""
         body = self.kube.change("corejobs", job_id, {"status": status})
         version = body["metadata"]["resourceVersion"]
         await self.until(lambda: self.seen(job_id) == version)
@@ -105,7 +105,7 @@ class RunningApi:
         return entry.job.resource_version if entry else None
 
     async def log_complete(self, job_id: str, trial: int = 1) -> None:
-        """What the recorder reports."""
+        """Report a complete log as the recorder does."""
         await self.status(job_id, log={"trial": trial, "complete": True})
 
 
@@ -157,13 +157,13 @@ def store_url(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a store with empty tables is, once a test has made it."""
+    """URL of a store with empty tables, created by the first test that needs it."""
     return tmp_path_factory.mktemp("store") / "journal.db"
 
 
 @pytest.fixture
 async def writer(store_url: str, empty_store: Path) -> AsyncIterator[Writer]:
-    # Copied, because to make the tables takes longer than most of the tests.
+    # Copied, because creating the tables takes longer than most of the tests.
     if not empty_store.exists():  # noqa: ASYNC240  # a file of this machine
         await (await Writer.open(f"sqlite:///{empty_store}")).close()
     shutil.copyfile(empty_store, store_url.removeprefix("sqlite:///"))
@@ -184,7 +184,7 @@ async def running(
     now: Clock = system_clock,
     **more: Any,
 ) -> AsyncIterator[RunningApi]:
-    """The API, synced with its API server; on a port of its own if streams are to be seen."""
+    """Run the API, synced with its API server; on a port of its own for tests of streams."""
     users = folder / "users.json"
     users.write_text(json.dumps(USERS))
     settings = ApiSettings(
@@ -288,7 +288,7 @@ def record(writer: Writer) -> Record:
 
 @pytest.fixture
 def journal(writer: Writer, kube: FakeApiServer) -> Callable[[str], Awaitable[None]]:
-    """Take a CoreJob over, and delete the resource."""
+    """Store a CoreJob as a past job, and delete the resource."""
 
     async def take(job_id: str) -> None:
         job = model.parse(kube.objects["corejobs"][job_id])
@@ -300,7 +300,7 @@ def journal(writer: Writer, kube: FakeApiServer) -> Callable[[str], Awaitable[No
 
 
 async def enqueue(client: httpx.AsyncClient, args: Any = None, **more: Any) -> str:
-    """Enqueue a DummyJob; its id."""
+    """Enqueue a DummyJob, and return its id."""
     body = {"qual_name": DUMMY, "args": args or {}, "follow": False, **more}
     answer = await client.post("job", json=body)
     assert answer.status_code == 200, answer.text
@@ -312,7 +312,7 @@ class Frames:
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
-        # Once a frame has had an id, httpx-sse makes an event without data of each keep-alive.
+        # Once a frame has had an id, httpx-sse turns each keep-alive into an event without data.
         self._frames = (frame async for frame in EventSource(response).aiter_sse() if frame.data)
         self.last_id = ""
 
@@ -326,7 +326,7 @@ class Frames:
         return [await self.next() for _ in range(count)]
 
     async def rest(self) -> list[tuple[str, Any]]:
-        """All up to the end."""
+        """Return all frames until the end."""
         found = []
         async with asyncio.timeout(DEADLINE):
             async for frame in self._frames:
@@ -344,7 +344,7 @@ async def stream(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> AsyncIterator[Frames]:
-    """A stream for a client that knows ids, as browsers do."""
+    """Open a stream for a client that supports ids, as browsers do."""
     headers = {"Accept": "text/event-stream", **(headers or {})}
     async with client.stream(method, path, headers=headers, **more) as response:
         if response.status_code != 200:

@@ -1,6 +1,6 @@
-"""The process `core4-api` between a fake API server and a real store, for clients that block.
+"""The process `core4-api` between a fake API server and a real store, for blocking clients.
 
-An operator of a few lines ends each job at once, so that every stream has an end.
+A minimal operator ends each job at once, so that every stream ends.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ T = TypeVar("T")
 NAMES = (DUMMY, SECRET, "core4.Checked", "core4.Unknown")
 ENDS = ("complete", "error", "killed", "inactive")
 _PAUSE_S = 0.02
-# The machine may have much else to do when it imports all that.
+# A busy machine may take long to import everything.
 _START_SECONDS = 200.0
 
 
@@ -63,7 +63,7 @@ class Loop:
         self._loop.close()
 
     def run(self, work: Awaitable[T]) -> T:
-        """What some work returns."""
+        """Return the result of some work."""
 
         async def wait() -> T:
             return await work
@@ -71,7 +71,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result(DEADLINE)
 
     def start(self, work: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Begin some work; what is returned ends it."""
+        """Start some work, and return a function that ends it."""
 
         async def begin() -> "asyncio.Task[None]":
             return asyncio.ensure_future(work())
@@ -90,14 +90,14 @@ class Loop:
 
 
 async def put_templates(kube: FakeApiServer) -> None:
-    """The job classes."""
+    """Create the job classes."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     for name, more in ((DUMMY, {}), (SECRET, {}), ("core4.Checked", {"argsSchema": schema})):
         kube.template(name, doc="just sleeps", tag=["demo"], **more)
 
 
 async def operate(kube: FakeApiServer) -> None:
-    """End each job, in turn in each state that is an end; those with a negative `n` as errors."""
+    """End each job, in each final state in turn; those with a negative `n` as errors."""
     ended = 0
     while True:
         for name, body in list(kube.objects["corejobs"].items()):
@@ -115,7 +115,7 @@ def _fails(body: Mapping[str, Any]) -> bool:
 
 
 async def record(writer: Writer, job_id: str) -> None:
-    """A log of some records."""
+    """Write a log of some records."""
     stream = await writer.open_stream(
         LogSource(job_id, DUMMY, "admin", 1, "uid", "pod-1", "node-1")
     )
@@ -134,7 +134,7 @@ async def record(writer: Writer, job_id: str) -> None:
 
 
 async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:
-    """A job becomes a past one."""
+    """Turn a job into a past job."""
     job = model.parse(kube.objects["corejobs"][job_id])
     row = document.document(job, timestamps.from_epoch(1_800_000_000))
     await writer.commit([PutDocument(job_id, row)])
@@ -143,7 +143,7 @@ async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[Corpus]:
-    """The service, with some jobs in its queue and its journal."""
+    """Run the service, with some jobs in its queue and its journal."""
     with Loop() as loop, contextlib.ExitStack() as stack:
         kube = FakeApiServer("api")
         loop.run(kube.start())

@@ -1,4 +1,4 @@
-"""A small app around sign-in: the session's resources, and one that tells what reached it."""
+"""A small app around sign-in: the session's resources, and one that echoes what it receives."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ USERS: list[dict[str, Any]] = [
 
 
 class FakeClock:
-    """Stands still until it is moved."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -54,7 +54,7 @@ class FakeClock:
 
 
 class CountingVerify:
-    """Argon2 for real, and which hashes it was run for."""
+    """Real Argon2 that records the hashes it was called with."""
 
     def __init__(self) -> None:
         self.hashes: list[str] = []
@@ -65,7 +65,7 @@ class CountingVerify:
 
 
 class Echo:
-    """Answers what reached the resource."""
+    """Responds with what reached the resource."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
@@ -103,7 +103,7 @@ class _Middleware:
 
 
 class SigninApp:
-    """The app, and what it is made of."""
+    """The app and its parts."""
 
     def __init__(self, users_file: Path) -> None:
         self.clock = FakeClock()
@@ -130,7 +130,7 @@ class SigninApp:
         self.app = app
 
     def token(self, name: str) -> str:
-        """A token of a user that there is."""
+        """Return a token of an existing user."""
         user = self.users.find(name)
         assert user is not None
         return self.tokens.issue(user)
@@ -142,7 +142,7 @@ class SigninApp:
 
 @contextmanager
 def signin_app(folder: Path, users: list[dict[str, Any]] | None = None) -> Iterator[SigninApp]:
-    """The app with users."""
+    """Return the app with these users."""
     path = folder / "users.json"
     path.write_text(json.dumps(USERS if users is None else users), encoding="utf-8")
     made = SigninApp(path)

@@ -1,4 +1,4 @@
-"""The API's settings, as its environment gives them."""
+"""The API's settings from environment variables."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Schemas of args: what fits, what is broken, and what must not hang the server."""
+"""Schemas of args: valid args, broken schemas, and schemas that must not hang the server."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ async def test_schemas_that_would_take_for_ever() -> None:
     for depth in range(30):
         following = {"$ref": f"#/$defs/d{depth + 1}"}
         defs[f"d{depth}"] = {"allOf": [following, following]}
-    # Two to the power of 30 steps: without a limit the test's own time would end first.
+    # 2^30 steps: without a limit the test itself would time out first.
     with pytest.raises(BadSchemaError, match="longer than"):
         await problem({"$ref": "#/$defs/d0", "$defs": defs}, {})
     evil = {"properties": {"a": {"pattern": "^(a+)+$"}}}

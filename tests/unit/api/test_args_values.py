@@ -1,4 +1,4 @@
-"""The values of args: numbers, NUL, and how much there may be of them and of what quotes them."""
+"""The values of args: numbers, NUL, size limits of args and of messages that quote them."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ async def test_a_float_stays_a_float(
     args = {"x": 1.0, "y": 1, "z": [-0.0, {"big": 1e20}], "t": "1.0"}
     job_id = await enqueue(client, args)
     spec = kube.objects["corejobs"][job_id]["spec"]
-    # What the API server makes of it.
+    # The API server's version of it.
     spec["args"] = {"x": 1, "y": 1, "z": [0, {"big": 10**20}], "t": "1.0"}
     await api.status(job_id, state="error", trial=1)
     text = (await client.get(f"job/{job_id}")).text
@@ -98,7 +98,7 @@ async def test_a_float_stays_a_float(
     again = kube.objects["corejobs"][child]["spec"]
     assert again["argsJson"] == spec["argsJson"]
     assert repr(again["args"]) == repr(args)
-    # One that is enqueued with what came out is the same job.
+    # Enqueuing the args that were read gives a duplicate.
     assert (
         await post(client, {"x": 1, "y": 1.0, "z": [0, {"big": 1e20}], "t": "1.0"})
     ).status_code == 400
@@ -121,7 +121,7 @@ async def test_nul_is_nothing_for_a_container(
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(f"parameter [args]: [{path}] has a NUL character")
     assert kube.objects["corejobs"] == {}
-    # A core4 class is given JSON.
+    # A core4 class receives JSON, which may have NUL.
     assert (await post(client, args)).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Every stream, read by the clients that there are: each finds all of it, as it was written."""
+"""Every stream, read by several SSE clients: each gets all of it, as it was written."""
 
 import asyncio
 from pathlib import Path
@@ -40,7 +40,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 class Reader:
-    """Reads a stream of the API in a thread, as a client of that name."""
+    """Reads a stream of the API in a thread, with the client of that name."""
 
     def __init__(self, api: RunningApi, name: str) -> None:
         self._api = api
@@ -52,7 +52,7 @@ class Reader:
         return asyncio.create_task(asyncio.to_thread(read, method, url, body))
 
     async def streaming(self) -> None:
-        """Wait until one is open."""
+        """Wait until one stream is open."""
         await self._api.until(lambda: len(self._api.service.hub) == 1)
 
 
@@ -62,7 +62,7 @@ def read(served: RunningApi, name: str) -> Reader:
 
 
 async def live(api: RunningApi, recorder: Recorder, job_id: str) -> None:
-    """A job writes its log while it is followed, and ends."""
+    """Write a job's log while it is followed, then end the job."""
     await api.status(
         job_id, **STARTED, message="a\u2028b", progress={"value": 0.5, "message": "ü\u0085"}
     )
@@ -76,12 +76,12 @@ async def live(api: RunningApi, recorder: Recorder, job_id: str) -> None:
 
 
 def check(found: list[Event], name: str, *, states: bool = True) -> None:
-    """All records are there as they were written, in their order, once."""
+    """Check that all records arrived as they were written, in order, once."""
     records = [event for event in found if event.type == "log"]
     assert [event.data["message"] for event in records] == WORDS
     numbers = [event.data["_id"] for event in records]
     assert numbers == [f"{number:012d}" for number in range(1, len(WORDS) + 1)]
-    # Without ids the last record says the same.
+    # Without ids, the last record's `_id` serves instead.
     with_ids = name in sse_clients.WITH_IDS
     assert [event.id for event in records] == (numbers if with_ids else [""] * len(numbers))
     (gap,) = [event.data for event in found if event.type == "gap"]
@@ -161,13 +161,13 @@ async def test_a_past_job(
 async def test_a_job_that_is_read_from_a_record_on(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, read: Reader, name: str
 ) -> None:
-    """The `_id` of a record is what a client without ids goes on from; then it knows ids."""
+    """A client without ids resumes by the `_id` of a record; then it must support ids."""
     job_id = await enqueue(caller)
     await live(served, await record(job_id), job_id)
     whole = await read("GET", f"job/follow/{job_id}")
     last = [event for event in whole if event.type == "log"][4].data["_id"]
     if name.startswith(("original", "iter_lines")):
-        # They would choke on ids; so none is sent where none is asked for.
+        # These clients don't support ids, so none is sent unless it was requested.
         assert {event.id for event in whole} == {""}
         async with asyncio.timeout(DEADLINE):
             path = f"{served.url}{BASE}/job/follow/{job_id}?last_event_id={last}"
@@ -189,7 +189,7 @@ async def test_the_counts(
     await read.streaming()
     for number in range(3):
         await enqueue(caller, {"n": number})
-        # Each count is a frame, if it was not passed over meanwhile.
+        # Each count is a frame, unless a newer one replaces it.
         await asyncio.sleep(0.01)
     await served.until(lambda: served.service.queue.state_counts.total == 3)
     served.service.hub.end_streams()
@@ -201,7 +201,7 @@ async def test_the_counts(
 async def test_silence(
     kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path, record: Record, name: str
 ) -> None:
-    """The comments of a silent stream are no events for anybody, filtered or not."""
+    """The comments of a silent stream are no events for any client, filtered or not."""
     async with (
         running(kube, store_url, tmp_path, loopback=True, keep_alive=0.02) as api,
         api.client() as client,

@@ -91,7 +91,7 @@ async def test_restart_of_a_stopped_job_makes_a_child(
     assert (spec["parentId"], spec["carriedTrials"], spec["args"]) == (job_id, 1, {"n": 1})
     assert (await restart(client, job_id)).status_code == 404
     assert [row["_id"] for row in (await client.get("job")).json()["data"]] == [child]
-    # The claim goes with it: the child is the one that is in the queue now.
+    # The claim moves too: now the child is in the queue.
     lease = kube.objects["leases"][f"core4-job-{identity(DUMMY, {'n': 1})[:40]}"]
     assert lease["spec"]["holderIdentity"] == child
     again = await client.post("job", json={"qual_name": DUMMY, "args": {"n": 1}})
@@ -157,7 +157,7 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_again(
 async def test_a_job_of_another_replica_is_found(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    """Its watch is late: the API server is asked."""
+    """This replica's watch lags, so it asks the API server."""
     job_id = await enqueue(client)
     entry = api.service.queue.get(job_id)
     api.service.queue.forget(entry.job)

@@ -1,4 +1,4 @@
-"""The queue's counts over time: a row a change, and a row a step of a span of time."""
+"""The queue's counts over time: a row for each change, and a row for each step of a period."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def totals(body: Mapping[str, Any]) -> list[int]:
     return [row["total"] for row in body["data"]]
 
 
-# --- a row a change -----------------------------------------------------------------------------
+# --- a row for each change ----------------------------------------------------------------------
 
 
 async def test_nothing_was_counted_yet(client: httpx.AsyncClient) -> None:
@@ -115,11 +115,11 @@ async def test_bad_arguments_of_changes(client: httpx.AsyncClient, writer: Write
     assert "[$no]" in await refused(client, "jobs/history", filter='{"total": {"$no": 1}}')
 
 
-# --- a row a step -------------------------------------------------------------------------------
+# --- a row for each step ------------------------------------------------------------------------
 
 
 async def test_the_last_row_of_each_step(client: httpx.AsyncClient, writer: Writer) -> None:
-    # A month is shown by steps of four hours.
+    # A month is shown in steps of four hours.
     times = (0, HOUR, 4 * HOUR - 1, 4 * HOUR, 20 * HOUR)
     await write(writer, {at(when): {"running": n} for n, when in enumerate(times, 1)})
     body = await get(client, "queue/history", **ALL)
@@ -219,7 +219,7 @@ def test_the_default_span_by_the_clock() -> None:
         history.steps(Arguments({"endDate": "2026-11-16"}), lambda: BEGAN)
 
 
-# --- who may, and what if -----------------------------------------------------------------------
+# --- permissions and errors ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["jobs/history", "queue/history"])
@@ -235,7 +235,7 @@ async def test_who_may_ask(
     monkeypatch.setattr(surroundings, "USERS", [*surroundings.USERS, poster])
     await write(writer, {datetime.now(UTC): {"pending": 1}})
     async with running(kube, store_url, tmp_path) as api:
-        # A user who may read no job at all still may know how many there are.
+        # Even a user who may read no job may read the counts.
         async with api.client("reader") as client:
             assert totals(await get(client, path)) == [1]
             assert (await client.post(path)).status_code == 405
@@ -249,7 +249,7 @@ async def test_who_may_ask(
 async def test_the_store_is_away(
     kube: FakeApiServer, store_url: str, tmp_path: Path, path: str
 ) -> None:
-    """There is no file yet: the recorder makes it."""
+    """The file does not exist before the recorder has created it."""
     async with running(kube, store_url, tmp_path) as api, api.client() as client:
         answer = await client.get(path)
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)

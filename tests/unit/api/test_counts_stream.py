@@ -35,7 +35,7 @@ def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def counts(frame: tuple[str, Any]) -> dict[str, int]:
-    """The counts of a frame."""
+    """Return the counts of a frame."""
     event, data = frame
     assert event == "summary"
     assert timestamps.parse(data["created"]) is not None
@@ -206,7 +206,7 @@ def job(number: int, state: str = "pending") -> CoreJob:
 
 
 async def connected() -> Any:
-    """A client that never says anything."""
+    """Check for disconnection of a client that never disconnects."""
     await asyncio.Event().wait()
 
 

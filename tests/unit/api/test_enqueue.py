@@ -1,4 +1,4 @@
-"""Enqueuing: what is refused, the duplicate guard, Idempotency-Key, and what becomes of a claim."""
+"""Enqueuing: refusals, duplicates, Idempotency-Key, and the life of a claim."""
 
 import asyncio
 from pathlib import Path
@@ -107,7 +107,7 @@ async def test_the_words_of_the_api_server(client: httpx.AsyncClient, kube: Fake
     kube.refuse("POST", "corejobs", 422, "a rule says no")
     answer = await post(client)
     assert (answer.status_code, answer.json()["error"]) == (400, "a rule says no")
-    assert kube.objects["leases"] == {}  # the claim is given back
+    assert kube.objects["leases"] == {}  # the claim is released
     assert (await post(client)).status_code == 200
 
 
@@ -129,7 +129,7 @@ async def test_duplicates(client: httpx.AsyncClient) -> None:
     assert (await post(client, {"a": "1", "b": [2]})).status_code == 200
     assert (await post(client)).status_code == 200
     assert (await post(client)).status_code == 400
-    # One that waits there killed counts, one that was removed does not.
+    # A killed job in the queue counts, a removed one does not.
     await client.put(f"job/kill/{first}")
     assert (await post(client, {"a": 1, "b": [2]})).status_code == 400
     await client.put(f"job/remove/{first}")
@@ -158,7 +158,7 @@ async def test_of_racing_enqueues_at_two_replicas_one_wins(
     kube: FakeApiServer, replicas: Replicas
 ) -> None:
     first, second = replicas
-    # Neither replica can see the other's job by its watch while both decide.
+    # Neither replica has the other's job in its cache while both decide.
     gate = kube.hold("POST", "corejobs")
     tasks = [asyncio.create_task(post(client, {"n": 1})) for client in (first, second)]
     await kube.until_held()
@@ -210,7 +210,7 @@ async def test_a_claim_without_a_job_expires_within_seconds(
 async def test_a_claim_that_changes_while_it_is_taken_over_is_looked_at_again(
     client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    """The CoreJob becomes its owner in the background: perhaps not before another job takes it."""
+    """The CoreJob becomes its owner in the background, maybe after another job took it over."""
     kube.put("leases", claim(kube, ids.new_id(timestamps.from_epoch(1_700_000_000)), age=11))
     changed: list[str] = []
 
@@ -350,7 +350,7 @@ async def test_the_same_key_gets_the_same_job(
     other = await post(client, {"n": 2}, headers=header)
     assert other.status_code == 409
     assert "Idempotency-Key" in other.json()["error"]
-    async with api.client("dev") as dev:  # each user has keys of their own
+    async with api.client("dev") as dev:  # keys are per user
         assert (await post(dev, {"n": 3}, headers=header)).json()["data"] != job_id
     await api.status(job_id, state="complete")
     await journal(job_id)
@@ -386,7 +386,7 @@ async def test_a_retry_after_a_failure_with_the_same_key(
 async def test_while_the_store_is_away_nothing_is_taken(
     kube: FakeApiServer, tmp_path: Path
 ) -> None:
-    """A log that nobody can store had better not begin."""
+    """A job whose log can't be stored must not start."""
     url = f"sqlite:///{tmp_path}/away.db"
     async with running(kube, url, tmp_path) as api, api.client() as client:
         answer = await post(client)
@@ -400,14 +400,14 @@ async def test_while_the_store_is_away_nothing_is_taken(
 async def test_a_job_has_the_properties_of_its_template_from_the_beginning(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    """The operator may not have seen it yet."""
+    """The operator may not have reconciled it yet."""
     kube.template("a.Stubborn", properties={"attempts": 3, "errorTimeSeconds": 7})
     await api.until(lambda: api.service.catalogue.get("a.Stubborn"))
     body = {"qual_name": "a.Stubborn", "args": {"error_time": 8}, "follow": False}
     job_id = (await client.post("job", json=body)).json()["data"]
     row = (await client.get(f"job/{job_id}")).json()["data"]
     assert (row["attempts"], row["attempts_left"], row["error_time"]) == (3, 3, 8)
-    # Also one that is killed and restarted before.
+    # The same holds for the restart of a job that was killed before that.
     await client.put(f"job/kill/{job_id}")
     child = (await client.put(f"job/restart/{job_id}", json={"follow": False})).json()["data"]
     row = (await client.get(f"job/{child}")).json()["data"]
@@ -417,7 +417,7 @@ async def test_a_job_has_the_properties_of_its_template_from_the_beginning(
 async def test_a_template_that_comes_after_the_job_counts_until_the_operator_has_seen_it(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
-    """At the start of the API either list may come first."""
+    """At the start of the API either list may arrive first."""
     for number in (1, 2):
         spec = {"qualName": "a.Late", "args": {"n": number}}
         kube.put("corejobs", {"metadata": {"name": f"late-{number}"}, "spec": spec})

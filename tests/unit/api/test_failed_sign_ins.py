@@ -1,4 +1,4 @@
-"""Failed sign-ins: nobody is kept out by those of others, and each of them leaves a trace."""
+"""Failed sign-ins: those of others lock nobody out, and each is logged and counted."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ PROFILE = "/core4/api/v1/profile"
 async def proxied(
     kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path
 ) -> AsyncIterator[RunningApi]:
-    """The API behind a proxy that says where a request comes from."""
+    """The API behind a proxy that adds the client's address."""
     async with running(kube, store_url, tmp_path, trusted_proxies=1) as made:
         yield made
 
@@ -40,7 +40,7 @@ def at_info(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def slow_down(api: RunningApi, pause: Callable[[], object]) -> None:
-    """Let each check take longer; the hashes of these users are cheap."""
+    """Make each check slower; the hashes of these users are cheap."""
 
     def verify(phc: str, password: bytes) -> bool:
         pause()
@@ -51,7 +51,7 @@ def slow_down(api: RunningApi, pause: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def flooded(api: RunningApi, users: int = 1) -> AsyncIterator[list[int]]:
-    """50 connections from one address that send wrong passwords without a pause."""
+    """Send wrong passwords over 50 connections from one address without a pause."""
     statuses: list[int] = []
     stop = asyncio.Event()
     slow_down(api, lambda: time.sleep(0.005))
@@ -83,7 +83,7 @@ async def flooded(api: RunningApi, users: int = 1) -> AsyncIterator[list[int]]:
 async def test_wrong_passwords_of_others_do_not_keep_users_from_signing_in(
     proxied: RunningApi, user: str, address: str, users: int
 ) -> None:
-    """Nobody has signed in before, as after a restart."""
+    """No user has signed in before, as after a restart."""
     password = "hans" if user == "admin" else user
     async with flooded(proxied, users) as statuses, proxied.client(None) as client:
         answer = await client.get(
@@ -128,7 +128,7 @@ async def test_a_failed_sign_in_is_in_the_log_with_user_and_address_and_without_
         await client.get(PROFILE, auth=("admin", "guessed"), headers=headers)
         await client.get(PROFILE, params={"token": "stolen.token.x"}, headers=headers)
         await client.get(PROFILE, headers={**headers, "Authorization": "Digest secret"})
-        await client.get(PROFILE, headers=headers)  # who says nothing has not failed
+        await client.get(PROFILE, headers=headers)  # without credentials: not counted
     assert [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING] == [
         "failed sign-in of user [admin] from [192.0.2.66]: wrong username or password",
         "failed sign-in from [192.0.2.66]: bad token",
@@ -138,7 +138,7 @@ async def test_a_failed_sign_in_is_in_the_log_with_user_and_address_and_without_
 
 
 class Watch:
-    """Stands still until it is moved."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0

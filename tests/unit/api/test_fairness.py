@@ -1,4 +1,4 @@
-"""Whose password is checked next, and who has to come again."""
+"""The order of password checks, and which of them are refused with a request to retry."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,7 @@ def order(of: CheckQueue[str], now: float = 1.0) -> Iterator[str]:
 
 @pytest.mark.parametrize("right", [(HOME, "jane"), (HOME, "admin"), (EVIL, "jane")])
 def test_a_flood_of_wrong_passwords_stands_behind_all_others(right: tuple[str, str]) -> None:
-    """Another user, the attacked one at home, another user behind the attacker's own address."""
+    """Another user; the attacked one at home; another user behind the attacker's own address."""
     queue = line(after_wrong_passwords(EVIL, "admin"))
     for _ in range(50):
         queue.put(waiting(EVIL, "admin"))

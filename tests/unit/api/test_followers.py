@@ -1,4 +1,4 @@
-"""One slow follower and many quick ones on one job: nobody waits for it, and it takes no room."""
+"""One slow follower and many fast ones of one job: it delays nobody, and uses no memory."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ MIB = 2**20
 async def follower(
     served: RunningApi, job_id: str, token: str, arguments: str = ""
 ) -> AsyncIterator[asyncio.StreamReader]:
-    """A stream of the log whose client reads only when it wants to."""
+    """Open a stream of the log, which the test reads when it chooses."""
     assert served.url is not None
     host, port = served.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=2**16)
@@ -38,7 +38,7 @@ async def follower(
 
 
 async def count_frames(reader: asyncio.StreamReader, number: int) -> None:
-    """Read until so many records have come."""
+    """Read until that many records have arrived."""
     async with asyncio.timeout(DEADLINE):
         while number:
             number -= (await reader.readuntil(b"\n")) == b"event: log\n"
@@ -51,7 +51,7 @@ async def token_of(caller: httpx.AsyncClient) -> str:
 async def test_many_quick_ones_and_a_slow_one(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """Each commit is with all quick ones before the next; the slow one then has all of it too."""
+    """Each commit reaches all fast ones before the next; then the slow one reads everything too."""
     job_id, token = await enqueue(caller), await token_of(caller)
     recorder = await record(job_id)
     history = [f"{number} {'x' * 20_000}" for number in range(400)]
@@ -85,7 +85,7 @@ async def test_many_quick_ones_and_a_slow_one(
 async def test_a_slow_one_takes_no_room(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """64 MiB of log pass by it, in lines as long as they can be."""
+    """64 MiB of log pass while it does not read, in lines of the maximum length."""
     job_id, token = await enqueue(caller), await token_of(caller)
     recorder = await record(job_id)
     await recorder.log(*["x" * MIB] * 16)
@@ -105,7 +105,7 @@ async def test_a_slow_one_takes_no_room(
                     sizes.append(tracemalloc.get_traced_memory()[0])
             finally:
                 tracemalloc.stop()
-        # After the first 8 MiB the feed has all that it keeps.
+        # After the first 8 MiB the feed's buffer is full.
         assert max(sizes[2:]) < sizes[1] + 6 * MIB, sizes
         assert max(sizes) < 24 * MIB, sizes
         await served.status(job_id, state="complete")

@@ -1,4 +1,4 @@
-"""Whatever a client sends as an argument is taken, or refused with a reason: nothing else."""
+"""Each argument that a client sends is accepted, or refused with a reason."""
 
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +74,7 @@ TRIED = settings(max_examples=300, deadline=None, suppress_health_check=[HealthC
 
 
 def tried(parse: Callable[[Arguments], Any], given: Arguments) -> Any:
-    """What is made of the arguments; None if they are refused in plain words."""
+    """Return the parsed arguments, or None if they are refused with a 400 and a message."""
     try:
         return parse(given)
     except ApiError as error:
@@ -143,7 +143,7 @@ def test_sorts_of_any_documents(pairs: list[tuple[str, int]], values: list[Any])
 @TRIED
 @given(SCHEMAS, st.dictionaries(NAMES, VALUES, max_size=4))
 def test_schemas_of_any_form(schema: Any, args: dict[str, Any]) -> None:
-    # As it comes from the API server: JSON.
+    # As the API server delivers it: JSON.
     schema = msgspec.json.decode(msgspec.json.encode(schema))
     try:
         found = ArgsSchema(schema)._problem(args)

@@ -1,4 +1,4 @@
-"""Whatever is sent as a token is a user's, or is refused: nothing else."""
+"""Each token is that of a user, or is refused."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Requests that nobody sends who means well, against the service on a port."""
+"""Malicious requests to the service on a port."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ JOB = "/core4/api/v1/job"
 
 
 async def raw(api: RunningApi, request: bytes) -> bytes:
-    """What is answered to these bytes until the server closes the connection."""
+    """Send these bytes, and return everything until the server closes the connection."""
     parts = urlsplit(api.url or "")
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -115,7 +115,7 @@ async def test_each_order_is_in_the_log_with_its_user(
 
 
 class _Protocol(SimpleNamespace):
-    """What is seen of uvicorn's."""
+    """The part of uvicorn's protocol object that our code uses."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -188,7 +188,7 @@ async def test_open_uploads_of_one_user_leave_room_for_the_others(
     head = b"Authorization: Basic " + basic + b"\r\n"
     request = f"POST {JOB} HTTP/1.1\r\nHost: x\r\n".encode() + head
     request += b"Content-Length: 1048576\r\n\r\nx"
-    # From now on the password is remembered, and so the uploads are read in their order.
+    # From now on the password is cached, so the uploads are read in order.
     assert (await caller.get("job")).status_code == 200
     opened = []
     for _ in range(40):
@@ -199,7 +199,7 @@ async def test_open_uploads_of_one_user_leave_room_for_the_others(
         async with asyncio.timeout(DEADLINE):
             while b"503" not in (await raw(served, request)):
                 pass
-        # His own small ones go on, and so do the long ones of others.
+        # The same user's small requests still pass, and so do large ones of others.
         small = {"qual_name": DUMMY, "args": {"x": 1}, "follow": False}
         assert (await caller.post("job", json=small)).status_code == 200
         async with served.client("dev") as other:

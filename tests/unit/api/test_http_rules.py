@@ -145,7 +145,7 @@ async def test_options_needs_no_sign_in(anonymous: httpx.AsyncClient) -> None:
         answer = await anonymous.options(path, headers={"Origin": "https://app.example.com"})
         assert answer.status_code == 200
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        # Also of what is refused a page gets to see why.
+        # A page may read the methods even of requests that were refused.
         asked = "GET" if path.endswith("/job") else "PUT"
         assert asked in answer.headers["Access-Control-Allow-Methods"]
     assert (await anonymous.get("/core4/api/v1/job")).headers["Access-Control-Allow-Origin"] == "*"
@@ -223,7 +223,7 @@ async def test_kubernetes_away(client: httpx.AsyncClient, kube: FakeApiServer) -
     assert int(answer.headers["Retry-After"]) >= 1
     body = {"qual_name": DUMMY, "args": {"n": 1}}
     assert (await client.post("job", json=body)).status_code == 503
-    # What the cache knows is answered all the same.
+    # Requests that the cache can answer still succeed.
     assert (await client.get(f"job/{job_id}")).json()["data"]["_id"] == job_id
     assert (await client.get("job")).json()["total_count"] == 1
 
@@ -296,7 +296,7 @@ async def test_health_and_metrics_are_not_served_to_clients(
 
 
 async def test_readiness_with_and_without_the_store(kube: FakeApiServer, tmp_path: Path) -> None:
-    """Pods that share a store don't all leave their Service when it is away."""
+    """Otherwise all pods with the same store would leave their Service when it fails."""
     url = f"sqlite:///{tmp_path}/away.db"
     async with running(kube, url, tmp_path) as api:
         assert (await api.probe("/readyz")).status_code == 503

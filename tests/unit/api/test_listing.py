@@ -178,7 +178,7 @@ async def test_a_page_of_too_much_text_is_refused_and_a_shorter_one_is_not(
     answer = await client.get(f"job/log/{job_id}", params={"per_page": 20})
     assert answer.status_code == 400
     assert "[per_page]" in answer.json()["error"]
-    # A record that is too long by itself can be had all the same.
+    # A single record may exceed the limit.
     answer = await client.get(f"job/log/{job_id}", params={"per_page": 1})
     assert answer.json()["count"] == 1
 
@@ -214,7 +214,7 @@ async def test_twenty_thousand_jobs_stay_quick() -> None:
         args = {"segment": number % 100, "n": number}
         cache.put({"metadata": meta, "spec": {"qualName": DUMMY, "args": args}})
     masking = Masking(lambda _name: True)
-    # The first look renders each document once; after that only the time of day is renewed.
+    # The first pass renders each document once; later ones only update the age.
     list(masking.rows(entry.row(now) for entry in queue.queued()))
     started = time.process_time()
     entries = list(queue.queued())

@@ -1,4 +1,4 @@
-"""`level`, `grep`, `since` and `tail`: what they take, and what of a log they leave, by pages."""
+"""`level`, `grep`, `since` and `tail`: accepted values, and the filtered pages of a log."""
 
 import math
 from collections.abc import Callable
@@ -104,13 +104,13 @@ def test_grep_looks_into_exceptions(pattern: str) -> None:
 
 
 def test_grep_takes_no_longer_than_its_text() -> None:
-    """A pattern on which a backtracking engine never ends."""
+    """A backtracking engine would never finish this pattern."""
     assert not parsed(grep="(a*)*(a*)*b$").passes(record_of("a" * 100_000))
 
 
 @pytest.fixture
 async def job_id(client: httpx.AsyncClient, record: Record) -> str:
-    """A job with the records 1 to 100: levels in turn, a second each, `number % 7` in the text."""
+    """A job with records 1 to 100: levels in turn, one each second, `number % 7` in the text."""
     made = await enqueue(client)
     recorder = await record(made)
     records = [
@@ -155,7 +155,7 @@ async def test_pages(
     slice_of: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every record that passes once and no other; the counts are of those."""
+    """Every matching record once and no other; the counts are those of matching records."""
     monkeypatch.setattr(log_scan, "SLICE", slice_of)
     monkeypatch.setattr(log_scan, "_READ", 3)
     numbers = expected(test)

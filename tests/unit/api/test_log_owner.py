@@ -1,4 +1,4 @@
-"""Rights are asked of what is shown: of the log too, not of the job alone that has its id now."""
+"""A log needs the right to read its own class, not only the class of the job with its id now."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 
 
 class JobsOfAnId(Jobs):
-    """The job is pub.Job now."""
+    """The job with this id is pub.Job now."""
 
     async def find(self, job_id: str) -> LocatedJob:
         return LocatedJob({"_id": job_id, "qual_name": "pub.Job"}, in_queue=True)

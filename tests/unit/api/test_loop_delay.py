@@ -1,4 +1,4 @@
-"""No request keeps the event loop from all others, whatever it costs to answer."""
+"""No request blocks the event loop, however costly its response is."""
 
 import asyncio
 import base64
@@ -24,9 +24,9 @@ BASIC = "Authorization: Basic " + base64.b64encode(b"admin:hans").decode()
 
 
 class Loop:
-    """The most processor time that the loop's thread has spent on one callback.
+    """The maximum processor time that the loop's thread has spent in one callback.
 
-    Not the time of day: the machine that tests run on has other work too.
+    Processor time, not elapsed time, since the machine has other work too.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ class Loop:
 
         def timed(handle: Any) -> None:
             begin = time.thread_time()
-            # No `repr`: that of a half-made response of aiohttp breaks it.
+            # No `repr`: it fails for an incomplete response of aiohttp.
             callback = handle._callback
             what = str(getattr(callback, "__qualname__", type(callback).__name__))
             run(handle)
@@ -51,7 +51,7 @@ class Loop:
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    # The tests' own objects are many: to look through them is no cost of a request.
+    # Keep the many objects of the tests out of garbage collections within a request.
     gc.collect()
     gc.freeze()
     with monkeypatch.context() as patched:
@@ -67,7 +67,7 @@ def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
 
 
 async def status_of(api: RunningApi, sent: bytes) -> int:
-    """What is answered: 0 if nothing is."""
+    """Return the status of the response, or 0 if there is none."""
     parts = urlsplit(api.url or "")
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -201,7 +201,7 @@ SCHEMAS: dict[str, tuple[Any, Any]] = {
 
 @pytest.fixture
 async def busy(served: RunningApi, record: Record) -> str:
-    """A job with large args and long lines, beside others; its id."""
+    """Create a job with large args and long lines among others, and return its id."""
     chosen = random.Random(1)
     text = "".join(chosen.choices("ab", k=150_000))
     tree: Any = "x"
@@ -217,9 +217,9 @@ async def busy(served: RunningApi, record: Record) -> str:
 
 
 async def check(served: RunningApi, loop: Loop, corpus: dict[str, bytes]) -> None:
-    """Send each; whatever is answered is no 5xx, and did not keep the loop."""
+    """Send each request; none may get a 5xx or block the loop."""
     slow = {}
-    await asyncio.sleep(0)  # so that what made the corpus is over
+    await asyncio.sleep(0)  # so that the work of creating the corpus is over
     for name, sent in corpus.items():
         loop.reset()
         assert await status_of(served, sent) < 500, name

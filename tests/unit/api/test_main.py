@@ -1,4 +1,4 @@
-"""The process: bad settings, and an end in good order."""
+"""The process: bad settings, and a clean shutdown."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-# A busy machine may take that long to import it all.
+# A busy machine may take that long to import everything.
 START_SECONDS = 60.0
 
 

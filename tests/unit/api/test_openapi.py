@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the routes do."""
+"""The OpenAPI document agrees with the routes."""
 
 import re
 from datetime import date, datetime
@@ -113,7 +113,7 @@ async def test_what_the_service_refuses_the_document_does_not_allow(api: Running
         document = (await anonymous.get(BASE + "/openapi.json")).json()
 
     moments = jsonschema.FormatChecker([])
-    # The library's own checks of times need packages of their own.
+    # The library's own checks of times need further packages.
     moments.checks("date", raises=ValueError)(is_date)
     moments.checks("date-time", raises=ValueError)(is_date_time)
 
@@ -141,7 +141,7 @@ async def test_what_the_service_refuses_the_document_does_not_allow(api: Running
             for value in values:
                 assert not schema(path, name).is_valid(value), (path, name, value)
                 answer = await client.request("GET", url, json={name: value})
-                # `startDate` and others that are texts take a number for its digits.
+                # `startDate` and other string parameters accept a number as a string of digits.
                 if not (name == "sort" and value == "a"):
                     assert answer.status_code == 400, (path, name, value)
     for moment in ("2026-11-28", "2026-11-28T10:00:00Z", "2026-11-28T10:00:00.5+02:00"):

@@ -1,4 +1,4 @@
-"""schemathesis against the running process: no answer is a fault, nor outside of the document."""
+"""schemathesis against the running process: no fault, and every response fits the document."""
 
 from collections.abc import Iterator
 from unittest.mock import MagicMock

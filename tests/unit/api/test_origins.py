@@ -1,4 +1,4 @@
-"""Orders of foreign pages (CSRF), as browsers send them."""
+"""State-changing requests of foreign pages (CSRF), as browsers send them."""
 
 from pathlib import Path
 

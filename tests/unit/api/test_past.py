@@ -1,4 +1,4 @@
-"""Listing past jobs: whatever way the store takes, the rows are those of the documents."""
+"""Listing past jobs: with every query plan of the store, the rows equal those of the documents."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ USERS = ("hans", "", None, "scheduler")
 
 
 def document(number: int) -> dict[str, Any]:
-    """A past job; its fields repeat with different periods, and times are not in the ids' order."""
+    """Return a past job; fields have different periods, and times don't follow the ids."""
     name, minute = NAMES[number % 3], number * 7 % 40
     ended = None if number % 5 == 0 else f"2026-11-{1 + number % 9:02}T12:{minute:02}:00"
     if ended and number % 2:
@@ -60,7 +60,7 @@ async def past(writer: Writer) -> None:
 
 @pytest.fixture
 async def dev(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who may not read SECRET."""
+    """The client of a user who may not read SECRET."""
     async with api.client("dev") as made:
         yield made
 
@@ -86,7 +86,7 @@ def numbers(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 async def walk(client: httpx.AsyncClient, **arguments: Any) -> list[Any]:
-    """All rows, by cursor."""
+    """Return all rows, by cursor."""
     found, cursor = [], ""
     while True:
         body = await get(client, cursor=cursor, **arguments)
@@ -101,7 +101,7 @@ async def walk(client: httpx.AsyncClient, **arguments: Any) -> list[Any]:
 async def expected(
     query: Any = None, sort: Any = None, search: str | None = None, *, masked: bool = False
 ) -> list[dict[str, Any]]:
-    """What the queue's own code makes of the same rows."""
+    """Return the rows that the queue's own code selects."""
     given = {"filter": query or {}, "sort": sort or [["_id", 1]]}
     rows = [mask(row) if masked and row["qual_name"] == SECRET else row for row in DOCUMENTS]
     if search:

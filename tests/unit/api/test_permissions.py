@@ -13,7 +13,7 @@ METHODS = {"GET": "r", "HEAD": "r", "POST": "c", "PUT": "u", "DELETE": "d"}
 
 
 def called(*permissions: str) -> str:
-    """The letters of what may be called."""
+    """Return the letters of the methods that may be called."""
     found = Permissions(permissions)
     return "".join(sorted({letter for method, letter in METHODS.items() if found.may_call(method)}))
 

@@ -1,4 +1,4 @@
-"""CoreJobs of one id, until the operator refuses all but one: the older one is the job."""
+"""CoreJobs with the same id, until the operator has refused all but one: the oldest is the job."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ JOB_ID = ids.new_id(timestamps.from_epoch(1_700_000_000))
 
 
 class Rig:
-    """A queue and what its cache is told."""
+    """A queue and its cache."""
 
     def __init__(self) -> None:
         self.cache = ObjectCache("corejobs")
@@ -51,7 +51,7 @@ def test_a_corejob_named_like_anothers_id_is_not_shown_in_its_place() -> None:
     assert rig.shown() == "nightly"
     assert told == []
     assert [entry.job.name for entry in rig.queue.queued()] == ["nightly"]
-    # The operator refuses it, with an id of its own.
+    # The operator refuses it, and gives it an id of its own.
     rig.put(
         JOB_ID, second=1, job_id=ids.new_id(timestamps.from_epoch(1_700_000_009)), state="error"
     )
@@ -114,7 +114,7 @@ def test_whatever_comes_the_first_in_rank_is_shown(steps: list[tuple[str, str, i
             continue
         job_id = JOB_ID if what == "put" else ids.new_id(timestamps.from_epoch(1_700_000_001))
         observed = not (name == JOB_ID and what == "put")
-        second = made.setdefault(name, drawn)  # as long as it lives it keeps its time
+        second = made.setdefault(name, drawn)  # a CoreJob keeps its creation time while it exists
         bodies[name] = rig.put(name, second=second, job_id=job_id if observed else None)
         there.pop(name, None)
         if what == "put":

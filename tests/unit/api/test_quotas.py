@@ -1,4 +1,4 @@
-"""A ResourceQuota that is used up, or contended: never an id without a job."""
+"""A ResourceQuota that is exceeded or contended: never an id without a job."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ async def post(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
 
 
 def refusing(kube: FakeApiServer, plural: str, answer: Answer, times: int = 10**9) -> None:
-    """Refuse creates of a kind, so many times."""
+    """Refuse the next creates of a kind."""
     kube.refuse_with("POST", plural, answer, times=times)
 
 
@@ -52,7 +52,7 @@ async def test_a_job_that_cannot_be_created_has_no_id(
     assert "quota" in refused.json()["error"]
     assert kube.objects["corejobs"] == {}
     kube.allow_all()
-    # Nothing of the first try is in the way.
+    # The first request has left nothing that interferes.
     assert (await post(client, headers=headers)).status_code == 200
     assert len(kube.objects["corejobs"]) == 1
 

@@ -1,4 +1,4 @@
-"""`Last-Event-ID`: every stream goes on after it, and nothing comes twice or is left out."""
+"""`Last-Event-ID`: every stream resumes after it, without repetitions or omissions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ def messages(found: list[tuple[str, Any]]) -> list[str]:
 
 
 async def gather(client: httpx.AsyncClient, path: str, cut: int) -> list[tuple[str, Any]]:
-    """Follow to `close`, cut off after each `cut` frames and resumed."""
+    """Follow until `close`; disconnect after each `cut` frames, and resume."""
     found: list[tuple[str, Any]] = []
     last = ""
     while not found or found[-1][0] != "close":
@@ -64,7 +64,7 @@ async def test_cut_off_again_and_again_while_it_runs(
 async def test_a_job_that_went_meanwhile(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, journal: Journal, path: str
 ) -> None:
-    """Begun on a running job, gone on with on a past one."""
+    """The first stream is of a running job, the resumed one of a past job."""
     job_id = await enqueue(caller)
     recorder = await record(job_id)
     await recorder.log(*"abc")
@@ -90,7 +90,7 @@ async def test_a_job_that_went_meanwhile(
 async def test_another_api_goes_on_with_it(
     kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path, record: Record
 ) -> None:
-    """The ids are the store's: one process's stream is gone on with by the next one's."""
+    """Ids come from the store, so another process can resume the stream."""
     async with running(kube, store_url, tmp_path, loopback=True) as first, first.client() as client:
         job_id = await enqueue(client)
         recorder = await record(job_id)
@@ -113,7 +113,7 @@ async def test_another_api_goes_on_with_it(
 async def test_a_gap_right_after_the_id_is_sent_again(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """Better twice than not at all: the id of a gap is that of the record before it."""
+    """The id of a gap is that of the record before it: the gap is sent twice rather than never."""
     job_id = await enqueue(caller)
     recorder = await record(job_id)
     await recorder.log("a")
@@ -128,7 +128,7 @@ async def test_a_gap_right_after_the_id_is_sent_again(
 
 @pytest.mark.parametrize("bad", ["x", "-1", "1.5", "0x10", "1" * 19, "٣"])
 async def test_bad_ids_are_refused(served: RunningApi, caller: httpx.AsyncClient, bad: str) -> None:
-    """From the beginning would be every line twice, and nobody told."""
+    """A stream from the beginning would silently repeat every line."""
     job_id = await enqueue(caller)
     asked = {"last_event_id": bad}
     for path in (f"job/follow/{job_id}", f"job/log/{job_id}"):
@@ -159,7 +159,7 @@ async def test_a_new_job_is_streamed_from_its_beginning(
 async def test_the_same_request_again_goes_on(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """An `Idempotency-Key` makes it the same job, so the id counts."""
+    """With an `Idempotency-Key` the request refers to the same job, so the id counts."""
     headers, body = {"Idempotency-Key": "k"}, {"qual_name": DUMMY}
     async with stream(caller, "POST", "job", json=body, headers=headers) as frames:
         job_id = (await frames.next())[1]["_id"]
@@ -174,7 +174,7 @@ async def test_the_same_request_again_goes_on(
 async def test_a_restart_that_keeps_the_job_goes_on(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """A failed one is the same job with the next trial."""
+    """A restarted failed job is the same job with its next trial."""
     job_id = await enqueue(caller)
     await (await record(job_id)).log(*"abcd")
     await served.status(job_id, state="failed", trial=1)

@@ -1,4 +1,4 @@
-"""Scans: off the event loop, one piece at a time for a user, and only while somebody waits."""
+"""Scans: off the event loop, one piece at a time for each user, and only for waiting clients."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ SLOW = "(a|b)*a(a|b){500}c"
 
 
 class Busy:
-    """Work that counts how much of it runs at once, until it is told to end."""
+    """Work that counts how many calls run at once, until it is told to end."""
 
     def __init__(self) -> None:
         self.now, self.most, self.done = 0, 0, 0

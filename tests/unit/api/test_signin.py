@@ -1,4 +1,4 @@
-"""Who sends a request: every way to sign in, their order, and what is refused."""
+"""Authentication: all ways to sign in, their precedence, and refusals."""
 
 import base64
 import json
@@ -114,8 +114,8 @@ async def test_wrong_password_or_name(client: httpx.AsyncClient, name: str, pass
         "",
         "Basic",
         "Basic %%%",
-        "Basic YWRt!aW46aGFucw==",  # good but for one character
-        "Basic YWRtaW46aGFucw",  # the padding is cut off
+        "Basic YWRt!aW46aGFucw==",  # correct except for one character
+        "Basic YWRtaW46aGFucw",  # without the padding
         "Basic YWRtaW4=",  # no colon
         "Bearer",
         "Bearer x",
@@ -266,7 +266,7 @@ async def test_tokens_outlive_changes_of_all_but_their_user_s_password(
     service: SigninApp, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     tokens = {name: service.token(name) for name in ("admin", "jane")}
-    # The first hash serves as decoy for those who have none: jane's credential is another one now.
+    # joe's is the first hash and sets the decoy of users without one: jane's credential changes.
     joe = {"name": "joe", "passwordHash": CHEAP.hash("joe")}
     changed = [joe, {**USERS[0], "role": []}, {**USERS[1], "realname": "Jane"}]
     (tmp_path / "users.json").write_text(json.dumps(changed), encoding="utf-8")

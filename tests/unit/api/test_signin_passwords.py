@@ -1,4 +1,4 @@
-"""Passwords: what is remembered, what runs at once, and what is too much."""
+"""Password checks: caching, concurrency, and limits."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ DECOY = CHEAP.hash("decoy")
 
 
 class Gate:
-    """A check that takes until the gate is opened; `right` is the right password."""
+    """A check that blocks until the gate is opened; `right` is the right password."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -62,7 +62,7 @@ A = Sender("ip", "a")
 
 
 async def begin(passwords: Passwords, *wanted: str) -> list["asyncio.Task[bool]"]:
-    """Checks that have been handed over when this returns."""
+    """Start checks, and return when they have been handed over."""
     tasks = [asyncio.create_task(passwords.check(A, HASHED, text)) for text in wanted]
     await asyncio.sleep(0)
     return tasks

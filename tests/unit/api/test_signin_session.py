@@ -71,7 +71,7 @@ async def test_login_with_a_token_gives_one_that_lives_longer(
 async def test_login_with_a_token_does_not_stand_for_the_password(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
-    """A stolen token is good for a week at most, however it is used."""
+    """A stolen token is valid for a week at most, however it is used."""
     token, ends = service.token("jane"), service.clock() + timedelta(days=7)
     while service.clock() + timedelta(hours=7) < ends:
         service.clock.move(hours=7)

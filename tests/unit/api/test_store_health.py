@@ -1,4 +1,4 @@
-"""No order while what the job writes could not be stored; all the rest goes on."""
+"""No job is accepted while its log can't be stored; all other requests work."""
 
 from typing import Any
 
@@ -27,11 +27,11 @@ def lease(name: str, version: int, problem: str | None) -> dict[str, Any]:
     return {"metadata": meta, "spec": {"leaseDurationSeconds": 5}}
 
 
-# --- whose word counts ------------------------------------------------------------------------
+# --- sources of the problem -------------------------------------------------------------------
 
 
 class FakeStore:
-    """Answers, or not."""
+    """A store that can be unavailable."""
 
     away = False
 
@@ -90,7 +90,7 @@ async def test_the_words_of_one_that_is_dead_do_not_count(world: World) -> None:
     assert await world.store_health.problem() == FULL
     world.now += 0.1
     await world.store_health.check()
-    # Nor does it stand for one that can write.
+    # A recorder whose Lease has expired does not count as one that can write.
     world.renew("b", FULL)
     with pytest.raises(ApiError):
         await world.store_health.check()
@@ -109,11 +109,11 @@ async def test_a_store_that_is_away(world: World) -> None:
         await world.store_health.check()
 
 
-# --- what clients see -------------------------------------------------------------------------
+# --- responses to clients ---------------------------------------------------------------------
 
 
 async def tell(api: RunningApi, kube: FakeApiServer, problem: str | None) -> None:
-    """What the recorder says; returns when the API has heard it."""
+    """Write the recorder's problem into its Lease; return when the API's cache has it."""
     body = kube.put("leases", lease(LEASE, 0, problem))
     version = body["metadata"]["resourceVersion"]
 

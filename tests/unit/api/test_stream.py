@@ -1,4 +1,4 @@
-"""A stream by itself: when it says that it lives, whatever its client does meanwhile."""
+"""A stream's keep-alive comments, whatever its client does."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ KEEP_ALIVE_S = 0.02
 
 
 class Given(Stream):
-    """Hands over what it is given."""
+    """Sends the items of a queue."""
 
     def __init__(self) -> None:
         super().__init__("a test", Streams(ApiMetrics(), KEEP_ALIVE_S), self._connected)
@@ -32,7 +32,7 @@ def test_one_that_waits_for_its_client_says_nothing_more() -> None:
         stream.given.put_nowait(b"first")
         assert await anext(stream) == b"first"
         stream.given.put_nowait(b"second")
-        # Several times as long as a silent one would take; nothing may come of it.
+        # Several keep-alive intervals; no comment may be added while the client does not read.
         await asyncio.sleep(KEEP_ALIVE_S * 5)
         stream.given.put_nowait(b"third")
         found = [await anext(stream) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Streams over real connections: order, modes, resuming, slow and vanished clients, trouble."""
+"""Streams over real connections: order, modes, resuming, slow and vanished clients, errors."""
 
 import asyncio
 import json
@@ -203,7 +203,7 @@ async def test_kill_and_restart_are_streamed(
             _, child = await restarted.next()
             assert child["enqueued"]["parent_id"] == job_id
             assert (await frames.next())[1]["enqueued"]["child_id"] == child["_id"]
-            # The old one's pod is still going: what it says now is still streamed.
+            # The old job's pod is still ending, and its log is still streamed.
             await (await record(job_id)).log("terminated")
             assert (await frames.next())[1]["message"] == "terminated"
             await served.status(job_id, state="killed")
@@ -225,7 +225,7 @@ async def test_a_client_that_hangs_up_is_let_go_and_the_job_goes_on(
 
 @asynccontextmanager
 async def raw_stream(url: str, path: str) -> AsyncIterator[asyncio.StreamReader]:
-    """A stream whose client reads only when it wants to."""
+    """Open a stream that the test reads when it chooses."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -303,7 +303,7 @@ async def test_the_store_away_for_a_while(
         assert (await caller.get(f"job/log/{job_id}", params={"filter": '{"a": 1}'})).headers[
             "Retry-After"
         ]
-        # States go on meanwhile.
+        # Frames of the state still arrive meanwhile.
         await served.status(job_id, progress={"value": 0.5})
         assert (await frames.next())[0] == "state"
         monkeypatch.undo()
@@ -313,7 +313,7 @@ async def test_the_store_away_for_a_while(
 async def test_a_stream_begins_though_the_store_is_away(
     kube: FakeApiServer, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    """There is no file yet: the recorder makes it."""
+    """The file does not exist before the recorder has created it."""
     job_id = await enqueue(client)
     away = f"sqlite:///{tmp_path}/away.db"
     async with (

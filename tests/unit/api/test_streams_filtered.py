@@ -1,4 +1,4 @@
-"""Filters on streams: what comes of the log, what comes whatever they say, and the ids."""
+"""Filters on streams: the selected records, the frames that no filter drops, and the ids."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -136,7 +136,7 @@ async def test_gaps_are_sent_even_if_the_lines_around_are_filtered_out(
         await recorder.log("e", gap=NewGap(7, 7, "second"))
         assert (await frames.next())[1]["reason"] == "second"
     async with stream(caller, "GET", f"job/log/{job_id}?follow=true&tail=1") as frames:
-        # The first is among the lines that are skipped.
+        # The first gap is among the lines that `tail` skips.
         assert [event for event, _ in await frames.take(2)] == ["gap", "log"]
     async with stream(caller, "GET", f"job/log/{job_id}?follow=true&tail=9") as frames:
         found = await frames.take(7)
@@ -147,7 +147,7 @@ async def test_gaps_are_sent_even_if_the_lines_around_are_filtered_out(
 async def test_an_id_covers_records_that_are_filtered_out(
     kube: FakeApiServer, writer: Any, store_url: str, tmp_path: Path, record: Record
 ) -> None:
-    """The comment of a silent stream carries it; to go on from it misses nothing."""
+    """The comment of a silent stream carries the id; resuming from it misses nothing."""
     async with (
         running(kube, store_url, tmp_path, loopback=True, keep_alive=0.05) as api,
         api.client() as client,
@@ -160,7 +160,7 @@ async def test_an_id_covers_records_that_are_filtered_out(
         async with client.stream("GET", path) as response:
             lines = response.aiter_lines()
             async with asyncio.timeout(DEADLINE):
-                # A client that knows no ids gets comments only, however far it has come.
+                # A client without ids only gets comments, however far the stream has read.
                 assert [await anext(lines) for _ in range(20)] == [": keep-alive", ""] * 10
         async with client.stream("GET", path, headers={"Accept": "text/event-stream"}) as response:
             lines = response.aiter_lines()
@@ -183,7 +183,7 @@ async def test_an_id_covers_records_that_are_filtered_out(
 async def test_a_client_that_comes_again_gets_no_second_tail(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
-    """`tail` is for the first time; with an id the stream goes on after it."""
+    """`tail` is for the first connection; with an id the stream resumes after it."""
     job_id = await enqueue(caller)
     recorder = await record(job_id)
     await recorder.log(*"abcdef")
@@ -191,7 +191,7 @@ async def test_a_client_that_comes_again_gets_no_second_tail(
     path = f"job/follow/{job_id}?tail=2"
     async with stream(caller, "GET", path) as frames:
         event, _ = await frames.next()
-        # No id yet: who is cut off here begins anew, by the tail.
+        # No id yet: a client that is disconnected here starts again, with the tail.
         assert (event, frames.last_id) == ("state", "")
         assert messages(await frames.take(1)) == ["e"]
         last = frames.last_id
@@ -222,7 +222,7 @@ async def test_filters_of_a_new_job_s_stream(
 async def test_a_burst_with_a_filter(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the store and from the feed by turns."""
+    """Records come from the store and from the feed by turns."""
     monkeypatch.setattr(feed, "_KEPT", 50)
     job_id = await enqueue(caller)
     recorder = await record(job_id)

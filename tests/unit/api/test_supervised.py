@@ -1,4 +1,4 @@
-"""Each long-lived task of the API: what happens when it ends by an exception."""
+"""Each long-lived task of the API, and the effect of an exception that ends it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ LIBRARY = ("Task-",)
 
 
 class Process:
-    """The API's process, but for its signals."""
+    """The API's process without its signal handlers."""
 
     def __init__(
         self, server: main.Server, task: "asyncio.Task[None]", probes: httpx.AsyncClient
@@ -41,7 +41,7 @@ class Process:
         return answer.status_code, answer.text
 
     async def until(self, path: str, status: int) -> str:
-        """Ask until the answer has that status."""
+        """Request the path until the response has that status."""
         async with asyncio.timeout(DEADLINE):
             while True:
                 found, text = await self.get(path)
@@ -87,7 +87,7 @@ async def test_each_task_that_ends_is_reported_and_restarted(
         for name in names:
             supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
-            # Both at once: it is started again 2 s later.
+            # Both probes at once, since the task is restarted after 2 s.
             said, _ = await asyncio.gather(made.until("/healthz", 503), made.until("/readyz", 503))
             assert said == words
             await supervision.begun(name, 2)

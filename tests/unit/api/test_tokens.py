@@ -1,4 +1,4 @@
-"""Tokens: what they say, and that nothing but ours is taken."""
+"""Tokens: their claims, and that only our own are accepted."""
 
 import base64
 import json
@@ -99,7 +99,7 @@ def test_no_renewal_lives_longer_than_the_most_age_since_the_password(clock: Fak
         if found.is_old:
             token = tokens.issue(JANE, found.signed_in_at)
             renewals += 1
-    assert renewals == 6  # at 2, 4, … 12 hours; from then on they end with the most age
+    assert renewals == 6  # at 2, 4, … 12 hours; later renewals would not extend it
     assert tokens.read(token).expires_at == ends
     clock.move(hours=2)
     with pytest.raises(ExpiredError, match="the token has expired"):
@@ -138,7 +138,7 @@ def test_a_rightly_signed_token_is_not_taken_once_it_has_expired(
 
 
 def test_known_good_claims_pass(tokens: Tokens, clock: FakeClock) -> None:
-    """What the cases below are changes of."""
+    """The cases below are changes of these claims."""
     assert tokens.read(jwt.encode(claims(clock), SECRET, algorithm="HS256")).name == "admin"
 
 

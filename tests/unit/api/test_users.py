@@ -1,4 +1,4 @@
-"""The users' file: what it may hold, what is said about a bad one, and what a new one changes."""
+"""The users' file: its format, the errors of a bad one, and the effects of a new one."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ JANE = {"name": "jane", "password": "secret"}
 
 
 class Seconds:
-    """A monotonic clock by hand."""
+    """A monotonic clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -199,7 +199,7 @@ def test_new_content_is_read_after_some_seconds(path: Path, seconds: Seconds) ->
 
 
 def test_volume_of_a_secret_is_swapped_by_a_link(tmp_path: Path, seconds: Seconds) -> None:
-    """As the kubelet does it: `users.json` leads to `..data/users.json`, and `..data` elsewhere."""
+    """As by the kubelet: `users.json` links to `..data/users.json`, and `..data` is switched."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "users.json", {"name": name, "password": "secret"})

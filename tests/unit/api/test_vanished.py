@@ -1,4 +1,4 @@
-"""Clients that vanish without a word are let go of; one that lives and reads nothing is not."""
+"""Connections of vanished clients are closed; that of a live client that does not read is kept."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def test_connections_have_the_options_of_the_listening_socket() -> None:
 
 
 class Sock:
-    """A socket in some state."""
+    """A socket with this TCP state."""
 
     def __init__(self, *, silent_ms: int = 0, retransmits: int = 0, probes: int = 0) -> None:
         self._info = bytearray(64)
@@ -55,9 +55,9 @@ class Sock:
     ("state", "vanished"),
     [
         ({}, False),
-        ({"silent_ms": 60_000}, False),  # nobody asked it anything
-        ({"silent_ms": 60_000, "probes": 1}, False),  # it was asked just now
-        ({"silent_ms": 3_000, "retransmits": 4}, False),  # a bad line
+        ({"silent_ms": 60_000}, False),  # no probe was sent
+        ({"silent_ms": 60_000, "probes": 1}, False),  # a probe was sent just now
+        ({"silent_ms": 3_000, "retransmits": 4}, False),  # a lossy connection
         ({"silent_ms": 12_000, "retransmits": 5}, True),
         ({"silent_ms": 12_000, "probes": 2}, True),
         ({"silent_ms": 12_000, "retransmits": 1, "probes": 1}, True),
@@ -98,7 +98,7 @@ def test_a_sweep_looks_at_every_connection() -> None:
 
 
 class Client:
-    """A client that asked for a stream and reads nothing of it."""
+    """A client that requests a stream and does not read it."""
 
     def __init__(self, api: RunningApi, job_id: str) -> None:
         assert api.url is not None
@@ -120,7 +120,7 @@ def can_unplug() -> bool:
 
 @contextlib.contextmanager
 def unplugged(*clients: Client) -> Iterator[None]:
-    """No packet gets through between these clients and the service."""
+    """Drop all packets between these clients and the service."""
     rules = []
     for near, far in (client.ports for client in clients):
         for source, target in ((near, far), (far, near)):
@@ -134,7 +134,7 @@ def unplugged(*clients: Client) -> Iterator[None]:
 
 
 async def let_go(api: RunningApi, left: int) -> float:
-    """Seconds until only so many streams are left."""
+    """Return the seconds until only `left` streams are open."""
     began = time.monotonic()
     async with asyncio.timeout(NOTICED_S + 5):
         while len(api.service.hub) > left:  # noqa: ASYNC110  # nothing tells when
@@ -150,7 +150,7 @@ async def test_the_unplugged_are_let_go_and_the_stalled_are_not(
     tmp_path: Path,
     record: Callable[..., Awaitable[Recorder]],
 ) -> None:
-    """Three ways to vanish: silent, with a comment in flight, and with the buffers full."""
+    """Three ways to vanish: on an idle stream, with a comment in flight, and with full buffers."""
     if not can_unplug():
         assert_options()
         return
@@ -183,7 +183,7 @@ async def test_the_unplugged_are_let_go_and_the_stalled_are_not(
 
 
 def _rest(sock: socket.socket) -> bytes:
-    """All that comes until the stream's end."""
+    """Return everything until the stream's end."""
     sock.settimeout(45)
     found = bytearray()
     while b"event: close\n" not in found[-1000:]:

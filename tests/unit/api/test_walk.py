@@ -1,4 +1,4 @@
-"""The life of a job by REST, call by call without a pause; the operator's part is played."""
+"""The life of a job by REST, call by call without a pause; the test plays the operator."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
