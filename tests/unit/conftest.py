@@ -1,4 +1,4 @@
-"""A unit test that takes long hangs: its time is short. One that may take more is marked so."""
+"""Unit tests have a short time limit, since a slow one hangs. Exceptions are marked `timeout`."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ import pytest
 from corejob import ids
 
 _HERE = Path(__file__).parent
-# Far more than any needs: the machine may be busy.
+# Far more than any test needs, since the machine may be busy.
 _TIMEOUT = 120
-# The first test of these pays for PostgreSQL's package or for building helm.
+# The first of these tests also installs PostgreSQL's package or builds helm.
 _INSTALLING = 600
 
-# hypothesis counts the milliseconds of an example, which are the machine's affair; the time of a
-# whole test is what is limited. A run of all tests has the same examples each time; `make fuzz`
-# draws new ones, and prints how to repeat what it finds.
+# hypothesis would limit the milliseconds of an example, which depend on the machine; the time of
+# a whole test is limited instead. A run of all tests has the same examples each time; `make fuzz`
+# generates new ones, and prints how to repeat a failure.
 hypothesis.settings.register_profile(
     "fuzz",
     deadline=None,
@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("unit")
 
 @pytest.fixture(autouse=True)
 def own_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids that other tests made, at other times, do not hold those of this one back."""
+    """Reset the last id, since ids ascend and other tests set other times."""
     monkeypatch.setattr(ids, "_last", 0)
 
 
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _leave_out_figures(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processor time is a figure, not a test: `-m timed` asks for it."""
+    """Deselect measurements of processor time, unless `-m timed` selects them."""
     timed = [item for item in items if item.get_closest_marker("timed")]
     if timed and not config.option.markexpr:
         config.hook.pytest_deselected(items=timed)

@@ -1,4 +1,4 @@
-"""How long a unit test may take."""
+"""The time limits of unit tests."""
 
 import pytest
 

@@ -123,7 +123,7 @@ def test_service_containers_are_probed_on_their_ports(helm):
     ports: dict[str, Any] = {}
     for deployment in helm.render().kind("Deployment"):
         assert deployment["spec"]["replicas"] == 1
-        # Two recorders must not meet on one volume; two operators agree by a Lease.
+        # Two recorders must not share one volume; two operators elect a leader by a Lease.
         recreate = deployment["metadata"]["name"].endswith("-api")
         assert deployment["spec"].get("strategy") == ({"type": "Recreate"} if recreate else None)
         for container in deployment["spec"]["template"]["spec"]["containers"]:
@@ -161,7 +161,7 @@ def test_prometheus_finds_each_process_by_its_port(helm):
 
 
 def policies(manifests) -> dict[str, dict[str, Any]]:
-    """The allowed peers of each port, by component."""
+    """Return the allowed peers of each port, by component."""
     return {
         policy["metadata"]["name"]: {
             port["port"]: rule.get("from")
@@ -290,7 +290,7 @@ def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
     assert manifests.one("Service", "core4-api")["spec"]["publishNotReadyAddresses"] is False
     spec = manifests.one("Deployment", "core4-api")["spec"]["template"]["spec"]
     (api,) = spec["containers"]
-    # Otherwise all pods would leave the Service when the store is away.
+    # Otherwise all pods would leave the Service when the store fails.
     assert api["readinessProbe"]["httpGet"]["path"] == "/readyz?without=store"
 
 

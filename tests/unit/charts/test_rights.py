@@ -1,7 +1,7 @@
-"""Each role has the rights that the code of its process uses, and no other.
+"""Each role has exactly the rights that the code of its process uses.
 
-The calls of the client are read off the sources. That the roles suffice is also seen when the
-code runs: the fake API servers of all unit tests refuse what a role does not allow.
+The calls of the client are read from the sources. The fake API servers of all unit tests refuse
+what a role does not allow, so running the code also shows that the roles suffice.
 """
 
 import ast
@@ -34,7 +34,7 @@ SOURCES = {
     "release": ["operator/corejob_operator/release.py"],
 }
 ELSEWHERE = {
-    # Code that several use, and what it asks for on the behalf of its caller.
+    # Shared code, and the kind that it requests on behalf of its caller.
     "Informer": [("list", "", ""), ("watch", "", "")],
     "patch_status": [("patch", "", "status")],
 }
@@ -51,16 +51,16 @@ LEASE_CLIENT = {
     "has_pod": right("get", resources.PODS),
 }
 BY_VARIABLE = [
-    # Calls whose kind is a variable. The resync lists what kopf lists and watches; what is patched
-    # is found where `patch_status` is called.
+    # Calls whose kind is a variable. The resync lists the kinds that kopf lists and watches; the
+    # calls of `patch_status` have the patched kinds.
     ("patching.py", "patch"),
     ("patching.py", "patch_status"),
     ("resync.py", "list"),
 ]
 WITHOUT_A_CALL = {"operator": [(verb, kind) for kind in WATCHED for verb in ("list", "watch")]}
 ADMISSION = {
-    # No request: the admission plugin OwnerReferencesPermissionEnforcement asks for it when a Job
-    # is created whose owner may not be deleted before it.
+    # Not a request: the admission plugin OwnerReferencesPermissionEnforcement checks this right
+    # when a Job is created whose owner may not be deleted before it.
     "operator": {Right("update", "core4.io", "corejobs/finalizers")},
 }
 
@@ -119,7 +119,7 @@ def literal(call: ast.Call, name: str) -> str:
 
 
 def by_path(tree: ast.Module) -> set[Right]:
-    """The rights of each `KIND.path(…)`: by the method of the request beside it, else a GET."""
+    """Return the right of each `KIND.path(…)`: by the method of the request beside it, else GET."""
     rights: set[Right] = set()
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):

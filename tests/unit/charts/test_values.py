@@ -28,7 +28,7 @@ TEMPLATES = "".join(
 
 
 def objects(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object schema with named properties, by its path."""
+    """Yield every object schema with named properties, by its path."""
     if "properties" in schema:
         yield path, schema
     for name, sub in schema.get("properties", {}).items():
@@ -40,7 +40,7 @@ def objects(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[
 
 
 def merged(base: Any, over: Any) -> Any:
-    """Merge values as Helm does: maps into maps, anything else replaces."""
+    """Merge values as Helm does: maps are merged, anything else is replaced."""
     if isinstance(base, dict) and isinstance(over, dict):
         return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
     return over

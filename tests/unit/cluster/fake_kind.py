@@ -1,6 +1,6 @@
 """A machine with programs called docker, kind and kubectl, and one kind cluster at most.
 
-What there is is in a file, which the programs read and change and a test sets.
+Its state is in a file, which the programs read and change and a test sets.
 """
 
 import json
@@ -101,7 +101,7 @@ end(out=world["nodes"] if "nodes" in words else world["classes"])
 
 
 class World:
-    """What there is, as attributes: `state` of the node and the like; see the defaults."""
+    """The machine's state as attributes, such as the node's `state`; see the defaults."""
 
     def __init__(self, place: Path) -> None:
         self.__dict__["_place"] = place
@@ -138,12 +138,12 @@ class World:
         self._place.write_text(json.dumps(known | {name: value}))
 
     def ran(self, *first: str) -> list[list[str]]:
-        """The commands that began so."""
+        """Return the commands that began with these words."""
         return [words for words in self.commands if tuple(words[: len(first)]) == first]
 
 
 def make(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Put the programs into a folder and into PATH, and an empty cache beside them."""
+    """Put the programs into a folder and into PATH, with an empty cache."""
     programs = place / "programs"
     programs.mkdir()
     for name, source in (("docker", DOCKER), ("kind", KIND), ("kubectl", KUBECTL)):

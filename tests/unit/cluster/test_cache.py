@@ -1,4 +1,4 @@
-"""Where things are kept, and how they are named."""
+"""Locations and names in the cache."""
 
 from pathlib import Path
 

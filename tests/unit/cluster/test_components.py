@@ -46,7 +46,7 @@ def test_no_two_components_share_a_port_and_none_is_a_node_port(components):
 
 
 def test_every_component_names_the_data_folder(components, layout):
-    # By that a process is recognised when the record of it is lost.
+    # The data folder identifies a process whose record is lost.
     for component in components:
         assert any(f"{layout.data}/" in argument for argument in component.argv)
 

@@ -1,4 +1,4 @@
-"""What the chart is told about a cluster, and the command line around it."""
+"""The chart's values for a cluster, and the command line around them."""
 
 import shutil
 import socket
@@ -22,7 +22,7 @@ class FakeProvider:
 
 
 def fake_provider(**values) -> Any:
-    """Return a provider that has only what a deployment asks first."""
+    """Return a provider with only the attributes that a deployment reads first."""
     return FakeProvider(**values)
 
 
@@ -91,7 +91,7 @@ def test_the_journal_of_a_local_cluster_that_was_not_stopped_is_kept(monkeypatch
     assert journal.read_text() == "lines"
     assert not (layout.data / "etcd").exists()
     assert "its jobs are lost, its journal is kept" in capsys.readouterr().err
-    # As an `up` leaves it that is interrupted between the two.
+    # The state after an `up` that was interrupted between the two steps.
     layout.volumes.rename(layout.saved_volumes)
     shutil.rmtree(layout.data)
     layout.make()

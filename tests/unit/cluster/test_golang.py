@@ -1,4 +1,4 @@
-"""Which Go compiler builds, and how it is called in a container."""
+"""The choice of the Go compiler, and its command line in a container."""
 
 import json
 import os
@@ -32,7 +32,7 @@ if words[0] == "env":
     sys.exit(os.environ["FAKE_GO"] == "none")
 make(words, os.environ.get("GOBIN"))
 """
-# An engine that does to the mounted cache what the compiler in the container would.
+# An engine that changes the mounted cache as the compiler in the container would.
 DOCKER = """\
 if words[0] == "info":
     print(os.environ["FAKE_SECURITY"] if "{{.SecurityOptions}}" in words else "")
@@ -50,7 +50,7 @@ if words[0] == "run":
 
 
 class Machine:
-    """A machine with the programs that a test gives it."""
+    """A machine with the programs that a test adds."""
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache = place / "cache"
@@ -83,7 +83,7 @@ class Machine:
             self._set("FAKE_ENGINE", "1")
 
     def commands(self, *first: str) -> list[list[str]]:
-        """What was run, that began so."""
+        """Return the commands that began with these words."""
         found = [json.loads(line) for line in self._record.read_text().splitlines()]
         return [words for words in found if tuple(words[: len(first)]) == first]
 

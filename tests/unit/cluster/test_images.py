@@ -1,4 +1,4 @@
-"""Images: the archive written by Python, the wheels that go in, and their names."""
+"""Images: the archive written by Python, the wheels in it, and their names."""
 
 import hashlib
 import io

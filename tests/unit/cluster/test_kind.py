@@ -1,4 +1,4 @@
-"""The kind cluster: started, waited for, created, and never given up without a word."""
+"""The kind cluster: its start, waiting, creation, and errors with a message."""
 
 import socket
 import subprocess
@@ -18,7 +18,7 @@ LOST = "its journal are lost"
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     made = fake_kind.make(tmp_path, monkeypatch)
-    # The port of the service is whose it is on the machine that runs these tests.
+    # Another service may use the real port on the machine that runs these tests.
     monkeypatch.setattr(kind, "SERVICE_PORT", free_port())
     yield made
     docker.unavailable.cache_clear()
@@ -318,7 +318,7 @@ def test_a_port_in_use_is_told_with_what_listens_there(taken_port):
 @pytest.mark.parametrize("command", ["down", "clean"])
 def test_stopping_needs_the_standard_library_only(world, tmp_path, command):
     assert cli.main(["--provider", "kind", "up"]) == 0
-    # Without Go and kind too.
+    # Not even Go and kind are needed.
     for name in ("kind", "kubectl"):
         (tmp_path / "programs" / name).unlink()
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.cluster.cli import main"

@@ -1,4 +1,4 @@
-"""Tests that a cluster can't run: which, and that the run says so."""
+"""Tests that a cluster can't run are deselected, and the run reports them."""
 
 import subprocess
 import sys

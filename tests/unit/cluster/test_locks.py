@@ -1,4 +1,4 @@
-"""The lock files: those of the image are parts of the one that the tests run with."""
+"""The lock files: those of the image are subsets of the one that the tests run with."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""`make test`: what it runs, and which runs may find no test."""
+"""`make test`: the runs that it starts, and which of them may find no test."""
 
 import json
 import os
@@ -33,7 +33,7 @@ else:
 
 
 class Make:
-    """Make with programs that do nothing but note how they were called."""
+    """Runs make with programs that only record their arguments."""
 
     def __init__(self, place):
         self.place = place
@@ -47,7 +47,7 @@ class Make:
             (self.venv / name).touch()
 
     def __call__(self, target, *, codes=None, args="", **variables):
-        """The exit code, and the arguments of each run of pytest."""
+        """Return the exit code, and the arguments of each run of pytest."""
         record = self.place / "record"
         record.write_text("")
         given = [f"ARGS={args}"] if args else []
@@ -57,13 +57,13 @@ class Make:
         return done.returncode, [json.loads(line) for line in record.read_text().splitlines()]
 
     def run(self, target, **variables):
-        """The exit code, and what it said."""
+        """Return the exit code and the output."""
         given = [f"{name}={value}" for name, value in variables.items()]
         done = self._make(target, given, {})
         return done.returncode, done.stdout + done.stderr
 
     def _make(self, target, given, environment):
-        # What the make that runs these tests was given reaches its programs' environment.
+        # The environment has the variables of the make that runs these tests: leave them out.
         kept = {
             name: text
             for name, text in os.environ.items()

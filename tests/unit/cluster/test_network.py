@@ -1,4 +1,4 @@
-"""Which iptables rules are taken away, and which are left alone."""
+"""The iptables rules that are removed, and those that are left alone."""
 
 import pytest
 from tests.cluster.network import name_servers, removal_script

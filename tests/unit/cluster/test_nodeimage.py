@@ -1,4 +1,4 @@
-"""The image of kind's node that is built here: what of it is more than a list of commands."""
+"""The image of kind's node that is built here: the parts with logic."""
 
 import json
 import os

@@ -54,7 +54,7 @@ def test_a_zombie_counts_as_gone(sleeper):
 
 
 def test_a_process_that_was_killed_is_not_alive_from_then_on(tmp_path):
-    # One that takes its time: what it holds has to be given back.
+    # A large process ends slowly, since its memory must be freed.
     code = "held = bytearray(200 << 20); print(1, flush=True); import time; time.sleep(60)"
     item = processes.spawn("large", (sys.executable, "-c", code), tmp_path / "log")
     assert processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), 30)

@@ -12,7 +12,7 @@ def test_the_last_look_is_after_the_deadline():
     def look() -> int:
         nonlocal looks
         looks += 1
-        # The machine stands still, and all comes meanwhile.
+        # The machine stalls, and the condition comes true meanwhile.
         time.sleep(0.05 if looks == 1 else 0)
         return looks
 
@@ -34,5 +34,5 @@ def test_who_takes_long_to_look_looks_less_often():
         return time.monotonic() - began > 0.5
 
     until(look, what="the time is over", every=0)
-    # Half of the time at most is spent on looking.
+    # At most half of the time is spent in the probe.
     assert looks <= 7

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names modules that exist, and says what is generated from what."""
+"""CONTRIBUTING.md names modules that exist, and lists the sources of generated files."""
 
 import re
 from pathlib import Path

@@ -14,20 +14,20 @@ PAGES = sorted(
 
 
 def text(path: Path) -> str:
-    """The page without its code blocks."""
+    """Return the page without its code blocks."""
     return re.sub(
         r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", text(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def links(path: Path) -> Iterator[tuple[str, str]]:
-    """File and anchor of each link within the repository."""
+    """Return file and anchor of each link within the repository."""
     for target in re.findall(r"\]\(([^)\s]+)\)", text(path)):
         if not re.match(r"[a-z]+:", target):
             file, _, anchor = target.partition("#")
@@ -47,7 +47,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def named_modules(path: Path) -> set[str]:
-    """The Python files that a page names, each by the end of its path."""
+    """Return the Python files that a page names, each by the end of its path."""
     return set(re.findall(r"`([\w/.]+\.py)`", text(path)))
 
 

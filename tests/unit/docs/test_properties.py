@@ -13,7 +13,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def defaults(page: str, heading: str) -> Iterator[tuple[str, str]]:
-    """Name and default of each field in the section's table; one row may have several."""
+    """Return name and default of each field in the section's table; one row may have several."""
     text = (DOCS / page).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     for line in re.findall(r"^\| (`.+) \|$", text, re.MULTILINE):
         names, _, values, *_ = line.split(" | ")

@@ -1,4 +1,4 @@
-"""CoreJobs, Jobs and pods as the API server gives them, and what the domain makes of them."""
+"""CoreJobs, Jobs and pods as the API server returns them, and as values of the domain."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +12,12 @@ UID = "0b1c2d3e-0000-4000-8000-000000000001"
 
 
 def at(seconds: float) -> datetime:
-    """A time, counted from `NOW`."""
+    """Return a time, in seconds from `NOW`."""
     return NOW + timedelta(seconds=seconds)
 
 
 def at_text(seconds: float) -> str:
-    """The same as text of a resource."""
+    """Return the same time as text of a resource."""
     text = timestamps.render(at(seconds))
     assert text is not None
     return text
@@ -30,7 +30,7 @@ def corejob_body(
     metadata: dict[str, Any] | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A CoreJob's JSON."""
+    """Return a CoreJob's JSON."""
     body: dict[str, Any] = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND_JOB,
@@ -52,12 +52,12 @@ def corejob_body(
 
 
 def corejob(**more: Any) -> model.CoreJob:
-    """A CoreJob as a value; arguments as of `corejob_body`."""
+    """Return a CoreJob as a value; arguments as of `corejob_body`."""
     return model.parse(corejob_body(**more))
 
 
 def running(**spec: Any) -> model.CoreJob:
-    """A job whose first trial started ten seconds ago."""
+    """Return a job whose first trial started ten seconds ago."""
     status = {"state": "running", "trial": 1, "startTime": at_text(-10), "reason": "Running"}
     status |= spec.pop("status", {})
     return corejob(status=status, **spec)
@@ -70,7 +70,7 @@ def batch_job(
     suspended: bool = False,
     number: int = 1,
 ) -> children.JobChild:
-    """The batch/v1 Job of a trial."""
+    """Return the batch/v1 Job of a trial."""
     meta = _child_meta(f"{ID}-{number}", number, deleting=deleting)
     body = {
         "metadata": meta,
@@ -81,7 +81,7 @@ def batch_job(
 
 
 def condition(kind: str, reason: str = "", message: str = "", *, status: str = "True") -> Any:
-    """A condition of a Job or pod."""
+    """Return a condition of a Job or pod."""
     return {"type": kind, "status": status, "reason": reason, "message": message}
 
 
@@ -95,7 +95,7 @@ def pod_body(
     created: str = CREATED,
     **status: Any,
 ) -> dict[str, Any]:
-    """A pod's JSON. `state` is that of the container `job`; None: there is no container status."""
+    """Return a pod's JSON. `state` is that of the container `job`; None: no container status."""
     statuses = [] if state is None else [{"name": "job", "state": state}]
     return {
         "metadata": _child_meta(name, 1, deleting=deleting) | {"creationTimestamp": created},
@@ -110,30 +110,30 @@ def pod_body(
 
 
 def pod(**more: Any) -> children.PodChild:
-    """A pod as a value; arguments as of `pod_body`."""
+    """Return a pod as a value; arguments as of `pod_body`."""
     return children.parse_pod(pod_body(**more))
 
 
 def started() -> dict[str, Any]:
-    """The state of a container that runs."""
+    """Return the state of a running container."""
     return {"running": {"startedAt": at_text(-10)}}
 
 
 def ended(code: int, *, reason: str = "Error", message: str | None = None) -> dict[str, Any]:
-    """The state of a container that has ended."""
+    """Return the state of a container that has ended."""
     told = {} if message is None else {"message": message}
     times = {"startedAt": at_text(-10), "finishedAt": at_text(-3)}
     return {"terminated": {"exitCode": code, "reason": reason, **times, **told}}
 
 
 def waiting(reason: str, message: str | None = None) -> dict[str, Any]:
-    """The state of a container that has not started."""
+    """Return the state of a container that has not started."""
     told = {} if message is None else {"message": message}
     return {"waiting": {"reason": reason, **told}}
 
 
 def _child_meta(name: str, number: int, *, deleting: bool) -> dict[str, Any]:
-    """A pod's `number` is that of its name: `<corejob>-<trial>-x7k2p`."""
+    """Return the metadata of a Job or of a pod, which is named `<corejob>-<trial>-x7k2p`."""
     job_name = "-".join(name.split("-")[:2])
     owner = {"controller": True, "kind": "CoreJob", "name": ID, "uid": UID}
     if name != job_name:

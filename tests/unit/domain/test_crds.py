@@ -1,6 +1,6 @@
-"""The CRDs: what the API server would refuse in them, and what they refuse in resources.
+"""The CRDs: valid structural schemas, and the resources that they refuse.
 
-The rules themselves are tried on a real API server; here is what can be told without one.
+The rules are tested on a real API server; these tests need none.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ from corejob.state import FINAL, STOPPED, State
 ROOT = Path(__file__).resolve().parents[3]
 CRDS = {"job": job_crd(), "template": template_crd()}
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
-# What a structural schema may hold (Kubernetes: "Specifying a structural schema").
+# Keywords of a structural schema (Kubernetes: "Specifying a structural schema").
 KEYWORDS = {
     "additionalProperties",
     "default",
@@ -60,7 +60,7 @@ def root(name: str) -> dict[str, Any]:
 
 
 def nodes(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All schemas within a schema, each with its path."""
+    """Yield all schemas within a schema, each with its path."""
     yield path, node
     for name, inner in node.get("properties", {}).items():
         yield from nodes(inner, f"{path}.{name}")
@@ -73,7 +73,7 @@ ALL = [(name, path, node) for name in CRDS for path, node in nodes(root(name))]
 
 
 def plain(node: dict[str, Any]) -> dict[str, Any]:
-    """The schema as a plain JSON schema, `nullable` included."""
+    """Return the schema as a plain JSON schema, with `nullable` translated."""
     result = {key: value for key, value in node.items() if not key.startswith("x-kubernetes")}
     if result.pop("nullable", False):
         result["type"] = [node["type"], "null"]
@@ -86,7 +86,7 @@ def plain(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(name: str, body: dict[str, Any]) -> list[str]:
-    """Paths of the fields that a resource's schema refuses."""
+    """Return the paths of the fields that a resource's schema refuses."""
     found = jsonschema.Draft4Validator(plain(root(name))).iter_errors(body)
     return [".".join(str(part) for part in error.absolute_path) for error in found]
 
@@ -147,7 +147,7 @@ def test_the_columns_that_people_look_at() -> None:
     assert {"Node", "Runtime", "User"} <= {column["name"] for column in columns}
 
 
-# --- the one source -------------------------------------------------------------------------
+# --- the single source ----------------------------------------------------------------------
 
 
 def test_the_files_are_fresh() -> None:
@@ -377,7 +377,7 @@ def test_a_pod_template_may_say_anything() -> None:
 
 
 def strangers(node: dict[str, Any], value: Any, path: str = "") -> list[str]:
-    """Paths of the fields that the API server would drop, because no schema knows them."""
+    """Return the paths of the fields that the API server would drop as unknown."""
     if not isinstance(value, dict) or node.get(PRESERVE):
         return []
     known = node.get("properties", {})
@@ -388,7 +388,7 @@ def strangers(node: dict[str, Any], value: Any, path: str = "") -> list[str]:
 
 
 def documented() -> list[dict[str, Any]]:
-    """The resources that the docs and the examples show."""
+    """Yield the resources in the docs and the examples."""
     page = (ROOT / "docs" / "writing-jobs.md").read_text(encoding="utf-8")
     texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/template.yaml")]

@@ -1,4 +1,4 @@
-"""The job document (docs/rest.md): each field, of a new job and of later ones."""
+"""The job document (docs/rest.md): each field, of new and of later jobs."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""When two jobs are the same."""
+"""Equality of jobs."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ VALUES = st.recursive(
 
 
 def shuffled(value: Any) -> Any:
-    """The same with all keys in the opposite order."""
+    """Return an equal value with all keys in the opposite order."""
     if isinstance(value, dict):
         return {key: shuffled(value[key]) for key in reversed(value)}
     return [shuffled(item) for item in value] if isinstance(value, list) else value

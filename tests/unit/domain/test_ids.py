@@ -1,4 +1,4 @@
-"""Job ids: of the right form, ascending, and derived ones the same wherever they are computed."""
+"""Job ids: well-formed, ascending; a derived id is the same wherever it is computed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ def test_a_derived_id_depends_on_time_and_uid_alone() -> None:
     assert ids.is_id(derived)
     assert ids.created_at(derived) == NOW
     assert derived != ids.derived_id(NOW, UID + "x")
-    # As in the first release: what is stored is found by it.
+    # The same as in the first release, since stored jobs are found by it.
     assert derived == "6b057c400000e24b6d3881dc"
 
 

@@ -1,4 +1,4 @@
-"""CoreJobs as they are made: by enqueue, and as the restart of another."""
+"""New CoreJobs: by an enqueue, and as the restart of another."""
 
 from tests.unit.domain.builders import ID, NOW, UID, corejob, corejob_body
 

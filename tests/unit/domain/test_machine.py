@@ -1,4 +1,4 @@
-"""The moves of the state machine: what each writes, and that no other one is made."""
+"""The transitions of the state machine: the fields that each writes, and that there is no other."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -55,7 +55,7 @@ def test_a_start_clears_what_was_of_the_trial_before() -> None:
     assert status.nonstop_time is None
     assert status.zombie_time is None
     assert status.message is None
-    # What is of the whole job stays.
+    # Fields of the whole job stay.
     assert (status.attempts_left, status.runtime_seconds) == (2, 10.0)
     assert (status.last_error, status.finish_time) == (ERROR, at(-90))
 
@@ -255,11 +255,11 @@ def test_the_younger_duplicate_is_refused_and_leaves_the_queue_at_once() -> None
     assert (refused.in_queue, refused.archivable, refused.log_finalised) == (False, True, True)
 
 
-# --- the table of moves ---------------------------------------------------------------------
+# --- the table of transitions ---------------------------------------------------------------
 
 
 def moves() -> set[tuple[State, State]]:
-    """All that the machine's functions can do to a job in any state that they are for."""
+    """Return all transitions that the machine's functions make, from each valid state."""
     made = set()
     for kill in (False, True):
         for left in (1, 2):
@@ -302,7 +302,7 @@ def test_a_final_state_is_not_left() -> None:
 def test_any_life_ends_by_the_rules(
     outcomes: list[State], attempts: int, kill_at: int | None
 ) -> None:
-    """Attempts go down by failures only, the runtime only grows, and a kill is always the end."""
+    """Only failures use attempts, the runtime only grows, and a kill always ends the job."""
     job = corejob(attempts=attempts)
     failures, runtime = 0, 0.0
     for index, outcome in enumerate(outcomes):

@@ -1,4 +1,4 @@
-"""A CoreJob as a value: what is in the queue, what is past, and what a mark makes of it."""
+"""A CoreJob as a value: membership of the queue, past jobs, and the effect of a mark."""
 
 from dataclasses import fields, replace
 from datetime import timedelta

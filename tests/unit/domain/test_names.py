@@ -1,4 +1,4 @@
-"""Names that Kubernetes has to accept."""
+"""Names that must be valid in Kubernetes."""
 
 import re
 

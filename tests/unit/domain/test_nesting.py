@@ -1,4 +1,4 @@
-"""The depth of JSON, of text and of values, and what is too deep can be cut off."""
+"""The depth of JSON, as text and as values, and cutting JSON that is too deep."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The settable properties: what values they take, and that no argument of a job is lost to them."""
+"""The settable properties: valid values, and that they don't shadow a job's arguments."""
 
 from typing import Any
 

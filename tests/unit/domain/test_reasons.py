@@ -1,4 +1,4 @@
-"""Each reason has its meaning, once for while it waits or once for its end."""
+"""Each reason has one explanation: of a waiting job or of an ended one."""
 
 from corejob import reasons
 from corejob.names import Reason

@@ -1,7 +1,7 @@
-"""What a job says of pods as kubelet 1.37.2 and containerd 1.6 reported them.
+"""Observations of pods as reported by kubelet 1.37.2 and containerd 1.6.
 
-recorded_pods.json holds the bodies: Jobs of these kinds were created on the local cluster, and
-their pods read back. Of metadata and spec it keeps what is looked at.
+recorded_pods.json has the bodies: Jobs of these kinds were created on the local cluster, and
+their pods read back. It keeps only the fields of metadata and spec that the code reads.
 """
 
 import json
@@ -52,7 +52,7 @@ def observed(kind: str) -> Observation:
             Reason.DISK_LIMIT,
             'Evicted: Usage of EmptyDir volume "d" exceeds the limit "5Mi"',
         ),
-        # The container was gone before the kubelet asked for its end: first it says `waiting`.
+        # The container was gone before the kubelet stopped it, so its state is `waiting` first.
         (
             "emptydir-unlocated-waiting",
             State.FAILED,
@@ -162,7 +162,7 @@ def test_a_pod_of_a_suspended_job_runs_until_it_is_stopped() -> None:
 
 @pytest.mark.parametrize("kind", ["notfound", "init-fails"])
 def test_a_pod_that_was_deleted_while_it_started_was_stopped(kind: str) -> None:
-    """Not the job's fault: the deletion ended what was being made, or its init container."""
+    """Not the job's fault: the deletion ended the container's creation, or its init container."""
     body = json.loads(json.dumps(RECORDED[kind]))
     body["metadata"] |= {"labels": {}, "deletionTimestamp": "2026-11-28T12:31:00Z"}
     for init in body["status"].get("initContainerStatuses", ()):

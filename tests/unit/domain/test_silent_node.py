@@ -1,4 +1,4 @@
-"""A node that does not answer is named only if Kubernetes says so, or the pod is overdue."""
+"""An unresponsive node is named only if Kubernetes reports it, or the pod is overdue."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_what_to_do_when_the_pod_is_to_be_stopped() -> None:
 
 @pytest.mark.parametrize(("deleted", "said"), [(-9, False), (-10, True)])
 def test_a_pod_that_is_overdue(deleted: float, said: bool) -> None:
-    """Its grace time is over since ten seconds; of the node nobody has said anything."""
+    """Its grace time ended ten seconds ago; Kubernetes has reported nothing about the node."""
     late = pod(conditions=[READY], deleted=deleted)
     text = silent_node(late, NOW)
 

@@ -1,4 +1,4 @@
-"""Counting by changes gives what counting anew would give."""
+"""Incremental counts equal a new count."""
 
 from collections import Counter
 from typing import Any
@@ -40,7 +40,7 @@ def test_it_is_what_counting_anew_would_give(changes: list[tuple[str, CoreJob | 
         expected = Counter(str(each.state) for each in present.values() if each.in_queue)
         assert state_counts.by_state() == dict(expected)
         assert state_counts.total == expected.total()
-        # Told of each change, and of nothing else.
+        # The listener is called for each change of the counts, and only then.
         assert told == ([state_counts.by_state()] if state_counts.by_state() != shown else [])
         told.clear()
         shown = state_counts.by_state()

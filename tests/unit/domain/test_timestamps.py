@@ -1,4 +1,4 @@
-"""Times as text, both ways."""
+"""Timestamps as text: rendering and parsing."""
 
 from datetime import UTC, datetime, timedelta
 

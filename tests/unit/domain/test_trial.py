@@ -1,4 +1,4 @@
-"""The pod and container that count for a trial, and properties of every observation."""
+"""The pod and container that count for a trial, and invariants of every observation."""
 
 from datetime import datetime
 
@@ -38,7 +38,7 @@ def test_the_container_named_job_counts() -> None:
 
 
 def test_else_the_first_container_counts() -> None:
-    """The first of the spec: the kubelet sorts their states by name."""
+    """The first container of the spec, since the kubelet sorts the statuses by name."""
     body = pod_body()
     body["spec"]["containers"] = [{"name": "main"}, {"name": "agent"}]
     body["status"]["containerStatuses"] = [
@@ -50,7 +50,7 @@ def test_else_the_first_container_counts() -> None:
 
 
 def test_the_container_that_the_operator_named_counts() -> None:
-    """A webhook has put one of its own before it, and one called `job` behind it."""
+    """A webhook has inserted one container before it, and another called `job` behind it."""
     body = pod_body()
     body["metadata"]["annotations"][names.ANNOTATION_CONTAINER] = "main"
     body["spec"]["containers"] = [{"name": "agent"}, {"name": "main"}, {"name": "job"}]
@@ -115,7 +115,7 @@ def test_every_end_has_an_outcome_a_reason_and_words(
 
 
 def test_a_container_that_is_stopped_before_its_program_is_there_is_killed() -> None:
-    """What runs in its place until then ends with code 2, and leaves no message."""
+    """Until the program starts, runc runs instead: it ends with code 2, without a message."""
     at_birth = {**ended(2)["terminated"], "startedAt": at_text(-3), "finishedAt": at_text(-3)}
     born = {"terminated": at_birth}
     spoken = {"terminated": {**at_birth, "message": told("failed")}}

@@ -1,4 +1,4 @@
-"""The outcome of a trial that something else ended: a deadline, a disruption, a deletion."""
+"""The outcome of a trial ended from outside: by a deadline, a disruption, a deletion."""
 
 import pytest
 from tests.unit.domain.builders import (
@@ -104,7 +104,7 @@ def test_a_disruption_of_an_old_cluster_has_no_condition(reason: str, expected: 
     ids=["drained", "drained before it started", "refused", "stopped"],
 )
 def test_whatever_ends_the_pod_of_a_suspended_job_the_trial_goes_on_in_it(one: PodChild) -> None:
-    """A resumed Job makes a pod of the same trial: a new trial beside it would be a second run."""
+    """A resumed Job has a pod of the same trial: a new trial beside it would be a second run."""
     seen = observe(batch_job(suspended=True), [one], now=NOW)
 
     assert seen.reason is Reason.SUSPENDED
@@ -164,5 +164,5 @@ def test_a_complete_job_whose_pod_was_cleaned_up_is_complete() -> None:
     seen = observe(batch_job(conditions=[condition("Complete")]), [], now=NOW)
 
     assert (seen.phase, seen.outcome) == (Phase.ENDED, State.COMPLETE)
-    # It did run: the state `running` is passed all the same.
+    # The trial did run, so the job passes through the state `running`.
     assert seen.started_at == batch_job().created

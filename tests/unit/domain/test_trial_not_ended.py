@@ -1,4 +1,4 @@
-"""A trial that has not ended, and the reasons why it has not started."""
+"""Observations of a trial that has not ended, and the reasons why one has not started."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a trial ended, for tests of the observation."""
+"""Ends of trials, for tests of the observation."""
 
 import json
 from typing import Any

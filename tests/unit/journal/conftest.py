@@ -32,13 +32,13 @@ _databases = itertools.count()
 
 @pytest.fixture(autouse=True)
 def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log of the fake cluster is whole when its container has ended."""
+    """Treat a log of the fake cluster as complete as soon as its container has ended."""
     monkeypatch.setattr(followed_pod, "_FLUSH_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server ends no session because this machine is busy between two statements."""
+    """Keep PostgreSQL from ending a session when this machine is busy between two statements."""
     monkeypatch.setattr(engine, "_IDLE_MS", 60_000)
 
 
@@ -49,7 +49,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def postgres_url(place: str) -> str:
-    """The URL of a new database."""
+    """Create a database, and return its URL."""
     name = f"journal{next(_databases)}"
     with psycopg.connect(f"postgresql://core4@/postgres?{place}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -58,12 +58,12 @@ def postgres_url(place: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_database(postgres_server: str) -> str:
-    """The URL of the database that tests have one after the other."""
+    """URL of the database that the tests share, one after the other."""
     return postgres_url(postgres_server)
 
 
 def emptied(url: str) -> str:
-    """A database as if it were new: to make one and to delete it takes longer than most tests."""
+    """Empty a database: creating and deleting one takes longer than most tests."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -81,7 +81,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """One suite over both stores."""
+    """URL of an empty store: each test runs on both databases."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/journal.db"
     return emptied(request.getfixturevalue("postgres_database"))
@@ -123,7 +123,7 @@ def source(job_id: str = JOB, trial: int = 1, uid: str = "uid-1") -> LogSource:
 
 
 class Feeder:
-    """Appends to one stream, keeping its token."""
+    """Appends to one stream, with its current fencing token."""
 
     def __init__(self, writer: Writer, stream: StreamState) -> None:
         self.writer = writer
@@ -174,7 +174,7 @@ class Recorder:
         return found
 
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> None:
-        """Wait until something about the store is so."""
+        """Wait until a condition on the store holds."""
         async with asyncio.timeout(DEADLINE):
             changes = self.store.changes()
             async for _ in changes:

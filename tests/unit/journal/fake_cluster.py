@@ -7,14 +7,14 @@ from tests.support.fake_apiserver.server import FakeApiServer
 
 
 class FakeCluster(FakeApiServer):
-    """The API server that recorders talk to, with what the other components do."""
+    """The API server of the recorders, with the changes that other components make."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
 
     @property
     def patches(self) -> list[tuple[str, dict[str, Any]]]:
-        """The names and fields of all statuses that were written."""
+        """Return names and fields of all status patches."""
         return [
             (one.name, one.body["status"])
             for one in self.served
@@ -22,13 +22,13 @@ class FakeCluster(FakeApiServer):
         ]
 
     def remove(self, plural: str, name: str, *, orphan: bool = True) -> None:
-        """Remove an object, and with a pod its log; what it owns stays, unless a test asks."""
+        """Remove an object, and with a pod its log; owned objects stay if `orphan`."""
         if plural == "pods":
             self.logs.pop(name, None)
         super().remove(plural, name, orphan=orphan)
 
     async def add_job(self, job_id: str, **status: Any) -> None:
-        """A CoreJob."""
+        """Create a CoreJob."""
         spec = {"qualName": "a.Job", "username": "hans", "args": {}}
         body = {
             "apiVersion": "core4.io/v1",
@@ -44,7 +44,7 @@ class FakeCluster(FakeApiServer):
         self.put("corejobs", body)
 
     async def add_recorder(self, identity: str) -> None:
-        """The pod that a recorder of that name runs in."""
+        """Create the pod in which a recorder of that name runs."""
         meta = {"name": identity, "uid": identity, "creationTimestamp": "2026-11-24T00:00:00Z"}
         self.put("pods", {"metadata": meta, "spec": {}, "status": {}})
 
@@ -63,7 +63,7 @@ class FakeCluster(FakeApiServer):
         state: dict[str, Any] | None = None,
         node: str = "node-1",
     ) -> PodLog:
-        """A running pod; its log."""
+        """Create a running pod, and return its log."""
         name = name or f"{job_id}-{trial}"
         labels = {"core4.io/corejob": job_id, "core4.io/trial": str(trial)}
         owner = await self.add_batch_job(job_id, trial)
@@ -90,7 +90,7 @@ class FakeCluster(FakeApiServer):
         return log
 
     async def add_batch_job(self, job_id: str, trial: int) -> dict[str, Any]:
-        """The Job of a trial; a reference to it."""
+        """Create the Job of a trial, and return a reference to it."""
         name, owner = f"{job_id}-{trial}", self.objects["corejobs"].get(job_id)
         meta: dict[str, Any] = {"name": name, "uid": f"uid-of-job-{name}"}
         if owner is not None:
@@ -101,7 +101,7 @@ class FakeCluster(FakeApiServer):
         return {"kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
 
     async def end_pod(self, name: str, code: int, *, reason: str = "Error", **more: Any) -> None:
-        """The container has ended, and its log with it."""
+        """End the container and its log."""
         ended = {
             "exitCode": code,
             "reason": reason,
@@ -116,12 +116,12 @@ class FakeCluster(FakeApiServer):
         await self.logs[name].end()
 
     def log_status(self, job_id: str) -> dict[str, Any]:
-        """`status.log` of a CoreJob."""
+        """Return `status.log` of a CoreJob."""
         body = self.objects["corejobs"][job_id]
         return dict(body["status"].get("log") or {})
 
     async def finalised(self, job_id: str, trial: int = 1) -> dict[str, Any]:
-        """Wait for the recorder to call a trial's log complete; `status.log`."""
+        """Wait until the recorder reports a trial's log as complete, and return `status.log`."""
 
         def complete() -> bool:
             log = self.log_status(job_id)

@@ -1,8 +1,8 @@
-"""A model of what the kubelet serves of a container's log: `ReadLogs` of k8s.io/cri-client 0.37.
+"""A model of the kubelet's response to a log request: `ReadLogs` of k8s.io/cri-client 0.37.
 
-The container runtime's file has an entry for each part of a line; each has a time of its own. It
-stands beside `PodLog` of the fake API server, which has whole lines: property tests read thousands
-of logs with it, without HTTP.
+The container runtime's file has an entry with its own time for each part of a line. `PodLog` of
+the fake API server has whole lines and needs HTTP; this model lets property tests read thousands
+of logs without it.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from corejob_kube.errors import UnavailableError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A part of a line (`P`), or its last one (`F`)."""
+    """A part of a line (`P`), or the last part (`F`)."""
 
     stamp: int
     text: bytes
@@ -26,7 +26,7 @@ class Entry:
 
 
 def served(entries: Sequence[Entry], params: Mapping[str, str]) -> bytes:
-    """The body of the answer to a request with these parameters."""
+    """Return the body of the response to a request with these parameters."""
     since = params.get("sinceTime")
     least = int(datetime.fromisoformat(since).timestamp()) * 10**9 if since else 0
     body, at_line_start = b"", True
@@ -36,7 +36,7 @@ def served(entries: Sequence[Entry], params: Mapping[str, str]) -> bytes:
             if at_line_start and "timestamps" in params:
                 body += stamp_text(entry.stamp).encode() + b" "
             body += text
-        # Also of an entry that is left out: so the rest of its line has no timestamp.
+        # Even of an entry that is skipped: therefore the rest of its line has no timestamp.
         at_line_start = not text or text.endswith(b"\n")
     limit = params.get("limitBytes")
     return body[: int(limit)] if limit else body
@@ -59,9 +59,9 @@ class Kubelet:
     """Answers as `corejob_kube.client.Kube` does, from `entries`.
 
     Attributes:
-        cut: Break the next log connection after so many bytes; None: never.
-        words: What the kubelet says at the end of the next log connection.
-        chunk: How many bytes come at once.
+        cut: Number of bytes after which the next log connection breaks; None: never.
+        words: Text that the kubelet adds at the end of the next log connection.
+        chunk: Number of bytes in each read.
     """
 
     def __init__(self, entries: Sequence[Entry] = ()) -> None:
@@ -75,7 +75,7 @@ class Kubelet:
     async def stream(
         self, _path: str, *, params: Mapping[str, str], **_more: Any
     ) -> AsyncIterator[_Content]:
-        """The log."""
+        """Yield the response to a log request."""
         self.requests.append(dict(params))
         body = served(self.entries, params)
         if "limitBytes" in params:

@@ -16,10 +16,10 @@ _PORT = "54555"
 
 
 def programs() -> Path:
-    """The folder of the newest server's programs, installed if need be.
+    """Return the folder of the newest server's programs; install them if need be.
 
     Raises:
-        ClusterError: there is none, and it cannot be installed from here.
+        ClusterError: There is none, and it can't be installed from here.
     """
     try:
         packages.ensure(["postgres"])
@@ -34,7 +34,7 @@ def programs() -> Path:
 
 
 def _run(*words: str) -> None:
-    """PostgreSQL refuses to run as root."""
+    """Run a command, as the user postgres if this is root: PostgreSQL refuses to run as root."""
     command = ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
     null = subprocess.DEVNULL
     subprocess.run(command, check=True, stdout=null, stderr=null)
@@ -42,7 +42,7 @@ def _run(*words: str) -> None:
 
 @contextmanager
 def server(bin_folder: Path) -> Iterator[str]:
-    """A running server; yields what makes a URL: user and socket folder."""
+    """Run a server; yield the parameters of its URL: host (the socket folder) and port."""
     folder = Path(tempfile.mkdtemp(prefix="core4-pg-"))
     if os.geteuid() == 0:
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
@@ -50,7 +50,7 @@ def server(bin_folder: Path) -> Iterator[str]:
     try:
         initdb = str(bin_folder / "initdb")
         _run(initdb, "-D", str(data), "-A", "trust", "-U", "core4", "-N")
-        # No test takes the machine's power away.
+        # No test needs the data to survive a power failure.
         options = f"-k {folder} -p {_PORT} -c listen_addresses='' -c fsync=off"
         start = (control, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
         _run(*start)

@@ -1,7 +1,7 @@
 """A recorder in a process of its own, for tests that kill or stop it.
 
 Usage: recording_child.py <URL of the API server> <namespace> <URL of the store> <identity>
-    [<seconds that its Lease lasts> <seconds between renewals>]
+[<seconds that its Lease lasts> <seconds between renewals>]
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What goes into objects has bounds, and the log says where it was cut."""
+"""Fields written into objects are bounded, and the log says where one was cut."""
 
 import json
 import time
@@ -67,7 +67,7 @@ def test_long_names_take_the_room_of_many() -> None:
 async def test_none_of_40_000_sources_is_lost_however_often_the_recorder_restarts(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
-    """They are read while the one before is being told, and between two recorders."""
+    """They are read while the previous ones are being written, and by successive recorders."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     n = 0
@@ -256,13 +256,13 @@ async def test_the_message_of_a_thousand_gaps_has_an_end(
     assert len(await recorder.store.gaps(JOB)) == 1000
 
 
-# --- what the API server refuses -------------------------------------------------------------
+# --- fields that the API server refuses -----------------------------------------------------
 
 
 async def test_what_the_api_server_refuses_of_a_status_is_left_out(
     cluster: FakeCluster, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The rest is written: a progress, and the end of the log before all."""
+    """The other fields are written: progress, and above all the end of the log."""
 
     def refused(request: Request) -> web.Response | None:
         fields = request.body["status"] if request.sub == "status" else {}

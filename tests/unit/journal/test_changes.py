@@ -1,4 +1,4 @@
-"""News of the store reach other processes, soon."""
+"""Changes of the store reach other processes quickly."""
 
 import asyncio
 import sys
@@ -74,7 +74,7 @@ async def test_close_ends_iterations(store_url: str, writer: Writer) -> None:
 
 
 async def test_store_that_comes_later(store_url: str) -> None:
-    """The watch comes up by itself once there are tables."""
+    """The watch starts by itself once the tables exist."""
     store = await Store.open(store_url)
     first = asyncio.ensure_future(anext(store.changes()))
     writer = await Writer.open(store_url)
@@ -110,8 +110,8 @@ async def test_another_process_is_heard_within_milliseconds(store_url: str, stor
             delays.append(told - committed)
         child.stdin.close()
         await child.wait()
-    # The median: other processes of the machine may take the processor for a while. A feed that
-    # only looked every quarter of a second would take twice as long.
+    # The median, since other processes may take the processor for a while. Polling every quarter of
+    # a second would take twice as long.
     assert sorted(delays)[5] < 0.06
 
 
@@ -128,7 +128,7 @@ async def postgres_store(postgres_database: str) -> AsyncIterator[tuple[Store, F
 async def test_lines_come_though_no_notification_does(
     postgres_store: tuple[Store, Feeder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a pooler that gives each transaction another session."""
+    """As behind a pooler that runs each transaction in another session."""
     monkeypatch.setattr(upsert, "CHANNEL", "nobody_listens")
     store, feeder = postgres_store
     async with asyncio.timeout(DEADLINE):
@@ -233,7 +233,7 @@ async def test_the_thread_that_listens_survives_whatever_fails_in_it(
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SQL that the watch of changes in SQLite has executed."""
+    """SQL statements that the watch of changes in SQLite has executed."""
     executed: list[str] = []
     connect = connect_sqlite
 
@@ -247,7 +247,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def no_more(statements: list[str]) -> None:
-    """Wait until there was no statement in the time of many polls."""
+    """Wait until no statement was executed within 40 polling intervals."""
     count = -1
     async with asyncio.timeout(DEADLINE):
         while count != len(statements):

@@ -1,4 +1,4 @@
-"""Closing records for those that had no last word."""
+"""Closing records of trials whose log has none."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

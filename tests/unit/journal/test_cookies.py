@@ -1,4 +1,4 @@
-"""The cookie of a job class: told to its template once the store has it."""
+"""The cookie of a job class: written to its template once it is stored."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A writer that is killed in the middle leaves whole transactions, and a store that goes on."""
+"""A writer killed midway leaves only whole transactions, and a usable store."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ async def test_killed_writer(store_url: str) -> None:
             found: list[Any] = []
             while page := await store.log_after(JOB, len(found), limit=10_000):
                 found += page
-            # What was acknowledged is there, whole transactions only, position and lines agree.
+            # Acknowledged transactions are stored, all are whole, and position and lines agree.
             assert count >= commits * 50
             assert count % 50 == 0
             assert position.last_n == count

@@ -1,4 +1,4 @@
-"""Group commit in front of a store that may be away."""
+"""Group commit on a store that may be unavailable."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from corejob_journal.store.records import Operation, OperationResult, PutDocumen
 
 
 class FakeWriter:
-    """Answers when it is told to."""
+    """A writer that answers when the test lets it."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""The history of the queue in the store: one suite over both databases."""
+"""The history of the queue in the store, on both databases."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ DAY = 86_400.0
 
 
 async def write(writer: Writer, *times: float) -> None:
-    """Rows at these times, of one job more each."""
+    """Write a row at each of these times, each with one more job."""
     for number, created in enumerate(times, 1):
         await writer.commit([AddCount(created, {"pending": number})])
 

@@ -1,4 +1,4 @@
-"""JSON lines of other loggers: nothing of them is lost."""
+"""JSON lines of other loggers: every value is kept."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ RECORDED: Final = [
     line.encode()
     for line in (Path(__file__).parent / "json_lines.txt").read_text("utf-8").splitlines()
 ]
-# By the documents of their makers: Serilog's compact format, logback's JSON, Google Cloud, GELF.
+# From the documentation of Serilog's compact format, logback's JSON, Google Cloud, GELF.
 WRITTEN: Final = [
     rb'{"@t":"2026-11-24T03:00:00Z","@mt":"Hello {Name}","@l":"Error","@x":"E: no\n at F",'
     rb'"Name":"n"}',
@@ -46,7 +46,7 @@ def scalars(value: Any) -> list[Any]:
 
 
 def kept(found: PlainLine) -> str:
-    """All that the record says, as JSON would write it."""
+    """Return everything that the record contains, as JSON would write it."""
     exception = found.exception or {"info": "", "text": []}
     whole = f"{found.message}\n{exception['info']}\n{''.join(exception['text'])}"
     return json.dumps(whole, ensure_ascii=False) + whole
@@ -59,7 +59,7 @@ def test_all_values_of_a_line_are_kept(body: bytes) -> None:
     for key, value in json.loads(body).items():
         level = key in {"level", "levelname", "log.level", "@l", "severity"}
         for leaf in () if level and level_of(value) else scalars(value):
-            # A key whose value has a place of its own need not be told.
+            # A key may be missing if its value has a field of its own.
             text = leaf if isinstance(leaf, str) else json.dumps(leaf)
             assert (
                 text in told

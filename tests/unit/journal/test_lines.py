@@ -58,7 +58,7 @@ def test_words_of_the_kubelet(text: bytes) -> None:
     cuts=st.lists(st.integers(0, 700), max_size=12),
 )
 def test_chunks_do_not_matter(bodies: list[bytes], cuts: list[int]) -> None:
-    """Also with lines that are too long: the pieces are the same however they come."""
+    """Also with overlong lines: the pieces do not depend on the chunks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "MAX_LINE", 16)
         patch.setattr(lines, "_LONGEST", 16 + 64)

@@ -1,4 +1,4 @@
-"""What is new in a stream that breaks off and begins again: no line twice, none lost."""
+"""New lines in a stream that breaks off and starts again: none is repeated, none lost."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ def records(appends: list[Append]) -> list[NewRecord]:
 def test_every_line_once_in_order(
     gaps: list[int], jitter: list[int], cuts: list[tuple[int, bool]], speaks: str
 ) -> None:
-    """Whatever the timestamps (equal ones, two threads overtaking) and wherever it breaks off."""
+    """With any timestamps (equal ones, two threads out of order) and any breaks."""
     at, log, n = 0, [], 0
     for index, gap in enumerate(gaps):
         at += gap
@@ -67,7 +67,7 @@ def test_every_line_once_in_order(
     for length, restart in [*cuts, (len(log), False)]:
         served = server.connect(ingest.since)
         ingest.resume()
-        # A longer and longer part of the log exists; the connection breaks off within it.
+        # The log grows with each round; the connection breaks off within it.
         part = served[:length]
         assert ingest.take(part) == len(part)
         appends = ingest.flush()
@@ -118,7 +118,7 @@ def test_what_is_still_missing_is_named_at_its_place() -> None:
 
 
 def test_two_speakers_lose_nothing() -> None:
-    """A container whose processes both count from 1."""
+    """A container with two processes that both count from 1."""
     ingest = LogIngest(state())
     assert ingest.take([line(i, numbered(n)) for i, n in enumerate([1, 2, 1, 3, 2])]) == 5
     (append,) = ingest.flush()
@@ -179,7 +179,7 @@ def test_clock_that_was_set_back() -> None:
     ingest.go_back()
     assert ingest.take(log, 2) == 7
     assert texts(ingest) == [str(n) for n in range(7)]
-    # From now on it is asked again.
+    # From now on timestamps are compared again.
     assert ingest.take([line(0, b"8", at=2 * NS)]) == 0
 
 

@@ -1,4 +1,4 @@
-"""A recorder and its Lease, while the API server hangs or Leases are odd."""
+"""A recorder and its Lease, when the API server hangs or Leases are malformed."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The tables' history: up, down, and the same as what the code says."""
+"""The migrations: up and down, with the same tables as the code defines."""
 
 import json
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ async def test_the_history_of_the_queue_comes_and_goes_without_touching_the_rest
 
 
 async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """Rows in every table that keeps something; what is in them."""
+    """Write rows into every table that keeps something, and return all rows."""
     writer = await Writer.open(url)
     first = Feeder(writer, await writer.open_stream(source()))
     second = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-2")))
@@ -111,7 +111,7 @@ async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
 
 
 async def content(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables."""
+    """Return all rows of all tables."""
     database = Database(parse_url(url), writer=True)
 
     def rows(connection: sa.Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -130,7 +130,7 @@ async def test_going_down_and_up_again_keeps_what_the_older_tables_hold(
     store_url: str, revision: str
 ) -> None:
     before = await fill(store_url)
-    # SQLite tells readers in other processes by a table, PostgreSQL by a channel.
+    # SQLite notifies readers in other processes by a table, PostgreSQL by a channel.
     silent = {"change"} if "postgresql" in store_url else set()
     assert {name for name, rows in before.items() if not rows} == silent
     database = Database(parse_url(store_url), writer=True)
@@ -142,7 +142,7 @@ async def test_going_down_and_up_again_keeps_what_the_older_tables_hold(
     lost["0001"] = {"source", "dropped", "queue_history"}
     assert {name for name in before if before[name] != after[name]} == lost[revision]
     assert all(after[name] == [] for name in lost[revision])
-    # And it goes on where it stood.
+    # Writing goes on after the last record.
     feeder = Feeder(writer, await writer.open_stream(source()))
     assert feeder.stream.position.last_n == 0
     assert (await feeder.feed("more")).state.last_seq == 3

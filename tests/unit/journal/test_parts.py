@@ -1,4 +1,4 @@
-"""Lines that the container runtime stores in parts: whole, once and in order, whatever breaks."""
+"""Lines that the container runtime stores in parts: whole, once and in order, despite breaks."""
 
 import asyncio
 from typing import cast
@@ -35,7 +35,7 @@ def reader_of(kubelet: Kubelet) -> LogReader:
 
 
 class Recorder:
-    """What follower and store do with a log, without waiting."""
+    """Follower and store without waiting."""
 
     def __init__(self, kubelet: Kubelet) -> None:
         self.kubelet = kubelet
@@ -45,7 +45,7 @@ class Recorder:
         self.from_start = False
 
     async def connect(self) -> bool:
-        """Read once; False if the connection broke or told nothing."""
+        """Read once; return False if the connection broke or what it delivered was unclear."""
         ingest = self.ingest
         ingest.resume()
         since = None if self.from_start else ingest.since
@@ -68,12 +68,12 @@ class Recorder:
             self.stored += append.records
 
     def restart(self) -> None:
-        """Another process goes on from what is stored."""
+        """Continue as another process, from the stored position."""
         self.ingest = LogIngest(state(self.ingest.position, 1))
         self.reader = reader_of(self.kubelet)
 
     async def finish(self) -> None:
-        """The container has ended: read until a connection brings nothing new."""
+        """Read an ended container's log until a connection delivers nothing new."""
         for _ in range(5):
             place = self.ingest.position
             if await self.connect() and self.ingest.position == place:
@@ -101,7 +101,7 @@ def time_like(ns: int) -> bytes:
 
 PARTS = st.one_of(
     st.text("ab", min_size=1, max_size=12).map(str.encode),
-    # A part may begin with what looks like the kubelet's timestamp, or like its own words.
+    # A part may begin like the kubelet's timestamp, or like one of its error messages.
     st.integers(0, 6 * NS).map(lambda ns: time_like(ns) + b"x"),
     st.sampled_from([b"unable to retrieve", b"failed to open", b"x" * 40, b"y" * 90]),
 )
@@ -110,7 +110,7 @@ LINES = st.lists(st.lists(st.tuples(GAPS, PARTS), min_size=1, max_size=5), min_s
 
 
 def log_of(written: list[list[tuple[int, bytes]]]) -> tuple[list[Entry], list[str]]:
-    """The runtime's file, and the lines that were written."""
+    """Return the entries of the runtime's file, and the lines that were written."""
     entries: list[Entry] = []
     at = START
     for parts in written:
@@ -146,7 +146,7 @@ def test_lines_in_parts_are_stored_once_and_in_order_wherever_connections_break(
         kubelet.chunk = chunk
         recorder = Recorder(kubelet)
         for length, cut, restart in sorted(steps, key=lambda step: step[0]):
-            # More and more of the log exists; the connection breaks off within it.
+            # The log grows with each round; the connection breaks off within it.
             kubelet.entries, kubelet.cut = entries[:length], cut
             await recorder.connect()
             if restart:

@@ -1,4 +1,4 @@
-"""Listing past jobs in the store: each way to them finds the same as a look at all of them."""
+"""Listing past jobs in the store: each query plan finds the same rows as a full scan."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ def job_id(number: int) -> str:
 
 
 def document(number: int) -> dict[str, Any]:
-    """Of `b` there are few; `É` and `z` are in different orders by language and by code point."""
+    """Few are of class `b`; the order of `É` and `z` differs between language and code points."""
     ended = f"2026-11-{1 + number % 7:02}T00:00:00" if number % 4 else None
     return {
         "_id": job_id(number),

@@ -1,4 +1,4 @@
-"""What lines say."""
+"""Parsing of lines."""
 
 import pytest
 

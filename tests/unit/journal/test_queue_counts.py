@@ -1,4 +1,4 @@
-"""Counting the queue: when a row is written, and when none is."""
+"""Counting the queue: the changes that write a row, and those that don't."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ Counts = dict[str, int]
 
 
 class FakeCommits:
-    """Stores when it is told to."""
+    """Stores counts, or delays and fails as a test sets."""
 
     def __init__(self) -> None:
         self.taken: asyncio.Queue[AddCount] = asyncio.Queue()
@@ -55,7 +55,7 @@ class FakeCommits:
 
 
 class Jobs(ObjectCache):
-    """The recorder's CoreJobs."""
+    """The recorder's cache of CoreJobs."""
 
     def __init__(self) -> None:
         super().__init__("corejobs")
@@ -162,7 +162,7 @@ async def test_of_a_burst_only_the_latest_is_written_and_never_forgotten(
             jobs.set(str(number), "pending")
         for number in range(50):
             jobs.set(str(number), "running")
-    # Its pause was not over, so nothing was written of the burst before it stopped.
+    # The stop came within the pause, so only the last counts of the burst were written.
     assert commits.rest() == [{"running": 50}]
 
 
@@ -264,7 +264,7 @@ async def test_a_recorder_that_starts_anew_goes_on_from_the_last_row(
 
         await poll(grown)
         assert await rows(recorder.store) == [*before, {"pending": 1, "error": 1}]
-    # What happened while nobody counted shows in one row.
+    # Changes while no recorder ran appear in one row.
     cluster.remove("corejobs", OTHER)
     await cluster.set_job(JOB, state="killed")
     async with recorder_on(cluster, store_url) as recorder:

@@ -1,4 +1,4 @@
-"""Following one pod: attach, resume, and the ends that a log may have."""
+"""Following one pod: attach, resume, and the possible ends of a log."""
 
 import json
 

@@ -41,7 +41,7 @@ async def test_progress_is_conflated_and_the_latest_wins(
     gate.set()
     await cluster.end_pod(f"{JOB}-1", 0)
     await cluster.finalised(JOB)
-    # The trial completed, so its last report of 0.99 is not the last word.
+    # The trial completed, so the progress is 1.0 instead of the last report of 0.99.
     assert status(cluster)["progress"]["value"] == 1.0
     sent = [fields for _, fields in cluster.patches if "progress" in fields]
     assert len(sent) <= 3
@@ -101,7 +101,7 @@ def cookie_of(cluster: FakeCluster) -> dict[str, Any]:
 async def test_crash_between_the_store_and_the_template(
     cluster: FakeCluster, sqlite_url: str, died: str
 ) -> None:
-    """The store has the cookie, the template was never told: the next recorder tells it."""
+    """The cookie is stored but not in the template: the next recorder writes it there."""
     template = {"metadata": {"name": "a.job"}, "status": {"cookie": {"old": "1", "kept": "1"}}}
     cluster.put("corejobtemplates", template)
     await cluster.add_job(JOB)
@@ -161,7 +161,7 @@ async def test_journal_waits_for_the_log(cluster: FakeCluster, recorder: Recorde
     await log.write(event(1))
     await recorder.until_count(1)
     await cluster.set_job(JOB, state="complete")
-    # A job that needs nothing of the pods overtakes it.
+    # A job that needs no logs overtakes it.
     await cluster.add_job(OTHER, state="killed", trial=0, removedTime="2026-11-24T01:00:00Z")
     await cluster.set_job(OTHER)
     body = cluster.objects["corejobs"][OTHER]
@@ -175,7 +175,7 @@ async def test_journal_waits_for_the_log(cluster: FakeCluster, recorder: Recorde
 
 
 async def test_recorder_was_down_at_the_end(cluster: FakeCluster, sqlite_url: str) -> None:
-    """A finished pod that still exists is read completely, then the job is journaled."""
+    """A finished pod that still exists is read completely, then the job is archived."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await log.write(event(1), *done(2))
@@ -189,7 +189,7 @@ async def test_recorder_was_down_at_the_end(cluster: FakeCluster, sqlite_url: st
 async def test_crash_between_the_store_and_the_status(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
-    """The store has it finalised, the CoreJob was never told: the next recorder tells it."""
+    """The log is finalised in the store but not in the CoreJob: the next recorder writes that."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     async with recorder_on(cluster, sqlite_url) as recorder:

@@ -1,4 +1,4 @@
-"""What can't be read is named, in the store and in the CoreJob's status."""
+"""Lines that can't be read are reported, in the store and in the CoreJob's status."""
 
 import pytest
 from tests.support.fake_apiserver.logs import stamp_text
@@ -12,7 +12,7 @@ KILLED = "done execution with [killed] after [7] sec."
 
 
 async def test_gap_is_read_again(cluster: FakeCluster, recorder: Recorder) -> None:
-    """A connection that left lines out: a second reading without a start time has them."""
+    """A connection left lines out: reading again without a start time delivers them."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     log.hidden = {1, 2}
@@ -37,7 +37,7 @@ async def test_numbers_that_are_gone_are_named(cluster: FakeCluster, recorder: R
     )
     gaps = await recorder.store.gaps(JOB)
     assert [(gap.after_seq, gap.first_n, gap.last_n) for gap in gaps] == [(1, 2, 4), (3, 7, 7)]
-    # One second reading for each gap, without a start time.
+    # Each gap is read again once, without a start time.
     rereads = [query for query in log.requests if not query.keys() & {"follow", "sinceTime"}]
     assert len(rereads) == 2
     assert not any("sinceTime" in query for query in rereads)
@@ -85,7 +85,7 @@ async def test_kubelet_has_no_log_any_more(cluster: FakeCluster, recorder: Recor
 async def test_pod_deleted_after_its_log_ended_in_good_order(
     cluster: FakeCluster, recorder: Recorder
 ) -> None:
-    """A kill: the stream ends with the container, and at once the pod is gone."""
+    """A kill: the stream ends with the container, and the pod is gone immediately."""
     await cluster.add_job(JOB, spec={"kill": True})
     log = await cluster.add_pod(JOB)
     await log.write(event(1))
@@ -103,7 +103,7 @@ async def test_pod_deleted_after_its_log_ended_in_good_order(
 async def test_kubelet_that_knows_no_pod_for_a_moment(
     cluster: FakeCluster, recorder: Recorder
 ) -> None:
-    """It has just been started anew: its 404 is not the API server's."""
+    """The kubelet has just restarted: its 404 is not the API server's."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     await log.write(event(1))
@@ -153,7 +153,7 @@ async def test_refusal_between_a_log_s_good_end_and_its_pod_s_deletion(
 async def test_lines_that_the_runtime_writes_after_the_container_s_end(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a node that is overloaded a container counts as ended before its log is written."""
+    """On an overloaded node a container may be reported as ended before its log is written."""
     monkeypatch.setattr(followed_pod, "_FLUSH_HALF_S", 1.0)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
@@ -172,7 +172,7 @@ async def test_lines_that_the_runtime_writes_after_the_container_s_end(
 async def test_rotation_just_before_the_container_s_end(
     cluster: FakeCluster, recorder: Recorder
 ) -> None:
-    """The kubelet ends the stream with the old file: the newest one follows it."""
+    """The kubelet ends the stream with the old file: the newest one is read after it."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     await log.write(*texts(1, 3))
@@ -191,7 +191,7 @@ async def test_rotation_just_before_the_container_s_end(
 async def test_file_that_was_rotated_away_unread(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that lags goes on with the newest file, and leaves out the one between."""
+    """A lagging connection continues with the newest file, and skips the one between."""
     monkeypatch.setattr(rotation, "LAG_S", -1.0)
     monkeypatch.setattr(rotation, "_LOOK_EVERY_S", 0.0)
     await cluster.add_job(JOB)
@@ -295,7 +295,7 @@ async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> N
 
     await recorder.until(is_finalised)
     assert await recorder.messages() == []
-    # To the operator a trial whose log was begun is one that ran.
+    # The operator takes a trial with `status.log` for one that ran, so it is not written.
     assert cluster.log_status(JOB) == {}
 
 
@@ -303,7 +303,7 @@ async def test_pod_that_never_ran(cluster: FakeCluster, recorder: Recorder) -> N
 async def test_pod_deleted_while_no_recorder_was_there(
     cluster: FakeCluster, sqlite_url: str, runtime: str
 ) -> None:
-    """The place where the loss begins is known, since lines were read before."""
+    """The position of the loss is known, since lines were read before."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime=runtime)
     lines = [event(1), event(2)] if runtime == "core4" else texts(1, 2)

@@ -1,4 +1,4 @@
-"""One job never becomes another: pods and CoreJobs that only look like a job's own."""
+"""No job can pass for another: pods and CoreJobs that only look like a job's own."""
 
 import asyncio
 from typing import Any
@@ -53,7 +53,7 @@ async def test_the_log_of_a_past_job_takes_nothing(writer: Writer, owner: str | 
     for pod in (owned("uid-a", trial=2, uid="uid-2"), owned("uid-b", uid="uid-3")):
         with pytest.raises(ForeignJobError):
             await writer.open_stream(pod)
-    # What was begun before is read on.
+    # A log that was opened before is read on.
     assert await writer.open_stream(owned("uid-a")) == known
 
 
@@ -76,7 +76,7 @@ async def test_the_record_of_a_past_job_is_never_replaced_by_another_jobs(
 
 
 async def refused(cluster: FakeCluster, recorder: Recorder, caplog: Any) -> None:
-    """Wait until a pod was found not to be what its labels say; nothing of it is stored."""
+    """Wait until a pod was found not to match its labels; check that nothing of it is stored."""
     await is_told(caplog)
     assert await recorder.messages() == []
     assert cluster.log_status(JOB) == {}

@@ -1,4 +1,4 @@
-"""The recorder's settings: by which name others know it, and whether there may be others."""
+"""The recorder's settings: its identity, and whether it is the only recorder."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Retention takes whole past jobs away, oldest first, and nothing else."""
+"""Retention deletes whole past jobs, oldest first, and nothing else."""
 
 import asyncio
 import sqlite3
@@ -28,14 +28,14 @@ TODAY = NOW.timestamp()
 
 
 def job_id(number: int, days: float = 0.0) -> str:
-    """An id that was made so many days ago."""
+    """Return an id that was created `days` days ago."""
     return f"{int((TODAY - days * DAY) * 65536):012x}{number:012x}"
 
 
 async def add(
     writer: Writer, number: int, *, days: float = 0.0, lines: int = 3, document: bool = True
 ) -> str:
-    """A job that the journal took over so many days ago, with a log."""
+    """Archive a job with a log, as of `days` days ago."""
     name = job_id(number, days)
     feeder = Feeder(writer, await writer.open_stream(source(name, uid=f"uid-{name}")))
     outputs = [NewOutput(None, 1.0, "stdout", "x")] * lines
@@ -47,7 +47,7 @@ async def add(
 
 
 class Bench:
-    """Retention, with what it needs."""
+    """Retention and its surroundings."""
 
     def __init__(self, store: Store, writer: Writer, url: str) -> None:
         self.store = store
@@ -70,7 +70,7 @@ class Bench:
         )
 
     async def rows(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """Return the number of rows of each table."""
         database = Database(parse_url(self.url), writer=False)
         tables = ("job", "job_log", "log", "output", "stream", "gap", "dropped", "change")
 
@@ -202,7 +202,7 @@ async def test_a_long_log_goes_bit_by_bit_and_also_after_a_crash(
     assert await bench.store.document(name) is None
     assert await writer.sweep(100)
     assert (await bench.rows())["log"] == 150
-    # The process that began it is gone: the next look ends it, though nothing else is due.
+    # Its process is gone: the next run finishes it, even if nothing else is due.
     assert (await bench.of({"rows_at_once": 100}, max_age_days=100).apply()).is_empty
     rows = await bench.rows()
     assert (rows["log"], rows["output"], rows["job_log"], rows["dropped"]) == (0, 0, 0, 0)
@@ -220,7 +220,7 @@ async def test_dropping_twice_counts_once(bench: Bench, writer: Writer, store_ur
 
 
 async def test_appends_go_on_between_the_transactions(bench: Bench, writer: Writer) -> None:
-    """None waits for more than the transaction that is under way."""
+    """Each append waits for one transaction of the deletion at most."""
     for number in range(20):
         await add(writer, number, days=20)
     live = Feeder(writer, await writer.open_stream(source(job_id(999))))

@@ -22,7 +22,7 @@ DOCUMENT = {"qual_name": "a.Job", "state": "complete"}
 
 
 async def fill(url: str) -> None:
-    """Two past jobs that are half a century old."""
+    """Store two past jobs that are half a century old."""
     writer = await Writer.open(url)
     await writer.commit([PutDocument(name, DOCUMENT, 5.0) for name in (JOB, OTHER)])
     await writer.close()
@@ -43,7 +43,7 @@ async def test_the_recorder_deletes_what_is_too_old_but_not_what_has_a_resource(
             async with asyncio.timeout(DEADLINE):
                 while await recorder.store.document(OTHER) is not None:
                     pass
-            # Leaving cuts off what is under way, which the next start goes on with.
+            # The stop cancels the current deletion; the next start continues it.
         assert await recorder.store.document(JOB) is not None
 
 

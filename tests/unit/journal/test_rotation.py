@@ -1,4 +1,4 @@
-"""A log file that was rotated away unread is noticed by a reader that lags behind."""
+"""A lagging reader notices a log file that was rotated away before it was read."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def entry(second: float, text: bytes = b"text") -> tuple[int, bytes]:
 
 
 def looking(*, late: float = 98.0) -> Rotation:
-    """Reading a file, of which second 90 was taken, beside a newer one that begins at 100."""
+    """A reader of a file up to second 90, next to a newer file that begins at second 100."""
     rotation = Rotation(80.0)
     assert rotation.arrived(lines(late), 100.5)
     rotation.looked(entry(100), 90 * SECOND, 100.5)
@@ -46,7 +46,7 @@ def test_the_next_file_follows_the_one_that_was_read() -> None:
 def test_a_file_that_was_left_out() -> None:
     rotation = looking()
     assert rotation.missed(lines(91, 95, 120, 121)) == 2
-    # Once.
+    # Reported once.
     assert rotation.missed(lines(130)) is None
 
 

@@ -1,4 +1,4 @@
-"""Pods whose log is more than one run of one container: restarts, and init containers that fail."""
+"""Pods whose log is of several runs or containers: restarts, and init containers that fail."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from tests.support.fake_apiserver.logs import PodLog
 from tests.unit.journal.conftest import JOB, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 
-# Of a real cluster, Kubernetes 1.37.2.
+# From a real cluster, Kubernetes 1.37.2.
 RECORDED: Final = json.loads(
     (Path(__file__).parents[1] / "domain" / "recorded_pods.json").read_text("utf-8")
 )
@@ -18,7 +18,7 @@ NAME: Final = f"{JOB}-1"
 
 
 async def pod_like(cluster: FakeCluster, recorded: str, **changes: Any) -> PodLog:
-    """A pod of the job, in the state of a recorded one."""
+    """Create a pod of the job with the state of a recorded pod."""
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     ours = cluster.objects["pods"][NAME]
@@ -33,7 +33,7 @@ async def test_the_output_of_an_init_container_that_failed_is_the_log(
     log = await pod_like(cluster, "init-fails")
     await log.write("checking", "no database")
     await log.end()
-    for _ in range(2):  # once
+    for _ in range(2):  # the second time reads nothing again
         async with recorder_on(cluster, sqlite_url) as recorder:
             status = await cluster.finalised(JOB)
             assert await recorder.messages() == [
@@ -60,7 +60,7 @@ async def test_a_container_called_otherwise_is_read_by_its_annotation(
 
 
 def state(run: int, began: datetime, *, ended: int | None = None) -> dict[str, Any]:
-    """The container in its run of that number, as the kubelet tells it."""
+    """Return the pod's status in the container's run of this number, as the kubelet reports it."""
     seconds = began.strftime("%Y-%m-%dT%H:%M:%SZ")
     now: dict[str, Any] = {"running": {"startedAt": seconds}}
     if ended is not None:
@@ -82,7 +82,7 @@ async def run_of(cluster: FakeCluster, number: int, **more: Any) -> None:
 
 
 async def restarted(cluster: FakeCluster, log: PodLog, number: int) -> PodLog:
-    """The container has ended, and runs again."""
+    """End the container's run and start the next one."""
     new = PodLog()
     new._clock = log._clock
     new.previous = log

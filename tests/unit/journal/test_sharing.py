@@ -1,4 +1,4 @@
-"""Several recorders: who does what, and what becomes of it when one comes, leaves, dies, hangs."""
+"""Several recorders: their shares, and take-overs when one joins, leaves, dies or hangs."""
 
 import asyncio
 import signal
@@ -66,26 +66,26 @@ def test_who_leaves_moves_only_what_was_theirs() -> None:
 
 
 def share(recorder: Recorder) -> int:
-    """How many logs a recorder follows."""
+    """Return the number of logs that a recorder follows."""
     value = recorder.supervisor.metrics.registry.get_sample_value("core4_recorder_followers")
     return int(value or 0)
 
 
 async def begin(cluster: FakeCluster) -> None:
-    """A running pod for each job."""
+    """Create a running pod for each job."""
     for job_id in JOBS:
         await cluster.add_job(job_id)
         await cluster.add_pod(job_id)
 
 
 async def write(cluster: FakeCluster, first: int, last: int) -> None:
-    """The same lines in each job's log."""
+    """Write the same lines into each job's log."""
     for job_id in JOBS:
         await cluster.logs[f"{job_id}-1"].write(*(event(n) for n in range(first, last + 1)))
 
 
 async def check(cluster: FakeCluster, recorder: Recorder, last: int) -> None:
-    """End all jobs after that line; each log has each line once, in order."""
+    """End all jobs after line `last`, and check that each log has each line once, in order."""
     for job_id in JOBS:
         await cluster.logs[f"{job_id}-1"].write(*done(last + 1))
         await cluster.end_pod(f"{job_id}-1", 0)
@@ -99,7 +99,7 @@ async def check(cluster: FakeCluster, recorder: Recorder, last: int) -> None:
 async def child(
     cluster: FakeCluster, url: str, identity: str, lease: tuple[float, ...] = ()
 ) -> AsyncIterator[Process]:
-    """A recorder in a process of its own; killed at the end."""
+    """Run a recorder in a process of its own; kill it at the end."""
     given = (cluster.url, NAMESPACE, url, identity, *map(str, lease))
     process = await asyncio.create_subprocess_exec(sys.executable, str(CHILD), *given, stdout=PIPE)
     assert process.stdout is not None
@@ -115,7 +115,7 @@ async def child(
 
 @pytest.fixture
 async def pods(cluster: FakeCluster) -> None:
-    """The recorders' pods."""
+    """The pods of the recorders."""
     for identity in (A, B):
         await cluster.add_recorder(identity)
 
@@ -136,7 +136,7 @@ async def test_one_that_comes_takes_its_share_and_one_that_leaves_gives_it_back(
             await write(cluster, 21, 40)
             for job_id in JOBS:
                 await first.until_count(40, job_id)
-        # It left in good order: nobody has to wait for its Lease to run out.
+        # A clean shutdown: the others need not wait for its Lease to expire.
         assert list(cluster.objects["leases"]) == [PREFIX + A]
         await poll(lambda: share(first) == len(JOBS))
         await write(cluster, 41, 60)
@@ -160,7 +160,7 @@ async def test_one_that_is_killed_is_replaced_within_15_seconds(
             process.kill()
             killed = time.monotonic()
             await write(cluster, 61, 90)
-            # The pod is still there, as when the kubelet is about to restart its container.
+            # The pod still exists, as when the kubelet is about to restart its container.
             for job_id in JOBS:
                 await first.until_count(90, job_id)
             assert time.monotonic() - killed < TAKE_OVER_SECONDS
@@ -204,7 +204,7 @@ async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
         await poll(lambda: share(first) == len(JOBS))
         for job_id in JOBS:
             await first.until_count(60, job_id)
-        # It does not know yet that another has taken its share, and has lines in its buffers.
+        # The recorder has lines in buffers, and does not know yet that another took over its share.
         process.send_signal(signal.SIGCONT)
         await write(cluster, 61, 90)
         await poll(lambda: share(first) < len(JOBS))
@@ -218,7 +218,7 @@ async def test_one_that_hangs_and_comes_back_stores_nothing_twice(
 async def test_while_nobody_can_renew_nobody_is_declared_dead(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
-    # A machine that stands still for less than this is no recorder that has died.
+    # Longer than the machine may stall, so that no recorder counts as dead for it.
     lease = {"duration": 1.5, "renew_every": 0.1}
     async with (
         recorder_on(cluster, sqlite_url, A, **lease) as first,
@@ -283,7 +283,7 @@ async def test_one_that_hangs_in_a_transaction_holds_nobody_up(
 ) -> None:
     url = postgres_url(postgres_server)
     other = await Writer.open(url)
-    # Its only: on a loaded machine the other one's statements may be apart for some time, too.
+    # Only of this writer: on a busy machine the other one's statements may also be far apart.
     monkeypatch.setattr(engine, "_IDLE_MS", 1000)
     hanging = await Writer.open(url)
     feeder = Feeder(other, await other.open_stream(source()))
@@ -308,7 +308,7 @@ async def test_one_that_hangs_in_a_transaction_holds_nobody_up(
 async def test_one_that_hangs_between_statements_sent_as_one_holds_nobody_up(
     postgres_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There PostgreSQL does not call it idle."""
+    """PostgreSQL does not consider this session idle."""
     monkeypatch.setattr(engine, "_LOCK_MS", 1000)
     url = postgres_url(postgres_server)
     writer = await Writer.open(url)
@@ -319,7 +319,7 @@ async def test_one_that_hangs_between_statements_sent_as_one_holds_nobody_up(
     other = await Writer.open(url)
     pipeline = hanging.pipeline()
     pipeline.__enter__()
-    # The answer is awaited: without it the server may not have the lock yet.
+    # Fetch the result: without it the server may not have the lock yet.
     assert hanging.execute("SELECT no FROM job_log FOR UPDATE").fetchall()
     try:
         with pytest.raises(StoreUnavailable):
@@ -339,7 +339,7 @@ async def test_one_that_hangs_between_statements_sent_as_one_holds_nobody_up(
 
 
 class Taken:
-    """Notes what is to be stored."""
+    """Records the counts that are to be stored."""
 
     def __init__(self) -> None:
         self.counts: list[dict[str, int]] = []

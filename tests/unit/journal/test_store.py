@@ -1,4 +1,4 @@
-"""The store: one suite over both databases."""
+"""The store, on both databases."""
 
 import re
 from pathlib import Path
@@ -237,7 +237,7 @@ async def test_store_that_is_away(url: str) -> None:
 
 
 async def test_store_without_tables(store_url: str) -> None:
-    """The API may be there before the recorder."""
+    """The API may start before the recorder."""
     store = await Store.open(store_url)
     try:
         with pytest.raises(StoreUnavailable):

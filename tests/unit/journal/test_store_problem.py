@@ -1,4 +1,4 @@
-"""A store that takes nothing: what is said of it, and who hears it when."""
+"""A store that can't be written to: the message, and its way to the API and back."""
 
 import asyncio
 import sqlite3
@@ -29,14 +29,14 @@ OTHER_RECORDER = "another-recorder"
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store is looked after all the time, and a lock is not waited for long."""
+    """Check the store all the time, and wait only briefly for a lock."""
     monkeypatch.setattr(group_commit, "_IDLE_S", 0.02)
     monkeypatch.setattr(engine, "_BUSY_S", 0.05)
 
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Another program has the lock of the file."""
+    """Hold the lock of the file like another program."""
     path = str(parse_url(url).database)
     connection = sqlite3.connect(path, isolation_level=None, timeout=DEADLINE)
     connection.execute("BEGIN IMMEDIATE")
@@ -47,7 +47,7 @@ def locked(url: str) -> Iterator[None]:
         connection.close()
 
 
-# --- words ------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("quick")
@@ -100,11 +100,11 @@ async def test_a_probe_writes_and_changes_nothing(store: Store, writer: Writer) 
     await changes.aclose()  # type: ignore[attr-defined]
 
 
-# --- told by the Lease ------------------------------------------------------------------------
+# --- reported in the Lease --------------------------------------------------------------------
 
 
 def told(cluster: FakeCluster, identity: str) -> Any:
-    """What the Lease of a recorder says."""
+    """Return the store's problem in the Lease of a recorder."""
     lease = cluster.objects["leases"].get(PREFIX + identity, {"metadata": {}})
     return (lease["metadata"].get("annotations") or {}).get(ANNOTATION_STORE_PROBLEM)
 
@@ -123,7 +123,7 @@ async def test_the_lease_tells_while_nothing_can_be_written(
             lease = cluster.objects["leases"][PREFIX + name]
             assert LABEL_RECORDER in lease["metadata"]["labels"]
             assert lease["spec"]["leaseDurationSeconds"] > 0
-            # It is renewed: who only reads old words must not believe them.
+            # The Lease is renewed, since readers must not trust an expired one.
             before = lease["metadata"]["resourceVersion"]
             await cluster.until(
                 lambda: (
@@ -153,7 +153,7 @@ async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
 
 @asynccontextmanager
 async def serving(cluster: FakeCluster, url: str) -> AsyncIterator[None]:
-    """The process of a recorder, but for its signals."""
+    """Run the recorder's process without its signal handlers."""
     stop = asyncio.Event()
     settings = RecorderSettings(NAMESPACE, store_url=url, identity=LONE, host="127.0.0.1", port=0)
     task = asyncio.create_task(main.serve(settings, stop))
@@ -174,7 +174,7 @@ async def test_a_recorder_that_starts_before_it_can_write_tells_too(
         async with serving(cluster, sqlite_url):
             await cluster.until(lambda: told(cluster, LONE))
             assert LOCKED in told(cluster, LONE)
-        # It ended while it was waiting: its words go with it.
+        # The process ended while it was waiting, and removed its Lease.
         assert cluster.objects["leases"] == {}
     with ExitStack() as lock:
         lock.enter_context(locked(sqlite_url))

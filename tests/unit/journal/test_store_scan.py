@@ -1,4 +1,4 @@
-"""Reading parts of a log: by level and time, by number, and never too much at once."""
+"""Reading parts of a log: by level and time, by number, and in bounded pieces."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ from corejob_journal.store.records import NewRecord
 
 @pytest.fixture
 async def filled(writer: Writer, feeder: Feeder) -> None:
-    """Records 1 to 40: a level of 10 to 50, and a second each; and another job's."""
+    """Records 1 to 40: levels of 10 to 50, one each second; and a log of another job."""
     await feeder.feed(
         records=[NewRecord(None, float(n), 10 * (n % 5 + 1), f"text {n}") for n in range(1, 41)]
     )

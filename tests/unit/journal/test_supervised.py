@@ -1,4 +1,4 @@
-"""Each long-lived task of the recorder: what happens when it ends by an exception."""
+"""Each long-lived task of the recorder, and the effect of an exception that ends it."""
 
 import asyncio
 import socket
@@ -25,18 +25,18 @@ from corejob_process import json_logs
 from corejob_process.supervision import Supervision, TaskEndedError
 
 BODY = {"serve", "record", "stop"}
-"""The process's own: `serve` waits for them, and what ends them comes out of it."""
+"""The process's own tasks: `serve` awaits them, and raises their exceptions."""
 
 
 class Process:
-    """The recorder's process, but for its signals."""
+    """The recorder's process without its signal handlers."""
 
     def __init__(self, task: "asyncio.Task[None]", http: aiohttp.ClientSession) -> None:
         self.task = task
         self._http = http
 
     async def until(self, path: str, status: int) -> str:
-        """Ask until the answer has that status."""
+        """Request the path until the response has that status."""
         async with asyncio.timeout(DEADLINE):
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""Logs that can't be read: said, asked for again in bounds, and read once they can be."""
+"""Unreadable logs: reported, retried at a bounded rate, and read once that is possible."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from corejob_journal.recorder.ingest import attempts, retries, unreadable
 from corejob_journal.recorder.ingest.retries import BURST, RATE, REPEAT_S, Retries, scope_of
 from corejob_kube.errors import for_status
 
-# Recorded from an API server 1.37.2 whose kubelet was not there, had a certificate of another name,
+# Recorded from an API server 1.37.2 whose kubelet was missing, had a certificate of another name,
 # and answered with that status.
 _REFUSED: Final = {
     "kind": "Status",
@@ -127,7 +127,7 @@ async def test_700_logs_that_cant_be_read_cost_few_requests(
             seconds=200,
         )
         lasted = time.monotonic() - began
-        # Each may be asked for once, before it is known that none can be read.
+        # Each log may be requested once before the recorder knows that none can be read.
         assert requests(logs) - 700 <= most * max(1.0, lasted / 5.0)
         registry = recorder.supervisor.metrics.registry
         assert registry.get_sample_value("core4_recorder_unreadable_logs") == 700

@@ -1,4 +1,4 @@
-"""The cache only moves forward, whatever order news come in."""
+"""The cache never goes back to an older version, in whatever order changes arrive."""
 
 import itertools
 import logging

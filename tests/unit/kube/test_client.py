@@ -232,7 +232,7 @@ async def test_errors_by_status(
     [
         (refuse(409, 'leases "a" already exists', "AlreadyExists"), AlreadyExistsError),
         (refuse(409, "the object has been modified", "Conflict"), ConflictError),
-        # A webhook may answer with any status and any words.
+        # A webhook may respond with any status and any message.
         (refuse(409, 'admission webhook "a" denied the request: already exists'), ConflictError),
         (quota_contended(), QuotaContendedError),
         (quota_exceeded("leases"), QuotaExceededError),
@@ -310,7 +310,7 @@ async def test_a_server_that_hangs(server: ScriptedApiServer) -> None:
 
     server.answer = hang
     async with kube_client(server.url, request_timeout=0.1) as kube:
-        # Time-outs have no text of their own.
+        # Time-outs have no message of their own.
         with pytest.raises(UnavailableError, match=r"no answer from Kubernetes: [A-Za-z]"):
             await kube.get(COREJOBS, "jobs", "a")
     released.set()

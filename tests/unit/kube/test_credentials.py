@@ -1,4 +1,4 @@
-"""Where the API server is, and who we say we are."""
+"""The API server's address and our credentials for it."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from corejob_kube import credentials
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in a pod nor with a kubeconfig."""
+    """Neither a pod's environment nor a kubeconfig."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
 
 @pytest.fixture
 def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """As in a pod; the file of its token."""
+    """A pod's environment; return the file of its token."""
     token, authority = tmp_path / "token", tmp_path / "ca.crt"
     token.write_text("first", encoding="utf-8")
     authority.write_text("a certificate", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""No object's JSON fails anybody: one that is too deep is cut and says so."""
+"""No object's JSON breaks the decoder: one that is too deep is cut and marked."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from corejob_kube.decoding import EVENT_LEVELS, LIST_LEVELS, Decoder
 
 
 def deep(levels: int, name: str = "deep", version: int = 7) -> str:
-    """A CoreJob's JSON of so many levels in all."""
+    """Return a CoreJob's JSON with this number of levels in all."""
     args = '{"a":' * (levels - 2) + "1" + "}" * (levels - 2)
     meta = json.dumps({"name": name, "uid": "u1", "resourceVersion": str(version)})
     spec = f'{{"qualName": "a.Job", "args": {args}}}'

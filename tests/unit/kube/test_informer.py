@@ -1,4 +1,4 @@
-"""One list, one watch, kept up for ever: whatever the server does, the cache follows."""
+"""One list, one watch, kept up without end: whatever the server does, the cache follows."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from corejob_kube.resources import COREJOBS
 
 
 class Watched:
-    """An informer, and what its listeners were told."""
+    """An informer, and the calls of its listeners."""
 
     def __init__(self, kube: Kube, selector: str = "", **limits: float) -> None:
         limits = {"retry_after": 0.001, **limits}
@@ -40,19 +40,19 @@ class Watched:
             self._news.notify_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the cache is so."""
+        """Wait until a condition on the cache holds."""
         async with asyncio.timeout(DEADLINE), self._news:
             await self._news.wait_for(condition)
 
     def versions(self) -> dict[str, int]:
-        """The cache's objects by name."""
+        """Return the versions of the cached objects by name."""
         return {
             body["metadata"]["name"]: int(body["metadata"]["resourceVersion"])
             for body in self.informer
         }
 
     async def has(self, **versions: int) -> None:
-        """Wait until the cache has just these objects."""
+        """Wait until the cache has exactly these objects."""
         await self.until(lambda: self.versions() == versions)
 
 

@@ -67,7 +67,7 @@ def test_the_holder_of_a_lease() -> None:
 
 
 class RecordingServer:
-    """Answers each request with a Lease, and keeps the requests."""
+    """Answers each request with a Lease, and records the requests."""
 
     def __init__(self, server: ScriptedApiServer) -> None:
         self.requests: list[tuple[str, str, Any]] = []

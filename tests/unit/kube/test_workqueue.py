@@ -1,4 +1,4 @@
-"""Keys to look at: each at most once at a time, none forgotten, and some only later."""
+"""The work queue: a key is handled once at a time, never forgotten, and may be delayed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ async def next_of(queue: WorkQueue) -> str:
 
 
 async def nothing(queue: WorkQueue) -> None:
-    """Nobody is up within a minute of the loop's time."""
+    """Check that no key is due within a minute of the loop's time."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(60):
             await queue.get()
@@ -170,7 +170,7 @@ def test_many_workers_lose_and_double_nothing(queue: WorkQueue) -> None:
             queue.add(key)
             if version % 5 == 0:
                 await asyncio.sleep(0.004)
-        await asyncio.sleep(60)  # of the loop's time: all is done long before
+        await asyncio.sleep(60)  # of the loop's time: everything ends long before
         assert (seen, len(queue)) == (newest, 0)
         for worker in workers:
             worker.cancel()

@@ -1,4 +1,4 @@
-"""The pause before another try is longer each time, bounded, and jittered."""
+"""The back-off: growing, bounded, and jittered."""
 
 import pytest
 from hypothesis import given

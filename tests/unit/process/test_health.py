@@ -1,4 +1,4 @@
-"""The answers to the probes of the kubelet and to Prometheus."""
+"""Responses to the probes of the kubelet and to Prometheus."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a process knows of its pod, inside and outside of one."""
+"""A process's knowledge of its pod, inside and outside of one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The settings loader: variables, defaults, parsers, and the texts of errors."""
+"""The settings loader: variables, defaults, parsers, and error messages."""
 
 from dataclasses import dataclass, field
 

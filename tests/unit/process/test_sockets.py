@@ -1,4 +1,4 @@
-"""Listening at all addresses, of IPv6 and IPv4, or at one."""
+"""Listening on all addresses, of IPv6 and IPv4, or on one."""
 
 import errno
 import socket
@@ -12,7 +12,7 @@ V6 = Path("/proc/net/if_inet6")
 
 
 def reached(sock: socket.socket, host: str) -> str:
-    """Connect; the address of the client as the server sees it."""
+    """Connect, and return the address of the client as the server sees it."""
     with socket.create_connection((host, sock.getsockname()[1]), timeout=10):
         sock.setblocking(True)
         peer, address = sock.accept()

@@ -1,4 +1,4 @@
-"""No long-lived task ends without a word: it is started again, or it ends the process."""
+"""No long-lived task ends silently: it is restarted, or it ends the process."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from corejob_process.supervision import Supervision, TaskEndedError
 
 
 class Work:
-    """A task that ends when it is told to."""
+    """A task that ends when the test says so."""
 
     def __init__(self) -> None:
         self.starts = 0

@@ -1,4 +1,4 @@
-"""Waiting for no longer than so long, and ending tasks."""
+"""Waiting with a time limit, and ending tasks."""
 
 import asyncio
 

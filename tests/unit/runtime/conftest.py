@@ -19,7 +19,7 @@ import pytest
 import core4
 
 MAX_LINE = 1_048_576
-# Ends a test that hangs; nothing waits for it.
+# Ends a test that hangs; no passing test waits for it.
 DEADLINE = 45
 
 HEADER = """
@@ -30,7 +30,7 @@ from core4.queue.job import CoreJob
 
 @dataclass
 class Result:
-    """What a trial left behind; making one checks what every trial owes to the protocol."""
+    """The results of a trial; the constructor checks the rules that hold for every trial."""
 
     code: int
     raw: bytes
@@ -52,7 +52,7 @@ class Result:
         assert self.lines[-1]["type"] == "done"
 
     def of(self, kind):
-        """All lines of a type."""
+        """Return all lines of a type."""
         return [line for line in self.lines if line["type"] == kind]
 
     @property
@@ -70,7 +70,7 @@ class Result:
 
     @property
     def ending(self):
-        """The closing message, with 0 for the seconds: on a busy machine they are more."""
+        """The closing message, with 0 for the seconds, which vary on a busy machine."""
         return re.sub(r"after \[\d+\] sec", "after [0] sec", self.closing["message"])
 
     @property
@@ -97,7 +97,7 @@ class Runner:
         (self.path / f"{name}.py").write_text(HEADER + textwrap.dedent(source))
 
     def write_job(self, body, *, attributes=""):
-        """Write a module with a job; the body is that of `execute(self, **kwargs)`."""
+        """Write a module with a job whose method `execute(self, **kwargs)` has this body."""
         source = f"""
 class Job(CoreJob):
     author = "test"
@@ -147,7 +147,7 @@ class Job(CoreJob):
 
     def finish(self, process, seen=b""):
         """Wait for a trial's end."""
-        # Not communicate(): it would pass over what read_until() has in its buffer.
+        # Not communicate(): it would skip what read_until() has in its buffer.
         timer = threading.Timer(DEADLINE, process.kill)
         timer.start()
         out = process.stdout.read()
@@ -179,7 +179,7 @@ class Job(CoreJob):
         raise AssertionError(f"{text} never came: {seen.decode()} {self.stderr.read_bytes()!r}")
 
     def terminate(self, body, *, when="ready", **kwargs):
-        """Run a job and send SIGTERM when it says so."""
+        """Run a job, and send SIGTERM when it prints the text."""
         self.write_job(body)
         process = self.start(**kwargs)
         seen = self.read_until(process, when)
@@ -189,7 +189,7 @@ class Job(CoreJob):
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled():
-    """Compile the runtime once: the trials write no bytecode."""
+    """Compile the runtime once, since the trials write no bytecode."""
     compileall.compile_dir(Path(core4.__file__).parent, quiet=1)
 
 

@@ -1,4 +1,4 @@
-"""The command line: templates of a package, a job here and now."""
+"""The command line: templates of a package, and running a job locally."""
 
 import re
 import subprocess
@@ -147,7 +147,7 @@ def test_templates_fit_the_definition(tmp_path):
     assert len(found) > 10
     for item in found:
         jsonschema.validate(item, schema)
-        # The definition's own rule, which JSON schema can't say.
+        # A rule of the definition that JSON schema can't express.
         assert item["metadata"]["name"] == item["spec"]["qualName"].lower().replace("_", "-")
 
 

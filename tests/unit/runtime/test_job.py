@@ -1,4 +1,4 @@
-"""What a job can use: progress, cookie, sources, its own description."""
+"""The interface of a job: progress, cookie, sources, its own description."""
 
 import logging
 from datetime import datetime
@@ -15,7 +15,7 @@ class Example(CoreJob):
 
 
 class Recorder(Reports):
-    """Keeps what is reported."""
+    """Records reports."""
 
     def __init__(self):
         self.seen = []
@@ -37,7 +37,7 @@ def reports():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Monotonic time that stands still until a test moves it."""
+    """Monotonic time that a test moves."""
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now

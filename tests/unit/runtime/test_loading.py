@@ -1,4 +1,4 @@
-"""What the runner does with a job that it can't load."""
+"""The runner with a job that it can't load."""
 
 import json
 

@@ -6,7 +6,7 @@ MAX_LINE = 1_048_576
 
 
 def joined(result):
-    """The log's messages with the cut ones put together again."""
+    """Return the log's messages, with cut ones joined again."""
     text = ""
     for message in result.messages:
         text += message.removesuffix(" [continued]")
@@ -83,7 +83,7 @@ def test_long_messages_are_cut(runner, text):
     result = runner.run_body(f"self.logger.info({text})\nself.logger.info('next')")
     expected = eval(text).replace("\udc80", "\\udc80")
     assert list(joined(result)) == [expected, "next"]
-    # All but the last are as long as they may be, or nearly.
+    # All but the last have the maximum length, or nearly.
     rows = [len(row) for row in result.raw.split(b"\n") if b"[continued]" in row]
     assert min(rows) > MAX_LINE * 0.9
 
@@ -149,7 +149,7 @@ def test_configuration_of_logging_does_not_silence_the_job(runner):
 
 
 def test_standard_output_may_not_block(runner, tmp_path):
-    # A descriptor that says EAGAIN: everything still arrives.
+    # A descriptor that returns EAGAIN: everything still arrives.
     import os
 
     reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""How a trial ends: lines, exit code, termination message."""
+"""The end of a trial: lines, exit code, termination message."""
 
 import re
 
@@ -197,7 +197,7 @@ def test_threads_are_waited_for(runner):
 
 
 def test_closed_log_does_not_stop_the_job(runner):
-    # The reader of standard output goes away: the outcome has another way out.
+    # The reader of standard output goes away: the outcome is still in the termination message.
     runner.write_job("""
     self.logger.info("ready")
     sys.stdin.readline()

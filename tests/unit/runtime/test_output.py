@@ -1,4 +1,4 @@
-"""What the job prints, itself or by others, becomes `output` lines and is no part of the log."""
+"""Output of the job and its children becomes `output` lines, and is no part of the log."""
 
 import pytest
 

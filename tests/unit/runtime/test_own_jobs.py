@@ -44,7 +44,7 @@ def test_start_up_imports_little():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     slow = {"asyncio", "argparse", "dataclasses", "inspect", "logging", "pathlib", "typing"}
     slow |= {"datetime", "socket", "subprocess", "tempfile", "importlib.metadata", "ctypes"}
-    # What the interpreter's own start (a .pth file) brought in is not ours.
+    # Modules that the interpreter's own start (a .pth file) imported are not ours.
     bare = "import sys; print(*sys.modules)"
     own = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, check=True)
     assert not slow & (set(done.stdout.split()) - set(own.stdout.split()))

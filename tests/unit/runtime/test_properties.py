@@ -80,6 +80,6 @@ def test_the_schedules_zone_and_policy_go_into_the_template():
     spec = manifest.template(chosen)["spec"]
     assert (spec["timeZone"], spec["schedulePolicy"]) == ("Europe/Berlin", "Replace")
     assert "timeZone" not in manifest.template(job_class(schedule="@daily"))["spec"]
-    # Without a schedule of its own a class inherits none of it.
+    # A class without a schedule of its own inherits none of these.
     child = type("Child", (chosen,), {"author": "test"})
     assert not {"schedule", "timeZone", "schedulePolicy"} & manifest.template(child)["spec"].keys()

@@ -44,7 +44,7 @@ def test_finally_blocks_run(runner, wait):
     check_killed(result)
     assert "cleaned up" in result.messages
     assert "taken for an error" not in result.messages
-    # A print that is interrupted may lack its end of line.
+    # An interrupted print may lack its line end.
     assert result.output()[-1].endswith("printed at the end")
 
 
@@ -111,7 +111,7 @@ def test_while_the_module_is_imported(runner):
 
 
 def test_signal_that_does_not_wake_the_main_thread(runner):
-    # Taken by another thread, it leaves the main one in its system call.
+    # If another thread takes the signal, the main thread stays in its system call.
     body = """
     def take():
         asleep = 0
@@ -141,7 +141,7 @@ def test_while_threads_are_waited_for(runner):
 
 
 STUBBORN = {
-    # The main thread is in C code that does not look for signals.
+    # The main thread is in C code that does not check for signals.
     "C code": """
         import hashlib
         self.logger.info("ready")
@@ -191,7 +191,7 @@ def test_second_signal_ends_the_clean_up(runner):
 
 
 def test_signals_in_a_storm_of_lines(runner):
-    # An interrupt inside a write must leave neither half a line nor a gap; Result checks it.
+    # An interrupt within a write must leave neither half a line nor a gap; Result checks it.
     body = """
     def chat():
         while True: self.logger.debug("thread " + "x" * 50_000)

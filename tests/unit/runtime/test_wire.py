@@ -1,4 +1,4 @@
-"""What is written is read before the process ends."""
+"""Everything written is read before the process ends."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ LONG = 60.0
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe's two ends."""
+    """The two ends of a pipe."""
     ends = os.pipe()
     yield ends
     for end in ends:

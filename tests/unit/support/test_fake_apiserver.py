@@ -1,4 +1,4 @@
-"""The fake API server keeps the rules that the components rely on."""
+"""The fake API server follows the rules that the components rely on."""
 
 import json
 from collections.abc import AsyncIterator
