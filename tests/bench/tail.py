@@ -21,7 +21,7 @@ from corejob_kube.resources import PODS
 
 @dataclass(slots=True)
 class Tail:
-    """What was received from one pod.
+    """The lines received from one pod.
 
     Attributes:
         lines: Number of lines received.

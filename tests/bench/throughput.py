@@ -36,7 +36,7 @@ _BYTES = (
 
 @dataclass(slots=True)
 class Seen:
-    """What a client saw of one job.
+    """Observations of one job by a client.
 
     Attributes:
         looks: Time of each request, and the number of the newest record then.

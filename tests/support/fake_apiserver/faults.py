@@ -108,7 +108,7 @@ class Faults:
         self._hangs.append(_Fault(method, plural, times))
 
     async def until_hanging(self, count: int = 1) -> None:
-        """Wait until so many requests are left without an answer."""
+        """Wait until `count` requests are left without an answer."""
         await self._waiting.wait_for(lambda: self._hanging >= count)
 
     def answer_all(self) -> None:
@@ -121,11 +121,11 @@ class Faults:
         return gate
 
     async def until_held(self, count: int = 1) -> None:
-        """Wait until so many requests wait."""
+        """Wait until `count` requests are held."""
         await self._waiting.wait_for(lambda: self._held >= count)
 
     async def wait(self, request: Request) -> None:
-        """Wait as long as the request is held, or for ever if it hangs."""
+        """Wait while the request is held, or without end if it hangs."""
         for pattern, gate in self._gates.items():
             if _fits(pattern, request) and not gate.is_set():
                 self._held += 1

@@ -62,7 +62,7 @@ class PodLog:
     # --- the container ----------------------------------------------------------------------
 
     async def write(self, *bodies: bytes | str, after: int = 1000) -> None:
-        """Append lines, now, but at least so many ns after the one before."""
+        """Append lines with the current time, but at least `after` ns after the previous one."""
         for body in bodies:
             self._clock = max(self._clock + after, time.time_ns())
             raw = body.encode() if isinstance(body, str) else body
@@ -87,11 +87,11 @@ class PodLog:
     # --- its readers ------------------------------------------------------------------------
 
     async def until_asked(self, count: int) -> None:
-        """Wait until the log was requested so many times."""
+        """Wait until the log was requested `count` times."""
         await self._asked.wait_for(lambda: len(self.requests) >= count)
 
     async def until_served(self, count: int) -> None:
-        """Wait until so many responses ended cleanly."""
+        """Wait until `count` responses ended cleanly."""
         await self._asked.wait_for(lambda: self.served >= count)
 
     def chunk(self, index: int, query: Mapping[str, str]) -> bytes:

@@ -53,7 +53,7 @@ class ScriptedWatch(WatchStream):
 
 
 class ScriptedApiServer:
-    """Answers lists by `lists`, in order and the last one for ever, and hands out the watches.
+    """Answers lists by `lists`, in order, repeating the last one, and hands out the watches.
 
     Attributes:
         lists: bodies, responses or handlers.

@@ -159,7 +159,7 @@ async def test_the_history_of_the_queue_goes_by_age(bench: Bench, writer: Writer
     counts = await bench.of(max_age_days=5).apply()
     assert counts.history == 2
     left = await bench.store.history_page(offset=0, limit=10)
-    # What was so five days ago is still reported by the row of seven days ago.
+    # The row of seven days ago still gives the counts of five days ago.
     assert [row.total for row in left] == [7, 3, 1]
     assert (await bench.of(max_age_days=5).apply()).history == 0
 

@@ -1,4 +1,4 @@
-"""Situations to decide on, and decisions carried out on a CoreJob's JSON."""
+"""Situations for `decide`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def decided(
     now: datetime = NOW,
     **settings: Any,
 ) -> Decision:
-    """Return the decision about a job that is admitted."""
+    """Return the decision about a job; by default it is admitted."""
     situation = Situation(
         job=job,
         jobs=jobs,
@@ -44,27 +44,27 @@ def decided(
 
 
 def child(number: int = 1, **more: Any) -> JobChild:
-    """The Job of a trial."""
+    """Return the Job of a trial."""
     return batch_job(number=number, **more)
 
 
 def its_pod(number: int = 1, **more: Any) -> PodChild:
-    """The pod of a trial."""
+    """Return the pod of a trial."""
     return replace(pod(name=f"{ID}-{number}-x7k2p", **more), trial=number)
 
 
 def runs(number: int = 1, **more: Any) -> dict[str, Any]:
-    """A trial whose container runs."""
+    """Return a trial whose container runs, as arguments of `decided`."""
     return {"jobs": [child(number)], "pods": [its_pod(number, state=started(), **more)]}
 
 
 def starts(number: int = 1, **more: Any) -> dict[str, Any]:
-    """A trial whose container has not started."""
+    """Return a trial whose container has not started."""
     return {"jobs": [child(number)], "pods": [its_pod(number, phase="Pending", **more)]}
 
 
 def has_ended(number: int = 1, code: int = 0, **more: Any) -> dict[str, Any]:
-    """A trial whose container has ended."""
+    """Return a trial whose container has ended."""
     phase = "Succeeded" if code == 0 else "Failed"
     return {
         "jobs": [child(number)],

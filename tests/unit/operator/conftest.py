@@ -35,13 +35,13 @@ def rig(fake: FakeApiServer, kube: Kube) -> Rig:
 
 @pytest.fixture
 def clock(rig: Rig) -> ScheduleClock:
-    """The scheduler, with a template of each minute."""
+    """The scheduler, with a template that is due each minute."""
     rig.template(schedule="* * * * *", uid="x")
     return ScheduleClock(rig)
 
 
 @pytest.fixture
 def api(fake: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeApiServer:
-    """The fake API server, named by the kubeconfig file of this machine."""
+    """The fake API server, to which the kubeconfig file of this machine points."""
     use_kubeconfig(write_kubeconfig(tmp_path, fake.url), monkeypatch)
     return fake

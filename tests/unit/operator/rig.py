@@ -1,4 +1,4 @@
-"""A reconciler on a fake API server, whose time is set by hand."""
+"""A reconciler on a fake API server, with a clock that a test moves."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ WATCHED = {resource.plural: resource for resource in (COREJOBS, TEMPLATES, JOBS,
 
 
 class Queue(WorkQueue):
-    """Notes when to requeue it, for a clock that is set by hand."""
+    """Records requeue times instead of waiting, since the test moves the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class Rig:
         self.fake, self.kube, self.settings = fake, kube, settings
         self.now = NOW
         self.errors: list[KubeError] = []
-        # Kinds whose watch is behind.
+        # Kinds whose watch lags.
         self.stale: set[str] = set()
         self.begin()
 
     def begin(self) -> None:
-        """An operator starts, and lists all that there is."""
+        """Start an operator with empty caches, and list all objects."""
         self.caches, self.queue = Caches(), Queue()
         self.metrics, self.event_recorder = OperatorMetrics(), EventRecorder(self.kube)
         for plural, resource in WATCHED.items():
@@ -61,7 +61,7 @@ class Rig:
             metrics=self.metrics,
             instance="test",
             now=self.time,
-            draw=lambda: 1.0,  # the longest pause each time
+            draw=lambda: 1.0,  # the maximum delay each time
         )
         self.reconciler.restore()
         self.caches.on_change(self.queue.add)
@@ -100,12 +100,12 @@ class Rig:
         await self.settle()
 
     async def events(self) -> list[dict[str, Any]]:
-        """All Events that were posted."""
+        """Return all posted Events."""
         self.event_recorder.start()
         await self.event_recorder.stop(5)
         return [request.body for request in self.fake.requested("POST", "events")]
 
-    # --- what is in the cluster ---------------------------------------------------------------
+    # --- objects in the cluster ---------------------------------------------------------------
 
     def template(self, qual_name: str = "a.Job", **spec: Any) -> None:
         meta = {"name": qual_name.lower()}
@@ -131,7 +131,7 @@ class Rig:
     def pod(
         self, job: str, state: dict[str, Any], phase: str = "Running", *, name: str = "x"
     ) -> None:
-        """The pod of a Job, as kubelet and scheduler report it; `name` is its name's end."""
+        """Write the pod of a Job as kubelet and scheduler do; `name` is the end of its name."""
         body = self.fake.objects["jobs"][job]
         owner = {"uid": body["metadata"]["uid"], "name": job, "kind": "Job", "controller": True}
         made = body["spec"]["template"]["metadata"]

@@ -1,4 +1,4 @@
-"""The scheduler on a fake API server, whose time is set by hand."""
+"""The scheduler on a fake API server, with a clock that a test moves."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,14 +11,14 @@ MINUTE = timedelta(minutes=1)
 
 
 class ScheduleClock:
-    """A scheduler whose time is set by hand."""
+    """A scheduler whose clock a test moves."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.restart()
 
     def restart(self) -> None:
-        """Nothing but the cluster is kept."""
+        """Start a new operator; only the cluster's state is kept."""
         self.rig.begin()
         self.templates = Templates(
             kube=self.rig.kube,
@@ -31,7 +31,7 @@ class ScheduleClock:
         )
 
     async def reconcile(self, seconds: float = 0) -> datetime:
-        """Time passes, then the template is reconciled; when to requeue it."""
+        """Move the clock, reconcile the template, and return when to requeue it."""
         self.rig.now += timedelta(seconds=seconds)
         after = await self.templates.reconcile("a.job")
         return self.rig.now + timedelta(seconds=after or 0)
@@ -40,12 +40,12 @@ class ScheduleClock:
         return dict(self.rig.fake.objects["corejobtemplates"]["a.job"].get("status") or {})
 
     def times(self) -> dict[str, Any]:
-        """The part of its status that is of its schedule's past."""
+        """Return the fields of its status about past times of the schedule."""
         names = ("schedule", "lastScheduleTime", "lastJobId")
         return {name: value for name, value in self.status().items() if name in names}
 
     def condition(self) -> tuple[str, str]:
-        """Status and reason of Scheduled."""
+        """Return status and reason of the condition Scheduled."""
         (found,) = self.status().get("conditions") or [{"status": "", "reason": ""}]
         return found["status"], found["reason"]
 
@@ -53,6 +53,6 @@ class ScheduleClock:
         return sorted(self.rig.fake.objects["corejobs"])
 
     def finish(self) -> None:
-        """All that was enqueued is complete."""
+        """Complete all enqueued jobs."""
         for name in self.jobs():
             self.rig.fake.change("corejobs", name, {"status": {"state": "complete", "trial": 1}})

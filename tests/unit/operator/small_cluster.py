@@ -1,9 +1,9 @@
-"""A cluster in memory with one CoreJob: what other components do to it and to its children.
+"""A cluster in memory with one CoreJob, and the changes of it that other components make.
 
-It holds all that survives a crash of the operator. Each change is one request, as a real API
-server would take it. It stands beside `FakeApiServer` because the model `TestLife` takes thousands
-of steps, which over HTTP would last for minutes, and because it checks with each
-step what must always hold, such as that no trial runs twice.
+Its state is everything that survives a crash of the operator. Each change is one request, as on a
+real API server. `FakeApiServer` is not used, because the model `TestLife` takes thousands of steps,
+which over HTTP would last minutes, and because each step checks invariants, such as that no trial
+runs twice.
 """
 
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ Body = dict[str, Any]
 
 
 class SmallCluster:
-    """One CoreJob, its Jobs and pods, by name; `created` and `began` count what each trial did."""
+    """One CoreJob, its Jobs and pods by name; `began` has the trials whose container started."""
 
     def __init__(self, **spec: Any) -> None:
         self.now = NOW
@@ -67,10 +67,10 @@ class SmallCluster:
     def passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    # --- what the operator does -------------------------------------------------------------
+    # --- the operator's requests ------------------------------------------------------------
 
     def write(self, status: Status) -> None:
-        """The status as a merge patch of the fields that differ."""
+        """Apply the status as a merge patch of the fields that differ."""
         assert self.corejob is not None
         raw = self.corejob.setdefault("status", {})
         old = State(raw.get("state", State.PENDING))
@@ -117,7 +117,7 @@ class SmallCluster:
             self._terminate(self.pods[name])
 
     def _check_log(self, job: Body) -> None:
-        """A Job whose pod is there goes when its log is kept, or after the deadline (600 s)."""
+        """Check that a Job with a pod is only deleted once its log is stored, or after 600 s."""
         number = int(job["metadata"]["labels"][names.LABEL_TRIAL])
         pod = any(pod["job"] == job["metadata"]["name"] for pod in self.pods.values())
         if number not in self.began or not pod or self.corejob is None:
@@ -146,16 +146,16 @@ class SmallCluster:
     def _create(self, number: int) -> None:
         name = names.trial_name(ID, number)
         if name in self.jobs:
-            return  # 409, and ours
+            return  # 409, and the existing one is ours
         assert number not in self.began, f"trial {number} a second time"
         meta = self._child(name, number, "uid-corejob")
         self.jobs[name] = {"metadata": meta, "spec": {}, "status": {}}
         self._create_pod(name, number)
 
     def _create_pod(self, name: str, number: int) -> None:
-        """The Job controller makes the pod."""
+        """Create the pod, as the Job controller does."""
         pod = f"{name}-{self.uid}"
-        self.passes(1)  # the newest pod is told by its time, which is exact to a second
+        self.passes(1)  # creation times, exact to a second, tell the newest pod
         self.pods[pod] = {
             "metadata": self._child(pod, number, self.jobs[name]["metadata"]["uid"]),
             "spec": {"nodeName": "node-1"},
@@ -163,7 +163,7 @@ class SmallCluster:
             "job": name,
         }
 
-    # --- what others do ---------------------------------------------------------------------
+    # --- changes by others ------------------------------------------------------------------
 
     def delete_corejob(self) -> None:
         meta = self._meta()
@@ -173,7 +173,7 @@ class SmallCluster:
             meta.setdefault("deletionTimestamp", self.text())
 
     def delete_job(self, name: str) -> None:
-        """The garbage collector deletes its pods."""
+        """Delete a Job; the garbage collector deletes its pods."""
         del self.jobs[name]
         for pod in list(self.pods.values()):
             if pod["job"] == name:
@@ -186,7 +186,7 @@ class SmallCluster:
         return bool(pod["status"]["phase"] == "Running")
 
     def start(self, pod: Body) -> None:
-        """The kubelet starts the container."""
+        """Start the container, as the kubelet does."""
         number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
         assert number not in self.began, f"trial {number} ran twice"
         others = [other for other in self.pods.values() if self.running(other)]
@@ -196,7 +196,7 @@ class SmallCluster:
         pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "job", "state": state}]}
 
     def end(self, pod: Body, code: int, *, conditions: Any = ()) -> None:
-        """The container ends; the Job controller notes it."""
+        """End the container; the Job controller updates the Job."""
         number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
         self.exits[number] = code
         self.ends[number] = self.now
@@ -210,7 +210,7 @@ class SmallCluster:
         self._conclude(pod, failed=bool(code), disrupted=bool(conditions))
 
     def evict(self, pod: Body) -> None:
-        """The node is drained."""
+        """Drain the node."""
         self.disrupted += 1
         condition = {
             "type": "DisruptionTarget",
@@ -225,13 +225,13 @@ class SmallCluster:
             self._conclude(pod, failed=True, disrupted=True)
 
     def reject(self, pod: Body) -> None:
-        """The kubelet refuses the pod."""
+        """Refuse the pod, as the kubelet may."""
         self.disrupted += 1
         pod["status"] = {"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}
         self._conclude(pod, failed=True, disrupted=False)
 
     def fail_init(self, pod: Body) -> None:
-        """An init container fails; the job's own never starts."""
+        """Fail in an init container; the job's own container never starts."""
         number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
         self.began.append(number)
         self.exits[number] = 1
@@ -246,7 +246,7 @@ class SmallCluster:
         self._conclude(pod, failed=True, disrupted=False)
 
     def suspend(self, job: Body) -> None:
-        """Somebody suspends a Job; the Job controller deletes its pod."""
+        """Suspend a Job; the Job controller deletes its pod."""
         job["spec"]["suspend"] = True
         for pod in self.pods.values():
             if pod["job"] == job["metadata"]["name"] and "deletionTimestamp" not in pod["metadata"]:
@@ -254,7 +254,7 @@ class SmallCluster:
                 self.stopping.add(pod["metadata"]["name"])
 
     def resume(self, job: Body) -> None:
-        """Somebody resumes it; the Job controller makes a new pod when the old one is gone."""
+        """Resume it; the Job controller creates a new pod when the old one is gone."""
         name = job["metadata"]["name"]
         number = int(job["metadata"]["labels"][names.LABEL_TRIAL])
         job["spec"]["suspend"] = False
@@ -265,7 +265,7 @@ class SmallCluster:
         self._create_pod(name, number)
 
     def vanish(self, pod: Body) -> None:
-        """A pod that is being deleted is gone; one that still ran is stopped before."""
+        """Remove a pod that is being deleted; one that still runs is stopped first."""
         if self.running(pod):
             self.end(pod, 143)
         if pod["status"]["phase"] == "Pending":
@@ -274,9 +274,9 @@ class SmallCluster:
         self._forget_unseen(pod)
 
     def _forget_unseen(self, pod: Body) -> None:
-        """Nobody can tell any more that a container ran that the operator never saw.
+        """Forget a container's run that the operator never saw, since nothing shows it any more.
 
-        A pod that never started is not the one that ran: after a resume there may be another.
+        A pod that never started did not run it: after a resume there may be another pod.
         """
         if pod["status"]["phase"] == "Pending":
             return
@@ -295,11 +295,11 @@ class SmallCluster:
         job["status"] = {"conditions": [condition]}
 
     def follow(self) -> None:
-        """The recorder reads the log of the pod that runs, or has read it all, or gives it up."""
+        """Write `status.log` as the recorder does: the log is being read, complete, or given up."""
         assert self.corejob is not None
         raw = self.corejob.setdefault("status", {})
         told = (raw.get("log") or {}).get("trial", 0)
-        # A trial that it never saw, but the operator did, it gives up.
+        # The recorder gives up a trial that only the operator saw.
         last = max([*self.began, told, raw.get("trial", 0)])
         if last:
             job = names.trial_name(ID, last)
@@ -315,7 +315,7 @@ class SmallCluster:
             }
 
     def journal(self) -> None:
-        """The recorder takes a past job into the journal."""
+        """Archive a past job, as the recorder does."""
         job = self.job()
         if job is not None and job.archivable and job.log_finalised and self.corejob is not None:
             self.corejob["status"].setdefault("journaledTime", self.text())
@@ -323,7 +323,7 @@ class SmallCluster:
 
     @staticmethod
     def told(job: CoreJob) -> tuple[Any, ...]:
-        """What the journal's document says of a job, for one."""
+        """Return the main fields of the archived document."""
         return job.status.state, job.status.trial, job.child_id, job.status.last_error
 
     def seen_jobs(self) -> list[children.JobChild]:

@@ -1,4 +1,4 @@
-"""Who is next, in examples: order, limits, due times, forced jobs, and the words for who waits."""
+"""Examples of admission: order, limits, due times, forced jobs, and why a job waits."""
 
 import pytest
 
@@ -178,7 +178,7 @@ def test_a_restart_brings_the_time_forward() -> None:
     assert admission.next_due() is None
 
 
-# --- changes of mind ------------------------------------------------------------------------
+# --- changed jobs ---------------------------------------------------------------------------
 
 
 def test_a_new_priority_moves_a_waiting_job() -> None:

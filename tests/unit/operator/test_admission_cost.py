@@ -1,4 +1,4 @@
-"""Ten thousand waiting jobs cost a decision no more than a few: comparisons counted, not time."""
+"""A decision among ten thousand waiting jobs costs no more than among few, in comparisons."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,13 @@ from corejob_operator.admission import Admission, AdmissionEntry
 
 FEW, MANY = 100, 10_000
 MOST = 250
-"""Comparisons of one decision at `MANY`: some twenty steps (two to the power of 14 are 16,384) in
-each of a handful of sorted lists. Looking at each job would be 10,000 and more."""
+"""Comparisons of one decision at `MANY`: about twenty steps (2^14 is 16,384) in each of a handful
+of sorted lists. A scan of all jobs would take 10,000 and more.
+"""
 
 
 class Counted(str):
-    """Text that counts how often it is compared."""
+    """Text that counts its comparisons."""
 
     __slots__ = ()
     comparisons = 0
@@ -43,7 +44,7 @@ SHAPES: dict[str, Callable[[int], AdmissionEntry]] = {
 
 
 def full(shape: Callable[[int], AdmissionEntry], count: int) -> tuple[Admission, list[str]]:
-    """So many jobs wait; the keys of those that run."""
+    """Fill the queue with `count` jobs, and return it with the keys of the running ones."""
     admission = Admission(limit=5)
     for n in range(count):
         admission.wait(shape(n))

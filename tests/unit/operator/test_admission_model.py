@@ -1,4 +1,4 @@
-"""The choice against a slow model that looks at every job each time: any history, same choice."""
+"""Admission against a slow model that examines every job: the same choice after any history."""
 
 from dataclasses import replace
 
@@ -27,13 +27,13 @@ def entries(draw: st.DrawFn) -> AdmissionEntry:
 
 
 class Slow:
-    """The rules of contract section 5, word by word."""
+    """The rules of admission without indexes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.waiting: dict[str, AdmissionEntry] = {}
         self.active: dict[str, AdmissionEntry] = {}
-        self.standing: set[str] = set()  # those that have been seen to be due
+        self.standing: set[str] = set()  # jobs that were due at the last call
 
     def counted(self, qual_name: str | None = None) -> int:
         return sum(
@@ -82,7 +82,7 @@ class Slow:
 
 
 class Choice(RuleBasedStateMachine):
-    """Jobs come, change, run, end and leave, while time passes."""
+    """Jobs arrive, change, run, end and leave, while time passes."""
 
     @initialize(limit=st.sampled_from([0, 1, 2, 5]))
     def begin(self, limit: int) -> None:
@@ -140,7 +140,7 @@ class Choice(RuleBasedStateMachine):
             assert self.real.blocked(key) == self.model.blocked(key)
 
     def teardown(self) -> None:
-        """Nobody starves: as soon as those before have ended, everyone has had its turn."""
+        """No job starves: once the jobs before it have ended, each waiting one is admitted."""
         if not hasattr(self, "real"):
             return
         rounds = len(self.model.waiting) + len(self.model.active) + 1

@@ -168,7 +168,7 @@ def test_a_deleted_corejob_is_no_duplicate(watched: WatchedCaches) -> None:
 
 
 def test_a_new_corejob_of_the_same_name_is_another(watched: WatchedCaches) -> None:
-    """A watch that was interrupted misses the deletion, and lists the new one only."""
+    """After an interruption the watch misses the deletion, and only lists the new one."""
     watched.corejob("a", args={"n": 1})
     watched.corejob("other", args={"n": 2})
     watched.corejob("a", args={"n": 2}, metadata={"uid": "another"})
@@ -189,7 +189,7 @@ def test_the_same_jobs(watched: WatchedCaches) -> None:
     assert [job.in_queue for job in watched.caches.same_jobs(key, but="x")] == [False]
 
 
-# --- what the watch delivered -----------------------------------------------------------------
+# --- objects from the watch -------------------------------------------------------------------
 
 
 def test_the_newest_version_of_a_watch_is_kept(watched: WatchedCaches) -> None:

@@ -1,4 +1,4 @@
-"""Two watches tell of one end: the verdict does not depend on which is behind."""
+"""Jobs and pods have separate watches: the outcome does not depend on which one lags."""
 
 import pytest
 from tests.unit.domain.builders import ended, started
@@ -9,7 +9,7 @@ FAILED = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
 
 @pytest.fixture
 async def rig(rig: Rig) -> Rig:
-    """A job runs, and somebody reads its log."""
+    """A running job whose log is being read."""
     rig.corejob("a", attempts=1)
     await rig.settle()
     rig.pod("a-1", started())

@@ -1,4 +1,4 @@
-"""The conditions that `kubectl wait` waits for, and when their times change."""
+"""The conditions for `kubectl wait`, and the changes that update their times."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A trial waits for the logs of those of its class that ended before: the cookie may change."""
+"""A trial waits for the logs of ended trials of its class, since they may change the cookie."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ SETTLED = {"log": {"trial": 1, "complete": True}}
 
 @pytest.fixture
 def rig(rig: Rig) -> Rig:
-    """The class has a cookie."""
+    """A rig whose class has a cookie."""
     tell(rig, count=1)
     return rig
 
@@ -24,7 +24,7 @@ def tell(rig: Rig, **cookie: Any) -> None:
 
 
 def given(rig: Rig, job: str) -> dict[str, Any]:
-    """The cookie that a trial's pod is given."""
+    """Return the cookie in a trial's pod."""
     container = rig.fake.objects["jobs"][job]["spec"]["template"]["spec"]["containers"][0]
     description = next(item["value"] for item in container["env"] if item["name"] == "CORE4_JOB")
     cookie_given: dict[str, Any] = json.loads(description)["cookie"]
@@ -32,7 +32,7 @@ def given(rig: Rig, job: str) -> dict[str, Any]:
 
 
 async def to_end(rig: Rig, name: str, code: int = 0) -> None:
-    """A job's first trial runs, and ends; its log is not settled."""
+    """Run and end a job's first trial, without finalising its log."""
     if name not in rig.fake.objects["corejobs"]:
         rig.corejob(name)
     await rig.settle()

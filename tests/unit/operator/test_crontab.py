@@ -1,4 +1,4 @@
-"""The grammar of schedules: crontab(5), seconds at the end, and nothing of croniter's own."""
+"""The grammar of schedules: crontab(5) with seconds at the end, and no extensions of croniter."""
 
 from datetime import datetime, timedelta
 
@@ -59,7 +59,7 @@ def test_operator_and_runtime_agree(expression: str) -> None:
         ("0 0 * * 7", ["2026-01-04T00:00:00", "2026-01-11T00:00:00"]),
         ("0 0 * * sat-sun", ["2026-01-03T00:00:00", "2026-01-04T00:00:00"]),
         ("0 0 29 2 *", ["2028-02-29T00:00:00", "2032-02-29T00:00:00"]),
-        # One of two days is enough only if neither field has a star.
+        # If neither field of the day begins with a star, one of the two suffices.
         ("0 0 13 * fri", ["2026-01-02T00:00:00", "2026-01-09T00:00:00", "2026-01-13T00:00:00"]),
         ("0 0 */2 * fri", ["2026-01-09T00:00:00", "2026-01-23T00:00:00"]),
         ("0 0 29 feb */7", ["2032-02-29T00:00:00", "2060-02-29T00:00:00"]),

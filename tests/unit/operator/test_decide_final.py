@@ -1,4 +1,4 @@
-"""What a job in a final state calls for: restart, clearing away, and leaving for the journal."""
+"""Decisions about a job in a final state: restart, deletion of its Jobs, and leaving the queue."""
 
 from dataclasses import replace
 from typing import Any
@@ -108,7 +108,7 @@ def test_a_job_killed_before_its_start_restarts() -> None:
 
 
 def test_a_past_job_is_not_restarted() -> None:
-    """The journal may have it already: it would never tell of the child."""
+    """It may be archived already, and then its document would never name the child."""
     removed = {"removedTime": at_text(-1)}
 
     assert wanted_child(final(remove=True, restartAt=at_text(-1), status=removed)) is None
@@ -154,7 +154,7 @@ def test_the_end_is_written_before_its_job_is_deleted() -> None:
     assert decision.actions == ()
 
 
-# --- leaving --------------------------------------------------------------------------------
+# --- deletion -------------------------------------------------------------------------------
 
 
 def past(**more: Any) -> CoreJob:

@@ -1,8 +1,9 @@
 """An operator that may crash after any single request, in a cluster where anything may happen.
 
-Nothing but the cluster is kept from one reconcile to the next. Whatever comes between: no trial
-runs twice, no two at a time, only moves of the table are made, attempts are counted right, what
-has left the queue stays out of it, what is in the journal stays so, and the job comes to its end.
+Only the cluster's state is kept from one reconcile to the next. Whatever happens in between: no
+trial runs twice, no two run at once, only valid transitions are made, attempts are counted
+correctly, a job that has left the queue stays out of it, an archived document stays valid, and the
+job comes to its end.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from corejob_operator.decide import Situation, Turn, decide, due
 
 NO_CRASH = 99
 PATIENT = replace(SETTINGS, journal_deadline=10_000)
-"""The recorder is never away for so long here."""
+"""The journal deadline exceeds any delay of the recorder here."""
 
 
 class Life(RuleBasedStateMachine):
@@ -46,9 +47,9 @@ class Life(RuleBasedStateMachine):
     def reconcile(
         self, requests: int = NO_CRASH, meanwhile: Callable[[], None] | None = None
     ) -> bool:
-        """One reconcile, cut short after so many requests; whether anything was to be done.
+        """Reconcile once, and stop after `requests` requests; return True if there was work to do.
 
-        Before its last request the user may do something, of which it knows nothing.
+        `meanwhile` is called just before the status write, as a change that the operator missed.
         """
         cluster = self.cluster
         job = cluster.job()
@@ -147,10 +148,10 @@ class Life(RuleBasedStateMachine):
     def init_container_fails(self) -> None:
         self.cluster.fail_init(self.pending()[0])
 
-    # --- people -----------------------------------------------------------------------------
+    # --- users --------------------------------------------------------------------------------
 
     def alive(self, *, suspended: bool) -> list[Any]:
-        """Jobs that have not ended."""
+        """Return Jobs that have not ended."""
         jobs = [job for job in self.cluster.jobs.values() if not job["status"]]
         return [job for job in jobs if bool(job["spec"].get("suspend")) is suspended]
 
@@ -166,10 +167,10 @@ class Life(RuleBasedStateMachine):
                 self.cluster.end(pod, 143)
 
     def resumable(self) -> list[Any]:
-        """Suspended Jobs whose trial is not over.
+        """Return suspended Jobs whose trial is not over.
 
-        One whose container ended by itself meanwhile stays so until it is cleared away: were it
-        resumed, Kubernetes would run it a second time.
+        If the container of one has ended by itself meanwhile, it stays suspended until deleted:
+        if it were resumed, Kubernetes would run it a second time.
         """
         job = self.cluster.job()
         if job is None:
@@ -206,19 +207,19 @@ class Life(RuleBasedStateMachine):
         self.restart()
 
     def restart(self) -> None:
-        """As the API server takes it."""
+        """Request a restart, under the same conditions as the API server."""
         job = self.cluster.job()
         assert job is not None
         assert self.cluster.corejob is not None
         noted = "childId" in self.cluster.corejob.get("status", {})
         if self.cluster.children and not noted:
-            return  # a crash between a child and its note, and another restart just then
+            return  # a crash between the child and its record, and another restart just then
         state = job.status.state
         killed = job.kill and state is not State.COMPLETE
         refused = state in {State.PENDING, State.RUNNING, State.COMPLETE} and not killed
         if refused or job.spec.get("remove") or noted:
             return
-        # When it falls due just then a deferred one may be out of time.
+        # A deferred job may exceed its maximum time when it falls due just then.
         self.replaceable |= killed or state in STOPPED or state is State.DEFERRED
         self.cluster.corejob["spec"]["restartAt"] = self.cluster.text()
 
@@ -240,11 +241,11 @@ class Life(RuleBasedStateMachine):
         self.meddled = True
         self.cluster.delete_job(next(iter(self.cluster.jobs)))
 
-    # --- what must be so --------------------------------------------------------------------
+    # --- invariants -----------------------------------------------------------------------------
 
     @invariant()
     def it_does_not_come_back_into_the_queue(self) -> None:
-        """Whoever was told that it is gone may have enqueued an equal one."""
+        """A user who saw that the job had left may have enqueued an equal one."""
         job = self.cluster.job() if hasattr(self, "cluster") else None
         if job is not None:
             assert not (self.out and job.in_queue)
@@ -257,7 +258,7 @@ class Life(RuleBasedStateMachine):
             assert self.cluster.told(job) == self.cluster.kept
 
     def settle(self) -> None:
-        """Look until nothing is to be done: it must come to rest."""
+        """Reconcile until there is nothing to do; fail if that never happens."""
         for _ in range(12):
             if not self.reconcile():
                 return
@@ -287,7 +288,7 @@ class Life(RuleBasedStateMachine):
         self.check_outcome()
 
     def at_rest(self) -> bool:
-        """Gone, or stopped and waiting in the queue, with no Job left behind."""
+        """True if the CoreJob is gone, or has stopped in the queue, and no Job is left."""
         job = self.cluster.job()
         if job is None:
             return True
@@ -297,8 +298,8 @@ class Life(RuleBasedStateMachine):
         cluster = self.cluster
         assert cluster.began == sorted(set(cluster.began))
         assert len(cluster.children) <= 1
-        # A failed one whose restart was followed is not restarted once more when it has stopped.
-        # If somebody deletes its Job in between, the restart replaces the job that this has killed.
+        # A failed job whose restart has started a trial is not restarted again when it has stopped.
+        # If somebody deletes its Job in between, that kills the job, and the restart replaces it.
         assert not cluster.children or self.replaceable or self.meddled
         assert not cluster.lost
         final = [state for state in cluster.states if state in FINAL]
@@ -307,7 +308,7 @@ class Life(RuleBasedStateMachine):
             self.check_exit(final[0])
 
     def check_exit(self, state: State) -> None:
-        """Nobody asked for an end and nobody interfered: the last exit code is the outcome."""
+        """Without requests or interference, the last exit code determines the outcome."""
         cluster = self.cluster
         code = cluster.exits[cluster.began[-1]]
         failures = sum(one == 1 for one in cluster.exits.values())

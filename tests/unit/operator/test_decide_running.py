@@ -1,4 +1,4 @@
-"""What a running job calls for: its end, a kill, a removal, and the flags of those that linger."""
+"""Decisions about a running job: its end, a kill, a removal, and the flags of slow ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -39,7 +39,7 @@ def test_nothing_to_do_while_it_runs() -> None:
 
 
 def test_a_restart_of_a_running_job_is_noted_but_not_followed() -> None:
-    """As by REST, which answers 409; unless it is marked killed: then it counts."""
+    """As by REST, which answers 409. If the job is marked killed, the restart counts."""
     noted = decided(running(restartAt=at_text(-1)), **runs()).status
     assert noted.restart_time == at(-1)
     killed = decided(running(restartAt=at_text(-1), kill=True), **runs()).status
@@ -47,7 +47,7 @@ def test_a_restart_of_a_running_job_is_noted_but_not_followed() -> None:
 
 
 def test_a_restart_is_followed_though_its_trial_ended_before_the_reconcile() -> None:
-    """It was asked of a failed job, just before its next trial was seen to run."""
+    """The restart was requested for a failed job, just before its next trial was seen to run."""
     ends = decided(running(restartAt=at_text(-1)), **has_ended(code=1)).status
     assert (ends.state, ends.restart_time) == (State.ERROR, at(-1))
 
@@ -85,7 +85,7 @@ def test_the_exit_code_decides(code: int, attempts: int, state: State, left: int
 
 
 def test_a_failure_waits_from_its_end_on() -> None:
-    """Which is up to a second later than the kubelet says, but never later than now."""
+    """The end may be up to a second later than the kubelet's time, but is never in the future."""
     job = running(attempts=2, errorTimeSeconds=30, status={"attemptsLeft": 2})
 
     assert decided(job, now=at(20), **has_ended(code=1)).status.query_time == at(28)
@@ -308,7 +308,7 @@ def test_the_earlier_of_both_times_requeues_it() -> None:
     assert decided(job, **runs()).requeue_at == at(5)
 
 
-# --- the trial before is cleared away ---------------------------------------------------------
+# --- deletion of the trial before -------------------------------------------------------------
 
 
 def test_the_job_of_the_trial_before_is_deleted_once_its_log_is_stored() -> None:
@@ -322,7 +322,7 @@ def test_the_job_of_the_trial_before_is_deleted_once_its_log_is_stored() -> None
     followed = decided(running(status={**times, "log": {"trial": 1}}), log_deadline=600, **both)
     assert followed.actions == ()
     overtaken = decided(running(status={**times, "log": {"trial": 2}}), log_deadline=600, **both)
-    assert overtaken.actions == ()  # a later log that is being read says nothing about this one
+    assert overtaken.actions == ()  # the log of a later trial says nothing about this one
     settled = decided(running(status={**times, "log": {"trial": 2, "complete": True}}), **both)
     assert settled.actions == (DeleteJob(f"{ID}-1", f"uid-{ID}-1"),)
     too_late = decided(running(status={**times, "log": {"trial": 1}}), log_deadline=20, **both)

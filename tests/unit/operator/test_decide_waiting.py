@@ -1,4 +1,4 @@
-"""What a waiting job calls for: pending, failed and deferred ones, and trials that don't start."""
+"""Decisions about a waiting job: pending, failed, deferred, and with a trial that doesn't start."""
 
 from dataclasses import replace
 from typing import Any
@@ -209,7 +209,7 @@ def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -
     assert late.status.message == "not started within 60 s: OutOfcpu: no"
 
 
-# --- a trial that goes before it starts -------------------------------------------------------
+# --- a trial that vanishes before it starts ---------------------------------------------------
 
 
 def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
@@ -244,7 +244,7 @@ def test_a_disruption_before_the_start_creates_the_same_trial_again() -> None:
 
 
 def test_the_disruption_is_written_before_its_job_is_deleted() -> None:
-    """Else a crash in between would look like a Job deleted by hand."""
+    """Otherwise, after a crash in between, the Job would seem to be deleted by a user."""
     decision = decided(
         waits(status={"reason": "Starting"}), **starts(conditions=DISRUPTED, deleting=True)
     )
@@ -317,7 +317,7 @@ def test_a_trial_that_is_starting_is_stopped_first(how: dict[str, Any]) -> None:
 
 
 def test_a_removed_job_that_started_is_stopped_and_keeps_its_state() -> None:
-    """It has left the queue: it must not come back as running."""
+    """The job has left the queue, so it must not be shown as running again."""
     job = waits(State.FAILED, remove=True, status={"log": {"trial": 1, "complete": True}})
     unread = decided(job, **runs(2), attach_wait=15)
     assert (unread.status.state, unread.actions, unread.queue) == (State.FAILED, (), "active")

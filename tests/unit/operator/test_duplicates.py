@@ -1,4 +1,4 @@
-"""Equal jobs: who may be in the queue, also after an operator that died between two writes."""
+"""Duplicates: the job that stays in the queue, also after a crash between two writes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.unit.operator.rig import Rig
 from corejob_operator.duplicates import duplicate_before
 
 CHILD = "6743cccccccccccccccccccc"
-# The younger of the two in what a crash leaves: the operator had come to it, not to the older.
+# State of the younger job after a crash: the operator had admitted it, but not seen the older.
 ACCEPTED = {"state": "pending", "trial": 0}
 
 

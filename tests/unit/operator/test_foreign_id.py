@@ -1,4 +1,4 @@
-"""CoreJobs that are named like the id of another job, or of none."""
+"""CoreJobs whose name is the id of another job, or of none."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ CREATED = {"creationTimestamp": "2026-11-24T11:00:00Z"}
 
 
 def hex_name(seconds: float = 0.0) -> str:
-    """The id of a job that was made so long after `CREATED`."""
+    """Return the id of a job that was created `seconds` after `CREATED`."""
     return ids.derived_id(NOW - timedelta(hours=1) + timedelta(seconds=seconds), "any")
 
 
@@ -126,7 +126,7 @@ async def test_the_run_of_a_schedule_may_be_late_but_does_not_come_again(
 
 
 async def test_the_recorder_knows_the_ids_of_past_jobs(rig: Rig) -> None:
-    """Its job is ended, whether it runs or has not started yet."""
+    """The recorder ends such a job, whether it runs or has not started yet."""
     name = hex_name()
     rig.corejob(name, metadata=CREATED)
     await rig.settle()

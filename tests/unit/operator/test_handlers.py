@@ -44,8 +44,8 @@ class Kopf:
 async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     """Run kopf until the end of the block; all four watches are open."""
     made = Kopf()
-    # At its end, kopf cancels all tasks that were started after it. So this is no fixture, whose
-    # end would be such a task.
+    # When kopf ends, it cancels all tasks that were started after it. Therefore this is no fixture,
+    # whose teardown would be such a task.
     watching = asyncio.create_task(made.watches.until_one_ends(made.stop))
     task = asyncio.create_task(made.run())
     try:
@@ -94,7 +94,7 @@ async def test_objects_of_the_first_list_reach_the_cache(api: FakeApiServer) -> 
 
 async def test_a_watch_that_the_server_ends_comes_back(api: FakeApiServer) -> None:
     async with running(api) as operator:
-        api.watches.end_all()  # none of them delivers what follows
+        api.watches.end_all()  # none of the ended watches delivers the following changes
         api.put(COREJOBS.plural, {"metadata": {"name": "a"}, "spec": SPEC})
         await poll(lambda: operator.spec("a") == SPEC)
         api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
@@ -105,7 +105,7 @@ async def test_a_watch_comes_back_after_an_outage_of_the_api_server(
     api: FakeApiServer,
 ) -> None:
     async with running(api) as operator:
-        # More often than kopf tries by default.
+        # More often than kopf retries by default.
         api.refuse("GET", COREJOBS.plural, 503, "the API server is starting", times=12)
         requests = len(api.requested("GET", COREJOBS.plural))
         api.watches.end_all()

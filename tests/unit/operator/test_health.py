@@ -14,7 +14,7 @@ INTERVAL = 60.0
 
 
 class Watched:
-    """An operator that does not run, its health, and a clock that is set by hand."""
+    """An operator that does not run, its health, and a clock that a test moves."""
 
     def __init__(self, kube: Kube) -> None:
         self.now = 1_000.0

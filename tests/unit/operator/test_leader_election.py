@@ -1,4 +1,4 @@
-"""One active operator: two processes and one Lease, with clocks that are set by hand."""
+"""One active operator: two processes and one Lease, with clocks that a test moves."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -136,7 +136,7 @@ async def test_one_of_two_concurrent_tries_wins(
     await one.stop()
     assert holder(fake) == ""
     fake.refuse("PATCH", "leases", 409, times=1, after=lambda: None)
-    await two.turn()  # its answer is lost to a conflict: it may not believe that it won
+    await two.turn()  # its write succeeds but gets a 409: it must not believe that it won
     assert not two.leading.is_set()
 
 
@@ -174,7 +174,7 @@ async def test_a_lease_that_says_nothing_is_free(
 
 @asynccontextmanager
 async def running(fake: FakeApiServer) -> AsyncIterator[Kube]:
-    """The server, and a client of it."""
+    """Run the server, and yield a client of it."""
     await fake.start()
     fake.put("pods", {"metadata": {"name": "one"}})
     try:
@@ -190,7 +190,7 @@ async def lost(leader: LeaderElection) -> None:
 
 
 async def test_a_renewal_that_hangs_means_not_leading_when_the_lease_has_run_out() -> None:
-    # The timer does not rely on the timeout.
+    # The timer does not rely on the request's timeout.
     timing = LeaseTiming(duration=0.3, renew=0.05, timeout=DEADLINE * 10)
     fake = FakeApiServer("operator")
     async with running(fake) as kube:
@@ -232,7 +232,7 @@ async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed
     patch = {"spec": {"kill": True}}
     await one.turn()
     await acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x")
-    # The process was stopped: no timer ran, and nobody told it that it does not lead any more.
+    # The process was stopped: no timer ran, so it still believes that it leads.
     clock.seconds += DURATION_S + 60
     assert one.leading.is_set()
     fake.requests.clear()

@@ -89,7 +89,7 @@ async def test_release_removes_the_finalizers(api: FakeApiServer) -> None:
 async def test_a_signal_stops_it_without_an_error(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture, number: signal.Signals
 ) -> None:
-    """kopf replaces the handlers of both signals, and would end before the process knows."""
+    """kopf replaces the handlers of both signals, and would end without the process's knowledge."""
     with sockets.listening(HOST, 0) as sock:
         port = int(sock.getsockname()[1])
     settings = OperatorSettings(NAMESPACE, job_image="x", pod_name="one", host=HOST, port=port)

@@ -31,7 +31,7 @@ def container_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def env_of(body: dict[str, Any]) -> dict[str, str]:
-    """The environment as the kubelet makes it: `$(NAME)` expanded, `$$` is a dollar sign."""
+    """Return the environment as the kubelet makes it: `$(NAME)` expanded, `$$` a dollar sign."""
     return {
         one["name"]: one["value"].replace("$$", "$")
         for one in container_of(body)["env"]
@@ -40,7 +40,7 @@ def env_of(body: dict[str, Any]) -> dict[str, str]:
 
 
 def container(**more: Any) -> dict[str, Any]:
-    """A template of a container that is no core4 class."""
+    """Return a template of the container runtime."""
     fields = {"name": "job", "image": "any:1", **more}
     return {"runtime": "container", "template": {"spec": {"containers": [fields]}}}
 
@@ -319,7 +319,7 @@ def test_bytes_count_not_characters() -> None:
 
 
 def expanded(value: str, env_vars: dict[str, str]) -> str:
-    """Kubernetes' expansion (third_party/forked/golang/expansion): `$$` and `$(NAME)`."""
+    """Expand as Kubernetes does (third_party/forked/golang/expansion): `$$` and `$(NAME)`."""
     out, index = "", 0
     while index < len(value):
         if value[index] != "$" or index + 1 == len(value):
@@ -367,7 +367,7 @@ def test_of_a_cookie_too_large_the_smaller_values_stay(cookie: dict[str, str]) -
     assert sum(len(value) for value in kept.values()) <= manifest.COOKIE_LIMIT
     if left_out:
         assert sum(len(value) for value in cookie.values()) > manifest.COOKIE_LIMIT - 1000
-        # A few bytes apart: the key and its quoting count too.
+        # A few bytes less, since the key and its quotes count too.
         assert max(map(len, kept.values()), default=0) <= min(left_out) + 50
 
 

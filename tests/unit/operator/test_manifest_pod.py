@@ -1,4 +1,4 @@
-"""What the Job of a trial says of its containers, and the bounds of what a pod is given."""
+"""The containers in the Job of a trial, and the bounds of a pod's data."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def test_the_last_lines_of_a_container_are_its_words_unless_the_template_says_el
     assert container_of(build(container()))["terminationMessagePolicy"] == "FallbackToLogsOnError"
     own = container_of(build(container(terminationMessagePolicy="File")))
     assert own["terminationMessagePolicy"] == "File"
-    # The core4 runtime writes its words itself.
+    # The core4 runtime writes its termination message itself.
     assert "terminationMessagePolicy" not in container_of(build())
 
 
@@ -66,7 +66,7 @@ def test_the_service_s_own_image_runs_where_pod_security_is_restricted() -> None
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    # Of an image that somebody brings, nobody knows which user it runs as.
+    # The user that a foreign image runs as is unknown.
     assert "runAsNonRoot" not in container_of(build(container()))["securityContext"]
 
 
@@ -74,7 +74,7 @@ def test_the_service_s_own_image_runs_where_pod_security_is_restricted() -> None
 
 
 def given(args: dict[str, Any], cookie: dict[str, Any], template: Any) -> dict[str, Any]:
-    """The job as its pod's file tells it; all annotations fit."""
+    """Return the job's description in its pod, after checking that all annotations fit."""
     body = manifest.build(corejob(args=args), template, 1, SETTINGS, cookie)
     annotations = pod_of(body)["metadata"]["annotations"]
     size = sum(len(key.encode()) + len(text.encode()) for key, text in annotations.items())
@@ -90,7 +90,7 @@ def test_200_kib_of_args_with_a_full_cookie(template: dict[str, Any]) -> None:
     description = given(args, cookie, template)
 
     assert description["args"] == args
-    # What has no room is left out, the larger values first.
+    # Values that don't fit are left out, the largest first.
     assert description["cookie"].keys() <= cookie.keys()
     assert description["cookie"]["small"] == 1
 

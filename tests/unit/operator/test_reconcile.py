@@ -79,7 +79,7 @@ async def test_a_write_has_only_the_fields_that_changed(rig: Rig) -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
 async def test_an_outcome_without_a_traceback_is_written_once(rig: Rig, code: int) -> None:
-    """A null in a merge patch is no field at all afterwards: that is no changes."""
+    """A merge patch stores no nulls, so a null that is missing later is no change."""
     await to_running(rig)
     rig.pod("a-1", ended(code), "Failed" if code else "Succeeded")
     await rig.settle()
@@ -235,7 +235,7 @@ async def test_a_child_that_the_api_made_before_is_no_error(rig: Rig) -> None:
 
 
 async def test_a_child_counts_on_from_its_parents_last_trial(rig: Rig) -> None:
-    """The parent's pod started after the restart was asked, and so was one trial more."""
+    """The parent's pod started after the restart was requested, which was one trial more."""
     child = "6743cccccccccccccccccccc"
     parent = {"state": "killed", "trial": 3, "id": "e" * 24}
     rig.corejob("a", childId=child, kill=True, status=parent)
@@ -311,7 +311,7 @@ async def test_a_deleted_corejob_goes_when_the_journal_has_it(rig: Rig) -> None:
 async def test_a_job_that_exists_and_is_ours_is_fine(rig: Rig) -> None:
     rig.fake.refuse("POST", "jobs", 503, after=lambda: None)
     rig.corejob("a")
-    rig.fake.watchers.clear()  # the watch tells nothing of it yet, either
+    rig.fake.watchers.clear()  # the watch does not deliver it yet, either
     await rig.settle()
     assert (len(rig.errors), rig.jobs()) == (1, ["a-1"])
     await rig.passes(1)
@@ -332,7 +332,7 @@ async def test_a_job_of_that_name_that_is_not_ours_is_an_error(rig: Rig) -> None
 
 
 async def test_children_of_an_earlier_corejob_of_the_same_name_are_ignored(rig: Rig) -> None:
-    """`kubectl delete` and `kubectl apply` without a pause: its Job and pod are still there."""
+    """`kubectl delete` and `kubectl apply` in quick succession: its Job and pod still exist."""
     await to_running(rig)
     rig.pod("a-1", ended(0), "Succeeded")
     left = {kind: dict(rig.fake.objects[kind]) for kind in ("jobs", "pods")}
@@ -386,7 +386,7 @@ async def test_a_deleted_corejob_without_a_finalizer_is_forgotten(rig: Rig) -> N
 
 
 async def test_a_write_that_is_behind_the_times_is_made_good(rig: Rig) -> None:
-    """What we know is older than what there is: a final state can't be left."""
+    """The cache is outdated, and a finished job can't change its state."""
     await to_running(rig)
     rig.fake.watchers.clear()
     rig.fake.change("corejobs", "a", {"status": {"state": "complete"}})

@@ -1,6 +1,6 @@
-"""Jobs that the API server refuses, pods that the kubelet refuses, and Jobs that are suspended.
+"""Jobs that the API server refuses, pods that the kubelet refuses, and suspended Jobs.
 
-refusals.json holds what a real API server answered.
+refusals.json has responses of a real API server.
 """
 
 import json
@@ -76,7 +76,7 @@ async def test_a_job_refused_for_now_waits_with_the_servers_message(
 
 
 async def test_refusals_with_different_messages_are_not_retried_at_once(rig: Rig) -> None:
-    """Each message is a write, each write an event; the event must not bring the next try."""
+    """Each message causes a write, and each write an event, which must not trigger the next try."""
     for number in range(50):
         body = {**REFUSALS["quota"], "message": f"exceeded quota: used {number}"}
         rig.fake.refuse_with("POST", "jobs", body)
@@ -90,7 +90,7 @@ async def test_refusals_with_different_messages_are_not_retried_at_once(rig: Rig
 
 
 async def test_a_pod_that_the_kubelet_refuses_again_and_again(rig: Rig) -> None:
-    """It runs again after 0, 10, 20 … seconds, keeps that over a restart, and frees its place."""
+    """The trial runs again after 0, 10, 20 … seconds, also after a restart, and frees its place."""
     rig.template()
     rig.corejob("a", attempts=1, maxParallel=1)
     await rig.settle()
@@ -113,7 +113,7 @@ async def test_a_pod_that_the_kubelet_refuses_again_and_again(rig: Rig) -> None:
 
 
 async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
-    """The trial goes on in the same Job; no attempt is used, and no other Job is made."""
+    """The trial goes on in the same Job; no attempt is used, and no other Job is created."""
     rig.template()
     rig.corejob("a", attempts=1)
     await rig.settle()
@@ -123,7 +123,7 @@ async def test_a_job_is_suspended_and_resumed(rig: Rig) -> None:
     rig.fake.change("pods", "a-1-x", {"metadata": {"deletionTimestamp": "2026-11-24T12:00:10Z"}})
     await rig.settle()
     assert rig.status("a")["state"] == "running"
-    # Its end is accounted once, however long the pod stays.
+    # The end of the pod is counted once, however long the pod stays.
     rig.fake.change("pods", "a-1-x", {"status": {"phase": "Failed", "containerStatuses": STOPPED}})
     await rig.settle()
     writes = len(rig.fake.writes())

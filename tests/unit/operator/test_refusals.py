@@ -1,4 +1,4 @@
-"""Who refuses a Job: its definition's fault, or somebody else's word; by real answers."""
+"""Refused Jobs: errors of the definition, and refusals by others, from real responses."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from corejob_operator import refusals
 RECORDED: Final[dict[str, Any]] = json.loads(
     Path(__file__).with_name("refusals.json").read_text("utf-8")
 )
-"""What the API server of Kubernetes 1.37 answered to the creation of a Job (or pod)."""
+"""Responses of the API server of Kubernetes 1.37 to the creation of a Job (or pod)."""
 AT_FAULT: Final = {
     "strict_unknown_field",
     "strict_two_fields",

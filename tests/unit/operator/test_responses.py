@@ -1,4 +1,4 @@
-"""What the API server answers as kopf reads it: nothing in it ends a watch for good."""
+"""Responses of the API server as kopf reads them: none ends a watch for good."""
 
 import json
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ DEEP = (
 
 
 class Server:
-    """Answers the same to all."""
+    """Gives the same response to all requests."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -36,7 +36,7 @@ class Server:
         response = web.StreamResponse(status=self.status)
         response.content_type = "application/json"
         await response.prepare(request)
-        for begin in range(0, len(self.body), 1000):  # lines come in pieces
+        for begin in range(0, len(self.body), 1000):  # lines arrive in pieces
             await response.write(self.body[begin : begin + 1000])
         return response
 
@@ -62,7 +62,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def watched(session: aiohttp.ClientSession, url: str) -> list[Any]:
-    """A watch, read as kopf reads it."""
+    """Return the events of a watch, read as kopf reads it."""
     async with session.get(url) as response:
         return [json.loads(line) async for line in kopf_api.iter_jsonlines(response.content)]
 
@@ -105,7 +105,7 @@ async def test_a_line_that_is_not_an_event_breaks_the_connection(
     server: Server, session: aiohttp.ClientSession, line: bytes
 ) -> None:
     server.body = line + b"\n"
-    with pytest.raises(aiohttp.ClientPayloadError):  # kopf connects anew
+    with pytest.raises(aiohttp.ClientPayloadError):  # kopf reconnects
         await watched(session, server.url)
 
 

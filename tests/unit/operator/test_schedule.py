@@ -1,4 +1,4 @@
-"""Schedules: each time is enqueued once, whatever is refused and whatever crashes."""
+"""Schedules: each time is enqueued once, despite refusals and crashes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -48,7 +48,7 @@ async def test_looking_often_enqueues_once(clock: ScheduleClock) -> None:
         await clock.reconcile(1)
 
     assert len(clock.jobs()) == 1
-    # How it has ended is noted, once.
+    # The end of the last job is written once.
     assert clock.status()["lastJobState"] == "complete"
     assert len(clock.rig.fake.requests) == writes + 1
 
@@ -104,7 +104,7 @@ async def test_no_refusal_loses_a_run(clock: ScheduleClock, code: int, message: 
     assert message in clock.status()["message"]
     assert "2026-11-24T12:01:00" in clock.status()["message"]
     tries = len(clock.rig.fake.requested("POST", "corejobs"))
-    # News of the template are no reason to try at once.
+    # A change of the template does not trigger an immediate retry.
     await clock.reconcile(0.1)
     assert len(clock.rig.fake.requested("POST", "corejobs")) == tries
 

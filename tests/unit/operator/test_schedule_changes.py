@@ -1,4 +1,4 @@
-"""Schedules: changed, removed and wrong ones, none of which stops the others."""
+"""Schedules that are changed, removed or invalid, none of which stops the others."""
 
 import asyncio
 from typing import Any
@@ -85,7 +85,7 @@ async def test_a_template_that_is_gone_is_forgotten(clock: ScheduleClock) -> Non
     assert clock.rig.caches.templates.get("a.job") is None
 
 
-# --- going on for ever ------------------------------------------------------------------------
+# --- long runs --------------------------------------------------------------------------------
 
 
 async def test_a_new_template_is_reconciled_at_once_and_errors_do_not_end_it(
@@ -147,7 +147,7 @@ async def test_an_odd_template_never_stops_the_others(
         async with asyncio.timeout(5):
             await situation.wait()
         assert not running.done()
-        # Not at the expense of others, but it is said.
+        # The other templates go on, and the status reports the invalid one.
         listed = clock.rig.fake.objects["corejobtemplates"]["a.odd"]["status"]["conditions"]
         told = {one["type"]: one["status"] for one in listed}
         assert "False" in told.values() or told == {"Valid": "True"}, told
@@ -186,5 +186,5 @@ async def test_a_template_whose_writes_fail_for_ever_delays_no_other(
         running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    # Once by itself and once for the verdict about it; then it pauses.
+    # Once by itself and once for the write of its condition; then it backs off.
     assert 1 <= tries <= 3

@@ -1,4 +1,4 @@
-"""Schedules: a run is skipped, or replaces the one before, while that is in the queue."""
+"""Schedules: a run is skipped, or replaces the previous one, while that is in the queue."""
 
 import pytest
 from prometheus_client import generate_latest
@@ -194,7 +194,7 @@ async def test_a_job_that_a_user_restarts_concurrently_is_not_removed(
     assert "remove" not in replacing.rig.fake.objects["corejobs"][old]["spec"]
     assert replacing.condition() == ("False", "EnqueueFailed")
 
-    # The cache has it, but not yet the job that restarts it.
+    # The cache has the restart, but not yet the job that restarts it.
     replacing.rig.stale.clear()
     replacing.rig.caches.corejobs.put(replacing.rig.fake.objects["corejobs"][old])
     await replacing.reconcile(5)

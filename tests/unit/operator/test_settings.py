@@ -1,4 +1,4 @@
-"""The settings come from the environment, and a bad one is named."""
+"""The settings come from environment variables; an error names the variable."""
 
 import socket
 

@@ -94,7 +94,7 @@ def test_a_place_far_back_is_coarse(ahead: int, words: str) -> None:
 
 
 def test_ten_thousand_places_are_few_messages() -> None:
-    """Each is a write of each waiting job."""
+    """Each message causes a write of each waiting job."""
     messages = {
         not_admitted(corejob(), Blocked("namespace", 1, 1, ahead), NOW).message
         for ahead in range(10_000)
@@ -103,7 +103,7 @@ def test_ten_thousand_places_are_few_messages() -> None:
     assert len(messages) < 50
 
 
-# --- the job that it restarts -----------------------------------------------------------------
+# --- the parent of a restart ------------------------------------------------------------------
 
 
 def test_the_parent_must_have_ended() -> None:

@@ -1,4 +1,4 @@
-"""Events of a trial that takes long to start: read seldom, kept while the API server is away."""
+"""Events of a trial that starts slowly: read rarely, and kept while the API server is down."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ WORDS = 'Error creating: pods "nosa-" is forbidden: serviceaccount "nobody" not 
 
 
 def event(uid: str, reason: str, note: str, **more: Any) -> dict[str, Any]:
-    """As events.k8s.io/v1 shows an Event that the Job controller wrote by the older API."""
+    """Return an Event that the Job controller wrote by the older API, in events.k8s.io/v1."""
     return {
         "metadata": {"name": f"e-{uid}-{reason}", "creationTimestamp": CREATED},
         "eventTime": None,
@@ -84,11 +84,11 @@ def test_the_time_of_an_event_is_its_last_observation() -> None:
     assert parse_event(event("u", "r", "n", **new)).at == BORN + timedelta(seconds=8)
 
 
-# --- what the job says of them --------------------------------------------------------------
+# --- their text in the job --------------------------------------------------------------------
 
 
 async def age(rig: Rig, seconds: float) -> JobChild:
-    """A Job that is so old."""
+    """Return a Job of this age."""
     rig.template()
     rig.corejob("a")
     await rig.settle()

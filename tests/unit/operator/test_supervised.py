@@ -1,4 +1,4 @@
-"""Each long-lived task of the operator, kopf's among them: what happens when it ends."""
+"""Each long-lived task of the operator, also kopf's, and the effect of its end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,13 +35,13 @@ KOPF = (
     "stop-flag ",
     "ultimate termination",
 )
-"""Its own tasks beside the watches: the end of one ends kopf, and so the process."""
+"""kopf's own tasks besides the watches: the end of one ends kopf, and so the process."""
 CHILDREN = ("templates ", "validator ")
-"""Of the supervised task `templates`, which is a task group."""
+"""Children of the supervised task `templates`, which is a task group."""
 
 
 class Process:
-    """The operator's process, but for its web server and its signals."""
+    """The operator's process without its web server and its signal handlers."""
 
     def __init__(self, operator: Operator, task: "asyncio.Task[None]") -> None:
         self.operator = operator
@@ -49,7 +49,7 @@ class Process:
         self._health = OperatorHealth(operator, 60.0)
 
     async def until_told(self, words: str | None) -> None:
-        """Wait until liveness says so, and readiness too."""
+        """Wait until liveness and readiness report this problem."""
         async with asyncio.timeout(DEADLINE):
             while self._health.liveness_problem() != words:  # noqa: ASYNC110  # nothing tells when
                 await asyncio.sleep(0.005)

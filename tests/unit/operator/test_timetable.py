@@ -1,4 +1,4 @@
-"""When a schedule falls due: one catch-up, none at first sight, and each time once in any zone."""
+"""Due times of a schedule: one catch-up, none for a new one, each time once in any time zone."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -111,7 +111,7 @@ def test_each_time_is_run_at_most_once_and_in_order(schedule: str, steps: list[i
 # --- time zones -----------------------------------------------------------------------------
 
 TURNS = {
-    # Zone, and a moment in the middle of it: when its clocks were (or will be) set.
+    # Zone, and a change of its clocks, in the middle of the tested period.
     ("Europe/Berlin", "2026-03-29T01:00:00"),
     ("Europe/Berlin", "2026-10-25T01:00:00"),
     ("Europe/Dublin", "2026-10-25T01:00:00"),
@@ -127,8 +127,8 @@ TURNS = {
     ("Africa/Casablanca", "2026-03-22T02:00:00"),
     ("Asia/Kathmandu", "2026-03-29T01:00:00"),
     ("Pacific/Apia", "2011-12-30T10:00:00"),  # 30 December was left out
-    ("Asia/Pyongyang", "2015-08-14T15:00:00"),  # by half an hour, for good
-    ("Antarctica/Troll", "2026-10-25T01:00:00"),  # by two hours
+    ("Asia/Pyongyang", "2015-08-14T15:00:00"),  # half an hour, for good
+    ("Antarctica/Troll", "2026-10-25T01:00:00"),  # two hours
     ("UTC", "2026-03-29T01:00:00"),
 }
 SCHEDULES = (
@@ -139,7 +139,7 @@ SCHEDULES = (
 
 
 def expected(schedule: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    """By trying each local time: what the sentence in `timetable` says."""
+    """Return the due times by trying each local time, by the rule in `timetable`."""
     table, info = crontab.parse(schedule), ZoneInfo(zone)
     step = 30 * SECOND if len(schedule.split()) == 6 else MINUTE
     instants = [start + n * step for n in range(int((end - start) / step))]
@@ -150,7 +150,7 @@ def expected(schedule: str, zone: str, start: datetime, end: datetime) -> list[d
         if table.at_or_after(naive) == naive and (local.fold == 0 or len(table.hours) == 24):
             times.add(instant)
     for before, after in pairwise(instants):
-        # What the clock jumped over between these two is due at the latter.
+        # Times that the clock skipped between these two are due at the latter.
         low, high = (shown[each].replace(tzinfo=None) for each in (before, after))
         if high - low > step:
             skipped = table.at_or_after(low + SECOND)
@@ -199,14 +199,14 @@ def test_the_time_before_and_the_time_after_are_neighbours(
 @pytest.mark.parametrize(
     ("zone", "schedule", "now", "runs"),
     [
-        # 02:30 does not exist: at 03:00 summer time.
+        # 02:30 does not exist, so the run is at 03:00 summer time.
         ("Europe/Berlin", "30 2 * * *", "2026-03-29T00:00:00", "2026-03-29T01:00:00"),
         ("Europe/Berlin", "30 2 * * *", "2026-03-29T01:00:00", "2026-03-30T00:30:00"),
-        # 02:30 comes twice: the first one.
+        # 02:30 exists twice; the first one counts.
         ("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00:00", "2026-10-25T00:30:00"),
         ("Europe/Berlin", "30 2 * * *", "2026-10-25T00:30:00", "2026-10-26T01:30:00"),
         ("Europe/Berlin", "30 2 * * *", "2026-10-25T01:10:00", "2026-10-26T01:30:00"),
-        # Each half hour goes on.
+        # A schedule of all hours runs in each half hour of both.
         ("Europe/Berlin", "*/30 * * * *", "2026-10-25T00:30:00", "2026-10-25T01:00:00"),
         ("Asia/Kathmandu", "0 6 * * *", "2026-03-29T00:00:00", "2026-03-29T00:15:00"),
         ("Australia/Lord_Howe", "15 2 * * *", "2026-10-03T12:00:00", "2026-10-03T15:30:00"),

@@ -1,4 +1,4 @@
-"""A CoreJob that nobody can read is told off, can be deleted, and holds nobody up."""
+"""An unreadable CoreJob gets an error, can be deleted, and does not affect others."""
 
 import json
 from typing import Any

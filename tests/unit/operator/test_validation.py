@@ -1,4 +1,4 @@
-"""Templates are judged when they are applied: by a strict dry run, and by what it can't see."""
+"""Validation of templates when they are applied: by a strict dry run, and our own checks."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ async def judge(rig: Rig, **spec: Any) -> Verdict:
 
 
 async def refused(rig: Rig, name: str, **spec: Any) -> Verdict:
-    """What is said when the API server answers as it was recorded."""
+    """Return the verdict after a recorded response of the API server."""
     body = RECORDED[name]
     rig.fake.refuse_with("POST", "jobs", body)
     return await judge(rig, template=FINE, **spec)
@@ -41,7 +41,7 @@ async def test_a_valid_template_and_its_job_is_not_stored(rig: Rig) -> None:
     assert request.query["dryRun"] == "All"
     assert request.query["fieldValidation"] == "Strict"
     assert rig.jobs() == []
-    # It is the Job of a trial.
+    # The validated Job is that of a trial.
     assert request.body["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     assert request.body["metadata"]["name"].endswith("-1")
 
@@ -179,7 +179,7 @@ def test_valid_but_perhaps_unintended_settings_are_reported(
     assert bool(words) == bool(remark_text)
 
 
-# --- when it is judged ------------------------------------------------------------------------
+# --- times of the validation ------------------------------------------------------------------
 
 
 @pytest.fixture
