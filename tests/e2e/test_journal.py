@@ -184,7 +184,8 @@ def test_a_stream_is_resumed_after_a_crash(own_release: Release, service: Rest, 
 def test_past_jobs_beyond_a_size_are_deleted_and_a_dry_run_tells_before(
     own_release: Release, service: Rest, burst: str
 ):
-    # Jobs whose CoreJob still exists are never deleted. The others are.
+    # Retention never deletes jobs whose CoreJob exists, so delete the CoreJobs first; their
+    # finalizer delays that until they are archived.
     own_release.kubectl("delete", "corejobs", "--all", "--timeout=120s", timeout=150)
     count = service.answer("GET", "job/journal")["total_count"]
     command = ("core4-recorder", "retention", "--dry-run", "--max-size", "1")

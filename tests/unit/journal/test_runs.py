@@ -33,7 +33,7 @@ async def test_the_output_of_an_init_container_that_failed_is_the_log(
     log = await pod_like(cluster, "init-fails")
     await log.write("checking", "no database")
     await log.end()
-    for _ in range(2):  # the second time reads nothing again
+    for _ in range(2):  # the second recorder adds nothing
         async with recorder_on(cluster, sqlite_url) as recorder:
             status = await cluster.finalised(JOB)
             assert await recorder.messages() == [

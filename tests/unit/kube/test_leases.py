@@ -1,4 +1,4 @@
-"""How Leases are written, parsed, and observed until they expire by the observer's clock."""
+"""Leases: writing, parsing, and their expiry by the observer's clock."""
 
 import json
 from datetime import UTC, datetime

@@ -85,7 +85,7 @@ async def test_a_template_that_is_gone_is_forgotten(clock: ScheduleClock) -> Non
     assert clock.rig.caches.templates.get("a.job") is None
 
 
-# --- long runs --------------------------------------------------------------------------------
+# --- robustness -------------------------------------------------------------------------------
 
 
 async def test_a_new_template_is_reconciled_at_once_and_errors_do_not_end_it(
