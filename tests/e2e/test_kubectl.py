@@ -274,7 +274,7 @@ def test_what_a_job_is_can_not_be_changed(rest: Rest, kubectl: Kubectl):
     corejobs.wait_state(kubectl, "settled", "pending")
     for name in (blocker, "settled"):
         said = kubectl.refused(*patch(name, {"childId": "0" * 24}))
-        assert "only a job that has stopped" in said
+        assert "only a stopped job" in said
     changes: list[tuple[str, Any]] = [
         ("qualName", SLEEPY),
         ("args", {"segment": 3}),
