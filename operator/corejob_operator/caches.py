@@ -14,6 +14,7 @@ from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.nesting import is_deep
 from corejob_kube.cache import Body, ObjectCache
+from corejob_kube.parse_once import ParseOnce
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
 WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
@@ -25,9 +26,14 @@ OnChange = Callable[[str], None]
 
 
 class Caches:
-    """The caches, and indexes over them."""
+    """The caches, and indexes over them.
+
+    Attributes:
+        parse: Parses a CoreJob of the cache, each version once.
+    """
 
     def __init__(self) -> None:
+        self.parse = ParseOnce(model.parse)
         self.corejobs = ObjectCache(COREJOBS.plural)
         self.templates = ObjectCache(TEMPLATES.plural)
         self.jobs = ObjectCache(JOBS.plural)
@@ -149,7 +155,7 @@ class Caches:
     def same_jobs(self, key: str, *, but: str) -> list[CoreJob]:
         """Return the jobs of an identity, in the queue or not, except the CoreJob named `but`."""
         bodies = (self.corejobs.get(name) for name in self._by_identity.get(key, set()) - {but})
-        return [model.parse(body) for body in bodies if body is not None]
+        return [self.parse(body) for body in bodies if body is not None]
 
     # --- indexes ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ class with a cookie waits until the logs of all trials that ended before are sto
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from corejob.model import CoreJob, parse
+from corejob.model import CoreJob
 from corejob_operator.caches import Caches
 from corejob_operator.decide import PendingLog
 from corejob_operator.settings import OperatorSettings
@@ -75,5 +75,5 @@ class Cookies:
     def _deadline(self, name: str, now: datetime) -> datetime:
         """Return until when to wait for the log of a CoreJob's ended trial."""
         body = self._caches.corejobs.get(name)
-        ended = parse(body).status.end_time if body is not None else None
+        ended = self._caches.parse(body).status.end_time if body is not None else None
         return (ended or now) + timedelta(seconds=self._settings.log_deadline)

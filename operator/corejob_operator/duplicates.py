@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from corejob.model import parse
+from corejob import model
+from corejob.model import CoreJob
 from corejob_kube.cache import Body
 from corejob_operator.caches import Caches
 
@@ -20,7 +21,7 @@ class Duplicates:
             return None
         name = body["metadata"]["name"]
         equal = tuple(self._caches.duplicates_of(name))
-        duplicate = duplicate_before(body, equal, self._is_admitted)
+        duplicate = duplicate_before(body, equal, self._is_admitted, parse=self._caches.parse)
         if duplicate is None:
             # Another worker may reconcile an equal CoreJob while the status of this one is being
             # written: it must find this one admitted.
@@ -44,7 +45,11 @@ class Duplicates:
 
 
 def duplicate_before(
-    body: Body, equal: Sequence[Body], is_admitted: Callable[[Body], bool]
+    body: Body,
+    equal: Sequence[Body],
+    is_admitted: Callable[[Body], bool],
+    *,
+    parse: Callable[[Body], CoreJob] = model.parse,
 ) -> str | None:
     """Return the name of a CoreJob that makes this one a duplicate; None if there is none.
 
@@ -53,6 +58,7 @@ def duplicate_before(
         equal: The other CoreJobs of the same qual_name and args.
         is_admitted: Returns True if a CoreJob was admitted already. If neither was, the older one
             has precedence.
+        parse: Parses a CoreJob.
     """
     for other in equal:
         first = is_admitted(other) or _age(other) < _age(body)

@@ -3,11 +3,10 @@
 from datetime import timedelta
 from typing import Final
 
-from corejob import ids, model, timestamps
+from corejob import ids, timestamps
 from corejob.model import CoreJob
 from corejob.names import Reason
 from corejob.state import FINAL
-from corejob_kube.cache import Body
 from corejob_operator.caches import Caches
 from corejob_operator.schedule import scheduled_id
 
@@ -32,7 +31,7 @@ def id_problem(job: CoreJob, caches: Caches) -> str | None:
         return f"job id {job.id} is CoreJob {other}'s: {_WHAT_TO_DO}"
     parent = caches.parent_of(job.name)
     if parent is not None:
-        if _restarts(job, model.parse(parent)):
+        if _restarts(job, caches.parse(parent)):
             return None
         name = parent["metadata"]["name"]
         return f"job id {job.id} is kept for the restart of CoreJob {name}: {_WHAT_TO_DO}"
@@ -48,13 +47,12 @@ def id_problem(job: CoreJob, caches: Caches) -> str | None:
 def _holder(job: CoreJob, caches: Caches) -> str | None:
     """Return the name of another CoreJob that has the id already, or None."""
     for other in caches.with_id(job.id):
-        if other["metadata"]["name"] != job.name and _is_before(other, job):
+        if other["metadata"]["name"] != job.name and _is_before(caches.parse(other), job):
             return str(other["metadata"]["name"])
     return None
 
 
-def _is_before(other: Body, job: CoreJob) -> bool:
-    holder = model.parse(other)
+def _is_before(holder: CoreJob, job: CoreJob) -> bool:
     return holder.observed or (holder.created, holder.uid) < (job.created, job.uid)
 
 

@@ -77,10 +77,11 @@ class Gatherer:
 
     def parse(self, body: Body) -> CoreJob:
         """Parse a CoreJob, with the template's properties until the status has a copy of them."""
+        if "properties" in (body.get("status") or {}):
+            return self._caches.parse(body)
         template = self._caches.template(str(body["spec"].get("qualName"))) or {}
         job = model.parse(body, template.get("properties") or {})
-        has_properties = "properties" in (body.get("status") or {})
-        if has_properties or job.status.trial > job.carried_trials:
+        if job.status.trial > job.carried_trials:
             return job
         return replace(job, status=replace(job.status, attempts_left=job.spec["attempts"]))
 
@@ -138,7 +139,7 @@ class Gatherer:
         pods = tuple(pod for pod in self._caches.pods_of(name) if pod.owner_uid is not None)
         if body is None:
             return Parent(ended=True, trials=0, pods=pods)
-        status = model.parse(body).status
+        status = self._caches.parse(body).status
         return Parent(ended=status.state in FINAL, trials=status.trial, pods=pods)
 
     def _is_active(self, job: CoreJob) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from corejob import ids, lineage, model, names, timestamps
+from corejob import ids, lineage, names, timestamps
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.names import SchedulePolicy, TemplateReason
@@ -294,7 +294,7 @@ class Scheduler:
         body = self._caches.corejobs.get(job_id) if job_id else None
         if body is None:
             return step
-        state = model.parse(body).status.state
+        state = self._caches.parse(body).status.state
         if state not in FINAL:
             return replace(step, watched=step.watched | {job_id})
         return replace(step, fields={**step.fields, "lastJobState": str(state)})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from corejob_api.auth.lru import LruMap
+from corejob_process.lru import LruMap
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

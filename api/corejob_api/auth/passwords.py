@@ -29,8 +29,8 @@ from corejob_api.auth.fairness import (
     Sender,
     WaitingCheck,
 )
-from corejob_api.auth.lru import LruMap
 from corejob_api.http.errors import ApiError
+from corejob_process.lru import LruMap
 
 Verify = Callable[[str, bytes], bool]
 """Return True if a password matches an argon2 hash in PHC form."""

@@ -5,6 +5,7 @@ import logging
 from functools import partial
 from typing import Any, Final
 
+from corejob import model
 from corejob.names import LABEL_COREJOB
 from corejob_journal.recorder.archive.archiver import Archiver
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
@@ -25,6 +26,7 @@ from corejob_journal.store import Writer
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_kube.informer import Informer
+from corejob_kube.parse_once import ParseOnce
 from corejob_kube.resources import COREJOBS, PODS
 from corejob_kube.workqueue import WorkQueue
 from corejob_process import tasks
@@ -71,17 +73,26 @@ class Supervisor:
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = GroupCommit(writer, metrics)
         self.commits.listen(membership.publish_problem)
-        self._queue_counts = QueueCounts(self.jobs, self.commits, now)
-        status = StatusWriter(kube, namespace, self.jobs)
+        parse = ParseOnce(model.parse)
+        self._queue_counts = QueueCounts(self.jobs, self.commits, now, parse=parse)
+        status = StatusWriter(kube, namespace, self.jobs, parse=parse)
         self._status = status
         self._cookies = CookieWriter(kube, namespace, self.commits.cookies)
         self._services = FollowerServices(
-            kube, namespace, self.jobs, self.commits, status, self._cookies, metrics, Retries()
+            kube=kube,
+            namespace=namespace,
+            jobs=self.jobs,
+            commits=self.commits,
+            status=status,
+            cookies=self._cookies,
+            metrics=metrics,
+            retries=Retries(),
+            parse=parse,
         )
         self._followers: dict[str, LogFollower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finalised_pods: set[str] = set()
-        self._owners = Owners(kube, namespace, self.jobs)
+        self._owners = Owners(kube, namespace, self.jobs, parse=parse)
         self._owner_checks: dict[str, asyncio.Task[None]] = {}
         self._ready = False
         self._archiver = Archiver(
@@ -95,6 +106,7 @@ class Supervisor:
             metrics=metrics,
             followed=self._is_followed,
             now=now,
+            parse=parse,
         )
         self._queue = WorkQueue()
         self._workers: list[asyncio.Task[None]] = []

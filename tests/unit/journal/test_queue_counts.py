@@ -13,6 +13,7 @@ from tests.unit.journal.conftest import JOB, OTHER, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob import model, timestamps
+from corejob.model import CoreJob
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.store import Store, StoreUnavailable
 from corejob_journal.store.records import AddCount, Operation
@@ -208,25 +209,28 @@ async def test_nothing_is_written_before_all_jobs_are_in(jobs: Jobs, commits: Fa
 
 
 async def test_a_change_costs_the_same_among_twenty_thousand_jobs(
-    jobs: Jobs, commits: FakeCommits, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, commits: FakeCommits
 ) -> None:
-    async with counting(jobs, commits):
+    parsed = 0
+
+    def parse(body: Any) -> CoreJob:
+        nonlocal parsed
+        parsed += 1
+        return model.parse(body)
+
+    made = QueueCounts(jobs, commits, lambda: NOW, pause=0.0, parse=parse)  # type: ignore[arg-type]
+    made.start()
+    try:
         for number in range(20_000):
             jobs.set(str(number), "pending")
         assert await commits.next() == {"pending": 20_000}
-        looks = 0
-        parse = model.parse
-
-        def look(body: Any) -> Any:
-            nonlocal looks
-            looks += 1
-            return parse(body)
-
-        monkeypatch.setattr(model, "parse", look)
+        parsed = 0
         for number in range(10):
             jobs.set(str(number), "running")
         assert await commits.next() == {"pending": 19_990, "running": 10}
-    assert looks == 10
+    finally:
+        await made.stop()
+    assert parsed == 10
 
 
 # --- within the recorder ----------------------------------------------------------------------

@@ -25,6 +25,7 @@ from corejob_journal.store.records import (
     StreamState,
     foreign,
 )
+from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import PODS
@@ -54,6 +55,7 @@ class Archiver:
         metrics: RecorderMetrics,
         followed: Callable[[str, int], bool],
         now: Clock,
+        parse: Callable[[Body], CoreJob] = model.parse,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
@@ -65,13 +67,14 @@ class Archiver:
         self._metrics = metrics
         self._followed = followed
         self._now = now
+        self._parse = parse
 
     async def reconcile(self, name: str) -> None:
         """Reconcile the CoreJob of that name; called after each change that concerns it."""
         body = self._jobs.get(name)
         if body is None:
             return
-        job = model.parse(body)
+        job = self._parse(body)
         if self._may_be_foreign(job) and await self._is_foreign(job):
             self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
         elif not job.log_finalised:

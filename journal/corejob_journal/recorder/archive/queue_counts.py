@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from corejob import model
+from corejob.model import CoreJob
 from corejob.state_counts import StateCounts
 from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.store.records import AddCount
-from corejob_kube.cache import ObjectCache
+from corejob_kube.cache import Body, ObjectCache
 from corejob_process import tasks
 from corejob_process.clock import Clock
 from corejob_process.supervision import Supervision
@@ -28,6 +30,7 @@ class QueueCounts:
         commits: The queue of the writer.
         now: The clock.
         pause: Minimum number of seconds between two counts.
+        parse: Parses a CoreJob of the cache.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class QueueCounts:
         now: Clock,
         *,
         pause: float = _PAUSE_S,
+        parse: Callable[[Body], CoreJob] = model.parse,
     ) -> None:
         self._commits = commits
         self._now = now
         self._pause = pause
+        self._parse = parse
         self._state_counts = StateCounts()
         self._news = asyncio.Event()
         self._mine = asyncio.Event()
@@ -78,7 +83,7 @@ class QueueCounts:
         if new is None:
             self._state_counts.drop(name)
         else:
-            self._state_counts.put(name, model.parse(new))
+            self._state_counts.put(name, self._parse(new))
 
     async def _run(self) -> None:
         while True:

@@ -407,7 +407,7 @@ class LogFollower:
 
     def _job(self) -> model.CoreJob | None:
         body = self._services.jobs.get(self.pod.child.corejob)
-        return model.parse(body) if body is not None else None
+        return self._services.parse(body) if body is not None else None
 
     def _pass_on(self) -> None:
         """Pass the latest progress on to the CoreJob's status."""

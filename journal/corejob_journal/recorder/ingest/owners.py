@@ -5,13 +5,14 @@ Job controls the pod, and the CoreJob controls the Job, each identified by its u
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from corejob import model, names
 from corejob.children import controller
 from corejob.model import CoreJob
 from corejob_journal.recorder.ingest.pods import JobPod
+from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.informer import Informer
@@ -25,10 +26,18 @@ _NOBODY: Final = ""
 class Owners:
     """The owning CoreJob of each pod, checked once per pod."""
 
-    def __init__(self, kube: Kube, namespace: str, jobs: Informer) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        jobs: Informer,
+        *,
+        parse: Callable[[Body], CoreJob] = model.parse,
+    ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._jobs = jobs
+        self._parse = parse
         self._owners: dict[str, str] = {}
 
     def is_known(self, pod: JobPod) -> bool:
@@ -68,7 +77,7 @@ class Owners:
             except NotFoundError:
                 return None
             self._jobs.put(body)
-        return model.parse(body)
+        return self._parse(body)
 
     async def _is_own(self, pod: JobPod, job: CoreJob) -> bool:
         if pod.source.job_id != job.id or pod.job_name != f"{job.name}-{pod.child.trial}":

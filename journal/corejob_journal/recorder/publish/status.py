@@ -1,13 +1,16 @@
 """Write the recorder's fields of a CoreJob's status: one patch at a time, the latest value wins."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from corejob import model, timestamps
+from corejob.model import CoreJob
 from corejob_journal.recorder.publish.patching import patch_status
 from corejob_journal.store import LogState
 from corejob_journal.store.bounds import Sources
+from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
 from corejob_kube.resources import COREJOBS
@@ -20,12 +23,27 @@ _URGENT: Final = frozenset({"log", "journaledTime"})
 
 
 class StatusWriter:
-    """Patches `status.log`, `.progress`, `.sources` and `.journaledTime`."""
+    """Patches `status.log`, `.progress`, `.sources` and `.journaledTime`.
 
-    def __init__(self, kube: Kube, namespace: str, jobs: Informer) -> None:
+    Args:
+        kube: The client.
+        namespace: The namespace of the CoreJobs.
+        jobs: The cache of CoreJobs.
+        parse: Parses a CoreJob of the cache.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        jobs: Informer,
+        *,
+        parse: Callable[[Body], CoreJob] = model.parse,
+    ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._jobs = jobs
+        self._parse = parse
         self._pending: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hurry: dict[str, asyncio.Event] = {}
@@ -122,14 +140,14 @@ class StatusWriter:
     def _started_trial(self, name: str) -> int:
         """Return the newest trial that is known to have written a line; 0 if none has."""
         body = self._jobs.get(name)
-        cached = model.parse(body).log.started_trial if body is not None else 0
+        cached = self._parse(body).log.started_trial if body is not None else 0
         pending = self._pending.get(name, {}).get("log", {}).get("startedTrial", 0)
         return max(cached, int(pending))
 
     def _newest_log(self, name: str) -> int:
         """Return the newest trial whose log this or an earlier process began to follow."""
         body = self._jobs.get(name)
-        cached = model.parse(body).log.trial if body is not None else 0
+        cached = self._parse(body).log.trial if body is not None else 0
         return max(cached, *self._trials[name])
 
     def _put(self, name: str, fields: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The bounded map drops its least recently used entries."""
 
-from corejob_api.auth.lru import LruMap
+from corejob_process.lru import LruMap
 
 
 def filled() -> LruMap[str, int]:
