@@ -72,7 +72,7 @@ def test_a_restart_beyond_the_quota_is_carried_out_once_there_is_room(rest: Rest
     assert response.status_code == 429
     assert f"exceeded quota: {QUOTA}" in response.json()["error"]
     child = kubectl.json("get", "corejob", job_id)["spec"]["childId"]
-    assert f"restarted as job [{child}]" in response.json()["error"]
+    assert f"job [{child}], the restart of job [{job_id}]" in response.json()["error"]
     set_quota(kubectl, ROOM)
     # The operator may have been faster; then the old one is a past job like any other.
     again = rest.call("PUT", path, json=body)
