@@ -35,9 +35,11 @@ def set_quota(kubectl: Kubectl, corejobs: int) -> None:
     meta = {"name": QUOTA}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": hard}}
     kubectl.apply(body)
+    # Without `used` the API server refuses each create with `status unknown for quota`: the quota
+    # controller discovers the kinds of new CRDs every 30 s only.
     until(
-        lambda: kubectl.json("get", "resourcequota", QUOTA).get("status", {}).get("hard"),
-        lambda seen: seen == hard,
+        lambda: kubectl.json("get", "resourcequota", QUOTA).get("status", {}),
+        lambda status: status.get("hard") == hard and set(status.get("used", {})) == set(COUNTED),
         what="the quota is in force",
     )
 
