@@ -35,12 +35,22 @@ def set_quota(kubectl: Kubectl, corejobs: int) -> None:
     meta = {"name": QUOTA}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": hard}}
     kubectl.apply(body)
-    # Without `used` the API server refuses each create with `status unknown for quota`: the quota
-    # controller discovers the kinds of new CRDs every 30 s only.
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = kubectl.json("get", "resourcequota", QUOTA).get("status", {})
+        if found.get("hard") == hard and set(found.get("used", {})) != set(COUNTED):
+            # The quota controller has not discovered CoreJobs yet, which it does every 30 s, and
+            # the API server refuses each create with `status unknown for quota`. Only a new quota
+            # is counted soon after that; an old one after five minutes.
+            kubectl("delete", "resourcequota", QUOTA)
+            kubectl.apply(body)
+        return found
+
     until(
-        lambda: kubectl.json("get", "resourcequota", QUOTA).get("status", {}),
-        lambda status: status.get("hard") == hard and set(status.get("used", {})) == set(COUNTED),
+        status,
+        lambda found: found.get("hard") == hard and set(found.get("used", {})) == set(COUNTED),
         what="the quota is in force",
+        seconds=120,
     )
 
 
