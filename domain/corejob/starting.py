@@ -59,7 +59,7 @@ def starting(
 
     Args:
         job: Its Job; None if the Job is gone.
-        pod: Its pod; None if there is none.
+        pod: Its pod, or None.
         events: Events of Job and pod; empty if none were read.
         now: The time of an error.
 

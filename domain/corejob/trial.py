@@ -30,7 +30,7 @@ def observe(
     """Return the observation of a trial.
 
     Args:
-        job: The trial's Job, or None if there is none.
+        job: The trial's Job, or None.
         pods: The trial's pods.
         now: The time of an end or error without a timestamp.
         events: Events of Job and pod; empty if none were read.

@@ -143,7 +143,7 @@ class Caches:
         return self._unfinalised.get(qual_name, {})
 
     def unfinalised_trial(self, corejob: str) -> int | None:
-        """Return the ended trial of a CoreJob whose log is not stored; None if there is none."""
+        """Return the ended trial of a CoreJob whose log is not stored, or None."""
         body = self.corejobs.get(corejob)
         return model.unfinalised_trial(body) if body is not None else None
 

@@ -9,7 +9,7 @@ from corejob_operator.caches import Caches
 
 
 class Duplicates:
-    """Finds duplicates, and keeps the names of the CoreJobs that are none."""
+    """Finds duplicates, and remembers the CoreJobs that are not duplicates."""
 
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
@@ -51,7 +51,7 @@ def duplicate_before(
     *,
     parse: Callable[[Body], CoreJob] = model.parse,
 ) -> str | None:
-    """Return the name of a CoreJob that makes this one a duplicate; None if there is none.
+    """Return the name of a CoreJob that makes this one a duplicate, or None.
 
     Args:
         body: A CoreJob that is not admitted to the queue yet.

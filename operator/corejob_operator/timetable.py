@@ -98,7 +98,7 @@ class Timetable:
         return min(times)
 
     def until(self, moment: datetime) -> datetime | None:
-        """Return the last time up to `moment`; None if there is none."""
+        """Return the last time up to `moment`, or None."""
         moment = moment.replace(microsecond=0)
         local = moment.astimezone(self._zone)
         first_pass = self._last_until(moment, local)

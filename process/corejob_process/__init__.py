@@ -1,1 +1,1 @@
-"""What every process of the service needs, apart from Kubernetes."""
+"""Common parts of the service's processes that don't concern Kubernetes."""

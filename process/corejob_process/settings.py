@@ -62,7 +62,7 @@ def setting(
         variable: The environment variable.
         parse: Returns the value of the variable's text.
         default: The value if the variable is not set.
-        default_factory: Returns that value, or raises a ValueError if there is none.
+        default_factory: Returns that value; raises a ValueError if it has no value to offer.
         repr: False for a secret, which is left out of the dataclass's repr.
         keep_empty: True if an empty text is parsed too; False: it counts as not set.
     """

@@ -28,7 +28,7 @@ class Node:
         return f"{self.cluster}-control-plane"
 
     def state(self) -> str | None:
-        """Return the container's Docker state (`running`, `exited`, …); None if there is none."""
+        """Return the container's Docker state (`running`, `exited`, …), or None."""
         where = ["--filter", f"label={_LABEL}={self.cluster}", "--filter", f"name=^/?{self.name}$"]
         states = run(["docker", "ps", "--all", *where, "--format", "{{.State}}"]).stdout.split()
         return states[0] if states else None

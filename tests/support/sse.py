@@ -29,7 +29,7 @@ class Frame:
     Attributes:
         event: the type.
         data: the decoded data.
-        id: the id for `Last-Event-ID`; None if there is none.
+        id: the id for `Last-Event-ID`, or None.
         at: time when it was read, in seconds since the epoch.
         raw: the lines as received.
     """

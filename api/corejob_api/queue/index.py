@@ -81,7 +81,7 @@ class Queue:
         self._cache.forget(job.name)
 
     def get(self, job_id: str) -> QueueEntry | None:
-        """Return the CoreJob with an id, even if it has left the queue; None if there is none."""
+        """Return the CoreJob with an id, even if it has left the queue, or None."""
         return self._entries.get(job_id)
 
     def queued(self) -> Iterator[QueueEntry]:

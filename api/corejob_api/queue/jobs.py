@@ -77,7 +77,7 @@ class Jobs:
         return None if entry is None else LocatedJob(entry.row(self._now()), entry.job.in_queue)
 
     async def fetch(self, name: str) -> CoreJob | None:
-        """Fetch a CoreJob from the API server and put it into the cache; None if there is none."""
+        """Fetch a CoreJob from the API server and put it into the cache, or None."""
         try:
             body = await self._kube.get(COREJOBS, self._namespace, name)
         except NotFoundError:

@@ -264,7 +264,7 @@ class Store:
         return [Gap(*row) for row in await self._rows(_GAPS, job_id=job_id)]
 
     async def document(self, job_id: str) -> dict[str, Any] | None:
-        """Return a past job's document; None if there is none."""
+        """Return a past job's document, or None."""
         query = sa.select(schema.job.c.document).where(schema.job.c.job_id == job_id)
         rows = await self._rows(query)
         return dict(rows[0][0]) if rows else None

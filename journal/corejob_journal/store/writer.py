@@ -92,7 +92,7 @@ class Writer:
         return await self._database.run(functools.partial(_streams, uids=uids))
 
     async def trial_stream(self, job_id: str, trial: int) -> StreamState | None:
-        """Return the stream of a trial's last pod; None if there is none."""
+        """Return the stream of a trial's last pod, or None."""
         work = functools.partial(_trial_stream, job_id=job_id, trial=trial)
         return await self._database.run(work)
 

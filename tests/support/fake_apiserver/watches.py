@@ -67,7 +67,7 @@ class Change:
         self._old = old
 
     def line(self, selector: str) -> bytes | None:
-        """Return the event for a watch with this selector, or None if there is none.
+        """Return the event for a watch with this selector, or None.
 
         An object whose labels begin or cease to match is added or deleted for the watch.
         """

@@ -19,7 +19,7 @@ def programs() -> Path:
     """Return the folder of the newest server's programs; install them if need be.
 
     Raises:
-        ClusterError: There is none, and it can't be installed from here.
+        ClusterError: PostgreSQL is not here, and can't be installed from here.
     """
     try:
         packages.ensure(["postgres"])

@@ -45,7 +45,7 @@ class Owners:
         return pod.uid in self._owners
 
     def owner(self, pod: JobPod) -> str | None:
-        """Return the uid of the CoreJob that owns a checked pod; None if there is none."""
+        """Return the uid of the CoreJob that owns a checked pod, or None."""
         return self._owners.get(pod.uid) or None
 
     def keep(self, uids: Collection[str]) -> None:
