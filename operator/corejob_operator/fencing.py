@@ -18,10 +18,10 @@ class Fenced(Kube):
     """
 
     def __init__(self, kube: Kube, check: Callable[[], None]) -> None:
+        # All attributes of the client, since the inherited methods read them.
+        vars(self).update(vars(kube))
         self._kube = kube
         self._check = check
-        self.decoder = kube.decoder
-        self.quota_pauses = kube.quota_pauses
 
     async def request(
         self,
