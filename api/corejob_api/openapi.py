@@ -9,6 +9,7 @@ from corejob.state import State
 from corejob_api import openapi_streams
 from corejob_api.http.paging import MOST_PER_PAGE
 from corejob_api.http.routing import BASE, Route
+from corejob_api.logs.ranges import DEFAULT_LIMIT
 from corejob_api.past.cursors import MOST_PER_PAGE as MOST_OF_PAST
 from corejob_api.query.log_filter import MOST_LEVEL
 from corejob_api.query.log_rows import LEVELS
@@ -34,8 +35,10 @@ _ERRORS: Final = {
     505: "The HTTP version is neither 1.0 nor 1.1.",
 }
 _ID: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+_RECORD_ID: Final[Schema] = {"type": "string", "pattern": "^[0-9]{12,}$"}
 _ID_GIVEN: Final[Schema] = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
 _WHOLE: Final[Schema] = {"type": "integer"}
+_NUMBER: Final[Schema] = {"type": "integer", "minimum": 1}
 _TEXT: Final[Schema] = {"type": "string"}
 _FLAG: Final[Schema] = {"type": "boolean"}
 _OBJECT: Final[Schema] = {"type": "object"}
@@ -127,6 +130,22 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         {**_WHOLE, "minimum": 0},
         "Only this many of the newest matching records; in a stream, of those stored already.",
     ),
+    "from": (_NUMBER, "Records from the one with this number on; excludes pages."),
+    "before": (_NUMBER, "Records before the one with this number; excludes pages."),
+    "around": (_NUMBER, "Records around the one with this number; excludes pages."),
+    "limit": (
+        {**_WHOLE, "minimum": 1, "maximum": MOST_PER_PAGE, "default": DEFAULT_LIMIT},
+        "Most records with `from`, `before` or `around`.",
+    ),
+    "ids_only": ({**_FLAG, "default": False}, "Answer with the records' ids only."),
+    "count_levels": (
+        {**_FLAG, "default": False},
+        "Add `levels` to the answer: the number of matching records of each level.",
+    ),
+    "format": (
+        {"enum": ["json", "text"], "default": "json"},
+        "`text` is the whole log as a text file, as is header `Accept: text/plain`.",
+    ),
     "last_event_id": (
         {"type": "string", "pattern": "^[0-9]{0,18}$"},
         "Same as header Last-Event-ID: continue after the frame, or the record, with this id.",
@@ -137,8 +156,9 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
 _NAMES: Final = {"follow_log": "follow", "direction": "sort", "per_page_past": "per_page"}
 _STREAMS: Final = {"stream": "Stream", "summary": "Summaries"}
 _PAGES: Final = {
-    **dict.fromkeys(("catalogue", "jobs", "records", "counts"), "Page"),
+    **dict.fromkeys(("catalogue", "jobs", "counts"), "Page"),
     "past": "Section",
+    "records": "Records",
 }
 _REQUIRED: Final = frozenset({"qual_name"})
 _IN_HEADER: Final = "idempotency_key"
@@ -236,6 +256,8 @@ def _answer(route: Route) -> Schema:
         if name in _STREAMS:
             schema = {"$ref": f"#/components/schemas/{_STREAMS[name]}"}
             content["text/event-stream"] = {"schema": schema}
+        elif name == "text":
+            content["text/plain"] = {"schema": _TEXT}
         elif name == "document":
             content["application/json"] = {"schema": _OBJECT}
         else:
@@ -258,7 +280,10 @@ def _envelope(form: str) -> Schema:
         "catalogue": {"type": "array", "items": {"$ref": "#/components/schemas/Template"}},
         "jobs": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}},
         "past": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}},
-        "records": {"type": "array", "items": {"$ref": "#/components/schemas/Record"}},
+        "records": {
+            "type": "array",
+            "items": {"anyOf": [{"$ref": "#/components/schemas/Record"}, _RECORD_ID]},
+        },
         "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
         "job": {"$ref": "#/components/schemas/Job"},
@@ -298,6 +323,22 @@ def _frames() -> dict[str, Schema]:
                 "next_cursor": _nullable(_TEXT),
             },
             "required": [*frame, *counts, "next_cursor"],
+        },
+        "Records": {
+            "type": "object",
+            "description": "A page or a range of records. Of a range, page, page_count and "
+            "total_count are null; `last_id` is the newest record of the log.",
+            "properties": {
+                **frame,
+                **{name: _nullable(_WHOLE) for name in counts},
+                "last_id": _nullable(_RECORD_ID),
+                "levels": {
+                    "type": "object",
+                    "properties": {name: {**_WHOLE, "minimum": 0} for name in LEVELS},
+                    "required": [*LEVELS],
+                },
+            },
+            "required": [*frame, *counts],
         },
         "Error": {
             "type": "object",

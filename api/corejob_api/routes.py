@@ -15,6 +15,7 @@ _LISTING = (*_PAGE, "search")
 _PAST = ("page", "per_page_past", "sort", "order", "filter", "search", "cursor")
 _SPAN = ("page", "perPage", "startDate", "endDate", "direction")
 _RECORDS = ("level", "grep", "since", "tail")
+_RANGE = ("from", "before", "around", "limit", "ids_only", "count_levels", "format")
 _VIEW = (*_RECORDS, "last_event_id")
 _RESTART = ("follow", *_VIEW)
 _ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *_VIEW)
@@ -59,8 +60,8 @@ def table(to: Resources, openapi: Handler) -> tuple[Route, ...]:
               (), "job", (404,)),
         Route("GET", "/job/follow/{job_id}", to.commands.follow,
               "Follow the states and the log of a job.", _VIEW, "stream", (404,)),
-        Route("GET", "/job/log/{job_id}", to.log.get, "List or follow the log of a job.",
-              (*_PAGE, "follow_log", *_VIEW), "records or stream", (404,)),
+        Route("GET", "/job/log/{job_id}", to.log.get, "List, download or follow the log of a job.",
+              (*_PAGE, "follow_log", *_VIEW, *_RANGE), "records or stream or text", (404,)),
         Route("PUT", "/job/kill/{job_id}", to.commands.kill, "Kill a job.", (), "done",
               (404, 409)),
         Route("PUT", "/job/restart/{job_id}", to.commands.restart, "Restart a job.", _RESTART,

@@ -49,19 +49,21 @@ class Envelope:
         }
         self._write(resp, {**self._frame(req, 200), **paging, **more, "data": await _encoded(rows)})
 
-    async def section(
-        self,
-        req: Request,
-        resp: Response,
-        rows: Sequence[Any],
-        *,
-        per_page: int,
-        next_cursor: str | None,
+    async def rows(
+        self, req: Request, resp: Response, rows: Sequence[Any], *, per_page: int, **more: Any
     ) -> None:
-        """Write a cursor's page: page, page_count and total_count are unknown, so they are null."""
+        """Write rows that are not a page of a whole: nothing is counted but the rows.
+
+        Args:
+            req: The request.
+            resp: Gets the answer.
+            rows: The rows.
+            per_page: Maximum number of rows.
+            more: Additional fields of the envelope.
+        """
         unknown = dict.fromkeys(("page", "page_count", "total_count"))
-        paging = {**unknown, "per_page": per_page, "count": len(rows), "next_cursor": next_cursor}
-        self._write(resp, {**self._frame(req, 200), **paging, "data": await _encoded(rows)})
+        paging = {**unknown, "per_page": per_page, "count": len(rows)}
+        self._write(resp, {**self._frame(req, 200), **paging, **more, "data": await _encoded(rows)})
 
     def error(self, req: Request, resp: Response, error: ApiError) -> None:
         """Write an error as JSON, HTML or text (plain or CSV), as the Accept header prefers."""

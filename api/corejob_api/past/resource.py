@@ -61,7 +61,7 @@ class PastResource:
         else:
             jobs, last = await query.after(order, cursor.after, page.per_page)
             next_cursor = cursors.encode_cursor(order, last) if last else None
-            await self._envelope.section(
+            await self._envelope.rows(
                 req, resp, query.rows(jobs), per_page=page.per_page, next_cursor=next_cursor
             )
 

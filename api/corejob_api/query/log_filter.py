@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self, TypeVar
 
 from corejob import timestamps
 from corejob_api.http.arguments import Arguments, mismatch
@@ -66,6 +66,10 @@ class LogFilter:
         if self.grep is None or self.grep(message):
             return True
         return exception is not None and any(self.grep(text) for text in _texts(exception))
+
+    def with_tail(self, tail: int) -> Self:
+        """Return the same filter with another `tail`."""
+        return replace(self, tail=tail)
 
     def newest(self, passing: list[T]) -> list[T]:
         """Return the last `tail` items of `passing`, which is in ascending order."""

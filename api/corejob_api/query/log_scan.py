@@ -47,6 +47,11 @@ class LogMatches:
         """The number of records that pass."""
         return sum(self._counts.values()) if self._numbers is None else len(self._numbers)
 
+    @property
+    def numbers(self) -> Sequence[int] | None:
+        """The numbers of all records that pass; None if they are only counted."""
+        return self._numbers
+
     async def cut(self, start: int, stop: int) -> Sequence[int]:
         """Return the record numbers of a page; rescan its slices if only counts are known."""
         if self._numbers is not None:
@@ -104,6 +109,30 @@ async def last_numbers(
         missing -= len(slices[-1])
         last = after
     return where.newest([number for numbers in reversed(slices) for number in numbers])
+
+
+async def first_numbers(
+    store: Store,
+    scan: Scan,
+    job_id: str,
+    where: LogFilter,
+    *,
+    after: int,
+    last: int,
+    limit: int,
+) -> list[int]:
+    """Return the numbers of the first `limit` passing records after `after` up to `last`.
+
+    `where.tail` is ignored.
+    """
+    if not where.chooses:
+        return list(range(after + 1, min(last, after + limit) + 1))
+    numbers: list[int] = []
+    while len(numbers) < limit and after < last:
+        stop = min(last, after + SLICE)
+        numbers += await _numbers(store, scan, job_id, where, after, stop)
+        after = stop
+    return numbers[:limit]
 
 
 async def passing(

@@ -1,6 +1,7 @@
 """`Store`: the read access of the API. Calls use indexes and never block the event loop."""
 
 import functools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -227,6 +228,28 @@ class Store:
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
             .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
             .group_by(at)
+        )
+        return {int(row[0]): row[1] for row in await self._rows(query)}
+
+    async def log_levels(
+        self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
+    ) -> dict[int, int]:
+        """Return counts of the records that `log_scan` would return, by level number."""
+        return await self._level_counts(job_id, *_passing(after, last, level, since))
+
+    async def levels_of(self, job_id: str, numbers: Sequence[int]) -> dict[int, int]:
+        """Return counts of the records with these numbers, by level number."""
+        counts: Counter[int] = Counter()
+        for part in in_slices(numbers):
+            counts.update(await self._level_counts(job_id, schema.log.c.seq.in_(part)))
+        return dict(counts)
+
+    async def _level_counts(self, job_id: str, *clauses: sa.ColumnElement[bool]) -> dict[int, int]:
+        query = (
+            sa.select(schema.log.c.levelno, sa.func.count())
+            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == job_id, *clauses)
+            .group_by(schema.log.c.levelno)
         )
         return {int(row[0]): row[1] for row in await self._rows(query)}
 

@@ -351,3 +351,21 @@ async def stream(
             await response.aread()
         assert response.status_code == 200, response.text
         yield Frames(response)
+
+
+LEVELS_OF_100 = (10, 20, 30, 40, 50)
+
+
+@pytest.fixture
+async def log_of_100(client: httpx.AsyncClient, record: Record) -> str:
+    """A job with records 1 to 100: levels in turn, one each second, `number % 7` in the text."""
+    made = await enqueue(client)
+    recorder = await record(made)
+    records = [
+        NewRecord(None, float(number), LEVELS_OF_100[number % 5], f"{number} rest {number % 7}")
+        for number in range(1, 101)
+    ]
+    stream, token = recorder.stream, recorder.token
+    append = Append(stream, token, token + 1, LogPosition(), records=records, gaps=[], lines=100)
+    await recorder.writer.commit([append])
+    return made

@@ -6,16 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.api.conftest import Record, enqueue
+from tests.unit.api.conftest import enqueue
 
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError
 from corejob_api.query import log_scan
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_journal.store import LogRecord
-from corejob_journal.store.records import Append, LogPosition, NewRecord
-
-LEVELS = (10, 20, 30, 40, 50)
 
 
 def record_of(message: str = "x", *, level: int = 20, epoch: float = 0.0, **more: Any) -> LogRecord:
@@ -108,21 +105,6 @@ def test_grep_takes_no_longer_than_its_text() -> None:
     assert not parsed(grep="(a*)*(a*)*b$").passes(record_of("a" * 100_000))
 
 
-@pytest.fixture
-async def job_id(client: httpx.AsyncClient, record: Record) -> str:
-    """A job with records 1 to 100: levels in turn, one each second, `number % 7` in the text."""
-    made = await enqueue(client)
-    recorder = await record(made)
-    records = [
-        NewRecord(None, float(number), LEVELS[number % 5], f"{number} rest {number % 7}")
-        for number in range(1, 101)
-    ]
-    stream, token = recorder.stream, recorder.token
-    append = Append(stream, token, token + 1, LogPosition(), records=records, gaps=[], lines=100)
-    await recorder.writer.commit([append])
-    return made
-
-
 def expected(test: Callable[[int], bool]) -> list[int]:
     return [number for number in range(1, 101) if test(number)]
 
@@ -149,7 +131,7 @@ CASES = [
 @pytest.mark.parametrize("slice_of", [7, 20_000])
 async def test_pages(
     client: httpx.AsyncClient,
-    job_id: str,
+    log_of_100: str,
     arguments: dict[str, str],
     test: Callable[[int], bool],
     slice_of: int,
@@ -162,7 +144,7 @@ async def test_pages(
     found: list[int] = []
     for page in range(len(numbers) // 10 + 1):
         asked: dict[str, Any] = {**arguments, "page": page}
-        answer = (await client.get(f"job/log/{job_id}", params=asked)).json()
+        answer = (await client.get(f"job/log/{log_of_100}", params=asked)).json()
         assert answer["total_count"] == len(numbers)
         assert answer["page_count"] == -(-len(numbers) // 10)
         found += [int(row["_id"]) for row in answer["data"]]
@@ -171,7 +153,7 @@ async def test_pages(
 
 @pytest.mark.parametrize("slice_of", [7, 20_000])
 async def test_pages_from_the_newest_on(
-    client: httpx.AsyncClient, job_id: str, slice_of: int, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, log_of_100: str, slice_of: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_scan, "SLICE", slice_of)
     found: list[int] = []
@@ -182,35 +164,35 @@ async def test_pages_from_the_newest_on(
             "page": page,
             "per_page": 12,
         }
-        answer = (await client.get(f"job/log/{job_id}", params=asked)).json()
+        answer = (await client.get(f"job/log/{log_of_100}", params=asked)).json()
         found += [int(row["_id"]) for row in answer["data"]]
     assert found == expected(lambda n: n % 5 >= 2)[::-1]
 
 
-async def test_newest_first(client: httpx.AsyncClient, job_id: str) -> None:
+async def test_newest_first(client: httpx.AsyncClient, log_of_100: str) -> None:
     arguments: dict[str, Any] = {"level": "ERROR", "sort": '[["_id", -1]]', "per_page": 100}
-    answer = (await client.get(f"job/log/{job_id}", params=arguments)).json()
+    answer = (await client.get(f"job/log/{log_of_100}", params=arguments)).json()
     assert [int(row["_id"]) for row in answer["data"]] == expected(lambda n: n % 5 >= 3)[::-1]
 
 
-async def test_they_come_as_json_too(client: httpx.AsyncClient, job_id: str) -> None:
+async def test_they_come_as_json_too(client: httpx.AsyncClient, log_of_100: str) -> None:
     body = {"level": 50, "tail": 1}
-    answer = await client.request("GET", f"job/log/{job_id}", json=body)
+    answer = await client.request("GET", f"job/log/{log_of_100}", json=body)
     assert [row["_id"] for row in answer.json()["data"]] == ["000000000099"]
 
 
 @pytest.mark.parametrize("arguments", ["level=x", "grep=(", "since=x", "tail=x"])
 async def test_bad_ones_are_refused_before_anything_is_done(
-    client: httpx.AsyncClient, job_id: str, arguments: str
+    client: httpx.AsyncClient, log_of_100: str, arguments: str
 ) -> None:
     name = arguments.partition("=")[0]
     bad = {"name": name, **dict([arguments.split("=")])}
     asked = [
-        client.get(f"job/log/{job_id}?{arguments}"),
-        client.get(f"job/log/{job_id}?follow=true&{arguments}"),
-        client.get(f"job/follow/{job_id}?{arguments}"),
+        client.get(f"job/log/{log_of_100}?{arguments}"),
+        client.get(f"job/log/{log_of_100}?follow=true&{arguments}"),
+        client.get(f"job/follow/{log_of_100}?{arguments}"),
         client.post("job", json={"qual_name": "no.such.Job", **bad}),
-        client.put(f"job/restart/{job_id}", json=bad),
+        client.put(f"job/restart/{log_of_100}", json=bad),
     ]
     for request in asked:
         answer = await request
