@@ -31,6 +31,7 @@ from corejob_api.http.error_handlers import ErrorHandlers
 from corejob_api.http.middleware import CallMiddleware, Cors, SecurityHeaders
 from corejob_api.http.routing import AllowedMethods, add_routes
 from corejob_api.logs.resource import LogResource
+from corejob_api.meta import MetaResource
 from corejob_api.metrics import ApiMetrics
 from corejob_api.past.resource import PastResource
 from corejob_api.query.scans import Scans
@@ -102,6 +103,7 @@ class Service:
             login=LoginResource(self.sign_in, self.origins, self.envelope),
             logout=LogoutResource(self.origins, self.envelope),
             profile=ProfileResource(self.envelope),
+            meta=MetaResource(settings, self.version, self.envelope),
         )
         self.routes = table(self.resources, self.openapi)
         self._document = msgspec.json.encode(openapi.document(self.routes, self.version))

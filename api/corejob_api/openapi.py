@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from corejob.properties import BY_REST, Property, Rule
+from corejob.properties import BY_REST, TRIAL, Property, Rule
 from corejob.state import State
 from corejob_api import openapi_streams
 from corejob_api.http.paging import MOST_PER_PAGE
@@ -15,6 +15,7 @@ from corejob_api.query.log_filter import MOST_LEVEL
 from corejob_api.query.log_rows import LEVELS
 from corejob_api.query.selection import MAX_SORT
 from corejob_api.query.values import MAX_PATH
+from corejob_api.queue.abilities import Command
 
 Schema = dict[str, Any]
 
@@ -286,7 +287,8 @@ def _envelope(form: str) -> Schema:
         },
         "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Counts"}},
         "id": _ID,
-        "job": {"$ref": "#/components/schemas/Job"},
+        "job": {"$ref": "#/components/schemas/Detail"},
+        "meta": {"$ref": "#/components/schemas/Meta"},
         "done": {"const": True},
         "token": {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]},
     }
@@ -348,7 +350,22 @@ def _frames() -> dict[str, Schema]:
     }
 
 
-def _job(args: Schema) -> Schema:
+_ABILITIES: Final[dict[str, Schema]] = {
+    "can": {
+        "type": "object",
+        "description": "True for each command that the user may give to the job now.",
+        "properties": {str(command): _FLAG for command in Command},
+        "required": [str(command) for command in Command],
+    },
+    "cannot": {
+        "type": "object",
+        "description": "The reason for each command that is false in `can`.",
+        "properties": {str(command): _TEXT for command in Command},
+    },
+}
+
+
+def _job(args: Schema, **more: Schema) -> Schema:
     return {
         "type": "object",
         "properties": {
@@ -359,8 +376,9 @@ def _job(args: Schema) -> Schema:
             "state": {"enum": [str(state) for state in State]},
             "journal": _FLAG,
             **_PROPERTIES,
+            **more,
         },
-        "required": ["_id", "qual_name", "name", "args", "state"],
+        "required": ["_id", "qual_name", "name", "args", "state", *more],
     }
 
 
@@ -368,6 +386,10 @@ def _schemas() -> dict[str, Schema]:
     return {
         **_frames(),
         "Job": _job(_OBJECT),
+        "Detail": {
+            **_job(_OBJECT, **_ABILITIES),
+            "description": "A job, and what the user may do with it.",
+        },
         "Row": {
             **_job(_nullable(_OBJECT)),
             "description": "A job of a listing. If the user may not read it, its qual_name is "
@@ -383,8 +405,39 @@ def _schemas() -> dict[str, Schema]:
                 "doc": _nullable(_TEXT),
                 "schedule": _nullable(_TEXT),
                 "tag": {"type": "array", "items": _TEXT},
+                "args_schema": {
+                    "type": ["object", "null"],
+                    "description": "JSON schema of the job's args; null: no restriction.",
+                },
+                "properties": {
+                    "type": "object",
+                    "description": "Default of each settable property.",
+                    "properties": {
+                        name: schema for name, schema in _PROPERTIES.items() if name != TRIAL.rest
+                    },
+                },
             },
-            "required": ["_id", "qual_name", "author", "doc", "schedule", "tag"],
+            "required": [
+                "_id",
+                "qual_name",
+                "author",
+                "doc",
+                "schedule",
+                "tag",
+                "args_schema",
+                "properties",
+            ],
+        },
+        "Meta": {
+            "type": "object",
+            "properties": {
+                "version": _TEXT,
+                "api_level": _WHOLE,
+                "namespace": _TEXT,
+                "sign_in": {"type": "array", "items": {"enum": ["basic", "login", "token"]}},
+                "limits": {"type": "object", "additionalProperties": _WHOLE},
+            },
+            "required": ["version", "api_level", "namespace", "sign_in", "limits"],
         },
         "Counts": {
             "type": "object",

@@ -7,6 +7,7 @@ from corejob_api.commands.resource import CommandsResource
 from corejob_api.counts.resource import CountsResource
 from corejob_api.http.routing import Handler, Route
 from corejob_api.logs.resource import LogResource
+from corejob_api.meta import MetaResource
 from corejob_api.past.resource import PastResource
 from corejob_api.queue.resource import QueueResource
 
@@ -33,6 +34,7 @@ class Resources:
     login: LoginResource
     logout: LogoutResource
     profile: ProfileResource
+    meta: MetaResource
 
 
 def table(to: Resources, openapi: Handler) -> tuple[Route, ...]:
@@ -77,6 +79,8 @@ def table(to: Resources, openapi: Handler) -> tuple[Route, ...]:
         Route("GET", "/event", to.counts.live, "Follow the number of jobs in the queue.", (),
               "summary"),
         *_session(to),
+        Route("GET", "/meta", to.meta.get,
+              "Show the version, the ways to sign in and the limits.", (), "meta", public=True),
         Route("GET", "/openapi.json", openapi, "This document.", (), "document", public=True),
     )  # fmt: skip
 

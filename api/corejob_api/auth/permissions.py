@@ -86,6 +86,16 @@ class Permissions:
         """Return True if the user may call the API with an HTTP method."""
         return self._has_all or _LETTERS.get(method, "none") in self._letters
 
+    @property
+    def may_execute_any(self) -> bool:
+        """True if the user may execute the jobs of any qual_name."""
+        return self._has_all or any(rule.access is Access.EXECUTE for rule in self._rules)
+
+    @property
+    def may_read_any(self) -> bool:
+        """True if the user may read the jobs of any qual_name."""
+        return self._has_all or bool(self._rules)
+
     def access(self, qual_name: str) -> Access:
         """Return the user's access to the jobs of a qual_name."""
         return self._access(qual_name)

@@ -85,6 +85,7 @@ class ProfileResource:
             "email": user.email,
             "perm": user.perms,
             "role": user.roles,
+            "can": user.abilities(),
             "token_expires": timestamps.iso(call.of(req).token_expires),
         }
         self._envelope.answer(req, resp, data)

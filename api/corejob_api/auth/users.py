@@ -69,6 +69,17 @@ class User:
         """Return True if the user may execute the jobs of a qual_name."""
         return self._permissions.access(qual_name) == Access.EXECUTE
 
+    def abilities(self) -> dict[str, bool]:
+        """Return what the user may do with at least some jobs, for `/profile`."""
+        reads = self.may_call("GET") and self._permissions.may_read_any
+        executes = self._permissions.may_execute_any
+        return {
+            "read": reads,
+            "log": reads,
+            "enqueue": executes and self.may_call("POST"),
+            "steer": executes and self.may_call("PUT"),
+        }
+
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: _Name

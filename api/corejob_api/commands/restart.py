@@ -6,12 +6,13 @@ from corejob import ids, lineage
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.names import MANAGER_API
-from corejob.state import STOPPED, State
+from corejob.state import STOPPED
 from corejob_api.auth.users import User
 from corejob_api.commands.claims import Claim, Claims, TakenError
 from corejob_api.commands.spec_patches import SpecPatch, SpecPatcher, start_next_trial
 from corejob_api.commands.store_health import StoreHealth
 from corejob_api.http.errors import ApiError, forbidden, of_kubernetes
+from corejob_api.queue.abilities import restart_problem
 from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs
 from corejob_kube.client import Kube
@@ -73,12 +74,10 @@ class Restart:
             return str(await self._patcher.patch(job_id, user, self._next_trial))
 
     def _next_trial(self, job: CoreJob) -> SpecPatch:
-        if job.state in {State.FAILED, State.DEFERRED}:
-            return start_next_trial(job, self._now())
-        raise ApiError(
-            409, f"job [{job.id}] is {job.state}: only a job that waits for another trial or has "
-            "stopped can be restarted"
-        )  # fmt: skip
+        problem = restart_problem(job.id, job.state)
+        if problem is not None:
+            raise ApiError(409, problem)
+        return start_next_trial(job, self._now())
 
     # --- a stopped job: a child replaces it -------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from corejob import ids, timestamps
 from corejob.names import Runtime, SchedulePolicy, TemplateCondition
+from corejob.properties import TABLE
 from corejob_api.query.ordering import Row
 from corejob_api.queue.args_schema import ArgsSchema
 from corejob_kube.cache import Body, ObjectCache
@@ -82,6 +83,8 @@ def _template(body: Body, before: Template | None) -> Template:
         "doc": spec.get("doc"),
         "schedule": spec.get("schedule"),
         "tag": list(spec.get("tag") or ()),
+        "args_schema": spec.get("argsSchema"),
+        "properties": _defaults(spec.get("properties") or {}),
         **_schedule(spec, body.get("status") or {}),
     }
     return Template(
@@ -92,6 +95,11 @@ def _template(body: Body, before: Template | None) -> Template:
         is_container=spec.get("runtime") == Runtime.CONTAINER,
         args_schema=_args_schema(spec.get("argsSchema"), before),
     )
+
+
+def _defaults(properties: Mapping[str, Any]) -> Row:
+    """Return the default of each settable property, by its name in REST."""
+    return {prop.rest: properties.get(prop.field, prop.default) for prop in TABLE}
 
 
 def _args_schema(schema: Any, before: Template | None) -> ArgsSchema | None:

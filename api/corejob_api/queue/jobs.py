@@ -7,6 +7,7 @@ from corejob.model import CoreJob
 from corejob_api.auth.users import User
 from corejob_api.http.errors import bad_request, forbidden, job_not_found
 from corejob_api.query.ordering import Row
+from corejob_api.queue import abilities
 from corejob_api.queue.index import Queue
 from corejob_journal.store import Store, StoreUnavailable
 from corejob_kube.client import Kube
@@ -44,9 +45,10 @@ class LocatedJob:
         """The job's qual_name."""
         return str(self.document["qual_name"])
 
-    def detail(self) -> Row:
-        """Return the document with `journal`: True for a past job."""
-        return {**self.document, "journal": not self.in_queue}
+    def detail(self, user: User) -> Row:
+        """Return the document with `journal` (True for a past job), and what the user may do."""
+        may = abilities.of(self.document, user, in_queue=self.in_queue)
+        return {**self.document, "journal": not self.in_queue, **may}
 
 
 class Jobs:

@@ -100,8 +100,9 @@ class QueueResource:
 
     async def detail(self, req: Request, resp: Response, job_id: str) -> None:
         """Answer with one job, current or past."""
-        job = await self._jobs.readable(job_id_argument(job_id), current_user(req))
-        self._envelope.answer(req, resp, job.detail())
+        user = current_user(req)
+        job = await self._jobs.readable(job_id_argument(job_id), user)
+        self._envelope.answer(req, resp, job.detail(user))
 
 
 def _names_job(arguments: Arguments) -> bool:

@@ -174,6 +174,7 @@ async def test_profile_by_password(client: httpx.AsyncClient) -> None:
         "email": "admin@example.com",
         "perm": [],
         "role": ["admin"],
+        "can": {"read": True, "log": True, "enqueue": True, "steer": True},
         "token_expires": None,
     }
 
