@@ -133,8 +133,8 @@ attack: cluster ## run all attacks on a service with little memory, the long one
 	@$(BIN)/pytest $(call suite,tests/attacks) $(ARGS)
 
 .PHONY: bench
-bench: up ## measure throughput and latencies
-	@$(BIN)/python -m tests.bench
+bench: up ## measure throughput, costs and latencies (ARGS="--parts burst --sizes 300")
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 # Smaller, or on PostgreSQL: make bench-journal ARGS="--jobs 100000 --records 2000000 --store postgresql"
 .PHONY: bench-journal

@@ -1,37 +1,26 @@
-"""The command line: measure, print a table, write the figures as JSON."""
+"""The command line: measure, print tables, write the figures as JSON."""
 
 import argparse
 import json
-import os
-import platform
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import requests
-from tests.bench import followers, lines, starts, throughput
-from tests.bench.raw import Cluster
-from tests.bench.report import grid, table
+from tests.bench.parts import PARTS, measure
 from tests.cluster import deploy
 from tests.cluster.errors import ClusterError
-from tests.cluster.output import say
-from tests.cluster.providers import choose
-from tests.support.jobs import ACCEPTANCE, CHATTY
-from tests.support.kubectl import Kubectl
-from tests.support.rest import BASE, Rest
 
 _OUTPUT = deploy.ROOT / "build" / "bench.json"
 _LEAST_ROUNDS = 10
-_PARTS = ("starts", "lines", "throughput", "followers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; an error is one message, not a traceback."""
     options = _parser().parse_args(argv)
+    known = _known(options.output) if options.add else {}
     try:
-        figures = _measure(options)
+        figures = known | measure(options)
     except (ClusterError, AssertionError, requests.RequestException) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -58,8 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rates", type=int, nargs="+", default=rates, help="lines/s of all pods")
     counts = [1000, 5000]
     parser.add_argument("--followers", type=int, nargs="+", default=counts, help="of one job")
-    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS, help="default: all")
+    sizes = [300, 1000, 10_000]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="jobs of a burst")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each kind, taking turns")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help=f"default: {_OUTPUT}")
+    parser.add_argument("--add", action="store_true", help="keep the output's other parts")
     return parser
 
 
@@ -70,44 +63,8 @@ def _rounds(text: str) -> int:
     return number
 
 
-def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    provider = choose()
-    kubectl = Kubectl(provider, options.namespace)
-    kubectl.apply_templates(ACCEPTANCE)
-    figures: dict[str, Any] = {
-        "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
-        "cluster": provider.name,
-    }
-    with (
-        Rest(f"{options.url}{BASE}") as rest,
-        Cluster.connect(kubectl, f"deployment/{deploy.RELEASE}-api") as cluster,
-    ):
-        rest.wait_listed(CHATTY)
-        figures["image"] = cluster.image
-        for part in options.parts:
-            # The other load of the machine affects the figures as much as the service does.
-            load = round(os.getloadavg()[0], 1)
-            found = _part(part, options, rest, cluster, kubectl)
-            figures[part] = found | {"load_before": load}
-            show = table if "series" in found else grid
-            sys.stdout.write(f"{show(found)}\n\n")
-            sys.stdout.flush()
-    return figures
-
-
-def _part(
-    part: str, options: argparse.Namespace, rest: Rest, cluster: Cluster, kubectl: Kubectl
-) -> dict[str, Any]:
-    say(f"measuring {part}")
-    measures: dict[str, Callable[[], dict[str, Any]]] = {
-        "starts": lambda: starts.measure(rest, cluster, kubectl, rounds=options.rounds),
-        "lines": lambda: lines.measure(rest, kubectl, rate=options.rate, seconds=options.seconds),
-        "throughput": lambda: throughput.measure(
-            rest, cluster, kubectl, rates=options.rates, pods=options.pods, seconds=options.seconds
-        ),
-        "followers": lambda: followers.measure(
-            rest, cluster, kubectl, counts=options.followers, lines=20
-        ),
-    }
-    return measures[part]()
+def _known(path: Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    known: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return known

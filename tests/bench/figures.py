@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 
@@ -9,6 +10,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of all values does not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the median, and the least and the most if they differ."""
+    middle, least, most = (f"{point(values):.2f}" for point in (median, min, max))
+    return middle if least == most else f"{middle} ({least} to {most})"
 
 
 def summary(name: str, seconds: Sequence[float], shares: Sequence[float]) -> dict[str, Any]:

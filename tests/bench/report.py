@@ -1,6 +1,9 @@
 """The figures as a table for people."""
 
-from typing import Any
+from typing import Any, Final
+
+_NOT_SHOWN: Final = ("name", "runs")
+"""The name has the first column, single runs are in the JSON only."""
 
 
 def table(part: dict[str, Any]) -> str:
@@ -21,7 +24,8 @@ def table(part: dict[str, Any]) -> str:
 
 def grid(part: dict[str, Any]) -> str:
     """Return named rows of figures, in named columns, as aligned text."""
-    columns = list(dict.fromkeys(name for row in part["rows"] for name in row if name != "name"))
+    found = dict.fromkeys(name for row in part["rows"] for name in row)
+    columns = [name for name in found if name not in _NOT_SHOWN]
     rows = [["", *columns]]
     rows += [
         [row["name"], *(str(row.get(column, "")) for column in columns)] for row in part["rows"]

@@ -10,8 +10,8 @@ from tests.support.kubectl import Kubectl
 
 API = 5004
 RECORDER = 5002
+OPERATOR = 5003
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SELECTOR = "app.kubernetes.io/component=api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process in the API's pod, by its port; read through the API server, as in any cluster."""
+    """A process of the service, by its port; read through the API server, as in any cluster."""
 
     cluster: Cluster
     path: str
 
     @classmethod
-    def of(cls, cluster: Cluster, kubectl: Kubectl, port: int) -> "Process":
-        """Return the process that serves its metrics at this port."""
+    def of(cls, cluster: Cluster, kubectl: Kubectl, port: int, component: str = "api") -> "Process":
+        """Return the process of a component's only pod that serves its metrics at this port."""
         pods = [
             pod["metadata"]["name"]
-            for pod in kubectl.items("pods", "--selector", _SELECTOR)
+            for pod in kubectl.items("pods", "-l", f"app.kubernetes.io/component={component}")
             if "deletionTimestamp" not in pod["metadata"]
         ]
-        assert len(pods) == 1, f"the figures are those of one pod of the API, not of {pods}"
+        assert len(pods) == 1, f"the figures are those of one pod, not of {pods}"
         path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pods[0]}:{port}/proxy/metrics"
         return cls(cluster, path)
 

@@ -9,6 +9,7 @@ from tests.cluster.golang import compiler
 
 HYPERKUBE = Path(__file__).parent / "hyperkube"
 PAUSE = Path(__file__).parent / "pause"
+PODLOGS = Path(__file__).parent / "podlogs"
 KUBERNETES = "v1.37.2"
 
 # Without a version, helm and kubectl refuse to talk to the API server.
@@ -29,6 +30,7 @@ COMPONENTS = (
 INSTALLED = {
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kind": "sigs.k8s.io/kind@v0.33.0",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
 }
 
 
@@ -47,8 +49,12 @@ def kubectl() -> Path:
 
 def pause() -> Path:
     """Build the program of the pods' sandbox container if needed, and return its path."""
-    sources = [(PAUSE / name).read_bytes() for name in ("go.mod", "main.go")]
-    return _built("pause", sources, ["-ldflags", "-s -w", "."], PAUSE) / "pause"
+    return _small("pause", PAUSE)
+
+
+def podlogs() -> Path:
+    """Build the server of simulated pods' logs if needed, and return its path."""
+    return _small("podlogs", PODLOGS)
 
 
 def installed(name: str) -> Path:
@@ -62,6 +68,12 @@ def installed(name: str) -> Path:
             compiler().install(f"building {module}", arguments, work / name)
             _publish(work, target)
     return target / name
+
+
+def _small(name: str, module: Path) -> Path:
+    """Build a program of one file that uses the standard library only."""
+    sources = [(module / name).read_bytes() for name in ("go.mod", "main.go")]
+    return _built(name, sources, ["-ldflags", "-s -w", "."], module) / name
 
 
 def _built(

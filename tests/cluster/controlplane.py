@@ -1,9 +1,10 @@
 """The control plane's processes and their flags."""
 
+import json
 from functools import partial
 from pathlib import Path
 
-from tests.cluster import kubeconfig
+from tests.cluster import cache, kubeconfig
 from tests.cluster.component import Component, flags
 from tests.cluster.layout import (
     API_PORT,
@@ -20,6 +21,21 @@ from tests.cluster.layout import (
 # With the defaults (20 calls a second) a benchmark would only measure this limit.
 _CLIENT = flags(kube_api_qps=1000, kube_api_burst=2000, leader_elect=False)
 _ETCD = f"http://127.0.0.1:{ETCD_PORT}"
+# Records each write by its user, object and answer: tests and benchmarks count them.
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "namespaces": ["kube-node-lease", "kube-system"]},
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+            "omitManagedFields": True,
+        },
+    ],
+}
+_AUDIT_MB = 1000
 
 
 def write_config(layout: Layout) -> None:
@@ -27,6 +43,7 @@ def write_config(layout: Layout) -> None:
     kubeconfig.write(layout.kubeconfig, layout.pki, "admin")
     for name in ("controller-manager", "scheduler"):
         kubeconfig.write(_config(layout, name), layout.pki, name)
+    cache.write(_audit_policy(layout), json.dumps(_AUDIT_POLICY, indent=1))
 
 
 def etcd(layout: Layout, programs: Path) -> Component:
@@ -60,6 +77,10 @@ def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
     arguments = flags(
         advertise_address=node_ip,
         allow_privileged=True,
+        audit_log_maxbackup=1,
+        audit_log_maxsize=_AUDIT_MB,
+        audit_log_path=layout.audit_log,
+        audit_policy_file=_audit_policy(layout),
         authorization_mode="Node,RBAC",
         client_ca_file=pki / "ca.crt",
         enable_admission_plugins="NodeRestriction",
@@ -82,7 +103,7 @@ def apiserver(layout: Layout, programs: Path, node_ip: str) -> Component:
         "kube-apiserver",
         (str(programs / "kube-apiserver"), *arguments),
         kubeconfig.AdminClient(layout).ready,
-        files=(pki / "ca.crt", pki / "apiserver.crt"),
+        files=(pki / "ca.crt", pki / "apiserver.crt", _audit_policy(layout)),
         ports=(API_PORT,),
     )
 
@@ -123,6 +144,10 @@ def scheduler(layout: Layout, programs: Path) -> Component:
         files=(_config(layout, "scheduler"),),
         ports=(SCHEDULER_PORT,),
     )
+
+
+def _audit_policy(layout: Layout) -> Path:
+    return layout.config / "audit.json"
 
 
 def _config(layout: Layout, name: str) -> Path:

@@ -73,9 +73,9 @@ class AdminClient:
         """True if the API server is ready."""
         return self.get("/readyz") is not None
 
-    def node_ready(self) -> bool:
-        """True if the node is ready and the default service account exists, as pods need both."""
-        body = self.get(f"/api/v1/nodes/{NODE}")
+    def node_ready(self, name: str = NODE) -> bool:
+        """True if a node is ready and the default service account exists, as pods need both."""
+        body = self.get(f"/api/v1/nodes/{name}")
         if body is None or self.get("/api/v1/namespaces/default/serviceaccounts/default") is None:
             return False
         conditions = json.loads(body).get("status", {}).get("conditions", [])

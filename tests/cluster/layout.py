@@ -7,6 +7,8 @@ from tests.cluster.cache import cache_dir
 
 NODE = "localhost"
 POD_SUBNET = "10.244.0.0/24"
+# Of simulated pods, which have no network.
+SIMULATED_CIDR = "10.245.0.1/16"
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
@@ -21,6 +23,8 @@ CONTROLLER_MANAGER_PORT = 4657
 SCHEDULER_PORT = 4659
 PROXY_HEALTH_PORT = 4656
 PROXY_METRICS_PORT = 4649
+LOG_SHORT_PORT = 4661
+LOG_LONG_PORT = 4662
 NODE_PORTS = "5000-32767"
 SERVICE_PORT = 5001
 
@@ -73,6 +77,11 @@ class Layout:
     def log(self) -> Path:
         """The folder with a log file for each process."""
         return self.data / "log"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's record of all writes."""
+        return self.log / "audit.log"
 
     @property
     def cni(self) -> Path:

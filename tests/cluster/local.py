@@ -1,8 +1,9 @@
 """The local cluster: real Kubernetes processes on this machine, without a container engine."""
 
+import contextlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.cluster import (
     engines,
     image_archive,
     kubeconfig,
+    kwok,
     network,
     node,
     packages,
@@ -20,6 +22,7 @@ from tests.cluster import (
     processes,
     remains,
 )
+from tests.cluster.commands import run
 from tests.cluster.component import Component
 from tests.cluster.containerd import Containerd
 from tests.cluster.errors import ClusterError
@@ -66,6 +69,16 @@ class LocalCluster:
         """The folder with the logs of the node's pods."""
         return self._layout.pod_logs
 
+    @property
+    def audit_log(self) -> Path:
+        """The API server's record of all writes: a JSON document a line."""
+        return self._layout.audit_log
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The processes of the cluster by their names."""
+        return {name: item.pid for name, item in self._state.read().items()}
+
     def unavailable(self) -> str | None:
         """Return which of Linux and root is missing, or None."""
         if platform.system() != "Linux":
@@ -109,6 +122,7 @@ class LocalCluster:
         with cache.locked(_LOCK):
             if not self._alive():
                 self._clear_for_restart()
+            self._forget_simulation()
             if foreign := remains.foreign_kubernetes(layout.data):
                 raise ClusterError(
                     f"this machine is a Kubernetes node already: {foreign}. Name its kubeconfig in"
@@ -138,6 +152,24 @@ class LocalCluster:
         engines.Buildah.tidy()
         say("the local cluster is gone")
 
+    @contextlib.contextmanager
+    def simulated_nodes(self) -> Iterator[None]:
+        """Add nodes whose pods are simulated by kwok, and take them away at the end."""
+        program, logs = binaries.installed("kwok"), binaries.podlogs()
+        self.up()
+        try:
+            with cache.locked(_LOCK):
+                self._kubectl("apply", "-f", "-", stdin=kwok.document())
+                self._start(kwok.controller(self._layout, program), kwok.logs(self._layout, logs))
+            yield
+        finally:
+            with cache.locked(_LOCK):
+                # The pods' garbage collector deletes what is left on a node that is gone.
+                self._kubectl("delete", "-f", "-", "--ignore-not-found", stdin=kwok.document())
+                recorded = self._state.read()
+                processes.stop(recorded[name].pid for name in kwok.NAMES if name in recorded)
+                self._forget_simulation()
+
     def status(self) -> ClusterStatus:
         """Return the state of the processes and of the node."""
         recorded = self._state.read()
@@ -164,6 +196,16 @@ class LocalCluster:
 
     def _alive(self) -> bool:
         return any(item.alive() for item in self._state.read().values())
+
+    def _forget_simulation(self) -> None:
+        """Forget dead processes of an interrupted simulation: the cluster doesn't need them."""
+        for name, item in self._state.read().items():
+            if name in kwok.NAMES and not item.alive():
+                self._state.remove(name)
+
+    def _kubectl(self, *arguments: str, stdin: str) -> None:
+        where = f"--kubeconfig={self.kubeconfig}"
+        run([self.binary("kubectl"), where, *arguments], stdin=stdin)
 
     def _prepare(self) -> str:
         layout = self._layout

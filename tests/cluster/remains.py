@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cluster import processes
+from tests.cluster import kwok, processes
 from tests.cluster.binaries import COMPONENTS
 from tests.cluster.commands import run
 from tests.cluster.errors import ClusterError
@@ -29,7 +29,7 @@ _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 
 def find_processes(data: Path) -> list[int]:
     """Return the pids of our processes: named like a component, with a path below `data`."""
-    return processes.using(data, [*_SERVERS, "containerd"])
+    return processes.using(data, [*_SERVERS, "containerd", *kwok.NAMES])
 
 
 def kill_containers(data: Path) -> None:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cluster import controlplane, node, pki
+import yaml
+from tests.cluster import controlplane, kwok, node, pki
 from tests.cluster.component import Component, flags
 from tests.cluster.kind import NODE_PORT, cluster_config
 from tests.cluster.layout import NODE_PORTS, SERVICE_PORT, Layout
@@ -27,6 +28,8 @@ def components(layout):
         controlplane.scheduler(layout, PROGRAMS),
         node.kubelet(layout, PROGRAMS, "198.51.100.7"),
         node.proxy(layout, PROGRAMS),
+        kwok.controller(layout, PROGRAMS / "kwok"),
+        kwok.logs(layout, PROGRAMS / "podlogs"),
     ]
 
 
@@ -54,6 +57,24 @@ def test_every_component_names_the_data_folder(components, layout):
 def test_the_controllers_are_not_throttled(components):
     for component in components[3:5]:
         assert {"--kube-api-qps=1000", "--kube-api-burst=2000"} <= set(component.argv)
+
+
+def test_the_stages_of_simulated_pods_know_their_placement(layout):
+    arguments = dict(part.split("=", 1) for part in kwok.controller(layout, PROGRAMS).argv[1:])
+    stages = list(yaml.safe_load_all(Path(arguments["--config"]).read_text()))
+    complete = next(stage for stage in stages if stage["metadata"]["name"] == "pod-complete")
+    selectors = {term["key"]: term for term in complete["spec"]["selector"]["matchExpressions"]}
+    ((label, value),) = kwok.placement(kwok.COMPLETE)["nodeSelector"].items()
+    assert selectors[f'.spec.nodeSelector["{label}"]']["values"] == [value]
+
+
+def test_only_pods_that_ask_for_it_are_simulated():
+    for document in kwok.nodes():
+        taint, labels = document["spec"]["taints"][0], document["metadata"]["labels"]
+        assert taint["effect"] == "NoSchedule"
+        placed = kwok.placement(taint["value"])
+        assert placed["nodeSelector"].items() <= labels.items()
+        assert placed["tolerations"][0]["key"] == taint["key"]
 
 
 def test_a_fingerprint_changes_with_the_command_and_with_its_files(tmp_path):

@@ -1,0 +1,98 @@
+"""Count writes by the API server's audit log, which names the user and the object of each."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+_CONTROLLERS: Final = "system:serviceaccount:kube-system:"
+_OK: Final = 300
+"""Status codes below this one are of requests that were carried out."""
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One kind of write request.
+
+    Attributes:
+        actor: Name of the controller of Kubernetes, or of the client as it calls itself.
+        verb: Verb, as in a role.
+        resource: Plural name of the resource, with the sub-resource if there is one.
+    """
+
+    actor: str
+    verb: str
+    resource: str
+
+    @property
+    def kind(self) -> str:
+        """The resource without its sub-resource."""
+        return self.resource.partition("/")[0]
+
+
+class _User(msgspec.Struct):
+    username: str
+
+
+class _Object(msgspec.Struct, rename="camel"):
+    resource: str = ""
+    namespace: str = ""
+    subresource: str = ""
+
+
+class _Response(msgspec.Struct):
+    code: int = 0
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    verb: str
+    user: _User
+    user_agent: str = ""
+    object_ref: _Object | None = None
+    response_status: _Response | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """The audit log of the local cluster."""
+
+    path: Path
+
+    def mark(self) -> int:
+        """Return the present end of the log."""
+        return self.path.stat().st_size
+
+    def writes(self, since: int, namespace: str) -> Counter[Write]:
+        """Count the successful writes in a namespace since a mark."""
+        return Counter(_writes(self._lines(since), namespace))
+
+    def _lines(self, since: int) -> Iterator[bytes]:
+        assert self.mark() >= since, f"{self.path} was rotated: measure fewer jobs at a time"
+        with self.path.open("rb") as file:
+            file.seek(since)
+            yield from file
+
+
+def _writes(lines: Iterator[bytes], namespace: str) -> Iterator[Write]:
+    decoder = msgspec.json.Decoder(_Event)
+    for line in lines:
+        if not line.endswith(b"\n"):
+            # The API server is writing this line.
+            return
+        event = decoder.decode(line)
+        ref, status = event.object_ref, event.response_status
+        if ref is None or ref.namespace != namespace or status is None or status.code >= _OK:
+            continue
+        resource = f"{ref.resource}/{ref.subresource}" if ref.subresource else ref.resource
+        yield Write(_actor(event), event.verb, resource)
+
+
+def _actor(event: _Event) -> str:
+    # API and recorder share a service account, kwok and kubectl the administrator's certificate.
+    user = event.user.username
+    ours = user == "admin" or user.startswith("system:serviceaccount:")
+    if ours and not user.startswith(_CONTROLLERS):
+        return event.user_agent.partition("/")[0]
+    return user.rpartition(":")[2]

@@ -1,0 +1,105 @@
+"""Wait for the end of many CoreJobs or Jobs with one watch."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from corejob_kube.client import Kube
+from corejob_kube.resources import Resource
+
+_FAILED: Final = frozenset({"error", "inactive", "killed", "Failed"})
+_COMPLETE: Final = frozenset({"complete", "Complete"})
+
+
+class _Metadata(msgspec.Struct, rename="camel", frozen=True):
+    name: str = ""
+    resource_version: str = ""
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    type: str
+    status: str
+
+
+class _Status(msgspec.Struct, frozen=True):
+    state: str = ""
+    conditions: tuple[_Condition, ...] = ()
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Metadata = _Metadata()
+    status: _Status = _Status()
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: _Object
+
+
+class _List(msgspec.Struct):
+    metadata: _Metadata
+
+
+@dataclass(slots=True)
+class Finished:
+    """The objects seen to be complete.
+
+    Attributes:
+        names: Their names.
+        events: Number of events of the watch.
+    """
+
+    names: set[str] = field(default_factory=set)
+    events: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, line: bytes) -> None:
+        """Take in one event of the watch."""
+        event = _DECODER.decode(line)
+        assert event.type != "ERROR", line
+        self.events += 1
+        ends = _ends(event.object.status)
+        assert not ends & _FAILED, f"{event.object.metadata.name} failed: {line.decode()}"
+        if ends & _COMPLETE:
+            self.names.add(event.object.metadata.name)
+            self._changed.set()
+
+    async def reached(self, count: int, seconds: float) -> None:
+        """Wait until `count` objects are complete."""
+        async with asyncio.timeout(seconds):
+            while len(self.names) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+_DECODER: Final = msgspec.json.Decoder(_Event)
+
+
+@asynccontextmanager
+async def watched(kube: Kube, resource: Resource, namespace: str) -> AsyncIterator[Finished]:
+    """Watch all objects of a namespace while the context lasts."""
+    path = resource.path(namespace)
+    answer = await kube.request("GET", path, params={"limit": "1"})
+    version = msgspec.convert(answer, _List).metadata.resource_version
+    finished = Finished()
+
+    async def watch() -> None:
+        params = {"watch": "true", "resourceVersion": version}
+        async with kube.stream(path, params=params, idle=None) as content:
+            async for line in content:
+                finished.take(line)
+        raise AssertionError(f"the API server ended the watch of {path}")
+
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch())
+        yield finished
+        watching.cancel()
+
+
+def _ends(status: _Status) -> set[str]:
+    """Return the state, and the types of the conditions that hold."""
+    return {status.state} | {each.type for each in status.conditions if each.status == "True"}

@@ -1,0 +1,3 @@
+module core4.io/tests/cluster/podlogs
+
+go 1.26.0
