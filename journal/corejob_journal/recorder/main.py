@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import uvloop
+
 from corejob import model
 from corejob_journal.recorder.health import RecorderHealth
 from corejob_journal.recorder.membership import Membership
@@ -197,7 +199,7 @@ def main() -> int:
         return command.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        asyncio.run(_main(settings))
+        uvloop.run(_main(settings))
     except TaskEndedError as error:
         log.critical("the process exits, to be restarted: %s", error)
         return 1
