@@ -1,5 +1,6 @@
 """Insert or update rows, and notify readers of changes, in both SQL dialects."""
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -12,17 +13,31 @@ from corejob_journal.store.changes import CHANNEL
 _IDS_A_NOTE: Final = 300
 """Maximum number of ids in one notification, whose payload must be shorter than 8,000 bytes."""
 
+_NEXT_CHANGE: Final = (
+    sa.update(schema.counter)
+    .where(schema.counter.c.name == "change")
+    .values(value=schema.counter.c.value + 1)
+    .returning(schema.counter.c.value)
+)
+
 
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    is_sqlite = connection.dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    return _insert_into(connection.dialect.name, table)
+
+
+def _insert_into(dialect: str, table: sa.Table) -> Any:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+@functools.cache
+def _new(dialect: str, table: sa.Table) -> Any:
+    statement = _insert_into(dialect, table).on_conflict_do_nothing()
+    return statement.returning(*table.primary_key.columns)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless it exists. Return True if it was inserted."""
-    statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing()
-    inserted = connection.execute(statement.returning(*table.primary_key.columns))
-    return inserted.first() is not None
+    return connection.execute(_new(connection.dialect.name, table), dict(row)).first() is not None
 
 
 def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -60,10 +75,5 @@ def touch(connection: sa.Connection, job_ids: Collection[str]) -> None:
             payload = ",".join(ids[start : start + _IDS_A_NOTE])
             connection.execute(sa.select(sa.func.pg_notify(CHANNEL, payload)))
         return
-    number = connection.execute(
-        sa.update(schema.counter)
-        .where(schema.counter.c.name == "change")
-        .values(value=schema.counter.c.value + 1)
-        .returning(schema.counter.c.value)
-    ).scalar_one()
+    number = connection.execute(_NEXT_CHANGE).scalar_one()
     put(connection, schema.change, [{"job_id": job_id, "at": number} for job_id in ids])

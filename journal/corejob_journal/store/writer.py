@@ -1,42 +1,25 @@
-"""`Writer`: the write access of the recorder. One transaction has operations of many jobs."""
+"""`Writer`: the write access of the recorder. One transaction has operations of many jobs.
+
+Short calls, most of which only read, share transactions of their own.
+"""
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
-import sqlalchemy as sa
-
-from corejob_journal.store import migrate, owners, retention, schema
+from corejob_journal.store import migrate, owners, retention, streams
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.reader import cookies, log_state, sources
 from corejob_journal.store.records import (
-    LogPosition,
     LogSource,
     LogState,
     Operation,
     OperationResult,
     StreamState,
 )
-from corejob_journal.store.slices import in_slices
-from corejob_journal.store.upsert import insert_new, touch
-
-_STREAM: Final = sa.select(
-    schema.stream.c.no,
-    schema.stream.c.job,
-    schema.job_log.c.job_id,
-    schema.stream.c.trial,
-    schema.stream.c.pod_uid,
-    schema.stream.c.token,
-    schema.stream.c.stamp,
-    schema.stream.c.count,
-    schema.stream.c.last_n,
-    schema.stream.c.pieces,
-    schema.stream.c.done,
-    schema.stream.c.ended,
-    schema.stream.c.settled,
-).join_from(schema.stream, schema.job_log, schema.job_log.c.no == schema.stream.c.job)
+from corejob_journal.store.shared import SharedTransactions
 
 
 class Writer:
@@ -44,6 +27,7 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._shared = SharedTransactions(database)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -63,7 +47,8 @@ class Writer:
         return cls(database)
 
     async def close(self) -> None:
-        """Wait for the running transaction and close the connection."""
+        """Wait for the running transactions and close the connection."""
+        await self._shared.finish()
         await self._database.close()
 
     async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
@@ -84,34 +69,35 @@ class Writer:
         Raises:
             ForeignJobError: The log belongs to another CoreJob or a past job; nothing is stored.
         """
-        return await self._database.run(functools.partial(_open_stream, source=source))
+        work = functools.partial(streams.open_stream, source=source)
+        return await self._shared.run(work, key=source.job_id)
 
     async def streams(self, pod_uids: Iterable[str]) -> dict[str, StreamState]:
         """Return the stored streams of these pods, by pod uid."""
         uids = sorted(set(pod_uids))
-        return await self._database.run(functools.partial(_streams, uids=uids))
+        return await self._shared.run(functools.partial(streams.streams_of_pods, uids=uids))
 
     async def trial_stream(self, job_id: str, trial: int) -> StreamState | None:
         """Return the stream of a trial's last pod, or None."""
-        work = functools.partial(_trial_stream, job_id=job_id, trial=trial)
-        return await self._database.run(work)
+        work = functools.partial(streams.trial_stream, job_id=job_id, trial=trial)
+        return await self._shared.run(work)
 
     async def is_foreign(self, job_id: str, owner: str, qual_name: str) -> bool:
         """True if log or document of that id belong to a CoreJob other than that of uid `owner`."""
         work = functools.partial(owners.is_foreign, job_id=job_id, owner=owner, qual_name=qual_name)
-        return await self._database.run(work)
+        return await self._shared.run(work)
 
     async def log_state(self, job_id: str) -> LogState | None:
         """Return the state of a job's log; None if there is no log."""
-        return await self._database.run(functools.partial(log_state, job_id=job_id))
+        return await self._shared.run(functools.partial(log_state, job_id=job_id))
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """Return the cookies: the key-value store that all jobs of a qual_name share."""
-        return await self._database.run(functools.partial(cookies, qual_name=qual_name))
+        return await self._shared.run(functools.partial(cookies, qual_name=qual_name))
 
     async def sources(self, job: int) -> Sources:
         """Return the sources that a job has named, by the number of its log (`job_log.no`)."""
-        return await self._database.run(functools.partial(sources, job=job))
+        return await self._shared.run(functools.partial(sources, job=job))
 
     async def drop(self, job_ids: Sequence[str]) -> int:
         """Delete past jobs and note their logs for `sweep`. Return the number deleted."""
@@ -129,71 +115,3 @@ class Writer:
     async def give_back(self, pages: int) -> bool:
         """Return up to `pages` free pages to the file system. Return True if there are more."""
         return await self._database.run(functools.partial(retention.give_back, pages=pages))
-
-
-def _state(row: Any) -> StreamState:
-    no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row
-    position = LogPosition(stamp, count, last_n, pieces)
-    return StreamState(no, job, job_id, trial, uid, token, position, done, ended, settled)
-
-
-def _streams(connection: sa.Connection, uids: Sequence[str]) -> dict[str, StreamState]:
-    streams = {}
-    for part in in_slices(uids):
-        query = _STREAM.where(schema.stream.c.pod_uid.in_(part))
-        streams.update({row[4]: _state(row) for row in connection.execute(query)})
-    return streams
-
-
-def _trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamState | None:
-    query = _STREAM.where(schema.job_log.c.job_id == job_id, schema.stream.c.trial == trial)
-    row = connection.execute(query.order_by(schema.stream.c.no.desc()).limit(1)).first()
-    return _state(row) if row is not None else None
-
-
-def _open_stream(connection: sa.Connection, source: LogSource) -> StreamState:
-    present = _STREAM.where(
-        schema.job_log.c.job_id == source.job_id,
-        schema.stream.c.trial == source.trial,
-        schema.stream.c.pod_uid == source.pod_uid,
-        schema.job_log.c.owner == source.owner,
-    )
-    if stream := connection.execute(present).first():
-        return _state(stream)
-    owners.check(connection, source)
-    identity = {
-        "owner": source.owner,
-        "job_id": source.job_id,
-        "qual_name": source.qual_name,
-        "username": source.username,
-    }
-    if not insert_new(connection, schema.job_log, identity):
-        owners.adopt(connection, source)
-    job = connection.execute(
-        sa.select(schema.job_log.c.no).where(schema.job_log.c.job_id == source.job_id)
-    ).scalar_one()
-    row = {
-        "job": job,
-        "trial": source.trial,
-        "pod_uid": source.pod_uid,
-        "pod": source.pod,
-        "hostname": source.hostname,
-    }
-    if insert_new(connection, schema.stream, row):
-        _unfinalise(connection, job, source)
-    query = _STREAM.where(
-        schema.stream.c.job == job,
-        schema.stream.c.trial == source.trial,
-        schema.stream.c.pod_uid == source.pod_uid,
-    )
-    return _state(connection.execute(query).one())
-
-
-def _unfinalise(connection: sa.Connection, job: int, source: LogSource) -> None:
-    before = source.trial - 1
-    connection.execute(
-        sa.update(schema.job_log)
-        .where(schema.job_log.c.no == job, schema.job_log.c.settled_trial > before)
-        .values(settled_trial=before)
-    )
-    touch(connection, [source.job_id])
