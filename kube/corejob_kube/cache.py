@@ -27,6 +27,9 @@ class ObjectCache:
     Args:
         kind: The kind, for log texts.
         most_tombstones: Number of deletions that the cache remembers.
+
+    Attributes:
+        watched_version: Newest resource version that the kind's watch has delivered; 0 = none yet.
     """
 
     def __init__(self, kind: str, *, most_tombstones: int = _MOST_TOMBSTONES) -> None:
@@ -35,6 +38,7 @@ class ObjectCache:
         self._objects: dict[str, Body] = {}
         self._tombstones: dict[str, int] = {}
         self._listeners: list[Listener] = []
+        self.watched_version = 0
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` for each change from now on, in order. It must not block."""
@@ -49,6 +53,23 @@ class ObjectCache:
 
     def __len__(self) -> int:
         return len(self._objects)
+
+    def on_event(self, kind: str | None, body: Body) -> None:
+        """Take a watch event into the cache.
+
+        Args:
+            kind: The event's type: `DELETED`, or any other; None for an object of the first list.
+            body: The object.
+        """
+        self.reached(body["metadata"]["resourceVersion"])
+        if kind == "DELETED":
+            self.drop(body)
+        else:
+            self.put(body)
+
+    def reached(self, version: str) -> None:
+        """Note that the watch has delivered all changes up to this resource version."""
+        self.watched_version = max(self.watched_version, int(version))
 
     def put(self, body: Body) -> None:
         """Store an object, unless the cache has a newer version or knows of its deletion."""

@@ -120,6 +120,7 @@ class Informer(ObjectCache):
             self._resource, self._namespace, selector=self._selector
         )
         self.replace(items, version)
+        self.reached(version)
         self._version = version
         self.last_seen = time.monotonic()
         self._synced.set()
@@ -145,16 +146,15 @@ class Informer(ObjectCache):
             if body.get("code") == 410:
                 raise GoneError(410, "Expired", message)
             raise KubeError(int(body.get("code") or 500), str(body.get("reason")), message)
-        if kind != "BOOKMARK":
-            self._take(kind, body)
+        self._take(kind, body)
         self._version = version
 
     def _take(self, kind: str, body: Body) -> None:
         try:
-            if kind == "DELETED":
-                self.drop(body)
-            else:
-                self.put(body)
+            if kind == "BOOKMARK":
+                self.reached(body["metadata"]["resourceVersion"])
+                return
+            self.on_event(kind, body)
         except (AttributeError, LookupError, TypeError, ValueError):
             # A malformed object must not block the other objects.
             log.exception("an object of %s is passed over", self._resource.plural)

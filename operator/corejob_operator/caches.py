@@ -1,6 +1,6 @@
 """The operator's four caches (CoreJobs, templates, Jobs, pods), and indexes over them.
 
-All updates (kopf's watches, the answers to our own writes, the lists of the resync) go through the
+All updates (the watches, the answers to our own writes, the lists of the resync) go through the
 caches, which only move forward by resource version; each change names the CoreJobs to reconcile.
 """
 
@@ -17,7 +17,11 @@ from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.parse_once import ParseOnce
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
-WATCHED: Final = (COREJOBS, TEMPLATES, JOBS, PODS)
+OWN_KINDS: Final = (COREJOBS, TEMPLATES)
+"""The kinds of our own CRDs, which kopf watches."""
+CHILD_KINDS: Final = (JOBS, PODS)
+"""The kinds of the trials' objects, which our informers watch."""
+WATCHED: Final = OWN_KINDS + CHILD_KINDS
 """The kinds with a cache: each is watched, and listed by the resync."""
 CHILD_SELECTOR: Final = names.LABEL_COREJOB
 """Label selector of the Jobs and pods to watch and list."""
@@ -28,16 +32,20 @@ OnChange = Callable[[str], None]
 class Caches:
     """The caches, and indexes over them.
 
+    Args:
+        jobs: The cache of Jobs, such as an informer; None: one that no watch updates.
+        pods: The cache of pods; likewise.
+
     Attributes:
         parse: Parses a CoreJob of the cache, each version once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, jobs: ObjectCache | None = None, pods: ObjectCache | None = None) -> None:
         self.parse = ParseOnce(model.parse)
         self.corejobs = ObjectCache(COREJOBS.plural)
         self.templates = ObjectCache(TEMPLATES.plural)
-        self.jobs = ObjectCache(JOBS.plural)
-        self.pods = ObjectCache(PODS.plural)
+        self.jobs = ObjectCache(JOBS.plural) if jobs is None else jobs
+        self.pods = ObjectCache(PODS.plural) if pods is None else pods
         self._jobs_of: dict[str, dict[str, JobChild]] = {}
         self._pods_of: dict[str, dict[str, PodChild]] = {}
         self._template_of: dict[str, Body] = {}
@@ -47,7 +55,6 @@ class Caches:
         self._with_id: dict[str, set[str]] = {}
         self._parents: dict[str, set[str]] = {}
         self._unfinalised: dict[str, dict[str, int]] = {}
-        self._watched_versions: dict[str, int] = {}
         self._on_change: list[OnChange] = []
         self.corejobs.listen(self._index_corejob)
         self.jobs.listen(self._index_job)
@@ -66,27 +73,6 @@ class Caches:
             JOBS: self.jobs,
             PODS: self.pods,
         }[resource]
-
-    def on_event(self, resource: Resource, kind: str | None, body: Body) -> None:
-        """Take a watch event into the cache.
-
-        Args:
-            resource: The kind.
-            kind: The event's type: `DELETED`, or any other; None for an object of the first list.
-            body: The object.
-        """
-        version = int(body["metadata"]["resourceVersion"])
-        self._watched_versions[resource.plural] = max(
-            version, self._watched_versions.get(resource.plural, 0)
-        )
-        if kind == "DELETED":
-            self.cache(resource).drop(body)
-        else:
-            self.cache(resource).put(body)
-
-    def watched_version(self, resource: Resource) -> int:
-        """Return the newest resource version that the watch of a kind delivered; 0 = none yet."""
-        return self._watched_versions.get(resource.plural, 0)
 
     def jobs_of(self, corejob: str) -> Iterable[JobChild]:
         """Return the Jobs that have the label of a CoreJob."""

@@ -1,8 +1,9 @@
 """All of kopf: handlers, settings, and the check of its watch tasks.
 
-The only handlers of objects are `on.event`, kopf's choice for level-based operators: they add no
-annotation, no finalizer and no retry. Each event goes into the caches, nothing more; the reconciler
-decides by the state of the objects, not by the event.
+kopf watches the kinds of our own CRDs; informers watch Jobs and pods (`process`). The only handlers
+of objects are `on.event`, kopf's choice for level-based operators: they add no annotation, no
+finalizer and no retry. Each event goes into the caches, nothing more; the reconciler decides by the
+state of the objects, not by the event.
 """
 
 import asyncio
@@ -17,10 +18,10 @@ import aiohttp
 import kopf
 
 from corejob_kube import credentials, tls
+from corejob_kube.cache import ObjectCache
 from corejob_kube.decoding import Decoder
-from corejob_kube.resources import JOBS, PODS, Resource
 from corejob_operator import responses
-from corejob_operator.caches import CHILD_SELECTOR, WATCHED, Caches
+from corejob_operator.caches import OWN_KINDS, Caches
 from corejob_process import tasks
 from corejob_process.backoff import Backoff
 from corejob_process.supervision import TaskEndedError
@@ -92,9 +93,10 @@ def registry(
     handlers = kopf.OperatorRegistry()
     kopf.on.startup(registry=handlers)(_startup(retry_most))
     kopf.on.login(registry=handlers)(_login(decoder))
-    for resource in WATCHED:
-        kopf.on.event(*_names(resource), registry=handlers, id=resource.plural)(
-            _event(caches, resource)
+    for resource in OWN_KINDS:
+        group, _, version = resource.group_version.rpartition("/")
+        kopf.on.event(group, version, resource.plural, registry=handlers, id=resource.plural)(
+            _event(caches.cache(resource))
         )
     return handlers
 
@@ -132,10 +134,6 @@ def configure(settings: kopf.OperatorSettings, *, retry_most: float = _RETRY_MOS
 
 
 def _configure_watching(watching: Any) -> None:
-    # The API server sends only the Jobs and pods that have our label.
-    for resource in (JOBS, PODS):
-        group, version, plural = _names(resource)
-        watching.label_selectors[group, version, plural] = CHILD_SELECTOR
     # Pages keep a list of many thousand objects from being in memory twice.
     watching.chunk_size = _LIST_PAGE
     # The API server sends a bookmark each minute: a watch without any for longer is dead, though
@@ -240,17 +238,12 @@ def _login(decoder: Decoder) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
 # --- event --------------------------------------------------------------------------------------
 
 
-def _event(caches: Caches, resource: Resource) -> Callable[..., Awaitable[None]]:
+def _event(cache: ObjectCache) -> Callable[..., Awaitable[None]]:
     async def event(event: kopf.RawEvent, **_: Any) -> None:
         """Take a watch event into the cache."""
-        caches.on_event(resource, event["type"], dict(event["object"]))
+        cache.on_event(event["type"], dict(event["object"]))
 
     return event
-
-
-def _names(resource: Resource) -> tuple[str, str, str]:
-    group, _, version = resource.group_version.rpartition("/")
-    return group, version, resource.plural
 
 
 # --- probe --------------------------------------------------------------------------------------
@@ -268,7 +261,7 @@ class WatchTasks:
         complete: Set when all have started.
     """
 
-    def __init__(self, count: int = len(WATCHED)) -> None:
+    def __init__(self, count: int = len(OWN_KINDS)) -> None:
         self.complete = asyncio.Event()
         self._count = count
         self._tasks: dict[str, asyncio.Task[Any]] = {}

@@ -1,4 +1,4 @@
-"""The operator without its health server: workers, resync, templates and kopf's watches."""
+"""The operator without its health server: workers, resync, templates and all watches."""
 
 import asyncio
 import logging
@@ -8,9 +8,11 @@ from typing import Final
 
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
+from corejob_kube.informer import Informer
+from corejob_kube.resources import JOBS, PODS
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import handlers
-from corejob_operator.caches import Caches
+from corejob_operator.caches import CHILD_SELECTOR, Caches
 from corejob_operator.events import EventRecorder
 from corejob_operator.fencing import Fenced
 from corejob_operator.leader_election import LeaderElection
@@ -34,6 +36,7 @@ class Operator:
     """One namespace's operator.
 
     Attributes:
+        caches: The objects that it acts by.
         ready: True once all objects were listed.
         last_contact: `time.monotonic()` of the last resync that the API server answered.
         supervision: Supervises its long-lived tasks.
@@ -54,17 +57,19 @@ class Operator:
         self.ready = False
         self.last_contact = time.monotonic()
         self._settings = settings
-        self._caches = Caches()
+        self._jobs = Informer(kube, JOBS, settings.namespace, selector=CHILD_SELECTOR)
+        self._pods = Informer(kube, PODS, settings.namespace, selector=CHILD_SELECTOR)
+        self.caches = Caches(jobs=self._jobs, pods=self._pods)
         self._queue = WorkQueue()
         self._events = EventRecorder(kube)
         self._leader_election = LeaderElection(kube, settings.namespace, instance, now)
         self.watches = handlers.WatchTasks()
         self._decoder = kube.decoder
         acting = Fenced(kube, self._leader_election.check)
-        self.resync = Resync(kube, self._caches, settings.namespace, self.metrics)
+        self.resync = Resync(kube, self.caches, settings.namespace, self.metrics)
         self._reconciler = Reconciler(
             kube=acting,
-            caches=self._caches,
+            caches=self.caches,
             settings=settings,
             queue=self._queue,
             event_recorder=self._events,
@@ -74,7 +79,7 @@ class Operator:
         )
         self._templates = Templates(
             kube=acting,
-            caches=self._caches,
+            caches=self.caches,
             settings=settings,
             metrics=self.metrics,
             event_recorder=self._events,
@@ -93,19 +98,23 @@ class Operator:
     async def _run(self, stop: asyncio.Event) -> None:
         if not await self._list_first(stop):
             return
-        self._caches.on_change(self._queue.add)
+        self.caches.on_change(self._queue.add)
         self.ready = True
         self._events.start(self.supervision)
         self._leader_election.start(self.supervision)
+        self._jobs.start(self.supervision)
+        self._pods.start(self.supervision)
         own = [
             self.supervision.start("lead", self._lead_forever),
             self.supervision.start("resync", self._resync_forever, restart=True),
             self.supervision.start("kopf's watches", partial(self.watches.until_one_ends, stop)),
         ]
         try:
-            await handlers.run(self._caches, self._decoder, self._settings.namespace, stop)
+            await handlers.run(self.caches, self._decoder, self._settings.namespace, stop)
         finally:
             await tasks.cancel(*own)
+            await self._jobs.stop()
+            await self._pods.stop()
             await self._leader_election.stop()
             await self._events.stop(_POST_WITHIN_S)
 
@@ -162,5 +171,5 @@ class Operator:
                 log.warning("the resync got no answer: %s", error)
                 continue
             self.last_contact = time.monotonic()
-            for body in self._caches.corejobs:
+            for body in self.caches.corejobs:
                 self._queue.add(body["metadata"]["name"])

@@ -5,16 +5,13 @@ has not delivered a change that the resync before this one covered already.
 """
 
 import logging
-from typing import Final
 
 from corejob_kube.client import Kube
-from corejob_kube.resources import JOBS, PODS, Resource
-from corejob_operator.caches import CHILD_SELECTOR, WATCHED, Caches
+from corejob_kube.resources import Resource
+from corejob_operator.caches import CHILD_KINDS, CHILD_SELECTOR, WATCHED, Caches
 from corejob_operator.metrics import OperatorMetrics
 
 log = logging.getLogger(__name__)
-
-_CHILDREN: Final = frozenset({JOBS, PODS})
 
 
 class Resync:
@@ -48,21 +45,20 @@ class Resync:
 
     async def _resync_kind(self, resource: Resource) -> bool:
         """Update the cache of one kind from a list; return True if the kind's watch is stale."""
-        selector = CHILD_SELECTOR if resource in _CHILDREN else ""
+        selector = CHILD_SELECTOR if resource in CHILD_KINDS else ""
         items, version = await self._kube.list(resource, self._namespace, selector=selector)
         before = self._listed.get(resource.plural)
         self._listed[resource.plural] = int(version)
         cache = self._caches.cache(resource)
         missed = 0
         overdue = False
-        watched = self._caches.watched_version(resource)
         for item in items:
             meta = item["metadata"]
             cached = cache.get(meta["name"])
             listed = int(meta["resourceVersion"])
             if cached is None or int(cached["metadata"]["resourceVersion"]) < listed:
                 missed += 1
-            if before is not None and watched < listed <= before:
+            if before is not None and cache.watched_version < listed <= before:
                 overdue = True
         if before is not None and missed:
             self._metrics.repairs.inc(missed)

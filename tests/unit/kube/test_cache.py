@@ -167,6 +167,21 @@ def test_a_listener_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) ->
     assert "a listener of things failed on a" in caplog.text
 
 
+def test_the_newest_version_of_a_watch_is_kept() -> None:
+    cache, told = listening()
+    cache.put(item("a", 5))
+    assert cache.watched_version == 0
+
+    cache.on_event(None, item("a", 5))
+    assert cache.watched_version == 5
+    cache.on_event("MODIFIED", item("a", 7))
+    cache.on_event("MODIFIED", item("a", 6))
+    assert (cache.watched_version, version(cache)) == (7, 7)
+    cache.reached("9")
+    cache.on_event("DELETED", item("a", 8))
+    assert (cache.watched_version, version(cache), len(told)) == (9, None, 3)
+
+
 def test_iterating_allows_changes() -> None:
     cache, _ = listening()
     cache.replace([item("a", 1), item("b", 2)], "3")

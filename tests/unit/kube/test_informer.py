@@ -130,6 +130,7 @@ async def test_a_bookmark_moves_the_version_and_shows_life(
         assert watched.informer.last_seen > before
 
     assert second.query["resourceVersion"] == "50"
+    assert watched.informer.watched_version == 50
     assert watched.versions() == {"a": 3}
 
 

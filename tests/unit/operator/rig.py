@@ -72,7 +72,7 @@ class Rig:
 
     def watch(self, plural: str, kind: str, body: dict[str, Any]) -> None:
         if plural in WATCHED and plural not in self.stale:
-            self.caches.on_event(WATCHED[plural], kind, body)
+            self.caches.cache(WATCHED[plural]).on_event(kind, body)
 
     async def settle(self, most: int = 100) -> None:
         """Reconcile all queued CoreJobs until the queue is empty."""

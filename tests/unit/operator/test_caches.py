@@ -187,29 +187,3 @@ def test_the_same_jobs(watched: WatchedCaches) -> None:
 
     watched.corejob("a", status={"state": "complete"})
     assert [job.in_queue for job in watched.caches.same_jobs(key, but="x")] == [False]
-
-
-# --- objects from the watch -------------------------------------------------------------------
-
-
-def test_the_newest_version_of_a_watch_is_kept(watched: WatchedCaches) -> None:
-    assert watched.caches.watched_version(JOBS) == 0
-    body = watched.child(JOBS, "a-1", "a")
-    assert watched.caches.watched_version(JOBS) == 0
-
-    watched.caches.on_event(JOBS, None, body)
-    assert watched.caches.watched_version(JOBS) == int(body["metadata"]["resourceVersion"])
-    newer = watched.versioned(body)
-    watched.caches.on_event(JOBS, "MODIFIED", newer)
-    watched.caches.on_event(JOBS, "MODIFIED", body)
-    assert watched.caches.watched_version(JOBS) == int(newer["metadata"]["resourceVersion"])
-    assert watched.caches.watched_version(PODS) == 0
-
-
-def test_a_deletion_by_a_watch_event(watched: WatchedCaches) -> None:
-    body = watched.corejob("a")
-    watched.take_changed()
-    watched.caches.on_event(COREJOBS, "DELETED", watched.versioned(body))
-
-    assert watched.caches.corejobs.get("a") is None
-    assert watched.take_changed() == ["a"]

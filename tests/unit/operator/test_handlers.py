@@ -12,11 +12,10 @@ from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE, poll
 
-from corejob import names
 from corejob_kube.decoding import Decoder
-from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
+from corejob_kube.resources import COREJOBS, TEMPLATES
 from corejob_operator import handlers
-from corejob_operator.caches import WATCHED, Caches
+from corejob_operator.caches import OWN_KINDS, Caches
 from corejob_process.supervision import TaskEndedError
 
 SPEC = {"qualName": "a.Job", "args": {"n": 1}}
@@ -42,7 +41,7 @@ class Kopf:
 
 @asynccontextmanager
 async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
-    """Run kopf until the end of the block; all four watches are open."""
+    """Run kopf until the end of the block; its watches are open."""
     made = Kopf()
     # When kopf ends, it cancels all tasks that were started after it. Therefore this is no fixture,
     # whose teardown would be such a task.
@@ -51,7 +50,7 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     try:
         async with asyncio.timeout(DEADLINE):
             await made.watches.complete.wait()
-        await poll(lambda: api.watches.kinds() == {kind.plural for kind in WATCHED})
+        await poll(lambda: api.watches.kinds() == {kind.plural for kind in OWN_KINDS})
         yield made
         assert not watching.done()
     finally:
@@ -69,7 +68,7 @@ async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
         killed = api.change(COREJOBS.plural, "a", {"spec": {"kill": True}})
         await poll(lambda: operator.spec("a") == SPEC | {"kill": True})
         version = int(killed["metadata"]["resourceVersion"])
-        assert operator.caches.watched_version(COREJOBS) == version
+        assert operator.caches.corejobs.watched_version == version
         assert api.objects["corejobs"]["a"] == killed  # kopf itself writes nothing into the object
         api.remove(COREJOBS.plural, "a")
         await poll(lambda: operator.caches.corejobs.get("a") is None)
@@ -77,19 +76,10 @@ async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(
 
 
 async def test_objects_of_the_first_list_reach_the_cache(api: FakeApiServer) -> None:
-    labels = {names.LABEL_COREJOB: "a", names.LABEL_TRIAL: "1"}
     for resource, spec in ((COREJOBS, SPEC), (TEMPLATES, {"qualName": "a.Job"})):
         api.put(resource.plural, {"metadata": {"name": "a"}, "spec": spec})
-    for resource in (JOBS, PODS):
-        api.put(resource.plural, {"metadata": {"name": "a-1", "labels": labels}})
-        api.put(resource.plural, {"metadata": {"name": "not-ours"}})
     async with running(api) as operator:
-        await poll(
-            lambda: all(operator.caches.cache(kind).get("a") for kind in (COREJOBS, TEMPLATES))
-        )
-        await poll(lambda: all(operator.caches.cache(kind).get("a-1") for kind in (JOBS, PODS)))
-        assert operator.caches.jobs.get("not-ours") is None
-        assert operator.caches.pods.get("not-ours") is None
+        await poll(lambda: all(operator.caches.cache(kind).get("a") for kind in OWN_KINDS))
 
 
 async def test_a_watch_that_the_server_ends_comes_back(api: FakeApiServer) -> None:

@@ -12,6 +12,7 @@ from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 
+from corejob_operator.caches import CHILD_KINDS, WATCHED
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
 
@@ -59,6 +60,19 @@ async def test_a_corejob_gets_its_finalizer_its_job_and_its_status(api: FakeApiS
         assert corejob["status"]["reason"] == "Starting"
         assert operator.metrics.registry.get_sample_value("core4_operator_trials_total") == 1
     assert holder(api) == ""  # released: a standby takes it at once
+
+
+async def test_jobs_and_pods_with_our_label_are_watched(api: FakeApiServer) -> None:
+    labels = {"core4.io/corejob": "a", "core4.io/trial": "1"}
+    async with running(api) as operator:
+        await until(lambda: api.watches.kinds() == {kind.plural for kind in WATCHED})
+        for kind in CHILD_KINDS:
+            api.put(kind.plural, {"metadata": {"name": "not-ours"}})
+            api.put(kind.plural, {"metadata": {"name": "a-1", "labels": labels}})
+            await until(lambda kind=kind: operator.caches.cache(kind).get("a-1"))
+            assert operator.caches.cache(kind).get("not-ours") is None
+            api.remove(kind.plural, "a-1")
+            await until(lambda kind=kind: len(operator.caches.cache(kind)) == 0)
 
 
 async def test_it_waits_for_an_api_server_that_is_away(

@@ -89,7 +89,7 @@ async def test_each_restartable_task_is_reported_at_once_and_restarted(
     supervision = Killable()
     async with process(api, supervision) as made:
         names = supervision.restarted
-        assert set(names) == {"resync", "templates", "events 3"}
+        assert set(names) == {"informer jobs", "informer pods", "resync", "templates", "events 3"}
         for name in names:
             supervision.kill(name)
             await made.until_told(
@@ -117,7 +117,7 @@ async def test_each_other_task_ends_the_process(
 
 
 async def test_the_end_of_each_of_kopfs_watches_ends_the_process(api: FakeApiServer) -> None:
-    for number in range(4):
+    for number in range(2):
         async with process(api, Supervision()) as made:
             name, task = sorted(watches().items())[number]
             task.cancel()

@@ -26,7 +26,7 @@ def rig(rig: Rig) -> Rig:
     def watch(plural: str, kind: str, body: dict[str, Any]) -> None:
         if plural in WATCHED:
             read = decoder.decode(json.dumps(body).encode())
-            rig.caches.on_event(WATCHED[plural], kind, read)
+            rig.caches.cache(WATCHED[plural]).on_event(kind, read)
 
     rig.fake.watchers[:] = [watch]
     return rig
