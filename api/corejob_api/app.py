@@ -21,6 +21,7 @@ from corejob_api.commands.claims import Claims
 from corejob_api.commands.enqueue import Enqueue
 from corejob_api.commands.resource import CommandsResource
 from corejob_api.commands.restart import Restart
+from corejob_api.commands.sole_replica import USUAL_TIMING, ReplicaTiming, SoleReplica
 from corejob_api.commands.spec_patches import SpecPatcher
 from corejob_api.commands.store_health import StoreHealth
 from corejob_api.counts.resource import CountsResource
@@ -62,6 +63,7 @@ class Service:
         *,
         now: Clock,
         keep_alive: float,
+        timing: ReplicaTiming,
         supervision: Supervision | None = None,
     ) -> None:
         namespace = settings.namespace
@@ -76,7 +78,23 @@ class Service:
         self.catalogue = Catalogue(self.templates)
         self.queue = Queue(self.corejobs, self.catalogue)
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
-        self.claims = Claims(kube, namespace, self.jobs.in_queue, now, most_keys=settings.key_limit)
+        self.sole_replica = SoleReplica(
+            kube,
+            namespace,
+            pod=settings.pod_name,
+            selector=settings.replica_selector,
+            corejobs=self.corejobs,
+            now=now,
+            timing=timing,
+        )
+        self.claims = Claims(
+            kube,
+            namespace,
+            self.jobs.in_queue,
+            lambda: self.sole_replica.is_sole,
+            now,
+            most_keys=settings.key_limit,
+        )
         self.hub = Hub(self.queue, store, now, self.metrics, keep_alive=keep_alive)
         self.scans = Scans()
         store_health = StoreHealth(store, self.recorders)
@@ -161,8 +179,9 @@ class Service:
 
     async def process_startup(self, _scope: Any, _event: Any) -> None:
         """Start informers, claims and hub; does not wait for Kubernetes or the store."""
-        for informer in self.informers:
-            informer.start(self.supervision)
+        self.templates.start(self.supervision)
+        self.recorders.start(self.supervision)
+        self.sole_replica.start(self.supervision)  # starts the informer of CoreJobs
         self.claims.start(self.supervision)
         self.hub.start(self.supervision)
 
@@ -170,6 +189,7 @@ class Service:
         """Log the summary of failed sign-ins; stop hub, claims, scans and informers in order."""
         self.failed_sign_ins.log_omitted()
         await self.hub.stop()
+        await self.sole_replica.stop()
         await self.claims.stop()
         self.scans.close()
         await asyncio.gather(*(informer.stop() for informer in self.informers))
@@ -206,6 +226,7 @@ def create_app(
     *,
     now: Clock = system_clock,
     keep_alive: float = KEEP_ALIVE_S,
+    timing: ReplicaTiming = USUAL_TIMING,
     supervision: Supervision | None = None,
 ) -> Api:
     """Return the ASGI application.
@@ -216,6 +237,7 @@ def create_app(
         store: An open reader; the caller closes it after the application's shutdown.
         now: The clock.
         keep_alive: Seconds of silence after which a stream sends a keep-alive.
+        timing: Times by which replicas find out about each other.
         supervision: Supervises the application's long-lived tasks; None: a new one.
 
     Raises:
@@ -223,6 +245,12 @@ def create_app(
         OSError: The users' file can't be read.
     """
     service = Service(
-        settings, kube, store, now=now, keep_alive=keep_alive, supervision=supervision
+        settings,
+        kube,
+        store,
+        now=now,
+        keep_alive=keep_alive,
+        timing=timing,
+        supervision=supervision,
     )
     return Api(service, settings)

@@ -55,6 +55,8 @@ class ApiSettings:
         queue_limit: Number of jobs in the queue from which an enqueue is answered 429.
         key_limit: Maximum number of Idempotency-Keys per user and day.
         trusted_proxies: Number of proxies in front that add to `X-Forwarded-For`; 0 to ignore it.
+        pod_name: Name of this process's pod; empty outside a pod.
+        replica_selector: Label selector of the API's pods; empty if there may be others anywhere.
         log_level: Level of the process's own log.
     """
 
@@ -76,4 +78,6 @@ class ApiSettings:
     queue_limit: int = setting("CORE4_QUEUE_LIMIT", whole_number, default=20_000)
     key_limit: int = setting("CORE4_IDEMPOTENCY_KEY_LIMIT", whole_number, default=20_000)
     trusted_proxies: int = setting("CORE4_TRUSTED_PROXIES", whole_number, default=0)
+    pod_name: str = setting("CORE4_POD_NAME", default="")
+    replica_selector: str = setting("CORE4_REPLICA_SELECTOR", default="")
     log_level: str = setting("CORE4_LOG_LEVEL", log_level, default="INFO")

@@ -207,6 +207,13 @@ class Kube:
                 return items, answer["metadata"]["resourceVersion"]
             params["continue"] = token
 
+    async def version(self, resource: Resource, namespace: str) -> int:
+        """Return the present resource version of a collection: that of a list made now."""
+        params = {"limit": "1"}
+        path = resource.path(namespace)
+        answer = await self.request("GET", path, params=params, levels=LIST_LEVELS)
+        return int(answer["metadata"]["resourceVersion"])
+
     async def create(
         self,
         resource: Resource,

@@ -94,6 +94,11 @@ class Informer(ObjectCache):
         """True if the cache has the first list."""
         return self._synced.is_set()
 
+    @property
+    def version(self) -> int:
+        """The resource version up to which the cache is complete; 0 if it is to be listed."""
+        return int(self._version or 0)
+
     async def _run(self) -> None:
         backoff = Backoff(self._retry_after, _BACKOFF_MOST)
         self._version = ""  # after a restart of the task, list again

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 class KeyedLocks:
     """Locks by key, within this process.
 
-    They only save requests to the API server: other replicas don't see them, so that they can't
-    guarantee anything.
+    Other replicas don't see them: they guarantee something only where there is one replica.
     """
 
     def __init__(self) -> None:

@@ -1,15 +1,16 @@
-"""Claims: Leases that let exactly one of several racing enqueues win, across all API replicas.
+"""Claims let exactly one of several racing enqueues win, across all API replicas.
 
-A claim's name is derived from the thing claimed, so the first replica to create the Lease wins. The
-Lease's holder is the id of a job:
+They are Leases. A claim's name is derived from the thing claimed, so the first replica to create
+the Lease wins. The Lease's holder is the id of a job:
 
 - `core4-job-…` claims a qual_name with its args: no two such jobs may be in the queue
   (docs/rest.md, "Enqueue"). The CoreJob owns the Lease, so the garbage collector deletes both
-  together.
+  together. The only replica (`sole_replica`) needs no such Lease: its cache, the pending creates
+  and the lock that callers hold decide.
 - `core4-key-…` claims an `Idempotency-Key` of a user for a day, even if the job ends earlier. It is
   released if the job is refused, and each user may have a limited number of them.
 
-The CoreJobs alone define which jobs are in the queue. A claim only covers the time until its
+The CoreJobs alone define which jobs are in the queue. A Lease only covers the time until its
 CoreJob exists and all replicas have it in their caches.
 """
 
@@ -17,7 +18,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -25,6 +26,7 @@ from typing import Any, Final
 from corejob import timestamps
 from corejob.model import CoreJob
 from corejob.names import API_VERSION, KIND_JOB, MANAGER_API
+from corejob_api.commands.pending_creates import YOUNG, InQueue, PendingCreates, TakenError
 from corejob_journal.store import StoreError
 from corejob_kube import leases
 from corejob_kube.client import Kube
@@ -37,8 +39,6 @@ from corejob_process.tasks import log_failure
 
 log = logging.getLogger(__name__)
 
-YOUNG: Final = timedelta(seconds=10)
-"""A claim younger than this may belong to an enqueue that is still creating its job."""
 KEY_LIFE: Final = timedelta(days=1)
 _GRACE: Final = timedelta(minutes=2)
 _SWEEP_S: Final = 600.0
@@ -53,13 +53,6 @@ _KEY: Final = "key"
 _FINGERPRINT: Final = "core4.io/fingerprint"
 _DIGITS: Final = 40
 _TRIES: Final = 4
-
-InQueue = Callable[[str], Awaitable[bool | None]]
-"""Returns True if the job with this id is in the queue; None if no such job is known."""
-
-
-class TakenError(Exception):
-    """Another job holds the claim, or another enqueue is about to take it."""
 
 
 class KeyMisusedError(Exception):
@@ -86,6 +79,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class JobClaim:
+    """A claimed qual_name with args.
+
+    Attributes:
+        fingerprint: Their identity.
+        lease: The Lease; None if this process is the only replica.
+    """
+
+    fingerprint: str
+    lease: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
 class IdempotencyKey:
     """A claimed Idempotency-Key.
 
@@ -105,16 +111,26 @@ class Claims:
         kube: An open client.
         namespace: The namespace.
         in_queue: Returns True if a job is in the queue.
+        is_sole: Returns True if no other replica acts at this moment.
         now: The clock.
         most_keys: Idempotency-Keys that a user may have at once. The limit is approximate: keys
             claimed by other replicas count only after the next sweep.
     """
 
     def __init__(
-        self, kube: Kube, namespace: str, in_queue: InQueue, now: Clock, *, most_keys: int
+        self,
+        kube: Kube,
+        namespace: str,
+        in_queue: InQueue,
+        is_sole: Callable[[], bool],
+        now: Clock,
+        *,
+        most_keys: int,
     ) -> None:
         self._leases = LeaseClient(kube, namespace, manager=MANAGER_API, now=now)
         self._in_queue = in_queue
+        self._is_sole = is_sole
+        self._creates = PendingCreates(in_queue, now)
         self._now = now
         self._most_keys = most_keys
         self._keys: Counter[str] = Counter()
@@ -129,8 +145,10 @@ class Claims:
         """Cancel the sweep and all background tasks."""
         await tasks.cancel(*self._background, *([self._sweeping] if self._sweeping else []))
 
-    async def take(self, fingerprint: str, job_id: str, inherit_from: str | None = None) -> Claim:
-        """Claim a qual_name and args for a job.
+    async def take(
+        self, fingerprint: str, job_id: str, inherit_from: str | None = None
+    ) -> JobClaim:
+        """Claim a qual_name and args for a job. Callers hold the keyed lock of the fingerprint.
 
         Args:
             fingerprint: Identity of qual_name and args.
@@ -140,6 +158,18 @@ class Claims:
         Raises:
             TakenError: A job in the queue holds the claim, or another enqueue is in progress.
         """
+        await self._creates.begin(fingerprint, job_id, inherit_from)
+        # Asked last, right before the create, since another replica may start at any time.
+        if self._is_sole():
+            return JobClaim(fingerprint, None)
+        try:
+            lease = await self._take_lease(fingerprint, job_id, inherit_from)
+        except (TakenError, KubeError, StoreError):
+            self._creates.end(fingerprint)
+            raise
+        return JobClaim(fingerprint, lease)
+
+    async def _take_lease(self, fingerprint: str, job_id: str, inherit_from: str | None) -> Claim:
         name = _name(_JOB, fingerprint)
         for _ in range(_TRIES):
             try:
@@ -228,11 +258,16 @@ class Claims:
 
     async def release_key(self, user: str, key: IdempotencyKey) -> None:
         """Release a key whose job was refused."""
-        await self.release(key.claim)
+        await self._release(key.claim)
         self._keys[_user_label(user)] -= 1
 
-    async def release(self, claim: Claim) -> None:
-        """Delete a claim whose job was not created; on failure leave it to the sweep."""
+    async def release(self, claim: JobClaim) -> None:
+        """Release a claim whose job was not created; if its Lease stays, the sweep deletes it."""
+        self._creates.end(claim.fingerprint)
+        if claim.lease is not None:
+            await self._release(claim.lease)
+
+    async def _release(self, claim: Claim) -> None:
         try:
             await self._delete(claim)
         except KubeError as error:
@@ -242,9 +277,16 @@ class Claims:
                 error,
             )
 
-    def set_owner(self, claim: Claim, job: CoreJob) -> None:
-        """Make the CoreJob the Lease's owner (in the background): both are deleted together."""
-        task = asyncio.create_task(self._patch_owner(claim, job), name=f"own {claim.name}")
+    def confirm(self, claim: JobClaim, job: CoreJob) -> None:
+        """Note that the job of a claim is in the cache.
+
+        The CoreJob becomes the owner of the Lease (in the background): both are deleted together.
+        """
+        self._creates.end(claim.fingerprint)
+        if claim.lease is None:
+            return
+        work = self._patch_owner(claim.lease, job)
+        task = asyncio.create_task(work, name=f"own {claim.lease.name}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(log_failure)

@@ -16,13 +16,13 @@ from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob.properties import split_args
 from corejob_api.auth.users import User
 from corejob_api.commands.claims import (
-    Claim,
     Claims,
     IdempotencyKey,
+    JobClaim,
     KeyMisusedError,
-    TakenError,
     TooManyKeysError,
 )
+from corejob_api.commands.pending_creates import TakenError
 from corejob_api.commands.store_health import StoreHealth
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError, bad_request, cut, forbidden, too_many
@@ -215,7 +215,7 @@ class Enqueue:
         await self._create_resource(request, job_id, claim)
         return job_id
 
-    async def _create_resource(self, request: EnqueueRequest, job_id: str, claim: Claim) -> None:
+    async def _create_resource(self, request: EnqueueRequest, job_id: str, claim: JobClaim) -> None:
         body = lineage.manifest(job_id, self._namespace, request.spec())
         try:
             created = await self._kube.create(COREJOBS, self._namespace, body, manager=MANAGER_API)
@@ -225,7 +225,7 @@ class Enqueue:
             job = await self._jobs.fetch(job_id)
         except KubeError as error:
             if _may_exist(error):
-                raise  # the claim stays until the sweep finds out if the job exists
+                raise  # the claim stays until it is known if the job exists
             await self._claims.release(claim)
             if isinstance(error, InvalidError):
                 raise bad_request(error.message) from None
@@ -233,7 +233,7 @@ class Enqueue:
         else:
             job = self._queue.put(created)
         if job is not None:
-            self._claims.set_owner(claim, job)
+            self._claims.confirm(claim, job)
 
 
 def _may_exist(error: Exception) -> bool:

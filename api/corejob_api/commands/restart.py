@@ -8,7 +8,8 @@ from corejob.model import CoreJob
 from corejob.names import MANAGER_API
 from corejob.state import STOPPED
 from corejob_api.auth.users import User
-from corejob_api.commands.claims import Claim, Claims, TakenError
+from corejob_api.commands.claims import Claims, JobClaim
+from corejob_api.commands.pending_creates import TakenError
 from corejob_api.commands.spec_patches import SpecPatch, SpecPatcher, start_next_trial
 from corejob_api.commands.store_health import StoreHealth
 from corejob_api.http.errors import ApiError, forbidden, of_kubernetes
@@ -102,7 +103,7 @@ class Restart:
         await self._create_child(old, child_id, claim)
         return child_id
 
-    async def _inherit_claim(self, job: CoreJob, child_id: str) -> Claim | None:
+    async def _inherit_claim(self, job: CoreJob, child_id: str) -> JobClaim | None:
         """Take the claim on name and args; None if another job, made by kubectl, has it."""
         fingerprint = identity(job.qual_name, job.args)
         try:
@@ -124,7 +125,7 @@ class Restart:
         await self._create_child(old, old.child_id, None)
         return old.child_id
 
-    async def _create_child(self, old: CoreJob, child_id: str, claim: Claim | None) -> None:
+    async def _create_child(self, old: CoreJob, child_id: str, claim: JobClaim | None) -> None:
         body = lineage.restart(old, child_id)
         child: CoreJob | None
         try:
@@ -141,4 +142,4 @@ class Restart:
         else:
             child = self._queue.put(created)
         if claim is not None and child is not None:
-            self._claims.set_owner(claim, child)
+            self._claims.confirm(claim, child)

@@ -20,6 +20,7 @@ from tests.support.signals import DEADLINE, poll
 from corejob import document, model, timestamps
 from corejob_api import main
 from corejob_api.app import Api, create_app
+from corejob_api.commands.sole_replica import USUAL_TIMING, ReplicaTiming
 from corejob_api.http import connections
 from corejob_api.settings import ApiSettings
 from corejob_api.streams.hub import KEEP_ALIVE_S
@@ -182,6 +183,7 @@ async def running(
     most_connections: int | None = None,
     keep_alive: float = KEEP_ALIVE_S,
     now: Clock = system_clock,
+    timing: ReplicaTiming = USUAL_TIMING,
     **more: Any,
 ) -> AsyncIterator[RunningApi]:
     """Run the API, synced with its API server; on a port of its own for tests of streams."""
@@ -198,7 +200,7 @@ async def running(
         store = await Store.open(store_url)
         stack.push_async_callback(store.close)
         client = await stack.enter_async_context(kube_client(kube.url, quota_pauses=(0.001,) * 4))
-        app = create_app(settings, client, store, now=now, keep_alive=keep_alive)
+        app = create_app(settings, client, store, now=now, keep_alive=keep_alive, timing=timing)
         serving = _on_a_port(app, most_connections) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
         health = HealthServer(app.service.health, "127.0.0.1", 0)
