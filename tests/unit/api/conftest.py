@@ -180,6 +180,7 @@ async def running(
     folder: Path,
     *,
     loopback: bool = False,
+    port: int = 0,
     most_connections: int | None = None,
     keep_alive: float = KEEP_ALIVE_S,
     now: Clock = system_clock,
@@ -201,7 +202,7 @@ async def running(
         stack.push_async_callback(store.close)
         client = await stack.enter_async_context(kube_client(kube.url, quota_pauses=(0.001,) * 4))
         app = create_app(settings, client, store, now=now, keep_alive=keep_alive, timing=timing)
-        serving = _on_a_port(app, most_connections) if loopback else _in_process(app)
+        serving = _on_a_port(app, most_connections, port) if loopback else _in_process(app)
         url = await stack.enter_async_context(serving)
         health = HealthServer(app.service.health, "127.0.0.1", 0)
         await health.start()
@@ -220,8 +221,8 @@ async def _in_process(app: Api) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _on_a_port(app: Api, most_connections: int | None) -> AsyncIterator[str]:
-    with connections.listen("127.0.0.1", 0) as sock:
+async def _on_a_port(app: Api, most_connections: int | None, port: int) -> AsyncIterator[str]:
+    with connections.listen("127.0.0.1", port) as sock:
         limits = {} if most_connections is None else {"most_connections": most_connections}
         server = main.server(app, **limits)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
