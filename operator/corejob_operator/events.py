@@ -1,12 +1,11 @@
 """Kubernetes Events (events.k8s.io/v1) about CoreJobs and templates, as `kubectl describe` shows.
 
-They are posted after the status write, as a best effort: the status has all that matters.
+They tell of what changes the state, and of problems: an ordinary job has one of its start and one
+of its end. What it waits for is in the status only.
 """
 
-import asyncio
-import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,18 +13,7 @@ from corejob import names, timestamps
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import State
-from corejob_kube.client import Kube
-from corejob_kube.errors import ConflictError, KubeError, UnavailableError
-from corejob_kube.resources import EVENTS
-from corejob_process import tasks
-from corejob_process.supervision import Supervision
 
-log = logging.getLogger(__name__)
-
-_CAPACITY: Final = 10_000
-_WORKERS: Final = 4
-_RETRY_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
-"""Seconds before each retry while the API server is away; together, the time of its restart."""
 _MOST_NAME: Final = 230
 _MOST_NOTE: Final = 1024
 """Maximum bytes of a note (Kubernetes: "note … maximal length is 1kB")."""
@@ -47,16 +35,29 @@ _WARNING_REASONS: Final = frozenset(
 
 
 def transition(job: CoreJob, status: Status, now: datetime, instance: str) -> dict[str, Any] | None:
-    """Return the Event about a status write; None if neither state nor reason changed."""
+    """Return the Event about a status write; None if it changed no state and tells no problem."""
     before = job.status
-    if job.observed and (before.state, before.reason) == (status.state, status.reason):
+    moved = status.state is not before.state
+    problem = status.reason in _WARNING_REASONS and status.reason != before.reason
+    if not moved and not problem:
         return None
     reason = status.reason or str(status.state).capitalize()
-    warning = status.state in _WARNING_STATES or reason in _WARNING_REASONS
-    note = f"{status.state}, trial {status.trial}"
-    if status.message:
-        note += f": {status.message}"
+    warning = reason in _WARNING_REASONS or status.state in _WARNING_STATES
+    note = _note(status)
     return event(job, reason, note, now, instance=instance, warning=warning, action="Reconcile")
+
+
+def refusal(job: CoreJob, status: Status, now: datetime, instance: str) -> dict[str, Any] | None:
+    """Return the Warning Event about a refused Job; None if the last one said the same."""
+    if status.message == job.status.message:
+        return None
+    reason, note = str(status.reason), _note(status)
+    return event(job, reason, note, now, instance=instance, warning=True, action="Reconcile")
+
+
+def _note(status: Status) -> str:
+    text = f"{status.state}, trial {status.trial}"
+    return f"{text}: {status.message}" if status.message else text
 
 
 def event(
@@ -119,79 +120,3 @@ def _event(
         "note": note.encode()[:_MOST_NOTE].decode(errors="ignore"),
         "type": "Warning" if warning else "Normal",
     }
-
-
-class EventRecorder:
-    """Posts Events in the background; logs and drops those that can't be posted.
-
-    Args:
-        kube: The client.
-        capacity: Most Events that wait to be posted.
-        retry_pauses: Seconds before each retry while the API server is away.
-    """
-
-    def __init__(
-        self,
-        kube: Kube,
-        *,
-        capacity: int = _CAPACITY,
-        retry_pauses: Sequence[float] = _RETRY_PAUSES_S,
-    ) -> None:
-        self._kube = kube
-        self._retry_pauses = retry_pauses
-        self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(capacity)
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self, supervision: Supervision | None = None) -> None:
-        """Start posting.
-
-        Args:
-            supervision: Supervises the tasks; None: a new one.
-        """
-        supervision = supervision or Supervision()
-        self._tasks = [
-            supervision.start(f"events {number}", self._run, restart=True)
-            for number in range(_WORKERS)
-        ]
-
-    async def stop(self, within: float) -> None:
-        """Post the queued Events within `within` seconds, then stop; drop the rest."""
-        try:
-            async with asyncio.timeout(within):
-                await self._queue.join()
-        except TimeoutError:
-            log.warning("%d events were not posted", self._queue.qsize())
-        await tasks.cancel(*self._tasks)
-
-    def record(self, body: Mapping[str, Any] | None) -> None:
-        """Queue an Event; ignore None. Drop the Event if the queue is full."""
-        if body is None:
-            return
-        try:
-            self._queue.put_nowait(body)
-        except asyncio.QueueFull:
-            log.warning("too many events: dropped %s of %s", body["reason"], body["regarding"])
-
-    async def _run(self) -> None:
-        while True:
-            body = await self._queue.get()
-            try:
-                await self._create(body)
-            except KubeError as error:
-                log.warning("an event of %s was not posted: %s", body["regarding"]["name"], error)
-            finally:
-                self._queue.task_done()
-
-    async def _create(self, body: Mapping[str, Any]) -> None:
-        namespace = body["metadata"]["namespace"]
-        for pause in (*self._retry_pauses, None):
-            try:
-                await self._kube.create(EVENTS, namespace, body, manager=names.MANAGER_OPERATOR)
-            except ConflictError:
-                return  # an earlier try succeeded, but its answer was lost: names are random
-            except UnavailableError:
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                return

@@ -13,7 +13,7 @@ from corejob_kube.resources import JOBS, PODS
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import handlers
 from corejob_operator.caches import CHILD_SELECTOR, Caches
-from corejob_operator.events import EventRecorder
+from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.fencing import Fenced
 from corejob_operator.leader_election import LeaderElection
 from corejob_operator.metrics import OperatorMetrics

@@ -30,7 +30,7 @@ from corejob_operator.decide.refusal import (
     without_child,
 )
 from corejob_operator.decide.types import at_most
-from corejob_operator.events import EventRecorder
+from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.gather import Gatherer
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.refusal_backoff import RefusalBackoff
@@ -135,7 +135,10 @@ class Reconciler:
             except BadTemplateError as error:
                 return never_starts(job, str(error), now)
             except RefusedError as error:
-                return create_later(job, str(error), self._refused_trials.refused(job.name, now))
+                retry_at = self._refused_trials.refused(job.name, now)
+                later = create_later(job, str(error), retry_at)
+                self._events.record(events.refusal(job, later.status, now, self._instance))
+                return later
             except RefusedRestartError as error:
                 text = (
                     "Kubernetes refuses the CoreJob that restarts this one, "

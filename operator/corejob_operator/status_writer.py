@@ -14,7 +14,7 @@ from corejob_kube.resources import COREJOBS
 from corejob_operator import events
 from corejob_operator.caches import Caches
 from corejob_operator.conditions import conditions
-from corejob_operator.events import EventRecorder
+from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.settings import OperatorSettings
 

@@ -21,7 +21,7 @@ from corejob_kube.resources import TEMPLATES
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator import events
 from corejob_operator.caches import Caches
-from corejob_operator.events import EventRecorder
+from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.schedule import Scheduler, Step
 from corejob_operator.settings import OperatorSettings

@@ -13,7 +13,7 @@ from corejob_kube.errors import KubeError
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator.caches import Caches
-from corejob_operator.events import EventRecorder
+from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
 from corejob_operator.settings import OperatorSettings
@@ -48,7 +48,8 @@ class Rig:
     def begin(self) -> None:
         """Start an operator with empty caches, and list all objects."""
         self.caches, self.queue = Caches(), Queue()
-        self.metrics, self.event_recorder = OperatorMetrics(), EventRecorder(self.kube)
+        self.metrics = OperatorMetrics()
+        self.event_recorder = EventRecorder(self.kube, now=self.time)
         for plural, resource in WATCHED.items():
             for body in self.fake.objects[plural].values():
                 self.caches.cache(resource).put(body)

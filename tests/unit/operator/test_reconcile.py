@@ -425,13 +425,13 @@ async def test_an_unavailable_server_is_a_retry(rig: Rig) -> None:
 # --- Events ---------------------------------------------------------------------------------
 
 
-async def test_events_tell_each_change_after_it_was_written(rig: Rig) -> None:
+async def test_an_event_tells_of_a_change_after_it_was_written(rig: Rig) -> None:
     await to_running(rig)
     rig.queue.add("a")
     await rig.settle()
     told = await rig.events()
 
-    assert [event["reason"] for event in told] == ["Starting", "Running"]
+    assert [event["reason"] for event in told] == ["Running"]
     assert told[0]["regarding"]["name"] == "a"
     assert all(event["type"] == "Normal" for event in told)
 
