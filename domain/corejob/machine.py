@@ -11,7 +11,7 @@ from typing import Final
 from corejob import ids, texts, timestamps
 from corejob.model import CoreJob, Status
 from corejob.names import KILLED_EXCEPTION, Reason
-from corejob.observation import Observation, error
+from corejob.observation import Observation, Phase, error
 from corejob.state import State
 
 FIRST_PAUSE_S: Final = 10
@@ -40,6 +40,30 @@ def start(job: CoreJob, trial: int, observation: Observation, now: datetime) -> 
         pod=observation.pod,
         last_error=job.status.last_error if trial > job.carried_trials + 1 else None,
     )
+
+
+def unwritten_run(before: CoreJob, after: CoreJob) -> CoreJob | None:
+    """Return the running job between two versions of it, for those who were told the first one.
+
+    Start and end of a trial are written at once if it was over before it was observed.
+
+    Args:
+        before: A version of the job.
+        after: The next version.
+
+    Returns:
+        The job at the start of the trial; None if no trial has both begun and ended in between.
+    """
+    old, new = before.status, after.status
+    if State.RUNNING in {old.state, new.state} or not before.in_queue:
+        return None
+    if new.start_time is None or (new.start_time, new.pod) == (old.start_time, old.pod):
+        return None
+    observed = Observation(
+        Phase.RUNNING, Reason.RUNNING, started_at=new.start_time, node=new.node, pod=new.pod
+    )
+    job = replace(after, status=old, progress=before.progress)
+    return replace(job, status=start(job, new.trial, observed, new.start_time))
 
 
 def finish(job: CoreJob, observation: Observation, now: datetime) -> Status:
@@ -169,6 +193,7 @@ def killed(job: CoreJob, status: Status, now: datetime) -> Status:
         message=message,
         killed_time=(status.killed_time or now) if by_user else None,
         query_time=None,
+        starting_time=None,
         last_error=status.last_error
         if _is_kill(status)
         else error(KILLED_EXCEPTION, status.end_time or now),

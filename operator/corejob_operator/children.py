@@ -1,5 +1,7 @@
 """Re-read Jobs and pods before deciding how a trial ended, since either watch may lag."""
 
+from contextlib import suppress
+
 from corejob import names
 from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
@@ -8,7 +10,7 @@ from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
 from corejob_kube.resources import JOBS, PODS
 from corejob_operator.caches import Caches
-from corejob_operator.decide import next_trial
+from corejob_operator.decide import next_trial, was_created
 
 
 class Children:
@@ -32,8 +34,12 @@ class Children:
         labelled = self._caches.pods_of(job.name)
         return tuple(pod for pod in labelled if pod.owner_uid is not None and pod.job_id == job.id)
 
-    async def refresh_stale(self, job: CoreJob) -> None:
+    async def refresh_stale(self, job: CoreJob, created_trial: int | None) -> None:
         """Read the last trial's Jobs or pods into the cache where the cache may be stale.
+
+        Args:
+            job: The CoreJob.
+            created_trial: See `Situation`.
 
         Raises:
             KubeError: The API server did not answer.
@@ -50,6 +56,8 @@ class Children:
         if not job.stop and any(_is_deleted(pod) for pod in pods):
             for child in jobs:
                 await self._read_job(job, child)
+        if not jobs and not pods and not running and was_created(job, number, created_trial):
+            await self._find_job(job, number)
 
     async def _read_pods(self, job: CoreJob, number: int) -> None:
         """Read the pods of a trial whose Job has ended, since the watch of pods may lag."""
@@ -66,6 +74,15 @@ class Children:
             self._caches.jobs.put(await self._kube.get(JOBS, job.namespace, child.name))
         except NotFoundError:
             self._caches.jobs.forget(child.name)
+
+    async def _find_job(self, job: CoreJob, number: int) -> None:
+        """Read the Job of a trial that was created before and seems to be gone.
+
+        The cache of an operator that takes over may be newer for CoreJobs than for Jobs.
+        """
+        with suppress(NotFoundError):
+            name = names.trial_name(job.name, number)
+            self._caches.jobs.put(await self._kube.get(JOBS, job.namespace, name))
 
 
 def _is_deleted(pod: PodChild) -> bool:

@@ -13,7 +13,10 @@ from corejob.state import FINAL, State
 def conditions(
     status: Status, generation: int, current: Sequence[Mapping[str, Any]], now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the conditions Complete, Failed and Finished, in this order.
+    """Return those of the conditions Complete, Failed and Finished that are true, in this order.
+
+    Like a batch/v1 Job, a CoreJob has a condition once it is true, so that one which has not ended
+    has none. Those that it has already, from an earlier version of the operator, stay.
 
     Args:
         status: The status to write.
@@ -29,6 +32,8 @@ def conditions(
     before = {condition["type"]: condition for condition in current}
     result = []
     for kind, true in truth.items():
+        if not true and kind not in before:
+            continue
         value = "True" if true else "False"
         old = before.get(str(kind))
         if old is not None and old["status"] == value:

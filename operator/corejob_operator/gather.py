@@ -25,6 +25,7 @@ from corejob_operator.duplicates import Duplicates
 from corejob_operator.refusal_backoff import RefusalBackoff
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.start_events import StartEvents
+from corejob_operator.started_trials import StartedTrials
 
 
 class Gatherer:
@@ -32,6 +33,7 @@ class Gatherer:
 
     Args:
         refused_trials: Back-off of jobs whose last trial could not be created.
+        started_trials: Trials that this operator has started.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Gatherer:
         settings: OperatorSettings,
         admitter: Admitter,
         refused_trials: RefusalBackoff,
+        started_trials: StartedTrials,
     ) -> None:
         self._caches = caches
         self._settings = settings
         self._admitter = admitter
         self._refused_trials = refused_trials
+        self._started_trials = started_trials
         self._children = Children(kube, caches)
         self._start_events = StartEvents(kube, settings.namespace)
         self._duplicates = Duplicates(caches)
@@ -55,6 +59,7 @@ class Gatherer:
     def restore(self) -> list[CoreJob]:
         """Start again from the caches; return the active jobs."""
         self._duplicates.clear()
+        self._started_trials.clear()  # another operator may have deleted their Jobs
         active = [job for job in map(self.parse, self._caches.corejobs) if self._is_active(job)]
         for job in active:
             # The operator before has admitted the job, even if its status does not say so yet.
@@ -79,8 +84,8 @@ class Gatherer:
         """Parse a CoreJob, with the template's properties until the status has a copy of them."""
         if "properties" in (body.get("status") or {}):
             return self._caches.parse(body)
-        template = self._caches.template(str(body["spec"].get("qualName"))) or {}
-        job = model.parse(body, template.get("properties") or {})
+        name, qual_name = body["metadata"]["name"], str(body["spec"].get("qualName"))
+        job = model.parse(body, self._started_trials.properties(name, qual_name))
         if job.status.trial > job.carried_trials:
             return job
         return replace(job, status=replace(job.status, attempts_left=job.spec["attempts"]))
@@ -91,7 +96,8 @@ class Gatherer:
         Raises:
             KubeError: The API server did not answer.
         """
-        await self._children.refresh_stale(job)
+        created_trial = self._started_trials.number(job)
+        await self._children.refresh_stale(job, created_trial)
         start_events = await self._start_events_of(job, now)
         # From here on nothing is awaited. So what `Duplicates` and `Admitter` note about the job is
         # not older than the facts that it follows from, whatever the other workers do.
@@ -105,6 +111,7 @@ class Gatherer:
             has_template=self._caches.template(job.qual_name) is not None,
             id_problem=foreign_id.id_problem(job, self._caches),
             parent=self._parent(job),
+            created_trial=created_trial,
         )
         if may_be_duplicate(situation):
             situation = replace(situation, duplicate=self._duplicates.duplicate_of(body))

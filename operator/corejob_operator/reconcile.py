@@ -21,6 +21,7 @@ from corejob_operator.decide import (
     CreateChild,
     CreateTrial,
     Decision,
+    DeleteJob,
     RemoveFinalizer,
     decide,
 )
@@ -35,6 +36,7 @@ from corejob_operator.gather import Gatherer
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.refusal_backoff import RefusalBackoff
 from corejob_operator.settings import OperatorSettings
+from corejob_operator.started_trials import StartedTrials
 from corejob_operator.status_writer import JobStatusWriter
 from corejob_process.backoff import Draw
 from corejob_process.clock import Clock
@@ -71,10 +73,12 @@ class Reconciler:
         self._performer = ActionPerformer(kube, caches, settings)
         self._refused_trials = RefusalBackoff(draw=draw)
         self._refused_restarts = RefusalBackoff(draw=draw)
+        self._started_trials = StartedTrials(caches)
         self._status_writer = JobStatusWriter(
             kube=kube,
             caches=caches,
             settings=settings,
+            started_trials=self._started_trials,
             event_recorder=event_recorder,
             metrics=metrics,
             instance=instance,
@@ -86,6 +90,7 @@ class Reconciler:
             settings=settings,
             admitter=self.admitter,
             refused_trials=self._refused_trials,
+            started_trials=self._started_trials,
         )
 
     def restore(self) -> None:
@@ -112,7 +117,8 @@ class Reconciler:
         if AddFinalizer() in decision.actions:
             return  # the answer goes into the cache, which enqueues the job again
         self.admitter.account(job, decision, self._now())
-        await self._status_writer.write(job, body, decision.status, now)
+        if not decision.quiet:
+            await self._status_writer.write(job, body, decision.status, now)
         requeue_at = at_most(decision.requeue_at, self._gatherer.next_start_events(name))
         if requeue_at is not None:
             self._queue.add_in(name, (requeue_at - now).total_seconds())
@@ -121,6 +127,7 @@ class Reconciler:
         self._gatherer.forget(name)
         self._refused_trials.forget(name)
         self._refused_restarts.forget(name)
+        self._started_trials.forget(name)
         self.admitter.leave(name, self._now())
 
     async def _act(self, job: CoreJob, decision: Decision, now: datetime) -> Decision:
@@ -149,6 +156,9 @@ class Reconciler:
             if isinstance(action, CreateTrial):
                 self._metrics.trials.inc()
                 self._refused_trials.forget(job.name)
+                self._started_trials.created(job, action.trial)
+            if isinstance(action, DeleteJob):
+                self._started_trials.deleted(job, action.name)
             if isinstance(action, CreateChild):
                 self._refused_restarts.forget(job.name)
             if action == RemoveFinalizer(lost=True):

@@ -17,6 +17,7 @@ from corejob_operator.conditions import conditions
 from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.settings import OperatorSettings
+from corejob_operator.started_trials import StartedTrials
 
 _TOO_LARGE: Final = 413
 _MOST_CHARS: Final = 300
@@ -31,6 +32,7 @@ class JobStatusWriter:
         kube: Kube,
         caches: Caches,
         settings: OperatorSettings,
+        started_trials: StartedTrials,
         event_recorder: EventRecorder,
         metrics: OperatorMetrics,
         instance: str,
@@ -38,6 +40,7 @@ class JobStatusWriter:
         self._kube = kube
         self._caches = caches
         self._settings = settings
+        self._started_trials = started_trials
         self._events = event_recorder
         self._metrics = metrics
         self._instance = instance
@@ -88,15 +91,15 @@ class JobStatusWriter:
         self, job: CoreJob, current: Mapping[str, Any], status: Status, now: datetime
     ) -> dict[str, Any]:
         fields = model.render_status(status)
-        template = self._caches.template(job.qual_name)
-        if "properties" not in current and template is not None:
+        properties = self._started_trials.properties(job.name, job.qual_name)
+        if "properties" not in current and properties is not None:
             # Copy the installation's default too: a later change of it does not apply to this job.
-            properties = template.get("properties") or {}
             limit = properties.get("maxParallel") or self._settings.max_parallel
             fields["properties"] = {**properties, "maxParallel": limit}
         fields["observedGeneration"] = job.generation
-        fields["conditions"] = conditions(
-            status, job.generation, current.get("conditions") or (), now
+        # No empty list, which would be a change of a status without any.
+        fields["conditions"] = (
+            conditions(status, job.generation, current.get("conditions") or (), now) or None
         )
         return fields
 

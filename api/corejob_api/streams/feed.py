@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from corejob.document import state_key
+from corejob.document import document, state_key
+from corejob.machine import unwritten_run
 from corejob.model import CoreJob
 from corejob.state import FINAL
 from corejob_api.query import log_scan
@@ -121,12 +122,14 @@ class Feed:
         self._chunks: OrderedDict[tuple[int, Mode, bool], Chunk] = OrderedDict()
         self._chunk_bytes = 0
         self._bytes = 0
+        self._last_job: CoreJob | None = None
         self._last_key: Row | None = None
         self._news = asyncio.Event()
         self._opened = asyncio.Event()
         self._task = asyncio.create_task(self._follow(), name=f"feed {job_id}")
         self._task.add_done_callback(self._failed)
         queue.watch(job_id, self._changed)
+        self._last_job = self.job()
         current = self.current()
         if current is not None:
             self._last_key = current.key
@@ -232,14 +235,22 @@ class Feed:
     # --- the job --------------------------------------------------------------------------------
 
     def _changed(self, job: CoreJob) -> None:
-        entry = self._queue.get(self.job_id)
+        entry, now = self._queue.get(self.job_id), self._now()
         if entry is not None:
-            snapshot = _snapshot(job, entry.row(self._now()))
-            if snapshot.key != self._last_key:
-                self._last_key = snapshot.key
-                for subscriber in self.subscribers:
-                    subscriber.state(snapshot)
+            # Clients see each trial run, even if its start was written together with its end.
+            run = unwritten_run(self._last_job, job) if self._last_job is not None else None
+            if run is not None:
+                self._publish(_snapshot(run, document(run, now)))
+            self._publish(_snapshot(job, entry.row(now)))
+            self._last_job = job
         self._notify()
+
+    def _publish(self, snapshot: JobSnapshot) -> None:
+        """Pass a state on to the subscribers, unless they have it already."""
+        if snapshot.key != self._last_key:
+            self._last_key = snapshot.key
+            for subscriber in self.subscribers:
+                subscriber.state(snapshot)
 
     def _notify(self) -> None:
         for subscriber in self.subscribers:

@@ -281,7 +281,8 @@ def _job_status() -> Schema:
             "properties": anything("Properties of the template at the first reconcile of the job."),
             "observedGeneration": whole("Generation of the spec that this status reflects."),
             "conditions": conditions(
-                "Complete, Failed (error or inactive) and Finished (any final state).",
+                "Complete, Failed (error or inactive) and Finished (any final state), each from "
+                "when it is true.",
                 kind="Complete, Failed or Finished.",
                 reason="Same as status.reason.",
                 message="Same as status.message.",

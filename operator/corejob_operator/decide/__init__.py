@@ -26,6 +26,7 @@ from corejob_operator.decide.types import (
     StartCondition,
     Turn,
     next_trial,
+    was_created,
 )
 from corejob_operator.decide.waiting import decide_waiting
 
@@ -48,6 +49,7 @@ __all__ = [
     "due",
     "next_trial",
     "wanted_child",
+    "was_created",
 ]
 
 

@@ -21,7 +21,12 @@ from corejob_operator.decide.types import (
 
 def tidy(situation: Situation, decision: Decision) -> Decision:
     """Add the cleanup to a decision: deletions that are due, and when the next one falls due."""
-    actions, requeue_at = list(decision.actions), decision.requeue_at
+    leave, leave_at = _leave(situation, decision.status)
+    requeue_at = at_most(decision.requeue_at, leave_at)
+    if leave:
+        # The garbage collector deletes its Jobs together with the CoreJob.
+        return replace(decision, actions=(*decision.actions, *leave), requeue_at=requeue_at)
+    actions = list(decision.actions)
     stopping = {action.name for action in actions if isinstance(action, DeleteJob)}
     for job in situation.jobs:
         if job.name in stopping or job.deleting or not _is_spent(situation, job):
@@ -31,9 +36,7 @@ def tidy(situation: Situation, decision: Decision) -> Decision:
             actions.append(DeleteJob(job.name, job.uid))
         else:
             requeue_at = at_most(requeue_at, deadline)
-    leave, leave_at = _leave(situation, decision.status)
-    actions += leave
-    return replace(decision, actions=tuple(actions), requeue_at=at_most(requeue_at, leave_at))
+    return replace(decision, actions=tuple(actions), requeue_at=requeue_at)
 
 
 def _is_spent(situation: Situation, job: JobChild) -> bool:
@@ -54,6 +57,7 @@ def _keep_until(situation: Situation, decision: Decision, job: JobChild) -> date
 
 
 def _leave(situation: Situation, status: Status) -> tuple[list[Action], datetime | None]:
+    """Return how to let a past CoreJob go, if it is time for that, else when it will be."""
     job, now, settings = situation.job, situation.now, situation.settings
     if not job.archivable:
         return [], None

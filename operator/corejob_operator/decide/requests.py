@@ -39,7 +39,8 @@ def with_restart_followed(situation: Situation) -> Situation:
     job = situation.job
     if job.kill:
         return situation
-    return replace(situation, job=replace(job, status=followed(job, job.status)))
+    status = replace(followed(job, job.status), query_time=due(job))
+    return replace(situation, job=replace(job, status=status))
 
 
 def kill_time(job: CoreJob, recorded: datetime | None, now: datetime) -> datetime | None:

@@ -28,10 +28,7 @@ STARTED: Final = frozenset(
         Reason.JOB_DELETED,
     }
 )
-"""Reasons that are only written once the trial's Job exists.
-
-With one of them, a missing Job means that somebody else deleted the Job.
-"""
+"""Reasons that are only written once the trial's Job exists."""
 DISRUPTED: Final = frozenset({Reason.EVICTED, Reason.NODE_LOST, Reason.POD_REJECTED})
 """Reasons of a run that the cluster ended or refused; the trial runs again after a back-off."""
 
@@ -161,12 +158,14 @@ class Decision:
     """Result of `decide`: first perform the actions, then write the status once if it differs.
 
     Attributes:
+        quiet: True if the status has nothing to tell yet: a later write carries it.
         queue: The job's place in the admission: `waits`, `active` or `absent`.
         requeue_at: When to reconcile again even if no event arrives; None: only at the next event.
     """
 
     status: Status
     actions: tuple[Action, ...] = ()
+    quiet: bool = False
     queue: str = "absent"
     requeue_at: datetime | None = None
 
@@ -186,6 +185,8 @@ class Situation:
         parent: The job that it restarts; None for any other job, and once its own trials began.
         turn: The admission's answer, if the job wants to start (`wants_to_start`).
         pending_logs: Logs that its next trial waits for.
+        created_trial: The trial whose Job this operator has created and not deleted; None if it
+            knows of none, as after its start.
     """
 
     job: CoreJob
@@ -200,6 +201,7 @@ class Situation:
     parent: Parent | None = None
     turn: Turn = Turn(admitted=False)
     pending_logs: tuple[PendingLog, ...] = ()
+    created_trial: int | None = None
 
     @property
     def begun(self) -> bool:
@@ -247,6 +249,25 @@ def next_trial(job: CoreJob, jobs: Sequence[JobChild]) -> int:
             if last is not None and not _has_successor(status, last):
                 return status.trial
     return status.trial + 1
+
+
+def was_created(job: CoreJob, number: int, created_trial: int | None) -> bool:
+    """True if the Job of the next trial was created before; if it is missing, it was deleted.
+
+    A start that goes well is not in the status until the container runs. Until then this operator
+    remembers the Job, and after a restart of the operator the recorder's part of the status tells
+    that there was a log. A log proves nothing after a disruption: the operator itself has deleted
+    that Job, and creates the trial again.
+
+    Args:
+        job: The CoreJob.
+        number: The number of its next trial.
+        created_trial: See `Situation`.
+    """
+    status = job.status
+    if status.reason in {Reason.SUSPENDED, *STARTED} or created_trial == number:
+        return True
+    return job.log.trial >= number and not status.disruptions
 
 
 def _has_successor(status: Status, last: JobChild) -> bool:

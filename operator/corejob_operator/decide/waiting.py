@@ -8,6 +8,7 @@ from corejob import machine
 from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.observation import Observation, Phase
+from corejob.starting import WAITING_FOR_POD
 from corejob.state import State
 from corejob.trial import overdue_at
 from corejob_operator.decide.logs import log_deadline
@@ -16,19 +17,27 @@ from corejob_operator.decide.requests import (
     followed,
     kill_time,
     removed,
+    requested_restart,
     with_restart_followed,
 )
+from corejob_operator.decide.running import decide_running
 from corejob_operator.decide.start_conditions import start_condition
 from corejob_operator.decide.stopping import stop_pods, stop_trial
 from corejob_operator.decide.types import (
-    STARTED,
+    DISRUPTED,
     CreateTrial,
     Decision,
     Situation,
     at_most,
     next_trial,
+    was_created,
 )
 
+REPORT_AFTER: Final = timedelta(seconds=2)
+"""Age of its Job at which a start without problems is reported: most are over by then.
+
+It takes at least one second, since creation times are truncated to whole seconds.
+"""
 _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
 """Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
@@ -37,6 +46,7 @@ def decide_waiting(situation: Situation) -> Decision:
     """Return the decision about a waiting job."""
     number = next_trial(situation.job, situation.jobs)
     observed = situation.observe(number)
+    may_be_quiet = _may_be_quiet(situation.job)
     if observed.phase is not Phase.ABSENT:
         situation = with_restart_followed(situation)
     job = situation.job
@@ -45,10 +55,20 @@ def decide_waiting(situation: Situation) -> Decision:
     if observed.phase is Phase.ABSENT:
         return _not_started(situation, number)
     if observed.phase is Phase.RUNNING or observed.started_at is not None:
-        return Decision(machine.start(job, number, observed, situation.now), queue="active")
+        return decide_running(_started(situation, number, observed))
     if observed.phase is Phase.ENDED:
         return _ended_before_start(situation, number, observed)
-    return _starting(situation, number, observed)
+    return _starting(situation, number, observed, may_be_quiet=may_be_quiet)
+
+
+def _started(situation: Situation, number: int, observed: Observation) -> Situation:
+    """Return the situation as if the start of the trial's container had been written.
+
+    So one write may tell start and end of a trial that was over before it was observed.
+    """
+    job = situation.job
+    status = machine.start(job, number, observed, situation.now)
+    return replace(situation, job=replace(job, status=status))
 
 
 # --- killed or removed --------------------------------------------------------------------------
@@ -65,9 +85,10 @@ def _kill_or_remove(situation: Situation, number: int, observed: Observation) ->
     if observed.started_at is not None:
         if job.removed_while_waiting:
             return _stop_removed(situation, number, observed, observed.started_at)
-        return Decision(machine.start(job, number, observed, now), queue="active")
+        return decide_running(_started(situation, number, observed))
     if observed.phase is Phase.STARTING:
-        status = replace(job.status, killed_time=kill_time(job, job.status.killed_time, now))
+        status = _with_starting_time(situation, number)
+        status = replace(status, killed_time=kill_time(job, status.killed_time, now))
         # A suspended trial has run: its Job stays until its log is stored.
         ended = job.status.end_time or now
         unread = log_deadline(situation, number, since=ended, has_log=number <= job.status.trial)
@@ -135,7 +156,7 @@ def _stop_removed(
         if unread is not None and unread > now:
             return Decision(job.status, queue="active", requeue_at=unread)
         return Decision(_removed_while_waiting(job, _counted(job, number), now))
-    ran = replace(job, status=machine.start(job, number, observed, now))
+    ran = _started(situation, number, observed).job
     return Decision(removed(job, machine.finish(ran, observed, now), now))
 
 
@@ -150,7 +171,7 @@ def _stopped_log_deadline(situation: Situation, number: int, *, began: bool) -> 
         began: True if its container is known to have started.
     """
     job = situation.job
-    since = job.status.starting_time or job.created
+    since = _starting_time(situation, number) or job.created
     has_log = began or job.log.trial >= number
     return log_deadline(situation, number, since=since, has_log=has_log)
 
@@ -169,14 +190,8 @@ def _counted(job: CoreJob, number: int) -> Status:
 
 def _not_started(situation: Situation, number: int) -> Decision:
     job, status, now = situation.job, situation.job.status, situation.now
-    if status.reason in {Reason.SUSPENDED, *STARTED}:
-        lost = replace(
-            _counted(job, number),
-            reason=str(Reason.JOB_DELETED),
-            message="its Job was deleted by somebody else",
-            end_time=now,
-        )
-        return Decision(machine.killed(job, lost, now))
+    if was_created(job, number, situation.created_trial):
+        return _lost(situation, number)
     moment = due(job)
     over = moment is None or moment <= now
     if status.state is State.DEFERRED and over and _is_inactive(job, now):
@@ -189,11 +204,12 @@ def _not_started(situation: Situation, number: int) -> Decision:
         starting = replace(
             status,
             reason=str(Reason.STARTING),
-            message="waiting for the pod",
+            message=WAITING_FOR_POD,
             query_time=moment,
             starting_time=status.starting_time or now,
         )
-        return Decision(followed(job, starting), (CreateTrial(number),), queue="active")
+        actions, quiet = (CreateTrial(number),), _may_be_quiet(job)
+        return Decision(followed(job, starting), actions, quiet=quiet, queue="active")
     waiting = replace(
         status,
         reason=str(condition.reason),
@@ -202,6 +218,20 @@ def _not_started(situation: Situation, number: int) -> Decision:
     )
     queue = _PLACES.get(condition.reason, "waits")
     return Decision(waiting, queue=queue, requeue_at=at_most(condition.until, deadline))
+
+
+def _lost(situation: Situation, number: int) -> Decision:
+    """Kill a job whose trial has lost its Job before it was observed running."""
+    job, now = situation.job, situation.now
+    status = replace(
+        _counted(job, number),
+        reason=str(Reason.JOB_DELETED),
+        message="its Job was deleted by somebody else",
+        end_time=now,
+    )
+    if situation.created_trial == number:
+        status = followed(job, status)  # the start was not written, nor that it was requested
+    return Decision(machine.killed(job, status, now))
 
 
 def _is_inactive(job: CoreJob, now: datetime) -> bool:
@@ -213,15 +243,40 @@ def _start_deadline(situation: Situation) -> datetime | None:
 
     A Job is suspended on purpose, so the time counts from its resumption.
     """
-    since, seconds = situation.job.status.starting_time, situation.settings.start_deadline
+    number, seconds = next_trial(situation.job, situation.jobs), situation.settings.start_deadline
+    since = _starting_time(situation, number)
     if not seconds or since is None:
         return None
-    job = situation.job_of(next_trial(situation.job, situation.jobs))
+    job = situation.job_of(number)
     if job is not None:
         if job.suspended:
             return None
         since = max(since, job.resumed_at or since)
     return since + timedelta(seconds=seconds)
+
+
+def _starting_time(situation: Situation, number: int) -> datetime | None:
+    """Return when the start of the trial was first requested; None before.
+
+    Until the status has it, it is the creation time of the trial's Job.
+    """
+    child = situation.job_of(number)
+    return situation.job.status.starting_time or (child.created if child is not None else None)
+
+
+def _with_starting_time(situation: Situation, number: int) -> Status:
+    """Return the status with the time at which the start of the trial was first requested."""
+    since = _starting_time(situation, number) or situation.now
+    return replace(situation.job.status, starting_time=since)
+
+
+def _may_be_quiet(job: CoreJob) -> bool:
+    """True if a start may go unreported at first.
+
+    After a disruption it may not: its reason would seem to be that of the new Job. Nor if the start
+    follows a restart: a kill would seem to come before that, and the killed job would be restarted.
+    """
+    return job.status.reason not in DISRUPTED and requested_restart(job) is None
 
 
 def _too_late(situation: Situation, reason: str | None, message: str | None) -> Status:
@@ -233,26 +288,40 @@ def _too_late(situation: Situation, reason: str | None, message: str | None) -> 
 # --- the next trial has a Job -------------------------------------------------------------------
 
 
-def _starting(situation: Situation, number: int, observed: Observation) -> Decision:
+def _starting(
+    situation: Situation, number: int, observed: Observation, *, may_be_quiet: bool
+) -> Decision:
     job, now = situation.job, situation.now
     observed = _with_recorded_event(situation, number, observed)
     deadline = _start_deadline(situation)
     if deadline is not None and deadline <= now:
         return Decision(_too_late(situation, str(observed.reason), observed.message))
+    requeue_at = at_most(deadline, overdue_at(situation.pods_of(number), now))
+    report_at = _report_at(situation, number, observed)
+    if may_be_quiet and report_at is not None:
+        requeue_at = at_most(requeue_at, report_at)
+        return Decision(job.status, quiet=True, queue="active", requeue_at=requeue_at)
     status = replace(
-        job.status,
+        _with_starting_time(situation, number),
         reason=str(observed.reason),
         message=observed.message,
         last_error=observed.last_error or job.status.last_error,
     )
-    if status.starting_time is None:
-        # The operator died between creating the Job and writing the status.
-        child = situation.job_of(number)
-        status = replace(status, starting_time=child.created if child is not None else now)
     if observed.last_error is not None and _same_error(job.status, observed):
         status = replace(status, last_error=job.status.last_error)
-    requeue_at = at_most(deadline, overdue_at(situation.pods_of(number), now))
     return Decision(status, queue="active", requeue_at=requeue_at)
+
+
+def _report_at(situation: Situation, number: int, observed: Observation) -> datetime | None:
+    """Return when to report the start if it lasts until then; None: now.
+
+    A start that Kubernetes reports a problem of, or whose Job is gone, is reported at once.
+    """
+    child = situation.job_of(number)
+    if observed.reason is not Reason.STARTING or child is None:
+        return None
+    report_at = child.created + REPORT_AFTER
+    return report_at if situation.now < report_at else None
 
 
 def _with_recorded_event(situation: Situation, number: int, observed: Observation) -> Observation:
@@ -306,4 +375,5 @@ def _disrupted_before_start(situation: Situation, number: int, observed: Observa
         return Decision(_too_late(situation, str(observed.reason), observed.message))
     if status.reason == str(observed.reason):
         return Decision(status, stop_trial(situation, number), queue="active", requeue_at=deadline)
+    status = _with_starting_time(situation, number)
     return Decision(machine.disrupted(status, observed, situation.now), queue="active")

@@ -10,6 +10,7 @@ from tests.support.signals import DEADLINE, Signal
 
 from corejob import ids
 from corejob_kube.resources import COREJOBS, EVENTS, JOBS, LEASES, PODS, TEMPLATES, Resource
+from corejob_process.clock import Clock, system_clock
 
 NAMESPACE = "jobs"
 RESOURCES = (COREJOBS, TEMPLATES, JOBS, PODS, EVENTS, LEASES)
@@ -31,12 +32,14 @@ class ObjectStore:
         objects: the stored bodies, by plural and name. A test may change them without an event.
         watchers: called with each change, at once.
         changed: notified after each change.
+        now: the clock of creation times.
     """
 
     def __init__(self, resources: Sequence[Resource] = RESOURCES) -> None:
         self.objects: dict[str, dict[str, Body]] = {one.plural: {} for one in resources}
         self.watchers: list[Watcher] = []
         self.changed = Signal()
+        self.now: Clock = system_clock
         self._version = 1000
 
     @property
@@ -58,7 +61,7 @@ class ObjectStore:
         meta = {
             "namespace": NAMESPACE,
             "uid": f"uid-{self._version}",
-            "creationTimestamp": _created(name),
+            "creationTimestamp": self._created(name),
             "generation": 1,
             **body["metadata"],
             "resourceVersion": str(self._version),
@@ -104,6 +107,11 @@ class ObjectStore:
                 owners = body["metadata"].get("ownerReferences") or ()
                 if name in objects and any(one["uid"] == owner for one in owners):
                     self.remove(plural, name)
+
+    def _created(self, name: str) -> str:
+        """Return the current time, or for an object whose name is an id, the time of the id."""
+        moment = ids.created_at(name) if ids.is_id(name) else self.now()
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _deliver(self, plural: str, kind: str, body: Body, old: Body | None) -> None:
         for watcher in list(self.watchers):
@@ -230,9 +238,3 @@ def _without(body: Body, fields: set[str]) -> Body:
 
 def _without_version(body: Body) -> Body:
     return {**body, "metadata": _without(body["metadata"], {"resourceVersion"})}
-
-
-def _created(name: str) -> str:
-    """Return the current time, or for an object whose name is an id, the time of the id."""
-    moment = ids.created_at(name) if ids.is_id(name) else datetime.now(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

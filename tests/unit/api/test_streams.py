@@ -26,6 +26,8 @@ from corejob_api.streams import follower
 from corejob_journal.store import StoreUnavailable, Writer
 from corejob_journal.store.records import NewGap
 
+NOON = "2026-11-24T12:00:00Z"
+
 
 async def test_modes_and_order(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
@@ -51,6 +53,57 @@ async def test_modes_and_order(
         "postlog",
     ]
     assert found[-1] == ("close", {"state": 2, "log": 4})
+
+
+ENDED_AT_ONCE: dict[str, Any] = {
+    "trial": 1,
+    "startTime": "2026-11-24T00:00:01Z",
+    "node": "node-1",
+    "pod": "pod-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"), [("complete", {}), ("failed", {"attemptsLeft": 1}), ("pending", {})]
+)
+async def test_running_is_sent_though_it_was_written_with_the_end_only(
+    served: RunningApi, caller: httpx.AsyncClient, state: str, ends: dict[str, Any]
+) -> None:
+    job_id = await enqueue(caller, {"attempts": 2})
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        assert (await frames.next())[1]["state"] == "pending"
+        await served.status(job_id, state=state, finishTime=NOON, **ENDED_AT_ONCE, **ends)
+        (_, run), (_, end) = await frames.take(2)
+    assert (run["state"], run["trial"], run["attempts_left"]) == ("running", 1, 2)
+    assert run["started_at"] == end["started_at"] == "2026-11-24T00:00:01"
+    assert (run["locked"]["hostname"], run["locked"]["worker"]) == ("node-1", "pod-1")
+    assert (run["finished_at"], end["state"]) == (None, state)
+
+
+async def test_running_is_sent_once(served: RunningApi, caller: httpx.AsyncClient) -> None:
+    job_id = await enqueue(caller)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        await served.status(job_id, state="running", **ENDED_AT_ONCE)
+        await served.status(job_id, state="complete")
+        await served.status(job_id, removedTime=NOON)
+        await served.log_complete(job_id)
+        found = await frames.rest()
+    states = [data["state"] for event, data in found if event == "state"]
+    assert states == ["running", "complete", "complete"]
+
+
+async def test_a_removed_job_is_never_shown_as_running(
+    served: RunningApi, caller: httpx.AsyncClient
+) -> None:
+    job_id = await enqueue(caller)
+    async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
+        await frames.next()
+        await caller.put(f"job/remove/{job_id}")
+        await served.status(job_id, state="complete", removedTime=NOON, **ENDED_AT_ONCE)
+        await served.log_complete(job_id)
+        found = await frames.rest()
+    assert {data["state"] for event, data in found if event == "state"} == {"pending", "complete"}
 
 
 async def test_a_burst_of_lines_to_many_followers(

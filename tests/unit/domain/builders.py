@@ -69,9 +69,12 @@ def batch_job(
     deleting: bool = False,
     suspended: bool = False,
     number: int = 1,
+    created: datetime | None = None,
 ) -> children.JobChild:
     """Return the batch/v1 Job of a trial."""
     meta = _child_meta(f"{ID}-{number}", number, deleting=deleting)
+    if created is not None:
+        meta["creationTimestamp"] = timestamps.render(created)
     body = {
         "metadata": meta,
         "spec": {"suspend": suspended},

@@ -255,6 +255,33 @@ def test_the_younger_duplicate_is_refused_and_leaves_the_queue_at_once() -> None
     assert (refused.in_queue, refused.archivable, refused.log_finalised) == (False, True, True)
 
 
+# --- a run that was written with its end ------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", sorted(set(State) - {State.RUNNING, State.INACTIVE}))
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_a_run_that_was_written_with_its_end_can_be_told_from_the_end(
+    state: State, outcome: State
+) -> None:
+    before = corejob(attempts=3, status={"state": str(state), "queryTime": at_text(-60)})
+    run = replace(before, status=machine.start(before, 1, RUNS, NOW))
+    after = replace(before, status=finish(run, outcome))
+
+    assert machine.unwritten_run(before, after) == run
+    assert machine.unwritten_run(before, run) is None
+    assert machine.unwritten_run(run, after) is None
+    assert machine.unwritten_run(after, after) is None
+
+
+def test_a_trial_that_never_ran_has_no_run() -> None:
+    before = corejob(status={"state": "failed", "trial": 1, "startTime": at_text(-60)})
+    killed = replace(before, status=machine.killed(before, replace(before.status, trial=2), NOW))
+    failed = replace(before, status=machine.failed_unstarted(before, 2, UNSTARTED, NOW))
+
+    assert machine.unwritten_run(before, killed) is None
+    assert machine.unwritten_run(before, failed) is None
+
+
 # --- the table of transitions ---------------------------------------------------------------
 
 
@@ -267,6 +294,10 @@ def moves() -> set[tuple[State, State]]:
             made |= {(State.RUNNING, finish(job, outcome).state) for outcome in State}
     for state in WAITING:
         job = corejob(status={"state": str(state), "trial": 1})
+        ran = [replace(job, status=machine.start(job, 2, RUNS, NOW))]
+        ran += [replace(one, status=replace(one.status, attempts_left=2)) for one in ran]
+        # A trial that was over before it was observed: start and end in one write.
+        made |= {(state, finish(one, out).state) for one in ran for out in State} - {(state, state)}
         made |= {
             (state, machine.start(job, 2, RUNS, NOW).state),
             (state, machine.killed(job, job.status, NOW).state),

@@ -28,6 +28,7 @@ def decided(
     turn: Turn = ADMITTED,
     has_template: bool = True,
     now: datetime = NOW,
+    created_trial: int | None = None,
     **settings: Any,
 ) -> Decision:
     """Return the decision about a job; by default it is admitted."""
@@ -39,6 +40,7 @@ def decided(
         settings=replace(SETTINGS, **settings),
         turn=turn,
         has_template=has_template,
+        created_trial=created_trial,
     )
     return decide(situation)
 

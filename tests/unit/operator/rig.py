@@ -13,6 +13,7 @@ from corejob_kube.errors import KubeError
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_kube.workqueue import WorkQueue
 from corejob_operator.caches import Caches
+from corejob_operator.decide.waiting import REPORT_AFTER
 from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.reconcile import Reconciler
@@ -40,6 +41,7 @@ class Rig:
     ) -> None:
         self.fake, self.kube, self.settings = fake, kube, settings
         self.now = NOW
+        fake.now = self.time
         self.errors: list[KubeError] = []
         # Kinds whose watch lags.
         self.stale: set[str] = set()
@@ -99,6 +101,10 @@ class Rig:
             else:
                 self.queue.requeues[name] = after - seconds
         await self.settle()
+
+    async def lasts(self) -> None:
+        """Let a start last until it is reported."""
+        await self.passes(REPORT_AFTER.total_seconds())
 
     async def events(self) -> list[dict[str, Any]]:
         """Return all posted Events."""

@@ -11,18 +11,27 @@ from corejob.state import FINAL, State
 from corejob_operator.conditions import conditions
 
 
-def truth(state: State) -> dict[str, str]:
-    result = conditions(Status(ID, state=state), 1, [], NOW)
-    return {condition["type"]: condition["status"] for condition in result}
+def listed(state: State) -> list[dict[str, Any]]:
+    return conditions(Status(ID, state=state), 1, [], NOW)
+
+
+def of_an_earlier_version() -> list[dict[str, Any]]:
+    """Return the conditions of a running job as version 2.0.0 wrote them."""
+    times: dict[str, Any] = {"lastTransitionTime": at_text(-60), "observedGeneration": 1}
+    why = {"status": "False", "reason": "Starting", "message": "waiting for the pod"}
+    return [{"type": kind, **why, **times} for kind in ("Complete", "Failed", "Finished")]
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_the_conditions_of_each_state(state: State) -> None:
-    assert truth(state) == {
-        "Complete": str(state is State.COMPLETE),
-        "Failed": str(state in {State.ERROR, State.INACTIVE}),
-        "Finished": str(state in FINAL),
+    truth = {
+        "Complete": state is State.COMPLETE,
+        "Failed": state in {State.ERROR, State.INACTIVE},
+        "Finished": state in FINAL,
     }
+
+    assert [one["type"] for one in listed(state)] == [kind for kind in truth if truth[kind]]
+    assert {one["status"] for one in listed(state)} <= {"True"}
 
 
 def test_all_that_the_definition_requires_is_there() -> None:
@@ -35,7 +44,7 @@ def test_all_that_the_definition_requires_is_there() -> None:
 
 
 def test_a_change_has_its_time_and_its_reason() -> None:
-    before = conditions(Status(ID, state=State.RUNNING), 1, [], NOW)
+    before = of_an_earlier_version()
     error = Status(ID, state=State.ERROR, reason="CodeError", message="no")
     after = {c["type"]: c for c in conditions(error, 2, before, at(60))}
 
@@ -52,13 +61,14 @@ def test_a_change_has_its_time_and_its_reason() -> None:
 
 def test_no_write_for_each_new_word_of_a_waiting_job() -> None:
     status = Status(ID, reason="MaxParallel", message="7 before it")
-    before = conditions(status, 1, [], NOW)
+    before = of_an_earlier_version()
 
+    assert conditions(status, 1, [], NOW) == []
     assert conditions(replace(status, message="6 before it"), 2, before, at(60)) == before
 
 
 def test_the_current_conditions_are_not_changed_in_place() -> None:
-    before = conditions(Status(ID), 1, [], NOW)
+    before = of_an_earlier_version()
     kept = [dict(condition) for condition in before]
     conditions(Status(ID, state=State.COMPLETE), 2, before, at(60))[0]["status"] = "?"
 

@@ -1,6 +1,7 @@
 """An operator that may crash after any single request, in a cluster where anything may happen.
 
-Only the cluster's state is kept from one reconcile to the next. Whatever happens in between: no
+Only the cluster's state is kept from one reconcile to the next, and the trial that the operator has
+started last, until a crash. Whatever happens in between: no
 trial runs twice, no two run at once, only valid transitions are made, attempts are counted
 correctly, a job that has left the queue stays out of it, an archived document stays valid, and the
 job comes to its end.
@@ -14,12 +15,21 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.unit.domain.builders import ID
 from tests.unit.operator.builders import SETTINGS
 from tests.unit.operator.small_cluster import SmallCluster
 
 from corejob import names
 from corejob.state import FINAL, STOPPED, State
-from corejob_operator.decide import Situation, Turn, decide, due
+from corejob_operator.decide import (
+    Action,
+    CreateTrial,
+    DeleteJob,
+    Situation,
+    Turn,
+    decide,
+    due,
+)
 
 NO_CRASH = 99
 PATIENT = replace(SETTINGS, journal_deadline=10_000)
@@ -41,6 +51,7 @@ class Life(RuleBasedStateMachine):
         self.meddled = False
         self.out = False
         self.replaceable = False
+        self.created: int | None = None
 
     # --- the operator -----------------------------------------------------------------------
 
@@ -64,23 +75,42 @@ class Life(RuleBasedStateMachine):
             now=cluster.now,
             settings=PATIENT,
             turn=Turn(admitted=free),
+            created_trial=self.created,
         )
         decision = decide(situation)
         for action in decision.actions:
             if not requests:
+                self.created = None
                 return True
             requests -= 1
             cluster.perform(action)
-        if decision.status == job.status or cluster.corejob is None or not requests:
+            self.remember(action)
+        if not requests:
+            self.created = None
+            return bool(decision.actions)
+        if decision.quiet or decision.status == job.status or cluster.corejob is None:
             return bool(decision.actions)
         if meanwhile is not None:
             meanwhile()
         cluster.write(decision.status)
         return True
 
+    def remember(self, action: Action) -> None:
+        """Remember the trial that this operator has started, as `StartedTrials` does."""
+        match action:
+            case CreateTrial(trial):
+                assert self.created != trial, f"trial {trial} is created again"
+                self.created = trial
+            case DeleteJob(name) if name == names.trial_name(ID, self.created or 0):
+                self.created = None
+
     @rule()
     def reconciles(self) -> None:
         self.reconcile()
+
+    @rule()
+    def operator_restarts(self) -> None:
+        self.created = None
 
     @rule(requests=st.integers(0, 3))
     def crashes(self, requests: int) -> None:

@@ -27,9 +27,11 @@ from tests.unit.operator.builders import (
     starts,
 )
 
+from corejob import timestamps
 from corejob.model import CoreJob
 from corejob.state import WAITING, State
 from corejob_operator.decide import AddFinalizer, CreateTrial, DeleteJob, DeletePod
+from corejob_operator.decide.waiting import REPORT_AFTER
 
 DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
@@ -101,6 +103,99 @@ def test_a_restarted_job_counts_on() -> None:
 # --- a trial is starting --------------------------------------------------------------------
 
 
+def test_a_start_without_problems_is_not_reported_at_first() -> None:
+    assert decided(waits()).quiet
+    young = {**starts(), "jobs": [child(created=NOW)]}
+    for situation in (young, {"jobs": young["jobs"]}):
+        decision = decided(waits(), **situation)
+        assert (decision.quiet, decision.queue) == (True, "active")
+        assert decision.requeue_at == NOW + REPORT_AFTER
+
+
+def test_a_start_that_lasts_is_reported_with_the_time_of_its_request() -> None:
+    created = NOW - REPORT_AFTER
+    decision = decided(waits(), jobs=[child(created=created)])
+
+    assert not decision.quiet
+    assert (decision.status.reason, decision.status.message) == ("Starting", "waiting for the pod")
+    assert decision.status.starting_time == created
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        ({"state": waiting("ErrImagePull", "no such image")}, "ImagePull"),
+        ({"state": waiting("CreateContainerError", "no")}, "ContainerError"),
+        (
+            {"conditions": [condition("PodScheduled", "Unschedulable", "no node", status="False")]},
+            "Unschedulable",
+        ),
+        ({"deleting": True}, "PodDeleted"),
+    ],
+)
+def test_a_problem_is_reported_at_once(pod: dict[str, Any], reason: str) -> None:
+    decision = decided(waits(), **{**starts(**pod), "jobs": [child(created=NOW)]})
+
+    assert (decision.quiet, decision.status.reason) == (False, reason)
+    assert decision.status.starting_time == NOW
+
+
+def test_a_pod_whose_job_is_gone_is_reported_at_once() -> None:
+    """When the pod is gone too, its Job was deleted by somebody else."""
+    decision = decided(waits(), pods=[its_pod(phase="Pending")])
+
+    assert (decision.quiet, decision.status.reason) == (False, "Starting")
+
+
+def test_a_start_after_a_disruption_is_reported_at_once() -> None:
+    """Otherwise the reason of the last disruption would seem to be that of the new pod."""
+    job = waits(status={"reason": "Evicted", "disruptions": 1})
+
+    assert not decided(job).quiet
+    assert not decided(job, jobs=[child(created=NOW)]).quiet
+
+
+BEGUN: list[dict[str, Any]] = [
+    starts(state=waiting("ErrImagePull", "no such image")),
+    starts(state=waiting("InvalidImageName", "what?")),
+    starts(deleting=True),
+    starts(conditions=DISRUPTED, deleting=True),
+    {"jobs": [child()]},
+    {"jobs": [child(conditions=FAILED)]},
+    {"jobs": [child(conditions=[condition("Complete")])]},
+    {"jobs": [child(suspended=True)]},
+    runs(),
+    *(has_ended(code=code) for code in (0, 1, 75, 78, 137, 143)),
+]
+
+
+@pytest.mark.parametrize("situation", BEGUN)
+@pytest.mark.parametrize("how", [{}, {"kill": True}, {"remove": True}, {"metadata": DELETED}])
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_a_start_that_was_not_reported_has_the_same_future(
+    state: State, how: dict[str, Any], situation: dict[str, Any]
+) -> None:
+    """The Job tells what the status would, also to a new operator."""
+    before = {"trial": 0, "queryTime": at_text(-70)}
+    (job,) = situation["jobs"]
+    reported = {"reason": "Starting", "startingTime": timestamps.render(job.created)}
+
+    silent = decided(waits(state, status=before, **how), **situation)
+    told = decided(waits(state, status=before | reported, **how), **situation)
+    assert replace(silent, status=told.status) == told
+    times = {"starting_time": told.status.starting_time, "reason": told.status.reason}
+    assert replace(silent.status, **times) == told.status
+
+
+def test_a_start_that_follows_a_restart_is_reported_at_once() -> None:
+    """Otherwise a kill would seem to come before the restart, and the job would run again."""
+    job = waits(State.FAILED, restartAt=at_text(-6), status={"queryTime": at_text(50)})
+    for situation in ({}, {"jobs": [child(2, created=NOW)]}):
+        decision = decided(job, **situation)
+        assert not decision.quiet
+        assert (decision.status.restart_time, decision.status.query_time) == (at(-6), None)
+
+
 def test_a_trial_that_was_created_is_not_created_again() -> None:
     for situation in (starts(), {"jobs": [child()]}, {"pods": [its_pod(phase="Pending")]}):
         decision = decided(waits(status={"reason": "Starting"}), **situation)
@@ -139,21 +234,29 @@ def test_a_container_that_runs_makes_the_job_running() -> None:
     assert (status.state, status.trial, status.start_time) == (State.RUNNING, 1, at(-10))
 
 
+@pytest.mark.parametrize("state", sorted(WAITING))
 @pytest.mark.parametrize("code", [0, 1, 75, 78, 137, 143])
-def test_a_trial_that_has_ended_already_passes_running_first(code: int) -> None:
-    decision = decided(waits(status={"reason": "Starting"}), **has_ended(code=code))
+def test_a_trial_that_was_over_before_it_was_observed_ends_in_one_write(
+    state: State, code: int
+) -> None:
+    """Start and end are those of two writes, of which the first says `running`."""
+    job = waits(state, status={"trial": 0, "queryTime": at_text(-20)}, attempts=3)
+    began = decided(job, **runs()).status
+    ended_later = decided(replace(job, status=began), **has_ended(code=code))
+    at_once = decided(job, **has_ended(code=code))
 
-    assert (decision.status.state, decision.status.trial) == (State.RUNNING, 1)
-    assert decision.actions == ()
+    assert began.state is State.RUNNING
+    assert at_once.status == ended_later.status
+    assert (at_once.status.trial, at_once.status.start_time) == (1, at(-10))
+    assert (at_once.actions, at_once.queue) == ((), "absent")
 
 
 def test_a_completed_trial_whose_pod_is_gone_has_run() -> None:
     done = child(conditions=[condition("Complete")])
-    status = decided(waits(status={"reason": "Starting"}), jobs=[done]).status
-    assert (status.state, status.trial) == (State.RUNNING, 1)
+    status = decided(waits(), jobs=[done]).status
 
-    status = decided(replace(waits(), status=status), jobs=[done]).status
-    assert status.state is State.COMPLETE
+    assert (status.state, status.trial) == (State.COMPLETE, 1)
+    assert status.start_time is not None
 
 
 def test_a_bad_image_name_is_an_error_at_once() -> None:
@@ -212,13 +315,36 @@ def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -
 # --- a trial that vanishes before it starts ---------------------------------------------------
 
 
-def test_a_job_deleted_by_hand_before_its_start_kills_it() -> None:
-    status = decided(waits(status={"reason": "Starting"})).status
+@pytest.mark.parametrize(
+    ("status", "created_trial"),
+    [
+        ({"reason": "Starting"}, None),
+        ({}, 1),  # this operator has created the Job
+        ({"log": {"trial": 1}}, None),  # the recorder was following its pod
+    ],
+)
+def test_a_job_deleted_by_hand_before_its_start_kills_it(
+    status: dict[str, Any], created_trial: int | None
+) -> None:
+    status = decided(waits(status=status), created_trial=created_trial).status
 
     assert (status.state, status.reason, status.killed_time) == (State.KILLED, "JobDeleted", None)
     assert status.message == "its Job was deleted by somebody else"
     assert status.last_error is not None
     assert status.last_error["exception"] == "JobKilledByWorker"
+
+
+def test_a_lost_job_that_a_restart_requested_is_not_restarted_again() -> None:
+    job = waits(State.FAILED, restartAt=at_text(-6))
+    status = decided(job, created_trial=2).status
+
+    assert (status.state, status.restart_time) == (State.KILLED, at(-6))
+
+
+def test_a_trial_is_created_again_after_the_log_of_a_disrupted_init_container() -> None:
+    job = waits(status={"reason": "MaxParallel", "disruptions": 1, "log": {"trial": 1}})
+
+    assert decided(job).actions == (CreateTrial(1),)
 
 
 def test_a_pod_deleted_by_hand_before_its_start_kills_it() -> None:
@@ -365,10 +491,19 @@ def test_a_late_pod_of_a_past_job_is_stopped_and_changes_nothing() -> None:
     assert decision.actions == (DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),)
 
 
-def test_a_trial_that_started_in_spite_of_a_kill_passes_running() -> None:
-    status = decided(waits(kill=True, status={"reason": "Starting"}), **runs()).status
+def test_a_trial_that_started_in_spite_of_a_kill_is_stopped_at_once() -> None:
+    decision = decided(waits(kill=True, status={"log": {"trial": 1}}), **runs())
 
-    assert (status.state, status.trial) == (State.RUNNING, 1)
+    assert (decision.status.state, decision.status.trial) == (State.RUNNING, 1)
+    assert (decision.status.reason, decision.status.killed_time) == ("Terminating", NOW)
+    assert decision.actions == (DeletePod(f"{ID}-1-x7k2p", f"uid-{ID}-1-x7k2p"),)
+
+
+def test_a_trial_that_ended_in_spite_of_a_kill_is_killed_in_one_write() -> None:
+    decision = decided(waits(kill=True), **has_ended())
+
+    assert (decision.status.state, decision.status.trial) == (State.KILLED, 1)
+    assert (decision.status.killed_time, decision.status.start_time) == (NOW, at(-10))
 
 
 # --- due times ------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ async def test_a_job_that_has_a_pod_was_admitted_whatever_its_status_says(rig: R
     rig.corejob("a", args={})
     await rig.settle()
     rig.pod("a-1", started())
-    rig.fake.objects["corejobs"]["a"].pop("status")
+    rig.fake.objects["corejobs"]["a"].pop("status", None)
     rig.corejob(
         "b", args={}, has_finalizer=False, metadata={"creationTimestamp": "2026-11-24T11:00:00Z"}
     )

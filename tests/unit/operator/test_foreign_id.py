@@ -55,6 +55,7 @@ async def test_a_name_that_is_the_id_of_a_live_job_is_refused(
     await rig.settle()
 
     assert rig.jobs() == ["nightly-1"]
+    await rig.lasts()
     assert rig.status("nightly")["id"] == job_id
     assert is_refused(rig, job_id)
     assert rig.status(job_id)["id"] != job_id
@@ -171,5 +172,6 @@ async def test_a_status_that_is_refused_whatever_it_says_is_tried_again(rig: Rig
     rig.corejob("a")
     rig.fake.refuse("PATCH", "corejobs", 422, "no", times=2)
     await rig.settle()
+    await rig.lasts()
 
     assert [error.status for error in rig.errors] == [422]

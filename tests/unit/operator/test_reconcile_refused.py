@@ -72,6 +72,7 @@ async def test_a_job_refused_for_now_waits_with_the_servers_message(
     await rig.passes(4)
     await rig.passes(8)
     assert rig.jobs() == ["a-1"]
+    await rig.lasts()
     assert rig.status("a")["reason"] == "Starting"
 
 

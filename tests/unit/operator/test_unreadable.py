@@ -104,6 +104,5 @@ async def test_a_trial_that_is_not_a_number_is_trial_0_and_blocks_no_other(
     rig.corejob("a")
     rig.corejob("b")
     await rig.settle()
-    assert rig.status("a")["state"] == "pending"
-    assert "b-1" in rig.jobs()
+    assert {"a-1", "b-1"} <= set(rig.jobs())
     assert rig.errors == []
