@@ -73,7 +73,7 @@ class Supervisor:
         self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
         self.commits = GroupCommit(writer, metrics)
         self.commits.listen(membership.publish_problem)
-        parse = ParseOnce(model.parse)
+        parse = self._parse = ParseOnce(model.parse)
         self._queue_counts = QueueCounts(self.jobs, self.commits, now, parse=parse)
         status = StatusWriter(kube, namespace, self.jobs, parse=parse)
         self._status = status
@@ -193,6 +193,8 @@ class Supervisor:
     def _job_changed(self, name: str, _old: Any, new: Any) -> None:
         if new is None:
             self._status.forget(name)
+        else:
+            self._status.observe(self._parse(new))
         self._queue.add(name)
 
     def _pod_changed(self, _name: str, old: Any, new: Any) -> None:

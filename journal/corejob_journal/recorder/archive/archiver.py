@@ -71,16 +71,25 @@ class Archiver:
 
     async def reconcile(self, name: str) -> None:
         """Reconcile the CoreJob of that name; called after each change that concerns it."""
-        body = self._jobs.get(name)
-        if body is None:
+        job = self._current(name)
+        if job is None:
             return
-        job = self._parse(body)
         if self._may_be_foreign(job) and await self._is_foreign(job):
             self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
-        elif not job.log_finalised:
+            return
+        if not job.log_finalised:
             await self._finalise(job)
-        elif job.archivable and not job.journaled:
+            job = self._current(name)
+        if job is not None and job.log_finalised and job.archivable and not job.journaled:
             await self._journal(job)
+
+    def _current(self, name: str) -> CoreJob | None:
+        """Return the CoreJob with our own fields as they will be written next, or None."""
+        body = self._jobs.get(name)
+        if body is None:
+            return None
+        newest = self._status.overlay(body)
+        return self._parse(body) if newest is body else model.parse(newest)
 
     async def _journal(self, job: CoreJob) -> None:
         now = self._now()
@@ -150,9 +159,15 @@ class Archiver:
         await self._report_finalised(job, trial, state)
 
     async def _report_finalised(self, job: CoreJob, trial: int, state: LogState | None) -> None:
-        """Report the log as finalised; first write cookies that a dead recorder has not written."""
+        """Report the log as finalised, with what a dead recorder has stored but not published."""
         await self._cookies.publish_all(job.qual_name)
-        self._status.log(job.name, trial, state, complete=True)
+        stream = await self._commits.call(lambda writer: writer.trial_stream(job.id, trial))
+        if stream is not None:
+            number = stream.job
+            sources = await self._commits.call(lambda writer: writer.sources(number))
+            if sources.names:
+                self._status.sources(job.name, sources)
+        self._status.log(job.name, trial, state, complete=True, urgent=False)
 
     async def _open(self, job: CoreJob, trial: int) -> StreamState:
         source = LogSource(

@@ -106,7 +106,7 @@ class LogFollower:
         """Follow the log and finalise it."""
         commits, source = self._services.commits, replace(self.pod.source, owner=self._owner)
         # Report the log first: a kill waits until a recorder is reading.
-        self._reporter.log(None, complete=False)
+        self._reporter.attached()
         try:
             state = await commits.call(lambda writer: writer.open_stream(source))
         except ForeignJobError as error:

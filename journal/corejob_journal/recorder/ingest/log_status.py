@@ -35,6 +35,7 @@ class LogStatusReporter:
         self._source = pod.source
         self._uid = pod.uid
         self._has_log = pod.has_log
+        self._leaving = pod.child.deleting
         self._reporting: asyncio.Task[None] | None = None
         self.unsure = False
         reported = (self.status_field("log") or {}).get("reason") == REASON
@@ -43,16 +44,34 @@ class LogStatusReporter:
     def update(self, pod: JobPod) -> None:
         """Handle a change of the pod."""
         self._has_log = self._has_log or pod.has_log
+        self._leaving = self._leaving or pod.child.deleting
 
     def status_field(self, field: str) -> Any:
         """Return a field of the CoreJob's status as cached; None if it is not set."""
         return ((self._services.jobs.get(self._name) or {}).get("status") or {}).get(field)
 
-    def log(self, state: LogState | None, *, complete: bool, has_lines: bool = False) -> None:
+    def attached(self) -> None:
+        """Report that the log is read from now on; a kill waits for that."""
+        if self._has_log:
+            self._services.status.attached(self._name, self._trial)
+
+    def log(
+        self,
+        state: LogState | None,
+        *,
+        complete: bool,
+        has_lines: bool = False,
+        urgent: bool = True,
+    ) -> None:
         """Report the state of the log, unless the container never started and so has no log."""
         if self._has_log:
             self._services.status.log(
-                self._name, self._trial, state, complete=complete, has_lines=has_lines
+                self._name,
+                self._trial,
+                state,
+                complete=complete,
+                has_lines=has_lines,
+                urgent=urgent,
             )
 
     def progress(self, progress: protocol.ProgressEvent) -> None:
@@ -102,7 +121,8 @@ class LogStatusReporter:
             await tasks.cancel(self._reporting)  # its state is older than the end
         # The cookie first, so that the job that starts after the log is finalised gets it.
         await self.cookie()
-        self.log(state, complete=True, has_lines=has_lines)
+        # The deletion of a pod waits for the log, so that is not delayed.
+        self.log(state, complete=True, has_lines=has_lines, urgent=self._leaving)
         if state is not None and state.lost:
             self._services.metrics.lost.inc()
             log.warning("%s trial %d: %s", self._name, self._trial, state.message)

@@ -21,6 +21,8 @@ _REFUSED: Final = frozenset({400, 413, 422})
 """Status codes for a patch that violates the schema or is too large."""
 _LAST: Final = frozenset({"trial", "complete"})
 """Fields of `status.log` that other components act on: written together, and last."""
+_ACTED_ON: Final = ("log", "journaledTime")
+"""Fields of `status` that other components act on, in the order in which they are written last."""
 
 
 async def patch_status(
@@ -81,7 +83,8 @@ async def _patch(
 def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
     """Split a patch into smaller ones: by field, or by the fields within its only field."""
     if len(fields) > 1:
-        return [{key: value} for key, value in fields.items()]
+        ordered = sorted(fields, key=lambda key: _ACTED_ON.index(key) if key in _ACTED_ON else -1)
+        return [{key: fields[key]} for key in ordered]
     ((key, value),) = fields.items()
     if not isinstance(value, dict) or len(value) < 2 or value.keys() <= _LAST:
         return [fields]

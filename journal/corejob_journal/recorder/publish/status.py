@@ -1,12 +1,19 @@
-"""Write the recorder's fields of a CoreJob's status: one patch at a time, the latest value wins."""
+"""Write the recorder's fields of a CoreJob's status: one patch at a time, the latest value wins.
+
+A patch costs the API server and all watchers more than the recorder, so what nobody waits for is
+written with what comes next (`timing`).
+"""
 
 import asyncio
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from corejob import model, timestamps
 from corejob.model import CoreJob
+from corejob_journal.recorder.publish import timing
 from corejob_journal.recorder.publish.patching import patch_status
 from corejob_journal.store import LogState
 from corejob_journal.store.bounds import Sources
@@ -17,9 +24,29 @@ from corejob_kube.resources import COREJOBS
 from corejob_process import tasks
 
 _AT_ONCE: Final = 20
-_PROGRESS_PAUSE_S: Final = 0.5
-"""Seconds between two patches of one job that have no urgent field."""
-_URGENT: Final = frozenset({"log", "journaledTime"})
+_PAUSE_S: Final = 0.5
+"""Seconds from a patch of a job to the next one, if that has progress or sources only."""
+
+
+@dataclass(slots=True)
+class _Report:
+    """The report on one CoreJob.
+
+    Attributes:
+        trials: The trials whose logs this process follows, and True for those finalised.
+        fields: The fields of `status` to write.
+        due: The loop's time when they have to be written.
+        writing: The fields of the patch in flight.
+        sent_at: The loop's time of the last patch, or of the first report.
+    """
+
+    sent_at: float
+    trials: dict[int, bool] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    due: float = math.inf
+    writing: dict[str, Any] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    task: "asyncio.Task[None] | None" = None
 
 
 class StatusWriter:
@@ -44,18 +71,21 @@ class StatusWriter:
         self._namespace = namespace
         self._jobs = jobs
         self._parse = parse
-        self._pending: dict[str, dict[str, Any]] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._hurry: dict[str, asyncio.Event] = {}
-        # By job: the trials whose logs this process follows, and True for those finalised.
-        self._trials: dict[str, dict[int, bool]] = {}
+        self._reports: dict[str, _Report] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self, within: float) -> None:
         """Send what is pending, but give up after `within` seconds."""
-        for event in self._hurry.values():
-            event.set()
-        await tasks.finish(*self._tasks.values(), within=within)
+        for name, report in self._reports.items():
+            if report.fields:
+                self._write_within(name, report, 0.0)
+        sending = [report.task for report in self._reports.values() if report.task is not None]
+        await tasks.finish(*sending, within=within)
+
+    def attached(self, name: str, trial: int) -> None:
+        """Report that a trial's log is read from now on."""
+        within = timing.attached_within(self._cached(name), trial)
+        self._log(name, trial, {}, complete=False, within=within)
 
     def log(
         self,
@@ -65,6 +95,7 @@ class StatusWriter:
         *,
         complete: bool,
         has_lines: bool = False,
+        urgent: bool = True,
     ) -> None:
         """Report the state of a trial's log.
 
@@ -78,14 +109,9 @@ class StatusWriter:
             complete: True if the trial's log is completely stored, or known to be lost.
             has_lines: True if the trial's container has written a line, which proves to the
                 operator that it ran, even if nobody observed it running.
+            urgent: False if a complete log may wait for the job's final state.
         """
-        trials = self._trials.setdefault(name, {})
-        trials[trial] = complete
-        newest = self._newest_log(name)
-        fields: dict[str, Any] = {
-            "trial": newest,
-            "complete": trials.get(newest, False) and all(trials.values()),
-        }
+        fields: dict[str, Any] = {}
         started = max(trial if has_lines else 0, self._started_trial(name))
         if started:
             fields["startedTrial"] = started
@@ -98,7 +124,8 @@ class StatusWriter:
                 "reason": state.reason,
                 "message": state.message,
             }
-        self._put(name, {"log": fields})
+        within = 0.0 if urgent else timing.finalised_within(self._cached(name), trial)
+        self._log(name, trial, fields, complete=complete, within=within)
 
     def progress(
         self, name: str, trial: int, value: float, message: str | None, time: datetime
@@ -113,69 +140,144 @@ class StatusWriter:
             "message": message,
             "time": timestamps.render(time),
         }
-        self._put(name, {"progress": fields})
+        self._put_slowly(name, {"progress": fields})
 
     def sources(self, name: str, sources: Sources) -> None:
         """Report the sources that the job has named, as stored."""
         names = list(sources.names)
         body = self._jobs.get(name) or {}
-        status = body.get("status") or {}
-        dropped = sources.dropped
-        if name in self._tasks or status.get("sources") != names:
-            self._put(name, {"sources": names, "sourcesDropped": dropped})
+        status = self.overlay(body).get("status") or {}
+        if status.get("sources") != names:
+            self._put_slowly(name, {"sources": names, "sourcesDropped": sources.dropped})
 
     def journaled(self, name: str, time: datetime) -> None:
         """Report that the job is journaled."""
-        self._put(name, {"journaledTime": timestamps.render(time)})
+        self._put(name, {"journaledTime": timestamps.render(time)}, within=0.0)
+
+    def overlay(self, body: Body) -> Body:
+        """Return a CoreJob of the cache with the fields that are not written yet."""
+        report = self._reports.get(body["metadata"]["name"]) if body else None
+        if report is None or not (report.fields or report.writing):
+            return body
+        status = _with(_with(body.get("status") or {}, report.writing), report.fields)
+        return {**body, "status": status}
+
+    def observe(self, job: CoreJob) -> None:
+        """Handle a change of a CoreJob: what waits for it need not wait any longer."""
+        report = self._reports.get(job.name)
+        if report is None or "log" not in report.fields:
+            return
+        trial = max(report.trials)
+        if report.fields["log"]["complete"]:
+            within = timing.finalised_within(job, trial)
+        else:
+            within = timing.attached_within(job, trial)
+        if not within:
+            self._write_within(job.name, report, 0.0)
 
     def forget(self, name: str) -> None:
         """Forget a CoreJob that is gone."""
-        self._trials.pop(name, None)
+        report = self._reports.pop(name, None)
+        if report is not None and report.timer is not None:
+            report.timer.cancel()
+
+    def _log(
+        self, name: str, trial: int, fields: dict[str, Any], *, complete: bool, within: float
+    ) -> None:
+        trials = self._report(name).trials
+        trials[trial] = complete
+        newest = self._newest_log(name)
+        complete = trials.get(newest, False) and all(trials.values())
+        self._put(name, {"log": {"trial": newest, "complete": complete, **fields}}, within=within)
+
+    def _report(self, name: str) -> _Report:
+        report = self._reports.get(name)
+        if report is None:
+            report = self._reports[name] = _Report(sent_at=asyncio.get_running_loop().time())
+        return report
+
+    def _cached(self, name: str) -> CoreJob | None:
+        body = self._jobs.get(name)
+        return self._parse(body) if body is not None else None
 
     def _newest_trial(self, name: str) -> int:
         body = self._jobs.get(name)
         cached = model.newest_trial(body) if body is not None else 0
-        return max(cached, *self._trials.get(name, {0: True}))
+        return max(cached, *self._report(name).trials, 0)
 
     def _started_trial(self, name: str) -> int:
         """Return the newest trial that is known to have written a line; 0 if none has."""
-        body = self._jobs.get(name)
-        cached = self._parse(body).log.started_trial if body is not None else 0
-        pending = self._pending.get(name, {}).get("log", {}).get("startedTrial", 0)
-        return max(cached, int(pending))
+        job, report = self._cached(name), self._report(name)
+        reported = [
+            int(fields.get("log", {}).get("startedTrial", 0))
+            for fields in (report.fields, report.writing)
+        ]
+        return max(job.log.started_trial if job is not None else 0, *reported)
 
     def _newest_log(self, name: str) -> int:
         """Return the newest trial whose log this or an earlier process began to follow."""
-        body = self._jobs.get(name)
-        cached = self._parse(body).log.trial if body is not None else 0
-        return max(cached, *self._trials[name])
+        job = self._cached(name)
+        return max(job.log.trial if job is not None else 0, *self._report(name).trials)
 
-    def _put(self, name: str, fields: dict[str, Any]) -> None:
-        self._pending.setdefault(name, {}).update(fields)
-        if not _URGENT.isdisjoint(fields) and name in self._hurry:
-            self._hurry[name].set()
-        if name not in self._tasks:
-            self._hurry[name] = asyncio.Event()
-            self._tasks[name] = asyncio.create_task(self._send(name), name=f"status {name}")
+    def _put_slowly(self, name: str, fields: dict[str, Any]) -> None:
+        """Write fields that nobody waits for: with the next patch, or half a second after one."""
+        pause = self._report(name).sent_at + _PAUSE_S - asyncio.get_running_loop().time()
+        self._put(name, fields, within=max(0.0, pause))
 
-    async def _send(self, name: str) -> None:
-        hurry = self._hurry[name]
+    def _put(self, name: str, fields: dict[str, Any], *, within: float) -> None:
+        report = self._report(name)
+        report.fields = _with(report.fields, fields)
+        self._write_within(name, report, within)
+
+    def _write_within(self, name: str, report: _Report, seconds: float) -> None:
+        """Write the report's fields after some seconds, unless an earlier time is set."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if due >= report.due:
+            return
+        report.due = due
+        if report.task is None:  # else the task goes on with these fields
+            self._schedule(name, report)
+
+    def _schedule(self, name: str, report: _Report) -> None:
+        loop = asyncio.get_running_loop()
+        if report.timer is not None:
+            report.timer.cancel()
+            report.timer = None
+        if report.due <= loop.time():
+            report.task = asyncio.create_task(self._send(name, report), name=f"status {name}")
+            report.task.add_done_callback(tasks.log_failure)
+        else:
+            report.timer = loop.call_at(report.due, self._schedule, name, report)
+
+    async def _send(self, name: str, report: _Report) -> None:
         try:
-            while fields := self._pending.pop(name, None):
-                async with self._slots:
-                    await self._patch(name, fields)
-                if _URGENT.isdisjoint(fields):
-                    # An urgent field ends the pause, since other components wait for it.
-                    await tasks.wait(hurry, _PROGRESS_PAUSE_S)
-                hurry.clear()
+            async with self._slots:
+                await self._patch(name, report)
         finally:
-            del self._tasks[name], self._hurry[name]
+            report.task = None
+            if self._reports.get(name) is report:
+                if report.fields:
+                    self._schedule(name, report)
+                elif self._jobs.get(name) is None:
+                    del self._reports[name]
 
-    async def _patch(self, name: str, fields: dict[str, Any]) -> None:
+    async def _patch(self, name: str, report: _Report) -> None:
         def newest() -> dict[str, Any]:
-            fields.update(self._pending.pop(name, {}))
-            return fields
+            report.writing = _with(report.writing, report.fields)
+            report.fields, report.due = {}, math.inf
+            return report.writing
 
         answer = await patch_status(self._kube, COREJOBS, self._namespace, name, newest)
         if answer is not None:
             self._jobs.put(answer)
+        report.writing = {}
+        report.sent_at = asyncio.get_running_loop().time()
+
+
+def _with(fields: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a status with newer ones, in `log` field by field."""
+    merged = {**fields, **newer}
+    if "log" in fields and "log" in newer:
+        merged["log"] = {**fields["log"], **newer["log"]}
+    return merged

@@ -1,0 +1,37 @@
+"""When a change of `status.log` must be written: at once if somebody waits for it. Pure."""
+
+from typing import Final
+
+from corejob.model import CoreJob
+from corejob.state import State
+
+ATTACHED_S: Final = 1.0
+"""Seconds until `status.log.trial` says that a log is read, unless a kill or a removal waits."""
+FINAL_STATE_S: Final = 0.5
+"""Maximum seconds that a finalised log waits for the state in which the operator finds the job.
+
+A complete job is archived then, and one patch has both `log.complete` and `journaledTime`.
+"""
+
+
+def is_awaited(job: CoreJob | None) -> bool:
+    """True if the operator acts on `status.log` as soon as it is written: it stops the job."""
+    return job is None or job.kill or job.remove
+
+
+def attached_within(job: CoreJob | None, trial: int) -> float:
+    """Return the seconds within which to write that a trial's log is read.
+
+    If the log of this trial counts as complete, a second pod makes it incomplete again, at once.
+    """
+    if job is None or is_awaited(job) or (job.log.complete and job.log.trial >= trial):
+        return 0.0
+    return ATTACHED_S
+
+
+def finalised_within(job: CoreJob | None, trial: int) -> float:
+    """Return the seconds within which to write that a trial's log is finalised."""
+    if job is None or (is_awaited(job) and not job.archivable):
+        return 0.0
+    unobserved = job.status.trial < trial or job.status.state is State.RUNNING
+    return FINAL_STATE_S if unobserved or job.archivable else 0.0

@@ -1,0 +1,243 @@
+"""What one job costs: patches, log requests, transactions; and when each patch is written."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.fake_apiserver.faults import ALWAYS
+from tests.unit.journal.conftest import JOB, Recorder, recorder_on
+from tests.unit.journal.fake_cluster import FakeCluster
+from tests.unit.journal.test_recorder_following import CLOSING, done, event
+
+from corejob_journal.recorder.publish import status, timing
+from corejob_journal.store.engine import Database
+
+END = {"state": "complete", "finishTime": "2026-11-24T01:00:07Z"}
+NEVER_S = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let patches wait for what they are written with, however busy this machine is."""
+    monkeypatch.setattr(timing, "ATTACHED_S", NEVER_S)
+    monkeypatch.setattr(timing, "FINAL_STATE_S", NEVER_S)
+    monkeypatch.setattr(status, "_PAUSE_S", NEVER_S)
+
+
+@pytest.fixture
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One item for each transaction of the stores of this process."""
+    counted: list[None] = []
+    run = Database._run
+
+    def counting(database: Database, work: Callable[[Any], Any]) -> Any:
+        counted.append(None)
+        return run(database, work)
+
+    monkeypatch.setattr(Database, "_run", counting)
+    return counted
+
+
+def patches(cluster: FakeCluster, job_id: str = JOB) -> list[dict[str, Any]]:
+    return [fields for name, fields in cluster.patches if name == job_id]
+
+
+async def finalised_in_store(recorder: Recorder, job_id: str = JOB) -> None:
+    async def finalised() -> bool:
+        state = await recorder.store.log_state(job_id)
+        return state is not None and state.finalised_trial == 1
+
+    await recorder.until(finalised)
+
+
+async def journaled(cluster: FakeCluster, *job_ids: str) -> None:
+    objects = cluster.objects["corejobs"]
+    await cluster.until(lambda: all("journaledTime" in objects[each]["status"] for each in job_ids))
+
+
+async def run_short_job(cluster: FakeCluster, job_id: str, *lines: str) -> None:
+    """Play a job up to its pod's end."""
+    await cluster.add_job(job_id)
+    log = await cluster.add_pod(job_id)
+    await log.write(event(1), *lines, *done(2 + len(lines)))
+    await cluster.end_pod(f"{job_id}-1", 0)
+
+
+@pytest.mark.parametrize("operator", ["is slower", "is faster"])
+async def test_a_short_job_costs_one_patch_and_one_log_request(
+    cluster: FakeCluster, recorder: Recorder, operator: str
+) -> None:
+    source = event(2, "source", name="a.csv")
+    progress = event(3, "progress", value=0.5, message="half")
+    if operator == "is faster":
+        gate = cluster.hold("GET", "pods")
+    await run_short_job(cluster, JOB, source, progress)
+    log = cluster.logs[f"{JOB}-1"]
+    if operator == "is faster":
+        await cluster.set_job(JOB, **END)
+        gate.set()
+    else:
+        await finalised_in_store(recorder)
+        assert patches(cluster) == []
+        await cluster.set_job(JOB, **END)
+    await journaled(cluster, JOB)
+    (fields,) = patches(cluster)
+    assert fields.keys() == {"log", "progress", "sources", "sourcesDropped", "journaledTime"}
+    assert (fields["log"]["trial"], fields["log"]["complete"]) == (1, True)
+    assert (fields["log"]["startedTrial"], fields["log"]["lastSeq"]) == (1, 2)
+    assert len(log.requests) == 1
+    assert await recorder.messages() == ["line 1", CLOSING]
+    document = await recorder.store.document(JOB)
+    assert document is not None
+    assert (document["state"], document["sources"]) == ("complete", ["a.csv"])
+
+
+async def test_fifty_short_jobs_at_once_share_transactions(
+    cluster: FakeCluster, recorder: Recorder, transactions: list[None]
+) -> None:
+    ids = [f"6743{number:020x}" for number in range(50)]
+    logs = []
+    gate = cluster.hold("GET", "pods")
+    for job_id in ids:
+        await run_short_job(cluster, job_id)
+        logs.append(cluster.logs[f"{job_id}-1"])
+    await cluster.until_held(len(ids))
+    gate.set()
+    for job_id in ids:
+        await cluster.set_job(job_id, **END)
+    await journaled(cluster, *ids)
+    assert len(cluster.patches) == len(ids)
+    assert [len(log.requests) for log in logs] == [1] * len(ids)
+    # Alone, each job needs six: to open its log, for its lines, their end, and its document.
+    assert len(transactions) < len(ids)
+    for job_id in ids:
+        assert await recorder.messages(job_id) == ["line 1", CLOSING]
+
+
+async def test_a_job_that_lasts_is_told_to_be_read(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "ATTACHED_S", 0.05)
+    await cluster.add_job(JOB)
+    await cluster.add_pod(JOB)
+    await cluster.until(lambda: patches(cluster))
+    assert patches(cluster) == [{"log": {"trial": 1, "complete": False}}]
+
+
+KILL = {"spec": {"kill": True}}
+REMOVE = {"spec": {"remove": True}}
+DELETE = {"metadata": {"deletionTimestamp": "2026-11-24T01:00:03Z", "finalizers": ["a/b"]}}
+
+
+@pytest.mark.parametrize("stop", [KILL, REMOVE, DELETE])
+@pytest.mark.parametrize("order", ["before the pod runs", "while its log is read"])
+async def test_a_kill_need_not_wait_to_learn_that_the_log_is_read(
+    cluster: FakeCluster, recorder: Recorder, stop: dict[str, Any], order: str
+) -> None:
+    await cluster.add_job(JOB)
+    if order == "before the pod runs":
+        cluster.change("corejobs", JOB, stop)
+    log = await cluster.add_pod(JOB)
+    if order == "while its log is read":
+        await log.until_asked(1)
+        assert patches(cluster) == []
+        cluster.change("corejobs", JOB, stop)
+    await cluster.until(lambda: cluster.log_status(JOB).get("trial") == 1)
+
+
+async def test_the_end_of_a_killed_trial_is_told_at_once(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    cluster.change("corejobs", JOB, KILL)
+    await cluster.end_pod(f"{JOB}-1", 143)
+    log_status = await cluster.finalised(JOB)
+    assert log_status["startedTrial"] == 1
+
+
+async def test_the_end_of_a_pod_that_is_being_deleted_is_told_at_once(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1))
+    await recorder.until_count(1)
+    cluster.change("pods", f"{JOB}-1", DELETE)
+    await cluster.end_pod(f"{JOB}-1", 143)
+    await cluster.finalised(JOB)
+
+
+async def test_a_trial_that_failed_is_told_with_its_state(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, attempts_left=2)
+    await log.write(event(1))
+    await cluster.end_pod(f"{JOB}-1", 1)
+    await finalised_in_store(recorder)
+    assert patches(cluster) == []
+    await cluster.set_job(JOB, state="failed")
+    await cluster.finalised(JOB)
+    assert len(patches(cluster)) == 1
+
+
+async def test_a_log_is_told_to_be_complete_although_the_operator_is_away(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "FINAL_STATE_S", 0.05)
+    await run_short_job(cluster, JOB)
+    await cluster.finalised(JOB)
+
+
+async def test_a_second_pod_of_a_finalised_trial_is_told_at_once(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB, log={"trial": 1, "complete": True})
+    await cluster.add_pod(JOB)
+    await cluster.until(lambda: cluster.log_status(JOB)["complete"] is False)
+
+
+@pytest.mark.parametrize("died", ["before the final state", "before the patch"])
+async def test_crash_while_a_patch_waits(cluster: FakeCluster, sqlite_url: str, died: str) -> None:
+    """Log, sources and document are stored, and nothing of it is in the CoreJob."""
+    async with recorder_on(cluster, sqlite_url) as first:
+        cluster.refuse("PATCH", "corejobs", 503, times=ALWAYS)
+        await run_short_job(cluster, JOB, event(2, "source", name="a.csv"))
+        await finalised_in_store(first)
+        if died == "before the patch":
+            await cluster.set_job(JOB, **END)
+
+            async def archived() -> bool:
+                return await first.store.document(JOB) is not None
+
+            await first.until(archived)
+    assert patches(cluster) == []
+    cluster.allow_all()
+    await cluster.set_job(JOB, **END)
+    async with recorder_on(cluster, sqlite_url) as second:
+        await journaled(cluster, JOB)
+        document = await second.store.document(JOB)
+        assert document is not None
+        assert (document["state"], document["sources"]) == ("complete", ["a.csv"])
+        assert cluster.log_status(JOB)["complete"] is True
+        assert cluster.objects["corejobs"][JOB]["status"]["sources"] == ["a.csv"]
+        assert await second.messages() == ["line 1", CLOSING]
+
+
+async def test_many_changes_while_a_patch_is_in_flight_lose_nothing(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    gate = cluster.hold("PATCH", "corejobs")
+    cluster.change("corejobs", JOB, KILL)
+    await cluster.until_held()
+    await log.write(event(1), event(2, "source", name="a.csv"))
+    await cluster.end_pod(f"{JOB}-1", 143)
+    await finalised_in_store(recorder)
+    gate.set()
+    log_status = await cluster.finalised(JOB)
+    assert log_status["lastSeq"] == 2
+    await cluster.until(lambda: cluster.objects["corejobs"][JOB]["status"].get("sources"))
