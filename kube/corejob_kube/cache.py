@@ -20,6 +20,12 @@ Listener = Callable[[str, Body | None, Body | None], None]
 The old one is None for a new object, the new one None for a deleted object.
 """
 
+Keep = Callable[[Body], Body]
+"""Returns the part of an object that a cache keeps, and of that part the same again.
+
+It keeps `metadata` with at least the name, the uid and the resource version.
+"""
+
 
 class ObjectCache:
     """The objects of one kind in one namespace, by name.
@@ -27,14 +33,18 @@ class ObjectCache:
     Args:
         kind: The kind, for log texts.
         most_tombstones: Number of deletions that the cache remembers.
+        keep: Returns the part of an object to keep, as client-go's `SetTransform`; None keeps all.
 
     Attributes:
         watched_version: Newest resource version that the kind's watch has delivered; 0 = none yet.
     """
 
-    def __init__(self, kind: str, *, most_tombstones: int = _MOST_TOMBSTONES) -> None:
+    def __init__(
+        self, kind: str, *, most_tombstones: int = _MOST_TOMBSTONES, keep: Keep | None = None
+    ) -> None:
         self._kind = kind
         self._most_tombstones = most_tombstones
+        self._keep = keep
         self._objects: dict[str, Body] = {}
         self._tombstones: dict[str, int] = {}
         self._listeners: list[Listener] = []
@@ -80,8 +90,8 @@ class ObjectCache:
             return
         if self._tombstones.get(name, 0) >= version:
             return
-        self._objects[name] = body
-        self._tell(name, old, body)
+        kept = self._objects[name] = body if self._keep is None else self._keep(body)
+        self._tell(name, old, kept)
 
     def drop(self, body: Body) -> None:
         """Remove a deleted object; `body` is its last JSON, with the deletion's version."""

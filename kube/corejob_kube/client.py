@@ -6,7 +6,7 @@ Its generated models are not used, since conversion of each watched object takes
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -181,6 +181,7 @@ class Kube:
         selector: str = "",
         fields: str = "",
         page: int = 500,
+        keep: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> tuple[list[dict[str, Any]], str]:
         """Return all objects of a collection, read in pages, and the list's resource version.
 
@@ -190,6 +191,7 @@ class Kube:
             selector: Label selector.
             fields: Field selector.
             page: Maximum number of objects in a page.
+            keep: Returns the part of an object to keep, page by page; None keeps all.
         """
         params = {"limit": str(page)}
         if fields:
@@ -201,7 +203,8 @@ class Kube:
             answer = await self.request(
                 "GET", resource.path(namespace), params=params, levels=LIST_LEVELS
             )
-            items += answer.get("items") or []
+            objects = answer.get("items") or []
+            items += objects if keep is None else _kept(objects, keep)
             token = answer["metadata"].get("continue")
             if not token:
                 return items, answer["metadata"]["resourceVersion"]
@@ -343,6 +346,18 @@ class Kube:
             buffer=buffer,
         ) as response:
             yield response.content
+
+
+def _kept(
+    objects: Sequence[dict[str, Any]], keep: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    kept = []
+    for body in objects:
+        try:
+            kept.append(keep(body))
+        except (AttributeError, LookupError, TypeError, ValueError):
+            kept.append(body)  # malformed: the caller decides
+    return kept
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> KubeError:

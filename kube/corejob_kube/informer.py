@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from corejob_kube.cache import Body, Listener, ObjectCache
+from corejob_kube.cache import Body, Keep, Listener, ObjectCache
 from corejob_kube.client import Kube
 from corejob_kube.decoding import EVENT_LEVELS, Decoder
 from corejob_kube.errors import GoneError, KubeError, UnavailableError
@@ -45,6 +45,7 @@ class Informer(ObjectCache):
         selector: Label selector of the objects.
         retry_after: Seconds before the first retry; doubled, up to 5 s, with each failure.
         idle_timeout: Seconds of silence after which a watch is opened anew.
+        keep: Returns the part of an object that the cache keeps; None keeps all.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class Informer(ObjectCache):
         selector: str = "",
         retry_after: float = 0.1,
         idle_timeout: float = _IDLE_S,
+        keep: Keep | None = None,
     ) -> None:
-        super().__init__(resource.plural)
+        super().__init__(resource.plural, keep=keep)
         self._kube = kube
         self._resource = resource
         self._namespace = namespace
@@ -122,7 +124,7 @@ class Informer(ObjectCache):
 
     async def _relist(self) -> None:
         items, version = await self._kube.list(
-            self._resource, self._namespace, selector=self._selector
+            self._resource, self._namespace, selector=self._selector, keep=self._keep
         )
         self.replace(items, version)
         self.reached(version)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from corejob import model
 from corejob.names import LABEL_COREJOB
+from corejob_journal.recorder import cached
 from corejob_journal.recorder.archive.archiver import Archiver
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.recorder.group_commit import GroupCommit
@@ -35,7 +36,8 @@ from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-_WORKERS: Final = 8
+_WORKERS: Final = 64
+"""Jobs reconciled at a time: each waits for the store, and those that wait share transactions."""
 _RESYNC_S: Final = 30.0
 _RESTART_S: Final = 1.0
 _STOP_WITHIN_S: Final = 5.0
@@ -69,8 +71,8 @@ class Supervisor:
         self.supervision = supervision or Supervision()
         self.metrics = metrics
         self.membership = membership
-        self.jobs = Informer(kube, COREJOBS, namespace)
-        self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB)
+        self.jobs = Informer(kube, COREJOBS, namespace, keep=cached.corejob)
+        self.pods = Informer(kube, PODS, namespace, selector=LABEL_COREJOB, keep=cached.pod)
         self.commits = GroupCommit(writer, metrics)
         self.commits.listen(membership.publish_problem)
         parse = self._parse = ParseOnce(model.parse)
@@ -193,6 +195,7 @@ class Supervisor:
     def _job_changed(self, name: str, _old: Any, new: Any) -> None:
         if new is None:
             self._status.forget(name)
+            self._archiver.forget(name)
         else:
             self._status.observe(self._parse(new))
         self._queue.add(name)
@@ -300,7 +303,8 @@ class Supervisor:
             await asyncio.sleep(_RESYNC_S)
             self._owners.keep({*self._followers, *(body["metadata"]["uid"] for body in self.pods)})
             for body in self.jobs:
-                self._queue.add(body["metadata"]["name"])
+                if not cached.at_rest(body):
+                    self._queue.add(body["metadata"]["name"])
 
 
 def _failed(key: str, error: Exception, failures: int) -> None:

@@ -300,3 +300,20 @@ async def test_a_listener_that_fails_holds_nobody_up(
     await watched.has(bad=8, good=9)
     await watched.informer.stop()
     assert "a listener of corejobs failed on bad" in caplog.text
+
+
+async def test_only_a_part_of_each_object_is_kept(server: ScriptedApiServer, kube: Kube) -> None:
+    def keep(body: dict[str, Any]) -> dict[str, Any]:
+        return {"metadata": body["metadata"], "kind": body["kind"]}
+
+    server.listing(7, {**item("a", 3), "kind": "A", "spec": {}}, {"metadata": item("b", 4)})
+    informer = Informer(kube, COREJOBS, "jobs", keep=keep)
+    watched = Watched(kube)
+    watched.informer = informer
+    informer.listen(watched._listen)
+    informer.start()
+    watch = await server.next_watch()
+    watch.send(event("ADDED", {**item("c", 8), "kind": "C", "spec": {}}))
+    await watched.has(a=3, c=8)
+    await informer.stop()
+    assert [body.keys() for body in informer] == [{"metadata", "kind"}] * 2

@@ -68,15 +68,23 @@ class Archiver:
         self._followed = followed
         self._now = now
         self._parse = parse
+        # Uids of the waiting jobs whose ids are not another job's, by name.
+        self._own_ids: dict[str, str] = {}
+
+    def forget(self, name: str) -> None:
+        """Forget a CoreJob that is gone."""
+        self._own_ids.pop(name, None)
 
     async def reconcile(self, name: str) -> None:
         """Reconcile the CoreJob of that name; called after each change that concerns it."""
         job = self._current(name)
         if job is None:
             return
-        if self._may_be_foreign(job) and await self._is_foreign(job):
-            self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
-            return
+        if self._may_be_foreign(job):
+            if await self._is_foreign(job):
+                self._status.log(job.name, job.status.trial, foreign(_taken(job)), complete=True)
+                return
+            self._own_ids[job.name] = job.uid
         if not job.log_finalised:
             await self._finalise(job)
             job = self._current(name)
@@ -106,7 +114,8 @@ class Archiver:
     def _may_be_foreign(self, job: CoreJob) -> bool:
         """True for a new job whose name is its id, which may also be the id of a past job."""
         waits = not job.log.trial and job.log.reason is None and job.status.state not in FINAL
-        return waits and job.id == job.name and self._now() - job.created < _NEW
+        new = job.id == job.name and self._now() - job.created < _NEW
+        return waits and new and self._own_ids.get(job.name) != job.uid
 
     async def _is_foreign(self, job: CoreJob) -> bool:
         job_id, uid, qual_name = job.id, job.uid, job.qual_name
