@@ -136,6 +136,10 @@ attack: cluster ## run all attacks on a service with little memory, the long one
 bench: up ## measure throughput, costs and latencies (ARGS="--parts burst --sizes 300")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-docs
+bench-docs: bench ## measure all, and write the figures and plots into the docs
+	@$(BIN)/python -m tests.bench.report build/bench.json
+
 # Smaller, or on PostgreSQL: make bench-journal ARGS="--jobs 100000 --records 2000000 --store postgresql"
 .PHONY: bench-journal
 bench-journal: venv ## measure queries of past jobs and logs among a million jobs (6 GB, minutes)

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 _CONTROLLERS: Final = "system:serviceaccount:kube-system:"
+_DRY_RUN: Final = "dryRun=All"
 _OK: Final = 300
 """Status codes below this one are of requests that were carried out."""
 
@@ -49,6 +50,7 @@ class _Response(msgspec.Struct):
 class _Event(msgspec.Struct, rename="camel"):
     verb: str
     user: _User
+    uri: str = msgspec.field(name="requestURI", default="")
     user_agent: str = ""
     object_ref: _Object | None = None
     response_status: _Response | None = None
@@ -84,6 +86,8 @@ def _writes(lines: Iterator[bytes], namespace: str) -> Iterator[Write]:
         event = decoder.decode(line)
         ref, status = event.object_ref, event.response_status
         if ref is None or ref.namespace != namespace or status is None or status.code >= _OK:
+            continue
+        if _DRY_RUN in event.uri:
             continue
         resource = f"{ref.resource}/{ref.subresource}" if ref.subresource else ref.resource
         yield Write(_actor(event), event.verb, resource)

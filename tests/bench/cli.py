@@ -24,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ClusterError, AssertionError, requests.RequestException) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except ExceptionGroup as errors:
+        # Clients of the same kind fail for the same reason.
+        sys.stderr.write(f"error: {_first(errors)}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -39,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--url", default=deploy.URL, help=f"the service (default: {deploy.URL})")
     parser.add_argument("--namespace", default=deploy.NAMESPACE, help="its namespace")
-    parser.add_argument("--rounds", type=_rounds, default=12, help="starts of each kind")
+    parser.add_argument("--rounds", type=_rounds, default=30, help="starts, kills of each kind")
     parser.add_argument("--rate", type=int, default=200, help="lines a second")
     parser.add_argument("--seconds", type=int, default=15, help="how long lines are written")
     parser.add_argument("--pods", type=int, default=4, help="pods that write as much as they can")
@@ -50,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     sizes = [300, 1000, 10_000]
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="jobs of a burst")
     parser.add_argument("--pairs", type=int, default=3, help="runs of each kind, taking turns")
+    clients = [1, 16, 64]
+    parser.add_argument("--clients", type=int, nargs="+", default=clients, help="of POST /job")
+    parser.add_argument("--posts", type=int, default=400, help="requests of a round")
+    waiting = [5000, 10_000, 20_000]
+    parser.add_argument("--waiting", type=int, nargs="+", default=waiting, help="lengths of queues")
+    parser.add_argument("--running", type=int, default=200, help="jobs that run beside them")
+    parser.add_argument("--peers", type=int, default=300, help="jobs of each peer")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help=f"default: {_OUTPUT}")
     parser.add_argument("--add", action="store_true", help="keep the output's other parts")
@@ -61,6 +72,12 @@ def _rounds(text: str) -> int:
     if number < _LEAST_ROUNDS:
         raise argparse.ArgumentTypeError(f"at least {_LEAST_ROUNDS}")
     return number
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _known(path: Path) -> dict[str, object]:

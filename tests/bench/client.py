@@ -29,13 +29,16 @@ async def administrator(kubectl: Kubectl) -> AsyncIterator[Kube]:
 
 
 @asynccontextmanager
-async def enqueuer(rest: Rest, qual_name: str, args: Callable[[int], Any]) -> AsyncIterator[Send]:
-    """Yield a function that enqueues a job by `POST /job` with the arguments of its number."""
+async def enqueuer(
+    rest: Rest, job: Callable[[int], tuple[str, dict[str, Any]]]
+) -> AsyncIterator[Send]:
+    """Yield a function that enqueues by `POST /job`; `job` returns a number's name and args."""
     headers = {"Authorization": rest.authorization}
     async with aiohttp.ClientSession(headers=headers) as session:
 
         async def send(number: int) -> None:
-            body = {"qual_name": qual_name, "args": args(number), "follow": False}
+            qual_name, args = job(number)
+            body = {"qual_name": qual_name, "args": args, "follow": False}
             async with session.post(f"{rest.url}/job", json=body) as response:
                 assert response.status == 200, await response.text()
                 await response.read()

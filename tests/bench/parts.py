@@ -7,13 +7,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import metadata
 from typing import Any, Final
 
-from tests.bench import burst, followers, lines, simulated, starts, throughput
+from tests.bench import (
+    burst,
+    followers,
+    kills,
+    lines,
+    peers,
+    posts,
+    processes,
+    queue,
+    simulated,
+    starts,
+    throughput,
+)
 from tests.bench.raw import Cluster
-from tests.bench.report import grid, table
 from tests.bench.simulated import Stage
+from tests.bench.tables import table
 from tests.cluster import binaries, deploy
+from tests.cluster.commands import run
 from tests.cluster.output import say
 from tests.cluster.provider import Provider
 from tests.cluster.providers import choose
@@ -37,12 +51,23 @@ _DEPLOYED: Final[Mapping[str, Callable[[Options, Rest, Cluster, Kubectl], Figure
     "followers": lambda options, rest, cluster, kubectl: followers.measure(
         rest, cluster, kubectl, counts=options.followers, lines=20
     ),
+    "kills": lambda options, rest, cluster, kubectl: kills.measure(
+        rest, cluster, kubectl, rounds=options.rounds
+    ),
 }
 """Parts with real pods, in the service that `make up` has started."""
 _SIMULATED: Final[Mapping[str, Callable[[Options, Stage], Figures]]] = {
     "burst": lambda options, stage: burst.measure(stage, sizes=options.sizes, pairs=options.pairs),
+    "posts": lambda options, stage: posts.measure(
+        stage, clients=options.clients, jobs=options.posts, pairs=options.pairs
+    ),
+    "queue": lambda options, stage: queue.measure(
+        stage, sizes=options.waiting, running=options.running
+    ),
+    "peers": lambda options, stage: peers.measure(stage, jobs=options.peers),
+    "processes": lambda options, stage: processes.measure(stage, rounds=options.pairs),
 }
-"""Parts with simulated nodes, in a release of their own."""
+"""Parts with simulated nodes, each in a release of its own."""
 PARTS: Final = (*_DEPLOYED, *_SIMULATED)
 
 
@@ -54,12 +79,14 @@ def measure(options: Options) -> Figures:
         "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
         "cluster": provider.name,
         "kubernetes": binaries.KUBERNETES,
+        "python": platform.python_version(),
+        "version": metadata.version("core4"),
+        "commit": run(["git", "rev-parse", "--short", "HEAD"], cwd=deploy.ROOT).stdout.strip(),
     }
     for measures in (_deployed, _simulated):
         for name, found in measures(options, provider):
             figures[name] = found
-            show = table if "series" in found else grid
-            sys.stdout.write(f"{show(found)}\n\n")
+            sys.stdout.write(f"{table(found)}\n\n")
             sys.stdout.flush()
     return figures
 
@@ -83,9 +110,11 @@ def _simulated(options: Options, provider: Provider) -> Iterator[tuple[str, Figu
     chosen = [name for name in options.parts if name in _SIMULATED]
     if not chosen:
         return
-    with simulated.staged(provider) as stage:
-        for name in chosen:
-            yield name, _run(name, partial(_SIMULATED[name], options, stage))
+    for name in chosen:
+        # The jobs of one part would change the figures of the next.
+        with simulated.staged(provider) as stage:
+            figures = _run(name, partial(_SIMULATED[name], options, stage))
+        yield name, figures
 
 
 def _run(name: str, part: Callable[[], Figures]) -> Figures:

@@ -55,11 +55,13 @@ class Cluster:
             image, policy = container["image"], container["imagePullPolicy"]
             yield cls(host, kubectl.namespace, image, policy, session)
 
-    def create_job(self, args: dict[str, Any]) -> str:
-        """Create a Job that runs the example job once, as the operator would; return its name."""
+    def create_job(self, args: dict[str, Any], qual_name: str = DUMMY) -> str:
+        """Create a Job that runs a job's class once, as the operator would; return its name."""
         name = f"bench-{uuid.uuid4().hex[:12]}"
         url = f"{self.host}/apis/batch/v1/namespaces/{self.namespace}/jobs"
-        self._checked(self.session.post(url, json=self._job(name, args), timeout=_SECONDS))
+        self._checked(
+            self.session.post(url, json=self._job(name, args, qual_name), timeout=_SECONDS)
+        )
         return name
 
     def delete_job(self, name: str) -> None:
@@ -81,15 +83,25 @@ class Cluster:
                     return name
         raise AssertionError(f"the watch ended before the pod of the Job {job} started")
 
+    def delete_pod(self, name: str) -> None:
+        """Delete a pod, with its own grace period."""
+        url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods/{name}"
+        self._checked(self.session.delete(url, timeout=_SECONDS))
+
     def first_line(self, pod: str) -> str:
         """Follow the log of a pod; return its first line when it arrives."""
+        return self.line(pod, "")
+
+    def line(self, pod: str, text: str) -> str:
+        """Follow the log of a pod until a line contains `text`; return the line."""
         url = f"{self.host}/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         params = {"follow": "true"}
         with self.session.get(url, params=params, stream=True, timeout=_SECONDS) as response:
             self._checked(response)
             for line in whole_lines(response):
-                return line.decode()
-        raise AssertionError(f"the pod {pod} wrote nothing")
+                if text in line.decode():
+                    return line.decode()
+        raise AssertionError(f"the pod {pod} did not write {text!r}")
 
     def text(self, path: str) -> str:
         """Send a request to the API server, and return the body as text."""
@@ -101,8 +113,8 @@ class Cluster:
     def _checked(response: requests.Response) -> None:
         assert response.ok, f"{response.url}: {response.status_code} {response.text}"
 
-    def _job(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
-        told = {"id": "0" * 24, "qualName": DUMMY, "args": args, "trial": 1}
+    def _job(self, name: str, args: dict[str, Any], qual_name: str) -> dict[str, Any]:
+        told = {"id": "0" * 24, "qualName": qual_name, "args": args, "trial": 1}
         told |= {"attempts": 1, "attemptsLeft": 1, "progressIntervalSeconds": 5}
         container = {
             "name": "job",

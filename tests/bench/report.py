@@ -1,48 +1,65 @@
-"""The figures as a table for people."""
+"""``python -m tests.bench.report [JSON]``: write tables and plots of the figures into the docs.
 
+It keeps the figures without their single values in docs/bench/figures.json, from which the tables
+between the markers of the pages are generated, so that no number is copied by hand.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
-_NOT_SHOWN: Final = ("name", "runs")
-"""The name has the first column, single runs are in the JSON only."""
+from tests.bench.markdown import section
+from tests.bench.plots import draw
+from tests.cluster.deploy import ROOT
+
+FOLDER: Final = ROOT / "docs" / "bench"
+FIGURES: Final = FOLDER / "figures.json"
+PAGES: Final = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scaling.md")
+_MARKED: Final = re.compile(
+    r"(?P<start><!-- bench (?P<name>[a-z]+): start -->\n).*?(?P<end><!-- bench (?P=name): end -->)",
+    re.DOTALL,
+)
+# Single values: kept in build/bench.json only.
+_DROPPED: Final = ("ms", "by actor")
 
 
-def table(part: dict[str, Any]) -> str:
-    """Return the series of a measurement, and their comparisons, as aligned text."""
-    labels = [name for name in part["series"][0] if name.startswith("p")]
-    rows = [["ms", "n", *labels]]
-    rows += [
-        [series["name"], str(series["count"]), *(f"{series[x]:.1f}" for x in labels)]
-        for series in part["series"]
-    ]
-    for compared in part["comparisons"]:
-        pair = f"{compared['of']} - {compared['to']}"
-        rows.append([pair, "", *(f"{compared['difference'][x]:+.1f}" for x in labels)])
-        pair = f"{compared['of']} / {compared['to']}"
-        rows.append([pair, "", *(_ratio(compared["ratio"][x]) for x in labels)])
-    return _aligned(part["title"], rows)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Take in new figures, if a file is named, and write the pages anew."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.report", description=__doc__)
+    parser.add_argument("json", type=Path, nargs="?", help="figures of python -m tests.bench")
+    options = parser.parse_args(argv)
+    if options.json:
+        figures = _without(json.loads(options.json.read_text(encoding="utf-8")), _DROPPED)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        draw(figures, FOLDER)
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8"), figures), encoding="utf-8")
+        sys.stdout.write(f"written: {page}\n")
+    return 0
 
 
-def grid(part: dict[str, Any]) -> str:
-    """Return named rows of figures, in named columns, as aligned text."""
-    found = dict.fromkeys(name for row in part["rows"] for name in row)
-    columns = [name for name in found if name not in _NOT_SHOWN]
-    rows = [["", *columns]]
-    rows += [
-        [row["name"], *(str(row.get(column, "")) for column in columns)] for row in part["rows"]
-    ]
-    return _aligned(part["title"], rows)
+def filled(text: str, figures: dict[str, Any]) -> str:
+    """Return a page with all its generated sections."""
+
+    def replaced(match: re.Match[str]) -> str:
+        return f"{match['start']}{section(match['name'], figures)}{match['end']}"
+
+    return _MARKED.sub(replaced, text)
 
 
-def _aligned(title: str, rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join([title, *(_line(row, widths) for row in rows)])
+def _without(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(item, names) for key, item in value.items() if key not in names}
+    if isinstance(value, list):
+        return [_without(item, names) for item in value]
+    return value
 
 
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"x{value:.2f}"
-
-
-def _line(row: list[str], widths: list[int]) -> str:
-    name = row[0].ljust(widths[0])
-    cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-    return "  ".join(["", name, *cells])
+if __name__ == "__main__":
+    sys.exit(main())

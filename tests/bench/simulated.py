@@ -4,12 +4,14 @@ Both kinds have a namespace of their own, so that writes are counted apart. The 
 made for the measurement: its CoreJobs are deleted soon after their end, as the raw Jobs are.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from tests.bench.audit import AuditLog
+from tests.bench.client import administrator, send_all
 from tests.bench.raw import Cluster
 from tests.bench.usage import API, OPERATOR, RECORDER, LocalProcess, Process, Usage
 from tests.cluster import deploy, kwok
@@ -19,14 +21,24 @@ from tests.cluster.provider import Provider
 from tests.support.kubectl import Kubectl
 from tests.support.release import Release, released
 from tests.support.rest import Rest
-from tests.support.waiting import until
+
+from corejob_kube.errors import NotFoundError
+from corejob_kube.resources import COREJOBS
 
 COMPLETE: Final = "bench.jobs.Complete"
 """Job whose pod completes at once."""
 RUN: Final = "bench.jobs.Run"
 """Job whose pod runs until it is deleted."""
+WAITING: Final = tuple(f"bench.jobs.Wait{number:02}" for number in range(20))
+"""Jobs of which one runs like `RUN`, and all others of the same name wait."""
 TTL_SECONDS: Final = 2
 _NO_LIMIT: Final = 1_000_000
+_SERVICE: Final[Mapping[str, tuple[int, str]]] = {
+    "operator": (OPERATOR, "operator"),
+    "recorder": (RECORDER, "api"),
+    "api": (API, "api"),
+}
+_AT_ONCE: Final = 32
 _VALUES: Final[Mapping[str, Any]] = {
     "api": {"queueLimit": 100_000},
     "jobs": {"ttlSeconds": TTL_SECONDS},
@@ -47,30 +59,37 @@ class Stage:
     """A release, and a namespace without one, in a cluster with simulated nodes.
 
     Attributes:
+        provider: The cluster.
         release: The service.
         rest: Its administrator, by token.
         cluster: The API server.
         raw: kubectl in the namespace of the raw Jobs.
         audit: The audit log.
-        processes: What is measured, by its name.
     """
 
+    provider: LocalCluster
     release: Release
     rest: Rest
     cluster: Cluster
     raw: Kubectl
     audit: AuditLog
-    processes: Mapping[str, Measured]
+
+    def process(self, name: str) -> Measured:
+        """Return a process of the service, or of the control plane."""
+        if name in _SERVICE:
+            return Process.of(self.cluster, self.release.kubectl, *_SERVICE[name])
+        return LocalProcess(self.provider.pids[name])
 
     def raw_job(self) -> dict[str, Any]:
         """Return a raw Job with the pod of the service's Job, without its name."""
-        kubectl = self.release.kubectl
-        job_id = self.rest.enqueue(COMPLETE, pattern=True)
-        selector = f"core4.io/qual-name={COMPLETE}"
-        jobs = until(lambda: kubectl.items("jobs", "-l", selector), what="the first Job exists")
+        # One that runs, since one that completes is soon deleted.
+        job_id = self.rest.enqueue(RUN, pattern=True)
+        self.rest.wait_state(job_id, "running")
+        (job,) = self.release.kubectl.items("jobs", "-l", f"core4.io/qual-name={RUN}")
+        self.rest.kill(job_id)
         self.rest.wait_journaled(job_id)
-        pod: dict[str, Any] = jobs[0]["spec"]["template"]["spec"]
-        spec = {key: jobs[0]["spec"][key] for key in ("backoffLimit", "podFailurePolicy")}
+        pod = {**job["spec"]["template"]["spec"], **kwok.placement(kwok.COMPLETE)}
+        spec = {key: job["spec"][key] for key in ("backoffLimit", "podFailurePolicy")}
         return {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -101,11 +120,15 @@ def staged(provider: Provider) -> Iterator[Stage]:
         admin.by_token() as rest,
         _namespace(Kubectl(provider, f"{release.namespace}-raw")) as raw,
     ):
-        release.kubectl.apply(*(_template(name) for name in (COMPLETE, RUN)))
-        for name in (COMPLETE, RUN):
+        release.kubectl.apply(*(_template(name) for name in (COMPLETE, RUN, *WAITING)))
+        for name in (COMPLETE, RUN, *WAITING):
             rest.wait_listed(name)
-        processes = _processes(provider, cluster, release.kubectl)
-        yield Stage(release, rest, cluster, raw, AuditLog(provider.audit_log), processes)
+        audit = AuditLog(provider.audit_log)
+        try:
+            yield Stage(provider, release, rest, cluster, raw, audit)
+        finally:
+            # Thousands of jobs would be ended and stored one by one, for nothing.
+            asyncio.run(_drop_jobs(release))
 
 
 @contextlib.contextmanager
@@ -119,10 +142,11 @@ def _namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 def _template(qual_name: str) -> dict[str, Any]:
     behaviour = kwok.COMPLETE if qual_name == COMPLETE else kwok.RUN
+    parallel = 1 if qual_name in WAITING else _NO_LIMIT
     spec = {
         "qualName": qual_name,
         "author": "the benchmark",
-        "properties": {"maxParallel": _NO_LIMIT},
+        "properties": {"maxParallel": parallel},
         "template": {"spec": kwok.placement(behaviour)},
     }
     return {
@@ -133,16 +157,19 @@ def _template(qual_name: str) -> dict[str, Any]:
     }
 
 
-def _processes(
-    provider: LocalCluster, cluster: Cluster, kubectl: Kubectl
-) -> Mapping[str, Measured]:
-    pids = provider.pids
-    return {
-        "operator": Process.of(cluster, kubectl, OPERATOR, "operator"),
-        "recorder": Process.of(cluster, kubectl, RECORDER),
-        "api": Process.of(cluster, kubectl, API),
-        "apiserver": LocalProcess(pids["kube-apiserver"]),
-        "etcd": LocalProcess(pids["etcd"]),
-        "controllers": LocalProcess(pids["kube-controller-manager"]),
-        "scheduler": LocalProcess(pids["kube-scheduler"]),
-    }
+async def _drop_jobs(release: Release) -> None:
+    """Stop the service, and delete all jobs without their finalizers."""
+    for component in ("operator", "api"):
+        name = f"deployment/{deploy.RELEASE}-{component}"
+        release.kubectl("scale", name, "--replicas=0")
+    async with administrator(release.kubectl) as kube:
+        jobs, _ = await kube.list(COREJOBS, release.namespace)
+
+        async def drop(number: int) -> None:
+            name = jobs[number]["metadata"]["name"]
+            with contextlib.suppress(NotFoundError):
+                patch = {"metadata": {"finalizers": None}}
+                await kube.patch(COREJOBS, release.namespace, name, patch, manager="core4-bench")
+                await kube.delete(COREJOBS, release.namespace, name)
+
+        await send_all(drop, clients=_AT_ONCE, count=len(jobs))

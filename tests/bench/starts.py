@@ -18,7 +18,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
 
 FIRST = "start execution"
-_SHARES = (0.5, 0.9)
+_SHARES = (0.5, 0.9, 0.99)
 _SLEEP = 0.2
 
 

@@ -57,6 +57,13 @@ def podlogs() -> Path:
     return _small("podlogs", PODLOGS)
 
 
+def of_module(module: Path, package: str) -> Path:
+    """Build a program of a package that a module of ours requires, and return its path."""
+    name = package.rpartition("/")[2]
+    sources = [(module / file).read_bytes() for file in ("go.mod", "go.sum")]
+    return _built(name, sources, ["-ldflags", "-s -w", package], module) / name
+
+
 def installed(name: str) -> Path:
     """Install a program of another project in the version of `INSTALLED`, and return its path."""
     module = INSTALLED[name]

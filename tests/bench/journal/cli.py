@@ -17,7 +17,7 @@ import psycopg
 from tests.bench.journal import data
 from tests.bench.journal.data import Amount
 from tests.bench.journal.measure import measure
-from tests.bench.report import table
+from tests.bench.tables import table
 from tests.cluster.deploy import ROOT
 from tests.cluster.output import say
 from tests.unit.journal import postgres

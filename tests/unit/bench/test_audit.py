@@ -54,6 +54,12 @@ def test_only_what_follows_the_mark_in_the_namespace_and_succeeded(log):
     assert log.writes(since, "a") == Counter({Write("kwok", "patch", "pods/status"): 2})
 
 
+def test_a_dry_run_writes_nothing(log):
+    event = json.loads(line()) | {"requestURI": "/api/v1/namespaces/a/pods?dryRun=All"}
+    add(log, json.dumps(event) + "\n")
+    assert log.writes(0, "a").total() == 0
+
+
 def test_a_line_that_is_being_written_is_left_out(log):
     add(log, line(), line()[:40])
     assert log.writes(0, "a").total() == 1

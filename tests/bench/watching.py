@@ -1,7 +1,7 @@
-"""Wait for the end of many CoreJobs or Jobs with one watch."""
+"""Wait for the end and the deletion of many objects with one watch."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,8 +11,8 @@ import msgspec
 from corejob_kube.client import Kube
 from corejob_kube.resources import Resource
 
-_FAILED: Final = frozenset({"error", "inactive", "killed", "Failed"})
-_COMPLETE: Final = frozenset({"complete", "Complete"})
+_FAILED: Final = frozenset({"error", "inactive", "killed", "Failed", "Error"})
+_COMPLETE: Final = frozenset({"complete", "Complete", "Succeeded"})
 
 
 class _Metadata(msgspec.Struct, rename="camel", frozen=True):
@@ -27,6 +27,7 @@ class _Condition(msgspec.Struct, frozen=True):
 
 class _Status(msgspec.Struct, frozen=True):
     state: str = ""
+    phase: str = ""
     conditions: tuple[_Condition, ...] = ()
 
 
@@ -45,15 +46,17 @@ class _List(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Finished:
-    """The objects seen to be complete.
+class Watched:
+    """What a watch has told of the objects.
 
     Attributes:
-        names: Their names.
+        names: Names of the complete ones.
+        gone: Names of the deleted ones.
         events: Number of events of the watch.
     """
 
     names: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     events: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,16 +65,25 @@ class Finished:
         event = _DECODER.decode(line)
         assert event.type != "ERROR", line
         self.events += 1
-        ends = _ends(event.object.status)
-        assert not ends & _FAILED, f"{event.object.metadata.name} failed: {line.decode()}"
+        name, ends = event.object.metadata.name, _ends(event.object.status)
+        assert not ends & _FAILED, f"{name} failed: {line.decode()}"
         if ends & _COMPLETE:
-            self.names.add(event.object.metadata.name)
-            self._changed.set()
+            self.names.add(name)
+        if event.type == "DELETED":
+            self.gone.add(name)
+        self._changed.set()
 
-    async def reached(self, count: int, seconds: float) -> None:
-        """Wait until `count` objects are complete."""
+    async def complete(self, count: int, seconds: float) -> None:
+        """Wait until `count` objects were seen to be complete."""
+        await self._reached(lambda: len(self.names) >= count, seconds)
+
+    async def deleted(self, count: int, seconds: float) -> None:
+        """Wait until `count` objects are deleted."""
+        await self._reached(lambda: len(self.gone) >= count, seconds)
+
+    async def _reached(self, reached: Callable[[], bool], seconds: float) -> None:
         async with asyncio.timeout(seconds):
-            while len(self.names) < count:
+            while not reached():
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -80,26 +92,28 @@ _DECODER: Final = msgspec.json.Decoder(_Event)
 
 
 @asynccontextmanager
-async def watched(kube: Kube, resource: Resource, namespace: str) -> AsyncIterator[Finished]:
+async def watched(kube: Kube, resource: Resource, namespace: str) -> AsyncIterator[Watched]:
     """Watch all objects of a namespace while the context lasts."""
     path = resource.path(namespace)
     answer = await kube.request("GET", path, params={"limit": "1"})
     version = msgspec.convert(answer, _List).metadata.resource_version
-    finished = Finished()
+    seen = Watched()
 
     async def watch() -> None:
         params = {"watch": "true", "resourceVersion": version}
         async with kube.stream(path, params=params, idle=None) as content:
             async for line in content:
-                finished.take(line)
+                seen.take(line)
         raise AssertionError(f"the API server ended the watch of {path}")
 
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(watch())
-        yield finished
+        yield seen
         watching.cancel()
 
 
 def _ends(status: _Status) -> set[str]:
-    """Return the state, and the types of the conditions that hold."""
-    return {status.state} | {each.type for each in status.conditions if each.status == "True"}
+    """Return the state or phase, and the types of the conditions that hold."""
+    return {status.state, status.phase} | {
+        each.type for each in status.conditions if each.status == "True"
+    }

@@ -1,0 +1,1 @@
+"""Argo Workflows as a peer: its controller, built from its Go module, and single-pod workflows."""
