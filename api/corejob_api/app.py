@@ -39,6 +39,7 @@ from corejob_api.query.scans import Scans
 from corejob_api.queue.catalogue import Catalogue
 from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs
+from corejob_api.queue.log_barrier import LogBarrier
 from corejob_api.queue.resource import QueueResource
 from corejob_api.routes import Resources, table
 from corejob_api.settings import ApiSettings
@@ -77,6 +78,7 @@ class Service:
         self.informers = (self.corejobs, self.templates, self.recorders)
         self.catalogue = Catalogue(self.templates)
         self.queue = Queue(self.corejobs, self.catalogue)
+        self.barrier = LogBarrier(self.queue)
         self.jobs = Jobs(self.queue, store, kube, namespace, now)
         self.sole_replica = SoleReplica(
             kube,
@@ -112,10 +114,10 @@ class Service:
         self.origins = OriginCheck(settings.cors_origins)
         self.resources = Resources(
             queue=QueueResource(
-                self.queue, self.catalogue, self.jobs, self.scans, self.envelope, now
+                self.queue, self.catalogue, self.jobs, self.scans, self.envelope, self.barrier, now
             ),
             past=PastResource(store, self.scans, self.envelope),
-            log=LogResource(self.jobs, store, self.hub, self.scans, self.envelope),
+            log=LogResource(self.jobs, store, self.hub, self.scans, self.barrier, self.envelope),
             counts=CountsResource(store, self.hub, self.scans, self.envelope, now),
             commands=self._commands(settings, kube, store_health, now),
             login=LoginResource(self.sign_in, self.origins, self.envelope),

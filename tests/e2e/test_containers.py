@@ -177,9 +177,7 @@ def primes(provider: Provider, rest: Rest, kubectl: Kubectl) -> str:
 
 def test_a_go_job_that_speaks_the_protocol(rest: Rest, primes: str):
     job_id = rest.enqueue(primes, limit=1000, progress_interval=1)
-    rest.wait_state(job_id, "complete")
-    # The recorder and the operator write parts of the status of their own: the one may be first.
-    document = rest.wait_journaled(job_id)
+    document = rest.wait_state(job_id, "complete")
     assert document["prog"] == {"value": 1.0, "message": ""}
     assert document["sources"] == ["natural numbers"]
     assert lines(rest, job_id) == [("DEBUG", "trial 1"), ("INFO", "168 primes up to 1000")]

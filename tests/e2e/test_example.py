@@ -80,9 +80,7 @@ def test_the_import_defers_until_its_file_is_there(rest: Rest, kubectl: Kubectl)
     assert (document["defer_time"], document["defer_max"]) == (5, 600)
     orders = "--from-literal=orders.csv=item,count\napples,3\npears,4\n"
     kubectl("create", "configmap", "orders", orders)
-    rest.wait_state(job_id, "complete")
-    # The recorder and the operator write parts of the status of their own: the one may be first.
-    document = rest.wait_journaled(job_id)
+    document = rest.wait_state(job_id, "complete")
     assert document["sources"] == ["orders.csv"]
     assert document["attempts_left"] == 1
     messages = rest.messages(job_id)

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from falcon.asgi import Response
 
 from corejob_api.auth.current_user import current_user
+from corejob_api.auth.users import User
 from corejob_api.http import call
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.call import ApiRequest
@@ -21,6 +22,7 @@ from corejob_api.query.log_filter import LogFilter
 from corejob_api.query.scans import Scan, Scans
 from corejob_api.query.selection import Selection
 from corejob_api.queue.jobs import Jobs, job_id_argument
+from corejob_api.queue.log_barrier import LogBarrier
 from corejob_api.streams import responses
 from corejob_api.streams.hub import Hub
 from corejob_api.streams.responses import LogView
@@ -35,9 +37,16 @@ class LogResource:
     """Handler of a job's log; it reads the store."""
 
     def __init__(
-        self, jobs: Jobs, store: Store, hub: Hub, scans: Scans, envelope: Envelope
+        self,
+        jobs: Jobs,
+        store: Store,
+        hub: Hub,
+        scans: Scans,
+        barrier: LogBarrier,
+        envelope: Envelope,
     ) -> None:
         self._jobs = jobs
+        self._barrier = barrier
         self._store = store
         self._hub = hub
         self._scans = scans
@@ -79,7 +88,7 @@ class LogResource:
 
     async def _text(self, req: ApiRequest, resp: Response, job_id: str, where: LogFilter) -> None:
         user = current_user(req)
-        await self._jobs.readable_log(job_id, user)
+        await self._readable(req, job_id, user)
         # A store that is away is an error of this answer, while it can still have a status.
         await self._store.ping()
         scan = self._scans.of(user.name)
@@ -92,7 +101,7 @@ class LogResource:
         page, selection = page_request(arguments), Selection.of(arguments)
         form = _Form.of(arguments)
         user = current_user(req)
-        await self._jobs.readable_log(job_id, user)
+        await self._readable(req, job_id, user)
         scan = self._scans.of(user.name)
         if chosen is None:
             read_page = self._page(job_id, scan, page, selection, where, form)
@@ -102,6 +111,12 @@ class LogResource:
             read_range = self._range(job_id, scan, chosen, where, form)
             rows, more = await call.while_connected(req, read_range)
             await self._envelope.rows(req, resp, rows, per_page=chosen.limit, **more)
+
+    async def _readable(self, req: ApiRequest, job_id: str, user: User) -> None:
+        """Check that the user may read the log; wait for its end if its job has just ended."""
+        await self._jobs.readable_log(job_id, user)
+        if self._barrier.holds(job_id):
+            await call.while_connected(req, self._barrier.passed(job_id))
 
     async def _page(
         self,

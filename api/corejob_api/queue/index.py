@@ -1,5 +1,6 @@
 """The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +8,7 @@ from datetime import datetime
 from corejob import document, model
 from corejob.identity import identity
 from corejob.model import CoreJob
-from corejob.state import State
+from corejob.state import FINAL, State
 from corejob.state_counts import StateCounts
 from corejob_api.query.ordering import Row
 from corejob_api.queue.catalogue import Catalogue
@@ -23,10 +24,13 @@ class QueueEntry:
 
     Attributes:
         identity: Fingerprint of qual_name and args (`corejob.identity`).
+        ended_at: Monotonic time, in seconds, at which the job was first seen in a final state after
+            another one; None if there was no such time.
     """
 
     job: CoreJob
     identity: str
+    ended_at: float | None = None
     rendered: Row | None = field(default=None)
 
     def row(self, now: datetime) -> Row:
@@ -46,9 +50,16 @@ class Queue:
         state_counts: Number of jobs in the queue by state.
     """
 
-    def __init__(self, cache: ObjectCache, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        cache: ObjectCache,
+        catalogue: Catalogue,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.state_counts = StateCounts()
         self._cache = cache
+        self._clock = clock
         self._catalogue = catalogue
         self._entries: dict[str, QueueEntry] = {}
         self._names: dict[str, str] = {}
@@ -136,6 +147,8 @@ class Queue:
             entry = QueueEntry(job, identity(job.qual_name, job.args))
             self._entries[job.id] = entry
             self._identities.setdefault(entry.identity, set()).add(job.id)
+        elif job.state in FINAL and entry.job.state not in FINAL:
+            entry.ended_at = self._clock()
         entry.job, entry.rendered = job, None
         if job.in_queue:
             self._queued[job.id] = entry

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
 from corejob_api.auth.current_user import current_user
 from corejob_api.http import call
@@ -20,6 +20,7 @@ from corejob_api.query.selection import BY_ID, Selection, search_argument
 from corejob_api.queue.catalogue import Catalogue
 from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs, job_id_argument
+from corejob_api.queue.log_barrier import LogBarrier
 from corejob_api.queue.masking import Masking
 from corejob_process.clock import Clock
 
@@ -37,6 +38,7 @@ class QueueResource:
         jobs: Jobs,
         scans: Scans,
         envelope: Envelope,
+        barrier: LogBarrier,
         now: Clock,
     ) -> None:
         self._queue = queue
@@ -44,6 +46,7 @@ class QueueResource:
         self._jobs = jobs
         self._scans = scans
         self._envelope = envelope
+        self._barrier = barrier
         self._now = now
 
     async def list_queue(self, req: ApiRequest, resp: Response) -> None:
@@ -98,10 +101,13 @@ class QueueResource:
         entry = self._queue.get(job_id)
         return None if entry is None else str(entry.job.state)
 
-    async def detail(self, req: Request, resp: Response, job_id: str) -> None:
+    async def detail(self, req: ApiRequest, resp: Response, job_id: str) -> None:
         """Answer with one job, current or past."""
-        user = current_user(req)
-        job = await self._jobs.readable(job_id_argument(job_id), user)
+        user, job_id = current_user(req), job_id_argument(job_id)
+        job = await self._jobs.readable(job_id, user)
+        if self._barrier.holds(job_id):
+            await call.while_connected(req, self._barrier.passed(job_id))
+            job = await self._jobs.readable(job_id, user)
         self._envelope.answer(req, resp, job.detail(user))
 
 
