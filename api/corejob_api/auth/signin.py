@@ -140,7 +140,7 @@ class SignIn:
             self._failures.failed(FailureReason.TOKEN, host, claims.name)
             raise unauthorized("the token is not valid")
         signed_in_at = claims.signed_in_at
-        fresh = self._tokens.issue(user, signed_in_at) if claims.is_old else None
+        fresh = self._tokens.issue(user, signed_in_at) if self._tokens.is_old(claims) else None
         return Identity(user, claims.expires_at, fresh, by_cookie, signed_in_at)
 
 

@@ -14,6 +14,7 @@ import jwt
 from corejob import timestamps
 from corejob_api.auth.users import User
 from corejob_process.clock import Clock
+from corejob_process.lru import LruMap
 
 LIFE: Final = timedelta(hours=8)
 MOST_AGE: Final = timedelta(days=7)
@@ -23,6 +24,7 @@ _ALGORITHM: Final = "HS256"
 _FINGERPRINT: Final = "pwf"
 _SIGNED_IN: Final = "auth_time"
 _FINGERPRINT_BYTES: Final = 16
+_MOST_VERIFIED: Final = 1024
 _CHECKS: Final[Any] = {
     "require": ["sub", "iat", "exp", _FINGERPRINT],
     # `Tokens.read` checks the times, by the clock that the service is given.
@@ -34,15 +36,15 @@ _CHECKS: Final[Any] = {
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """Claims of a token that is signed with the service's key and has not expired."""
+    """Claims of a token that is signed with the service's key."""
 
     name: str
     signed_in_at: datetime
     """Time of the sign-in by password; renewed tokens keep it."""
     issued_at: datetime
     expires_at: datetime
-    is_old: bool
-    """True if the token should be renewed and its successor would expire later."""
+    ends_at: datetime
+    """When no successor of the token is valid any more."""
     fingerprint: str = field(repr=False)
     """Fingerprint of the password under which the token was issued."""
 
@@ -58,6 +60,7 @@ class Tokens:
         self._secret = secret
         self._now = now
         self._most_age = most_age
+        self._verified: LruMap[str, TokenClaims] = LruMap(_MOST_VERIFIED)
 
     def issue(self, user: User, signed_in_at: datetime | None = None) -> str:
         """Return a new token.
@@ -80,10 +83,21 @@ class Tokens:
     def read(self, token: str) -> TokenClaims:
         """Return the claims of a token. The caller must check with `is_of` that it is the user's.
 
+        Tokens with a valid signature are remembered, since its check takes a fifth of an enqueue.
+
         Raises:
             ValueError: The token is malformed or not signed with the service's key.
             ExpiredError: The token has expired.
         """
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            self._verified.put(token, claims)
+        if claims.expires_at <= self._now():
+            raise ExpiredError("the token has expired")
+        return claims
+
+    def _verify(self, token: str) -> TokenClaims:
         try:
             claims = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options=_CHECKS)
             issued, expires = (
@@ -95,12 +109,14 @@ class Tokens:
             ends = signed_in + self._most_age
         except (jwt.PyJWTError, TypeError, ValueError, OverflowError, OSError):
             raise ValueError("the token is not valid") from None
-        now, expires = self._now(), min(expires, ends)
-        if expires <= now:
-            raise ExpiredError("the token has expired")
-        is_old = now - issued > REFRESH_AFTER and expires < ends
         fingerprint = str(claims[_FINGERPRINT])
-        return TokenClaims(claims["sub"], signed_in, issued, expires, is_old, fingerprint)
+        expires = min(expires, ends)
+        return TokenClaims(claims["sub"], signed_in, issued, expires, ends, fingerprint)
+
+    def is_old(self, claims: TokenClaims) -> bool:
+        """Return True if the token should be renewed and its successor would expire later."""
+        age = self._now() - claims.issued_at
+        return age > REFRESH_AFTER and claims.expires_at < claims.ends_at
 
     def is_of(self, claims: TokenClaims, user: User) -> bool:
         """Return True if a token was issued to this user under the user's present password."""

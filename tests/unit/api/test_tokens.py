@@ -42,7 +42,7 @@ def test_what_is_issued_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
     assert found.name == "jane@example.com"
     assert found.issued_at == clock()
     assert found.expires_at - found.issued_at == timedelta(hours=8)
-    assert not found.is_old
+    assert not tokens.is_old(found)
 
 
 def test_claims_by_their_registered_names(tokens: Tokens, clock: FakeClock) -> None:
@@ -81,9 +81,9 @@ def test_a_made_up_fingerprint_is_refused(
 def test_age(tokens: Tokens, clock: FakeClock) -> None:
     token = tokens.issue(JANE)
     clock.move(hours=1)
-    assert not tokens.read(token).is_old
+    assert not tokens.is_old(tokens.read(token))
     clock.move(seconds=1)
-    assert tokens.read(token).is_old
+    assert tokens.is_old(tokens.read(token))
     clock.move(hours=7)
     with pytest.raises(ValueError, match="the token has expired"):
         tokens.read(token)
@@ -96,7 +96,7 @@ def test_no_renewal_lives_longer_than_the_most_age_since_the_password(clock: Fak
     for _ in range(9):
         clock.move(hours=2)
         found = tokens.read(token)
-        if found.is_old:
+        if tokens.is_old(found):
             token = tokens.issue(JANE, found.signed_in_at)
             renewals += 1
     assert renewals == 6  # at 2, 4, … 12 hours; later renewals would not extend it
@@ -110,7 +110,7 @@ def test_a_token_that_can_live_no_longer_is_not_renewed(clock: FakeClock) -> Non
     tokens = Tokens(SECRET, clock, most_age=timedelta(hours=8))
     token = tokens.issue(JANE)
     clock.move(hours=7)
-    assert not tokens.read(token).is_old
+    assert not tokens.is_old(tokens.read(token))
 
 
 def test_a_lower_most_age_ends_tokens_that_there_are(tokens: Tokens, clock: FakeClock) -> None:
@@ -206,3 +206,27 @@ def test_exchanged_name(tokens: Tokens, clock: FakeClock) -> None:
 def test_garbage(tokens: Tokens, token: str) -> None:
     with pytest.raises(ValueError, match="the token is not valid"):
         tokens.read(token)
+
+
+def test_the_signature_of_a_token_is_checked_once(
+    tokens: Tokens, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    decode = jwt.decode
+
+    def counted(token: str, *args: Any, **options: Any) -> Any:
+        checked.append(token)
+        return decode(token, *args, **options)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    token = tokens.issue(JANE)
+    assert tokens.read(token) == tokens.read(token)
+    assert checked == [token]
+    # A remembered token still expires, and one with a wrong signature is never remembered.
+    clock.move(hours=9)
+    with pytest.raises(ExpiredError):
+        tokens.read(token)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not valid"):
+            tokens.read(token[:-2] + "xx")
+    assert len(checked) == 3
