@@ -4,6 +4,8 @@ import base64
 import contextlib
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from tests.cluster.commands import run
 from tests.cluster.provider import Provider
 from tests.e2e.values import VALUES
@@ -23,6 +26,7 @@ from tests.support.rest import Rest
 from tests.support.sse import Stream
 from tests.support.waiting import until
 
+from corejob.identity import identity
 from corejob_journal.recorder import rendezvous
 
 pytestmark = pytest.mark.cluster
@@ -37,6 +41,7 @@ TAKE_OVER_SECONDS = 15
 RECORDERS = 2
 JOBS = 4
 VOLUME_MIB = 24
+WAITS: dict[str, Any] = {"sleep": 600, "worker": "no-such-node", "max_parallel": 1}
 ORDER: dict[str, Any] = {"qual_name": SEGMENT, "args": {"segment": 1}}
 
 
@@ -301,6 +306,74 @@ def test_two_apis_and_two_recorders(shared: Release, service: Rest):
 
 @pytest.mark.host
 @pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
+class Race:
+    """Requests that enqueue equal jobs at once, again and again, at whatever API takes them."""
+
+    def __init__(self, service: Rest) -> None:
+        self._client = service.by_token()
+        self._over = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        self._rounds = self._pool.submit(self._run)
+
+    def end(self) -> list[list[int]]:
+        """Return the statuses of all rounds."""
+        self._over.set()
+        with self._pool:
+            return self._rounds.result()
+
+    def _run(self) -> list[list[int]]:
+        rounds: list[list[int]] = []
+        with ThreadPoolExecutor(4) as pool:
+            while not self._over.wait(0.05):
+                rounds.append(list(pool.map(self._enqueue, [len(rounds)] * 4)))
+        return rounds
+
+    def _enqueue(self, number: int) -> int:
+        """Return the status, or 0 if the API that took the request ends."""
+        body = {"qual_name": SLEEPY, "args": {**WAITS, "number": number}, "follow": False}
+        try:
+            # A new connection each time, since one leads to one pod.
+            headers = {"Connection": "close"}
+            return self._client.call("POST", "job", json=body, headers=headers).status_code
+        except requests.ConnectionError:
+            return 0
+
+
+def test_of_equal_enqueues_one_wins_while_apis_come_and_go(shared: Release, service: Rest):
+    race = Race(service)
+    try:
+        for count in (1, 2, 1):
+            shared.kubectl("scale", "deployment/core4-api", f"--replicas={count}")
+            until(lambda: pods(shared, "api"), lambda seen, n=count: len(seen) == n, what="scaled")
+            wait_ready(shared, "api", "api", ready=True, count=count)
+            until(
+                lambda: claims_in_memory(shared, service),
+                lambda in_memory, n=count: in_memory == (n == 1),
+                what=f"claims are those of {count} API",
+            )
+    finally:
+        rounds = race.end()
+        shared.kubectl("scale", "deployment/core4-api", "--replicas=2")
+    wait_ready(shared, "api", "api", ready=True, count=2)
+    assert max(statuses.count(200) for statuses in rounds) == 1
+    assert {tuple(sorted(statuses)) for statuses in rounds if 0 not in statuses} == {
+        (200, 400, 400, 400)
+    }
+    made_by_race = [row for row in service.queue() if "number" in row["args"]]
+    assert len({row["args"]["number"] for row in made_by_race}) == len(made_by_race)
+    assert "Duplicate" not in {row["reason"] for row in made_by_race}
+    for row in service.queue():
+        service.remove(row["_id"])
+
+
+def claims_in_memory(release: Release, service: Rest) -> bool:
+    """True if a new job has no Lease as its claim."""
+    args = {"sleep": 600, "at": time.time()}
+    service.enqueue(SLEEPY, **{**WAITS, **args})
+    names = {lease["metadata"]["name"] for lease in release.kubectl.items("leases")}
+    return f"core4-job-{identity(SLEEPY, args)[:40]}" not in names
+
+
 def test_a_recorder_takes_over_from_another_within_15_seconds(
     shared: Release, service: Rest, how: str
 ):
