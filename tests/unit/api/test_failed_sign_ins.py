@@ -173,7 +173,7 @@ async def test_omitted_lines_are_summarised_even_if_none_follows(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signin_failures, "_WINDOW_S", 0.01)
-    failures = FailedSignIns(ApiMetrics())
+    failures = FailedSignIns(ApiMetrics(), monotonic=Watch())
     for _ in range(11):
         failures.failed(FailureReason.TOKEN, "192.0.2.66")
     async with asyncio.timeout(DEADLINE):
