@@ -94,7 +94,10 @@ class Subscriber(Protocol):
         """Handle a changed state of the job."""
 
     def notify(self) -> None:
-        """Handle new records, or the removal of the job."""
+        """Handle a change or the removal of the job."""
+
+    def records(self) -> None:
+        """Handle that the log was read again: there may be new records."""
 
     def end(self) -> None:
         """Handle the failure of the feed: no more news, although the job isn't finished."""
@@ -276,7 +279,7 @@ class Feed:
                 pass
 
     async def _read(self) -> bool:
-        """Read the next page of new records. Return True if there may be more."""
+        """Read the next page of new records. Return True if there may be more of them already."""
         records = await self.query(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
         if records:
             # Read the gaps after the records, so that all gaps before these records are known.
@@ -284,8 +287,9 @@ class Feed:
             for record in records:
                 self._keep(EncodedRecord.of(record))
             self.tail = records[-1].seq
-        self._notify()
-        return bool(records)
+        for subscriber in self.subscribers:
+            subscriber.records()
+        return len(records) == _PAGE
 
     async def read_gaps(self) -> None:
         """Read the gaps; `gaps` always covers the records up to `tail`."""

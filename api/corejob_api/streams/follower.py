@@ -70,6 +70,8 @@ class Follower(Stream):
         self._shown: Row | None = None
         self._counts: Counter[Event] = Counter()
         self._news = asyncio.Event()
+        # The feed while everything was sent and only new records are to come; else None.
+        self._idle_at: Feed | None = None
 
     # --- events of the feed -----------------------------------------------------------------------
 
@@ -84,8 +86,34 @@ class Follower(Stream):
         self._states.append(state)
 
     def notify(self) -> None:
-        """Continue sending: there are new records, or the job is gone."""
+        """Continue sending: the job has changed, or is gone."""
         self._news.set()
+
+    def records(self) -> None:
+        """Send new records: at once if nothing else is to be sent before, else in the task.
+
+        With thousands of followers, to resume their tasks for each line would cost as much as to
+        write it to their connections.
+        """
+        source = self._idle_at
+        if source is None or not (self._seq >= source.tail or self._send_at_once(source)):
+            self._news.set()
+
+    def _send_at_once(self, source: Feed) -> bool:
+        """Pass the new records on without the task. Return False if it has to do that."""
+        if self._news.is_set() or self._states:
+            return False
+        if self._where.chooses or not self.is_drained or not source.has(self._seq):
+            return False
+        if self._next_gap(source) <= source.tail:
+            return False
+        chunk = source.chunk_after(self._seq, self._mode(self._seq + 1), ids=self._ids)
+        if chunk is None or chunk.last < source.tail:
+            return False
+        self._seq = self._sent_seq = chunk.last
+        self._count(Event.LOG, chunk.lines)
+        self._put_at_once(chunk.data)
+        return True
 
     # --- making frames ----------------------------------------------------------------------------
 
@@ -145,7 +173,10 @@ class Follower(Stream):
             return True
         if is_over:
             source.refresh()
+        else:
+            self._idle_at = source
         await self._news.wait()
+        self._idle_at = None
         return False
 
     async def _past(self, source: Feed) -> feed.JobSnapshot | None:

@@ -175,6 +175,15 @@ class Stream(ABC):
         finally:
             self._streams.release(self)
 
+    @property
+    def is_drained(self) -> bool:
+        """True if the client's connection has taken all that was made so far."""
+        return self._chunks.empty()
+
+    def _put_at_once(self, chunk: bytes) -> None:
+        """Queue a chunk for a client that is not slow: `is_drained` is True."""
+        self._chunks.put_nowait(chunk)
+
     async def _put(self, encoded: list[bytes]) -> None:
         """Queue frames in chunks of about `_CHUNK` bytes; wait while the buffer is full."""
         chunk: list[bytes] = []

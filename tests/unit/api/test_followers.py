@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import tracemalloc
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -13,7 +14,9 @@ from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import STARTED, Record, RunningApi, enqueue, stream
 
 from corejob_api.streams import frames
+from corejob_api.streams.follower import Follower
 from corejob_api.streams.frames import Mode
+from corejob_journal.store import Store
 
 QUICK = 200
 COMMITS = 10
@@ -164,3 +167,45 @@ async def test_frames_are_made_once_for_all_and_only_as_somebody_wants_them(
     assert sorted(made, key=str) == sorted(
         [*(with_ids if EVENTS in accepts else ()), *(without if "*/*" in accepts else ())], key=str
     )
+
+
+async def test_a_line_resumes_no_follower_and_is_read_once(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
+) -> None:
+    """Frames go from the feed to the connections; a follower's task would cost as much again."""
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(stream(caller, "GET", f"job/log/{job_id}?follow=true"))
+            for _ in range(20)
+        ]
+        await served.until(lambda: len(served.service.hub) == 20)
+        feed = served.service.hub._feeds[job_id]
+        await recorder.log("first")
+        for one in opened:
+            assert (await one.next())[1]["message"] == "first"
+        await served.until(lambda: all(each._idle_at for each in feed.subscribers))
+        counts: Counter[str] = Counter()
+        for owner, name in ((Follower, "_round"), (Store, "log_after"), (Store, "gaps")):
+            monkeypatch.setattr(owner, name, _counted(counts, owner, name))
+        await recorder.log("second", "third")
+        for one in opened:
+            messages = [data["message"] for _, data in await one.take(2)]
+            assert messages == ["second", "third"]
+        assert counts == {"log_after": 1, "gaps": 1}
+        await served.status(job_id, state="complete")
+        await served.log_complete(job_id)
+        for one in opened:
+            assert (await one.rest())[-1] == ("close", {"log": 3})
+
+
+def _counted(counts: Counter[str], owner: type, name: str) -> Any:
+    real = getattr(owner, name)
+
+    async def counted(*arguments: Any, **more: Any) -> Any:
+        counts[name] += 1
+        return await real(*arguments, **more)
+
+    return counted
