@@ -27,6 +27,8 @@ _PACE_S_MOST: Final = 0.01
 The result waits at most ten milliseconds. Above a thousand lines a second, more and more lines
 therefore share a transaction; below that, nothing waits.
 """
+_TURNS: Final = 3
+"""Turns of the event loop after which callers that wait for a result have submitted more."""
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 2.0
 
@@ -128,7 +130,9 @@ class GroupCommit:
                 await self._news.wait()
                 continue
             await self._commit(self._next())
-            await asyncio.sleep(0)  # callers that got a result may submit more, even when closing
+            # Callers that got a result may submit more, even when closing.
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
     def _next(self) -> list[_Entry]:
         """Take from the queue as much as fits into one transaction."""

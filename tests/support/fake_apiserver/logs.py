@@ -98,13 +98,13 @@ class PodLog:
         """Return what a request gets of the lines from an index on."""
         since, stamps, follow = query.get("sinceTime"), "timestamps" in query, "follow" in query
         least = int(datetime.fromisoformat(since).timestamp()) * 10**9 if since else 0
-        chunk = b""
+        parts: list[bytes] = []
         for number, (stamp, body) in enumerate(self.lines[index:], index):
             if stamp >= least and not (follow and number in self.hidden):
                 last = self.open_end and number == len(self.lines) - 1
                 prefix = stamp_text(stamp).encode() + b" " if stamps else b""
-                chunk += prefix + body + (b"" if last else b"\n")
-        return chunk
+                parts += prefix, body, b"" if last else b"\n"
+        return b"".join(parts)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one request for the log."""

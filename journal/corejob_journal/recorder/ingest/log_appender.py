@@ -47,6 +47,11 @@ class LogAppender:
         """True if the follower should wait for the store before it reads on."""
         return self._ingest.full and self._inflight is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a submission is in flight."""
+        return self._inflight is not None and not self._inflight.done()
+
     async def wait(self, seconds: float) -> None:
         """Wait for the submission in flight, at most `seconds` seconds."""
         if self._inflight is not None:

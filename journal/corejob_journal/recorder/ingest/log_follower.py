@@ -60,6 +60,8 @@ _NO_FILE: Final = "no such file or directory"
 _INFO: Final = 20
 _LOOK_S: Final = 1.0
 """Seconds between checks for log rotation while a follower waits for the store."""
+_GATHER_S: Final = 0.02
+"""Seconds for which lines gather unread, at most: a transaction and its pause take less."""
 
 
 class LogFollower:
@@ -332,6 +334,9 @@ class LogFollower:
         """
         self._pass_on()
         self._appender.send()
+        if self._appender.is_busy:
+            # Lines that arrive now have to wait anyway, and cost less if they are read together.
+            await self._appender.wait(_GATHER_S)
         while self._appender.is_full:
             await self._appender.wait(_LOOK_S)
             if look and self._rotation.due(time.time()):

@@ -64,7 +64,7 @@ class LogIngest:
         self._pieces = state.position.pieces
         self._resume = Resume(state.position)
         self._whole = False
-        # The lines in the window that ends with `_stamp`, sorted.
+        # The lines in the window that ends with `_stamp`, sorted, and some older ones.
         self._recent: list[Mark] = []
         # The mark of the first piece of the line that is being taken in pieces.
         self._head: Mark = ()
@@ -89,7 +89,9 @@ class LogIngest:
         """The position after all lines taken."""
         if self._resume.active:
             return LogPosition(self._stamp, self._resume.count, self.last_n, self._pieces)
-        return LogPosition(self._stamp, len(self._recent), self.last_n, self._pieces)
+        older = bisect.bisect_left(self._recent, (self._stamp - WINDOW_NS,))
+        count = len(self._recent) - older
+        return LogPosition(self._stamp, count, self.last_n, self._pieces)
 
     @property
     def full(self) -> bool:
@@ -173,7 +175,7 @@ class LogIngest:
         self._may_go_back = True
 
     def _is_recent(self, line: LogLine) -> bool:
-        return contains(self._recent, mark(line))
+        return line.stamp >= self._stamp - WINDOW_NS and contains(self._recent, mark(line))
 
     def take_rest(self, lines: Sequence[LogLine]) -> None:
         """Take the last lines of the previous connection; the present one has brought nothing."""
@@ -301,7 +303,7 @@ class LogIngest:
             self._stamp = stamp
             self._may_go_back = False
             recent.append(self._mark_of(line))
-            if recent[0][0] < stamp - WINDOW_NS:
+            if recent[0][0] < stamp - 2 * WINDOW_NS:  # many at once, not one with each line
                 del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
         elif stamp >= self._stamp - WINDOW_NS:
             bisect.insort(recent, self._mark_of(line))  # two output streams may be out of order

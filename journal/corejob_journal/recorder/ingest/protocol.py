@@ -20,6 +20,14 @@ _INFO: Final = 20
 _WARNING: Final = 30
 _NUMBERED: Final = re.compile(rb'\{"core4":\s*1,\s*"n":\s*([0-9]{1,18})\s*[,}]')
 _MOST_LEVEL: Final = 100
+_LEVELS: Final[dict[str | int, int]] = {
+    "DEBUG": 10,
+    "INFO": 20,
+    "WARNING": 30,
+    "ERROR": 40,
+    "CRITICAL": 50,
+}
+"""The levels that our runtime writes; any other takes several times as long to recognise."""
 
 
 class _ProtocolEvent(msgspec.Struct, tag_field="type", kw_only=True):
@@ -116,13 +124,15 @@ def text_of(body: bytes) -> str:
 
 def record(event: LogEvent, n: int | None, epoch: float) -> NewRecord:
     """Convert a log event to a record."""
-    level = event.level
+    levelno = _LEVELS.get(event.level) or _levelno(event.level)
+    return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
+
+
+def _levelno(level: str | int) -> int:
     if isinstance(level, str) and not level.isdigit():
         level_entry = jsonlines.level_of(level)
-        levelno = level_entry[0] if level_entry is not None else _INFO
-    else:
-        levelno = min(max(0, int(level)), _MOST_LEVEL)
-    return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
+        return level_entry[0] if level_entry is not None else _INFO
+    return min(max(0, int(level)), _MOST_LEVEL)
 
 
 def size(value: Any) -> int:
