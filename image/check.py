@@ -17,6 +17,8 @@ PACKAGES = (
 )
 LATE = (
     "alembic.command",
+    "kubernetes.aio.client",
+    "kubernetes.aio.config",
     "psycopg_binary",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",

@@ -14,7 +14,6 @@ from typing import Final
 
 import uvicorn
 import uvloop
-from kubernetes.aio.config import ConfigException
 
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
@@ -114,7 +113,7 @@ async def serve(settings: ApiSettings) -> None:
     Raises:
         ValueError: A setting is invalid.
         OSError: A port is in use, or a file can't be read.
-        ConfigException: There is no cluster configuration.
+        CredentialsError: There is no cluster configuration.
     """
     store = await Store.open(settings.store_url)
     try:
@@ -160,7 +159,7 @@ def main() -> int:
         json_logs.configure(settings.log_level)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         uvloop.run(serve(settings))
-    except (ValueError, OSError, ConfigException) as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"core4-api: {error}\n")
         return 2
     except TaskEndedError as error:

@@ -1,7 +1,8 @@
 """A thin asynchronous client of the Kubernetes API: JSON in, JSON out, and two kinds of streams.
 
-Credentials, certificates and the kubeconfig's rules are those of the official `kubernetes` package.
-Its generated models are not used, since conversion of each watched object takes most of the time.
+Credentials are those of the pod's ServiceAccount, or of a kubeconfig by the rules of the official
+`kubernetes` package. Its generated models are not used: to convert each watched object takes most
+of the time.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-from kubernetes.aio.client import Configuration
 
 from corejob_kube import credentials, tls
+from corejob_kube.credentials import Access
 from corejob_kube.decoding import LIST_LEVELS, Decoder
 from corejob_kube.errors import (
     KubeError,
@@ -50,7 +51,7 @@ class Kube:
 
     def __init__(
         self,
-        configuration: Configuration,
+        configuration: Access,
         *,
         user_agent: str,
         request_timeout: float = 30.0,

@@ -2,10 +2,10 @@
 
 import ssl
 
-from kubernetes.aio.client import Configuration
+from corejob_kube.credentials import Access
 
 
-def context(configuration: Configuration) -> ssl.SSLContext | bool:
+def context(configuration: Access) -> ssl.SSLContext | bool:
     """Return aiohttp's `ssl` argument: a context with the certificates; False for plain HTTP."""
     if not configuration.host.startswith("https"):
         return False

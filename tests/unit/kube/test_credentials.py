@@ -1,13 +1,16 @@
 """The API server's address and our credentials for it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, incluster_config
 
-from corejob_kube import credentials
+from corejob_kube import credentials, service_account
+from corejob_kube.credentials import CredentialsError
+from corejob_kube.service_account import ServiceAccount
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +28,8 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     authority.write_text("a certificate", encoding="utf-8")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setattr(service_account, "TOKEN", token)
+    monkeypatch.setattr(service_account, "AUTHORITY", authority)
     return token
 
 
@@ -34,8 +37,9 @@ async def test_in_a_pod_it_is_the_service_account(pod: Path) -> None:
     found = await credentials.load()
 
     assert found.host == "https://10.96.0.1:443"
-    assert Path(found.ssl_ca_cert).name == "ca.crt"
-    assert await credentials.authorization(found) == "bearer first"  # in any case, RFC 9110
+    assert Path(found.ssl_ca_cert or "").name == "ca.crt"
+    assert found.verify_ssl
+    assert await credentials.authorization(found) == "Bearer first"
 
 
 async def test_elsewhere_it_is_the_kubeconfig(
@@ -60,7 +64,7 @@ async def test_elsewhere_it_is_the_kubeconfig(
 
 
 async def test_neither_is_an_error() -> None:
-    with pytest.raises(ConfigException):
+    with pytest.raises(CredentialsError):
         await credentials.load()
 
 
@@ -88,3 +92,40 @@ async def test_in_a_cluster_of_ipv6_the_address_has_brackets(
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00:10:96::1")
     assert (await credentials.load()).host == "https://[fd00:10:96::1]:443"
+
+
+def test_a_replaced_token_is_read_again(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = service_account.load()
+    pod.write_text("second\n", encoding="utf-8")
+    assert account.authorization() == "Bearer first"
+    monkeypatch.setattr(service_account, "_REREAD_S", 0.0)
+    assert account.authorization() == "Bearer second"
+    pod.unlink()  # the last one may be valid for an hour
+    assert account.authorization() == "Bearer second"
+
+
+@pytest.mark.parametrize("missing", ["token", "authority", "port"])
+def test_a_pod_without_all_of_it_is_an_error(
+    pod: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "token":
+        pod.unlink()
+    elif missing == "authority":
+        service_account.AUTHORITY.unlink()
+    else:
+        monkeypatch.delenv("KUBERNETES_SERVICE_PORT")
+    with pytest.raises(CredentialsError):
+        service_account.load()
+
+
+def test_the_token_is_not_shown(pod: Path) -> None:
+    account = ServiceAccount("https://a", pod, "ca.crt")
+    assert account.authorization() == "Bearer first"
+    assert "first" not in repr(account)
+
+
+def test_processes_start_without_the_official_package() -> None:
+    """Its import takes longer than that of all else, and no pod needs it."""
+    modules = "corejob_api.main, corejob_journal.recorder.main"
+    program = f"import sys, {modules}; sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
