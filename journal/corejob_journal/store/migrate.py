@@ -7,9 +7,9 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from corejob_journal.store import revision as revisions
 from corejob_journal.store.errors import SchemaError
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,6 @@ def _config(connection: sa.Connection) -> Config:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-def current(connection: sa.Connection) -> str | None:
-    """Return the revision of the tables; None if there are none."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _lock(connection: sa.Connection) -> None:
@@ -47,7 +42,7 @@ def upgrade(connection: sa.Connection, revision: str = "head") -> None:
     """
     _lock(connection)
     config = _config(connection)
-    have = current(connection)
+    have = revisions.current(connection)
     scripts = ScriptDirectory.from_config(config)
     if have is not None and have not in {script.revision for script in scripts.walk_revisions()}:
         raise SchemaError(f"the store has revision {have}, which this version does not know")

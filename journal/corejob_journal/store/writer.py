@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-from corejob_journal.store import migrate, owners, retention, streams
+from corejob_journal.store import owners, retention, revision, streams
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
@@ -40,7 +40,7 @@ class Writer:
         """
         database = Database(parse_url(url), writer=True)
         try:
-            await database.run(migrate.upgrade)
+            await database.run(revision.upgrade)
         except BaseException:
             await database.close()
             raise

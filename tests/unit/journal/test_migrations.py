@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
 from corejob_journal.store import (
@@ -17,6 +19,7 @@ from corejob_journal.store import (
     StoreUnavailable,
     Writer,
     migrate,
+    revision,
     schema,
 )
 from corejob_journal.store.engine import Database, parse_url
@@ -48,6 +51,11 @@ async def test_migrations_make_what_the_code_says(store_url: str, writer: Writer
     await database.close()
 
 
+def test_the_newest_revision_is_that_of_the_last_migration() -> None:
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == revision.HEAD
+
+
 async def test_down_and_up_again(store_url: str) -> None:
     writer = await Writer.open(store_url)
     await writer.close()
@@ -56,7 +64,7 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(migrate.current) == "0005"
+    assert await database.run(revision.current) == "0005"
     await database.close()
 
 
@@ -73,7 +81,7 @@ async def test_the_history_of_the_queue_comes_and_goes_without_touching_the_rest
         assert await store.history_count() == 1
         database = Database(parse_url(store_url), writer=True)
         await database.run(lambda connection: migrate.downgrade(connection, "0001"))
-        assert await database.run(migrate.current) == "0001"
+        assert await database.run(revision.current) == "0001"
         assert await store.document("a" * 24) is not None
         with pytest.raises(StoreUnavailable):
             await store.history_count()
