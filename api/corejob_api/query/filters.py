@@ -1,6 +1,7 @@
 """Compile MongoDB-style filters to predicates (docs/rest.md, "Filters, sorting, searching")."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from corejob_api.query import patterns
@@ -18,6 +19,9 @@ _MAX_VALUES: Final = 10_000
 _MAX_SIZE: Final = 20_000
 _MAX_PROGRAMS: Final = 1000
 """RE2 program size of all regular expressions of a filter together."""
+_MOST_KNOWN: Final = 1024
+"""Texts whose search result a filter keeps; only those of up to `_MAX_KNOWN` characters."""
+_MAX_KNOWN: Final = 200
 _LOGICAL: Final = ("$and", "$or", "$nor")
 
 _TYPES: Final[dict[Any, Callable[[Any], bool]]] = {
@@ -147,7 +151,14 @@ class _Compiler:
             raise ValueError(
                 f"its regexes are too costly together: more than {_MAX_PROGRAMS} steps"
             )
-        return _any_of(lambda value: isinstance(value, str) and search(value))
+        # Names and states of thousands of jobs are few texts, and a search takes microseconds.
+        known = lru_cache(_MOST_KNOWN)(search)
+        return _any_of(
+            lambda value: (
+                isinstance(value, str)
+                and (known(value) if len(value) <= _MAX_KNOWN else search(value))
+            )
+        )
 
     def _not(self, operand: Any, depth: int) -> FieldTest:
         if not isinstance(operand, dict) or not operand or not _is_operators(operand):
@@ -217,7 +228,10 @@ def _negated(test: FieldTest) -> FieldTest:
 
 def _equals(operand: Any) -> FieldTest:
     wanted = key(operand)
-    return _any_of(lambda value: key(value) == wanted)
+    if operand is None:
+        return _any_of(lambda value: key(value) == wanted)
+    # Values with equal keys are equal, which is faster to find out. Equal ones may differ in type.
+    return _any_of(lambda value: value == operand and key(value) == wanted)
 
 
 def _compares(operand: Any, relation: Callable[[Key, Key], bool]) -> FieldTest:

@@ -101,6 +101,22 @@ def test_comparisons_against_a_model(rows: list[dict[str, Any]], operand: Any) -
         assert fitting({"$lte": operand}) == [v for v in values if same_kind(v) and v <= operand]
 
 
+def test_a_regex_searches_equal_short_texts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    search = patterns.Pattern.__call__
+
+    def counted(self: patterns.Pattern, text: str) -> bool:
+        searched.append(text)
+        return search(self, text)
+
+    monkeypatch.setattr(patterns.Pattern, "__call__", counted)
+    matches = compile_filter({"a": {"$regex": "b$"}})
+    long = "x" * 1000 + "b"
+    texts = ["ab", "a", "ab", "ab", "a", long, long]
+    assert [matches({"a": text}) for text in texts] == [text.endswith("b") for text in texts]
+    assert searched == ["ab", "a", long, long]
+
+
 def test_the_fields_that_a_filter_reads() -> None:
     query = {
         "args.a.b": 1,
@@ -187,9 +203,8 @@ async def test_a_long_selection_gives_way() -> None:
 
     task = asyncio.create_task(count())
     rows = [{"_id": str(i), "text": "x" * 200} for i in range(20_000)]
-    found = await Selection(compile_filter({"text": {"$regex": "y"}}), ()).apply(
-        rows, Scans().of("test")
-    )
+    selection = Selection.of(Arguments({"filter": {"text": {"$regex": "y"}}}))
+    found = await selection.apply(rows, Scans().of("test"), lambda row: row)
     task.cancel()
     assert found == []
     assert turns > 1
