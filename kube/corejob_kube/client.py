@@ -293,8 +293,11 @@ class Kube:
         propagation: str = "Background",
         uid: str | None = None,
         version: str | None = None,
-    ) -> None:
+    ) -> dict[str, Any] | None:
         """Delete an object; do nothing if it is gone already, or is not the one that is meant.
+
+        Returns:
+            The object if it stays for a while, for its finalizers or its grace period; else None.
 
         Args:
             resource: Its kind.
@@ -313,10 +316,12 @@ class Kube:
         if preconditions:
             options["preconditions"] = preconditions
         try:
-            await self.request("DELETE", resource.path(namespace, name), body=options)
+            answer = await self.request("DELETE", resource.path(namespace, name), body=options)
         except KubeError as error:
             if error.status not in {404, 409}:
                 raise
+            return None
+        return answer if "deletionTimestamp" in (answer.get("metadata") or {}) else None
 
     @asynccontextmanager
     async def stream(

@@ -127,6 +127,16 @@ async def test_delete_only_that_very_object(server: ScriptedApiServer, kube: Kub
     }
 
 
+async def test_the_answer_to_a_deletion_is_the_object_if_it_stays(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
+    staying = {"metadata": {"name": "a", "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    server.answer = always(staying)
+    assert await kube.delete(PODS, "jobs", "a") == staying
+    server.answer = always({"kind": "Status", "metadata": {}, "status": "Success"})
+    assert await kube.delete(PODS, "jobs", "a") is None
+
+
 @pytest.mark.parametrize("status", [404, 409])
 async def test_deleting_what_is_gone_or_another_is_done(
     server: ScriptedApiServer, kube: Kube, status: int
