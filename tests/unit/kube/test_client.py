@@ -369,6 +369,25 @@ async def test_a_silent_stream_counts_as_dead(server: ScriptedApiServer, kube: K
     assert read == [b"first\n"]
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_that_ends_soon_after_its_reader_left_leaves_its_connection(
+    server: ScriptedApiServer, kube: Kube, ends: bool
+) -> None:
+    params = {"watch": "true"}
+    linger = DEADLINE if ends else 0.01
+    async with kube.stream(PATH, params=params, idle=DEADLINE, linger=linger) as lines:
+        watch = await server.next_watch()
+        watch.raw(b"first\n")
+        await lines.readline()
+        first = watch.connection
+    if ends:
+        watch.raw(b"second\n")
+        watch.end()
+    await asyncio.gather(*kube.draining)
+    async with kube.stream(PATH, params=params, idle=DEADLINE):
+        assert ((await server.next_watch()).connection is first) is ends
+
+
 async def test_a_stream_that_is_refused(server: ScriptedApiServer, kube: Kube) -> None:
     server.watch_refusals.append(refusal(410, "Expired"))
     with pytest.raises(GoneError):
