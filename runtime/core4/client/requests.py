@@ -140,6 +140,11 @@ def profile() -> Request:
     return get("/profile")
 
 
+def meta() -> Request:
+    """`GET /meta`, which needs no sign-in."""
+    return Request("GET", "/meta", signed=False)
+
+
 def job_id(text: str) -> str:
     """Return a job's id, which becomes a part of URLs.
 
