@@ -210,7 +210,7 @@ def enqueue(
     if both := more.keys() & (args or {}).keys():
         raise TypeError(f"arguments are given twice: {', '.join(sorted(both))}")
     args = {**(args or {}), **more}
-    request = requests.enqueue(qual_name, args, key or os.urandom(16).hex())
+    request = requests.enqueue(qual_name, args, os.urandom(16).hex() if key is None else key)
     try:
         response = yield from call(session, request)
     except DuplicateError as error:

@@ -92,7 +92,8 @@ class Client(BaseClient):
         Args:
             qual_name: The job's name in the catalogue.
             args: The job's arguments, and its properties such as `attempts`, by their names.
-            idempotency_key: A key of yours: for a day, the same key answers with the same job.
+            idempotency_key: A key of yours, 1 to 255 printable ASCII characters. For a day, the
+                same key answers with the same job.
             more: More of `args`.
 
         Raises:
