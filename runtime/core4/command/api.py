@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,6 @@ def _read(source: str | None) -> dict[str, Any]:
         return {}
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise BadArgumentError(f"can't read JSON from {source}: {error}") from None
-    if not isinstance(found, dict):
-        raise BadArgumentError(f"{source} is not a JSON object")
-    return found
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArgumentError(f"can't read {source}: {error}") from None
+    return typing_args.json_object(source, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +76,7 @@ def enqueue_command(
         try:
             args = {
                 **(_from_file(path) if path is not None else {}),
-                **(_object("--args", json_args) if json_args is not None else {}),
+                **(typing_args.json_object("--args", json_args) if json_args is not None else {}),
                 **typing_args.parse(words, _schema(client, name, words)),
                 **typing_args.parse(properties, _PROPERTIES),
             }
@@ -109,23 +108,13 @@ def _schema(client: Client, name: str, words: tuple[str, ...]) -> Mapping[str, A
     return None
 
 
-def _object(source: str, text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise BadArgumentError(f"{source} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise BadArgumentError(f"{source} is not a JSON object")
-    return found
-
-
 def _from_file(path: str) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadArgumentError(f"can't read {path}: {error}") from None
     try:
-        return _object(path, text)
+        return typing_args.json_object(path, text)
     except BadArgumentError:
         if path.endswith(".json") or text.lstrip().startswith("{"):
             raise

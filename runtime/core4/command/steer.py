@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from core4.client.errors import Core4Error, NotSignedInError
-from core4.command import completing, confirm, connection, exits, ids
+from core4.command import (
+    completing,
+    confirm,
+    connection,
+    exits,
+    followed,
+    ids,
+    terminal,
+    typing_args,
+)
 from core4.command.app import command, report
 from core4.command.exits import Exit
+from core4.command.followed import Manner
+from core4.command.lines import Look
 from core4.command.listing import choosing
+from core4.command.typing_args import BadArgumentError
 
 if TYPE_CHECKING:
     from core4.client import Client, Job
@@ -57,10 +70,48 @@ def rm_command(*, texts: tuple[str, ...], yes: bool, **chosen: Any) -> int:
 
 
 @command("restart", "Restart jobs, by id or all that the options choose; print the new ids.")
+@click.option("--follow", "live", is_flag=True, help="Follow the job; for one id.")
+@click.option(
+    "--args",
+    "changed",
+    metavar="JSON",
+    help="Enqueue the job anew with these arguments changed; for one id.",
+)
 @_steering
-def restart_command(*, texts: tuple[str, ...], yes: bool, **chosen: Any) -> int:
+def restart_command(
+    *, texts: tuple[str, ...], yes: bool, live: bool, changed: str | None, **chosen: Any
+) -> int:
     """Restart jobs."""
+    if live or changed is not None:
+        return _restart_one(texts, chosen, live=live, changed=changed)
     return _steer("restart", lambda job: job.restart().id, texts, yes=yes, chosen=chosen)
+
+
+def _restart_one(
+    texts: Sequence[str], chosen: dict[str, Any], *, live: bool, changed: str | None
+) -> int:
+    """Restart one job, with changed arguments if wanted, and follow it if wanted."""
+    if len(texts) != 1 or any(value is not None for value in chosen.values()):
+        raise click.UsageError("--follow and --args are for one id.")
+    with connection.current().client() as client:
+        (job_id,) = ids.resolve(client, texts)
+        job = client.job(job_id)
+        if changed is None:
+            new = job.restart()
+        else:
+            document = job.document()
+            try:
+                args = {**(document.args or {}), **typing_args.json_object("--args", changed)}
+            except BadArgumentError as error:
+                raise click.UsageError(str(error)) from None
+            new = client.enqueue(document.qual_name, args)
+        ids.remember(client, new.id)
+        if not live:
+            click.echo(new.id)
+            return Exit.OK
+        click.echo(f"-- job {new.id} --", err=True)
+        colour = terminal.has_colour(connection.current(), sys.stdout)
+        return followed.follow(new, Manner(Look(colour=colour))).code
 
 
 def _steer(

@@ -76,6 +76,21 @@ def value(name: str, text: str, schema: Json | None) -> Any:
     raise BadArgumentError(f"argument {name} expects {expected}, got {text!r}")
 
 
+def json_object(source: str, text: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        BadArgumentError: The text is no JSON object; the message names its source.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadArgumentError(f"{source} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadArgumentError(f"{source} is not a JSON object")
+    return found
+
+
 _NOTHING: Final = object()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.unit.client.raw_server import RawServer, bad
+from tests.unit.client.story import JOB, Story, document
 from tests.unit.command.conftest import BASE, IDS, Core4, FakeCore4, job
 
 from core4.command import confirm
@@ -28,6 +29,22 @@ def test_a_restart_prints_the_new_id(core4: Core4) -> None:
     result = core4("restart", IDS[0])
     assert (result.code, result.out) == (0, f"{IDS[9]}\n")
     assert result.err == f"restarted {IDS[0]} as {IDS[9]}\n"
+
+
+def test_a_restart_can_be_followed(core4: Core4, fake: FakeCore4) -> None:
+    fake.story = Story([("log", "again"), ("state", document("error"))])
+    result = core4("restart", IDS[0], "--follow")
+    assert (result.code, result.out) == (1, "INFO     again\n")
+    assert result.err.startswith(f"-- job {IDS[9]} --\n")
+
+
+def test_a_restart_with_changed_arguments_is_a_new_job(core4: Core4, server: RawServer) -> None:
+    result = core4("restart", IDS[1], "--args", '{"m": 2}')
+    assert (result.code, result.out) == (0, f"{JOB}\n")
+    assert server.asked[-1].json["args"] == {"n": 1, "m": 2}
+    assert not steered(server)
+    assert core4("restart", IDS[1], IDS[2], "--follow").code == 2
+    assert "--args is not a JSON object" in core4("restart", IDS[1], "--args", "[]").err
 
 
 def test_an_error_of_one_does_not_stop_the_others(
