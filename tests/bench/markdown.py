@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench import summary
+from tests.bench.plots import PLOTS
 from tests.bench.tables import cells, comparisons
 from tests.bench.validation import CORES, capacities, predictions
 
@@ -21,7 +22,9 @@ def section(name: str, figures: Figures) -> str:
         return NOT_MEASURED
     part = figures[name]
     rows = comparisons(part) if "series" in part else cells(part)
-    return _table(rows) + f"\nLoad of the machine before: {part['load_before']}.\n"
+    images = [f"![{plot.title}](bench/{plot.name}.svg)\n\n" for plot in PLOTS if plot.part == name]
+    load = f"\nLoad of the machine before: {part['load_before']}.\n"
+    return "".join(images) + _table(rows) + load
 
 
 def _environment(figures: Figures) -> str:
@@ -38,10 +41,14 @@ def _summary(figures: Figures) -> str:
 
 
 def _predictions(figures: Figures) -> str:
+    if "burst" not in figures:
+        return NOT_MEASURED
     return _table([["burst", "predicted", "limit", "measured", "ratio"], *predictions(figures)])
 
 
 def _capacities(figures: Figures) -> str:
+    if "burst" not in figures:
+        return NOT_MEASURED
     head = ["jobs/s, and what is used up first", *(f"{cores} processors" for cores in CORES)]
     return _table([head, *capacities(figures)])
 

@@ -64,7 +64,7 @@ _SIMULATED: Final[Mapping[str, Callable[[Options, Stage], Figures]]] = {
     "queue": lambda options, stage: queue.measure(
         stage, sizes=options.waiting, running=options.running
     ),
-    "peers": lambda options, stage: peers.measure(stage, jobs=options.peers),
+    "peers": lambda options, stage: peers.measure(stage, jobs=options.peers, rounds=options.rounds),
     "processes": lambda options, stage: processes.measure(stage, rounds=options.pairs),
 }
 """Parts with simulated nodes, each in a release of its own."""

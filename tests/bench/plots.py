@@ -1,6 +1,7 @@
 """Plots of cost against size, as SVG files for the documentation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +24,11 @@ def draw(figures: Mapping[str, Any], folder: Path) -> list[Path]:
     # The same figures give the same file.
     mpl.rcParams.update({"svg.hashsalt": "core4", "svg.fonttype": "none", "font.size": 9})
     drawn = []
-    for name, part, plot in _PLOTS:
-        if part in figures:
+    for plot in PLOTS:
+        if plot.part in figures:
             figure = Figure(_SIZE, layout="constrained")
-            plot(figure.subplots(), figures[part]["rows"])
-            path = folder / f"{name}.svg"
+            plot.draw(figure.subplots(), figures[plot.part]["rows"])
+            path = folder / f"{plot.name}.svg"
             figure.savefig(path, metadata={"Date": None})
             drawn.append(path)
     return drawn
@@ -74,14 +75,30 @@ def _memory(axes: Axes, rows: Sequence[Row]) -> None:
     _finish(axes, "waiting jobs, 200 running beside them", "memory, MiB", logarithmic=False)
 
 
-_PLOTS: Final[tuple[tuple[str, str, Callable[[Axes, Sequence[Row]], None]], ...]] = (
-    ("burst", "burst", _burst_rate),
-    ("cpu", "burst", _burst_cpu),
-    ("posts", "posts", _posts),
-    ("lists", "queue", _lists),
-    ("memory", "queue", _memory),
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One plot.
+
+    Attributes:
+        name: Name of its file without the suffix.
+        part: Part of the benchmark.
+        title: What it shows, for those who can't see it.
+        draw: Draws the rows of the part.
+    """
+
+    name: str
+    part: str
+    title: str
+    draw: Callable[[Axes, Sequence[Row]], None]
+
+
+PLOTS: Final = (
+    Plot("burst", "burst", "Jobs completed in a second, against the number of jobs", _burst_rate),
+    Plot("cpu", "burst", "Processor time of a job, by process", _burst_cpu),
+    Plot("posts", "posts", "Requests in a second, against the number of clients", _posts),
+    Plot("lists", "queue", "GET /job, against the number of waiting jobs", _lists),
+    Plot("memory", "queue", "Memory, against the number of waiting jobs", _memory),
 )
-"""Name of the file, part, and function that draws it."""
 
 
 def _bursts(rows: Sequence[Row], *, ours: bool) -> Iterator[Row]:

@@ -87,6 +87,7 @@ class Stage:
         self.rest.wait_state(job_id, "running")
         (job,) = self.release.kubectl.items("jobs", "-l", f"core4.io/qual-name={RUN}")
         self.rest.kill(job_id)
+        self.rest.remove(job_id)
         self.rest.wait_journaled(job_id)
         pod = {**job["spec"]["template"]["spec"], **kwok.placement(kwok.COMPLETE)}
         spec = {key: job["spec"][key] for key in ("backoffLimit", "podFailurePolicy")}

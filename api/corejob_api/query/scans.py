@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Final, TypeVar
 
 from corejob_process.keyed_locks import KeyedLocks
@@ -72,11 +71,10 @@ class Scan:
 
 
 def _piece(work: Callable[[T], R], items: Sequence[T], begin: int) -> list[R]:
-    clock = time.monotonic
-    until = clock() + _PIECE_SECONDS
+    until = time.monotonic() + _PIECE_SECONDS
     done: list[R] = []
-    for item in islice(items, begin, None):
-        done.append(work(item))
-        if clock() >= until:
+    for at in range(begin, len(items)):
+        done.append(work(items[at]))
+        if time.monotonic() >= until:
             break
     return done

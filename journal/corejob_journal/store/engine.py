@@ -106,8 +106,7 @@ def _pragmas(*, writer: bool) -> list[str]:
     ]
 
 
-def encode_json(value: Any) -> str:
-    """Return a value of a JSON column as text."""
+def _encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -119,7 +118,7 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         "pool_size": size,
         "max_overflow": 0,
         "pool_timeout": _BUSY_S,
-        "json_serializer": encode_json,
+        "json_serializer": _encode,
         "json_deserializer": msgspec.json.decode,
     }
     if is_sqlite(url):

@@ -4,6 +4,5 @@
 package tools
 
 import (
-	_ "github.com/argoproj/argo-workflows/v3/cmd/argoexec"
 	_ "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller"
 )

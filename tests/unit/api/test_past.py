@@ -107,8 +107,7 @@ async def expected(
     if search:
         fits = patterns.wildcard(search)
         rows = [row for row in rows if fits(row["qual_name"])]
-    selection = Selection.of(Arguments(given))
-    return await selection.apply(rows, Scans().of("test"), lambda row: row)
+    return await Selection.of(Arguments(given)).apply(rows, Scans().of("test"))
 
 
 FILTERS: list[dict[str, Any]] = [

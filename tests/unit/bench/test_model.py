@@ -1,7 +1,11 @@
 """The model of docs/scaling.md: the resource that is used up first limits the jobs."""
 
+import json
+
 import pytest
 from tests.bench.model import DEFAULT_CONTROLLER_CALLS, Capacity, Costs, predict
+from tests.bench.report import FIGURES
+from tests.bench.validation import checks
 
 COSTS = Costs(
     {"operator": 0.01, "recorder": 0.005, "api": 0.004, "apiserver": 0.08, "etcd": 0.01},
@@ -38,3 +42,11 @@ def test_replicas_share_the_jobs(name, replicas):
 
 def test_what_costs_nothing_has_no_limit():
     assert predict(Costs({}), Capacity(1)).rate == float("inf")
+
+
+def test_no_burst_is_faster_than_the_model_allows_and_long_ones_are_near():
+    found = list(checks(json.loads(FIGURES.read_text(encoding="utf-8"))))
+    # Processor time is measured in ticks, and the idle part of it is estimated.
+    assert all(check.ratio <= 1.1 for check in found), found
+    longest = max((check.size for check in found), default=0)
+    assert all(check.ratio >= 0.7 for check in found if check.size == longest), found
