@@ -153,6 +153,7 @@ bench-loop: venv ## measure how long single requests block the API's event loop
 generate: venv ## write the generated files: CRDs, chart values, tables of the docs, versions
 	@$(BIN)/python crds/generate.py
 	@$(BIN)/python charts/generate.py
+	@$(BIN)/python runtime/generate.py
 
 .PHONY: lint
 lint: venv ## check format, style, types, layers, generated files, chart
@@ -168,6 +169,7 @@ lint: venv ## check format, style, types, layers, generated files, chart
 	@echo "==> generated files"
 	@$(BIN)/python crds/generate.py --check
 	@$(BIN)/python charts/generate.py --check
+	@$(BIN)/python runtime/generate.py --check
 	@if [ -f charts/core4/values.yaml ]; then echo "==> helm lint"; "$$($(CLUSTER) binary helm)" lint --strict charts/core4 --values charts/core4/ci/demo-values.yaml; fi
 
 .PHONY: format

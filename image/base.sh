@@ -11,6 +11,8 @@ rm -rf ensurepip idlelib lib2to3 pydoc_data tkinter turtle.py turtledemo test co
 python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' | xargs rm -rf
 rm -rf /usr/local/include /usr/local/lib/pkgconfig
 find /usr/local/bin -name "pip*" -o -name "wheel*" -o -name "idle*" -o -name "2to3*" -o -name "pydoc*" -o -name "python*-config" | xargs rm -f
+# Copies: the time zones with leap seconds, and the package tool's questions.
+rm -rf /usr/share/zoneinfo/right /usr/share/zoneinfo/posix /var/cache/debconf/*-old
 
 # Slim images have no bytecode of it. The modules left out are large, and rare in jobs: they are compiled when they are
 # imported.

@@ -20,6 +20,8 @@ LATE = (
     "kubernetes.aio.client",
     "kubernetes.aio.config",
     "psycopg_binary",
+    "rich.cells",
+    "rich.table",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
     "uvicorn.loops.uvloop",

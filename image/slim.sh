@@ -11,6 +11,8 @@ find kubernetes/client/api kubernetes/client/models kubernetes/aio/client/api ku
 # Tests, test tools, and the sources of what is compiled.
 find . -type d -name tests -prune -exec rm -r {} +
 rm -r alembic/testing falcon/bench falcon/testing sqlalchemy/testing
+# rich highlights sources and renders Markdown with these; our tables need neither.
+rm -r pygments markdown_it mdurl rich/markdown.py rich/syntax.py rich/traceback.py
 # Databases that the journal can't be in.
 rm -r sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle
 find . -type f \( -name '*.c' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete

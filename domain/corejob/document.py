@@ -1,13 +1,19 @@
 """The job document of the REST API (docs/rest.md), rendered from a CoreJob."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from corejob import timestamps
 from corejob.model import CoreJob
 from corejob.names import KILLED_EXCEPTION
 from corejob.properties import TABLE
 from corejob.state import FINAL, State, highstate
+
+TIMED: Final = ("age", "runtime")
+"""Fields that change with time alone."""
+
+_Render = Callable[[CoreJob, datetime], Any]
 
 
 def document(job: CoreJob, now: datetime) -> dict[str, Any]:
@@ -20,54 +26,28 @@ def document(job: CoreJob, now: datetime) -> dict[str, Any]:
     Returns:
         The document without `journal`, which only a detail has. Times are UTC text without offset.
     """
-    state, status, spec = job.state, job.status, job.spec
-    properties = {prop.rest: spec[prop.field] for prop in TABLE}
-    killed_time = status.killed_time
-    return {
-        "_id": job.id,
-        "name": job.qual_name,
-        "qual_name": job.qual_name,
-        "args": dict(job.args),
-        "state": str(state),
-        "highstate": highstate(state),
-        "flag": {
-            "zombie": status.zombie_time is not None,
-            "killed": job.kill,
-            "removed": job.remove,
-            "nonstop": status.nonstop_time is not None,
-        },
-        "prog": _progress(job),
-        **properties,
-        "attempts_left": status.attempts_left,
-        "trial": status.trial,
-        "chain": [],
-        "dependency": [],
-        "enqueued": _enqueued(job),
-        "locked": _locked(job) if state is State.RUNNING else None,
-        "started_at": timestamps.iso(status.start_time),
-        "finished_at": timestamps.iso(status.finish_time),
-        "runtime": _runtime(job, now),
-        "query_at": timestamps.iso(status.query_time),
-        "inactive_at": timestamps.iso(status.inactive_time),
-        "killed_at": timestamps.iso(killed_time),
-        "removed_at": timestamps.iso(status.removed_time),
-        "wall_at": timestamps.iso(status.nonstop_time),
-        "zombie_at": timestamps.iso(status.zombie_time),
-        "last_error": _last_error(job),
-        "sources": list(job.sources),
-        "sources_dropped": job.sources_dropped,
-        "age": max(0.0, (now - job.enqueued_at).total_seconds()),
-        "reason": status.reason,
-        "message": status.message,
-    }
+    return {name: render(job, now) for name, render in _FIELDS.items()}
+
+
+def part_of(names: Iterable[str]) -> Callable[[CoreJob, datetime], dict[str, Any]]:
+    """Return a function that renders some fields of the job document, without the cost of all.
+
+    Args:
+        names: Names of the fields; unknown ones are left out.
+
+    Returns:
+        A function with the arguments of `document`.
+    """
+    renders = [(name, _FIELDS[name]) for name in names if name in _FIELDS]
+    return lambda job, now: {name: render(job, now) for name, render in renders}
 
 
 def state_key(document: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a document whose change makes a new `state` frame.
 
-    That is all but `age` and `runtime`, which change with time.
+    That is all but the fields that change with time.
     """
-    return {name: value for name, value in document.items() if name not in {"age", "runtime"}}
+    return {name: value for name, value in document.items() if name not in TIMED}
 
 
 def _progress(job: CoreJob) -> dict[str, Any]:
@@ -88,8 +68,13 @@ def _enqueued(job: CoreJob) -> dict[str, Any]:
     return enqueued
 
 
-def _locked(job: CoreJob) -> dict[str, Any]:
-    """Return `locked`: node and pod in place of core4's worker and process; the PID is always 1."""
+def _locked(job: CoreJob) -> dict[str, Any] | None:
+    """Return `locked`: node and pod in place of core4's worker and process; the PID is always 1.
+
+    It is None unless the job runs.
+    """
+    if job.state is not State.RUNNING:
+        return None
     beat = max(filter(None, (job.status.start_time, job.progress.time)), default=None)
     return {
         "at": timestamps.iso(job.status.start_time),
@@ -98,6 +83,19 @@ def _locked(job: CoreJob) -> dict[str, Any]:
         "worker": job.status.pod,
         "pid": 1,
     }
+
+
+def _flags(job: CoreJob) -> dict[str, bool]:
+    return {
+        "zombie": job.status.zombie_time is not None,
+        "killed": job.kill,
+        "removed": job.remove,
+        "nonstop": job.status.nonstop_time is not None,
+    }
+
+
+def _age(job: CoreJob, now: datetime) -> float:
+    return max(0.0, (now - job.enqueued_at).total_seconds())
 
 
 def _runtime(job: CoreJob, now: datetime) -> float | None:
@@ -114,3 +112,42 @@ def _last_error(job: CoreJob) -> dict[str, Any] | None:
         return {"exception": KILLED_EXCEPTION, "timestamp": None, "traceback": None}
     # A merge patch drops the nulls inside a status: add the null traceback again.
     return {"traceback": None, **error} if error else None
+
+
+def _property(field: str) -> _Render:
+    return lambda job, _: job.spec[field]
+
+
+_FIELDS: Final[dict[str, _Render]] = {
+    "_id": lambda job, _: job.id,
+    "name": lambda job, _: job.qual_name,
+    "qual_name": lambda job, _: job.qual_name,
+    "args": lambda job, _: job.args,
+    "state": lambda job, _: str(job.state),
+    "highstate": lambda job, _: highstate(job.state),
+    "flag": lambda job, _: _flags(job),
+    "prog": lambda job, _: _progress(job),
+    **{prop.rest: _property(prop.field) for prop in TABLE},
+    "attempts_left": lambda job, _: job.status.attempts_left,
+    "trial": lambda job, _: job.status.trial,
+    "chain": lambda _, __: [],
+    "dependency": lambda _, __: [],
+    "enqueued": lambda job, _: _enqueued(job),
+    "locked": lambda job, _: _locked(job),
+    "started_at": lambda job, _: timestamps.iso(job.status.start_time),
+    "finished_at": lambda job, _: timestamps.iso(job.status.finish_time),
+    "runtime": _runtime,
+    "query_at": lambda job, _: timestamps.iso(job.status.query_time),
+    "inactive_at": lambda job, _: timestamps.iso(job.status.inactive_time),
+    "killed_at": lambda job, _: timestamps.iso(job.status.killed_time),
+    "removed_at": lambda job, _: timestamps.iso(job.status.removed_time),
+    "wall_at": lambda job, _: timestamps.iso(job.status.nonstop_time),
+    "zombie_at": lambda job, _: timestamps.iso(job.status.zombie_time),
+    "last_error": lambda job, _: _last_error(job),
+    "sources": lambda job, _: list(job.sources),
+    "sources_dropped": lambda job, _: job.sources_dropped,
+    "age": _age,
+    "reason": lambda job, _: job.status.reason,
+    "message": lambda job, _: job.status.message,
+}
+"""The fields of the document, in its order."""

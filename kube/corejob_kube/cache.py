@@ -84,14 +84,18 @@ class ObjectCache:
     def put(self, body: Body) -> None:
         """Store an object, unless the cache has a newer version or knows of its deletion."""
         name = body["metadata"]["name"]
+        if self.knows(name, body["metadata"]["resourceVersion"]):
+            return
         old = self._objects.get(name)
-        version = int(body["metadata"]["resourceVersion"])
-        if old is not None and int(old["metadata"]["resourceVersion"]) >= version:
-            return
-        if self._tombstones.get(name, 0) >= version:
-            return
         kept = self._objects[name] = body if self._keep is None else self._keep(body)
         self._tell(name, old, kept)
+
+    def knows(self, name: str, version: str) -> bool:
+        """True if the cache has this version of an object or a newer one, or its deletion."""
+        old = self._objects.get(name)
+        if old is not None and int(old["metadata"]["resourceVersion"]) >= int(version):
+            return True
+        return self._tombstones.get(name, 0) >= int(version)
 
     def drop(self, body: Body) -> None:
         """Remove a deleted object; `body` is its last JSON, with the deletion's version."""

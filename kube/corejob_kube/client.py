@@ -25,6 +25,7 @@ from corejob_kube.errors import (
     for_status,
 )
 from corejob_kube.resources import Resource
+from corejob_process import tasks
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
@@ -47,6 +48,7 @@ class Kube:
     Attributes:
         decoder: Decodes the answers, including objects that are nested too deeply.
         quota_pauses: As given.
+        draining: Tasks that read the rest of responses whose readers have left.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Kube:
         self._request_timeout = request_timeout
         self.quota_pauses = quota_pauses
         self._session: aiohttp.ClientSession | None = None
+        self.draining: set[asyncio.Task[None]] = set()
         self.decoder = Decoder()
 
     @classmethod
@@ -85,6 +88,7 @@ class Kube:
         trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
+            await tasks.cancel(*self.draining)
             await self._session.close()
             self._session = None
 
@@ -99,6 +103,7 @@ class Kube:
         content_type: str,
         timeout: aiohttp.ClientTimeout,
         buffer: int = _LINE_LIMIT,
+        linger: float = 0.0,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("the client is not open: use it in an `async with`")
@@ -107,7 +112,7 @@ class Kube:
         if value is not None:
             headers["Authorization"] = value
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 method,
                 self._base + path,
                 params=params,
@@ -115,15 +120,27 @@ class Kube:
                 headers=headers,
                 timeout=timeout,
                 read_bufsize=buffer,
-            ) as response:
+            )
+            try:
                 if response.status >= 400:
                     raise await _refusal(response)
                 yield response
+            finally:
+                self._release(response, linger)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             text = str(error) or type(error).__name__
             raise UnavailableError(
                 503, "Unreachable", f"no answer from Kubernetes: {text}"
             ) from error
+
+    def _release(self, response: aiohttp.ClientResponse, linger: float) -> None:
+        """Release the connection of a response, which closes it if the response has not ended."""
+        if not linger or response.content.at_eof():
+            response.release()
+            return
+        task = asyncio.create_task(_drain(response, linger), name="drain")
+        self.draining.add(task)
+        task.add_done_callback(self.draining.discard)
 
     async def request(
         self,
@@ -293,8 +310,11 @@ class Kube:
         propagation: str = "Background",
         uid: str | None = None,
         version: str | None = None,
-    ) -> None:
+    ) -> dict[str, Any] | None:
         """Delete an object; do nothing if it is gone already, or is not the one that is meant.
+
+        Returns:
+            The object if it stays for a while, for its finalizers or its grace period; else None.
 
         Args:
             resource: Its kind.
@@ -313,10 +333,12 @@ class Kube:
         if preconditions:
             options["preconditions"] = preconditions
         try:
-            await self.request("DELETE", resource.path(namespace, name), body=options)
+            answer = await self.request("DELETE", resource.path(namespace, name), body=options)
         except KubeError as error:
             if error.status not in {404, 409}:
                 raise
+            return None
+        return answer if "deletionTimestamp" in (answer.get("metadata") or {}) else None
 
     @asynccontextmanager
     async def stream(
@@ -326,6 +348,7 @@ class Kube:
         params: Mapping[str, str],
         idle: float | None,
         buffer: int = _LINE_LIMIT,
+        linger: float = 0.0,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Open a long-lived GET (a watch, or a followed log); yield the raw body.
 
@@ -335,6 +358,8 @@ class Kube:
             idle: Seconds without a byte after which the connection counts as dead; None: no limit.
             buffer: Bytes to read ahead (up to twice as many) of a slow reader; also the maximum
                 length of a line for a reader of lines.
+            linger: Seconds that the response has to end after its reader has left, so that its
+                connection can be used again: a handshake costs more than a short log.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=idle)
         async with self._open(
@@ -345,8 +370,21 @@ class Kube:
             content_type=JSON,
             timeout=timeout,
             buffer=buffer,
+            linger=linger,
         ) as response:
             yield response.content
+
+
+async def _drain(response: aiohttp.ClientResponse, seconds: float) -> None:
+    """Read the rest of a response; close its connection if it does not end in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in response.content.iter_any():
+                pass
+    except (aiohttp.ClientError, TimeoutError, ConnectionError):
+        pass
+    finally:
+        response.release()
 
 
 def _kept(

@@ -4,6 +4,9 @@ Any user who may create a CoreJob chooses its nesting, and JSON parsers fail at 
 Such an object is *unreadable*: the decoder cuts the parts that are too deep, and marks the object
 by the key `core4.io/unreadable`, which is no field of any Kubernetes object. So the object still
 has its name, version and status, and other objects are not affected.
+
+`metadata.managedFields` is half of a CoreJob, and more than half of its memory. The decoder keeps
+only the times of changes outside the status, which are all that is read of it.
 """
 
 import logging
@@ -53,18 +56,16 @@ class Decoder:
             ValueError: The data is not JSON (msgspec.DecodeError).
         """
         limit = MAX_OBJECT_DEPTH + levels
-        if not is_text_deeper(data, limit):
-            try:
-                return _decode(data)
-            except msgspec.DecodeError:
-                if levels != LIST_LEVELS:
-                    raise
-                return _item_by_item(data)
-        value = _decode(cut_text(data, limit, msgspec.json.encode(self._cut)))
+        if is_text_deeper(data, limit):
+            return self._decode_deep(data, limit, levels)
+        try:
+            value = _decode(data)
+        except msgspec.DecodeError:
+            if levels != LIST_LEVELS:
+                raise
+            value = _item_by_item(data)
         for body in _objects(value, levels):
-            if isinstance(body, dict) and self._clean(body):
-                body[UNREADABLE] = _WHY
-                self._tell(body)
+            _trim(body)
         return value
 
     def readable(self, line: bytes) -> bytes:
@@ -72,6 +73,15 @@ class Decoder:
         if not is_text_deeper(line, MAX_OBJECT_DEPTH + EVENT_LEVELS):
             return line
         return msgspec.json.encode(self.decode(line, EVENT_LEVELS))
+
+    def _decode_deep(self, data: bytes, limit: int, levels: int) -> Any:
+        value = _decode(cut_text(data, limit, msgspec.json.encode(self._cut)))
+        for body in _objects(value, levels):
+            _trim(body)
+            if self._clean(body):
+                body[UNREADABLE] = _WHY
+                self._tell(body)
+        return value
 
     def _clean(self, value: Any) -> bool:
         """Replace the placeholders by None; return True if there were any."""
@@ -116,11 +126,25 @@ def _item_by_item(data: bytes) -> dict[str, Any]:
     return {"metadata": raws.metadata, "items": items}
 
 
-def _objects(value: Any, levels: int) -> list[Any]:
+def _objects(value: Any, levels: int) -> list[dict[str, Any]]:
     if not isinstance(value, dict):
         return []
     if levels == LIST_LEVELS and "items" in value:
-        return list(value["items"] or ())
-    if levels == EVENT_LEVELS:
-        return [value.get("object")]
-    return [value]
+        bodies = value["items"] or ()
+    elif levels == EVENT_LEVELS:
+        bodies = (value.get("object"),)
+    else:
+        bodies = (value,)
+    return [body for body in bodies if isinstance(body, dict)]
+
+
+def _trim(body: dict[str, Any]) -> None:
+    """Reduce `metadata.managedFields` to the times of the changes outside the status."""
+    meta = body.get("metadata")
+    if not isinstance(meta, dict) or not meta.get("managedFields"):
+        return
+    meta["managedFields"] = [
+        {"time": entry.get("time")}
+        for entry in meta["managedFields"]
+        if entry.get("subresource") != "status"
+    ]

@@ -7,7 +7,7 @@ meanwhile is queued again afterwards, and a key that failed is requeued with its
 import asyncio
 import heapq
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -36,7 +36,8 @@ class WorkQueue:
         self._again: set[str] = set()
         self._later: list[tuple[float, str]] = []
         self._wake_at: dict[str, float] = {}
-        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     def add(self, key: str) -> None:
         """Queue a key for processing as soon as possible."""
@@ -44,7 +45,7 @@ class WorkQueue:
             self._again.add(key)
         else:
             self._ready[key] = None
-            self._changed.set()
+            self._wake_one()
 
     def add_at(self, key: str, when: float) -> None:
         """Queue a key at the loop's time `when`, unless an earlier time is set already."""
@@ -52,7 +53,8 @@ class WorkQueue:
             return
         self._wake_at[key] = when
         heapq.heappush(self._later, (when, key))
-        self._changed.set()
+        if self._later[0][0] == when:
+            self._set_timer()
 
     def add_in(self, key: str, seconds: float) -> None:
         """Queue a key after `seconds` seconds, unless an earlier time is set already."""
@@ -60,18 +62,20 @@ class WorkQueue:
 
     async def get(self) -> str:
         """Wait for and return the next key; the caller must call `done` after processing it."""
-        while True:
-            self._fall_due()
-            if self._ready:
-                key, _ = self._ready.popitem(last=False)
-                self._working.add(key)
-                return key
-            self._changed.clear()
+        while not self._ready:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
             try:
-                async with asyncio.timeout_at(self._later[0][0] if self._later else None):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake_one()  # another worker takes the key that this one was woken for
+                elif waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
+        key, _ = self._ready.popitem(last=False)
+        self._working.add(key)
+        return key
 
     def done(self, key: str) -> None:
         """Mark a key as processed; queue it again if it was added meanwhile."""
@@ -111,6 +115,23 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._ready) + len(self._working)
 
+    def _wake_one(self) -> None:
+        """Wake one waiting worker, since waking all for one key costs more than most keys."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _set_timer(self) -> None:
+        """Set the timer to the earliest due time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._later:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._later[0][0], self._fall_due)
+
     def _fall_due(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._later and self._later[0][0] <= now:
@@ -118,3 +139,4 @@ class WorkQueue:
             if self._wake_at.get(key) == when:
                 del self._wake_at[key]
                 self.add(key)
+        self._set_timer()

@@ -9,6 +9,7 @@ from corejob import lineage, names, texts
 from corejob.finalizers import with_finalizer, without_finalizer
 from corejob.model import CoreJob
 from corejob.names import template_name
+from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.client import Kube
 from corejob_kube.errors import (
     AlreadyExistsError,
@@ -71,11 +72,14 @@ class ActionPerformer:
             case CreateChild(child_id):
                 await self._create_child(job, child_id)
             case DeletePod(name, uid):
-                await self._kube.delete(PODS, job.namespace, name, uid=uid)
+                answer = await self._kube.delete(PODS, job.namespace, name, uid=uid)
+                _keep(self._caches.pods, answer)
             case DeleteJob(name, uid):
-                await self._kube.delete(JOBS, job.namespace, name, uid=uid)
+                answer = await self._kube.delete(JOBS, job.namespace, name, uid=uid)
+                _keep(self._caches.jobs, answer)
             case DeleteCoreJob():
-                await self._kube.delete(COREJOBS, job.namespace, job.name, uid=job.uid)
+                answer = await self._kube.delete(COREJOBS, job.namespace, job.name, uid=job.uid)
+                _keep(self._caches.corejobs, answer)
             case AddFinalizer():
                 await self._set_finalizers(job, present=True)
             case RemoveFinalizer():
@@ -176,6 +180,12 @@ class ActionPerformer:
             self._caches.corejobs.drop(answer)
         else:
             self._caches.corejobs.put(answer)
+
+
+def _keep(cache: ObjectCache, body: Body | None) -> None:
+    """Store an object that stays for a while after its deletion, so that it is deleted once."""
+    if body is not None:
+        cache.put(body)
 
 
 def _refusal(error: KubeError) -> Exception:

@@ -92,7 +92,7 @@ def registry(
     """Return the registry of the handlers for kopf."""
     handlers = kopf.OperatorRegistry()
     kopf.on.startup(registry=handlers)(_startup(retry_most))
-    kopf.on.login(registry=handlers)(_login(decoder))
+    kopf.on.login(registry=handlers)(_login(decoder, caches))
     for resource in OWN_KINDS:
         group, _, version = resource.group_version.rpartition("/")
         kopf.on.event(group, version, resource.plural, registry=handlers, id=resource.plural)(
@@ -216,19 +216,21 @@ class _NoProgress(kopf.ProgressStorage):
 # --- login --------------------------------------------------------------------------------------
 
 
-def _login(decoder: Decoder) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+def _login(decoder: Decoder, caches: Caches) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    by_plural = {kind.plural: caches.cache(kind) for kind in OWN_KINDS}
+
     async def login(**_: Any) -> kopf.AiohttpSession:
         """Return a session with our own client's credentials; kopf logs in again after a refusal.
 
-        Its response class cuts objects that are nested too deeply for kopf's JSON parser. Kopf
-        closes the session.
+        Its response class cuts objects that are nested too deeply for kopf's JSON parser, and
+        spares kopf the versions that the caches have already. Kopf closes the session.
         """
         cluster = await credentials.load()
         header = await credentials.authorization(cluster)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls.context(cluster), limit=0),
             headers={"Authorization": header} if header else {},
-            response_class=responses.readable(decoder),
+            response_class=responses.readable(decoder, by_plural),
         )
         return kopf.AiohttpSession(server=cluster.host, aiohttp_session=session)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+_LOCAL = frozenset({"run", "execute", "templates"})
+"""The commands that need no server, and no package beside the standard library."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
@@ -28,7 +31,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args == ["--version"]:
         print(f"core4 {__version__}")
         return 0
-    return _dispatch(_parse(args))
+    if args and args[0] in _LOCAL:
+        return _dispatch(_parse(args))
+    return _with_server(args)
+
+
+def kubectl_plugin() -> int:
+    """Run the command as `kubectl core4`, and return its exit code."""
+    return main()
+
+
+def _with_server(args: Sequence[str]) -> int:
+    """Run a command of the extra `cli`."""
+    try:
+        from core4.command import app
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        if not args or args[0] in {"-h", "--help"}:
+            _parse(["--help"])
+        print(
+            f"error: `core4 {args[0]}` needs more packages: pip install 'core4-runtime[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return app.main(args)
 
 
 def _dispatch(options: Namespace) -> int:

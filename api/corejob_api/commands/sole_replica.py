@@ -6,8 +6,8 @@ replicas act at once while one of them takes itself for the only one:
 1. The holder reads the Lease every `check` seconds, and is the only replica for `valid` seconds
    from the moment before it asked. Nothing else makes it the only one, so a replica that is cut off
    or stands still is none soon.
-2. A replica that starts empties the holder. Its pod existed before that. Then it lists the pods: if
-   there is another one, it waits for `join` seconds, which is longer than `valid`. Only after that
+2. A replica that starts empties the holder. Its pod existed before that. Then it waits until no
+   other pod is left, but for at most `join` seconds, which is longer than `valid`. Only after that
    it lists the CoreJobs, which now include all those of a former only replica, and serves.
 3. A replica that sees no other pod may make itself the holder, but is the only one if a list of
    the pods *after* that still shows no other, and if its CoreJobs are as new as that list. A
@@ -51,12 +51,14 @@ class ReplicaTiming:
         valid: How long a check counts.
         join: How long a new replica waits for others; more than `valid` by the time that a create
             under way may take.
+        poll: Interval of the lists of pods while it waits.
         search: Interval of the lists of pods while there are several replicas.
     """
 
     check: float = 1.5
     valid: float = 4.0
     join: float = 5.0
+    poll: float = 0.5
     search: float = 30.0
 
 
@@ -139,8 +141,9 @@ class SoleReplica:
         lease = await self._read()
         if lease is not None and leases.holder(lease):
             await self._leases.renew(LEASE, "", self._timing.valid)
-        if await self._has_others():
-            await asyncio.sleep(self._timing.join)
+        until = self._time() + self._timing.join
+        while await self._has_others() and self._time() < until:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(self._timing.poll)
         self._has_joined = True
         try:
             # Before the first list of CoreJobs, which is then new enough at once.

@@ -1,15 +1,17 @@
 """Compile MongoDB-style filters to predicates (docs/rest.md, "Filters, sorting, searching")."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from corejob_api.query import patterns
-from corejob_api.query.values import MISSING, Key, array_index, key, leaves, path_of
+from corejob_api.query.values import MISSING, Key, array_index, key, leaves_at, path_of, top_field
 
 Predicate = Callable[[Any], bool]
 """Returns True if a document matches."""
 FieldTest = Callable[[list[Any]], bool]
 """Returns True if the values at a path match; takes the list that `leaves` returns."""
+T = TypeVar("T")
 
 _MAX_DEPTH: Final = 20
 _MAX_NODES: Final = 200
@@ -17,6 +19,9 @@ _MAX_VALUES: Final = 10_000
 _MAX_SIZE: Final = 20_000
 _MAX_PROGRAMS: Final = 1000
 """RE2 program size of all regular expressions of a filter together."""
+_MOST_KNOWN: Final = 1024
+"""Texts whose search result a filter keeps; only those of up to `_MAX_KNOWN` characters."""
+_MAX_KNOWN: Final = 200
 _LOGICAL: Final = ("$and", "$or", "$nor")
 
 _TYPES: Final[dict[Any, Callable[[Any], bool]]] = {
@@ -44,6 +49,17 @@ def compile_filter(query: Mapping[str, Any]) -> Predicate:
     """
     _check_size(query)
     return _Compiler().document(query, 0)
+
+
+def fields_of(query: Mapping[str, Any]) -> frozenset[str]:
+    """Return the top-level fields of a document that a valid filter reads."""
+    names: set[str] = set()
+    for name, operand in query.items():
+        if name in _LOGICAL:
+            names = names.union(*map(fields_of, operand))
+        else:
+            names.add(top_field(name))
+    return frozenset(names)
 
 
 def _check_size(query: Any) -> None:
@@ -87,26 +103,23 @@ class _Compiler:
         if not isinstance(query, dict):
             raise ValueError(f"expected an object, got [{query!r}]")  # noqa: TRY004  # client input, so ValueError
         self._count(depth)
-        tests = [self._clause(name, operand, depth) for name, operand in query.items()]
-        if len(tests) == 1:
-            return tests[0]
-        return lambda doc: all(test(doc) for test in tests)
+        return _all_of([self._clause(name, operand, depth) for name, operand in query.items()])
 
     def _clause(self, name: str, operand: Any, depth: int) -> Predicate:
         if name in _LOGICAL:
             return self._logical(name, operand, depth)
         if name.startswith("$"):
             raise ValueError(f"unknown operator [{name}]")
-        path = path_of(name)
+        find = leaves_at(path_of(name))
         test = self.field(operand, depth + 1)
-        return lambda doc: test(leaves(doc, path))
+        return lambda doc: test(find(doc))
 
     def _logical(self, name: str, operand: Any, depth: int) -> Predicate:
         if not isinstance(operand, list) or not operand:
             raise ValueError(f"operator [{name}] expects a list of objects that is not empty")
         tests = [self.document(query, depth + 1) for query in operand]
         if name == "$and":
-            return lambda doc: all(test(doc) for test in tests)
+            return _all_of(tests)
         if name == "$or":
             return lambda doc: any(test(doc) for test in tests)
         return lambda doc: not any(test(doc) for test in tests)
@@ -127,7 +140,7 @@ class _Compiler:
                 tests.append(self._operators[name](value, depth))
             else:
                 raise ValueError(f"unknown operator [{name}]")
-        return lambda values: all(test(values) for test in tests)
+        return _all_of(tests)
 
     def _regex(self, pattern: Any, options: Any) -> FieldTest:
         if not isinstance(pattern, str) or not isinstance(options, str):
@@ -138,7 +151,14 @@ class _Compiler:
             raise ValueError(
                 f"its regexes are too costly together: more than {_MAX_PROGRAMS} steps"
             )
-        return _any_of(lambda value: isinstance(value, str) and search(value))
+        # Names and states of thousands of jobs are few texts, and a search takes microseconds.
+        known = lru_cache(_MOST_KNOWN)(search)
+        return _any_of(
+            lambda value: (
+                isinstance(value, str)
+                and (known(value) if len(value) <= _MAX_KNOWN else search(value))
+            )
+        )
 
     def _not(self, operand: Any, depth: int) -> FieldTest:
         if not isinstance(operand, dict) or not operand or not _is_operators(operand):
@@ -183,6 +203,13 @@ def _items(values: list[Any]) -> list[Any]:
     return [item for leaf in values if isinstance(leaf, list) for item in leaf]
 
 
+def _all_of(tests: list[Callable[[T], bool]]) -> Callable[[T], bool]:
+    """Return a test that is passed by what passes all of these."""
+    if len(tests) == 1:
+        return tests[0]
+    return lambda value: all(test(value) for test in tests)
+
+
 def _any_of(test: Callable[[Any], bool]) -> FieldTest:
     """Return a test for any value at a path; an array matches as a whole or by one item."""
 
@@ -201,7 +228,10 @@ def _negated(test: FieldTest) -> FieldTest:
 
 def _equals(operand: Any) -> FieldTest:
     wanted = key(operand)
-    return _any_of(lambda value: key(value) == wanted)
+    if operand is None:
+        return _any_of(lambda value: key(value) == wanted)
+    # Values with equal keys are equal, which is faster to find out. Equal ones may differ in type.
+    return _any_of(lambda value: value == operand and key(value) == wanted)
 
 
 def _compares(operand: Any, relation: Callable[[Key, Key], bool]) -> FieldTest:

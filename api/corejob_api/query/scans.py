@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Final, TypeVar
 
 from corejob_process.keyed_locks import KeyedLocks
@@ -71,10 +72,11 @@ class Scan:
 
 
 def _piece(work: Callable[[T], R], items: Sequence[T], begin: int) -> list[R]:
-    until = time.monotonic() + _PIECE_SECONDS
+    clock = time.monotonic
+    until = clock() + _PIECE_SECONDS
     done: list[R] = []
-    for at in range(begin, len(items)):
-        done.append(work(items[at]))
-        if time.monotonic() >= until:
+    for item in islice(items, begin, None):
+        done.append(work(item))
+        if clock() >= until:
             break
     return done

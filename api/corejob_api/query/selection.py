@@ -1,23 +1,21 @@
 """Parse a listing's arguments `filter`, `sort`, `order` and `search`, and apply them to rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from corejob_api.http.arguments import Arguments, decode_json, mismatch
 from corejob_api.http.errors import ApiError, bad_request
 from corejob_api.query import patterns
-from corejob_api.query.filters import Predicate, compile_filter
+from corejob_api.query.filters import Predicate, compile_filter, fields_of
 from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
 from corejob_api.query.scans import Scan
-from corejob_api.query.values import path_of
+from corejob_api.query.values import path_of, top_field
 
 BY_ID: Final[Sort] = (("_id", 1),)
 MAX_SORT: Final = 32
 _ORDERS: Final = frozenset({1, -1})
-_ROWS: Final = 100
-"""Rows that the event loop builds without a break."""
+T = TypeVar("T")
 
 
 def sort_argument(arguments: Arguments) -> Sort:
@@ -75,7 +73,10 @@ def filter_argument(arguments: Arguments) -> Predicate | None:
     Raises:
         ApiError: 400, the filter is invalid.
     """
-    query = arguments.mapping("filter")
+    return _compiled(arguments.mapping("filter"))
+
+
+def _compiled(query: dict[str, Any]) -> Predicate | None:
     if not query:
         return None
     try:
@@ -115,26 +116,42 @@ def fits(predicate: Predicate, document: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A filter and a sort order of rows; no predicate selects all rows."""
+    """A filter and a sort order of rows; no predicate selects all rows.
+
+    Attributes:
+        predicate: The filter, compiled.
+        sort: The order.
+        filtered: The top-level fields of a row that the filter reads.
+    """
 
     predicate: Predicate | None
     sort: Sort
+    filtered: frozenset[str]
 
     @classmethod
     def of(cls, arguments: Arguments) -> "Selection":
         """Return the selection that `filter`, `sort` and `order` describe."""
-        return cls(filter_argument(arguments), sort_argument(arguments))
+        query = arguments.mapping("filter")
+        return cls(_compiled(query), sort_argument(arguments), fields_of(query))
 
-    async def apply(self, rows: Iterable[Row], scan: Scan) -> list[Row]:
-        """Return the matching rows, sorted; the sort is stable."""
-        selected = self.selected()
-        matching: list[tuple[Row, Keys]] = []
-        left = iter(rows)
-        while part := list(islice(left, _ROWS)):
-            sort_keys = await scan.map(selected, part)
-            matching += [
-                (row, keys) for row, keys in zip(part, sort_keys, strict=True) if keys is not None
-            ]
+    @property
+    def fields(self) -> frozenset[str]:
+        """The top-level fields of a row that the selection reads."""
+        return self.filtered | {top_field(name) for name, _ in self.sort}
+
+    async def apply(self, items: Sequence[T], scan: Scan, row_of: Callable[[T], Row]) -> list[T]:
+        """Return the items whose rows match, sorted; the sort is stable.
+
+        Args:
+            items: The items.
+            scan: Runs the selection in threads.
+            row_of: Returns an item's row, with at least `fields`; called in a thread.
+        """
+        select = self.selected()
+        sort_keys = await scan.map(lambda item: select(row_of(item)), items)
+        matching = [
+            (item, keys) for item, keys in zip(items, sort_keys, strict=True) if keys is not None
+        ]
         return await scan.call(lambda: in_order(matching, self.sort))
 
     def selected(self) -> Callable[[Row], Keys | None]:

@@ -3,6 +3,7 @@
 MongoDB manual: "Comparison/Sort Order", "Query on Embedded Documents", "Query an Array".
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
@@ -55,6 +56,11 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("."))
 
 
+def top_field(name: str) -> str:
+    """Return the first part of a dotted path: the field of the document."""
+    return name.partition(".")[0]
+
+
 _Visited = set[tuple[int, int]]
 """Visited pairs of an array's `id()` and a position in the path."""
 
@@ -67,6 +73,23 @@ def leaves(document: Any, path: tuple[str, ...]) -> list[Any]:
     values: list[Any] = []
     _descend(document, path, 0, values, set())
     return values
+
+
+def leaves_at(path: tuple[str, ...]) -> Callable[[Any], list[Any]]:
+    """Return `leaves` for one path, faster for documents without an array on it."""
+
+    def find(document: Any) -> list[Any]:
+        value = document
+        for part in path:
+            if isinstance(value, dict):
+                value = value.get(part, MISSING)
+            elif isinstance(value, list):
+                return leaves(document, path)
+            else:
+                return [MISSING]
+        return [value]
+
+    return find
 
 
 def _descend(
@@ -109,10 +132,15 @@ def array_index(name: str) -> int | None:
     return None
 
 
-def sort_key(document: Any, path: tuple[str, ...], *, descending: bool) -> Key:
-    """Return a document's sort key; an array counts as its least item (descending: greatest)."""
+def sort_key(values: list[Any], *, descending: bool) -> Key:
+    """Return the sort key of the values at a path.
+
+    An array counts as its least item (descending: greatest).
+    """
+    if len(values) == 1 and not isinstance(values[0], list):
+        return key(values[0])
     keys: list[Key] = []
-    for leaf in leaves(document, path):
+    for leaf in values:
         if isinstance(leaf, list):
             keys += [key(item) for item in leaf] or [_EMPTY_ARRAY]
         else:

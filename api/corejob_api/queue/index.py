@@ -1,14 +1,16 @@
 """The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime
+from typing import Final
+
+from sortedcontainers import SortedDict
 
 from corejob import document, model
 from corejob.identity import identity
 from corejob.model import CoreJob
-from corejob.state import FINAL, State
+from corejob.state import FINAL
 from corejob.state_counts import StateCounts
 from corejob_api.query.ordering import Row
 from corejob_api.queue.catalogue import Catalogue
@@ -17,30 +19,34 @@ from corejob_kube.cache import Body, ObjectCache
 Watcher = Callable[[CoreJob], None]
 """Called with each new version of a job."""
 
+_timed: Final = document.part_of(document.TIMED)
 
-@dataclass(slots=True)
+
 class QueueEntry:
-    """A job with its cached document.
+    """One version of a job, with its document once a page has shown it.
+
+    A new version is a new entry, so that a thread which reads entries sees one state of the queue.
 
     Attributes:
+        job: The job.
         identity: Fingerprint of qual_name and args (`corejob.identity`).
         ended_at: Monotonic time, in seconds, at which the job was first seen in a final state after
             another one; None if there was no such time.
     """
 
-    job: CoreJob
-    identity: str
-    ended_at: float | None = None
-    rendered: Row | None = field(default=None)
+    __slots__ = ("_row", "ended_at", "identity", "job")
+
+    def __init__(self, job: CoreJob, fingerprint: str, ended_at: float | None = None) -> None:
+        self.job = job
+        self.identity = fingerprint
+        self.ended_at = ended_at
+        self._row: Row | None = None
 
     def row(self, now: datetime) -> Row:
         """Return the document. Callers must not modify it, since its parts are shared."""
-        job = self.job
-        if job.status.state is State.RUNNING:
-            return document.document(job, now)
-        if self.rendered is None:
-            self.rendered = document.document(job, now)
-        return {**self.rendered, "age": max(0.0, (now - job.enqueued_at).total_seconds())}
+        if self._row is None:
+            self._row = document.document(self.job, now)
+        return {**self._row, **_timed(self.job, now)}
 
 
 class Queue:
@@ -64,7 +70,7 @@ class Queue:
         self._entries: dict[str, QueueEntry] = {}
         self._names: dict[str, str] = {}
         self._younger: dict[str, dict[str, CoreJob]] = {}
-        self._queued: dict[str, QueueEntry] = {}
+        self._queued: SortedDict[str, QueueEntry] = SortedDict()
         self._identities: dict[str, set[str]] = {}
         self._watchers: dict[str, list[Watcher]] = {}
         cache.listen(self._changed)
@@ -95,9 +101,14 @@ class Queue:
         """Return the CoreJob with an id, even if it has left the queue, or None."""
         return self._entries.get(job_id)
 
-    def queued(self) -> Iterator[QueueEntry]:
-        """Iterate over the jobs in the queue, oldest first."""
-        return iter([self._queued[job_id] for job_id in sorted(self._queued)])
+    def queued(self, start: int = 0, stop: int | None = None) -> list[QueueEntry]:
+        """Return the jobs in the queue, in the order of their ids: oldest first.
+
+        Args:
+            start: Position of the first one.
+            stop: Position after the last one; None: to the end.
+        """
+        return [self._queued[job_id] for job_id in self._queued.islice(start, stop)]
 
     def __len__(self) -> int:
         return len(self._queued)
@@ -142,20 +153,23 @@ class Queue:
         self._show(job)
 
     def _show(self, job: CoreJob) -> None:
-        entry = self._entries.get(job.id)
-        if entry is None:
-            entry = QueueEntry(job, identity(job.qual_name, job.args))
-            self._entries[job.id] = entry
-            self._identities.setdefault(entry.identity, set()).add(job.id)
-        elif job.state in FINAL and entry.job.state not in FINAL:
-            entry.ended_at = self._clock()
-        entry.job, entry.rendered = job, None
+        entry = self._entries[job.id] = self._entry(job)
         if job.in_queue:
             self._queued[job.id] = entry
         else:
             self._queued.pop(job.id, None)
         self.state_counts.put(job.id, job)
         self._notify(job)
+
+    def _entry(self, job: CoreJob) -> QueueEntry:
+        old = self._entries.get(job.id)
+        if old is None:
+            entry = QueueEntry(job, identity(job.qual_name, job.args))
+            self._identities.setdefault(entry.identity, set()).add(job.id)
+            return entry
+        has_ended = job.state in FINAL and old.job.state not in FINAL
+        # Name and args of a CoreJob never change, so its identity doesn't either.
+        return QueueEntry(job, old.identity, self._clock() if has_ended else old.ended_at)
 
     def _template_changed(self, qual_name: str) -> None:
         waiting = [

@@ -1,7 +1,7 @@
 """The queue, one job, and the catalogue."""
 
 import asyncio
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from falcon.asgi import Response
@@ -13,13 +13,13 @@ from corejob_api.http.call import ApiRequest
 from corejob_api.http.envelope import Envelope
 from corejob_api.http.paging import page_request
 from corejob_api.query.filters import Predicate
-from corejob_api.query.ordering import Row
 from corejob_api.query.patterns import Search
 from corejob_api.query.scans import Scans
-from corejob_api.query.selection import BY_ID, Selection, search_argument
+from corejob_api.query.selection import Selection, search_argument
 from corejob_api.queue.catalogue import Catalogue
 from corejob_api.queue.index import Queue
 from corejob_api.queue.jobs import Jobs, job_id_argument
+from corejob_api.queue.listing import QueueListing
 from corejob_api.queue.log_barrier import LogBarrier
 from corejob_api.queue.masking import Masking
 from corejob_process.clock import Clock
@@ -52,25 +52,17 @@ class QueueResource:
     async def list_queue(self, req: ApiRequest, resp: Response) -> None:
         """List the jobs in the queue."""
         arguments = call.of(req).arguments
-        selection = _searched(Selection.of(arguments), search_argument(arguments))
-        page = page_request(arguments)
-        masking, now = Masking(current_user(req).may_read), self._now()
-        if selection == Selection(None, BY_ID):
-            # The most frequent request by far; only the rows of its page are made.
-            entries = list(self._queue.queued())
-            window = page.window(len(entries))
-            rows = []
-            for entry in window.cut(entries):
-                rows.append(masking.row(entry.row(now)))
-                if len(rows) % _PIECE == 0:
-                    await asyncio.sleep(0)
-        else:
-            # Mask before filtering, so that a filter can't probe what its user may not read.
-            entries = list(self._queue.queued())
-            masked = masking.rows(entry.row(now) for entry in entries)
-            matching = await self._selected(req, selection, masked)
-            window = page.window(len(matching))
-            rows = list(window.cut(matching))
+        selection, search = Selection.of(arguments), search_argument(arguments)
+        page, now = page_request(arguments), self._now()
+        user = current_user(req)
+        masking, scan = Masking(user.may_read), self._scans.of(user.name)
+        listing = QueueListing(selection, search, masking, now)
+        entries, window = await call.while_connected(req, listing.page(self._queue, page, scan))
+        rows = []
+        for entry in entries:
+            rows.append(masking.row(entry.row(now)))
+            if len(rows) % _PIECE == 0:
+                await asyncio.sleep(0)
         await self._envelope.page(req, resp, rows, window)
 
     async def list_catalogue(self, req: ApiRequest, resp: Response) -> None:
@@ -87,15 +79,10 @@ class QueueResource:
             for template in self._catalogue
             if user.may_execute(template.qual_name)
         ]
-        matching = await self._selected(req, selection, rows)
+        work = selection.apply(rows, self._scans.of(user.name), lambda row: row)
+        matching = await call.while_connected(req, work)
         window = page.window(len(matching))
         await self._envelope.page(req, resp, window.cut(matching), window)
-
-    async def _selected(
-        self, req: ApiRequest, selection: Selection, rows: Iterable[Row]
-    ) -> list[Row]:
-        scan = self._scans.of(current_user(req).name)
-        return await call.while_connected(req, selection.apply(rows, scan))
 
     def _state_of(self, job_id: str) -> str | None:
         entry = self._queue.get(job_id)
@@ -124,4 +111,4 @@ def _searched(selection: Selection, search: Search | None) -> Selection:
     def fits(row: Any) -> bool:
         return search(row["qual_name"]) and (inner is None or inner(row))
 
-    return Selection(fits, selection.sort)
+    return replace(selection, predicate=fits)

@@ -18,7 +18,7 @@ from corejob_api.query.scans import Scan
 from corejob_api.queue.index import Queue
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
-from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
+from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable, is_cut
 from corejob_process import tasks
 from corejob_process.backoff import Backoff
 from corejob_process.clock import Clock
@@ -289,7 +289,7 @@ class Feed:
             self.tail = records[-1].seq
         for subscriber in self.subscribers:
             subscriber.records()
-        return len(records) == _PAGE
+        return is_cut(records, _PAGE)
 
     async def read_gaps(self) -> None:
         """Read the gaps; `gaps` always covers the records up to `tail`."""

@@ -1,6 +1,7 @@
 """The process `core4-recorder`."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,10 @@ from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
+_COLLECTION: Final = (50_000, 20, 100)
+"""Thresholds of the garbage collector: objects of an event are freed by their counts, and a search
+for cycles walks over the whole queue in the cache.
+"""
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 2.0
 
@@ -198,6 +203,7 @@ def main() -> int:
     if len(sys.argv) > 1 and sys.argv[1] == "retention":
         return command.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    gc.set_threshold(*_COLLECTION)
     try:
         uvloop.run(_main(settings))
     except TaskEndedError as error:

@@ -12,7 +12,7 @@ from corejob_journal.store.errors import (
 from corejob_journal.store.history import Steps
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
-from corejob_journal.store.reader import Store
+from corejob_journal.store.reader import Store, is_cut
 from corejob_journal.store.records import Gap, LogRecord, LogState, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.writer import Writer
@@ -35,4 +35,5 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "Writer",
+    "is_cut",
 ]

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from corejob_journal.store import history, past_counts, schema
+from corejob_journal.store import history, past_counts, prepared, schema
 from corejob_journal.store.bounds import MOST_COOKIE_BYTES, CookieSizes, Sources
+from corejob_journal.store.engine import encode_json
+from corejob_journal.store.prepared import Prepared, SelectIn, Values
 from corejob_journal.store.reader import cookies, sources
 from corejob_journal.store.records import (
     AddCount,
@@ -53,7 +56,7 @@ class _JobRow:
             self.settled_trial,
             self.lines,
             self.bytes,
-            self.lost,
+            bool(self.lost),
             self.reason,
             self.message,
         )
@@ -86,8 +89,28 @@ class _StreamRow:
     reason: str | None
 
 
-_JOB_FIELDS = tuple(_JobRow.__slots__)
-_STREAM_FIELDS = tuple(_StreamRow.__slots__)
+_JOB_FIELDS: Final = tuple(_JobRow.__slots__)
+_STREAM_FIELDS: Final = tuple(_StreamRow.__slots__)
+# `job_id` and `qual_name` never change, and to write a column costs a write of its index.
+_JOB_CHANGES: Final = _JOB_FIELDS[3:]
+_STREAM_CHANGES: Final = _STREAM_FIELDS[1:]
+_job_values: Final = attrgetter(*_JOB_CHANGES, "no")
+_stream_values: Final = attrgetter(*_STREAM_CHANGES, "no")
+# Rows are locked in ascending order, so that two recorders never deadlock. SQLite has no row locks
+# and ignores `FOR UPDATE`.
+_LOCK_JOBS: Final = SelectIn(
+    sa.select(*(schema.job_log.c[name] for name in _JOB_FIELDS))
+    .order_by(schema.job_log.c.no)
+    .with_for_update(),
+    schema.job_log.c.no,
+)
+_STREAMS: Final = SelectIn(
+    sa.select(*(schema.stream.c[name] for name in _STREAM_FIELDS)), schema.stream.c.no
+)
+_INSERT_RECORDS: Final = prepared.insert(schema.log)
+_INSERT_OUTPUTS: Final = prepared.insert(schema.output)
+_UPDATE_STREAMS: Final = prepared.update(schema.stream, _STREAM_CHANGES)
+_UPDATE_JOBS: Final = prepared.update(schema.job_log, _JOB_CHANGES)
 
 
 class Batch:
@@ -97,8 +120,8 @@ class Batch:
         self._connection = connection
         self._jobs: dict[int, _JobRow] = {}
         self._streams: dict[int, _StreamRow] = {}
-        self._log: list[Row] = []
-        self._output: list[Row] = []
+        self._log: list[Values] = []
+        self._output: list[Values] = []
         self._gaps: list[Row] = []
         self._cookies: dict[tuple[str, str], Any] = {}
         self._cookie_sizes: dict[str, CookieSizes] = {}
@@ -119,16 +142,11 @@ class Batch:
     def _load(self, operations: Sequence[Append | Finalise]) -> None:
         jobs = sorted({operation.stream.job for operation in operations})
         streams = sorted({operation.stream.no for operation in operations})
-        columns = [schema.job_log.c[name] for name in _JOB_FIELDS]
-        # Rows are locked in ascending order, so that two recorders never deadlock. SQLite has no
-        # row locks and ignores `FOR UPDATE`.
         for part in in_slices(jobs):
-            query = sa.select(*columns).where(schema.job_log.c.no.in_(part)).order_by(columns[0])
-            for row in self._connection.execute(query.with_for_update()):
-                self._jobs[row.no] = _JobRow(*row)
-        fields = [schema.stream.c[name] for name in _STREAM_FIELDS]
+            for row in _LOCK_JOBS.rows(self._connection, part):
+                self._jobs[row[0]] = _JobRow(*row)
         for part in in_slices(streams):
-            for row in self._connection.execute(sa.select(*fields).where(fields[0].in_(part))):
+            for row in _STREAMS.rows(self._connection, part):
                 self._streams[row[0]] = _StreamRow(*row)
 
     def _apply(self, operation: Operation) -> OperationResult:
@@ -169,24 +187,26 @@ class Batch:
             place = {"job": job.no, "stream": stream.no, "after_seq": job.last_seq}
             self._gaps.append({**place, "first_n": first, "last_n": last, "reason": reason})
         cookies, refusals = self._take_cookies(job, append)
-        seq = job.last_seq
-        for seq, record in enumerate([*append.records, *refusals], job.last_seq + 1):
-            self._log.append(
-                {
-                    "job": job.no,
-                    "seq": seq,
-                    "stream": stream.no,
-                    "n": record[0],
-                    "epoch": record[1],
-                    "levelno": record[2],
-                    "message": record[3],
-                    "exception": record[4],
-                }
+        no, source = job.no, stream.no
+        self._log += [
+            (
+                no,
+                seq,
+                source,
+                n,
+                epoch,
+                levelno,
+                message,
+                None if exception is None else encode_json(exception),
             )
-        job.last_seq = seq
-        for number, (n, epoch, channel, text) in enumerate(append.outputs, job.last_output + 1):
-            key = {"job": job.no, "seq": number, "stream": stream.no}
-            self._output.append({**key, "n": n, "epoch": epoch, "channel": channel, "text": text})
+            for seq, (n, epoch, levelno, message, exception) in enumerate(
+                [*append.records, *refusals], job.last_seq + 1
+            )
+        ]
+        job.last_seq += len(append.records) + len(refusals)
+        self._output += [
+            (no, seq, source, *line) for seq, line in enumerate(append.outputs, job.last_output + 1)
+        ]
         job.last_output += len(append.outputs)
         self._advance(job, stream, append)
         return cookies
@@ -267,11 +287,12 @@ class Batch:
         self._changed.add(put_document.job_id)
 
     def _write(self) -> None:
-        self._insert(schema.log, self._log)
-        self._insert(schema.output, self._output)
-        self._insert(schema.gap, self._gaps)
-        self._update(schema.stream, _STREAM_FIELDS, self._streams.values())
-        self._update(schema.job_log, _JOB_FIELDS, self._jobs.values())
+        self._execute(_INSERT_RECORDS, self._log)
+        self._execute(_INSERT_OUTPUTS, self._output)
+        if self._gaps:
+            self._connection.execute(sa.insert(schema.gap), self._gaps)
+        self._execute(_UPDATE_STREAMS, [_stream_values(row) for row in self._streams.values()])
+        self._execute(_UPDATE_JOBS, [_job_values(row) for row in self._jobs.values()])
         self._write_cookies()
         rows = [
             {"job": no, "names": list(kept.names), "dropped": kept.dropped}
@@ -309,15 +330,9 @@ class Batch:
             rows += self._connection.execute(query).all()
         return [(row.job_id, row.owner) for row in rows]
 
-    def _insert(self, table: sa.Table, rows: list[Row]) -> None:
+    def _execute(self, statement: Prepared, rows: list[Values]) -> None:
         if rows:
-            self._connection.execute(sa.insert(table), rows)
-
-    def _update(self, table: sa.Table, fields: Sequence[str], rows: Any) -> None:
-        values = [{f"_{name}": getattr(row, name) for name in fields} for row in rows]
-        if values:
-            statement = _update_statement(table, fields)
-            self._connection.execute(statement, values)
+            statement.execute(self._connection, rows)
 
     def _write_cookies(self) -> None:
         kept = [
@@ -332,9 +347,3 @@ class Batch:
                 self._connection.execute(
                     sa.delete(table).where(table.c.qual_name == qual_name, table.c.key == key)
                 )
-
-
-def _update_statement(table: sa.Table, fields: Sequence[str]) -> sa.Update:
-    key, *others = fields
-    binds: dict[str, Any] = {name: sa.bindparam(f"_{name}") for name in others}
-    return sa.update(table).where(table.c[key] == sa.bindparam(f"_{key}")).values(binds)

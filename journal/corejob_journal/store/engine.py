@@ -106,7 +106,8 @@ def _pragmas(*, writer: bool) -> list[str]:
     ]
 
 
-def _encode(value: Any) -> str:
+def encode_json(value: Any) -> str:
+    """Return a value of a JSON column as text."""
     return msgspec.json.encode(value).decode()
 
 
@@ -118,7 +119,7 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
         "pool_size": size,
         "max_overflow": 0,
         "pool_timeout": _BUSY_S,
-        "json_serializer": _encode,
+        "json_serializer": encode_json,
         "json_deserializer": msgspec.json.decode,
     }
     if is_sqlite(url):

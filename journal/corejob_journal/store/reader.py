@@ -42,6 +42,11 @@ _LOG = _of_job(
     schema.job_log.c.username,
     schema.job_log.c.qual_name,
 )
+_AFTER = (
+    _LOG.where(schema.log.c.seq > sa.bindparam("seq"))
+    .order_by(schema.log.c.seq)
+    .limit(sa.bindparam("limit"))
+)
 _GAPS = _of_job(
     schema.gap,
     schema.stream.c.trial,
@@ -102,6 +107,13 @@ def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
     return LogState(*row) if row is not None else None
 
 
+def is_cut(records: Sequence[LogRecord], limit: int) -> bool:
+    """True if `Store.log_after` may have stopped before the last record."""
+    return (
+        len(records) >= limit or sum(len(record.message) for record in records) >= _FULL_CHARACTERS
+    )
+
+
 class Store:
     """A reader of the store, created by `open`, which does not wait for the database.
 
@@ -130,13 +142,15 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
-    async def _first_rows(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
+    async def _first_rows(
+        self, query: sa.Select[*tuple[Any, ...]], job_id: str, **values: int
+    ) -> list[Any]:
         """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
 
         def read(connection: sa.Connection) -> list[Any]:
             result, size = [], 0
             lazily = connection.execution_options(**_LAZILY)
-            with lazily.execute(query, {"job_id": job_id}) as rows:
+            with lazily.execute(query, {"job_id": job_id, **values}) as rows:
                 for row in rows:
                     result.append(row)
                     size += len(row.message)
@@ -151,8 +165,8 @@ class Store:
 
         There are fewer than `limit`, but at least one, if they are long.
         """
-        query = _LOG.where(schema.log.c.seq > seq).order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._first_rows(query, job_id)]
+        rows = await self._first_rows(_AFTER, job_id, seq=seq, limit=limit)
+        return [LogRecord(*row) for row in rows]
 
     async def log_scan(
         self,

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import sqlalchemy as sa
+
 from corejob_journal.store import owners, retention, revision, streams
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.bounds import Sources
@@ -72,6 +74,11 @@ class Writer:
         work = functools.partial(streams.open_stream, source=source)
         return await self._shared.run(work, key=source.job_id)
 
+    async def open_log(self, source: LogSource) -> tuple[StreamState, Sources]:
+        """Return what `open_stream` does, and the sources that the job has named so far."""
+        work = functools.partial(_open_log, source=source)
+        return await self._shared.run(work, key=source.job_id)
+
     async def streams(self, pod_uids: Iterable[str]) -> dict[str, StreamState]:
         """Return the stored streams of these pods, by pod uid."""
         uids = sorted(set(pod_uids))
@@ -115,3 +122,8 @@ class Writer:
     async def give_back(self, pages: int) -> bool:
         """Return up to `pages` free pages to the file system. Return True if there are more."""
         return await self._database.run(functools.partial(retention.give_back, pages=pages))
+
+
+def _open_log(connection: sa.Connection, source: LogSource) -> tuple[StreamState, Sources]:
+    stream = streams.open_stream(connection, source)
+    return stream, sources(connection, stream.job)

@@ -111,17 +111,23 @@ class AioTransport:
             sock_connect=self._timeouts.connect,
             sock_read=None if is_stream else self._timeouts.read,
         )
-        proxy, authorization = self._proxy, self._proxy and self._proxy.authorization
+        tunnel, headers = None, dict(request.headers)
+        if self._proxy is not None and self._proxy.authorization is not None:
+            # Without a tunnel, the request itself goes to the proxy.
+            if self._tls is None:
+                headers["Proxy-Authorization"] = self._proxy.authorization
+            else:
+                tunnel = {"Proxy-Authorization": self._proxy.authorization}
         return await self._session().request(
             request.method,
             URL(self._url + request.target, encoded=True),
             data=request.body,
-            headers=request.headers,
+            headers=headers,
             # It would take the sign-in to another server.
             allow_redirects=False,
             timeout=timeout,
-            proxy=proxy.url if proxy else None,
-            proxy_headers={"Proxy-Authorization": authorization} if authorization else None,
+            proxy=self._proxy.url if self._proxy else None,
+            proxy_headers=tunnel,
         )
 
     def _session(self) -> aiohttp.ClientSession:

@@ -13,7 +13,7 @@ from core4.client.effects import Effect, Emit, Program, Run
 from core4.client.errors import Core4Error
 from core4.client.operations import LogFilters, Make, Query
 from core4.client.paging import PER_PAGE
-from core4.client.results import CatalogueEntry, Event, JobDocument, Log, Page, Profile
+from core4.client.results import CatalogueEntry, Event, JobDocument, Log, Meta, Page, Profile
 
 T = TypeVar("T")
 
@@ -78,6 +78,10 @@ class AsyncClient(BaseClient):
     async def profile(self) -> Profile:
         """See `Client.profile`."""
         return await self._run(operations.profile(self._session))
+
+    async def meta(self) -> Meta:
+        """See `Client.meta`."""
+        return await self._run(operations.meta(self._session))
 
     async def login(self, user: str, password: str) -> str:
         """See `Client.login`."""

@@ -211,16 +211,18 @@ def follow(
     position = Position(job_id, dense=not chooses, after=start)
     plain = requests.follow(job_id, filters, states=states)
     outage = _Outage(session, position, deadline)
-    has_begun = False
+    has_begun = after is not None
     while True:
+        # A server that has never answered may be the wrong one: tell the caller soon.
+        is_known = session.has_answered
         try:
-            request = _resumed(plain, position, has_begun=has_begun or after is not None)
-            yield from call(session, request, deadline=deadline, stream=True, once=has_begun)
-            has_begun = True
+            request = _resumed(plain, position, has_begun=has_begun)
+            yield from call(session, request, deadline=deadline, stream=True, once=is_known)
+            has_begun = is_known = True
             yield from _read(session, position, outage, deadline)
         except Core4Error as error:
             may_resume = isinstance(error, ViolationError) or is_transient(error)
-            if not (has_begun and may_resume):
+            if not (is_known and may_resume):
                 raise
             pause = outage.cut(error)
         else:

@@ -13,7 +13,7 @@ from core4.client.credentials import basic
 from core4.client.effects import Emit, Program, Run
 from core4.client.errors import Core4Error, DuplicateError, JobFailedError, NotFoundError
 from core4.client.following import follow
-from core4.client.results import CatalogueEntry, JobDocument, Page, Profile, State
+from core4.client.results import CatalogueEntry, JobDocument, Meta, Page, Profile, State
 from core4.client.session import Session, call
 
 Time = datetime | str
@@ -30,6 +30,12 @@ def profile(session: Session) -> Program[Profile]:
     """Return the signed-in user."""
     response = yield from call(session, requests.profile())
     return Profile.of(answers.data(response))
+
+
+def meta(session: Session) -> Program[Meta]:
+    """Return what the service says of itself."""
+    response = yield from call(session, requests.meta())
+    return Meta.of(answers.data(response))
 
 
 def login(session: Session, user: str, password: str) -> Program[str]:
@@ -204,7 +210,7 @@ def enqueue(
     if both := more.keys() & (args or {}).keys():
         raise TypeError(f"arguments are given twice: {', '.join(sorted(both))}")
     args = {**(args or {}), **more}
-    request = requests.enqueue(qual_name, args, key or os.urandom(16).hex())
+    request = requests.enqueue(qual_name, args, os.urandom(16).hex() if key is None else key)
     try:
         response = yield from call(session, request)
     except DuplicateError as error:

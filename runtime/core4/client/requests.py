@@ -13,6 +13,7 @@ BASE: Final = "/core4/api/v1"
 EVENT_STREAM: Final = "text/event-stream"
 _LONGEST_QUERY: Final = 6000
 """Beyond this, arguments are sent as body: the head of a request is limited."""
+_LONGEST_KEY: Final = 255
 _JOB_ID: Final = re.compile("[0-9a-f]{24}")
 
 
@@ -100,7 +101,13 @@ def detail(job_id: str) -> Request:
 
 
 def enqueue(qual_name: str, args: Mapping[str, Any], key: str) -> Request:
-    """`POST /job`; the `Idempotency-Key` makes it repeatable."""
+    """`POST /job`; the `Idempotency-Key` makes it repeatable.
+
+    Raises:
+        ValueError: The key is not 1 to 255 printable ASCII characters.
+    """
+    if not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise ValueError(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable ASCII characters")
     body = {"qual_name": qual_name, "args": args, "follow": False}
     request = _with_body("POST", "/job", body)
     return request.with_headers(Idempotency_Key=key)
@@ -138,6 +145,11 @@ def login(authorization: str) -> Request:
 def profile() -> Request:
     """`GET /profile`."""
     return get("/profile")
+
+
+def meta() -> Request:
+    """`GET /meta`, which needs no sign-in."""
+    return Request("GET", "/meta", signed=False)
 
 
 def job_id(text: str) -> str:

@@ -71,8 +71,8 @@ class LastError:
 class JobDocument:
     """The document of a job (docs/rest.md, "The job document").
 
-    `id` is the document's `_id`; all other fields have their names in REST. `journal` is None
-    outside of a detail.
+    `id` is the document's `_id`; all other fields have their names in REST. `journal`, `can` and
+    `cannot` are None outside of a detail.
     """
 
     raw: Json = field(repr=False)
@@ -114,6 +114,8 @@ class JobDocument:
     reason: str | None = None
     message: str | None = None
     journal: bool | None = None
+    can: Mapping[str, bool] | None = None
+    cannot: Mapping[str, str] | None = None
 
     @property
     def is_final(self) -> bool:
@@ -172,6 +174,7 @@ class CatalogueEntry:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     args_schema: Json | None = None
+    properties: Json | None = None
 
     @classmethod
     def of(cls, raw: Json) -> CatalogueEntry:
@@ -311,10 +314,28 @@ class Profile:
     perm: tuple[str, ...] = ()
     role: tuple[str, ...] = ()
     token_expires: datetime | None = None
+    can: Mapping[str, bool] | None = None
 
     @classmethod
     def of(cls, raw: Json) -> Profile:
         """Parse the data of `/profile`."""
+        return cls(raw, **_plain(cls, raw, but=frozenset({"raw"})))
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The service itself."""
+
+    raw: Json = field(repr=False)
+    version: str | None = None
+    api_level: int | None = None
+    namespace: str | None = None
+    sign_in: tuple[str, ...] = ()
+    limits: Json | None = None
+
+    @classmethod
+    def of(cls, raw: Json) -> Meta:
+        """Parse the data of `/meta`."""
         return cls(raw, **_plain(cls, raw, but=frozenset({"raw"})))
 
 

@@ -54,7 +54,7 @@ class Timeouts:
     stream: float = 45.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
     """What all calls of a client share.
 
@@ -64,6 +64,7 @@ class Session:
         retries: What is repeated.
         now: A monotonic clock, in seconds.
         random: Source of the jitter.
+        has_answered: True once the server has given a good answer, so that it is the right one.
     """
 
     credential: Credential
@@ -71,6 +72,7 @@ class Session:
     retries: Retries = field(default_factory=Retries)
     now: Callable[[], float] = time.monotonic
     random: Random = _random.random
+    has_answered: bool = False
 
     def deadline(self, timeout: float | None) -> float:
         """Return the time at which a timeout ends; infinity for None."""
@@ -146,6 +148,7 @@ def _attempt(
         answers.check_stream(response)
     else:
         answers.envelope(response)
+    session.has_answered = True
     successor = response.headers.get(_SUCCESSOR)
     if successor and request.signed:
         session.credential.renew(successor)

@@ -12,7 +12,7 @@ from core4.client.effects import Effect, Emit, Program, Run
 from core4.client.errors import Core4Error
 from core4.client.operations import LogFilters, Make, Query
 from core4.client.paging import PER_PAGE
-from core4.client.results import CatalogueEntry, Event, JobDocument, Log, Page, Profile
+from core4.client.results import CatalogueEntry, Event, JobDocument, Log, Meta, Page, Profile
 from core4.client.transport import Performer, Transport
 
 T = TypeVar("T")
@@ -92,7 +92,8 @@ class Client(BaseClient):
         Args:
             qual_name: The job's name in the catalogue.
             args: The job's arguments, and its properties such as `attempts`, by their names.
-            idempotency_key: A key of yours: for a day, the same key answers with the same job.
+            idempotency_key: A key of yours, 1 to 255 printable ASCII characters. For a day, the
+                same key answers with the same job.
             more: More of `args`.
 
         Raises:
@@ -108,6 +109,10 @@ class Client(BaseClient):
     def profile(self) -> Profile:
         """Return the signed-in user."""
         return self._run(operations.profile(self._session))
+
+    def meta(self) -> Meta:
+        """Return what the service says of itself, without a sign-in."""
+        return self._run(operations.meta(self._session))
 
     def login(self, user: str, password: str) -> str:
         """Return a new token for a user and a password. The client itself goes on as before."""

@@ -145,7 +145,9 @@ class FakeApiServer(ObjectStore, Faults):
             case "PATCH":
                 return web.json_response(self.patch(plural, name, body, sub=request.sub))
         self.delete_if(plural, name, (body or {}).get("preconditions") or {})
-        return web.json_response({"kind": "Status", "status": "Success"})
+        # An object with finalizers stays, and is the answer.
+        stays = self.objects[plural].get(name)
+        return web.json_response(stays or {"kind": "Status", "status": "Success"})
 
     def _list(self, request: Request) -> Body:
         """Return one page of a list; further pages are of the same version."""

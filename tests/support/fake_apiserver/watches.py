@@ -29,6 +29,11 @@ class WatchStream:
         self._request = request
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
+    @property
+    def connection(self) -> object:
+        """The connection of the request."""
+        return self._request.protocol
+
     def raw(self, data: bytes) -> None:
         """Send bytes."""
         self._queue.put_nowait(data)

@@ -209,3 +209,16 @@ def _counted(counts: Counter[str], owner: type, name: str) -> Any:
         return await real(*arguments, **more)
 
     return counted
+
+
+async def test_all_long_lines_of_one_transaction_arrive_without_another(
+    served: RunningApi, caller: httpx.AsyncClient, record: Record
+) -> None:
+    """The store returns two of them at a time, and notifies once."""
+    job_id = await enqueue(caller)
+    recorder = await record(job_id)
+    await served.status(job_id, **STARTED)
+    async with stream(caller, "GET", f"job/log/{job_id}?follow=true") as one:
+        await served.until(lambda: len(served.service.hub) == 1)
+        await recorder.log(*[f"{number}{'x' * MIB}" for number in range(7)])
+        assert [data["message"][0] for _, data in await one.take(7)] == list("0123456")

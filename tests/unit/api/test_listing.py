@@ -1,6 +1,5 @@
 """Listings: the queue with filter, sort and pages, the catalogue, and the pages of a log."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,14 +9,7 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, SECRET, Recorder, RunningApi, enqueue
 
 from corejob import ids, timestamps
-from corejob_api.http.paging import PageRequest
 from corejob_api.logs import pages
-from corejob_api.query.scans import Scans
-from corejob_api.query.selection import Selection
-from corejob_api.queue.catalogue import Catalogue
-from corejob_api.queue.index import Queue
-from corejob_api.queue.masking import Masking
-from corejob_kube.cache import ObjectCache
 
 
 async def test_twenty_five_jobs(client: httpx.AsyncClient) -> None:
@@ -197,34 +189,3 @@ async def test_the_log_of_a_past_job(
     body = (await client.get(f"job/log/{job_id}")).json()
     assert [row["message"] for row in body["data"]] == ["a", "b"]
     assert (await client.get(f"job/{job_id}")).json()["data"]["journal"] is True
-
-
-async def test_twenty_thousand_jobs_stay_quick() -> None:
-    cache = ObjectCache("corejobs")
-    queue = Queue(cache, Catalogue(ObjectCache("corejobtemplates")))
-    now = timestamps.from_epoch(1_800_000_000)
-    for number in range(20_000):
-        name = ids.new_id(now)
-        meta = {
-            "name": name,
-            "uid": name,
-            "resourceVersion": str(number + 1),
-            "creationTimestamp": "2026-11-24T00:00:00Z",
-        }
-        args = {"segment": number % 100, "n": number}
-        cache.put({"metadata": meta, "spec": {"qualName": DUMMY, "args": args}})
-    masking = Masking(lambda _name: True)
-    # The first pass renders each document once; later ones only update the age.
-    list(masking.rows(entry.row(now) for entry in queue.queued()))
-    started = time.process_time()
-    entries = list(queue.queued())
-    page = PageRequest(0, 10).window(len(entries))
-    assert len(list(masking.rows(entry.row(now) for entry in page.cut(entries)))) == 10
-    first = time.process_time() - started
-    selection = Selection(lambda row: row["args"]["segment"] == 7, (("priority", -1),))
-    started = time.process_time()
-    rows = masking.rows(entry.row(now) for entry in queue.queued())
-    assert len(await selection.apply(rows, Scans().of("test"))) == 200
-    filtered = time.process_time() - started
-    assert first < 0.2
-    assert filtered < 2.0

@@ -107,7 +107,8 @@ async def expected(
     if search:
         fits = patterns.wildcard(search)
         rows = [row for row in rows if fits(row["qual_name"])]
-    return await Selection.of(Arguments(given)).apply(rows, Scans().of("test"))
+    selection = Selection.of(Arguments(given))
+    return await selection.apply(rows, Scans().of("test"), lambda row: row)
 
 
 FILTERS: list[dict[str, Any]] = [

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.unit.api.conftest import DUMMY, SECRET, STARTED, Record, RunningApi, running
 
+from core4 import __version__
 from core4.client import (
     AsyncClient,
     AsyncJob,
@@ -61,6 +62,8 @@ async def test_a_job_from_enqueue_to_result(
     assert document.enqueued.username == "admin"
     assert document.enqueued.at is not None
     assert document.journal is False
+    assert document.can is not None
+    assert document.can["kill"]
     waiting = asyncio.create_task(job.result())
     following = asyncio.create_task(_all(job.follow()))
     await served.until(lambda: len(served.service.hub) == 2)
@@ -200,6 +203,9 @@ async def test_the_catalogue(core4: AsyncClient) -> None:
     entries = {entry.qual_name: entry async for entry in core4.jobs(per_page=1)}
     assert set(entries) == {DUMMY, SECRET}
     assert (entries[DUMMY].doc, entries[DUMMY].tag) == ("just sleeps", ("demo",))
+    defaults = entries[DUMMY].properties
+    assert defaults is not None
+    assert defaults["attempts"] == 1
     assert [entry.qual_name async for entry in core4.jobs("Secret")] == [SECRET]
 
 
@@ -256,6 +262,11 @@ async def test_a_token_is_enough(served: RunningApi, core4: AsyncClient) -> None
         profile = await by_token.profile()
     assert (profile.name, profile.role) == ("admin", ("admin",))
     assert profile.token_expires is not None
+    assert profile.can == {"read": True, "log": True, "enqueue": True, "steer": True}
+    async with AsyncClient(served.url) as nobody:
+        meta = await nobody.meta()
+    assert meta.version == __version__
+    assert "token" in meta.sign_in
 
 
 async def test_any_request(core4: AsyncClient) -> None:

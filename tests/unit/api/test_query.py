@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError
 from corejob_api.http.paging import PageRequest, page_request
-from corejob_api.query import patterns
-from corejob_api.query.filters import compile_filter
+from corejob_api.query import ordering, patterns
+from corejob_api.query.filters import compile_filter, fields_of
 from corejob_api.query.ordering import in_order, keys_of
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
+from corejob_api.query.values import leaves, leaves_at
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "a", "b", "1"])
@@ -100,6 +101,31 @@ def test_comparisons_against_a_model(rows: list[dict[str, Any]], operand: Any) -
         assert fitting({"$lte": operand}) == [v for v in values if same_kind(v) and v <= operand]
 
 
+def test_a_regex_searches_equal_short_texts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    search = patterns.Pattern.__call__
+
+    def counted(self: patterns.Pattern, text: str) -> bool:
+        searched.append(text)
+        return search(self, text)
+
+    monkeypatch.setattr(patterns.Pattern, "__call__", counted)
+    matches = compile_filter({"a": {"$regex": "b$"}})
+    long = "x" * 1000 + "b"
+    texts = ["ab", "a", "ab", "ab", "a", long, long]
+    assert [matches({"a": text}) for text in texts] == [text.endswith("b") for text in texts]
+    assert searched == ["ab", "a", long, long]
+
+
+def test_the_fields_that_a_filter_reads() -> None:
+    query = {
+        "args.a.b": 1,
+        "$or": [{"state": "x"}, {"$nor": [{"priority": {"$not": {"$gt": 1}}}]}],
+        "sources": {"$elemMatch": {"inner": 1}},
+    }
+    assert fields_of(query) == {"args", "state", "priority", "sources"}
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
 def test_sorting_is_stable_and_takes_several_fields(pairs: list[tuple[int, int]]) -> None:
     rows = [{"a": a, "b": b, "at": at} for at, (a, b) in enumerate(pairs)]
@@ -107,6 +133,33 @@ def test_sorting_is_stable_and_takes_several_fields(pairs: list[tuple[int, int]]
     found = in_order([(row, keys_of(sort)(row)) for row in rows], sort)
     expected = sorted(rows, key=lambda row: (row["a"], -row["b"], row["at"]))
     assert found == expected
+
+
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("ab01"), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(TREES, st.lists(st.sampled_from("ab01"), min_size=1, max_size=4))
+def test_a_prepared_path_finds_what_the_general_walk_finds(tree: Any, path: list[str]) -> None:
+    assert leaves_at(tuple(path))(tree) == leaves(tree, tuple(path))
+
+
+@given(st.lists(TREES, max_size=30), st.sampled_from([1, -1]), st.integers(1, 40))
+def test_any_values_are_sorted_by_their_keys(
+    trees: list[Any], direction: int, at_once: int
+) -> None:
+    rows = [{"a": tree, "at": at} for at, tree in enumerate(trees)]
+    sort = (("a", direction),)
+    keys = keys_of(sort)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ordering, "_AT_ONCE", at_once)
+        found = in_order([(row, keys(row)) for row in rows], sort)
+    assert found == sorted(rows, key=keys, reverse=direction < 0)
 
 
 @given(st.text("ab.*?[", max_size=6), st.text("abAB.[", max_size=8))
@@ -150,9 +203,8 @@ async def test_a_long_selection_gives_way() -> None:
 
     task = asyncio.create_task(count())
     rows = [{"_id": str(i), "text": "x" * 200} for i in range(20_000)]
-    found = await Selection(compile_filter({"text": {"$regex": "y"}}), ()).apply(
-        rows, Scans().of("test")
-    )
+    selection = Selection.of(Arguments({"filter": {"text": {"$regex": "y"}}}))
+    found = await selection.apply(rows, Scans().of("test"), lambda row: row)
     task.cancel()
     assert found == []
     assert turns > 1

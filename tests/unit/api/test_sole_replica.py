@@ -19,7 +19,7 @@ from corejob_journal.store import Writer
 
 SELECTOR = "app=api"
 # Checks count for long, so that only a changed Lease ends the time of the only replica.
-TIMING = ReplicaTiming(check=0.01, valid=1000, join=0.2, search=0.01)
+TIMING = ReplicaTiming(check=0.01, valid=1000, join=0.2, poll=0.01, search=0.01)
 
 
 @pytest.fixture
@@ -195,10 +195,28 @@ async def test_the_last_jobs_of_a_replica_that_has_ended_are_in_the_cache_first(
         assert claims(kube) == []
 
 
+async def test_a_replica_that_replaces_another_waits_until_that_is_gone(
+    kube: FakeApiServer, folder: Path
+) -> None:
+    add_pod(kube, "api-2")
+    lists: list[Request] = []
+
+    def end_other(request: Request) -> None:
+        if request.line == "GET pods":
+            lists.append(request)
+        if len(lists) == 3 and "api-2" in kube.objects["pods"]:
+            kube.remove("pods", "api-2")
+
+    kube.intercept = end_other
+    timing = ReplicaTiming(check=0.01, valid=1000, join=1000, poll=0.01, search=0.01)
+    async with replica(kube, folder, "api-1", timing) as (api, _client):
+        await until_sole(api)
+
+
 async def test_a_replica_that_is_cut_off_is_not_the_only_one(
     kube: FakeApiServer, folder: Path
 ) -> None:
-    timing = ReplicaTiming(check=0.01, valid=0.5, join=0.6, search=0.01)
+    timing = ReplicaTiming(check=0.01, valid=0.5, join=0.6, poll=0.1, search=0.01)
     async with replica(kube, folder, "api-1", timing) as (api, _client):
         await until_sole(api)
         kube.hang("GET", "leases")
@@ -257,7 +275,7 @@ async def test_a_create_that_was_certainly_refused_does_not_count(
 async def test_one_of_equal_enqueues_wins_while_replicas_come_and_go(
     kube: FakeApiServer, folder: Path
 ) -> None:
-    timing = ReplicaTiming(check=0.02, valid=0.5, join=1.0, search=0.02)
+    timing = ReplicaTiming(check=0.02, valid=0.5, join=1.0, poll=0.1, search=0.02)
     accepted: list[int] = []
     clients: list[httpx.AsyncClient] = []
 

@@ -16,7 +16,7 @@ from tests.support.rights import Authorizer, Right, granted, needed
 from corejob_kube import resources
 from corejob_kube.leases import LeaseClient
 from corejob_kube.resources import Resource
-from corejob_operator.caches import WATCHED
+from corejob_operator.caches import OWN_KINDS
 
 
 def right(verb: str, kind: Resource, sub: str = "") -> Right:
@@ -51,13 +51,13 @@ LEASE_CLIENT = {
     "has_pod": right("get", resources.PODS),
 }
 BY_VARIABLE = [
-    # Calls whose kind is a variable. The resync lists the kinds that kopf lists and watches; the
-    # calls of `patch_status` have the patched kinds.
+    # Calls whose kind is a variable. The resync lists the kinds that are watched; the calls of
+    # `patch_status` have the patched kinds.
     ("patching.py", "patch"),
     ("patching.py", "patch_status"),
     ("resync.py", "list"),
 ]
-WITHOUT_A_CALL = {"operator": [(verb, kind) for kind in WATCHED for verb in ("list", "watch")]}
+WITHOUT_A_CALL = {"operator": [(verb, kind) for kind in OWN_KINDS for verb in ("list", "watch")]}
 ADMISSION = {
     # Not a request: the admission plugin OwnerReferencesPermissionEnforcement checks this right
     # when a Job is created whose owner may not be deleted before it.

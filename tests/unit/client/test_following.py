@@ -225,6 +225,15 @@ def test_a_server_that_is_away_at_first_is_an_error_after_few_attempts():
         World(connections(*[away] * 10)).run()
 
 
+def test_a_server_that_has_answered_before_is_waited_for():
+    whole = b"".join(Story().frames(None))
+    world = World(connections(*[cut_off()] * 10, whole))
+    world.session.has_answered = True
+    Story().check(world.run())
+    assert len(world.opened) == 11
+    assert world.slept[-1] == 8.0
+
+
 def test_an_id_beyond_the_end_means_the_end():
     story = Story([("log", "one"), ("log", "two"), ("state", document("complete"))])
     frames = story.frames(2)

@@ -369,6 +369,12 @@ def test_what_is_safe_is_sent_again(client: Any, server: RawServer):
     assert [asked.method for asked in server.asked[3:]] == ["PUT", "PUT"]
 
 
+@pytest.mark.parametrize("key", ["", "a\nb", "ä", "k" * 256])
+def test_a_bad_key_is_not_sent(client: Any, key: str):
+    with pytest.raises(ValueError, match="1 to 255 printable"):
+        client.enqueue("a.Job", idempotency_key=key)
+
+
 def test_a_restart_is_sent_once_unless_the_server_refused_it(client: Any, server: RawServer):
     # On a kept connection, since HTTP libraries repeat a PUT whose connection turns out closed.
     server.answer = Script(detail("error"), Reply())

@@ -167,6 +167,15 @@ def test_a_listener_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) ->
     assert "a listener of things failed on a" in caplog.text
 
 
+def test_a_version_is_known_if_it_would_change_nothing() -> None:
+    cache, _ = listening()
+    assert not cache.knows("a", "1")
+    cache.put(item("a", 5))
+    assert [cache.knows("a", version) for version in ("4", "5", "6")] == [True, True, False]
+    cache.drop(item("a", 7))
+    assert [cache.knows("a", version) for version in ("6", "7", "8")] == [True, True, False]
+
+
 def test_the_newest_version_of_a_watch_is_kept() -> None:
     cache, told = listening()
     cache.put(item("a", 5))

@@ -127,6 +127,16 @@ async def test_delete_only_that_very_object(server: ScriptedApiServer, kube: Kub
     }
 
 
+async def test_the_answer_to_a_deletion_is_the_object_if_it_stays(
+    server: ScriptedApiServer, kube: Kube
+) -> None:
+    staying = {"metadata": {"name": "a", "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    server.answer = always(staying)
+    assert await kube.delete(PODS, "jobs", "a") == staying
+    server.answer = always({"kind": "Status", "metadata": {}, "status": "Success"})
+    assert await kube.delete(PODS, "jobs", "a") is None
+
+
 @pytest.mark.parametrize("status", [404, 409])
 async def test_deleting_what_is_gone_or_another_is_done(
     server: ScriptedApiServer, kube: Kube, status: int
@@ -357,6 +367,25 @@ async def test_a_silent_stream_counts_as_dead(server: ScriptedApiServer, kube: K
         await follow()
 
     assert read == [b"first\n"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_stream_that_ends_soon_after_its_reader_left_leaves_its_connection(
+    server: ScriptedApiServer, kube: Kube, ends: bool
+) -> None:
+    params = {"watch": "true"}
+    linger = DEADLINE if ends else 0.01
+    async with kube.stream(PATH, params=params, idle=DEADLINE, linger=linger) as lines:
+        watch = await server.next_watch()
+        watch.raw(b"first\n")
+        await lines.readline()
+        first = watch.connection
+    if ends:
+        watch.raw(b"second\n")
+        watch.end()
+    await asyncio.gather(*kube.draining)
+    async with kube.stream(PATH, params=params, idle=DEADLINE):
+        assert ((await server.next_watch()).connection is first) is ends
 
 
 async def test_a_stream_that_is_refused(server: ScriptedApiServer, kube: Kube) -> None:

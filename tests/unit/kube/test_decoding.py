@@ -91,3 +91,39 @@ def test_what_is_no_json_is_an_error_that_can_be_caught(decoder: Decoder, text: 
 def test_an_ordinary_line_of_a_watch_is_left_as_it_is(decoder: Decoder) -> None:
     line = json.dumps(event("ADDED", item("a", 1, spec={"x": [{}] * 300}))).encode()
     assert decoder.readable(line) is line
+
+
+def managed(when: str, **more: Any) -> dict[str, Any]:
+    fields = {"f:spec": {"f:args": {"f:x": {}}}}
+    return {"manager": "kubectl", "fieldsType": "FieldsV1", "time": when, "fieldsV1": fields} | more
+
+
+@pytest.mark.parametrize("levels", [MAX_OBJECT_DEPTH, 600])
+def test_only_the_times_of_changes_outside_the_status_are_kept_of_the_managed_fields(
+    decoder: Decoder, levels: int
+) -> None:
+    body = json.loads(deep(MAX_OBJECT_DEPTH))
+    body["metadata"]["managedFields"] = [managed("t1"), managed("t2", subresource="status")]
+    body["metadata"]["managedFields"].append(managed("t3", subresource="scale"))
+    other = deep(levels)
+    text = json.dumps(body)
+    alone = decoder.decode(text.encode())
+    assert alone["metadata"]["managedFields"] == [{"time": "t1"}, {"time": "t3"}]
+    assert alone["spec"] == body["spec"]
+    watched = decoder.decode(f'{{"type": "ADDED", "object": {text}}}'.encode(), EVENT_LEVELS)
+    assert watched["object"] == alone
+    listed = decoder.decode(f'{{"items": [{text}, {other}, 5]}}'.encode(), LIST_LEVELS)
+    assert listed["items"][0] == alone
+    assert shape(listed["items"][1])[:2] == ("deep", 2)
+
+
+def test_an_object_is_readable_if_only_its_managed_fields_are_too_deep(decoder: Decoder) -> None:
+    body = json.loads(deep(MAX_OBJECT_DEPTH))
+    body["metadata"]["managedFields"] = [managed("t1", fieldsV1=body["spec"]["args"])]
+    assert UNREADABLE not in decoder.decode(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("meta", [{"managedFields": None}, {"managedFields": []}, {}, None, "x"])
+def test_an_object_without_managed_fields_stays_as_it_is(decoder: Decoder, meta: Any) -> None:
+    body = {"metadata": meta, "spec": {"x": 1}}
+    assert decoder.decode(json.dumps(body).encode()) == body

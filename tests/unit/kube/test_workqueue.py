@@ -178,3 +178,49 @@ def test_many_workers_lose_and_double_nothing(queue: WorkQueue) -> None:
         assert all(isinstance(one, asyncio.CancelledError) for one in found)
 
     run(check())
+
+
+@pytest.mark.parametrize("woken", [True, False])
+def test_a_worker_that_ends_while_it_is_woken_leaves_the_key_to_another(
+    queue: WorkQueue, woken: bool
+) -> None:
+    async def check() -> None:
+        leaving, staying = (asyncio.create_task(queue.get()) for _ in range(2))
+        await asyncio.sleep(0)
+        if woken:
+            queue.add("a")
+            leaving.cancel()
+        else:
+            leaving.cancel()
+            queue.add("a")
+        async with asyncio.timeout(DEADLINE):
+            assert await staying == "a"
+        assert leaving.cancelled() or leaving.done()
+        await nothing(queue)
+
+    run(check())
+
+
+def test_a_key_wakes_one_worker_only(queue: WorkQueue) -> None:
+    async def check() -> None:
+        woken: list[int] = []
+
+        async def work(number: int) -> None:
+            while True:
+                key = await queue.get()
+                woken.append(number)
+                queue.done(key)
+
+        workers = [asyncio.create_task(work(number)) for number in range(64)]
+        await asyncio.sleep(0)
+        before = len(asyncio.all_tasks())
+        for _ in range(3):
+            queue.add("a")
+            await asyncio.sleep(1)
+        assert woken == [0, 1, 2]
+        assert len(asyncio.all_tasks()) == before
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    run(check())

@@ -51,6 +51,22 @@ async def test_a_life(rig: Rig) -> None:
     assert rig.errors == []
 
 
+async def test_a_finished_corejob_is_deleted_once_though_the_watch_lags(rig: Rig) -> None:
+    await to_running(rig)
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    log = {"log": {"trial": 1, "complete": True}, "journaledTime": "2026-11-24T12:00:00Z"}
+    rig.fake.change("corejobs", "a", {"status": log})
+    await rig.settle()
+    rig.stale.add("corejobs")
+    before = len(rig.fake.writes())
+    await rig.passes(rig.settings.ttl)
+    rig.queue.add("a")  # an event of its Job or its pod
+    await rig.settle()
+    assert rig.fake.writes()[before:] == ["DELETE corejobs/a", "PATCH corejobs/a"]
+    assert rig.fake.objects["corejobs"] == {}
+
+
 async def test_one_status_write_for_each_change_and_none_without(rig: Rig) -> None:
     await to_running(rig)
     assert rig.fake.writes() == ["POST jobs", "PATCH corejobs/a/status"]

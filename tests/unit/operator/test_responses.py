@@ -1,4 +1,4 @@
-"""Responses of the API server as kopf reads them: none ends a watch for good."""
+"""Responses of the API server as kopf reads them: none ends a watch for good, and no old news."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from aiohttp import web
 from kopf._cogs.clients import api as kopf_api
 
 from corejob.names import UNREADABLE
+from corejob_kube.cache import ObjectCache
 from corejob_kube.decoding import Decoder
 from corejob_operator.responses import readable
 from corejob_process import sockets
@@ -57,7 +58,23 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(response_class=readable(Decoder())) as made:
+    async with aiohttp.ClientSession(response_class=readable(Decoder(), {})) as made:
+        yield made
+
+
+@pytest.fixture
+def cache() -> ObjectCache:
+    """A cache of things that has version 3 of `good`."""
+    made = ObjectCache("things")
+    made.put(GOOD["object"])
+    return made
+
+
+@pytest.fixture
+async def cached(cache: ObjectCache) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that knows this cache."""
+    response = readable(Decoder(), {"things": cache})
+    async with aiohttp.ClientSession(response_class=response) as made:
         yield made
 
 
@@ -126,3 +143,40 @@ async def test_an_error_answer_is_as_it_is(server: Server, session: aiohttp.Clie
     server.status, server.body = 403, b'{"reason": "Forbidden"}'
     async with session.get(server.url) as response:
         assert await response.json() == {"reason": "Forbidden"}
+
+
+def event(kind: str, name: str, version: str) -> dict[str, Any]:
+    return {"type": kind, "object": {"metadata": {"name": name, "resourceVersion": version}}}
+
+
+async def test_what_the_cache_has_reaches_kopf_as_a_bookmark(
+    server: Server, cached: aiohttp.ClientSession, cache: ObjectCache
+) -> None:
+    news = [event("MODIFIED", "good", "4"), event("DELETED", "good", "5"), event("ADDED", "b", "6")]
+    odd = {"type": "ADDED", "object": {"metadata": {"name": "good", "resourceVersion": "x"}}}
+    server.body = b"\n".join(json.dumps(one).encode() for one in (GOOD, *news, odd)) + b"\n"
+    first, *others = await watched(cached, server.url + "/namespaces/jobs/things")
+    assert first == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "3"}}}
+    assert others == [*news, odd]
+    assert cache.watched_version == 3
+
+
+async def test_a_deletion_always_reaches_kopf_which_forgets_the_object(
+    server: Server, cached: aiohttp.ClientSession, cache: ObjectCache
+) -> None:
+    deletion = event("DELETED", "good", "4")
+    cache.drop(deletion["object"])
+    server.body = json.dumps(deletion).encode() + b"\n"
+    assert await watched(cached, server.url + "/things") == [deletion]
+
+
+async def test_a_list_leaves_out_what_the_cache_has(
+    server: Server, cached: aiohttp.ClientSession, cache: ObjectCache
+) -> None:
+    newer = event("", "good", "4")["object"]
+    items = [GOOD["object"], newer, {"metadata": None}]
+    server.body = json.dumps({"items": items, "metadata": {"resourceVersion": "9"}}).encode()
+    async with cached.get(server.url + "/things") as response:
+        answer = await response.json()
+    assert answer == {"items": items[1:], "metadata": {"resourceVersion": "9"}}
+    assert cache.watched_version == 3

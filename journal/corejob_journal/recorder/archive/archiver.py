@@ -101,7 +101,8 @@ class Archiver:
 
     async def _journal(self, job: CoreJob) -> None:
         now = self._now()
-        if await self._is_foreign(job):
+        # A log with records was opened for this CoreJob, so its id is not another's.
+        if not job.log.last_seq and await self._is_foreign(job):
             # The job ended before it could be refused, so its document gets an id of its own.
             log.warning("%s: %s", job.name, _taken(job))
             status = replace(job.status, id=ids.derived_id(job.created, job.uid))

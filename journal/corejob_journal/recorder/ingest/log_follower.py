@@ -110,12 +110,12 @@ class LogFollower:
         # Report the log first: a kill waits until a recorder is reading.
         self._reporter.attached()
         try:
-            state = await commits.call(lambda writer: writer.open_stream(source))
+            state, sources = await commits.call(lambda writer: writer.open_log(source))
         except ForeignJobError as error:
             log.warning("pod %s: %s", self.pod.child.name, error)
             self._reporter.log(foreign(str(error)), complete=True)
             return
-        sources = await self._reporter.sources(state.job)
+        self._reporter.sources(sources)
         self._reporter.unsure = state.finalised or state.position.stamp > 0
         if state.finalised:
             await self._reporter.cookie()

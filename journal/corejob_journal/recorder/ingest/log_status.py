@@ -91,16 +91,10 @@ class LogStatusReporter:
                 self._services.status.sources(self._name, answer.sources)
         self._services.cookies.put(self._source.qual_name, changes)
 
-    async def sources(self, job: int) -> Sources:
-        """Report the stored sources, which an earlier process may not have done. Return them.
-
-        Args:
-            job: The store's number of the job's log.
-        """
-        sources = await self._services.commits.call(lambda writer: writer.sources(job))
+    def sources(self, sources: Sources) -> None:
+        """Report the stored sources, which an earlier process may not have done."""
         if sources.names:
             self._services.status.sources(self._name, sources)
-        return sources
 
     async def cookie(self) -> None:
         """Wait until the template has the whole stored cookie."""

@@ -18,6 +18,11 @@ _IDLE_S: Final = 120.0
 
 A log may be silent for hours; reopening repeats the lines of one second at most.
 """
+_LINGER_S: Final = 2.0
+"""Seconds that a connection may take to end after the runtime's `done` line.
+
+The kubelet ends a followed log within a second of the container's end.
+"""
 _LOOK_S: Final = 5.0
 _ENTRY_BYTES: Final = "128"
 """`limitBytes` for the first entry: room for any timestamp and some text, which both count."""
@@ -87,7 +92,7 @@ class LogReader:
         splitter = self.splitter = LineSplitter(since=since is not None, follow=follow)
         front, doubtful, dropping = b"", since is not None, False
         async with self._kube.stream(
-            self._path, params=params, idle=_IDLE_S, buffer=_BUFFER
+            self._path, params=params, idle=_IDLE_S, buffer=_BUFFER, linger=_LINGER_S
         ) as content:
             self.opened = True
             opened()

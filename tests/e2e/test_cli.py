@@ -1,0 +1,308 @@
+"""The real command `core4` against the real service, in pipes, in a terminal, and in a pod."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.jobs import BURST, DEFERRING, DUMMY, FAILING
+from tests.support.release import Release
+from tests.support.waiting import until
+
+# One test restarts the API.
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
+
+CORE4 = str(Path(sys.executable).parent / "core4")
+SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Runs the command with a release's URL and sign-in."""
+
+    environ: dict[str, str]
+
+    def __call__(self, *args: str, stdin: str | None = None, **environ: str) -> Result:
+        done = subprocess.run(
+            [CORE4, *args], env={**self.environ, **environ}, input=stdin,
+            capture_output=True, text=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *args: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [CORE4, *args], env=self.environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def core4(own_release: Release, tmp_path: Path) -> Command:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CORE4_")}
+    return Command(
+        {
+            **kept,
+            "CORE4_URL": own_release.root,
+            "CORE4_USER": "admin",
+            "CORE4_PASSWORD": "hans",
+            "NO_PROXY": "*",
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
+    )
+
+
+def queued(core4: Command, job_id: str, state: str) -> None:
+    until(
+        lambda: core4("get", job_id, "-o", "json").json["state"],
+        lambda found: found == state,
+        what=f"job {job_id} is {state}",
+        seconds=SECONDS,
+    )
+
+
+# --- the exit code is the job's result ------------------------------------------------------------
+
+
+def test_a_job_to_its_end(core4: Command):
+    result = core4("enqueue", DUMMY, "sleep=1")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[0].startswith("INFO     start execution")
+    assert lines[-1].startswith("INFO     done execution with [complete]")
+    assert "-- running, trial 1" in result.err
+    assert "-- complete after" in result.err.splitlines()[-1]
+    # Once more, from the store, and as the latest job.
+    again = core4("follow", "@latest")
+    assert (again.code, again.out) == (0, result.out)
+    assert core4("logs", "@latest").out == result.out
+
+
+def test_an_error(core4: Command):
+    result = core4("enqueue", FAILING, "--set", "attempts=1")
+    assert result.code == 1
+    assert "-- error after" in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
+    job_id = core4("ls", "-q", "--state", "error").out.strip()
+    shown = core4("get", job_id).out
+    assert "State:       error" in shown
+    assert "Last error:" in shown
+
+
+def test_an_inactive_job(core4: Command):
+    result = core4("enqueue", DEFERRING, "--set", "defer_time=1", "--set", "defer_max=1")
+    assert result.code == 1
+    assert "-- deferred, next trial at" in result.err
+    assert "-- inactive" in result.err.splitlines()[-1]
+
+
+def test_a_killed_job(core4: Command):
+    process = core4.start("enqueue", DUMMY, "sleep=600")
+    assert process.stdout is not None
+    process.stdout.readline()
+    (job_id,) = core4("ls", "-q").out.split()
+    killed = core4("kill", job_id)
+    assert (killed.code, killed.out) == (0, f"{job_id}\n")
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "-- killed" in err.splitlines()[-1]
+    assert core4("wait", job_id).code == 1
+    restarted = core4("restart", job_id).out.strip()
+    assert restarted != job_id
+    assert core4("rm", restarted).code == 0
+
+
+# --- leave and come back --------------------------------------------------------------------------
+
+
+def test_detach_and_come_back_while_the_api_restarts(core4: Command, own_release: Release):
+    process = core4.start("enqueue", BURST)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert out.count("\n") < 600
+    told = re.search(r"Follow: core4 follow ([0-9a-f]{24})", err)
+    assert told is not None, err
+    follower = core4.start("follow", told[1], "-o", "jsonl")
+    own_release.kubectl("delete", "pod", own_release.pod("api"), "--grace-period=1")
+    out, err = follower.communicate(timeout=SECONDS)
+    own_release.wait_ready()
+    assert follower.returncode == 0, err
+    events = [json.loads(line) for line in out.split("\n") if line]
+    numbers = [int(event["_id"]) for event in events if event["event"] == "log"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 300
+    assert events[-1]["event"] == "close"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_kills_the_job_of_a_ci_step(core4: Command, number: signal.Signals):
+    process = core4.start("enqueue", DUMMY, "sleep=600", "--kill-on-interrupt")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "-- killed" in err.splitlines()[-1]
+
+
+def test_a_time_limit_leaves_the_job(core4: Command):
+    result = core4("enqueue", DUMMY, "sleep=600", "--timeout", "2s")
+    assert result.code == 124
+    (job_id,) = core4("ls", "-q").out.split()
+    assert core4("wait", job_id, "--timeout", "1s").code == 124
+    assert core4("kill", job_id).code == 0
+
+
+def test_wait_on_several(core4: Command):
+    good = core4("enqueue", DUMMY, "sleep=1", "-d").out.strip()
+    bad = core4("enqueue", FAILING, "--set", "attempts=1", "-d").out.strip()
+    result = core4("wait", good, bad)
+    assert result.code == 1
+    assert [line.split()[:2] for line in result.out.splitlines()] == [
+        [good, "complete"],
+        [bad, "error:"] if f"{bad} error:" in result.out else [bad, "error"],
+    ]
+    slow = core4("enqueue", DUMMY, "sleep=600", "-d").out.strip()
+    assert core4("wait", slow, good, "--any").out.split()[0] == good
+
+
+# --- listings, forms, bulk ------------------------------------------------------------------------
+
+
+def test_listings(core4: Command):
+    waiting = core4("enqueue", DUMMY, "sleep=600", "n=1", "-d").out.strip()
+    queued(core4, waiting, "running")
+    assert core4("ls").out.split("\n")[1].split()[:3] == [waiting, DUMMY, "running"]
+    assert [job["_id"] for job in core4("ls", "-o", "json").json] == [waiting]
+    assert core4("ls", "-q", "--state", "error,killed").out == ""
+    assert core4("get", waiting[:12], "-o", "json").json["args"] == {"sleep": 600, "n": 1}
+    assert core4("get", waiting, "-o", "json").json["can"]["kill"] is True
+    assert core4("kill", "--name", DUMMY, "-y").out == f"{waiting}\n"
+    queued(core4, waiting, "killed")
+    assert core4("rm", "--state", "killed", "-y").code == 0
+    until(
+        lambda: core4("history", "-q", "--user", "admin").out,
+        lambda found: waiting in found,
+        what="the history has the removed job",
+    )
+    assert core4("jobs", "-q", "--search", "DummyJob").out == f"{DUMMY}\n"
+    assert core4("counts", "-o", "json").json["total"] == 0
+    profile = core4("whoami", "-o", "json").json
+    assert profile["can"] == {"read": True, "log": True, "enqueue": True, "steer": True}
+    assert core4("api", "GET", "/meta").json["data"]["api_level"] == 1
+
+
+def test_what_the_server_refuses(core4: Command):
+    assert core4("get", "0" * 24).code == 3
+    unknown = core4("enqueue", "no.such.Job")
+    assert (unknown.code, unknown.out) == (3, "")
+    assert "no.such.Job" in unknown.err
+    refused = core4("ls", CORE4_PASSWORD="wrong")
+    assert refused.code == 4
+    away = core4("ls", CORE4_URL="http://127.0.0.1:1")
+    assert away.code == 5
+
+
+def test_a_context_and_its_token(core4: Command, own_release: Release):
+    signed_in = core4("login", "--url", own_release.root, "--user", "admin", "--name", "here")
+    assert signed_in.code == 0, signed_in.err
+    alone = {"CORE4_URL": "", "CORE4_USER": "", "CORE4_PASSWORD": ""}
+    assert core4("whoami", "-q", **alone).out == "admin\n"
+    assert core4("logout", **alone).code == 0
+    assert core4("whoami", **alone).code == 4
+
+
+def test_without_an_ingress(core4: Command, own_release: Release):
+    kubectl = own_release.provider.binary("kubectl")
+    environ = {
+        "PATH": f"{kubectl.parent}:{os.environ['PATH']}",
+        "KUBECONFIG": str(own_release.provider.kubeconfig),
+        "CORE4_URL": "",
+    }
+    via = f"kubectl:{own_release.namespace}/core4-api"
+    result = core4("--via", via, "whoami", "-q", **environ)
+    assert (result.code, result.out) == (0, "admin\n"), result.err
+    result = core4("--via", via, "enqueue", DUMMY, "sleep=1", **environ)
+    assert result.code == 0, result.err
+    missing = core4("ls", "--via", f"kubectl:{own_release.namespace}/none", **environ)
+    assert missing.code == 2
+    assert "none" in missing.err
+
+
+def test_at_a_terminal(core4: Command):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [CORE4, "enqueue", DUMMY, "sleep=2"], env={**core4.environ, "TERM": "xterm"},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 65_536):
+            written += part
+    except OSError:
+        pass  # Linux: the other end is closed
+    os.close(ours)
+    assert process.wait(SECONDS) == 0
+    assert "done execution with [complete]" in written.decode()
+    assert "\r\x1b[K" in written.decode()
+
+
+def test_from_a_pod_with_nothing_but_the_image(own_release: Release):
+    """The service is found by itself; the sign-in comes from a Secret."""
+    kubectl = own_release.kubectl
+    kubectl(
+        "create", "secret", "generic", "cli", "--from-literal=user=admin",
+        "--from-literal=password=hans",
+    )  # fmt: skip
+    names = {"CORE4_USER": "user", "CORE4_PASSWORD": "password"}
+    environ = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "cli", "key": key}}}
+        for name, key in names.items()
+    ]
+    container = {
+        "name": "cli",
+        "image": own_release.image,
+        "command": ["core4", "enqueue", DUMMY, "sleep=1"],
+        "env": environ,
+    }
+    kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "cli"},
+            "spec": {"restartPolicy": "Never", "containers": [container]},
+        }
+    )
+    until(
+        lambda: kubectl.json("get", "pod", "cli")["status"]["phase"],
+        lambda phase: phase in {"Succeeded", "Failed"},
+        what="the pod has ended",
+        seconds=SECONDS,
+    )
+    log = kubectl("logs", "cli")
+    kubectl("delete", "pod", "cli")
+    assert "done execution with [complete]" in log
+    assert "-- complete after" in log
