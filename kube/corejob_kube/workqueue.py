@@ -101,6 +101,9 @@ class WorkQueue:
                 self._failures.pop(key, None)
             finally:
                 self.done(key)
+            # A reconcile that sends no request never gives way by itself. Thousands of them in a
+            # row would keep the process from renewing its Lease.
+            await asyncio.sleep(0)
 
     def retry(self, key: str) -> int:
         """Requeue a failed key with a back-off; return the number of its failures in a row."""

@@ -1,6 +1,7 @@
 """The work queue: a key is handled once at a time, never forgotten, and may be delayed."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -222,5 +223,33 @@ def test_a_key_wakes_one_worker_only(queue: WorkQueue) -> None:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+    run(check())
+
+
+def test_reconciles_without_requests_leave_turns_to_other_tasks(queue: WorkQueue) -> None:
+    async def check() -> None:
+        turns: list[int] = []
+        reconciled: list[str] = []
+
+        async def other() -> None:
+            while len(reconciled) < 1000:
+                turns.append(len(reconciled))
+                await asyncio.sleep(0)
+
+        async def reconcile(key: str) -> None:
+            reconciled.append(key)
+
+        def failed(_key: str, _error: Exception, _count: int) -> None:
+            raise AssertionError
+
+        for number in range(1000):
+            queue.add(str(number))
+        workers = [asyncio.create_task(queue.work(reconcile, failed)) for _ in range(16)]
+        await other()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        assert max(after - before for before, after in itertools.pairwise(turns)) <= 16
 
     run(check())
