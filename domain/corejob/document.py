@@ -39,6 +39,9 @@ def part_of(names: Iterable[str]) -> Callable[[CoreJob, datetime], dict[str, Any
         A function with the arguments of `document`.
     """
     renders = [(name, _FIELDS[name]) for name in names if name in _FIELDS]
+    if len(renders) == 1:
+        [(only, render_only)] = renders
+        return lambda job, now: {only: render_only(job, now)}
     return lambda job, now: {name: render(job, now) for name, render in renders}
 
 

@@ -23,6 +23,9 @@ _PARTS_AT_ONCE: Final = 4
 def keys_of(sort: Sort) -> Callable[[Row], Keys]:
     """Return a function from a row to its sort keys."""
     fields = [(leaves_at(tuple(name.split("."))), direction < 0) for name, direction in sort]
+    if len(fields) == 1:
+        [(find_only, is_down)] = fields
+        return lambda row: (sort_key(find_only(row), descending=is_down),)
     return lambda row: tuple([sort_key(find(row), descending=down) for find, down in fields])
 
 

@@ -157,8 +157,10 @@ class Selection:
     def selected(self) -> Callable[[Row], Keys | None]:
         """Return a function from a row to its sort keys, or to None if the row does not match."""
         predicate, keys = self.predicate, keys_of(self.sort)
+        if predicate is None:
+            return keys
 
         def select(row: Row) -> Keys | None:
-            return keys(row) if predicate is None or fits(predicate, row) else None
+            return keys(row) if fits(predicate, row) else None
 
         return select

@@ -21,6 +21,8 @@ Missing = Literal[_Missing.MISSING]
 
 _NULL: Final = (0,)
 _NUMBER, _TEXT, _OBJECT, _ARRAY, _BOOLEAN = 1, 2, 3, 4, 5
+_NUMBERS: Final = (int, float)
+"""Not `int | float`, which would be built anew for each value."""
 _EMPTY_ARRAY: Final = (-1,)
 _MAX_INDEX_DIGITS: Final = 6
 MAX_PATH: Final = 20
@@ -36,7 +38,7 @@ def key(value: Any) -> Key:
         return (_TEXT, value)
     if isinstance(value, bool):
         return (_BOOLEAN, value)
-    if isinstance(value, int | float):
+    if isinstance(value, _NUMBERS):
         return (_NUMBER, value)
     if isinstance(value, dict):
         return (_OBJECT, *((name, key(value[name])) for name in sorted(value)))
