@@ -230,10 +230,10 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
     """
     meta = body["metadata"]
     spec = body.get("spec") or {}
-    spec = {**spec, "args": args.read(spec)}
     raw = body.get("status") or {}
     created = timestamps.parse(meta.get("creationTimestamp")) or timestamps.from_epoch(0)
     effective = properties.effective(spec, raw.get("properties") or template_properties or {})
+    spec = {**spec, "args": args.read(spec), **effective}
     return CoreJob(
         name=meta["name"],
         namespace=meta.get("namespace", ""),
@@ -243,8 +243,8 @@ def parse(body: Mapping[str, Any], template_properties: Mapping[str, Any] | None
         created=created,
         deleted_at=timestamps.parse(meta.get("deletionTimestamp")),
         has_finalizer=has_finalizer(meta),
-        spec={**spec, **effective},
-        status=_status(meta, {**spec, **effective}, raw),
+        spec=spec,
+        status=_status(meta, spec, raw),
         observed="state" in raw,
         progress=_progress(raw.get("progress") or {}),
         log=_parsed(LogStatus, raw.get("log") or {}),
@@ -307,17 +307,20 @@ def _json_field(declared: "Field[Any]") -> _JsonField:
     return _JsonField(declared.name, key, declared.type == datetime | None)
 
 
-_JSON_FIELDS: Final[dict[type[Any], tuple[_JsonField, ...]]] = {
-    kind: tuple(map(_json_field, fields(kind))) for kind in (Status, LogStatus, ProgressStatus)
+_JSON_FIELDS: Final[dict[type[Any], dict[str, _JsonField]]] = {
+    kind: {json_field.key: json_field for json_field in map(_json_field, fields(kind))}
+    for kind in (Status, LogStatus, ProgressStatus)
 }
-"""The types are the one source of the status's fields: JSON follows from their names."""
+"""The fields of the status types by their keys in the JSON, which follow from their names."""
 
 
 def _parsed(kind: type[S], raw: Mapping[str, Any], **values: Any) -> S:
     """Return a status value of a type; `values` replace what the JSON has."""
-    for name, key, is_time in _JSON_FIELDS[kind]:
-        if name not in values and (value := raw.get(key)) is not None:
-            values[name] = timestamps.parse(value) if is_time else value
+    json_fields = _JSON_FIELDS[kind]
+    for key, value in raw.items():
+        json_field = json_fields.get(key)
+        if json_field is not None and value is not None and json_field.name not in values:
+            values[json_field.name] = timestamps.parse(value) if json_field.is_time else value
     return kind(**values)
 
 
@@ -340,7 +343,7 @@ def _status(meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, 
 def render_status(status: Status) -> dict[str, Any]:
     """Return the operator's fields as JSON for a merge patch; None deletes a field."""
     rendered: dict[str, Any] = {}
-    for name, key, is_time in _JSON_FIELDS[Status]:
+    for name, key, is_time in _JSON_FIELDS[Status].values():
         value = getattr(status, name)
         rendered[key] = timestamps.render(value) if is_time else value
     rendered["state"] = str(status.state)

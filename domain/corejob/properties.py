@@ -183,14 +183,10 @@ def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 
 def effective(spec: Mapping[str, Any], template_properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return all properties by field name, from the job, else its template, else the default."""
-    return {
-        prop.field: next(
-            (
-                source[prop.field]
-                for source in (spec, template_properties)
-                if source.get(prop.field) is not None
-            ),
-            prop.default,
-        )
-        for prop in TABLE
-    }
+    values = dict(DEFAULTS)
+    for source in (template_properties, spec):
+        for field in values:
+            value = source.get(field)
+            if value is not None:
+                values[field] = value
+    return values
