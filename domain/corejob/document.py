@@ -8,7 +8,7 @@ from corejob import timestamps
 from corejob.model import CoreJob
 from corejob.names import KILLED_EXCEPTION
 from corejob.properties import TABLE
-from corejob.state import FINAL, State, highstate
+from corejob.state import FINAL, WAITING, State, highstate
 
 TIMED: Final = ("age", "runtime")
 """Fields that change with time alone."""
@@ -117,6 +117,21 @@ def _last_error(job: CoreJob) -> dict[str, Any] | None:
     return {"traceback": None, **error} if error else None
 
 
+def _waiting(job: CoreJob) -> dict[str, Any] | None:
+    """Return `waiting`; None unless clients see the job as one that waits."""
+    waiting = job.status.waiting
+    if waiting is None or job.state not in WAITING or not job.in_queue:
+        return None
+    return {
+        "reason": waiting.reason,
+        "position": waiting.position,
+        "running": waiting.running,
+        "limit": waiting.limit,
+        "until": timestamps.iso(waiting.until),
+        "since": timestamps.iso(waiting.since),
+    }
+
+
 def _property(field: str) -> _Render:
     return lambda job, _: job.spec[field]
 
@@ -152,5 +167,6 @@ _FIELDS: Final[dict[str, _Render]] = {
     "age": _age,
     "reason": lambda job, _: job.status.reason,
     "message": lambda job, _: job.status.message,
+    "waiting": lambda job, _: _waiting(job),
 }
 """The fields of the document, in its order."""

@@ -45,6 +45,25 @@ class LogStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingStatus:
+    """`status.waiting`: why the job waits, in numbers; `message` says the same as a sentence.
+
+    Attributes:
+        since: When the present reason began.
+        until: Earliest start of the next trial, if the reason is a pause.
+        position: Place in line, from 1, if the reason is a limit; rounded down as in the message.
+        running: Number of jobs that count towards that limit, which is `limit`.
+    """
+
+    reason: str
+    since: datetime | None = None
+    until: datetime | None = None
+    position: int | None = None
+    running: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The operator's fields of `status`. Times are aware datetimes in UTC.
 
@@ -90,6 +109,7 @@ class Status:
     disruptions: int | None = None
     starting_time: datetime | None = None
     carried_trials: int | None = None
+    waiting: WaitingStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +327,10 @@ def _json_field(declared: "Field[Any]") -> _JsonField:
     return _JsonField(declared.name, key, declared.type == datetime | None)
 
 
+_KINDS: Final = (Status, LogStatus, ProgressStatus, WaitingStatus)
 _JSON_FIELDS: Final[dict[type[Any], dict[str, _JsonField]]] = {
     kind: {json_field.key: json_field for json_field in map(_json_field, fields(kind))}
-    for kind in (Status, LogStatus, ProgressStatus)
+    for kind in _KINDS
 }
 """The fields of the status types by their keys in the JSON, which follow from their names."""
 
@@ -337,15 +358,22 @@ def _status(meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, 
         state=State(raw.get("state", State.PENDING)),
         trial=newest_trial({"spec": spec, "status": raw}),
         attempts_left=raw.get("attemptsLeft", spec["attempts"]),
+        waiting=_parsed(WaitingStatus, waiting) if (waiting := raw.get("waiting")) else None,
     )
 
 
 def render_status(status: Status) -> dict[str, Any]:
     """Return the operator's fields as JSON for a merge patch; None deletes a field."""
-    rendered: dict[str, Any] = {}
-    for name, key, is_time in _JSON_FIELDS[Status].values():
-        value = getattr(status, name)
-        rendered[key] = timestamps.render(value) if is_time else value
+    rendered = _rendered(status)
     rendered["state"] = str(status.state)
     rendered["lastError"] = dict(status.last_error) if status.last_error else None
+    rendered["waiting"] = _rendered(status.waiting) if status.waiting else None
+    return rendered
+
+
+def _rendered(value: Status | WaitingStatus) -> dict[str, Any]:
+    rendered: dict[str, Any] = {}
+    for name, key, is_time in _JSON_FIELDS[type(value)].values():
+        field_value = getattr(value, name)
+        rendered[key] = timestamps.render(field_value) if is_time else field_value
     return rendered

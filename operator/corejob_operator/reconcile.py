@@ -31,6 +31,7 @@ from corejob_operator.decide.refusal import (
     without_child,
 )
 from corejob_operator.decide.types import at_most
+from corejob_operator.decide.waiting_status import with_waiting
 from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.gather import Gatherer
 from corejob_operator.metrics import OperatorMetrics
@@ -140,10 +141,10 @@ class Reconciler:
             try:
                 await self._performer.perform(job, template, action)
             except BadTemplateError as error:
-                return never_starts(job, str(error), now)
+                return with_waiting(job, never_starts(job, str(error), now), now)
             except RefusedError as error:
                 retry_at = self._refused_trials.refused(job.name, now)
-                later = create_later(job, str(error), retry_at)
+                later = with_waiting(job, create_later(job, str(error), retry_at), now)
                 self._events.record(events.refusal(job, later.status, now, self._instance))
                 return later
             except RefusedRestartError as error:

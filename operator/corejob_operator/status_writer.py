@@ -58,7 +58,9 @@ class JobStatusWriter:
         """
         current = body.get("status") or {}
         fields = self._fields(job, current, status, now)
-        changed = {name: value for name, value in fields.items() if current.get(name) != value}
+        changed = {
+            name: value for name, value in fields.items() if current.get(name) != _stored(value)
+        }
         if not changed or self._caches.corejobs.get(job.name) is None:
             return
         try:
@@ -102,6 +104,13 @@ class JobStatusWriter:
             conditions(status, job.generation, current.get("conditions") or (), now) or None
         )
         return fields
+
+
+def _stored(value: Any) -> Any:
+    """Return a field as a merge patch stores it: an object without the nulls, which delete."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: part for name, part in value.items() if part is not None}
 
 
 def _is_refused_for_its_texts(error: KubeError) -> bool:

@@ -14,6 +14,7 @@ _HIDDEN: Final[Row] = {
     "name": UNAUTHORIZED,
     "args": None,
     "message": None,
+    "waiting": None,
     "last_error": None,
     "sources": [],
     "sources_dropped": 0,
@@ -21,7 +22,7 @@ _HIDDEN: Final[Row] = {
 
 
 def mask(row: Row) -> Row:
-    """Return a row, or some fields of one, without name, args, messages and sources."""
+    """Return a row, or some fields of one, without name, args, messages, numbers and sources."""
     masked = {**row, **_HIDDEN}
     if "prog" in row:
         masked["prog"] = {"value": row["prog"]["value"], "message": None}

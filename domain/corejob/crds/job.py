@@ -223,6 +223,30 @@ def _last_error() -> Schema:
     }
 
 
+def _waiting() -> Schema:
+    return {
+        "type": "object",
+        "description": "Why the job waits, in numbers; absent if it does not wait. message says "
+        "the same as a sentence.",
+        "required": ["reason"],
+        "properties": {
+            "reason": text("Same as status.reason."),
+            "since": time("Time at which this reason began."),
+            "until": time(
+                "Earliest start of the next trial, if the reason is a pause (RetryLater, Deferred, "
+                "or the back-off after a disruption)."
+            ),
+            "position": whole(
+                "Place in line from 1, if the reason is a limit (MaxParallel, NamespaceLimit). Up "
+                "to 11 it is exact, further back rounded down as in the message.",
+                minimum=1,
+            ),
+            "running": whole("Number of jobs that count towards that limit.", minimum=0),
+            "limit": whole("That limit.", minimum=0),
+        },
+    }
+
+
 def _job_status() -> Schema:
     finals = ", ".join(f"'{state}'" for state in sorted(FINAL))
     return {
@@ -237,6 +261,7 @@ def _job_status() -> Schema:
                 enum=[str(reason) for reason in Reason],
             ),
             "message": text("Explanation of the reason for people: cause and remedy."),
+            "waiting": _waiting(),
             "trial": whole("Number of started trials.", minimum=0),
             "attemptsLeft": whole(
                 "Number of trials that may still fail before state error.", minimum=0

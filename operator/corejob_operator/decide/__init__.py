@@ -29,6 +29,7 @@ from corejob_operator.decide.types import (
     was_created,
 )
 from corejob_operator.decide.waiting import decide_waiting
+from corejob_operator.decide.waiting_status import with_waiting
 
 __all__ = [
     "Action",
@@ -55,6 +56,11 @@ __all__ = [
 
 def decide(situation: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
+    decision = _decide(situation)
+    return with_waiting(situation.job, decision, situation.now, situation.turn.blocked)
+
+
+def _decide(situation: Situation) -> Decision:
     early = refuse(situation) or behind_parent(situation)
     if early is not None:
         return early

@@ -104,7 +104,8 @@ def not_admitted(job: CoreJob, blocked: Blocked | None, now: datetime) -> StartC
         return StartCondition(reason, text, moment)
     if blocked is None or blocked.limit is None:
         return StartCondition(Reason.QUEUED, "waiting for its turn")
-    place = f"{_about(blocked.ahead)} before it"
+    known = known_ahead(blocked)
+    place = f"{known} before it" if blocked.ahead <= 10 else f"more than {known} before it"
     if blocked.limit == "max_parallel":
         text = f"{blocked.running} of at most {blocked.allowed} {job.qual_name} run; {place}"
         return StartCondition(Reason.MAX_PARALLEL, text)
@@ -124,9 +125,12 @@ def after_logs(pending: tuple[PendingLog, ...]) -> StartCondition:
     return StartCondition(Reason.COOKIE_PENDING, text, min(log.deadline for log in pending))
 
 
-def _about(ahead: int) -> str:
-    """Return a rounded place in the queue, coarser further back: each change costs a write."""
+def known_ahead(blocked: Blocked) -> int:
+    """Return the number of jobs ahead, rounded down, coarser further back.
+
+    Each change of it costs a write.
+    """
     for step in (1000, 100, 10):
-        if ahead > step:
-            return f"more than {ahead // step * step}"
-    return str(ahead)
+        if blocked.ahead > step:
+            return blocked.ahead // step * step
+    return blocked.ahead

@@ -68,6 +68,18 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a job waits, in numbers: its place in line before a limit, or the end of a pause."""
+
+    reason: str | None = None
+    position: int | None = None
+    running: int | None = None
+    limit: int | None = None
+    until: datetime | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobDocument:
     """The document of a job (docs/rest.md, "The job document").
 
@@ -113,6 +125,7 @@ class JobDocument:
     age: float | None = None
     reason: str | None = None
     message: str | None = None
+    waiting: Waiting | None = None
     journal: bool | None = None
     can: Mapping[str, bool] | None = None
     cannot: Mapping[str, str] | None = None
@@ -136,7 +149,7 @@ class JobDocument:
     def of(cls, raw: Json) -> JobDocument:
         """Parse a job's document."""
         error = raw.get("last_error")
-        locked = raw.get("locked")
+        locked, waiting = raw.get("locked"), raw.get("waiting")
         return cls(
             raw,
             id=raw["_id"],
@@ -145,11 +158,14 @@ class JobDocument:
             enqueued=_part(Enqueued, raw.get("enqueued")),
             locked=_part(Locked, locked) if locked else None,
             last_error=_part(LastError, error) if error else None,
+            waiting=_part(Waiting, waiting) if waiting else None,
             **_plain(cls, raw, but=_NESTED),
         )
 
 
-_NESTED: Final = frozenset({"raw", "id", "flag", "prog", "enqueued", "locked", "last_error"})
+_NESTED: Final = frozenset(
+    {"raw", "id", "flag", "prog", "enqueued", "locked", "last_error", "waiting"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +376,10 @@ class Page(Generic[T]):
         return len(self.items)
 
 
-P = TypeVar("P", Flag, Progress, Enqueued, Locked, LastError, ExceptionText)
-_TIMES: Final = frozenset({"at", "heartbeat", "timestamp", "created", "token_expires"})
+P = TypeVar("P", Flag, Progress, Enqueued, Locked, LastError, Waiting, ExceptionText)
+_TIMES: Final = frozenset(
+    {"at", "heartbeat", "timestamp", "created", "token_expires", "until", "since"}
+)
 
 
 def _part(kind: type[P], raw: Any) -> P:

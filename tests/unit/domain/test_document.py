@@ -53,6 +53,7 @@ FRESH: dict[str, Any] = {
     "sources_dropped": 0,
     "reason": None,
     "message": None,
+    "waiting": None,
 }
 
 

@@ -183,8 +183,9 @@ def test_a_start_that_was_not_reported_has_the_same_future(
     silent = decided(waits(state, status=before, **how), **situation)
     told = decided(waits(state, status=before | reported, **how), **situation)
     assert replace(silent, status=told.status) == told
-    times = {"starting_time": told.status.starting_time, "reason": told.status.reason}
-    assert replace(silent.status, **times) == told.status
+    fields = ("starting_time", "reason", "waiting")
+    reported = {name: getattr(told.status, name) for name in fields}
+    assert replace(silent.status, **reported) == told.status
 
 
 def test_a_start_that_follows_a_restart_is_reported_at_once() -> None:
