@@ -147,8 +147,12 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         {"enum": ["json", "text"], "default": "json"},
         "`text` is the whole log as a text file, as is header `Accept: text/plain`.",
     ),
+    "output": (
+        {**_FLAG, "default": False},
+        "Add what the job printed, each line after the record before it.",
+    ),
     "last_event_id": (
-        {"type": "string", "pattern": "^[0-9]{0,18}$"},
+        {"type": "string", "pattern": r"^([0-9]{1,18}(\.[0-9]{1,18})?)?$"},
         "Same as header Last-Event-ID: continue after the frame, or the record, with this id.",
     ),
     "username": (_TEXT, "User name, unless HTTP Basic is used."),

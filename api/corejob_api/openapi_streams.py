@@ -16,14 +16,16 @@ _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _NUMBER_OR_NULL: Final[Schema] = {"type": ["integer", "null"]}
 _RECORD_ID: Final[Schema] = {"type": "string", "pattern": "^[0-9]{12}$"}
-_FRAME_ID: Final[Schema] = {"type": "string", "pattern": "^[0-9]{12,18}$"}
+_ROW_ID: Final[Schema] = {"type": "string", "pattern": r"^[0-9]{12}(\.[0-9]+)?$"}
+"""That of a printed line has a second number."""
+_FRAME_ID: Final[Schema] = {"type": "string", "pattern": r"^[0-9]{12,18}(\.[0-9]+)?$"}
 """The first frame repeats the number that a client resumes from, also one beyond the end."""
 
 _RECORD: Final[Schema] = {
     "type": "object",
-    "description": "A record of a log.",
+    "description": "A record of a log, or a printed line.",
     "properties": {
-        "_id": _RECORD_ID,
+        "_id": _ROW_ID,
         "created": _TEXT,
         "epoch": {"type": "number"},
         "level": {"enum": [*LEVELS]},
@@ -34,6 +36,7 @@ _RECORD: Final[Schema] = {
         "hostname": _TEXT_OR_NULL,
         "username": _TEXT_OR_NULL,
         "exception": {"type": "object"},
+        "output": {"enum": ["stdout", "stderr"]},
     },
     "required": ["_id", "created", "epoch", "level", "levelno", "message", "identifier"],
 }
@@ -94,6 +97,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Record": _RECORD,
     "StateFrame": _frame(Event.STATE, _named("Job")),
     "LogFrame": _frame(Event.LOG, _WITH_MODE),
+    "OutputFrame": _frame(Event.OUTPUT, _WITH_MODE),
     "GapFrame": _frame(Event.GAP, _GAP),
     "LaggedFrame": _frame(Event.LAGGED, _LAGGED),
     "CloseFrame": _frame(Event.CLOSE, _CLOSE),
@@ -104,6 +108,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "id of a frame is that of the last record up to and including it.",
         "StateFrame",
         "LogFrame",
+        "OutputFrame",
         "GapFrame",
         "LaggedFrame",
         "CloseFrame",

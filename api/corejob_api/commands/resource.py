@@ -107,6 +107,7 @@ class CommandsResource:
                 self._scans.of(current_user(req).name),
                 where=view.where,
                 ids=view.ids,
+                output=view.output,
                 resume=view.resume,
             )
             responses.respond(resp, follower)

@@ -6,6 +6,7 @@ from typing import Final
 
 from corejob_api.http.errors import bad_request
 from corejob_api.http.paging import PageRequest, Window
+from corejob_api.logs.printed import END, NONE, Span
 from corejob_api.query import log_rows, log_scan
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_api.query.ordering import Keys, Row, Sort, in_order
@@ -28,11 +29,13 @@ class LogPage:
     Attributes:
         numbers: Numbers of the page's records, in the order of the page.
         window: Position of the page.
+        span: The part of the log that the page covers; None if its order is not that of the log.
         passing: Numbers of all records that pass, if a filter or `tail` chose them; else None.
     """
 
     numbers: Sequence[int]
     window: Window
+    span: Span | None
     passing: Sequence[int] | None = None
 
 
@@ -57,19 +60,43 @@ async def page_of(
     if selection.predicate is not None or selection.sort not in _BY_NUMBER:
         numbers = await _select(store, scan, job_id, selection, where)
         window = page.window(len(numbers))
-        return LogPage(window.cut(numbers), window, numbers)
-    descending = selection.sort == _NEWEST_FIRST
+        return LogPage(window.cut(numbers), window, None, numbers)
+    descending = is_descending(selection)
     if where == EVERYTHING:
         window = page.window(await store.log_count(job_id))
         # Numbers have no gaps, and count from the oldest record: the log may grow meanwhile.
         start, stop = _from_oldest(window) if descending else (window.start, window.stop)
         ascending: Sequence[int] = range(start + 1, stop + 1)
-        return LogPage(ascending[::-1] if descending else ascending, window)
+        span = Span(start + 1 if start else 0, stop if stop < window.total else END)
+        return LogPage(
+            ascending[::-1] if descending else ascending,
+            window,
+            span if _has_place(window) else NONE,
+        )
     matches = await log_scan.LogMatches.of(store, scan, job_id, where)
     window = page.window(matches.total)
     start, stop = _from_oldest(window) if descending else (window.start, window.stop)
-    ascending = await matches.cut(start, stop)
-    return LogPage(ascending[::-1] if descending else ascending, window, matches.numbers)
+    cut = await matches.cut(start, stop + 1)
+    ascending, following = cut[: stop - start], cut[stop - start :]
+    # What was printed before the records of a tail is left out, as they are.
+    first = 0 if start == 0 and where.tail is None else next(iter(ascending), END)
+    span = Span(first, following[0] - 1 if following else END)
+    return LogPage(
+        ascending[::-1] if descending else ascending,
+        window,
+        span if _has_place(window) else NONE,
+        matches.numbers,
+    )
+
+
+def _has_place(window: Window) -> bool:
+    """Return False for a page beyond the last one; without any record, the first page is one."""
+    return window.start < window.stop or (window.total == 0 and window.page == 0)
+
+
+def is_descending(selection: Selection) -> bool:
+    """Return True if the newest records come first."""
+    return selection.sort == _NEWEST_FIRST
 
 
 def _from_oldest(window: Window) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Final, Self
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request, cut
 from corejob_api.http.paging import MOST_PER_PAGE
+from corejob_api.logs.printed import END, Span
 from corejob_api.query import log_scan
 from corejob_api.query.log_filter import LogFilter
 from corejob_api.query.scans import Scan
@@ -66,20 +67,32 @@ class LogRange:
 
     async def numbers(
         self, store: Store, scan: Scan, job_id: str, where: LogFilter, last: int
-    ) -> list[int]:
-        """Return the numbers of the range's records, ascending, in a log of `last` records."""
+    ) -> tuple[list[int], Span]:
+        """Return the numbers of the range's records, ascending, and the part that it covers.
+
+        Args:
+            store: The store.
+            scan: Runs the expression of the filter.
+            job_id: The job.
+            where: The filters of the log.
+            last: Number of records of the log.
+        """
         number = min(self.number, last + 1)
         before: list[int] = []
+        begin = number if number > 1 else 0
         if self.anchor is not Anchor.FROM:
             wanted = self.limit if self.anchor is Anchor.BEFORE else self.limit // 2
             newest = where.with_tail(wanted)
             before = await log_scan.last_numbers(store, scan, job_id, newest, number - 1)
+            begin = before[0] if len(before) == wanted > 0 else 0
         if self.anchor is Anchor.BEFORE:
-            return before
+            return before, Span(begin, number - 1)
         limit = self.limit - len(before)
-        return before + await log_scan.first_numbers(
-            store, scan, job_id, where, after=number - 1, last=last, limit=limit
+        later = await log_scan.first_numbers(
+            store, scan, job_id, where, after=number - 1, last=last, limit=limit + 1
         )
+        end = later[limit] - 1 if len(later) > limit else END
+        return before + later[:limit], Span(begin, end)
 
 
 def _at_least_one(arguments: Arguments, name: str, default: int, *, most: int | None = None) -> int:

@@ -15,6 +15,7 @@ from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import bad_request
 from corejob_api.http.paging import PageRequest, Window, page_request
 from corejob_api.logs import levels, pages, text
+from corejob_api.logs.printed import OUTPUT, lines_of, merged
 from corejob_api.logs.ranges import LIMIT, Anchor, LogRange
 from corejob_api.logs.text import LogText
 from corejob_api.query import log_rows
@@ -60,7 +61,7 @@ class LogResource:
         if arguments.flag("follow", default=False):
             await self._follow(req, resp, job_id, arguments, view)
         elif text.wanted(req, arguments):
-            await self._text(req, resp, job_id, view.where)
+            await self._text(req, resp, job_id, view)
         else:
             await self._records(req, resp, job_id, arguments, view.where)
 
@@ -82,17 +83,19 @@ class LogResource:
             states=False,
             where=view.where,
             ids=view.ids,
+            output=view.output,
             resume=view.resume,
         )
         responses.respond(resp, follower)
 
-    async def _text(self, req: ApiRequest, resp: Response, job_id: str, where: LogFilter) -> None:
+    async def _text(self, req: ApiRequest, resp: Response, job_id: str, view: LogView) -> None:
         user = current_user(req)
         await self._readable(req, job_id, user)
         # A store that is away is an error of this answer, while it can still have a status.
         await self._store.ping()
         scan = self._scans.of(user.name)
-        text.respond(resp, LogText(self._store, scan, job_id, where, req.receive), job_id)
+        whole = LogText(self._store, scan, job_id, view.where, req.receive, output=view.output)
+        text.respond(resp, whole, job_id)
 
     async def _records(
         self, req: ApiRequest, resp: Response, job_id: str, arguments: Arguments, where: LogFilter
@@ -128,15 +131,25 @@ class LogResource:
         form: "_Form",
     ) -> tuple[list[Any], Window, dict[str, Any]]:
         found = await pages.page_of(self._store, scan, job_id, page, selection, where)
+        if form.output and found.span is None:
+            raise bad_request(
+                f"parameter [{OUTPUT}] needs the order of the log: leave filter and sort out"
+            )
         rows = await self._rows(job_id, found.numbers, form)
+        if form.output and found.span is not None:
+            printed = await lines_of(self._store, scan, job_id, where, found.span)
+            rows = merged(rows, printed, descending=pages.is_descending(selection))
         return rows, found.window, await self._levels(job_id, scan, where, found.passing, form)
 
     async def _range(
         self, job_id: str, scan: Scan, chosen: LogRange, where: LogFilter, form: "_Form"
     ) -> tuple[list[Any], dict[str, Any]]:
         last = await self._store.log_count(job_id)
-        numbers = await chosen.numbers(self._store, scan, job_id, where, last)
+        numbers, span = await chosen.numbers(self._store, scan, job_id, where, last)
         rows = await self._rows(job_id, numbers, form)
+        if form.output:
+            printed = await lines_of(self._store, scan, job_id, where, span)
+            rows = merged(rows, printed, descending=False)
         more = {"last_id": log_rows.number(last) if last else None}
         return rows, more | await self._levels(job_id, scan, where, None, form)
 
@@ -166,14 +179,20 @@ class _Form:
     Attributes:
         ids_only: The rows are the `_id`s of the records.
         count_levels: The envelope has the number of passing records of each level.
+        output: The rows have what the job printed, too.
     """
 
     ids_only: bool
     count_levels: bool
+    output: bool
 
     @classmethod
     def of(cls, arguments: Arguments) -> Self:
-        return cls(
+        form = cls(
             ids_only=arguments.flag(_IDS_ONLY, default=False),
             count_levels=arguments.flag(_COUNT_LEVELS, default=False),
+            output=arguments.flag(OUTPUT, default=False),
         )
+        if form.output and form.ids_only:
+            raise bad_request(f"parameter [{OUTPUT}] excludes [{_IDS_ONLY}]")
+        return form

@@ -1,8 +1,10 @@
 """The log as plain text, for downloads: one line per record, and a line for each gap."""
 
 import asyncio
+import bisect
+import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -15,7 +17,7 @@ from corejob_api.logs.ranges import LIMIT, Anchor
 from corejob_api.query import log_rows, log_scan
 from corejob_api.query.log_filter import LogFilter
 from corejob_api.query.scans import Scan
-from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable
+from corejob_journal.store import Gap, LogRecord, OutputLine, Store, StoreUnavailable
 from corejob_process import tasks
 from corejob_process.backoff import Backoff
 
@@ -30,10 +32,17 @@ _EXCLUDED: Final = (
 )  # fmt: skip
 _READ: Final = 500
 """Number of records of a piece of text."""
+END_OF_TEXT: Final = chr(sys.maxunicode)
+"""Comes after any text."""
 _FIRST_PAUSE_S: Final = 0.1
 _MOST_PAUSE_S: Final = 2.0
 _PATIENCE_S: Final = 60.0
 """For so long a download waits for a store that is away; then its connection is cut."""
+
+
+Place = tuple[int, int, int]
+"""Place of a line: the record that it is or follows, then gaps, then what was printed."""
+Line = tuple[Place, str]
 
 
 def wanted(req: Request, arguments: Arguments) -> bool:
@@ -72,6 +81,7 @@ class LogText:
         job_id: The job.
         where: The filters of the log.
         receive: ASGI receive of the client's connection.
+        output: True to add what the job printed.
         patience: Seconds to wait for a store that is away, before each piece.
     """
 
@@ -83,6 +93,7 @@ class LogText:
         where: LogFilter,
         receive: Callable[[], Awaitable[Any]],
         *,
+        output: bool = False,
         patience: float = _PATIENCE_S,
     ) -> None:
         self._store = store
@@ -90,6 +101,9 @@ class LogText:
         self._job_id = job_id
         self._where = where
         self._receive = receive
+        self._output = output
+        self._printed = 0
+        self._place: Place = (0, 0, 0)
         self._patience = patience
         self._gone: asyncio.Task[None] | None = None
         self._pieces = self._make()
@@ -120,14 +134,48 @@ class LogText:
         position = await self._read(lambda: self._start(last))
         # As in a stream, gaps among the lines that `tail` skips are skipped too.
         gaps = [gap for gap in gaps if gap.after_seq >= position]
+        if self._where.tail is not None:
+            self._printed = await self._read(
+                lambda: self._store.output_number(self._job_id, position)
+            )
         while position < last:
             records, position = await self._read(partial(self._piece, position, last))
             due = [gap for gap in gaps if gap.after_seq < position]
             gaps = gaps[len(due) :]
-            if records or due:
-                yield _text(records, due)
-        if gaps:
-            yield _text([], gaps)
+            lines = [*map(_of_record, records), *map(_of_gap, due)]
+            # What was printed after the piece's last record comes with the next piece.
+            async for text in self._with_printed(lines, position - 1):
+                yield text
+        async for text in self._with_printed([*map(_of_gap, gaps)], last):
+            yield text
+
+    async def _with_printed(self, lines: list[Line], last: int) -> AsyncGenerator[bytes]:
+        """Yield lines with what was printed until record `last`, as soon as their order is sure."""
+        async for part in self._printed_until(last):
+            lines = sorted([*lines, *part])
+            sure = bisect.bisect_right(lines, (self._place, END_OF_TEXT))
+            if sure:
+                yield _text(lines[:sure])
+            lines = lines[sure:]
+        if lines:
+            yield _text(sorted(lines))
+
+    async def _printed_until(self, last: int) -> AsyncGenerator[list[Line]]:
+        """Yield the passing printed lines after record `last` or earlier ones, in pieces."""
+        while self._output:
+            part = await self._read(partial(self._next_printed, last))
+            if not part:
+                return
+            self._printed = part[-1].seq
+            self._place = _of_output(part[-1])[0]
+            yield [
+                _of_output(line) for line in await self._scan.keep(self._where.passes_output, part)
+            ]
+
+    async def _next_printed(self, last: int) -> list[OutputLine]:
+        return await self._store.outputs(
+            self._job_id, seq=self._printed, first=0, last=last, limit=_READ
+        )
 
     async def _start(self, last: int) -> int:
         """Return the number before the first record."""
@@ -173,30 +221,30 @@ class LogText:
                 await asyncio.sleep(backoff.next())
 
 
-def _text(records: Iterable[LogRecord], gaps: Sequence[Gap]) -> bytes:
-    """Return the lines of records and of gaps, in the order of the log."""
-    lines: list[str] = []
-    waiting = list(gaps)
-    for record in records:
-        while waiting and waiting[0].after_seq < record.seq:
-            lines.append(_gap_line(waiting.pop(0)))
-        lines.append(_record_lines(record))
-    lines += map(_gap_line, waiting)
-    return "".join(lines).encode(errors="replace")
+def _text(lines: Sequence[Line]) -> bytes:
+    return "".join(text for _, text in lines).encode(errors="replace")
 
 
-def _record_lines(record: LogRecord) -> str:
-    moment = timestamps.iso(timestamps.from_epoch(record.epoch))
-    text = f"{moment} {log_rows.level(record.levelno):<8} {record.message}\n"
+def _of_record(record: LogRecord) -> Line:
+    text = _start(record.epoch, log_rows.level(record.levelno)) + f"{record.message}\n"
+    place = (record.seq, 0, 0)
     if record.exception is None:
-        return text
+        return place, text
     lines = record.exception.get("text")
     trace = lines if isinstance(lines, list) else ()
-    return text + "".join(f"{str(line).rstrip()}\n" for line in trace)
+    return place, text + "".join(f"{str(line).rstrip()}\n" for line in trace)
 
 
-def _gap_line(gap: Gap) -> str:
+def _of_output(line: OutputLine) -> Line:
+    return (line.after_seq, 2, line.seq), f"{_start(line.epoch, line.channel)}{line.text}\n"
+
+
+def _of_gap(gap: Gap) -> Line:
     lines = "lines are"
     if gap.first_n is not None:
         lines = f"lines {gap.first_n} to {'…' if gap.last_n is None else gap.last_n} are"
-    return f"-- {lines} missing here: {gap.reason} --\n"
+    return (gap.after_seq, 1, gap.first_n or 0), f"-- {lines} missing here: {gap.reason} --\n"
+
+
+def _start(epoch: float, word: str) -> str:
+    return f"{timestamps.iso(timestamps.from_epoch(epoch))} {word:<8} "

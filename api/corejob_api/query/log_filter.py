@@ -9,9 +9,9 @@ from corejob import timestamps
 from corejob_api.http.arguments import Arguments, mismatch
 from corejob_api.http.errors import bad_request
 from corejob_api.query import patterns
-from corejob_api.query.log_rows import LEVELS
+from corejob_api.query.log_rows import LEVELS, OUTPUT_LEVEL
 from corejob_api.query.patterns import Search
-from corejob_journal.store import LogRecord
+from corejob_journal.store import LogRecord, OutputLine
 
 T = TypeVar("T")
 
@@ -60,6 +60,12 @@ class LogFilter:
         if self.since is not None and record.epoch < self.since:
             return False
         return self.finds(record.message, record.exception)
+
+    def passes_output(self, line: OutputLine) -> bool:
+        """True if a printed line passes the filter, without regard to `tail`."""
+        if self.level > OUTPUT_LEVEL or (self.since is not None and line.epoch < self.since):
+            return False
+        return self.finds(line.text, None)
 
     def finds(self, message: str, exception: dict[str, Any] | None) -> bool:
         """True if `grep` matches the message or the exception, or if there is no `grep`."""

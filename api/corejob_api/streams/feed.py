@@ -18,7 +18,14 @@ from corejob_api.query.scans import Scan
 from corejob_api.queue.index import Queue
 from corejob_api.streams import frames
 from corejob_api.streams.frames import Mode
-from corejob_journal.store import Gap, LogRecord, Store, StoreUnavailable, is_cut
+from corejob_journal.store import (
+    Gap,
+    LogRecord,
+    OutputLine,
+    Store,
+    StoreUnavailable,
+    is_cut,
+)
 from corejob_process import tasks
 from corejob_process.backoff import Backoff
 from corejob_process.clock import Clock
@@ -219,6 +226,16 @@ class Feed:
                 limit=limit,
             )
         )
+
+    async def printed(self, after: int, last: int, limit: int) -> list[OutputLine]:
+        """Return printed lines after number `after` that precede or follow record `last`."""
+        return await self.query(
+            lambda: self._store.outputs(self.job_id, seq=after, first=0, last=last, limit=limit)
+        )
+
+    async def printed_until(self, last: int) -> int:
+        """Return the number of the last printed line after record `last` or earlier."""
+        return await self.query(lambda: self._store.output_number(self.job_id, last))
 
     async def tail_numbers(self, where: LogFilter, scan: Scan) -> list[int]:
         """Return the numbers of the last `where.tail` records up to `tail` that match."""

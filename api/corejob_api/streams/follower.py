@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 from corejob.document import state_key
 from corejob.state import FINAL, State
 from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_rows import Position
 from corejob_api.query.log_scan import SLICE
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
 from corejob_api.streams import feed, frames
 from corejob_api.streams.feed import EncodedRecord, Feed
-from corejob_api.streams.frames import Event, Mode
+from corejob_api.streams.frames import Event, FrameId, Mode
 from corejob_api.streams.stream import Receive, Stream, Streams
+from corejob_journal.store import OutputLine
 
 if TYPE_CHECKING:
     from corejob_api.streams.hub import Hub
@@ -35,7 +37,8 @@ class Follower(Stream):
         states: True to send states and log; False for the log only.
         where: Filter of the records.
         ids: True if frames have ids.
-        resume: Number of the last record that the client has; None on its first connection.
+        output: True to send what the job printed, too.
+        resume: The last record that the client has; None on its first connection.
     """
 
     def __init__(
@@ -49,7 +52,8 @@ class Follower(Stream):
         states: bool,
         where: LogFilter,
         ids: bool,
-        resume: int | None,
+        output: bool,
+        resume: Position | None,
     ) -> None:
         super().__init__(f"job {job_id}", streams, receive)
         self._hub = hub
@@ -59,7 +63,12 @@ class Follower(Stream):
         self._scan = scan
         self._ids = ids
         self._resume = resume
-        self._seq = resume or 0
+        self._seq = resume.seq if resume is not None else 0
+        self._with_output = output
+        # Number of the last printed line sent or left out; None until it is known.
+        self._printed = 0 if resume is None and where.tail is None else None
+        if resume is not None:
+            self._printed = resume.printed
         self._sent_seq: int | None = None
         self._behind = False
         self._before = 0
@@ -95,7 +104,7 @@ class Follower(Stream):
         With thousands of followers, to resume their tasks for each line would cost as much as to
         write it to their connections.
         """
-        source = self._idle_at
+        source = None if self._with_output else self._idle_at
         if source is None or not (self._seq >= source.tail or self._send_at_once(source)):
             self._news.set()
 
@@ -141,6 +150,10 @@ class Follower(Stream):
         else:
             self._seq = min(self._seq, source.tail)
             self._gap = sum(1 for gap in source.gaps if gap.after_seq < self._seq)
+        if self._with_output and self._printed is None:
+            # A client with a plain number has that record, and not what follows it.
+            last = self._seq if self._resume is None else self._seq - 1
+            self._printed = await source.printed_until(last)
         self._sent_seq = self._seq
 
     async def _skip(self, source: Feed, tail: int) -> None:
@@ -162,12 +175,12 @@ class Follower(Stream):
         if is_over and source.current() is None:
             past = await self._past(source)
             states += [past] if past is not None else []
-        begin = self._seq
+        begin = self._seq, self._printed
         encoded = self._lagged_frames(source) + self._state_frames(states)
         encoded += await self._log_frames(source)
         await self._put(encoded)
         self._sent_seq = self._seq
-        if encoded or self._seq > begin:
+        if encoded or (self._seq, self._printed) != begin:
             return False
         if is_over and source.tail >= last:
             return True
@@ -188,6 +201,8 @@ class Follower(Stream):
 
     async def _log_frames(self, source: Feed) -> list[bytes]:
         """Return the frames of the next records and gaps."""
+        if self._with_output:
+            return await self._merged_frames(source)
         if not source.has(self._seq):
             lines, reached = await self._from_store(source)
             return self._line_frames(source, lines, reached)
@@ -196,6 +211,44 @@ class Follower(Stream):
         lines = source.lines_after(self._seq)
         reached = lines[-1].seq if lines else self._seq
         return self._line_frames(source, await self._passing(lines), reached)
+
+    async def _merged_frames(self, source: Feed) -> list[bytes]:
+        """Return the frames of the next records with what was printed between them.
+
+        A line that precedes a record was stored with it or before it, so all such lines are read.
+        """
+        if source.has(self._seq):
+            lines = source.lines_after(self._seq)
+            reached = lines[-1].seq if lines else self._seq
+            lines = await self._passing(lines)
+        else:
+            lines, reached = await self._from_store(source)
+        printed = await source.printed(self._printed or 0, reached, _BATCH)
+        if len(printed) == _BATCH:
+            reached = printed[-1].after_seq
+            lines = [line for line in lines if line.seq <= reached]
+        kept = {line.seq for line in await self._scan.keep(self._where.passes_output, printed)}
+        waiting = deque(printed)
+        encoded: list[bytes] = []
+        for line in lines:
+            encoded += self._printed_frames(waiting, kept, line.seq - 1)
+            encoded += self._line_frames(source, [line], line.seq)
+        encoded += self._printed_frames(waiting, kept, reached)
+        self._seq = reached
+        return encoded + self._gap_frames(source)
+
+    def _printed_frames(self, waiting: deque[OutputLine], kept: set[int], last: int) -> list[bytes]:
+        """Return the frames of the printed lines that follow record `last` or an earlier one."""
+        encoded: list[bytes] = []
+        while waiting and waiting[0].after_seq <= last:
+            line = waiting.popleft()
+            self._printed = line.seq
+            if line.seq in kept:
+                mode = self._mode(max(1, line.after_seq))
+                frame_id = Position(line.after_seq, line.seq).id if self._ids else None
+                encoded.append(frames.output_frame(line, mode, frame_id))
+        self._count(Event.OUTPUT, len(encoded))
+        return encoded
 
     def _shared_frames(self, source: Feed) -> list[bytes]:
         """Return the frames that are shared by all followers at the same position."""
@@ -232,8 +285,8 @@ class Follower(Stream):
         for line in lines:
             self._seq = line.seq - 1
             encoded += self._gap_frames(source)
-            seq = line.seq if self._ids else None
-            encoded.append(frames.log_frame(line.text, self._mode(line.seq), seq))
+            frame_id = self._id_at(line.seq)
+            encoded.append(frames.log_frame(line.text, self._mode(line.seq), frame_id))
         self._seq = reached
         self._count(Event.LOG, len(lines))
         return encoded + self._gap_frames(source)
@@ -250,7 +303,8 @@ class Follower(Stream):
     def _gap_frames(self, source: Feed) -> list[bytes]:
         encoded = []
         while self._next_gap(source) <= self._seq:
-            encoded.append(frames.gap_frame(source.gaps[self._gap], ids=self._ids))
+            gap = source.gaps[self._gap]
+            encoded.append(frames.gap_frame(gap, self._id_at(gap.after_seq)))
             self._gap += 1
         self._count(Event.GAP, len(encoded))
         return encoded
@@ -281,12 +335,20 @@ class Follower(Stream):
         self._count(Event.STATE, len(encoded))
         return encoded
 
-    def _frame_id(self) -> int | None:
+    def _frame_id(self) -> FrameId | None:
         """Return the id of a frame; None without ids, and until the start of the tail is known."""
         unknown = self._sent_seq is None and self._resume is None and self._where.tail is not None
-        return self._seq if self._ids and not unknown else None
+        return None if unknown else self._id_at(self._seq)
+
+    def _id_at(self, seq: int) -> FrameId | None:
+        """Return the id of a frame at a record; None without ids."""
+        if not self._ids:
+            return None
+        return Position(seq, self._printed).id if self._with_output else seq
 
     def _position(self) -> int | None:
+        if self._with_output:
+            return None
         return self._sent_seq if self._ids and self._where.chooses else None
 
     def _close_frame(self) -> bytes:

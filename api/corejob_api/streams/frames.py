@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from corejob_api.query import log_rows
-from corejob_journal.store import Gap, LogRecord
+from corejob_journal.store import Gap, LogRecord, OutputLine
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _LINE_ENDS: Final = tuple(
@@ -15,11 +15,16 @@ _LINE_ENDS: Final = tuple(
 """Characters that many clients take for the end of a line, and their JSON escapes."""
 
 
+FrameId = int | str
+"""Number of a record, or the text of a `log_rows.Position`."""
+
+
 class Event(StrEnum):
     """The types of frames."""
 
     STATE = "state"
     LOG = "log"
+    OUTPUT = "output"
     GAP = "gap"
     LAGGED = "lagged"
     CLOSE = "close"
@@ -42,16 +47,17 @@ def keep_alive(seq: int | None) -> bytes:
     return KEEP_ALIVE if seq is None else f": keep-alive\nid: {log_rows.number(seq)}\n\n".encode()
 
 
-def frame(event: Event, data: bytes, seq: int | None = None) -> bytes:
+def frame(event: Event, data: bytes, seq: FrameId | None = None) -> bytes:
     """Return a frame, with `event` first and `data` last, as clients of the original expect.
 
     Args:
         event: Type of the frame.
         data: Data, encoded by `encode`.
-        seq: Number of the last log record sent; None for a client that doesn't understand ids, and
-            in a stream that can't be resumed.
+        seq: The last log record sent; None for a client that doesn't understand ids, and in a
+            stream that can't be resumed.
     """
-    id_line = "" if seq is None else f"id: {log_rows.number(seq)}\n"
+    text = seq if isinstance(seq, str) or seq is None else log_rows.number(seq)
+    id_line = "" if text is None else f"id: {text}\n"
     return f"event: {event}\n{id_line}data: ".encode() + data + b"\n\n"
 
 
@@ -74,12 +80,18 @@ def encode_record(record: LogRecord) -> bytes:
     return encode(log_rows.row(record))[:-1]
 
 
-def log_frame(record: bytes, mode: Mode, seq: int | None) -> bytes:
+def log_frame(record: bytes, mode: Mode, seq: FrameId | None) -> bytes:
     """Return the frame of a record; `seq` as for `frame`."""
     return frame(Event.LOG, record + f',"mode":"{mode}"}}'.encode(), seq)
 
 
-def gap_frame(gap: Gap, *, ids: bool) -> bytes:
+def output_frame(line: OutputLine, mode: Mode, frame_id: FrameId | None) -> bytes:
+    """Return the frame of a printed line."""
+    data = encode({**log_rows.output_row(line), "mode": str(mode)})
+    return frame(Event.OUTPUT, data, frame_id)
+
+
+def gap_frame(gap: Gap, frame_id: FrameId | None) -> bytes:
     """Return the frame of a gap: records are missing after `gap.after_seq`."""
     data = {
         "after": log_rows.number(gap.after_seq),
@@ -87,4 +99,4 @@ def gap_frame(gap: Gap, *, ids: bool) -> bytes:
         "to": gap.last_n,
         "reason": gap.reason,
     }
-    return frame(Event.GAP, encode(data), gap.after_seq if ids else None)
+    return frame(Event.GAP, encode(data), frame_id)

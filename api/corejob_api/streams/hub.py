@@ -5,6 +5,7 @@ from typing import Final
 
 from corejob_api.metrics import ApiMetrics
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
+from corejob_api.query.log_rows import Position
 from corejob_api.query.scans import Scan
 from corejob_api.queue.index import Queue
 from corejob_api.streams.counts import Summary
@@ -70,7 +71,8 @@ class Hub:
         states: bool = True,
         where: LogFilter = EVERYTHING,
         ids: bool = False,
-        resume: int | None = None,
+        output: bool = False,
+        resume: Position | None = None,
     ) -> Follower:
         """Return a stream of a job for a client; see `Follower` for the arguments."""
         return Follower(
@@ -82,6 +84,7 @@ class Hub:
             states=states,
             where=where,
             ids=ids,
+            output=output,
             resume=resume,
         )
 

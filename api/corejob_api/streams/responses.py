@@ -1,5 +1,6 @@
 """Server-sent-event responses: the arguments of a stream, and its headers."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,6 +9,7 @@ from falcon.asgi import Request, Response
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request
 from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_rows import Position
 from corejob_api.streams.stream import Stream
 
 CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
@@ -15,7 +17,7 @@ CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
 _MEDIA_TYPE: Final = "text/event-stream"
 _ARGUMENT: Final = "last_event_id"
 _HEADER: Final = "Last-Event-ID"
-_MAX_DIGITS: Final = 18
+_POSITION: Final = re.compile(r"(?P<seq>[0-9]{1,18})(?:\.(?P<printed>[0-9]{1,18}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,14 @@ class LogView:
     Attributes:
         where: Filter of the records.
         ids: True if the client understands ids of frames; clients of the original don't.
-        resume: Number of the last record that the client has; None on its first connection.
+        output: True to add what the job printed.
+        resume: The last record that the client has; None on its first connection.
     """
 
     where: LogFilter
     ids: bool
-    resume: int | None
+    output: bool
+    resume: Position | None
 
     @classmethod
     def of(cls, req: Request, arguments: Arguments) -> "LogView":
@@ -39,7 +43,13 @@ class LogView:
         Raises:
             ApiError: 400, an argument or a header is malformed.
         """
-        return cls(LogFilter.of(arguments), _knows_ids(req, arguments), _resume(req, arguments))
+        output = arguments.flag("output", default=False)
+        return cls(
+            LogFilter.of(arguments),
+            _knows_ids(req, arguments),
+            output,
+            _resume(req, arguments, output=output),
+        )
 
     def from_start(self) -> "LogView":
         """Return the same view without a position, for a log that is new to the client."""
@@ -79,10 +89,12 @@ def _is_zero(parameter: str) -> bool:
     return name.strip() == "q" and value.strip() != "" and not value.strip().strip("0.")
 
 
-def _resume(req: Request, arguments: Arguments) -> int | None:
+def _resume(req: Request, arguments: Arguments, *, output: bool) -> Position | None:
     text = req.get_header(_HEADER) or arguments.optional_text(_ARGUMENT)
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+    match = _POSITION.fullmatch(text)
+    if match is None or (match["printed"] and not output):
         raise bad_request("Last-Event-ID expects the id of a frame of this stream")
-    return int(text)
+    printed = match["printed"]
+    return Position(int(match["seq"]), int(printed) if printed else None)

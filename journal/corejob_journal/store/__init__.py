@@ -13,7 +13,7 @@ from corejob_journal.store.history import Steps
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.reader import Store, is_cut
-from corejob_journal.store.records import Gap, LogRecord, LogState, QueueCount
+from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.writer import Writer
 
@@ -24,6 +24,7 @@ __all__ = [
     "Kind",
     "LogRecord",
     "LogState",
+    "OutputLine",
     "PastCursor",
     "PastJob",
     "PastOrder",

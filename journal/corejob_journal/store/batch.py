@@ -203,10 +203,13 @@ class Batch:
                 [*append.records, *refusals], job.last_seq + 1
             )
         ]
-        job.last_seq += len(append.records) + len(refusals)
         self._output += [
-            (no, seq, source, *line) for seq, line in enumerate(append.outputs, job.last_output + 1)
+            (no, seq, source, n, epoch, channel, text, job.last_seq + before)
+            for seq, (n, epoch, channel, text, before) in enumerate(
+                append.outputs, job.last_output + 1
+            )
         ]
+        job.last_seq += len(append.records) + len(refusals)
         job.last_output += len(append.outputs)
         self._advance(job, stream, append)
         return cookies

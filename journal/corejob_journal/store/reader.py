@@ -14,7 +14,7 @@ from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
-from corejob_journal.store.records import Gap, LogRecord, LogState, QueueCount
+from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.slices import in_slices
 
@@ -42,6 +42,18 @@ _LOG = _of_job(
     schema.job_log.c.username,
     schema.job_log.c.qual_name,
 )
+_OUTPUT = _of_job(
+    schema.output,
+    schema.job_log.c.job_id,
+    schema.output.c.seq,
+    schema.output.c.after_seq,
+    schema.output.c.epoch,
+    schema.output.c.channel,
+    schema.output.c.text,
+    schema.stream.c.hostname,
+    schema.job_log.c.username,
+    schema.job_log.c.qual_name,
+).order_by(schema.output.c.seq)
 _AFTER = (
     _LOG.where(schema.log.c.seq > sa.bindparam("seq"))
     .order_by(schema.log.c.seq)
@@ -266,6 +278,32 @@ class Store:
             .group_by(schema.log.c.levelno)
         )
         return {int(row[0]): row[1] for row in await self._rows(query)}
+
+    async def outputs(
+        self, job_id: str, *, seq: int, first: int, last: int, limit: int
+    ) -> list[OutputLine]:
+        """Return printed lines after number `seq`, oldest first.
+
+        Args:
+            job_id: The job.
+            seq: Number before the first line.
+            first: Least number of the record before a line.
+            last: Greatest number of the record before a line.
+            limit: Maximum number of lines.
+        """
+        table = schema.output.c
+        query = _OUTPUT.where(table.seq > seq, table.after_seq.between(first, last)).limit(limit)
+        return [OutputLine(*row) for row in await self._rows(query, job_id=job_id)]
+
+    async def output_number(self, job_id: str, last: int) -> int:
+        """Return the number of the last printed line after record `last` or earlier; 0 if none."""
+        query = (
+            sa.select(sa.func.max(schema.output.c.seq))
+            .join_from(schema.job_log, schema.output, schema.output.c.job == schema.job_log.c.no)
+            .where(schema.job_log.c.job_id == job_id, schema.output.c.after_seq <= last)
+        )
+        rows = await self._rows(query)
+        return int(rows[0][0] or 0)
 
     async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
         """Return the records with these numbers, in the order of `numbers`; skip missing ones."""

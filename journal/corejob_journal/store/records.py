@@ -167,12 +167,37 @@ class NewRecord(NamedTuple):
 
 
 class NewOutput(NamedTuple):
-    """A new printed line; the store assigns its number."""
+    """A new printed line; the store assigns its number.
+
+    Attributes:
+        before: Number of records of the same append before it.
+    """
 
     n: int | None
     epoch: float
     channel: str
     text: str
+    before: int = 0
+
+
+class OutputLine(NamedTuple):
+    """A printed line of a job.
+
+    Attributes:
+        seq: Its number among the printed lines of the job, from 1.
+        after_seq: Number of the log record before it; 0: none.
+        channel: `stdout` or `stderr`.
+    """
+
+    job_id: str
+    seq: int
+    after_seq: int
+    epoch: float
+    channel: str
+    text: str
+    hostname: str | None
+    username: str | None
+    qual_name: str
 
 
 class NewGap(NamedTuple):

@@ -94,8 +94,12 @@ output: Final = sa.Table(
     sa.Column("epoch", sa.Double, nullable=False),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
+    sa.Column("after_seq", sa.BigInteger, nullable=False, server_default=_ZERO),
+    sa.Index(None, "job", "after_seq"),
     sqlite_with_rowid=False,
 )
+
+"""Lines that a job printed. `after_seq` is the number of the record before the line; 0: none."""
 
 gap: Final = sa.Table(
     "gap",

@@ -233,7 +233,8 @@ class LogIngest:
                 self.ended = self.ended or event.message.startswith(_END)
             case protocol.OutputEvent():
                 text = clean(event.text)
-                self._outputs.append(NewOutput(n, at, clean(event.stream), text))
+                before = len(self._records)
+                self._outputs.append(NewOutput(n, at, clean(event.stream), text, before))
                 self._count(line)
             case protocol.ProgressEvent():
                 self._progress(event, line)
