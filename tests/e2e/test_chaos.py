@@ -333,7 +333,7 @@ def check_journal(release: Release, rest: Rest, documents: dict[str, dict[str, A
     release.kubectl("delete", "corejobs", "--all", "--timeout=150s", timeout=180)
     assert release.kubectl.items("corejobs") == []
     # Fields that changed when the stopped jobs were removed.
-    changed = dict.fromkeys(("age", "journal", "removed_at", "flag"))
+    changed = dict.fromkeys(("age", "journal", "removed_at", "flag", "can", "cannot"))
     for job_id, document in documents.items():
         past = rest.detail(job_id)
         assert past["journal"] is True

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.jobs import BURST, DEFERRING, DUMMY, FAILING
+from tests.support.jobs import BURST, DEFERRING, DUMMY, FAILING, PRINTING
 from tests.support.release import Release
 from tests.support.waiting import until
 
@@ -306,3 +306,18 @@ def test_from_a_pod_with_nothing_but_the_image(own_release: Release):
     kubectl("delete", "pod", "cli")
     assert "done execution with [complete]" in log
     assert "-- complete after" in log
+
+
+def test_what_a_job_prints(core4: Command):
+    plain = core4("enqueue", PRINTING)
+    assert plain.code == 0, plain.err
+    whole = core4("follow", "@latest", "--with-output")
+    assert whole.code == 0, whole.err
+    printed = [line for line in whole.out.splitlines() if line.startswith(("stdout", "stderr"))]
+    assert printed
+    records = [line for line in whole.out.splitlines() if line not in printed]
+    assert records == plain.out.splitlines()
+    assert core4("logs", "@latest", "--with-output").out == whole.out
+    # Printed between the first record and the last.
+    assert whole.out.splitlines()[0] == records[0]
+    assert whole.out.splitlines()[-1] == records[-1]

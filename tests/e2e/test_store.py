@@ -304,8 +304,6 @@ def test_two_apis_and_two_recorders(shared: Release, service: Rest):
         assert service.messages(job_id)[1:-1] == [f"segment [{number}]"]
 
 
-@pytest.mark.host
-@pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
 class Race:
     """Requests that enqueue equal jobs at once, again and again, at whatever API takes them."""
 
@@ -374,6 +372,8 @@ def claims_in_memory(release: Release, service: Rest) -> bool:
     return f"core4-job-{identity(SLEEPY, args)[:40]}" not in names
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
 def test_a_recorder_takes_over_from_another_within_15_seconds(
     shared: Release, service: Rest, how: str
 ):

@@ -29,7 +29,9 @@ from core4.client.retry import is_transient
 from core4.client.session import Session, call
 from core4.client.sse import Message, SseError, SseParser
 
-_KNOWN: Final = ("state", "log", "gap", "lagged")
+_KNOWN: Final = ("state", "log", "output", "gap", "lagged")
+_LASTING: Final = frozenset({"log", "output", "gap"})
+"""Types of frames that must not be missing."""
 _VOLATILE: Final = frozenset({"age", "runtime"})
 """Fields whose change alone makes no new state."""
 _ALIVE_S: Final = 10.0
@@ -57,6 +59,8 @@ class Position:
         self._job_id = job_id
         self._dense = dense
         self._number = after
+        # Number of the last printed line; None if none is wanted, or its place is unknown.
+        self._printed: int | None = None
         # An `after` beyond the end means the end, so the first frames may have a lower number.
         self._settled = after == 0
         self._state: Mapping[str, Any] | None = None
@@ -70,7 +74,10 @@ class Position:
     @property
     def last_event_id(self) -> str | None:
         """The id after which to resume; None if no record or id came yet."""
-        return None if self._number is None else f"{self._number:012d}"
+        if self._number is None:
+            return None
+        printed = "" if self._printed is None else f".{self._printed}"
+        return f"{self._number:012d}{printed}"
 
     def connected(self) -> None:
         """Begin a connection, which brings the current state and the gaps at this place again."""
@@ -81,7 +88,7 @@ class Position:
     def comment(self, event_id: str | None) -> None:
         """Accept a keep-alive, whose id tells how far the server has looked for records."""
         if event_id is not None:
-            self._move(_number(event_id))
+            self._move(*_place(event_id))
 
     def accept(self, message: Message) -> Event | None:
         """Return the event that a frame brings; None if it brings nothing new.
@@ -107,10 +114,12 @@ class Position:
         self._came[kind] += 1
         if kind == "log":
             return self._log(data, event_id)
+        if kind == "output":
+            return self._output(data)
         if kind == "gap":
             return self._gap(data)
         if event_id is not None:
-            self._move(_number(event_id))
+            self._move(*_place(event_id))
         if kind == "state":
             return self._new_state(data)
         # A type of a later version is none of this client's business.
@@ -118,7 +127,8 @@ class Position:
 
     def _log(self, data: Mapping[str, Any], event_id: str | None) -> Log:
         record = Log.of(data)
-        if event_id is not None and _number(event_id) != record.number:
+        place = _place(event_id) if event_id is not None else (record.number, None)
+        if place[0] != record.number:
             raise ViolationError(f"record {record.number} has the id {event_id}")
         if record.identifier not in {None, self._job_id}:
             raise ViolationError(f"a record is of job {record.identifier}")
@@ -128,8 +138,32 @@ class Position:
         if last is not None and self._dense and number != last + 1:
             raise ViolationError(f"record {number} comes after record {last}: some are missing")
         self._advance(number)
+        self._check_printed(place[1])
         self._settled = True
         return record
+
+    def _output(self, data: Mapping[str, Any]) -> Log:
+        """Return a printed line; its number ascends, and its record is the last one."""
+        line = Log.of(data)
+        number, printed = _place(line.id)
+        if line.identifier not in {None, self._job_id}:
+            raise ViolationError(f"a printed line is of job {line.identifier}")
+        last = self._printed
+        if printed is None or (last is not None and printed <= last):
+            raise ViolationError(f"printed line {line.id} comes after {self.last_event_id}")
+        if last is not None and self._dense and printed != last + 1:
+            raise ViolationError(f"printed line {line.id} comes after {self.last_event_id}")
+        self._move(number)
+        self._printed = printed
+        self._settled = True
+        return line
+
+    def _check_printed(self, printed: int | None) -> None:
+        """Note how far the server is with printed lines: none may be missing before a frame."""
+        last = self._printed
+        if last is not None and printed is not None and self._dense and printed != last:
+            raise ViolationError(f"printed lines after number {last} are missing")
+        self._printed = last if printed is None else printed
 
     def _gap(self, data: Mapping[str, Any]) -> Gap | None:
         gap = Gap.of(data)
@@ -156,19 +190,20 @@ class Position:
 
     def _close(self, data: Mapping[str, Any], event_id: str | None) -> Close:
         if event_id is not None:
-            self._move(_number(event_id))
+            self._move(*_place(event_id))
         for kind in {*_KNOWN, *data}:
             if data.get(kind, 0) != self._came[kind]:
                 text = (
                     f"{self._came[kind]} frames {kind} came, of {data.get(kind, 0)} that were sent"
                 )
-                raise LossError(text) if kind in {"log", "gap"} else ViolationError(text)
+                raise LossError(text) if kind in _LASTING else ViolationError(text)
         self.closed = True
         return Close(data, dict(self._yielded))
 
-    def _move(self, number: int) -> None:
+    def _move(self, number: int, printed: int | None = None) -> None:
         """Note that the server is at this record, which is not necessarily one that passes."""
         last = self._number
+        self._check_printed(printed)
         if last == number:
             return
         if last is not None and (self._settled if number < last else self._dense):
@@ -195,7 +230,7 @@ def follow(
     Args:
         session: The client's session.
         job_id: The job.
-        filters: Filters of the log: `level`, `grep`, `since`, `tail`.
+        filters: Filters of the log: `level`, `grep`, `since`, `tail`, `output`.
         states: False to follow the log only.
         after: Number of a record after which to begin.
         deadline: Time at which to give up, of the session's clock.
@@ -310,7 +345,10 @@ class _Outage:
         return pause
 
 
-def _number(event_id: str) -> int:
-    if not (event_id.isascii() and event_id.isdecimal()):
-        raise ViolationError(f"a frame has the id {event_id!r}")
-    return int(event_id)
+def _place(event_id: str) -> tuple[int, int | None]:
+    """Return the record of an id, and the printed line; None if it names none."""
+    number, dot, printed = event_id.partition(".")
+    for part in (number, printed) if dot else (number,):
+        if not (part.isascii() and part.isdecimal()):
+            raise ViolationError(f"a frame has the id {event_id!r}")
+    return int(number), int(printed) if dot else None

@@ -89,12 +89,14 @@ class LogFilters(TypedDict, total=False):
         grep: Records with a match of this regular expression (RE2).
         since: Records of that time or later; a number is seconds since 1970.
         tail: The last n records of those that exist; in a stream, then all new ones.
+        output: True to add what the job printed, each line after the record before it.
     """
 
     level: str | int | None
     grep: str | None
     since: Time | float | None
     tail: int | None
+    output: bool | None
 
 
 def jobs(
@@ -187,9 +189,10 @@ def _log_filters(
     grep: str | None = None,
     since: Time | float | None = None,
     tail: int | None = None,
+    output: bool | None = None,
 ) -> dict[str, Any]:
     moment = since if isinstance(since, int | float) else _time(since)
-    return {"level": level, "grep": grep, "since": moment, "tail": tail}
+    return {"level": level, "grep": grep, "since": moment, "tail": tail, "output": output}
 
 
 # --- one job --------------------------------------------------------------------------------------

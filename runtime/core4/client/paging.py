@@ -18,6 +18,8 @@ Fetch = Callable[[Mapping[str, Any]], Request]
 """Makes the request for a page from its arguments."""
 
 PER_PAGE: Final = 500
+_BEYOND: Final = 10**12
+"""More than the number of any record."""
 
 
 def by_id(
@@ -89,6 +91,9 @@ def log(
 ) -> Program[None]:
     """Emit pages of a log, which only grows at its end."""
     tail = arguments.get("tail")
+    if arguments.get("output"):
+        yield from _log_with_output(session, fetch, arguments, per_page)
+        return
     if tail is None:
         yield from by_number(session, fetch, arguments, per_page, Log.of)
         return
@@ -97,6 +102,27 @@ def log(
     counted = yield from _page(session, fetch, {**rest, "per_page": 1}, Log.of)
     offset = max(0, (counted.total_count or 0) - tail)
     yield from by_number(session, fetch, rest, per_page, Log.of, offset=offset)
+
+
+def _log_with_output(
+    session: Session, fetch: Fetch, arguments: Mapping[str, Any], per_page: int
+) -> Program[None]:
+    """Emit ranges of a log with what the job printed, which has no place in numbered pages."""
+    tail = arguments.get("tail")
+    rest = {**arguments, "tail": None}
+    if tail is not None:
+        if tail:
+            newest = {**rest, "before": _BEYOND, "limit": tail}
+            yield Emit((yield from _page(session, fetch, newest, Log.of)))
+        return
+    start, limit = 1, per_page
+    while True:
+        page = yield from _page(session, fetch, {**rest, "from": start, "limit": limit}, Log.of)
+        yield Emit(page)
+        numbers = [record.number for record in page.items if record.output is None]
+        if len(numbers) < limit:
+            return
+        start = numbers[-1] + 1
 
 
 def _page(

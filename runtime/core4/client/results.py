@@ -212,7 +212,8 @@ class Log:
     """A record of a job's log, from a page or from a stream.
 
     `id` is the record's `_id`, 12 digits; `number` is the same as an integer, dense from 1. `mode`
-    is None in a page.
+    is None in a page. A line that the job printed has `output`, `stdout` or `stderr`; its `number`
+    is that of the record before it.
     """
 
     raw: Json = field(repr=False)
@@ -227,12 +228,13 @@ class Log:
     hostname: str | None = None
     username: str | None = None
     exception: ExceptionText | None = None
+    output: str | None = None
     mode: str | None = None
 
     @property
     def number(self) -> int:
-        """The number of the record in the job's log, from 1."""
-        return int(self.id)
+        """The number of the record in the job's log, from 1; 0 before the first record."""
+        return int(self.id.partition(".")[0])
 
     @classmethod
     def of(cls, raw: Json) -> Log:

@@ -38,6 +38,8 @@ def record_options(function: Any) -> Any:
         click.option("--timestamps", is_flag=False, flag_value="utc",
                      type=click.Choice(["utc", "local", "since"]),
                      help="Begin each record with its time."),
+        click.option("--with-output", "printed", is_flag=True,
+                     help="Add what the job printed, each line after the record before it."),
         click.option("--tail", metavar="N", type=click.IntRange(0), help="The last N records."),
         click.option("--since", type=Moment(), help="Records of this time or later."),
         click.option("--grep", metavar="REGEX", help="Records that match (RE2)."),
@@ -72,7 +74,8 @@ def look_of(how: Mapping[str, Any]) -> Look:
 
 def filters_of(how: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters of the log that the options give."""
-    return {name: how[name] for name in _FILTERS if how[name] is not None}
+    given = {name: how[name] for name in _FILTERS if how[name] is not None}
+    return {**given, "output": True} if how["printed"] else given
 
 
 def manner_of(form: OutputForm, how: Mapping[str, Any], *, log: bool = True) -> Manner:

@@ -12,6 +12,8 @@ from core4.command import terminal, times
 
 _LEVELS: Final = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 """Colours of the levels (SGR); INFO has none."""
+_PRINTED: Final = "36"
+"""Colour of the channel in front of printed lines."""
 _BAR: Final = 20
 
 
@@ -50,8 +52,8 @@ class Records:
         if self._look.timestamps is not None:
             parts.append(self._time(record.created))
         if self._look.prefix:
-            level = f"{record.level:<8}"
-            style = _LEVELS.get(record.level)
+            level = f"{record.output or record.level:<8}"
+            style = _PRINTED if record.output else _LEVELS.get(record.level)
             parts.append(f"\x1b[{style}m{level}\x1b[0m" if self._look.colour and style else level)
         return "".join(f"{part} " for part in parts)
 
@@ -127,7 +129,7 @@ def as_object(event: Event) -> dict[str, Any]:
         case State(document=document):
             return {"event": "state", **document.raw}
         case Log():
-            return {"event": "log", **event.raw}
+            return {"event": "output" if event.output else "log", **event.raw}
         case Gap():
             return {"event": "gap", **event.raw}
         case Lagged():

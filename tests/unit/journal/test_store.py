@@ -1,11 +1,9 @@
 """The store, on both databases."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, outputs, source
 
 from corejob_journal.store import LogState, Store, StoreUnavailable, Writer
@@ -166,23 +164,6 @@ async def test_output_is_numbered_apart(store: Store, store_url: str, feeder: Fe
     await feeder.feed("b", outputs=[NewOutput(4, 2.0, "stderr", "q")])
     assert await outputs(store_url, JOB) == [(1, "stdout", "p"), (2, "stderr", "q")]
     assert await store.log_count(JOB) == 2
-
-
-async def test_the_query_in_the_docs_finds_what_a_job_printed(
-    store_url: str, writer: Writer, feeder: Feeder
-) -> None:
-    await feeder.feed(
-        "a", outputs=[NewOutput(2, 1.0, "stdout", "p"), NewOutput(3, 2.5, "stderr", "q")]
-    )
-    other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-2")))
-    await other.feed("b", outputs=[NewOutput(2, 1.0, "stdout", "not mine")])
-    page = (ROOT / "docs" / "writing-jobs.md").read_text(encoding="utf-8")
-    (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
-    engine = sa.create_engine(store_url)
-    with engine.connect() as connection:
-        found = connection.execute(sa.text(query.replace("<id>", JOB))).all()
-    engine.dispose()
-    assert [tuple(row) for row in found] == [(1.0, "stdout", "p"), (2.5, "stderr", "q")]
 
 
 async def test_documents(store: Store, writer: Writer) -> None:
