@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import click
 
-from core4.client.results import JobDocument
+from core4.client.results import JobDocument, Waiting
 from core4.command import completing, connection, documents, ids, lines, output, terminal, times
 from core4.command.app import command
 from core4.command.output import Format
@@ -47,6 +48,7 @@ def _described(job: JobDocument) -> Iterator[str]:
         "Job": job.id,
         "Name": job.qual_name,
         "State": lines.state_line(job),
+        "Waiting": _waiting(job.waiting, time) if job.waiting is not None else "",
         "Progress": lines.status(job) if job.state == "running" else "",
         "Trial": f"{job.trial or 0}, {job.attempts_left} of {job.attempts} attempts left",
         "Args": json.dumps(job.args, ensure_ascii=False) if job.args is not None else "",
@@ -69,3 +71,11 @@ def _described(job: JobDocument) -> Iterator[str]:
         yield "Last error:"
         for line in "".join(job.last_error.traceback).splitlines():
             yield f"  {terminal.clean(line)}"
+
+
+def _waiting(waiting: Waiting, time: Callable[[datetime | None], str]) -> str:
+    """Return since when a job waits, and its place in line if it has one."""
+    since = f"since {time(waiting.since)}"
+    if waiting.position is None:
+        return since
+    return f"{since}, number {waiting.position} in line, {waiting.running} of {waiting.limit} run"

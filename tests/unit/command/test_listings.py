@@ -112,11 +112,16 @@ def test_get(core4: Core4, fake: FakeCore4) -> None:
         "traceback": ["Traceback\n", "  a\n"],
     }
     fake.queue[1]["cannot"] = {"restart": "not now"}
+    since = {"reason": "MaxParallel", "since": "2026-11-24T12:00:00"}
+    fake.queue[1]["waiting"] = {**since, "position": 4, "running": 15, "limit": 15, "until": None}
     result = core4("get", *IDS[:2])
     first, second = result.out.split("\n\n")
     assert f"Job:         {IDS[0]}" in first
     assert "State:       running, trial 1" in first
     assert "RetryLater" in second
+    waiting = "Waiting:     since 2026-11-24T12:00:00Z, number 4 in line, 15 of 15 run"
+    assert waiting in second.splitlines()
+    assert "Waiting:" not in first
     assert "  Traceback\n    a\n" in second
     assert "Not now:     not now" in second
     assert json.loads(core4("get", IDS[0], "-o", "json").out) == fake.queue[0]
