@@ -1,5 +1,7 @@
 """What a job document says beyond the original: its place in line, in numbers, with real pods."""
 
+from typing import Any
+
 import pytest
 from tests.support.jobs import FAILING, SEGMENT
 from tests.support.rest import Rest
@@ -13,11 +15,7 @@ def test_waiting_jobs_say_their_places_in_line(rest: Rest):
     assert rest.detail(blocker)["waiting"] is None
     jobs = [rest.enqueue(SEGMENT, segment=n, sleep=600, max_parallel=1) for n in (1, 2, 3)]
     for position, job_id in enumerate(jobs, 1):
-        waiting = rest.wait(
-            job_id,
-            lambda row, place=position: (row["waiting"] or {}).get("position") == place,
-            what=f"is number {position} in line",
-        )["waiting"]
+        waiting = in_line(rest, job_id, position)["waiting"]
         assert (waiting["reason"], waiting["running"], waiting["limit"]) == ("MaxParallel", 1, 1)
         assert waiting["since"] is not None
         assert waiting["until"] is None
@@ -25,11 +23,16 @@ def test_waiting_jobs_say_their_places_in_line(rest: Rest):
     rest.kill(jobs[0])
     assert rest.detail(jobs[0])["waiting"] is None
     for position, job_id in enumerate(jobs[1:], 1):
-        rest.wait(
-            job_id,
-            lambda row, place=position: row["waiting"]["position"] == place,
-            what=f"moves up to number {position}",
-        )
+        in_line(rest, job_id, position)
+
+
+def in_line(rest: Rest, job_id: str, position: int) -> dict[str, Any]:
+    """Wait until a job has a place in line; return its document."""
+    return rest.wait(
+        job_id,
+        lambda row: (row["waiting"] or {}).get("position") == position,
+        what=f"is number {position} in line",
+    )
 
 
 def test_a_failed_job_says_until_when_it_waits(rest: Rest):

@@ -342,13 +342,7 @@ def test_of_equal_enqueues_one_wins_while_apis_come_and_go(shared: Release, serv
     try:
         for count in (1, 2, 1):
             shared.kubectl("scale", "deployment/core4-api", f"--replicas={count}")
-            until(lambda: pods(shared, "api"), lambda seen, n=count: len(seen) == n, what="scaled")
-            wait_ready(shared, "api", "api", ready=True, count=count)
-            until(
-                lambda: claims_in_memory(shared, service),
-                lambda in_memory, n=count: in_memory == (n == 1),
-                what=f"claims are those of {count} API",
-            )
+            wait_scaled(shared, service, count)
     finally:
         rounds = race.end()
         shared.kubectl("scale", "deployment/core4-api", "--replicas=2")
@@ -362,6 +356,17 @@ def test_of_equal_enqueues_one_wins_while_apis_come_and_go(shared: Release, serv
     assert "Duplicate" not in {row["reason"] for row in made_by_race}
     for row in service.queue():
         service.remove(row["_id"])
+
+
+def wait_scaled(release: Release, service: Rest, count: int) -> None:
+    """Wait until there are so many APIs, and their claims are those of that number."""
+    until(lambda: pods(release, "api"), lambda seen: len(seen) == count, what="scaled")
+    wait_ready(release, "api", "api", ready=True, count=count)
+    until(
+        lambda: claims_in_memory(release, service),
+        lambda in_memory: in_memory == (count == 1),
+        what=f"claims are those of {count} API",
+    )
 
 
 def claims_in_memory(release: Release, service: Rest) -> bool:

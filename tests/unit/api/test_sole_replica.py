@@ -1,9 +1,10 @@
 """Claims without Leases while one replica of the API lives, and the change of their number."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ async def replica(
     async with running(kube, url, folder, timing=timing, **more) as api, api.client() as client:
         yield api, client
     kube.remove("pods", name)
+
+
+def _has_more(accepted: Sized, number: int) -> bool:
+    return len(accepted) > number
 
 
 async def until_sole(api: RunningApi) -> None:
@@ -294,10 +299,9 @@ async def test_one_of_equal_enqueues_wins_while_replicas_come_and_go(
             async with replica(kube, folder, "api-2", timing) as (_second, two):
                 clients.append(two)
                 served = len(accepted)
-                await first.until(lambda served=served: len(accepted) > served + 10)
+                await first.until(partial(_has_more, accepted, served + 10))
                 clients.remove(two)
-                served = len(accepted)
-                await first.until(lambda served=served: len(accepted) > served + 1)
+                await first.until(partial(_has_more, accepted, len(accepted) + 1))
             await until_sole(first)
         clients.clear()
         await racing

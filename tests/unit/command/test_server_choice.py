@@ -12,6 +12,7 @@ import pytest
 from tests.unit.client.raw_server import RawServer, bad
 from tests.unit.command.conftest import BASE, IDS, Core4, FakeCore4, job
 
+from core4.client.errors import ConfigurationError
 from core4.command import commands, via
 
 
@@ -165,7 +166,7 @@ def test_via_waits_for_kubectl(monkeypatch: pytest.MonkeyPatch, home: Path) -> N
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(via, "_READY_S", 0.1)
-    with pytest.raises(via.ConfigurationError, match="not ready"), via.forwarded("kubectl:x"):
+    with pytest.raises(ConfigurationError, match="not ready"), via.forwarded("kubectl:x"):
         pass
 
 

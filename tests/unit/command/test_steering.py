@@ -5,7 +5,7 @@ from tests.unit.client.raw_server import RawServer, bad
 from tests.unit.client.story import JOB, Story, document
 from tests.unit.command.conftest import BASE, IDS, Core4, FakeCore4, job
 
-from core4.command import confirm
+from core4.command import terminal
 
 
 def steered(server: RawServer) -> list[str]:
@@ -75,7 +75,7 @@ def test_chosen_jobs_need_a_yes(core4: Core4, server: RawServer) -> None:
 def test_at_a_terminal_it_asks(
     core4: Core4, server: RawServer, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
-    monkeypatch.setattr(confirm.terminal, "is_interactive", lambda: True)
+    monkeypatch.setattr(terminal, "is_interactive", lambda: True)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: _answered(answer))
     assert core4("rm", "--name", "reports.Nightly").code == code
     assert len(steered(server)) == (3 if code == 0 else 0)

@@ -160,10 +160,11 @@ async def test_the_token_is_asked_for_with_each_request(server: ScriptedApiServe
     kube = kube_client(server.url)
     tokens = ["first"]
 
-    async def refresh(configuration: Any) -> None:
-        configuration.api_key["BearerToken"] = f"Bearer {tokens[-1]}"
+    async def refresh(loaded: Any) -> None:
+        loaded.api_key["BearerToken"] = f"Bearer {tokens[-1]}"
 
-    kube._configuration.refresh_api_key_hook = refresh
+    configuration: Any = kube._configuration
+    configuration.refresh_api_key_hook = refresh
     async with kube:
         await kube.request("GET", "/version")
         tokens.append("second")

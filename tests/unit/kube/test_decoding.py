@@ -94,7 +94,7 @@ def test_an_ordinary_line_of_a_watch_is_left_as_it_is(decoder: Decoder) -> None:
 
 
 def managed(when: str, **more: Any) -> dict[str, Any]:
-    fields = {"f:spec": {"f:args": {"f:x": {}}}}
+    fields: dict[str, Any] = {"f:spec": {"f:args": {"f:x": {}}}}
     return {"manager": "kubectl", "fieldsType": "FieldsV1", "time": when, "fieldsV1": fields} | more
 
 

@@ -21,8 +21,8 @@ from corejob_kube.resources import COREJOBS
 class Watched:
     """An informer, and the calls of its listeners."""
 
-    def __init__(self, kube: Kube, selector: str = "", **limits: float) -> None:
-        limits = {"retry_after": 0.001, **limits}
+    def __init__(self, kube: Kube, selector: str = "", **given: Any) -> None:
+        limits = {"retry_after": 0.001, **given}
         self.informer = Informer(kube, COREJOBS, "jobs", selector=selector, **limits)
         self.told: list[tuple[str, bool]] = []
         self._news = asyncio.Condition()

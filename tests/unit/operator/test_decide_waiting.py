@@ -184,15 +184,15 @@ def test_a_start_that_was_not_reported_has_the_same_future(
     told = decided(waits(state, status=before | reported, **how), **situation)
     assert replace(silent, status=told.status) == told
     fields = ("starting_time", "reason", "waiting")
-    reported = {name: getattr(told.status, name) for name in fields}
-    assert replace(silent.status, **reported) == told.status
+    of_told: dict[str, Any] = {name: getattr(told.status, name) for name in fields}
+    assert replace(silent.status, **of_told) == told.status
 
 
 def test_a_start_that_follows_a_restart_is_reported_at_once() -> None:
     """Otherwise a kill would seem to come before the restart, and the job would run again."""
     job = waits(State.FAILED, restartAt=at_text(-6), status={"queryTime": at_text(50)})
-    for situation in ({}, {"jobs": [child(2, created=NOW)]}):
-        decision = decided(job, **situation)
+    for jobs in ([], [child(2, created=NOW)]):
+        decision = decided(job, jobs=jobs)
         assert not decision.quiet
         assert (decision.status.restart_time, decision.status.query_time) == (at(-6), None)
 
@@ -327,12 +327,12 @@ def test_the_start_deadline_counts_through_the_runs_that_the_kubelet_refuses() -
 def test_a_job_deleted_by_hand_before_its_start_kills_it(
     status: dict[str, Any], created_trial: int | None
 ) -> None:
-    status = decided(waits(status=status), created_trial=created_trial).status
+    end = decided(waits(status=status), created_trial=created_trial).status
 
-    assert (status.state, status.reason, status.killed_time) == (State.KILLED, "JobDeleted", None)
-    assert status.message == "its Job was deleted by somebody else"
-    assert status.last_error is not None
-    assert status.last_error["exception"] == "JobKilledByWorker"
+    assert (end.state, end.reason, end.killed_time) == (State.KILLED, "JobDeleted", None)
+    assert end.message == "its Job was deleted by somebody else"
+    assert end.last_error is not None
+    assert end.last_error["exception"] == "JobKilledByWorker"
 
 
 def test_a_lost_job_that_a_restart_requested_is_not_restarted_again() -> None:

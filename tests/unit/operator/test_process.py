@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 
+from corejob_kube.cache import ObjectCache
 from corejob_operator.caches import CHILD_KINDS, WATCHED
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
@@ -42,6 +44,10 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+def _is_empty(cache: ObjectCache) -> bool:
+    return len(cache) == 0
+
+
 def holder(api: FakeApiServer) -> str | None:
     lease = api.objects["leases"].get("core4-operator") or {}
     return (lease.get("spec") or {}).get("holderIdentity")
@@ -69,10 +75,11 @@ async def test_jobs_and_pods_with_our_label_are_watched(api: FakeApiServer) -> N
         for kind in CHILD_KINDS:
             api.put(kind.plural, {"metadata": {"name": "not-ours"}})
             api.put(kind.plural, {"metadata": {"name": "a-1", "labels": labels}})
-            await until(lambda kind=kind: operator.caches.cache(kind).get("a-1"))
-            assert operator.caches.cache(kind).get("not-ours") is None
+            cache = operator.caches.cache(kind)
+            await until(partial(cache.get, "a-1"))
+            assert cache.get("not-ours") is None
             api.remove(kind.plural, "a-1")
-            await until(lambda kind=kind: len(operator.caches.cache(kind)) == 0)
+            await until(partial(_is_empty, cache))
 
 
 async def test_it_waits_for_an_api_server_that_is_away(

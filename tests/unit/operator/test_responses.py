@@ -16,7 +16,10 @@ from corejob_kube.decoding import Decoder
 from corejob_operator.responses import readable
 from corejob_process import sockets
 
-GOOD = {"type": "ADDED", "object": {"metadata": {"name": "good", "resourceVersion": "3"}}}
+GOOD: dict[str, Any] = {
+    "type": "ADDED",
+    "object": {"metadata": {"name": "good", "resourceVersion": "3"}},
+}
 DEEP = (
     b'{"type": "ADDED", "object": {"metadata": {"name": "deep", "resourceVersion": "2"}, "spec": '
     + b'{"a":' * 1200

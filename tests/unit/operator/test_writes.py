@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.unit.domain.builders import ended, started
@@ -102,8 +101,8 @@ async def test_a_kill(rig: Rig, read: bool, patches: int) -> None:
     before = len(rig.fake.requests)
     rig.fake.change("corejobs", "a", {"spec": {"kill": True}})
     await rig.settle()
-    first: dict[str, Any] = {True: "DELETE pods/a-1-x", False: "PATCH corejobs/a/status"}
-    assert rig.fake.requests[before].line == first[read]
+    first = "DELETE pods/a-1-x" if read else "PATCH corejobs/a/status"
+    assert rig.fake.requests[before].line == first
 
     rig.fake.change("corejobs", "a", {"status": READ})
     await rig.settle()
