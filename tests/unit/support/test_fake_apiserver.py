@@ -212,6 +212,6 @@ async def test_the_role_of_the_chart_is_all_that_is_allowed() -> None:
     await server.start()
     async with kube_client(server.url) as kube:
         with pytest.raises(Exception, match="403"):
-            await kube.list(PODS, NAMESPACE)
+            await kube.list(JOBS, NAMESPACE)
     with pytest.raises(AssertionError, match="role of api does not allow"):
         await server.stop()
