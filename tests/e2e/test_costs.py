@@ -39,16 +39,15 @@ NOT_OF_JOBS = {("core4-operator", "leases"), ("core4-recorder", "leases")}
 # Writes for a job: at most so many on average, by process, verb and resource. A fraction is for the
 # writes that a late watch event causes, which a busy machine has more of.
 WRITES: Mapping[tuple[str, str, str], float] = {
-    ("core4-api", "create", "leases"): 1,
-    ("core4-api", "patch", "leases"): 1,
     ("core4-api", "create", "corejobs"): 1,
-    ("core4-operator", "create", "events"): 3.2,
+    ("core4-operator", "create", "events"): 2.1,
     ("core4-operator", "create", "jobs"): 1.1,
-    ("core4-operator", "delete", "corejobs"): 1.6,
+    ("core4-operator", "delete", "corejobs"): 2,
     ("core4-operator", "delete", "jobs"): 1.1,
     ("core4-operator", "patch", "corejobs"): 1,
-    ("core4-operator", "patch", "corejobs/status"): 3.5,
-    ("core4-recorder", "patch", "corejobs/status"): 4.6,
+    ("core4-operator", "patch", "corejobs/status"): 3,
+    ("core4-operator", "patch", "events"): 0.2,
+    ("core4-recorder", "patch", "corejobs/status"): 3.2,
 }
 # Watch events for a job, in its whole life.
 EVENTS = {"corejobs": 10, "jobs": 6, "pods": 8}
