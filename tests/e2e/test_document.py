@@ -17,7 +17,7 @@ from tests.support.rest import BASE
 
 pytestmark = pytest.mark.cluster
 
-EXAMPLES = 8
+EXAMPLES = 16
 
 
 @pytest.fixture(scope="module")
