@@ -17,7 +17,7 @@ from tests.support.rest import BASE
 
 pytestmark = pytest.mark.cluster
 
-EXAMPLES = 16
+EXAMPLES = 8
 
 
 @pytest.fixture(scope="module")
@@ -49,4 +49,6 @@ def test_a_release_answers_as_its_document_says(corpus: Corpus, mode: Generation
                 statuses[f"{method.upper()} {path}"] = found
     if mode is GenerationMode.POSITIVE:
         enqueues = {f"POST {BASE}/job", f"POST {BASE}/job/enqueue"}
-        assert {name for name, found in statuses.items() if 200 not in found} == enqueues
+        never = {name for name, found in statuses.items() if 200 not in found}
+        # A drawn restart is mostly of a job that can't be restarted at that moment.
+        assert enqueues <= never <= enqueues | {f"PUT {BASE}/job/restart/{{job_id}}"}
