@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import terminals
 from tests.support.jobs import BURST, DEFERRING, DUMMY, FAILING, PRINTING
 from tests.support.release import Release
 from tests.support.waiting import until
@@ -252,22 +252,11 @@ def test_without_an_ingress(core4: Command, own_release: Release):
 
 
 def test_at_a_terminal(core4: Command):
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [CORE4, "enqueue", DUMMY, "sleep=2"], env={**core4.environ, "TERM": "xterm"},
-        stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
-    written = b""
-    try:
-        while part := os.read(ours, 65_536):
-            written += part
-    except OSError:
-        pass  # Linux: the other end is closed
-    os.close(ours)
-    assert process.wait(SECONDS) == 0
-    assert "done execution with [complete]" in written.decode()
-    assert "\r\x1b[K" in written.decode()
+    argv = [CORE4, "enqueue", DUMMY, "sleep=2"]
+    code, written = terminals.run(argv, {**core4.environ, "TERM": "xterm"}, seconds=SECONDS)
+    assert code == 0
+    assert "done execution with [complete]" in written
+    assert "\r\x1b[K" in written
 
 
 def test_from_a_pod_with_nothing_but_the_image(own_release: Release):

@@ -6,7 +6,7 @@ from typing import Final
 
 from corejob_api.http.errors import bad_request
 from corejob_api.http.paging import PageRequest, Window
-from corejob_api.logs.printed import END, NONE, Span
+from corejob_api.logs.printed import END, MOST_TEXT, NONE, Span
 from corejob_api.query import log_rows, log_scan
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
 from corejob_api.query.ordering import Keys, Row, Sort, in_order
@@ -17,8 +17,6 @@ from corejob_journal.store import LogRecord, Store
 _NEWEST_FIRST: Final[Sort] = (("_id", -1),)
 _PIECE: Final = 100
 """Number of records per query."""
-_MOST_TEXT: Final = 32 * 2**20
-"""Maximum characters of a page's messages, which are in memory several times over."""
 _BY_NUMBER: Final = frozenset({BY_ID, _NEWEST_FIRST})
 
 
@@ -78,7 +76,7 @@ async def page_of(
     start, stop = _from_oldest(window) if descending else (window.start, window.stop)
     cut = await matches.cut(start, stop + 1)
     ascending, following = cut[: stop - start], cut[stop - start :]
-    # What was printed before the records of a tail is left out, as they are.
+    # Lines printed before the records of a tail are left out, as the records before them are.
     first = 0 if start == 0 and where.tail is None else next(iter(ascending), END)
     span = Span(first, following[0] - 1 if following else END)
     return LogPage(
@@ -124,7 +122,7 @@ async def rows_of(store: Store, job_id: str, numbers: Sequence[int]) -> list[Row
     """Return the records with these numbers as JSON objects, in this order.
 
     Raises:
-        ApiError: 400, the records' messages exceed `_MOST_TEXT` characters.
+        ApiError: 400, the records' messages exceed `MOST_TEXT` characters.
     """
     rows = _Rows()
     for start in range(0, len(numbers), _PIECE):
@@ -152,13 +150,13 @@ class _Rows:
         """Add records to the page.
 
         Raises:
-            ApiError: 400, the page's messages exceed `_MOST_TEXT` characters.
+            ApiError: 400, the page's messages exceed `MOST_TEXT` characters.
         """
         for record in records:
             self._size += len(record.message)
             self.rows.append(log_rows.row(record))
-        if self._size > _MOST_TEXT and len(self.rows) > 1:
+        if self._size > MOST_TEXT and len(self.rows) > 1:
             raise bad_request(
-                f"the records of this page have more than {_MOST_TEXT} characters: "
+                f"the records of this page have more than {MOST_TEXT} characters: "
                 "ask for fewer by parameter [per_page]"
             )

@@ -1,4 +1,4 @@
-"""What a job printed, among the records of a page: each line after the record before it."""
+"""Printed lines of a job among the records of a page, each after the record before it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ END: Final = 2**62
 """More than the number of any record."""
 _READ: Final = 1000
 _MOST_LINES: Final = 50_000
-_MOST_TEXT: Final = 32 * 2**20
-"""Maximum characters of the printed lines of a page."""
+MOST_TEXT: Final = 32 * 2**20
+"""Maximum characters of a page's records, and of its printed lines: they are in memory several
+times over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ async def lines_of(
         kept = await scan.keep(where.passes_output, part)
         found += kept
         size += sum(len(line.text) for line in kept)
-        if len(found) > _MOST_LINES or size > _MOST_TEXT:
+        if len(found) > _MOST_LINES or size > MOST_TEXT:
             raise bad_request(
                 "the job printed too much for a page: ask for fewer records, for format=text, or "
                 "for a stream"

@@ -109,8 +109,7 @@ def _described(entry: CatalogueEntry) -> Iterator[str]:
         yield ""
         yield "Arguments (JSON schema):"
         yield json.dumps(entry.args_schema, ensure_ascii=False, indent=2)
-    properties = entry.raw.get("properties")
-    if properties:
+    if entry.properties:
         yield ""
         yield "Properties, by --set NAME=VALUE:"
-        yield from (f"  {name} = {json.dumps(value)}" for name, value in properties.items())
+        yield from (f"  {name} = {json.dumps(value)}" for name, value in entry.properties.items())

@@ -62,7 +62,7 @@ def _described(job: JobDocument) -> Iterator[str]:
         "Parent": job.enqueued.parent_id or "",
         "Restarted as": job.enqueued.child_id or "",
         "Sources": ", ".join(job.sources),
-        "Not now": "; ".join(job.raw.get("cannot", {}).values()),
+        "Not now": "; ".join((job.cannot or {}).values()),
     }
     for title, text in pairs.items():
         if text:

@@ -12,7 +12,7 @@ import click
 from core4.command import completing, connection, followed, ids, output, typing_args
 from core4.command.app import command
 from core4.command.exits import Exit
-from core4.command.follow import OutputForm, following, manner_of
+from core4.command.follow import OutputForm, following, manner_of, write_end
 from core4.command.typing_args import BadArgumentError
 
 if TYPE_CHECKING:
@@ -91,17 +91,12 @@ def enqueue_command(
                 output.write_one(job.document().raw, output.Format(shape))
             return Exit.OK
         click.echo(f"-- job {job.id} --", err=True)
-        end = followed.follow(job, manner)
-        if end.document is not None and shape is OutputForm.NAME:
-            click.echo(job.id)
-        elif end.document is not None and shape in {OutputForm.JSON, OutputForm.YAML}:
-            output.write_one(end.document.raw, output.Format(shape))
-        return end.code
+        return write_end(job.id, followed.follow(job, manner), shape)
 
 
 def _schema(client: Client, name: str, words: tuple[str, ...]) -> Mapping[str, Any] | None:
     """Return the schema of the args; None if there is none, or no word needs it."""
-    if not any("=" in word and ":=" not in word.split("=")[0] + "=" for word in words):
+    if not any("=" in word and not word.partition("=")[0].endswith(":") for word in words):
         return None
     for entry in client.jobs(filter={"qual_name": name}):
         return entry.args_schema

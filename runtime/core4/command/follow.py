@@ -11,13 +11,13 @@ import click
 
 from core4.command import completing, connection, followed, ids, output, terminal
 from core4.command.app import command
-from core4.command.followed import Manner
+from core4.command.followed import End, Manner
 from core4.command.lines import Look
 from core4.command.times import Moment, Span
 
 
 class OutputForm(StrEnum):
-    """What a following command writes to stdout."""
+    """Forms of the stdout of a following command."""
 
     LOG = "log"
     JSONL = "jsonl"
@@ -54,7 +54,7 @@ def following(function: Any) -> Any:
     for option in (
         click.option("-o", "--output", "form", type=click.Choice(_FORMS),
                      default=OutputForm.LOG.value, show_default=True,
-                     help="What stdout gets: the log, all events as JSON, or the job at its end."),
+                     help="Form of stdout: the log, all events as JSON, or the job at its end."),
         click.option("--kill-on-interrupt", is_flag=True,
                      help="Ctrl-C and SIGTERM kill the job; otherwise it goes on."),
         click.option("--fail-on-gap", is_flag=True,
@@ -91,6 +91,15 @@ def manner_of(form: OutputForm, how: Mapping[str, Any], *, log: bool = True) -> 
     )
 
 
+def write_end(job_id: str, end: End, form: OutputForm) -> int:
+    """Write the job at its end, if the form is for that; return the exit code."""
+    if end.document is not None and form is OutputForm.NAME:
+        click.echo(job_id)
+    elif end.document is not None and form in {OutputForm.JSON, OutputForm.YAML}:
+        output.write_one(end.document.raw, output.Format(form))
+    return end.code
+
+
 @command(
     "follow", "Follow the states and the log of a job to its end; the exit code is its result."
 )
@@ -102,8 +111,4 @@ def follow_command(*, text: str, form: str, **how: Any) -> int:
     with connection.current().client() as client:
         (job_id,) = ids.resolve(client, [text])
         end = followed.follow(client.job(job_id), manner_of(shape, how))
-        if end.document is not None and shape is OutputForm.NAME:
-            click.echo(job_id)
-        elif end.document is not None and shape in {OutputForm.JSON, OutputForm.YAML}:
-            output.write_one(end.document.raw, output.Format(shape))
-        return end.code
+        return write_end(job_id, end, shape)

@@ -92,7 +92,7 @@ def whoami_command(*, form: str, headers: bool, quiet: bool) -> None:
     elif shape in {Format.JSON, Format.YAML, Format.JSONL}:
         output.write_one(profile.raw, shape)
     else:
-        may = [name for name, allowed in profile.raw.get("can", {}).items() if allowed]
+        may = [name for name, allowed in (profile.can or {}).items() if allowed]
         time = times.local if sys.stdout.isatty() else times.iso
         pairs = {
             "User": profile.name,

@@ -162,7 +162,7 @@ async def test_a_page_of_too_much_text_is_refused_and_a_shorter_one_is_not(
     record: Callable[..., Awaitable[Recorder]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pages, "_MOST_TEXT", 1000)
+    monkeypatch.setattr(pages, "MOST_TEXT", 1000)
     job_id = await enqueue(client)
     await (await record(job_id)).log("x" * 2000, *["x" * 100] * 20)
     answer = await client.get(f"job/log/{job_id}", params={"per_page": 5, "page": 1})

@@ -1,17 +1,14 @@
 """The real command in a pseudo-terminal: colours, width, the changing line, a reader that goes."""
 
-import fcntl
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import terminals
 from tests.unit.client.raw_server import RawServer
 from tests.unit.client.story import JOB, Story, document
 from tests.unit.command.conftest import IDS, FakeCore4, job
@@ -24,23 +21,9 @@ CORE4 = str(Path(sys.executable).parent / "core4")
 
 def at_terminal(url: str, *args: str, columns: int = 100, **environ: str) -> str:
     """Run the command in a terminal, and return all that it wrote there."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    process = subprocess.Popen(
-        [CORE4, *args],
-        stdin=theirs, stdout=theirs, stderr=theirs,
-        env={**os.environ, "CORE4_URL": url, "TERM": "xterm", "COLUMNS": "", **environ},
-    )  # fmt: skip
-    os.close(theirs)
-    written = b""
-    try:
-        while part := os.read(ours, 65_536):
-            written += part
-    except OSError:
-        pass  # Linux: the other end is closed
-    os.close(ours)
-    process.wait(60)
-    return written.decode()
+    given = {**os.environ, "CORE4_URL": url, "TERM": "xterm", "COLUMNS": "", **environ}
+    _, written = terminals.run([CORE4, *args], given, columns=columns)
+    return written
 
 
 def screen(written: str) -> list[str]:
