@@ -1,7 +1,7 @@
 """Kubernetes Events (events.k8s.io/v1) about CoreJobs and templates, as `kubectl describe` shows.
 
 They tell of what changes the state, and of problems: an ordinary job has one of its start and one
-of its end. What it waits for is in the status only.
+of its end. The reason for which it waits is in the status only.
 """
 
 import secrets

@@ -17,7 +17,7 @@ DEFAULT_CONTROLLER_CALLS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What one job costs.
+    """Costs of one job.
 
     Attributes:
         cpu: Processor time in seconds, by process; a process that isn't named costs nothing.
@@ -32,7 +32,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What there is for the jobs.
+    """Resources for the jobs.
 
     Attributes:
         cores: Processors of the control plane and the service together.

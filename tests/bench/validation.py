@@ -27,7 +27,7 @@ _SETUPS: Final[Mapping[str, Capacity]] = {
         0, operators=4, api_replicas=3, recorders=3
     ),
 }
-"""What is varied, apart from the processors."""
+"""Parameters that are varied, apart from the processors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class _List(msgspec.Struct):
 
 @dataclass(slots=True)
 class Watched:
-    """What a watch has told of the objects.
+    """Reports of a watch about the objects.
 
     Attributes:
         names: Names of the complete ones.

@@ -1,4 +1,4 @@
-"""What a job document says beyond the original: its place in line, in numbers, with real pods."""
+"""Additions to the original's job document: its place in line, in numbers, with real pods."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ replicas act at once while one of them takes itself for the only one:
 
 1. The holder reads the Lease every `check` seconds, and is the only replica for `valid` seconds
    from the moment before it asked. Nothing else makes it the only one, so a replica that is cut off
-   or stands still is none soon.
+   or stands still soon stops being one.
 2. A replica that starts empties the holder. Its pod existed before that. Then it waits until no
    other pod is left, but for at most `join` seconds, which is longer than `valid`. Only after that
    it lists the CoreJobs, which now include all those of a former only replica, and serves.

@@ -143,7 +143,7 @@ class LogText:
             due = [gap for gap in gaps if gap.after_seq < position]
             gaps = gaps[len(due) :]
             lines = [*map(_of_record, records), *map(_of_gap, due)]
-            # What was printed after the piece's last record comes with the next piece.
+            # Lines printed after the piece's last record come with the next piece.
             async for text in self._with_printed(lines, position - 1):
                 yield text
         async for text in self._with_printed([*map(_of_gap, gaps)], last):

@@ -1,4 +1,4 @@
-"""What the clients for threads and for asyncio have in common."""
+"""The common base of the clients for threads and for asyncio."""
 
 from __future__ import annotations
 

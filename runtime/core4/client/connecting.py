@@ -1,4 +1,4 @@
-"""What both transports agree on about connections."""
+"""Rules of connections that both transports follow."""
 
 from __future__ import annotations
 

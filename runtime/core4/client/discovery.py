@@ -31,7 +31,7 @@ _LINK: Final = re.compile(r"(\w*CORE4\w*_API)_SERVICE_HOST")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a program says itself; None leaves it to the environment and the files."""
+    """Settings that a program gives; None leaves one to the environment and the files."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""What the client's programs ask of a driver.
+"""Requests of the client's programs to a driver.
 
 A program is a generator: it yields an effect, and gets the effect's result or error back. Programs
 do no I/O, so that the client for threads and the one for asyncio share all of them. The drivers

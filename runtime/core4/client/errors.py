@@ -81,7 +81,7 @@ class DuplicateError(BadRequestError):
 
     @property
     def hint(self) -> str:  # type: ignore[override]
-        """What to do about it."""
+        """Advice on what to do about it."""
         job = f"job {self.existing_id}" if self.existing_id else "it"
         return f"follow {job}, or remove {job} if it has stopped"
 

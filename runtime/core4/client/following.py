@@ -47,7 +47,7 @@ class LossError(ViolationError):
 
 
 class Position:
-    """What a reader of a job's stream has, over all connections.
+    """Position of a reader in a job's stream, over all connections.
 
     Args:
         job_id: The job.

@@ -1,4 +1,4 @@
-"""What a client does, as programs without I/O: the methods of both clients run these."""
+"""The actions of a client as programs without I/O; the methods of both clients run them."""
 
 from __future__ import annotations
 

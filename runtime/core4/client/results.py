@@ -1,4 +1,4 @@
-"""What the server answers, as frozen values.
+"""Answers of the server, as frozen values.
 
 Times are aware, in UTC. A field that the server doesn't send is None (or empty); fields that this
 client doesn't know are in `raw`, which is the server's JSON object as it came.
@@ -38,7 +38,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """Who enqueued a job, and when; its parent and its child if it was restarted."""
+    """The user who enqueued a job, and when; its parent and its child if it was restarted."""
 
     at: datetime | None = None
     hostname: str | None = None
@@ -318,7 +318,7 @@ class Close:
 
 
 Event = State | Log | Gap | Lagged | Close
-"""What a stream yields."""
+"""An event that a stream yields."""
 
 
 @dataclass(frozen=True, slots=True)

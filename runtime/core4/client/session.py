@@ -56,7 +56,7 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Session:
-    """What all calls of a client share.
+    """State that all calls of a client share.
 
     Attributes:
         credential: How requests are signed.

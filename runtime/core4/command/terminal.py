@@ -1,4 +1,4 @@
-"""What the terminal can show: colours, width, and text that must not control it."""
+"""The abilities of the terminal: colours, width; and text that must not control it."""
 
 from __future__ import annotations
 

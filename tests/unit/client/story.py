@@ -38,7 +38,7 @@ def gap(after: int, first: int | None) -> dict[str, Any]:
 
 @dataclass
 class Story:
-    """What happens to a job: steps in order, each a state, a record's message, or a gap."""
+    """The story of a job: steps in order, each a state, a record's message, or a gap."""
 
     steps: list[tuple[str, Any]] = field(
         default_factory=lambda: [

@@ -1,4 +1,4 @@
-"""What the client imports, and when."""
+"""Imports of the client, and when they happen."""
 
 import subprocess
 import sys

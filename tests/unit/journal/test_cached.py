@@ -1,4 +1,4 @@
-"""What the recorder keeps of CoreJobs and pods: all that it acts on."""
+"""The recorder keeps of CoreJobs and pods all that it acts on."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What one job costs: patches, log requests, transactions; and when each patch is written."""
+"""Costs of one job: patches, log requests, transactions; and when each patch is written."""
 
 from collections.abc import Callable
 from typing import Any

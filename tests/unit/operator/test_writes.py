@@ -1,4 +1,4 @@
-"""What a job costs: the operator's writes of its whole life, by verb and kind, exactly."""
+"""Costs of a job: the operator's writes of its whole life, by verb and kind, exactly."""
 
 from collections import Counter
 from dataclasses import replace
