@@ -94,8 +94,7 @@ def _resume(req: Request, arguments: Arguments, *, output: bool) -> Position | N
     if not text:
         return None
     match = _POSITION.fullmatch(text)
-    if match is None:
+    if match is None or (match["printed"] and not output):
         raise bad_request("Last-Event-ID expects the id of a frame of this stream")
-    # A stream without output goes on after the record of an id of one with output.
-    printed = match["printed"] if output else None
+    printed = match["printed"]
     return Position(int(match["seq"]), int(printed) if printed else None)
