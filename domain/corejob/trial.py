@@ -1,6 +1,7 @@
 """Observation of one trial, by its Job and pods."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -8,7 +9,7 @@ from corejob import timestamps
 from corejob.children import JobChild, PodChild
 from corejob.names import Reason, trial_name
 from corejob.observation import ChildEvent, Observation, Phase
-from corejob.outcome import disrupted, ended, ended_without_pod
+from corejob.outcome import deleted, disrupted, ended, ended_without_pod
 from corejob.starting import starting
 
 OVERDUE: Final = timedelta(seconds=10)
@@ -25,6 +26,7 @@ def observe(
     pods: Sequence[PodChild],
     *,
     now: datetime,
+    gone: PodChild | None = None,
     events: Sequence[ChildEvent] = (),
 ) -> Observation:
     """Return the observation of a trial.
@@ -32,13 +34,14 @@ def observe(
     Args:
         job: The trial's Job, or None.
         pods: The trial's pods.
+        gone: The last state of a pod that had started and is gone, if it is known.
         now: The time of an end or error without a timestamp.
         events: Events of Job and pod; empty if none were read.
     """
     pod = newest(pods)
     if pod is None:
         if job is None:
-            return Observation(Phase.ABSENT, Reason.JOB_DELETED)
+            return _gone(gone, now)
         if job.failed or job.complete:
             return ended_without_pod(job, now=now)
         return starting(job, None, events, now=now)
@@ -52,6 +55,21 @@ def observe(
     if pod.deleting and pod.disruption and not (job is not None and job.suspended):
         return disrupted(pod, now)
     return starting(job, pod, events, now=now)
+
+
+def _gone(pod: PodChild | None, now: datetime) -> Observation:
+    """Return the observation of a trial whose Job and pod are gone.
+
+    Args:
+        pod: The pod's last state if its container had started; None: nothing is known.
+        now: The time of an end without a timestamp.
+    """
+    if pod is None:
+        return Observation(Phase.ABSENT, Reason.JOB_DELETED)
+    if pod.over:
+        return ended(None, pod, now=now)
+    killed = deleted(Reason.JOB_DELETED, "the Job", now)
+    return replace(killed, started_at=pod.started_at, node=pod.node, pod=pod.name)
 
 
 def _while_it_runs(job: JobChild | None, pod: PodChild, now: datetime) -> tuple[Reason, str | None]:

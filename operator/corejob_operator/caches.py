@@ -16,6 +16,7 @@ from corejob.nesting import is_deep
 from corejob_kube.cache import Body, ObjectCache
 from corejob_kube.parse_once import ParseOnce
 from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
+from corejob_operator.gone_pods import GonePods
 
 OWN_KINDS: Final = (COREJOBS, TEMPLATES)
 """The kinds of our own CRDs, which kopf watches."""
@@ -48,6 +49,7 @@ class Caches:
         self.pods = ObjectCache(PODS.plural) if pods is None else pods
         self._jobs_of: dict[str, dict[str, JobChild]] = {}
         self._pods_of: dict[str, dict[str, PodChild]] = {}
+        self._gone_pods = GonePods()
         self._template_of: dict[str, Body] = {}
         self._identity_of: dict[str, str] = {}
         self._by_identity: dict[str, set[str]] = {}
@@ -81,6 +83,10 @@ class Caches:
     def pods_of(self, corejob: str) -> Iterable[PodChild]:
         """Return the pods that have the label of a CoreJob."""
         return self._pods_of.get(corejob, {}).values()
+
+    def gone_pod_of(self, corejob: str) -> PodChild | None:
+        """Return the last pod of a CoreJob that had started and is gone; None without one."""
+        return self._gone_pods.of(corejob)
 
     def template(self, qual_name: str) -> dict[str, Any] | None:
         """Return `spec` of the CoreJobTemplate of a qual_name, or None."""
@@ -168,6 +174,7 @@ class Caches:
             self._unfinalised.get(old["spec"]["qualName"], {}).pop(name, None)
         if new is not None and (ended := model.unfinalised_trial(new)) is not None:
             self._unfinalised.setdefault(new["spec"]["qualName"], {})[name] = ended
+        self._gone_pods.tidy(name, new)
         self._changed(name)
         # The job that restarts this one may wait for the end of this one's pods.
         child = _child(new or old)
@@ -188,6 +195,8 @@ class Caches:
             self._pods_of.setdefault(corejob, {})[name] = parse_pod(new)
         else:
             _discard(self._pods_of, corejob, name)
+            if old is not None:
+                self._gone_pods.note(corejob, self.corejobs.get(corejob), old)
         self._changed(corejob)
         child = _child(self.corejobs.get(corejob))
         if child:

@@ -34,6 +34,12 @@ class Children:
         labelled = self._caches.pods_of(job.name)
         return tuple(pod for pod in labelled if pod.owner_uid is not None and pod.job_id == job.id)
 
+    def gone_pod_of(self, job: CoreJob) -> PodChild | None:
+        """Return the CoreJob's last pod that had started and is gone; None without one."""
+        pod = self._caches.gone_pod_of(job.name)
+        ours = pod is not None and pod.owner_uid is not None and pod.job_id == job.id
+        return pod if ours else None
+
     async def refresh_stale(self, job: CoreJob, created_trial: int | None) -> None:
         """Read the last trial's Jobs or pods into the cache where the cache may be stale.
 

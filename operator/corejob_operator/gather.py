@@ -105,6 +105,7 @@ class Gatherer:
             job=job,
             jobs=self._children.jobs_of(job),
             pods=self._children.pods_of(job),
+            gone_pod=self._children.gone_pod_of(job),
             now=now,
             settings=self._settings,
             events=start_events,

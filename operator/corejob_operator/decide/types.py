@@ -177,6 +177,8 @@ class Situation:
     Attributes:
         job: The CoreJob.
         jobs: The Jobs of all its trials. `pods`: all their pods.
+        gone_pod: The last state of its last pod that had started and is gone, until the status
+            tells the outcome; None if this operator has seen none.
         events: Events of the Job and the pod of the trial that is starting; empty if none were
             read.
         has_template: True if there is a template of its qual_name.
@@ -202,6 +204,7 @@ class Situation:
     turn: Turn = Turn(admitted=False)
     pending_logs: tuple[PendingLog, ...] = ()
     created_trial: int | None = None
+    gone_pod: PodChild | None = None
 
     @property
     def begun(self) -> bool:
@@ -217,9 +220,11 @@ class Situation:
         """
         job, status = self.job_of(number), self.job.status
         pods = own_pods(job, self.pods_of(number))
+        gone = self.gone_pod if self.gone_pod and self.gone_pod.trial == number else None
         if status.state is not State.RUNNING and number == status.trial:
             pods = [pod for pod in pods if pod.name != status.pod]
-        return trial.observe(job, pods, now=self.now, events=self.events)
+            gone = gone if gone and gone.name != status.pod else None
+        return trial.observe(job, pods, gone=gone, now=self.now, events=self.events)
 
     def job_of(self, number: int) -> JobChild | None:
         """Return the Job of one trial, or None if it does not exist."""

@@ -29,6 +29,7 @@ def decided(
     has_template: bool = True,
     now: datetime = NOW,
     created_trial: int | None = None,
+    gone_pod: PodChild | None = None,
     **settings: Any,
 ) -> Decision:
     """Return the decision about a job; by default it is admitted."""
@@ -41,6 +42,7 @@ def decided(
         turn=turn,
         has_template=has_template,
         created_trial=created_trial,
+        gone_pod=gone_pod,
     )
     return decide(situation)
 

@@ -66,6 +66,53 @@ def watched() -> WatchedCaches:
 # --- children -------------------------------------------------------------------------------
 
 
+def _ended_pod(watched: WatchedCaches, number: int = 1) -> dict[str, Any]:
+    """Return the last JSON of a pod whose container has ended, as its deletion shows it."""
+    body = watched.child(PODS, f"a-{number}-x", "a", number)
+    times = {"startedAt": "2026-11-24T11:00:01Z", "finishedAt": "2026-11-24T11:00:02Z"}
+    container = {"name": "job", "state": {"terminated": {"exitCode": 3, **times}}}
+    return {**body, "status": {"phase": "Failed", "containerStatuses": [container]}}
+
+
+def test_the_last_state_of_a_pod_that_is_gone_stays_until_the_outcome_is_written(
+    watched: WatchedCaches,
+) -> None:
+    watched.corejob("a")
+    watched.drop(PODS, _ended_pod(watched))
+
+    gone = watched.caches.gone_pod_of("a")
+    assert gone is not None
+    assert (gone.name, gone.trial, gone.exit_code) == ("a-1-x", 1, 3)
+    watched.corejob("a", status={"state": "running", "trial": 1})
+    assert watched.caches.gone_pod_of("a") == gone
+    watched.corejob("a", status={"state": "failed", "trial": 2})
+    assert watched.caches.gone_pod_of("a") is None
+
+
+def test_a_pod_that_is_gone_is_forgotten_with_its_corejob_and_at_its_end(
+    watched: WatchedCaches,
+) -> None:
+    body = watched.corejob("a")
+    watched.drop(PODS, _ended_pod(watched))
+    watched.drop(COREJOBS, body)
+    assert watched.caches.gone_pod_of("a") is None
+
+    watched.drop(PODS, _ended_pod(watched))  # its CoreJob is gone already
+    assert watched.caches.gone_pod_of("a") is None
+
+    watched.corejob("a")
+    watched.drop(PODS, _ended_pod(watched))
+    watched.corejob("a", status={"state": "killed", "trial": 1})
+    assert watched.caches.gone_pod_of("a") is None
+
+
+def test_a_pod_that_is_gone_and_never_started_is_not_kept(watched: WatchedCaches) -> None:
+    watched.corejob("a")
+    watched.drop(PODS, watched.child(PODS, "a-1-x", "a"))
+
+    assert watched.caches.gone_pod_of("a") is None
+
+
 def test_jobs_and_pods_are_found_by_their_corejob(watched: WatchedCaches) -> None:
     watched.child(JOBS, "a-1", "a")
     job = watched.child(JOBS, "a-2", "a", 2)

@@ -507,6 +507,37 @@ def test_a_trial_that_ended_in_spite_of_a_kill_is_killed_in_one_write() -> None:
     assert (decision.status.killed_time, decision.status.start_time) == (NOW, at(-10))
 
 
+@pytest.mark.parametrize(
+    ("code", "end", "reason"),
+    [(0, State.COMPLETE, "Completed"), (143, State.KILLED, "JobDeleted")],
+)
+def test_a_trial_whose_job_and_pod_are_gone_has_the_end_that_its_pod_had(
+    code: int, end: State, reason: str
+) -> None:
+    gone = its_pod(state=ended(code), deleting=True)
+    status = decided(waits(status={"reason": "Starting"}), gone_pod=gone).status
+
+    assert (status.state, status.reason, status.trial) == (end, reason, 1)
+    assert (status.start_time, status.pod) == (at(-10), gone.name)
+
+
+def test_a_killed_trial_whose_pod_is_gone_counts_if_the_container_had_started() -> None:
+    for pod in (its_pod(state=ended(0), deleting=True), its_pod(state=started())):
+        status = decided(waits(kill=True), gone_pod=pod).status
+
+        assert (status.state, status.reason, status.trial) == (State.KILLED, "Killed", 1)
+        assert status.start_time == at(-10)
+
+
+def test_the_pod_of_another_trial_that_is_gone_does_not_count() -> None:
+    job = waits(State.FAILED, kill=True)
+
+    assert decided(job, gone_pod=its_pod(1, state=ended(0))).status.trial == job.status.trial
+    assert decided(waits(State.FAILED), gone_pod=its_pod(1, state=ended(0))).actions == (
+        CreateTrial(2),
+    )
+
+
 # --- due times ------------------------------------------------------------------------------
 
 

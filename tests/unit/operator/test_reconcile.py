@@ -248,6 +248,22 @@ async def test_a_kill_and_a_restart(rig: Rig) -> None:
     assert f"{child}-2" in rig.jobs()
 
 
+async def test_a_kill_counts_a_trial_that_ran_and_lost_its_pod_between_two_reconciles(
+    rig: Rig,
+) -> None:
+    rig.corejob("a")
+    await rig.settle()
+    rig.fake.change("corejobs", "a", {"spec": {"kill": True}})
+    rig.pod("a-1", ended(0), "Succeeded")
+    rig.fake.remove("pods", "a-1-x")
+    rig.fake.remove("jobs", "a-1")
+    await rig.settle()
+
+    status = rig.status("a")
+    assert (status["state"], status["reason"], status["trial"]) == ("killed", "Killed", 1)
+    assert status["startTime"]
+
+
 async def test_a_child_that_the_api_made_before_is_no_error(rig: Rig) -> None:
     child = "6743cccccccccccccccccccc"
     rig.corejob(child, parentName="a", parentId="e" * 24)
