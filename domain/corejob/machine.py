@@ -38,6 +38,7 @@ def start(job: CoreJob, trial: int, observation: Observation, now: datetime) -> 
         zombie_time=None,
         node=observation.node,
         pod=observation.pod,
+        exit_code=None,
         last_error=job.status.last_error if trial > job.carried_trials + 1 else None,
     )
 
@@ -85,6 +86,7 @@ def finish(job: CoreJob, observation: Observation, now: datetime) -> Status:
         last_error=observation.last_error,
         node=observation.node or status.node,
         pod=observation.pod or status.pod,
+        exit_code=observation.exit_code,
     )
     if job.stop or observation.outcome is State.KILLED:
         return killed(job, replace(status, finish_time=job.status.finish_time), now)
@@ -124,6 +126,7 @@ def failed_unstarted(job: CoreJob, trial: int, observation: Observation, now: da
         last_error=observation.last_error,
         node=observation.node,
         pod=observation.pod,
+        exit_code=observation.exit_code,
         runtime_seconds=job.status.runtime_seconds or 0.0,
         nonstop_time=None,
         zombie_time=None,

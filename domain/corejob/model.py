@@ -83,6 +83,8 @@ class Status:
         starting_time: When the start of the trial that has not started yet was first requested.
         carried_trials: Trials of the jobs that this one restarts, set once the last of them has
             ended; until then `spec.carriedTrials` has the number at the time of the restart.
+        exit_code: Exit code of the last trial's container; None while it runs, or if unknown.
+        trials: The newest trials, as JSON (`corejob.trials`).
     """
 
     id: str
@@ -110,6 +112,8 @@ class Status:
     starting_time: datetime | None = None
     carried_trials: int | None = None
     waiting: WaitingStatus | None = None
+    exit_code: int | None = None
+    trials: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +363,7 @@ def _status(meta: Mapping[str, Any], spec: Mapping[str, Any], raw: Mapping[str, 
         trial=newest_trial({"spec": spec, "status": raw}),
         attempts_left=raw.get("attemptsLeft", spec["attempts"]),
         waiting=_parsed(WaitingStatus, waiting) if (waiting := raw.get("waiting")) else None,
+        trials=tuple(raw.get("trials") or ()),
     )
 
 
@@ -368,6 +373,7 @@ def render_status(status: Status) -> dict[str, Any]:
     rendered["state"] = str(status.state)
     rendered["lastError"] = dict(status.last_error) if status.last_error else None
     rendered["waiting"] = _rendered(status.waiting) if status.waiting else None
+    rendered["trials"] = [*status.trials] or None
     return rendered
 
 

@@ -29,6 +29,7 @@ class Observation:
             `killed`, or `pending` if the cluster ended it (no attempt used, it runs again).
         last_error: `{exception, timestamp, traceback}` of the job document, or None.
         started_at: When the job's container started; None if it never did.
+        exit_code: Its exit code, or that of the init container that failed; None if unknown.
     """
 
     phase: Phase
@@ -40,6 +41,7 @@ class Observation:
     ended_at: datetime | None = None
     node: str | None = None
     pod: str | None = None
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the cluster has the outcome `pending`: no attempt is used, and the trial runs ag
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -193,7 +194,8 @@ def _init_failed(pod: PodChild, init: Container, now: datetime) -> Observation:
         text += f" ({init.exit_reason})"
     if init.message and init.message.strip():
         text += f": {init.message.strip()}"
-    return _failed(pod, now, Reason.INIT_FAILED, text, at=init.ended_at)
+    failed = _failed(pod, now, Reason.INIT_FAILED, text, at=init.ended_at)
+    return replace(failed, exit_code=init.exit_code, ended_at=init.ended_at or failed.ended_at)
 
 
 def _by_exit(pod: PodChild, code: int, now: datetime) -> Observation:
@@ -284,6 +286,7 @@ def _deadline(source: JobChild | PodChild, pod: PodChild | None, now: datetime) 
         ended_at=_at(pod, now) if pod else now,
         node=pod.node if pod else None,
         pod=pod.name if pod else None,
+        exit_code=pod.exit_code if pod else None,
     )
 
 
@@ -316,4 +319,5 @@ def _end(
         ended_at=_at(pod, now),
         node=pod.node,
         pod=pod.name,
+        exit_code=pod.exit_code,
     )

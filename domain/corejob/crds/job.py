@@ -22,6 +22,7 @@ from corejob.limits import MAX_ARGS, MAX_ARGS_JSON, MAX_JOB_NAME
 from corejob.names import KIND_JOB, PLURAL_JOB, Reason
 from corejob.properties import MOST_TRIALS
 from corejob.state import FINAL, STOPPED, WAITING, State
+from corejob.trials import MOST_ENTRIES
 
 _COLUMNS: Final = [
     column("Job", ".spec.qualName"),
@@ -35,6 +36,9 @@ _COLUMNS: Final = [
     column("User", ".spec.username", wide=True),
     column("Message", ".status.message", wide=True),
 ]
+
+_MOST_NAME: Final = 253
+"""Maximum length of the name of a Kubernetes object."""
 
 _KILLED: Final = "has(self.spec.kill) && self.spec.kill"
 _REMOVED: Final = "has(self.spec.remove) && self.spec.remove"
@@ -247,6 +251,40 @@ def _waiting() -> Schema:
     }
 
 
+def _trials() -> Schema:
+    entry = {
+        "type": "object",
+        "description": "One run of a pod. A trial that goes on after a suspension has several.",
+        "required": ["trial", "state"],
+        "properties": {
+            "trial": whole("Number of the trial.", minimum=0),
+            "state": text(
+                "State of the job at the end of the run; running while it lasts.",
+                enum=[str(state) for state in State],
+            ),
+            "reason": text(
+                "Same as status.reason at the end of the run; absent while it lasts.",
+                enum=[str(reason) for reason in Reason],
+            ),
+            "exitCode": whole(
+                "Exit code of the job's container, or of the init container that failed; absent "
+                "if unknown."
+            ),
+            "startTime": time("Start of the job's container; absent if it never ran."),
+            "endTime": time("End of the run; absent while it lasts."),
+            "node": text("Node of the pod.", maxLength=_MOST_NAME),
+            "pod": text("Name of the pod.", maxLength=_MOST_NAME),
+        },
+    }
+    return {
+        "type": "array",
+        "description": f"The newest {MOST_ENTRIES} trials, oldest first, with the current one. A "
+        "pod whose containers never ran is left out.",
+        "maxItems": MOST_ENTRIES,
+        "items": entry,
+    }
+
+
 def _job_status() -> Schema:
     finals = ", ".join(f"'{state}'" for state in sorted(FINAL))
     return {
@@ -285,7 +323,11 @@ def _job_status() -> Schema:
             "zombieTime": time("Time at which progress was missing for zombieTimeSeconds."),
             "node": text("Node of the last trial's pod."),
             "pod": text("Pod of the last trial."),
+            "exitCode": whole(
+                "Exit code of the last trial's container; absent while it runs, or if unknown."
+            ),
             "lastError": _last_error(),
+            "trials": _trials(),
             "disruptions": whole(
                 "Number of consecutive runs that the cluster ended or refused (Evicted, NodeLost, "
                 "PodRejected); the wait before the next run grows with it, up to five minutes.",

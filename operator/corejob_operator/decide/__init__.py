@@ -4,7 +4,10 @@ Level-based: only the present state counts, not its history, so that the operato
 point. Pure: the time is an argument, and the result only describes what to do.
 """
 
+from dataclasses import replace
+
 from corejob.state import FINAL, State
+from corejob.trials import with_trials
 from corejob_operator.decide.cleanup import tidy
 from corejob_operator.decide.refusal import refuse
 from corejob_operator.decide.requests import due, removed, replaced, wanted_child
@@ -57,6 +60,8 @@ __all__ = [
 def decide(situation: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
     decision = _decide(situation)
+    status = with_trials(situation.job.status, decision.status, situation.now)
+    decision = replace(decision, status=status)
     return with_waiting(situation.job, decision, situation.now, situation.turn.blocked)
 
 

@@ -108,7 +108,9 @@ def _end_unstarted(situation: Situation, number: int, observed: Observation) -> 
         # The trial failed by itself before the job's container started; it has a log.
         failed = machine.failed_unstarted(job, number, observed, now)
         if job.kill:
-            counted = replace(job.status, trial=number, end_time=failed.end_time)
+            counted = replace(
+                job.status, trial=number, end_time=failed.end_time, exit_code=failed.exit_code
+            )
             return Decision(machine.killed(job, counted, now))
         return Decision(removed(job, failed, now))
     unread = _stopped_log_deadline(situation, number, began=False)
@@ -182,7 +184,7 @@ def _counted(job: CoreJob, number: int) -> Status:
     The log decides, since a pod may be stopped before its container executes the job's program.
     """
     begun = job.log.started_trial >= number > job.status.trial
-    return replace(job.status, trial=number) if begun else job.status
+    return replace(job.status, trial=number, exit_code=None) if begun else job.status
 
 
 # --- the next trial has no Job ------------------------------------------------------------------

@@ -142,6 +142,8 @@ times = st.datetimes(
         pod=st.none() | st.just("p"),
         child_id=st.none() | st.just("c" * 24),
         last_error=st.none() | st.just({"exception": "x", "timestamp": None, "traceback": ["y"]}),
+        exit_code=st.none() | st.integers(0, 255),
+        trials=st.sampled_from([(), ({"trial": 1, "state": "running"},)]),
         **{each.name: st.none() | times for each in fields(Status) if each.name.endswith("_time")},
     )
 )

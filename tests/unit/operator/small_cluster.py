@@ -323,7 +323,8 @@ class SmallCluster:
     @staticmethod
     def told(job: CoreJob) -> tuple[Any, ...]:
         """Return the main fields of the archived document."""
-        return job.status.state, job.status.trial, job.child_id, job.status.last_error
+        status = job.status
+        return status.state, status.trial, job.child_id, status.last_error, status.trials
 
     def seen_jobs(self) -> list[children.JobChild]:
         return [children.parse_job(body) for body in self.jobs.values()]

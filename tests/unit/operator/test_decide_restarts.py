@@ -287,6 +287,19 @@ class Life(RuleBasedStateMachine):
         if job is not None and self.cluster.kept:
             assert self.cluster.told(job) == self.cluster.kept
 
+    @invariant()
+    def the_list_has_each_counted_trial(self) -> None:
+        """Only the entry of a running trial is open, and it is the last one."""
+        job = self.cluster.job() if hasattr(self, "cluster") else None
+        if job is None:
+            return
+        entries, status = job.status.trials, job.status
+        numbers = [entry["trial"] for entry in entries]
+        assert numbers == sorted(numbers)
+        assert set(numbers) == set(range(1, status.trial + 1))
+        open_ones = [entry for entry in entries if "endTime" not in entry]
+        assert open_ones == ([entries[-1]] if status.state is State.RUNNING else [])
+
     def settle(self) -> None:
         """Reconcile until there is nothing to do; fail if that never happens."""
         for _ in range(12):
