@@ -15,6 +15,7 @@ from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.reader import Store, is_cut
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
+from corejob_journal.store.trial_logs import TrialLog
 from corejob_journal.store.writer import Writer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailable",
+    "TrialLog",
     "Writer",
     "is_cut",
 ]

@@ -87,6 +87,8 @@ class _StreamRow:
     settled: bool
     lost: bool
     reason: str | None
+    first_seq: int | None
+    last_seq: int | None
 
 
 _JOB_FIELDS: Final = tuple(_JobRow.__slots__)
@@ -209,7 +211,11 @@ class Batch:
                 append.outputs, job.last_output + 1
             )
         ]
+        before = job.last_seq
         job.last_seq += len(append.records) + len(refusals)
+        if job.last_seq > before:
+            stream.first_seq = stream.first_seq or before + 1
+            stream.last_seq = job.last_seq
         job.last_output += len(append.outputs)
         self._advance(job, stream, append)
         return cookies
@@ -273,7 +279,7 @@ class Batch:
         self._changed.add(job.job_id)
 
     def _document(self, put_document: PutDocument) -> None:
-        document = put_document.document
+        document, trials = put_document.document, [*put_document.trials]
         enqueued = document.get("enqueued") or {}
         self._documents[put_document.job_id] = {
             "job_id": put_document.job_id,
@@ -283,9 +289,10 @@ class Batch:
             "enqueued_at": enqueued.get("at") or "",
             "finished_at": document.get("finished_at") or "",
             "journaled_at": put_document.journaled_at,
-            "size": len(msgspec.json.encode(document)),
+            "size": len(msgspec.json.encode(document)) + len(msgspec.json.encode(trials)) - 2,
             "document": dict(document),
             "owner": put_document.owner,
+            "trials": trials or None,
         }
         self._changed.add(put_document.job_id)
 

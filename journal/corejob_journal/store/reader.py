@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import history, past, past_counts, retention, schema
+from corejob_journal.store import history, past, past_counts, retention, schema, trial_logs
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.changes import Changes, Watched
 from corejob_journal.store.engine import Database, parse_url
@@ -17,6 +17,7 @@ from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.slices import in_slices
+from corejob_journal.store.trial_logs import TrialLog
 
 
 def _of_job(rows: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
@@ -50,6 +51,7 @@ _OUTPUT = _of_job(
     schema.output.c.epoch,
     schema.output.c.channel,
     schema.output.c.text,
+    schema.stream.c.trial,
     schema.stream.c.hostname,
     schema.job_log.c.username,
     schema.job_log.c.qual_name,
@@ -102,14 +104,16 @@ def sources(connection: sa.Connection, job: int) -> Sources:
 
 
 def _passing(
-    after: int, last: int, level: int, since: float | None
+    job_id: str, after: int, last: int, level: int, since: float | None, trial: int | None
 ) -> list[sa.ColumnElement[bool]]:
-    """Return the clauses of a range of a log with its minimum level and its start time."""
+    """Return the clauses of a range of a log with its minimum level, start time and trial."""
     clauses = [schema.log.c.seq > after, schema.log.c.seq <= last]
     if level > 0:
         clauses.append(schema.log.c.levelno >= level)
     if since is not None:
         clauses.append(schema.log.c.epoch >= since)
+    if trial is not None:
+        clauses.append(trial_logs.of_trial(job_id, schema.log.c.stream, trial))
     return clauses
 
 
@@ -188,6 +192,7 @@ class Store:
         last: int,
         level: int = 0,
         since: float | None = None,
+        trial: int | None = None,
         limit: int = 1000,
     ) -> list[LogRecord]:
         """Return records after number `after` up to `last`, oldest first.
@@ -201,9 +206,10 @@ class Store:
             last: Number of the last record of the range.
             level: Minimum level number; 0 means all levels.
             since: Earliest time, in seconds since the epoch; None means all times.
+            trial: Number of a trial; None means all trials.
             limit: Maximum number of records.
         """
-        query = _LOG.where(*_passing(after, last, level, since))
+        query = _LOG.where(*_passing(job_id, after, last, level, since, trial))
         query = query.order_by(schema.log.c.seq).limit(limit)
         return [LogRecord(*row) for row in await self._first_rows(query, job_id)]
 
@@ -215,6 +221,7 @@ class Store:
         last: int,
         level: int = 0,
         since: float | None = None,
+        trial: int | None = None,
         limit: int = 1000,
     ) -> list[tuple[int, str, dict[str, Any] | None]]:
         """Return number, message and exception of the records that `log_scan` would return."""
@@ -222,26 +229,44 @@ class Store:
             sa.select(schema.log.c.seq, schema.log.c.message, schema.log.c.exception)
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
             .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
-            .where(*_passing(after, last, level, since))
+            .where(*_passing(job_id, after, last, level, since, trial))
             .order_by(schema.log.c.seq)
             .limit(limit)
         )
         return await self._first_rows(query, job_id)
 
     async def log_numbers(
-        self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        trial: int | None = None,
     ) -> list[int]:
         """Return the numbers of the records that `log_scan` would return, without a limit."""
         query = (
             sa.select(schema.log.c.seq)
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
+            .where(
+                schema.job_log.c.job_id == job_id,
+                *_passing(job_id, after, last, level, since, trial),
+            )
             .order_by(schema.log.c.seq)
         )
         return [row[0] for row in await self._rows(query)]
 
     async def log_counts(
-        self, job_id: str, *, after: int, last: int, level: int, since: float | None, part: int
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        part: int,
+        level: int = 0,
+        since: float | None = None,
+        trial: int | None = None,
     ) -> dict[int, int]:
         """Return counts of the records that `log_scan` would return, for each part of the log.
 
@@ -252,16 +277,26 @@ class Store:
         query = (
             sa.select(at, sa.func.count())
             .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(schema.job_log.c.job_id == job_id, *_passing(after, last, level, since))
+            .where(
+                schema.job_log.c.job_id == job_id,
+                *_passing(job_id, after, last, level, since, trial),
+            )
             .group_by(at)
         )
         return {int(row[0]): row[1] for row in await self._rows(query)}
 
     async def log_levels(
-        self, job_id: str, *, after: int, last: int, level: int = 0, since: float | None = None
+        self,
+        job_id: str,
+        *,
+        after: int,
+        last: int,
+        level: int = 0,
+        since: float | None = None,
+        trial: int | None = None,
     ) -> dict[int, int]:
         """Return counts of the records that `log_scan` would return, by level number."""
-        return await self._level_counts(job_id, *_passing(after, last, level, since))
+        return await self._level_counts(job_id, *_passing(job_id, after, last, level, since, trial))
 
     async def levels_of(self, job_id: str, numbers: Sequence[int]) -> dict[int, int]:
         """Return counts of the records with these numbers, by level number."""
@@ -337,6 +372,19 @@ class Store:
     async def gaps(self, job_id: str) -> list[Gap]:
         """Return the gaps of the job's log, in the order of the log."""
         return [Gap(*row) for row in await self._rows(_GAPS, job_id=job_id)]
+
+    async def trial_logs(self, job_id: str) -> list[TrialLog]:
+        """Return the parts of the job's log, one for each pod, in the order in which they began."""
+        return await self._database.run(functools.partial(trial_logs.read, job_id=job_id))
+
+    async def past_job(
+        self, job_id: str
+    ) -> tuple[dict[str, Any], Sequence[Mapping[str, Any]]] | None:
+        """Return a past job's document and its `status.trials`, or None."""
+        table = schema.job.c
+        query = sa.select(table.document, table.trials).where(table.job_id == job_id)
+        rows = await self._rows(query)
+        return (dict(rows[0][0]), rows[0][1] or ()) if rows else None
 
     async def document(self, job_id: str) -> dict[str, Any] | None:
         """Return a past job's document, or None."""

@@ -195,6 +195,7 @@ class OutputLine(NamedTuple):
     epoch: float
     channel: str
     text: str
+    trial: int
     hostname: str | None
     username: str | None
     qual_name: str
@@ -256,12 +257,17 @@ class Finalise:
 
 @dataclass(frozen=True, slots=True)
 class PutDocument:
-    """Stores a past job's document, or replaces it if `owner` (uid of the CoreJob) is the same."""
+    """Stores a past job's document, or replaces it if `owner` (uid of the CoreJob) is the same.
+
+    Attributes:
+        trials: Its `status.trials`.
+    """
 
     job_id: str
     document: Mapping[str, Any]
     journaled_at: float = field(default=0.0)
     owner: str | None = field(default=None)
+    trials: Sequence[Mapping[str, Any]] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

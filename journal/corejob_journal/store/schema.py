@@ -63,10 +63,16 @@ stream: Final = sa.Table(
     sa.Column("settled", sa.Boolean, nullable=False, server_default=_FALSE),
     sa.Column("lost", sa.Boolean, nullable=False, server_default=_FALSE),
     sa.Column("reason", sa.Text),
+    sa.Column("first_seq", sa.BigInteger),
+    sa.Column("last_seq", sa.BigInteger),
     sa.UniqueConstraint("job", "trial", "pod_uid"),
     sa.Index(None, "pod_uid"),
 )
-"""One row for each pod: the position up to which its log has been read."""
+"""One row for each pod: the position up to which its log has been read.
+
+`first_seq` and `last_seq` are the numbers of its first and last record: null without records, and
+in rows that earlier versions finalised.
+"""
 
 # WITHOUT ROWID stores the rows of a job together in key order, so that a page or a tail is one
 # short range of one tree. Rows are small on average; a rare long message goes to overflow pages.
@@ -127,6 +133,7 @@ job: Final = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("document", _JSON, nullable=False),
     sa.Column("owner", sa.Text),
+    sa.Column("trials", _JSON),
     sa.Index(None, "qual_name", "state", "job_id"),
     sa.Index(None, "state", "job_id"),
     sa.Index(None, "username", "job_id"),
@@ -144,8 +151,9 @@ sa.Index(
 )
 """Past jobs. The columns beside the document serve searches and have the document's values.
 
-Times are the document's texts, empty for null. `size` is the document's size in bytes. Ids ascend
-with time.
+Times are the document's texts, empty for null. `trials` is `status.trials`, apart from the
+document, since only details show it; null without trials. `size` is the size of both in bytes. Ids
+ascend with time.
 """
 
 tally: Final = sa.Table(

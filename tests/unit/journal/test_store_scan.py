@@ -7,7 +7,7 @@ import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
 from corejob_journal.store import Store, Writer, slices
-from corejob_journal.store.records import NewRecord
+from corejob_journal.store.records import Finalise, NewRecord
 
 
 @pytest.fixture
@@ -44,6 +44,32 @@ async def test_a_range_by_level_and_time(
         assert await store.log_counts(JOB, **wanted, part=part) == counted
     some = await store.log_scan(JOB, **asked, limit=2)
     assert [record.seq for record in some] == numbers[:2]
+
+
+async def test_the_records_of_a_trial_and_their_place(writer: Writer, store: Store) -> None:
+    """A late record of the first trial is among those of the second."""
+    first = Feeder(writer, await writer.open_stream(source()))
+    second = Feeder(writer, await writer.open_stream(source(trial=2, uid="uid-2")))
+    silent = Feeder(writer, await writer.open_stream(source(trial=3, uid="uid-3")))
+    other = Feeder(writer, await writer.open_stream(source(OTHER, trial=2, uid="uid-9")))
+    for feeder in (first, other, second, first, second):
+        await feeder.feed("a", "b")
+    await silent.feed()
+    await writer.commit([Finalise(first.stream)])
+
+    wanted: dict[str, Any] = {"after": 0, "last": 99, "trial": 1}
+    assert [record.seq for record in await store.log_scan(JOB, **wanted)] == [1, 2, 5, 6]
+    assert await store.log_numbers(JOB, **wanted) == [1, 2, 5, 6]
+    assert [seq for seq, _, _ in await store.log_texts(JOB, **wanted)] == [1, 2, 5, 6]
+    assert await store.log_counts(JOB, **wanted, part=4) == {0: 2, 1: 2}
+    assert await store.log_levels(JOB, **wanted) == {20: 4}
+    assert [(log.trial, log.first_seq, log.last_seq) for log in await store.trial_logs(JOB)] == [
+        (1, 1, 6),
+        (2, 3, 8),
+        (3, None, None),
+    ]
+    assert [log.finalised for log in await store.trial_logs(JOB)] == [True, False, False]
+    assert await store.trial_logs("f" * 24) == []
 
 
 @pytest.mark.usefixtures("filled")

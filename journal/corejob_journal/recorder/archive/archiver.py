@@ -107,7 +107,7 @@ class Archiver:
             log.warning("%s: %s", job.name, _taken(job))
             status = replace(job.status, id=ids.derived_id(job.created, job.uid))
             job = replace(job, status=status)
-        put = PutDocument(job.id, document(job, now), now.timestamp(), job.uid)
+        put = PutDocument(job.id, document(job, now), now.timestamp(), job.uid, job.status.trials)
         await self._commits.submit([put])
         self._metrics.journaled.inc()
         self._status.journaled(job.name, now)
