@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from corejob.properties import BY_REST, TRIAL, Property, Rule
 from corejob.state import State
-from corejob_api import openapi_streams
+from corejob_api import openapi_streams, openapi_trials
 from corejob_api.http.paging import MOST_PER_PAGE
 from corejob_api.http.routing import BASE, Route
 from corejob_api.logs.ranges import DEFAULT_LIMIT
 from corejob_api.past.cursors import MOST_PER_PAGE as MOST_OF_PAST
-from corejob_api.query.log_filter import MOST_LEVEL
+from corejob_api.query.log_filter import MOST_LEVEL, MOST_TRIAL
 from corejob_api.query.log_rows import LEVELS
 from corejob_api.query.selection import MAX_SORT
 from corejob_api.query.values import MAX_PATH
@@ -126,6 +126,10 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     "since": (
         {"anyOf": [*_MOMENT["anyOf"], {"type": "number"}]},
         "Earliest time: ISO 8601, UTC unless it has an offset, or seconds since 1970.",
+    ),
+    "trial": (
+        {**_NUMBER, "maximum": MOST_TRIAL},
+        "Number of a trial: only its records. A stream ends with the log of that trial.",
     ),
     "tail": (
         {**_WHOLE, "minimum": 0},
@@ -391,8 +395,8 @@ def _schemas() -> dict[str, Schema]:
         **_frames(),
         "Job": _job(_OBJECT),
         "Detail": {
-            **_job(_OBJECT, **_ABILITIES),
-            "description": "A job, and what the user may do with it.",
+            **_job(_OBJECT, **_ABILITIES, trials=openapi_trials.SCHEMA),
+            "description": "A job, its trials, and what the user may do with it.",
         },
         "Row": {
             **_job(_nullable(_OBJECT)),

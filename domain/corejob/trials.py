@@ -5,14 +5,15 @@ Entries are kept as the JSON of the resource, since most readers of a CoreJob do
 entry of a running trial has no end and no reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from corejob import timestamps
 from corejob.model import Status
-from corejob.state import State
+from corejob.names import Reason
+from corejob.state import FINAL, State
 
 MOST_ENTRIES: Final = 50
 """Maximum number of entries; the oldest ones are dropped."""
@@ -81,9 +82,18 @@ def _entry(status: Status, *, known: bool, end: datetime | None) -> Mapping[str,
     return {name: value for name, value in entry.items() if value is not None}
 
 
-def listed(status: Status) -> list[dict[str, Any]]:
-    """Return the trials as the REST API shows them: with all fields, and times without offset."""
-    return [_listed(entry) for entry in status.trials]
+def listed(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return entries as the REST API shows them: with all fields, and times without offset."""
+    return [_listed(entry) for entry in entries]
+
+
+def has_ended(status: Status, trial: int) -> bool:
+    """True if a trial has ended for good; one that is suspended goes on."""
+    if status.trial != trial or status.state in FINAL:
+        return status.trial >= trial or status.state in FINAL
+    last = status.trials[-1] if status.trials else {}
+    suspended = status.state is State.PENDING and last.get("reason") == Reason.SUSPENDED
+    return status.state is not State.RUNNING and not suspended
 
 
 def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:

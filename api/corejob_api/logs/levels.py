@@ -36,6 +36,7 @@ async def counts(
                 last=min(last, after + _AT_ONCE),
                 level=where.level,
                 since=where.since,
+                trial=where.trial,
             )
             _add(result, found)
         return result

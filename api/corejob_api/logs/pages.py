@@ -6,9 +6,10 @@ from typing import Final
 
 from corejob_api.http.errors import bad_request
 from corejob_api.http.paging import PageRequest, Window
-from corejob_api.logs.printed import END, MOST_TEXT, NONE, Span
+from corejob_api.logs.printed import MOST_TEXT, NONE, Span
 from corejob_api.query import log_rows, log_scan
 from corejob_api.query.log_filter import EVERYTHING, LogFilter
+from corejob_api.query.log_rows import END
 from corejob_api.query.ordering import Keys, Row, Sort, in_order
 from corejob_api.query.scans import Scan
 from corejob_api.query.selection import BY_ID, Selection

@@ -7,13 +7,12 @@ from typing import Final
 from corejob_api.http.errors import bad_request
 from corejob_api.query import log_rows
 from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_rows import END
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
 from corejob_journal.store import OutputLine, Store
 
 OUTPUT: Final = "output"
-END: Final = 2**62
-"""More than the number of any record."""
 _READ: Final = 1000
 _MOST_LINES: Final = 50_000
 MOST_TEXT: Final = 32 * 2**20

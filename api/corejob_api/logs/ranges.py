@@ -7,9 +7,10 @@ from typing import Final, Self
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request, cut
 from corejob_api.http.paging import MOST_PER_PAGE
-from corejob_api.logs.printed import END, Span
+from corejob_api.logs.printed import Span
 from corejob_api.query import log_scan
 from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_rows import END
 from corejob_api.query.scans import Scan
 from corejob_journal.store import Store
 

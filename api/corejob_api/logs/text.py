@@ -133,7 +133,7 @@ class LogText:
         gaps = await self._read(lambda: self._store.gaps(self._job_id))
         position = await self._read(lambda: self._start(last))
         # As in a stream, gaps among the lines that `tail` skips are skipped too.
-        gaps = [gap for gap in gaps if gap.after_seq >= position]
+        gaps = [gap for gap in gaps if gap.after_seq >= position and self._where.passes_gap(gap)]
         if self._where.tail is not None:
             self._printed = await self._read(
                 lambda: self._store.output_number(self._job_id, position)
@@ -195,6 +195,7 @@ class LogText:
             last=stop,
             level=self._where.level,
             since=self._where.since,
+            trial=self._where.trial,
             limit=_READ,
         )
         # An empty result is the end of the slice.

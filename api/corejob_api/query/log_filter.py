@@ -1,4 +1,4 @@
-"""Parse a log's arguments `level`, `grep`, `since` and `tail`, and filter records by them."""
+"""Parse a log's arguments `level grep since trial tail`, and filter records by them."""
 
 import math
 from collections.abc import Iterator
@@ -7,30 +7,34 @@ from typing import Any, Final, Self, TypeVar
 
 from corejob import timestamps
 from corejob_api.http.arguments import Arguments, mismatch
-from corejob_api.http.errors import bad_request
+from corejob_api.http.errors import bad_request, cut
 from corejob_api.query import patterns
 from corejob_api.query.log_rows import LEVELS, OUTPUT_LEVEL
 from corejob_api.query.patterns import Search
-from corejob_journal.store import LogRecord, OutputLine
+from corejob_journal.store import Gap, LogRecord, OutputLine
 
 T = TypeVar("T")
 
 MOST_LEVEL: Final = 9999
+MOST_TRIAL: Final = 2**31 - 1
+"""Greatest number of a trial in the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """A filter of log records. `gap` frames are sent regardless of the filter.
+    """A filter of log records. Gaps are subject to `trial` only.
 
     Attributes:
         level: The least `levelno`.
         since: The earliest `epoch`; None: no limit.
+        trial: Number of a trial; None: all trials.
         grep: A search that must match the message or the exception; None: no search.
         tail: Limit of the records stored already: only the last ones; None: all.
     """
 
     level: int = 0
     since: float | None = None
+    trial: int | None = None
     grep: Search | None = None
     tail: int | None = None
 
@@ -44,6 +48,7 @@ class LogFilter:
         return cls(
             level=_level(arguments.optional_text("level")),
             since=_since(arguments.optional_text("since")),
+            trial=_trial(arguments),
             grep=_grep(arguments.optional_text("grep")),
             tail=_tail(arguments),
         )
@@ -51,7 +56,8 @@ class LogFilter:
     @property
     def chooses(self) -> bool:
         """True if the filter can exclude records anywhere in the log; `tail` does not count."""
-        return self.level > 0 or self.since is not None or self.grep is not None
+        selects = self.since is not None or self.trial is not None or self.grep is not None
+        return self.level > 0 or selects
 
     def passes(self, record: LogRecord) -> bool:
         """True if a record passes the filter, without regard to `tail`."""
@@ -59,13 +65,21 @@ class LogFilter:
             return False
         if self.since is not None and record.epoch < self.since:
             return False
+        if self.trial not in {None, record.trial}:
+            return False
         return self.finds(record.message, record.exception)
 
     def passes_output(self, line: OutputLine) -> bool:
         """True if a printed line passes the filter, without regard to `tail`."""
         if self.level > OUTPUT_LEVEL or (self.since is not None and line.epoch < self.since):
             return False
+        if self.trial not in {None, line.trial}:
+            return False
         return self.finds(line.text, None)
+
+    def passes_gap(self, gap: Gap) -> bool:
+        """True if a gap is in the wanted trial."""
+        return self.trial in {None, gap.trial}
 
     def finds(self, message: str, exception: dict[str, Any] | None) -> bool:
         """True if `grep` matches the message or the exception, or if there is no `grep`."""
@@ -132,6 +146,19 @@ def _grep(text: str | None) -> Search | None:
         return patterns.regex(text)
     except ValueError as error:
         raise bad_request(f"parameter [grep]: {error}") from None
+
+
+def _trial(arguments: Arguments) -> int | None:
+    if arguments.raw("trial") is None:
+        return None
+    trial = arguments.integer("trial", 0)
+    if not 1 <= trial <= MOST_TRIAL:
+        text = cut(str(trial), 40)
+        raise bad_request(
+            f"parameter [trial] must be the number of a trial, from 1 to {MOST_TRIAL}, got "
+            f"[{text}]; the job's detail lists its trials"
+        )
+    return trial
 
 
 def _tail(arguments: Arguments) -> int | None:

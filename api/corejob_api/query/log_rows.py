@@ -9,6 +9,8 @@ LEVELS: Final = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG"
 OUTPUT_LEVEL: Final = 20
 """Level of printed lines for the filters."""
 DIGITS: Final = 12
+END: Final = 2**62
+"""More than the number of any record."""
 
 
 def number(seq: int) -> str:

@@ -1,7 +1,7 @@
 """Scan a long log, slice by slice, for the records that pass a filter.
 
-No index covers the filters, so every record is checked. The store checks level and time with one
-query per slice, so that no query occupies a connection for long; a thread checks the regular
+No index covers the filters, so every record is checked. The store checks level, time and trial with
+one query per slice, so that no query occupies a connection for long; a thread checks the regular
 expression.
 """
 
@@ -76,6 +76,7 @@ class LogMatches:
                 last=min(self._last, after + step),
                 level=where.level,
                 since=where.since,
+                trial=where.trial,
                 part=SLICE,
             )
 
@@ -143,9 +144,15 @@ async def passing(
     for start in range(0, last, SLICE):
         after, stop = start, min(last, start + SLICE)
         while part := await store.log_scan(
-            job_id, after=after, last=stop, level=where.level, since=where.since, limit=_READ
+            job_id,
+            after=after,
+            last=stop,
+            level=where.level,
+            since=where.since,
+            trial=where.trial,
+            limit=_READ,
         ):
-            # The store has checked level and time; only the expression is left.
+            # The store has checked all but the expression.
             yield part if where.grep is None else await scan.keep(where.passes, part)
             after = part[-1].seq
 
@@ -155,11 +162,22 @@ async def _numbers(
 ) -> list[int]:
     if where.grep is None:
         return await store.log_numbers(
-            job_id, after=after, last=last, level=where.level, since=where.since
+            job_id,
+            after=after,
+            last=last,
+            level=where.level,
+            since=where.since,
+            trial=where.trial,
         )
     numbers: list[int] = []
     while part := await store.log_texts(
-        job_id, after=after, last=last, level=where.level, since=where.since, limit=_READ
+        job_id,
+        after=after,
+        last=last,
+        level=where.level,
+        since=where.since,
+        trial=where.trial,
+        limit=_READ,
     ):
         matching = await scan.keep(lambda text: where.finds(text[1], text[2]), part)
         numbers += [seq for seq, _, _ in matching]

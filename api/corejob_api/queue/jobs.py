@@ -1,6 +1,8 @@
 """Find a job in the queue, among the finished CoreJobs, or in the store."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from corejob import ids
 from corejob.model import CoreJob
@@ -9,6 +11,7 @@ from corejob_api.http.errors import bad_request, forbidden, job_not_found
 from corejob_api.query.ordering import Row
 from corejob_api.queue import abilities
 from corejob_api.queue.index import Queue
+from corejob_api.queue.trials import with_logs
 from corejob_journal.store import Store, StoreUnavailable
 from corejob_kube.client import Kube
 from corejob_kube.errors import NotFoundError
@@ -35,20 +38,25 @@ class LocatedJob:
     Attributes:
         document: The job document that clients see, without `journal`.
         in_queue: True if the job is in the queue; False if it is a past job.
+        trials: Its `status.trials`.
     """
 
     document: Row
     in_queue: bool
+    trials: Sequence[Mapping[str, Any]] = ()
 
     @property
     def qual_name(self) -> str:
         """The job's qual_name."""
         return str(self.document["qual_name"])
 
-    def detail(self, user: User) -> Row:
-        """Return the document with `journal` (True for a past job), and what the user may do."""
+    def detail(self, user: User, trials: Sequence[Row]) -> Row:
+        """Return the document with what only a detail has.
+
+        That is `journal` (True for a past job), the trials, and what the user may do.
+        """
         may = abilities.of(self.document, user, in_queue=self.in_queue)
-        return {**self.document, "journal": not self.in_queue, **may}
+        return {**self.document, "journal": not self.in_queue, "trials": trials, **may}
 
 
 class Jobs:
@@ -67,16 +75,20 @@ class Jobs:
 
     async def find(self, job_id: str) -> LocatedJob | None:
         """Return the job with this id, or None."""
+        cached = self._cached(job_id)
+        if cached is not None:
+            return cached
+        past = await self._store.past_job(job_id)
+        if past is not None:
+            document, trials = past
+            return LocatedJob(document, in_queue=False, trials=trials)
+        return None if await self.fetch(job_id) is None else self._cached(job_id)
+
+    def _cached(self, job_id: str) -> LocatedJob | None:
         entry = self._queue.get(job_id)
-        if entry is not None:
-            return LocatedJob(entry.row(self._now()), entry.job.in_queue)
-        document = await self._store.document(job_id)
-        if document is not None:
-            return LocatedJob(document, in_queue=False)
-        if await self.fetch(job_id) is None:
+        if entry is None:
             return None
-        entry = self._queue.get(job_id)
-        return None if entry is None else LocatedJob(entry.row(self._now()), entry.job.in_queue)
+        return LocatedJob(entry.row(self._now()), entry.job.in_queue, entry.job.status.trials)
 
     async def fetch(self, name: str) -> CoreJob | None:
         """Fetch a CoreJob from the API server and put it into the cache, or None."""
@@ -114,6 +126,10 @@ class Jobs:
             return  # a stream can begin without the store; reading a page fails later by itself
         if qual_name is not None and not user.may_read(qual_name):
             raise forbidden(f"no permission to read the log of job [{job_id}]")
+
+    async def trials(self, job_id: str, job: LocatedJob) -> list[Row]:
+        """Return the trials of a job, with their places in its log."""
+        return await with_logs(self._store, job_id, job.trials)
 
     async def in_queue(self, job_id: str) -> bool | None:
         """True if a job is in the queue; None if there is no such job."""

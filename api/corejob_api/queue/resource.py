@@ -29,7 +29,7 @@ _PIECE: Final = 100
 
 
 class QueueResource:
-    """Handlers of the queue and the catalogue; they read only the caches."""
+    """Handlers of the queue and the catalogue; lists read only the caches."""
 
     def __init__(
         self,
@@ -95,7 +95,8 @@ class QueueResource:
         if self._barrier.holds(job_id):
             await call.while_connected(req, self._barrier.passed(job_id))
             job = await self._jobs.readable(job_id, user)
-        self._envelope.answer(req, resp, job.detail(user))
+        trials = await self._jobs.trials(job_id, job)
+        self._envelope.answer(req, resp, job.detail(user, trials))
 
 
 def _names_job(arguments: Arguments) -> bool:

@@ -11,8 +11,10 @@ from corejob.document import document, state_key
 from corejob.machine import unwritten_run
 from corejob.model import CoreJob
 from corejob.state import FINAL
+from corejob.trials import has_ended
 from corejob_api.query import log_scan
 from corejob_api.query.log_filter import LogFilter
+from corejob_api.query.log_rows import END, Position
 from corejob_api.query.ordering import Row
 from corejob_api.query.scans import Scan
 from corejob_api.queue.index import Queue
@@ -215,7 +217,7 @@ class Feed:
                 await asyncio.sleep(backoff.next())
 
     async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
-        """Return stored records between two numbers that match the filter's level and time."""
+        """Return stored records between two numbers that match the filter, but for `grep`."""
         return await self.query(
             lambda: self._store.log_scan(
                 self.job_id,
@@ -223,6 +225,7 @@ class Feed:
                 last=last,
                 level=where.level,
                 since=where.since,
+                trial=where.trial,
                 limit=limit,
             )
         )
@@ -243,6 +246,19 @@ class Feed:
         return await self.query(
             lambda: log_scan.last_numbers(self._store, scan, self.job_id, where, last)
         )
+
+    async def end_of_trial(self, trial: int) -> Position | None:
+        """Return where the log of a trial ends; None while the trial or its log goes on."""
+        job = self.job()
+        if job is None or not has_ended(job.status, trial):
+            return None
+        logs = await self.query(lambda: self._store.trial_logs(self.job_id))
+        own = [log.finalised for log in logs if log.trial == trial]
+        # Without any log, wait until the recorder has looked at the trial.
+        looked_at = job.log.trial > trial or (job.log.trial == trial and job.log.complete)
+        if not all(own) or not (own or looked_at or trial <= job.carried_trials):
+            return None
+        return Position(await self.last_seq(), await self.printed_until(END))
 
     async def last_seq(self) -> int:
         """Read the number of the last record from the store."""

@@ -77,6 +77,8 @@ class Follower(Stream):
         self._states: deque[feed.JobSnapshot] = deque()
         self._dropped = 0
         self._shown: Row | None = None
+        # Where the log of the wanted trial ends; None until that is known.
+        self._end: Position | None = None
         self._counts: Counter[Event] = Counter()
         self._news = asyncio.Event()
         # The feed while everything was sent and only new records are to come; else None.
@@ -104,7 +106,8 @@ class Follower(Stream):
         With thousands of followers, to resume their tasks for each line would cost as much as to
         write it to their connections.
         """
-        source = None if self._with_output else self._idle_at
+        in_task = self._with_output or self._where.trial is not None
+        source = None if in_task else self._idle_at
         if source is None or not (self._seq >= source.tail or self._send_at_once(source)):
             self._news.set()
 
@@ -170,6 +173,7 @@ class Follower(Stream):
         last = await source.last_seq() if is_over else 0
         if is_over:
             await source.read_gaps()
+        await self._look_for_end(source)
         states = list(self._states)
         self._states.clear()
         if is_over and source.current() is None:
@@ -180,17 +184,35 @@ class Follower(Stream):
         encoded += await self._log_frames(source)
         await self._put(encoded)
         self._sent_seq = self._seq
+        if self._is_at_end:
+            return True
         if encoded or (self._seq, self._printed) != begin:
             return False
         if is_over and source.tail >= last:
             return True
-        if is_over:
+        if is_over or self._end is not None:
             source.refresh()
         else:
             self._idle_at = source
         await self._news.wait()
         self._idle_at = None
         return False
+
+    async def _look_for_end(self, source: Feed) -> None:
+        """Find the end of the wanted trial's log, once that is stored; the job may go on."""
+        if self._where.trial is None or self._end is not None:
+            return
+        self._end = await source.end_of_trial(self._where.trial)
+        if self._end is not None:
+            await source.read_gaps()
+
+    @property
+    def _is_at_end(self) -> bool:
+        """True if the whole log of the wanted trial was sent."""
+        end = self._end
+        if end is None or self._seq < end.seq:
+            return False
+        return not self._with_output or (self._printed or 0) >= (end.printed or 0)
 
     async def _past(self, source: Feed) -> feed.JobSnapshot | None:
         """Return the stored state of a job whose resource is deleted; None if it isn't stored."""
@@ -304,8 +326,9 @@ class Follower(Stream):
         encoded = []
         while self._next_gap(source) <= self._seq:
             gap = source.gaps[self._gap]
-            encoded.append(frames.gap_frame(gap, self._id_at(gap.after_seq)))
             self._gap += 1
+            if self._where.passes_gap(gap):
+                encoded.append(frames.gap_frame(gap, self._id_at(gap.after_seq)))
         self._count(Event.GAP, len(encoded))
         return encoded
 

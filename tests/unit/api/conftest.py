@@ -282,8 +282,8 @@ async def client(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def record(writer: Writer) -> Record:
-    async def make(job_id: str, trial: int = 1) -> Recorder:
-        source = LogSource(job_id, DUMMY, "admin", trial, f"uid-{trial}", "pod-1", "node-1")
+    async def make(job_id: str, trial: int = 1, pod: str = "pod-1") -> Recorder:
+        source = LogSource(job_id, DUMMY, "admin", trial, f"uid-{trial}-{pod}", pod, "node-1")
         return Recorder(writer, job_id, await writer.open_stream(source))
 
     return make
@@ -296,7 +296,7 @@ def journal(writer: Writer, kube: FakeApiServer) -> Callable[[str], Awaitable[No
     async def take(job_id: str) -> None:
         job = model.parse(kube.objects["corejobs"][job_id])
         row = document.document(job, timestamps.from_epoch(1_800_000_000))
-        await writer.commit([PutDocument(job_id, row)])
+        await writer.commit([PutDocument(job_id, row, trials=job.status.trials)])
         kube.remove("corejobs", job_id)
 
     return take

@@ -1,4 +1,4 @@
-"""`level`, `grep`, `since` and `tail`: accepted values, and the filtered pages of a log."""
+"""`level`, `grep`, `since`, `trial`, `tail`: accepted values, and the filtered pages of a log."""
 
 import math
 from collections.abc import Callable
@@ -71,6 +71,11 @@ def test_nothing_given_is_everything() -> None:
         ("grep", "a(?=b)"),
         ("grep", r"(a)\1"),
         ("grep", "a" * 5000),
+        ("trial", "0"),
+        ("trial", "-1"),
+        ("trial", "first"),
+        ("trial", "1.5"),
+        ("trial", "2147483648"),
         ("tail", "-1"),
         ("tail", "many"),
         ("tail", "1.5"),
@@ -91,6 +96,8 @@ def test_what_passes() -> None:
     assert parsed(grep="^b.r$").passes(record_of("bar"))
     assert not parsed(grep="^b.r$").passes(record_of("a bar"))
     assert not parsed(grep="bar", level="ERROR").passes(record_of("bar"))
+    assert parsed(trial="1").passes(record_of())
+    assert not parsed(trial=2).passes(record_of())
 
 
 @pytest.mark.parametrize("pattern", ["KeyError", "line 7", "^head$"])

@@ -193,7 +193,7 @@ def test_the_longest_list_leaves_room_for_all_else_in_an_object() -> None:
 
 
 def test_the_rest_api_shows_all_fields() -> None:
-    [shown] = listed(decided(corejob(), **runs()).status)
+    [shown] = listed(decided(corejob(), **runs()).status.trials)
 
     assert shown == {
         "trial": 1,
