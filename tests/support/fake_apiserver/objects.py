@@ -211,9 +211,9 @@ def _has_fields(body: Body, selector: str) -> bool:
     for part in filter(None, selector.split(",")):
         path, _, value = part.partition("=")
         field: Any = body
-        for key in path.split("."):
+        for key in path.removesuffix("!").split("."):
             field = field.get(key, "")
-        if field != value:
+        if (field != value) is not path.endswith("!"):
             return False
     return True
 

@@ -1,5 +1,6 @@
 """Events of a trial that starts slowly: read rarely, and kept while the API server is down."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ from tests.unit.operator.rig import Rig
 
 from corejob import timestamps
 from corejob.children import JobChild
-from corejob_operator.start_events import StartEvents, parse_event
+from corejob_operator.event_list import EventList, parse_event
+from corejob_operator.start_events import StartEvents
 
 BORN = datetime.fromisoformat(CREATED)
 WORDS = 'Error creating: pods "nosa-" is forbidden: serviceaccount "nobody" not found'
@@ -61,7 +63,7 @@ async def test_those_of_the_pod_count_once_there_is_one(rig: Rig, events: StartE
     rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
     rig.fake.put("events", event(one.uid, "FailedMount", "no volume"))
     await events.of("a", job, None, at(0))
-    listed = await events.of("a", job, one, at(1))
+    listed = await events.of("a", job, one, at(5))
 
     assert [(e.uid, e.text) for e in listed] == [(one.uid, "FailedMount: no volume")]
 
@@ -74,6 +76,54 @@ async def test_cached_events_stay_while_the_server_is_away(rig: Rig, events: Sta
 
     assert await events.of("a", job, None, at(100)) == cached
     assert count_requests(rig.fake) == 2
+
+
+async def test_one_list_serves_all_trials_that_start(rig: Rig, events: StartEvents) -> None:
+    jobs = [replace(batch_job(), name=f"job-{n}", uid=f"uid-{n}") for n in range(300)]
+    for job in jobs:
+        rig.fake.put("events", event(job.uid, "FailedCreate", f"{WORDS} of {job.uid}"))
+        await events.of(job.name, job, None, BORN)
+    for second in range(600):
+        moment = BORN + timedelta(seconds=second)
+        listed = [await events.of(job.name, job, None, moment) for job in jobs]
+        assert [one.message for found in listed for one in found] == [
+            f"{WORDS} of {job.uid}" for job in jobs if second >= 5
+        ]
+    # As many as for one trial.
+    assert count_requests(rig.fake) == 13
+
+
+async def test_a_trial_that_starts_after_a_list_has_to_wait_for_the_next(
+    rig: Rig, events: StartEvents
+) -> None:
+    first, second = (replace(batch_job(), name=name, uid=name) for name in ("one", "two"))
+    for job in (first, second):
+        rig.fake.put("events", event(job.uid, "FailedCreate", WORDS))
+    assert await events.of("a", first, None, at(0))
+    assert await events.of("b", second, None, at(4.9)) == ()
+    assert (count_requests(rig.fake), events.next_at("b")) == (1, at(5))
+    assert await events.of("b", second, None, at(5))
+    assert count_requests(rig.fake) == 2
+
+
+async def test_lists_that_take_long_are_rare(rig: Rig) -> None:
+    times = iter([0.0, 3.0, 10.0, 10.1])
+    listed = EventList(rig.kube, "jobs", lambda: frozenset({"u"}), lambda: next(times))
+    assert await listed.of("u", BORN, at(0)) == ()
+    assert listed.next_at == at(60)
+    assert await listed.of("u", at(1), at(59)) is None
+    assert count_requests(rig.fake) == 1
+    assert await listed.of("u", at(1), at(60)) == ()
+    assert listed.next_at == at(65)
+
+
+async def test_events_of_ordinary_starts_are_not_asked_for(rig: Rig, events: StartEvents) -> None:
+    job, one = batch_job(), pod(phase="Pending")
+    rig.fake.put("events", event(one.uid, "Pulling", "Pulling image", type="Normal"))
+    rig.fake.put("events", event(one.uid, "Created", "Container created", type="Normal"))
+    listed = await events.of("a", job, one, at(0))
+
+    assert [one.reason for one in listed] == ["Pulling"]
 
 
 def test_the_time_of_an_event_is_its_last_observation() -> None:
