@@ -50,6 +50,7 @@ from core4.client.results import (
     Page,
     Profile,
     State,
+    Trial,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ __all__ = [
     "Timeouts",
     "TooLargeError",
     "TooManyError",
+    "Trial",
     "UnavailableError",
     "UnexpectedAnswerError",
     "UnreachableError",

@@ -32,6 +32,8 @@ from core4.client.sse import Message, SseError, SseParser
 _KNOWN: Final = ("state", "log", "output", "gap", "lagged")
 _LASTING: Final = frozenset({"log", "output", "gap"})
 """Types of frames that must not be missing."""
+_CHOOSING: Final = ("level", "grep", "since", "trial")
+"""Filters that may leave out records anywhere in the log."""
 _VOLATILE: Final = frozenset({"age", "runtime"})
 """Fields whose change alone makes no new state."""
 _ALIVE_S: Final = 10.0
@@ -230,7 +232,7 @@ def follow(
     Args:
         session: The client's session.
         job_id: The job.
-        filters: Filters of the log: `level`, `grep`, `since`, `tail`, `output`.
+        filters: Filters of the log: `level`, `grep`, `since`, `trial`, `tail`, `output`.
         states: False to follow the log only.
         after: Number of a record after which to begin.
         deadline: Time at which to give up, of the session's clock.
@@ -241,7 +243,7 @@ def follow(
         DeadlineError: The deadline has passed.
         ApiError: The server refuses the stream.
     """
-    chooses = any(filters.get(name) is not None for name in ("level", "grep", "since"))
+    chooses = any(filters.get(name) is not None for name in _CHOOSING)
     start = after if after is not None or filters.get("tail") is not None else 0
     position = Position(job_id, dense=not chooses, after=start)
     plain = requests.follow(job_id, filters, states=states)

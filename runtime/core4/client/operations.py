@@ -88,6 +88,7 @@ class LogFilters(TypedDict, total=False):
         level: Records of at least this level, a name or a number.
         grep: Records with a match of this regular expression (RE2).
         since: Records of that time or later; a number is seconds since 1970.
+        trial: Records of the trial with this number. A stream ends with the log of that trial.
         tail: The last n records of those that exist; in a stream, then all new ones.
         output: True to add what the job printed, each line after the record before it.
     """
@@ -95,6 +96,7 @@ class LogFilters(TypedDict, total=False):
     level: str | int | None
     grep: str | None
     since: Time | float | None
+    trial: int | None
     tail: int | None
     output: bool | None
 
@@ -188,11 +190,19 @@ def _log_filters(
     level: str | int | None = None,
     grep: str | None = None,
     since: Time | float | None = None,
+    trial: int | None = None,
     tail: int | None = None,
     output: bool | None = None,
 ) -> dict[str, Any]:
     moment = since if isinstance(since, int | float) else _time(since)
-    return {"level": level, "grep": grep, "since": moment, "tail": tail, "output": output}
+    return {
+        "level": level,
+        "grep": grep,
+        "since": moment,
+        "trial": trial,
+        "tail": tail,
+        "output": output,
+    }
 
 
 # --- one job --------------------------------------------------------------------------------------

@@ -94,6 +94,10 @@ def log(
     if arguments.get("output"):
         yield from _log_with_output(session, fetch, arguments, per_page)
         return
+    if tail is None and arguments.get("trial") is not None:
+        # A numbered page with a filter reads the whole log.
+        yield from _ranges(session, fetch, arguments, per_page)
+        return
     if tail is None:
         yield from by_number(session, fetch, arguments, per_page, Log.of)
         return
@@ -115,9 +119,23 @@ def _log_with_output(
             newest = {**rest, "before": _BEYOND, "limit": tail}
             yield Emit((yield from _page(session, fetch, newest, Log.of)))
         return
-    start, limit = 1, per_page
+    yield from _ranges(session, fetch, rest, per_page)
+
+
+def _ranges(
+    session: Session, fetch: Fetch, arguments: Mapping[str, Any], limit: int
+) -> Program[None]:
+    """Emit ranges of a log from its beginning, each after the last record of the one before."""
+    start = 1
     while True:
-        page = yield from _page(session, fetch, {**rest, "from": start, "limit": limit}, Log.of)
+        bounds = {"from": start, "limit": limit}
+        try:
+            page = yield from _page(session, fetch, {**arguments, **bounds}, Log.of)
+        except BadRequestError as error:
+            if limit == 1 or error.field != "per_page":
+                raise
+            limit //= 2  # the records of this range are too long together
+            continue
         yield Emit(page)
         numbers = [record.number for record in page.items if record.output is None]
         if len(numbers) < limit:

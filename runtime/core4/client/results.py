@@ -80,11 +80,43 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial of a job: one run of a pod (docs/rest.md, "One job").
+
+    `reason` and `finished_at` are None while it lasts, `started_at` if the job's container never
+    ran. `log_from` and `log_to` are the numbers of its first and last record, as `Log.number`; None
+    without records.
+    """
+
+    raw: Json = field(repr=False)
+    trial: int
+    state: str
+    reason: str | None = None
+    exit_code: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    node: str | None = None
+    pod: str | None = None
+    log_from: int | None = None
+    log_to: int | None = None
+
+    @classmethod
+    def of(cls, raw: Json) -> Trial:
+        """Parse an entry of a detail's `trials`."""
+        return cls(
+            raw,
+            log_from=_number(raw.get("log_from")),
+            log_to=_number(raw.get("log_to")),
+            **_plain(cls, raw, but=frozenset({"raw", "log_from", "log_to"})),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class JobDocument:
     """The document of a job (docs/rest.md, "The job document").
 
     `id` is the document's `_id`; all other fields have their names in REST. `journal`, `can` and
-    `cannot` are None outside of a detail.
+    `cannot` are None and `trials` is empty outside of a detail.
     """
 
     raw: Json = field(repr=False)
@@ -127,6 +159,7 @@ class JobDocument:
     message: str | None = None
     waiting: Waiting | None = None
     journal: bool | None = None
+    trials: tuple[Trial, ...] = ()
     can: Mapping[str, bool] | None = None
     cannot: Mapping[str, str] | None = None
 
@@ -159,12 +192,13 @@ class JobDocument:
             locked=_part(Locked, locked) if locked else None,
             last_error=_part(LastError, error) if error else None,
             waiting=_part(Waiting, waiting) if waiting else None,
+            trials=tuple(map(Trial.of, raw.get("trials") or ())),
             **_plain(cls, raw, but=_NESTED),
         )
 
 
 _NESTED: Final = frozenset(
-    {"raw", "id", "flag", "prog", "enqueued", "locked", "last_error", "waiting"}
+    {"raw", "id", "flag", "prog", "enqueued", "locked", "last_error", "waiting", "trials"}
 )
 
 
@@ -392,6 +426,10 @@ def _plain(kind: Any, raw: Json, but: frozenset[str] = frozenset()) -> dict[str,
     """Return those fields of a class that the JSON object has; null counts as not sent."""
     names = [each.name for each in fields(kind) if each.name not in but]
     return {name: _value(name, raw[name]) for name in names if raw.get(name) is not None}
+
+
+def _number(record_id: str | None) -> int | None:
+    return None if record_id is None else int(record_id)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -162,6 +162,36 @@ async def test_filters_of_a_log(
         assert any(isinstance(event, State) for event in events) == states
 
 
+async def test_the_trials_of_a_job(served: RunningApi, core4: AsyncClient, record: Record) -> None:
+    job = await core4.enqueue(DUMMY)
+    first = await record(job.id)
+    await first.log("a", "b", "c")
+    second = await record(job.id, trial=2, pod="pod-2")
+    await second.log("d")
+    await first.log("late")
+    await first.settle()
+    ended = {"trial": 1, "state": "failed", "exitCode": 1, "pod": "pod-1", "endTime": "2026-11-24"}
+    now = {"trial": 2, "state": "running", "pod": "pod-2"}
+    await served.status(job.id, **{**STARTED, "trial": 2, "trials": [ended, now]})
+
+    listed = (await job.document()).trials
+    assert [(each.trial, each.state, each.exit_code) for each in listed] == [
+        (1, "failed", 1),
+        (2, "running", None),
+    ]
+    assert [(each.log_from, each.log_to) for each in listed] == [(1, 5), (4, 4)]
+    for output in (None, True):
+        for per_page in (1, 2, 500):
+            pages = job.log(per_page=per_page, trial=1, output=output)
+            assert [line.message async for line in pages] == ["a", "b", "c", "late"]
+        # The job goes on.
+        events = await _all(job.follow(trial=1, output=output))
+        assert [event.message for event in events if isinstance(event, Log)] == [
+            *("a", "b", "c", "late")
+        ]
+    assert [line.message async for line in job.log(trial=1, tail=2)] == ["c", "late"]
+
+
 async def test_a_caller_goes_on_where_it_was(
     served: RunningApi, core4: AsyncClient, record: Record
 ) -> None:

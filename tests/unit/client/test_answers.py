@@ -115,6 +115,25 @@ def test_documents_of_other_versions():
     assert "raw" not in repr(document)
 
 
+def test_trials_of_a_detail():
+    found = {
+        "trial": 1, "state": "failed", "reason": "CodeError", "exit_code": 0,
+        "started_at": "2026-11-24T12:00:03", "finished_at": None, "node": None, "pod": "p",
+        "log_from": "000000000001", "log_to": "000000000312", "new": 1,
+    }  # fmt: skip
+    raw = {"_id": "a", "qual_name": "x.Y", "state": "new", "trials": [found]}
+    [trial] = results.JobDocument.of(raw).trials
+    assert (trial.trial, trial.state, trial.exit_code, trial.pod) == (1, "failed", 0, "p")
+    assert (trial.log_from, trial.log_to) == (1, 312)
+    assert trial.started_at is not None
+    assert (trial.finished_at, trial.raw["new"]) == (None, 1)
+    assert results.JobDocument.of({**raw, "trials": [{"trial": 1, "state": "x"}]}).trials[0] == (
+        results.Trial({"trial": 1, "state": "x"}, trial=1, state="x")
+    )
+    with pytest.raises(AttributeError):
+        trial.trial = 2  # type: ignore[misc]
+
+
 def test_documents_are_frozen():
     document = results.JobDocument.of({"_id": "a", "qual_name": "x.Y", "state": "new"})
     with pytest.raises(AttributeError):
