@@ -10,14 +10,24 @@ from datetime import datetime
 import click
 
 from core4.client.results import JobDocument, Waiting
-from core4.command import completing, connection, documents, ids, lines, output, terminal, times
+from core4.command import (
+    completing,
+    connection,
+    documents,
+    ids,
+    lines,
+    output,
+    terminal,
+    times,
+    trials,
+)
 from core4.command.app import command
 from core4.command.output import Format
 
 _TITLE = 12
 
 
-@command("get", "Show jobs in full: why they wait, how they ended, and what you may do.")
+@command("get", "Show jobs in full: why they wait, how they ended, what you may do, their trials.")
 @click.argument("texts", metavar="ID…", nargs=-1, required=True, shell_complete=completing.job_ids)
 @output.options
 def get_command(*, texts: tuple[str, ...], form: str, headers: bool, quiet: bool) -> None:
@@ -27,7 +37,8 @@ def get_command(*, texts: tuple[str, ...], form: str, headers: bool, quiet: bool
         job_ids = ids.resolve(client, texts)
         found = [client.job(job_id).document() for job_id in job_ids]
     if shape is Format.TABLE:
-        click.echo("\n\n".join("\n".join(_described(job)) for job in found))
+        colour = terminal.has_colour(connection.current(), sys.stdout)
+        click.echo("\n\n".join("\n".join(_described(job)) for job in found), color=colour)
     elif len(found) == 1 and shape in {Format.JSON, Format.YAML}:
         output.write_one(found[0].raw, shape)
     else:
@@ -71,6 +82,9 @@ def _described(job: JobDocument) -> Iterator[str]:
         yield "Last error:"
         for line in "".join(job.last_error.traceback).splitlines():
             yield f"  {terminal.clean(line)}"
+    if job.trials:
+        yield "Trials:"
+        yield from output.table(job.trials, trials.columns())
 
 
 def _waiting(waiting: Waiting, time: Callable[[datetime | None], str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -114,11 +114,7 @@ def write(
                 click.echo(yaml(raw(row)), nl=False)
         case _:
             shown = [column for column in columns if form is Format.WIDE or not column.wide]
-            listed = list(rows)
-            if listed:
-                _table(listed, shown, headers=headers)
-            elif empty:
-                click.echo(empty, err=True)
+            _write_table(list(rows), shown, headers=headers, empty=empty)
 
 
 def write_one(raw: Mapping[str, Any], form: Format) -> None:
@@ -139,7 +135,22 @@ def yaml(raw: Mapping[str, Any]) -> str:
     return document(dict(raw))
 
 
-def _table(rows: Sequence[T], columns: Sequence[Column[T]], *, headers: bool) -> None:
+def _write_table(
+    rows: Sequence[T], columns: Sequence[Column[T]], *, headers: bool, empty: str
+) -> None:
+    if not rows:
+        if empty:
+            click.echo(empty, err=True)
+        return
+    colour = terminal.has_colour(connection.current(), sys.stdout)
+    for line in table(rows, columns, headers=headers):
+        click.echo(line, color=colour)
+
+
+def table(
+    rows: Sequence[T], columns: Sequence[Column[T]], *, headers: bool = True
+) -> Iterator[str]:
+    """Yield the lines of a table, as wide and as colourful as stdout allows."""
     # rich takes longer to import than the answer of the server.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -156,17 +167,16 @@ def _table(rows: Sequence[T], columns: Sequence[Column[T]], *, headers: bool) ->
         emoji=False,
         soft_wrap=False,
     )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=headers)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=headers)
     for column in columns:
-        table.add_column(column.title, no_wrap=True, overflow="ellipsis", header_style="bold")
+        grid.add_column(column.title, no_wrap=True, overflow="ellipsis", header_style="bold")
     for row in rows:
-        table.add_row(
+        grid.add_row(
             *(
                 Text(terminal.one_line(column.text(row)), style=column.style(row))
                 for column in columns
             )
         )
     with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip(), color=colour)
+        console.print(grid)
+    yield from (line.rstrip() for line in capture.get().splitlines())
