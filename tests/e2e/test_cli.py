@@ -4,14 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support import terminals
+from tests.support.command import CORE4, Command
 from tests.support.jobs import BURST, DEFERRING, DUMMY, FAILING, PRINTING
 from tests.support.release import Release
 from tests.support.waiting import until
@@ -19,56 +16,12 @@ from tests.support.waiting import until
 # One test restarts the API.
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
-CORE4 = str(Path(sys.executable).parent / "core4")
 SECONDS = 240
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Command:
-    """Runs the command with a release's URL and sign-in."""
-
-    environ: dict[str, str]
-
-    def __call__(self, *args: str, stdin: str | None = None, **environ: str) -> Result:
-        done = subprocess.run(
-            [CORE4, *args], env={**self.environ, **environ}, input=stdin,
-            capture_output=True, text=True, check=False, timeout=SECONDS,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def start(self, *args: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [CORE4, *args], env=self.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
 
 
 @pytest.fixture
 def core4(own_release: Release, tmp_path: Path) -> Command:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("CORE4_")}
-    return Command(
-        {
-            **kept,
-            "CORE4_URL": own_release.root,
-            "CORE4_USER": "admin",
-            "CORE4_PASSWORD": "hans",
-            "NO_PROXY": "*",
-            "XDG_CONFIG_HOME": str(tmp_path / "config"),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-        }
-    )
+    return Command.of(own_release.root, tmp_path)
 
 
 def queued(core4: Command, job_id: str, state: str) -> None:

@@ -322,21 +322,10 @@ def test_what_waits_for_its_start_is_deleted_by_hand(
 # --- disruptions: they use no attempt, and the trial runs again ----------------------------------
 
 
-def evict(kubectl: Kubectl, pod: str) -> None:
-    """Request an eviction, as `kubectl drain` does."""
-    body = {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": pod, "namespace": kubectl.namespace},
-    }
-    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
-    kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
-
-
 def test_an_eviction(rest: Rest, kubectl: Kubectl):
     job_id = sleeping(rest)
     with rest.follow(job_id) as stream:
-        evict(kubectl, corejobs.pod_name(kubectl, job_id))
+        corejobs.evict(kubectl, corejobs.pod_name(kubectl, job_id))
         pending = stream.state("pending")
         again = stream.wait(
             lambda frame: (

@@ -354,14 +354,7 @@ def test_a_good_end_after_an_eviction_is_complete(fates: Fates, kubectl: Kubectl
     job_id = fates.start("Drain", fates.shell(script), terminationGracePeriodSeconds=30)
     with fates.rest.follow(job_id) as stream:
         stream.line("here")
-        pod = corejobs.pod_name(kubectl, job_id)
-        body = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": kubectl.namespace},
-        }
-        path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
-        kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+        corejobs.evict(kubectl, corejobs.pod_name(kubectl, job_id))
         stream.state("complete")
         stream.to_close()
     assert stream.messages == ["here", "finished"]

@@ -1,5 +1,6 @@
-"""Read a CoreJob's status, pods and Events from Kubernetes, and compare them with REST."""
+"""Read a CoreJob's status, pods and Events from Kubernetes, evict pods, and compare with REST."""
 
+import json
 from typing import Any
 
 from tests.cluster.errors import ClusterError
@@ -58,6 +59,17 @@ def pod_name(kubectl: Kubectl, name: str) -> str:
     assert len(found) == 1, found
     only: str = found[0]["metadata"]["name"]
     return only
+
+
+def evict(kubectl: Kubectl, pod: str) -> None:
+    """Request an eviction, as `kubectl drain` does."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": kubectl.namespace},
+    }
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
+    kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
 
 def wait_no_pod(kubectl: Kubectl, *names: str) -> None:
