@@ -113,6 +113,7 @@ class Gatherer:
             id_problem=foreign_id.id_problem(job, self._caches),
             parent=self._parent(job),
             created_trial=created_trial,
+            starting=len(self._started_trials),
         )
         if may_be_duplicate(situation):
             situation = replace(situation, duplicate=self._duplicates.duplicate_of(body))

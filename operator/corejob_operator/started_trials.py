@@ -34,6 +34,9 @@ class StartedTrials:
         self._caches = caches
         self._trials: dict[str, StartedTrial] = {}
 
+    def __len__(self) -> int:
+        return len(self._trials)
+
     def created(self, job: CoreJob, number: int) -> None:
         """Note that the Job of a trial was created."""
         self._trials[job.name] = StartedTrial(number, self._current(job.qual_name) or {})

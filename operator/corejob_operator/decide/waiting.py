@@ -38,6 +38,11 @@ REPORT_AFTER: Final = timedelta(seconds=2)
 
 It takes at least one second, since creation times are truncated to whole seconds.
 """
+REPORT_LATER: Final = timedelta(seconds=0.05)
+"""This is added for each trial that starts at the same time.
+
+A cluster starts many trials in turn, and a status patch of each would slow all of them down.
+"""
 _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
 """Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
@@ -322,7 +327,7 @@ def _report_at(situation: Situation, number: int, observed: Observation) -> date
     child = situation.job_of(number)
     if observed.reason is not Reason.STARTING or child is None:
         return None
-    report_at = child.created + REPORT_AFTER
+    report_at = child.created + REPORT_AFTER + situation.starting * REPORT_LATER
     return report_at if situation.now < report_at else None
 
 

@@ -124,6 +124,25 @@ async def test_a_job_that_lasts_is_told_to_be_read(
     assert patches(cluster) == [{"log": {"trial": 1, "complete": False}}]
 
 
+async def test_of_many_jobs_that_begin_each_is_told_later(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "ATTACHED_S", 0.05)
+    monkeypatch.setattr(timing, "ATTACHED_EACH_S", NEVER_S)
+    others = ["6743bbbbbbbbbbbbbbbbbbb1", "6743bbbbbbbbbbbbbbbbbbb2"]
+    for job_id in (JOB, *others):
+        await cluster.add_job(job_id)
+        log = await cluster.add_pod(job_id)
+        await log.until_asked(1)
+    await cluster.until(lambda: patches(cluster))
+    for job_id in others:
+        await cluster.end_pod(f"{job_id}-1", 0)
+        await cluster.set_job(job_id, **END)
+    await journaled(cluster, *others)
+    assert len(patches(cluster)) == 1
+    assert len(cluster.patches) == 3
+
+
 KILL = {"spec": {"kill": True}}
 REMOVE = {"spec": {"remove": True}}
 DELETE = {"metadata": {"deletionTimestamp": "2026-11-24T01:00:03Z", "finalizers": ["a/b"]}}

@@ -30,6 +30,7 @@ def decided(
     now: datetime = NOW,
     created_trial: int | None = None,
     gone_pod: PodChild | None = None,
+    starting: int = 0,
     **settings: Any,
 ) -> Decision:
     """Return the decision about a job; by default it is admitted."""
@@ -43,6 +44,7 @@ def decided(
         has_template=has_template,
         created_trial=created_trial,
         gone_pod=gone_pod,
+        starting=starting,
     )
     return decide(situation)
 

@@ -1,6 +1,7 @@
 """Decisions about a waiting job: pending, failed, deferred, and with a trial that doesn't start."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +111,16 @@ def test_a_start_without_problems_is_not_reported_at_first() -> None:
         decision = decided(waits(), **situation)
         assert (decision.quiet, decision.queue) == (True, "active")
         assert decision.requeue_at == NOW + REPORT_AFTER
+
+
+def test_of_many_starts_each_is_reported_later() -> None:
+    young = {**starts(), "jobs": [child(created=NOW)]}
+    decision = decided(waits(), **young, starting=300)
+    assert decision.quiet
+    assert decision.requeue_at == NOW + REPORT_AFTER + timedelta(seconds=15)
+
+    late = decided(waits(), jobs=[child(created=NOW - timedelta(seconds=17))], starting=300)
+    assert not late.quiet
 
 
 def test_a_start_that_lasts_is_reported_with_the_time_of_its_request() -> None:

@@ -72,6 +72,8 @@ class StatusWriter:
         self._jobs = jobs
         self._parse = parse
         self._reports: dict[str, _Report] = {}
+        # The CoreJobs whose report is written later.
+        self._timed: set[str] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self, within: float) -> None:
@@ -84,7 +86,7 @@ class StatusWriter:
 
     def attached(self, name: str, trial: int) -> None:
         """Report that a trial's log is read from now on."""
-        within = timing.attached_within(self._cached(name), trial)
+        within = timing.attached_within(self._cached(name), trial, len(self._timed))
         self._log(name, trial, {}, complete=False, within=within)
 
     def log(
@@ -171,15 +173,15 @@ class StatusWriter:
         if report.fields["log"]["complete"]:
             within = timing.finalised_within(job, trial)
         else:
-            within = timing.attached_within(job, trial)
+            within = timing.attached_within(job, trial, len(self._timed))
         if not within:
             self._write_within(job.name, report, 0.0)
 
     def forget(self, name: str) -> None:
         """Forget a CoreJob that is gone."""
         report = self._reports.pop(name, None)
-        if report is not None and report.timer is not None:
-            report.timer.cancel()
+        if report is not None:
+            self._cancel(name, report)
 
     def _log(
         self, name: str, trial: int, fields: dict[str, Any], *, complete: bool, within: float
@@ -241,14 +243,19 @@ class StatusWriter:
 
     def _schedule(self, name: str, report: _Report) -> None:
         loop = asyncio.get_running_loop()
-        if report.timer is not None:
-            report.timer.cancel()
-            report.timer = None
+        self._cancel(name, report)
         if report.due <= loop.time():
             report.task = asyncio.create_task(self._send(name, report), name=f"status {name}")
             report.task.add_done_callback(tasks.log_failure)
         else:
             report.timer = loop.call_at(report.due, self._schedule, name, report)
+            self._timed.add(name)
+
+    def _cancel(self, name: str, report: _Report) -> None:
+        if report.timer is not None:
+            report.timer.cancel()
+            report.timer = None
+        self._timed.discard(name)
 
     async def _send(self, name: str, report: _Report) -> None:
         try:

@@ -7,7 +7,12 @@ from corejob.state import State
 
 ATTACHED_S: Final = 1.0
 """Seconds until `status.log.trial` says that a log is read, unless a kill or a removal waits."""
-FINAL_STATE_S: Final = 0.5
+ATTACHED_EACH_S: Final = 0.1
+"""Seconds that are added for each other CoreJob whose report waits.
+
+Short jobs of a burst last longer than others, and a patch of each would slow all of them down.
+"""
+FINAL_STATE_S: Final = 10.0
 """Maximum seconds that a finalised log waits for the state in which the operator finds the job.
 
 A complete job is archived then, and one patch has both `log.complete` and `journaledTime`.
@@ -19,14 +24,19 @@ def is_awaited(job: CoreJob | None) -> bool:
     return job is None or job.kill or job.remove
 
 
-def attached_within(job: CoreJob | None, trial: int) -> float:
+def attached_within(job: CoreJob | None, trial: int, others: int) -> float:
     """Return the seconds within which to write that a trial's log is read.
 
     If the log of this trial counts as complete, a second pod makes it incomplete again, at once.
+
+    Args:
+        job: The CoreJob; None if it is not in the cache.
+        trial: The trial's number.
+        others: Number of other CoreJobs whose report waits to be written.
     """
     if job is None or is_awaited(job) or (job.log.complete and job.log.trial >= trial):
         return 0.0
-    return ATTACHED_S
+    return ATTACHED_S + others * ATTACHED_EACH_S
 
 
 def finalised_within(job: CoreJob | None, trial: int) -> float:
