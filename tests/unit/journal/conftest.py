@@ -19,6 +19,7 @@ from tests.unit.journal.fake_cluster import FakeCluster
 from corejob_journal.recorder.ingest import followed_pod
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
+from corejob_journal.recorder.publish import timing
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer, engine, schema
 from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord, StreamState
@@ -34,6 +35,12 @@ _databases = itertools.count()
 def quickly_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat a log of the fake cluster as complete as soon as its container has ended."""
     monkeypatch.setattr(followed_pod, "_FLUSH_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def no_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a finalised log wait for no operator: the fake cluster has none."""
+    monkeypatch.setattr(timing, "FINAL_STATE_S", 0.5)
 
 
 @pytest.fixture(autouse=True)
