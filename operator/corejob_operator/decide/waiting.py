@@ -38,11 +38,13 @@ REPORT_AFTER: Final = timedelta(seconds=2)
 
 It takes at least one second, since creation times are truncated to whole seconds.
 """
-REPORT_LATER: Final = timedelta(seconds=0.05)
+REPORT_LATER: Final = timedelta(seconds=0.25)
 """This is added for each trial that starts at the same time.
 
 A cluster starts many trials in turn, and a status patch of each would slow all of them down.
 """
+REPORT_LATEST: Final = timedelta(seconds=30)
+"""Age of its Job at which any start is reported."""
 _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
 """Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
@@ -327,7 +329,8 @@ def _report_at(situation: Situation, number: int, observed: Observation) -> date
     child = situation.job_of(number)
     if observed.reason is not Reason.STARTING or child is None:
         return None
-    report_at = child.created + REPORT_AFTER + situation.starting * REPORT_LATER
+    quiet = min(REPORT_AFTER + situation.starting * REPORT_LATER, REPORT_LATEST)
+    report_at = child.created + quiet
     return report_at if situation.now < report_at else None
 
 

@@ -20,6 +20,7 @@ NEVER_S = 3600.0
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let patches wait for what they are written with, however busy this machine is."""
     monkeypatch.setattr(timing, "ATTACHED_S", NEVER_S)
+    monkeypatch.setattr(timing, "ATTACHED_LATEST_S", NEVER_S)
     monkeypatch.setattr(timing, "FINAL_STATE_S", NEVER_S)
     monkeypatch.setattr(status, "_PAUSE_S", NEVER_S)
 

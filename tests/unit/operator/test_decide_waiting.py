@@ -115,11 +115,12 @@ def test_a_start_without_problems_is_not_reported_at_first() -> None:
 
 def test_of_many_starts_each_is_reported_later() -> None:
     young = {**starts(), "jobs": [child(created=NOW)]}
-    decision = decided(waits(), **young, starting=300)
-    assert decision.quiet
-    assert decision.requeue_at == NOW + REPORT_AFTER + timedelta(seconds=15)
+    for starting, later in ((20, timedelta(seconds=5)), (300, timedelta(seconds=28))):
+        decision = decided(waits(), **young, starting=starting)
+        assert decision.quiet
+        assert decision.requeue_at == NOW + REPORT_AFTER + later
 
-    late = decided(waits(), jobs=[child(created=NOW - timedelta(seconds=17))], starting=300)
+    late = decided(waits(), jobs=[child(created=NOW - timedelta(seconds=30))], starting=300)
     assert not late.quiet
 
 

@@ -7,11 +7,13 @@ from corejob.state import State
 
 ATTACHED_S: Final = 1.0
 """Seconds until `status.log.trial` says that a log is read, unless a kill or a removal waits."""
-ATTACHED_EACH_S: Final = 0.1
+ATTACHED_EACH_S: Final = 0.25
 """Seconds that are added for each other CoreJob whose report waits.
 
 Short jobs of a burst last longer than others, and a patch of each would slow all of them down.
 """
+ATTACHED_LATEST_S: Final = 30.0
+"""Maximum seconds until `status.log.trial` says that a log is read."""
 FINAL_STATE_S: Final = 10.0
 """Maximum seconds that a finalised log waits for the state in which the operator finds the job.
 
@@ -36,7 +38,7 @@ def attached_within(job: CoreJob | None, trial: int, others: int) -> float:
     """
     if job is None or is_awaited(job) or (job.log.complete and job.log.trial >= trial):
         return 0.0
-    return ATTACHED_S + others * ATTACHED_EACH_S
+    return min(ATTACHED_S + others * ATTACHED_EACH_S, ATTACHED_LATEST_S)
 
 
 def finalised_within(job: CoreJob | None, trial: int) -> float:
