@@ -103,8 +103,13 @@ async def operate(kube: FakeApiServer) -> None:
         for name, body in list(kube.objects["corejobs"].items()):
             if "state" not in body.get("status", {}):
                 state = "error" if _fails(body) else ENDS[ended % len(ENDS)]
-                log = {"trial": 1, "complete": True}
-                kube.change("corejobs", name, {"status": {"state": state, "trial": 1, "log": log}})
+                status = {
+                    "state": state,
+                    "trial": 1,
+                    "trials": [{"trial": 1, "state": state, "exitCode": 1, "pod": "pod-1"}],
+                    "log": {"trial": 1, "complete": True},
+                }
+                kube.change("corejobs", name, {"status": status})
                 ended += 1
         await asyncio.sleep(_PAUSE_S)
 
@@ -137,7 +142,7 @@ async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:
     """Turn a job into a past job."""
     job = model.parse(kube.objects["corejobs"][job_id])
     row = document.document(job, timestamps.from_epoch(1_800_000_000))
-    await writer.commit([PutDocument(job_id, row)])
+    await writer.commit([PutDocument(job_id, row, trials=job.status.trials)])
     kube.remove("corejobs", job_id)
 
 
