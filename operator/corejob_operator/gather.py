@@ -113,7 +113,7 @@ class Gatherer:
             id_problem=foreign_id.id_problem(job, self._caches),
             parent=self._parent(job),
             created_trial=created_trial,
-            starting=len(self._started_trials),
+            starting=len(self._started_trials) - (created_trial is not None),
         )
         if may_be_duplicate(situation):
             situation = replace(situation, duplicate=self._duplicates.duplicate_of(body))

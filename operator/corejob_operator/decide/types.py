@@ -177,7 +177,7 @@ class Situation:
     Attributes:
         job: The CoreJob.
         jobs: The Jobs of all its trials. `pods`: all their pods.
-        starting: Number of trials that this operator has started and that are not in a status yet.
+        starting: Number of other trials that this operator has started and no status tells of yet.
         gone_pod: The last state of its last pod that had started and is gone, until the status
             tells the outcome; None if this operator has seen none.
         events: Events of the Job and the pod of the trial that is starting; empty if none were
