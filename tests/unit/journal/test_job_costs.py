@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from tests.support.fake_apiserver.faults import ALWAYS
+from tests.unit.domain.builders import corejob_body
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event
 
-from corejob_journal.recorder.publish import status, timing
+from corejob.model import parse
+from corejob_journal.recorder.publish import timing
 from corejob_journal.store.engine import Database
 
 END = {"state": "complete", "finishTime": "2026-11-24T01:00:07Z"}
@@ -22,7 +24,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "ATTACHED_S", NEVER_S)
     monkeypatch.setattr(timing, "ATTACHED_LATEST_S", NEVER_S)
     monkeypatch.setattr(timing, "FINAL_STATE_S", NEVER_S)
-    monkeypatch.setattr(status, "_PAUSE_S", NEVER_S)
+    monkeypatch.setattr(timing, "SLOW_PAUSE_S", NEVER_S)
+    monkeypatch.setattr(timing, "SLOW_LATEST_S", NEVER_S)
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ async def test_of_many_jobs_that_begin_each_is_told_later(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "ATTACHED_S", 0.05)
-    monkeypatch.setattr(timing, "ATTACHED_EACH_S", NEVER_S)
+    monkeypatch.setattr(timing, "EACH_S", NEVER_S)
     others = ["6743bbbbbbbbbbbbbbbbbbb1", "6743bbbbbbbbbbbbbbbbbbb2"]
     for job_id in (JOB, *others):
         await cluster.add_job(job_id)
@@ -261,3 +264,11 @@ async def test_many_changes_while_a_patch_is_in_flight_lose_nothing(
     log_status = await cluster.finalised(JOB)
     assert log_status["lastSeq"] == 2
     await cluster.until(lambda: cluster.objects["corejobs"][JOB]["status"].get("sources"))
+
+
+def test_of_many_jobs_each_is_told_later_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    running = parse(corejob_body(status={"state": "running", "trial": 1}))
+    within = [timing.attached_within(running, 1, others) for others in (0, 8, 1_000)]
+    assert within == [1.0, 3.0, 30.0]
+    assert [timing.slow_pause(others) for others in (0, 8, 1_000)] == [0.5, 2.5, 5.0]

@@ -24,8 +24,6 @@ from corejob_kube.resources import COREJOBS
 from corejob_process import tasks
 
 _AT_ONCE: Final = 20
-_PAUSE_S: Final = 0.5
-"""Seconds from a patch of a job to the next one, if that has progress or sources only."""
 
 
 @dataclass(slots=True)
@@ -222,9 +220,10 @@ class StatusWriter:
         return max(job.log.trial if job is not None else 0, *self._report(name).trials)
 
     def _put_slowly(self, name: str, fields: dict[str, Any]) -> None:
-        """Write fields that nobody waits for: with the next patch, or half a second after one."""
-        pause = self._report(name).sent_at + _PAUSE_S - asyncio.get_running_loop().time()
-        self._put(name, fields, within=max(0.0, pause))
+        """Write fields that nobody waits for: with the next patch, or some time after one."""
+        pause = timing.slow_pause(len(self._timed))
+        due = self._report(name).sent_at + pause - asyncio.get_running_loop().time()
+        self._put(name, fields, within=max(0.0, due))
 
     def _put(self, name: str, fields: dict[str, Any], *, within: float) -> None:
         report = self._report(name)

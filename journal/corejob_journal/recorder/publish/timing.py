@@ -7,13 +7,17 @@ from corejob.state import State
 
 ATTACHED_S: Final = 1.0
 """Seconds until `status.log.trial` says that a log is read, unless a kill or a removal waits."""
-ATTACHED_EACH_S: Final = 0.25
-"""Seconds that are added for each other CoreJob whose report waits.
+ATTACHED_LATEST_S: Final = 30.0
+"""Maximum of these seconds."""
+SLOW_PAUSE_S: Final = 0.5
+"""Seconds from a patch of a job to the next one, if that has progress or sources only."""
+SLOW_LATEST_S: Final = 5.0
+"""Maximum of these seconds: the default of `progress_interval`."""
+EACH_S: Final = 0.25
+"""Seconds that are added to both for each other CoreJob whose report waits.
 
 Short jobs of a burst last longer than others, and a patch of each would slow all of them down.
 """
-ATTACHED_LATEST_S: Final = 30.0
-"""Maximum seconds until `status.log.trial` says that a log is read."""
 FINAL_STATE_S: Final = 10.0
 """Maximum seconds that a finalised log waits for the state in which the operator finds the job.
 
@@ -38,7 +42,16 @@ def attached_within(job: CoreJob | None, trial: int, others: int) -> float:
     """
     if job is None or is_awaited(job) or (job.log.complete and job.log.trial >= trial):
         return 0.0
-    return min(ATTACHED_S + others * ATTACHED_EACH_S, ATTACHED_LATEST_S)
+    return min(ATTACHED_S + others * EACH_S, ATTACHED_LATEST_S)
+
+
+def slow_pause(others: int) -> float:
+    """Return the seconds from a patch of a job to the next one with progress or sources only.
+
+    Args:
+        others: Number of other CoreJobs whose report waits to be written.
+    """
+    return min(SLOW_PAUSE_S + others * EACH_S, SLOW_LATEST_S)
 
 
 def finalised_within(job: CoreJob | None, trial: int) -> float:
