@@ -281,10 +281,12 @@ class Supervisor:
         """Done-callback of a follower's task, which also runs if the task was never started."""
         del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
         self.metrics.followers.set(len(self._followers))
+        child = follower.pod.child
+        self._status.detached(child.corejob, child.trial)
         if task.cancelled():
             self._follow_later(follower.pod)  # this recorder may own the pod again meanwhile
         else:
-            self._queue.add(follower.pod.child.corejob)
+            self._queue.add(child.corejob)
 
     def _follow_later(self, pod: JobPod) -> None:
         """Follow again from the store's position, after a pause.

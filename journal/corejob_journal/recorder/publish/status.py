@@ -87,6 +87,24 @@ class StatusWriter:
         within = timing.attached_within(self._cached(name), trial, len(self._timed))
         self._log(name, trial, {}, complete=False, within=within)
 
+    def detached(self, name: str, trial: int) -> None:
+        """Drop the unwritten report of a trial's log that this recorder does not read any more.
+
+        The recorder that goes on with the log may have written its end meanwhile, and a later patch
+        of ours would take that back. What else waits is written now, since it would be as late.
+        """
+        report = self._reports.get(name)
+        if report is None or report.trials.get(trial, True):
+            return  # the log is finalised, or nothing was reported
+        del report.trials[trial]
+        if not report.fields.get("log", {}).get("complete", True):
+            del report.fields["log"]
+        if report.fields:
+            self._write_within(name, report, 0.0)
+        else:
+            report.due = math.inf
+            self._cancel(name, report)
+
     def log(
         self,
         name: str,
