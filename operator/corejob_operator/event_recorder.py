@@ -25,6 +25,9 @@ _WORKERS: Final = 4
 _RETRY_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
 """Seconds before each retry while the API server is away; together, the time of its restart."""
 _HOLD_S: Final = 1.0
+_HOLD_EACH_S: Final = 0.25
+"""Seconds by which each held Event delays the next one: in a burst short jobs last longer."""
+_HOLD_LATEST_S: Final = 30.0
 
 Event = Mapping[str, Any]
 
@@ -32,14 +35,14 @@ Event = Mapping[str, Any]
 class EventRecorder:
     """Posts Events in the background; logs and drops those that can't be posted.
 
-    The Event of a start is held for a second. If the trial ends meanwhile, the Event of its end
-    replaces it.
+    The Event of a start is held for a second, in a burst longer. If the trial ends meanwhile, the
+    Event of its end replaces it.
 
     Args:
         kube: The client.
         capacity: Most Events that wait to be posted.
         retry_pauses: Seconds before each retry while the API server is away.
-        hold: Seconds for which the Event of a start is held.
+        hold: Seconds for which the Event of a start is held if no other is.
         now: The clock of the limits.
     """
 
@@ -94,7 +97,8 @@ class EventRecorder:
             timer.cancel()
         if body["reason"] == Reason.RUNNING:
             loop = asyncio.get_running_loop()
-            self._held[uid] = body, loop.call_later(self._hold, self._release, uid)
+            hold = self._hold + min(len(self._held) * _HOLD_EACH_S, _HOLD_LATEST_S)
+            self._held[uid] = body, loop.call_later(hold, self._release, uid)
         else:
             self._put(body)
 

@@ -10,6 +10,7 @@ from tests.unit.domain.builders import NOW, at_text, corejob
 
 from corejob.state import State
 from corejob_kube.client import Kube
+from corejob_operator import event_recorder as event_recorder_module
 from corejob_operator.event_correlator import BURST
 from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.events import transition
@@ -50,6 +51,21 @@ async def test_an_end_just_after_the_start_tells_of_both(fake: FakeApiServer, ku
     await event_recorder.stop(5)
 
     assert sorted(posted(fake)) == [("Completed", "uid"), ("Running", "other")]
+
+
+async def test_of_many_starts_each_is_held_longer(
+    fake: FakeApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_recorder_module, "_HOLD_EACH_S", 100)
+    event_recorder = EventRecorder(kube, hold=0.01)
+    event_recorder.start()
+    for uid in ("first", "second"):
+        event_recorder.record(event(State.RUNNING, uid=uid))
+    await fake.until(lambda: posted(fake) == [("Running", "first")])
+    event_recorder.record(event(uid="second"))
+    await event_recorder.stop(5)
+
+    assert posted(fake) == [("Running", "first"), ("Completed", "second")]
 
 
 async def test_similar_events_are_counted_in_one(fake: FakeApiServer, kube: Kube) -> None:
