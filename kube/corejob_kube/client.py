@@ -315,6 +315,8 @@ class Kube:
 
         Returns:
             The object if it stays for a while, for its finalizers or its grace period; else None.
+            None also if another deletion came first: then the API server answers with the object as
+            it was about to store it, without a resource version (apiserver, registry/store.go).
 
         Args:
             resource: Its kind.
@@ -338,7 +340,8 @@ class Kube:
             if error.status not in {404, 409}:
                 raise
             return None
-        return answer if "deletionTimestamp" in (answer.get("metadata") or {}) else None
+        stays = {"deletionTimestamp", "resourceVersion"} <= (answer.get("metadata") or {}).keys()
+        return answer if stays else None
 
     @asynccontextmanager
     async def stream(

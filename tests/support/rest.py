@@ -219,8 +219,9 @@ class Rest:
     def _remove_all(self, but: str) -> list[dict[str, Any]]:
         rows = [row for row in self.queue() if row["_id"] != but]
         for row in rows:
-            if not row["flag"]["removed"]:
-                for action in ("kill", "remove"):
+            # A job may be removed already and go on, if it started just before.
+            for action, flag in (("kill", "killed"), ("remove", "removed")):
+                if not row["flag"][flag]:
                     # 404: the job has left the queue meanwhile.
                     response = self.call("PUT", f"job/{action}/{row['_id']}")
                     assert response.status_code in {200, 404}, response.text

@@ -130,11 +130,13 @@ async def test_delete_only_that_very_object(server: ScriptedApiServer, kube: Kub
 async def test_the_answer_to_a_deletion_is_the_object_if_it_stays(
     server: ScriptedApiServer, kube: Kube
 ) -> None:
-    staying = {"metadata": {"name": "a", "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    deleted = {"name": "a", "deletionTimestamp": "2026-11-24T12:00:00Z"}
+    staying = {"metadata": {**deleted, "resourceVersion": "7"}}
     server.answer = always(staying)
     assert await kube.delete(PODS, "jobs", "a") == staying
-    server.answer = always({"kind": "Status", "metadata": {}, "status": "Success"})
-    assert await kube.delete(PODS, "jobs", "a") is None
+    for other in ({"kind": "Status", "metadata": {}, "status": "Success"}, {"metadata": deleted}):
+        server.answer = always(other)
+        assert await kube.delete(PODS, "jobs", "a") is None
 
 
 @pytest.mark.parametrize("status", [404, 409])
