@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 _BUSY_S: Final = 5.0
 """Seconds that SQLite waits for another writer's transaction before it raises `locked`."""
+_BUSY_PAUSE_S: Final = 0.02
 _IDLE_MS: Final = 5_000
 """Milliseconds that a writer may be idle within a transaction before PostgreSQL ends its session.
 
@@ -85,11 +87,29 @@ def connect_sqlite(url: sa.URL, *, writer: bool) -> sqlite3.Connection:
     )
     try:
         for pragma in _pragmas(writer=writer):
-            connection.execute(f"PRAGMA {pragma}")
+            _set(connection, pragma)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _set(connection: sqlite3.Connection, pragma: str) -> None:
+    """Set a pragma; wait for other programs that keep the file locked.
+
+    While another writer is in its first transaction, SQLite answers a change of the journal mode
+    with `locked` at once instead of waiting: a lock that both want to upgrade never becomes free.
+    """
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return
 
 
 def _pragmas(*, writer: bool) -> list[str]:

@@ -1,6 +1,8 @@
 """The migrations: up and down, with the same tables as the code defines."""
 
+import asyncio
 import json
+import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -260,8 +262,20 @@ async def test_settings_of_sqlite(sqlite_url: str) -> None:
 
 
 async def test_two_writers_open_at_once(store_url: str) -> None:
-    import asyncio
-
     writers = await asyncio.gather(*(Writer.open(store_url) for _ in range(3)))
     for writer in writers:
         await writer.close()
+
+
+async def test_a_writer_waits_for_another_one_that_creates_the_file(sqlite_url: str) -> None:
+    path = str(sa.make_url(sqlite_url).database)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE some (value)")
+    other.execute("BEGIN IMMEDIATE")  # before it has switched to WAL
+    opening = asyncio.create_task(Writer.open(sqlite_url))
+    await asyncio.wait([opening], timeout=0.2)
+    waited = not opening.done()
+    other.execute("ROLLBACK")
+    other.close()
+    await (await opening).close()
+    assert waited
