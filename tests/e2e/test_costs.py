@@ -44,7 +44,7 @@ WRITES: Mapping[tuple[str, str, str], float] = {
     ("core4-operator", "create", "jobs"): 1.1,
     ("core4-operator", "delete", "corejobs"): 2,
     ("core4-operator", "delete", "jobs"): 1.1,
-    ("core4-operator", "patch", "corejobs"): 1,
+    ("core4-operator", "patch", "corejobs"): 1.1,
     ("core4-operator", "patch", "corejobs/status"): 3,
     ("core4-operator", "patch", "events"): 0.2,
     ("core4-recorder", "patch", "corejobs/status"): 3.2,

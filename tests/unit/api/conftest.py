@@ -95,6 +95,15 @@ class RunningApi:
         """Wait until a condition on the API's caches holds."""
         await poll(condition, every=0.002)
 
+    async def until_live(self, job_id: str, count: int = 1) -> None:
+        """Wait until so many streams of a job have sent everything, so that the next record is new.
+
+        A client can't see that: the headers of a stream precede the start of its tail.
+        """
+        feeds = self.service.hub._feeds
+        followers = lambda: feeds[job_id].subscribers if job_id in feeds else ()  # noqa: E731
+        await self.until(lambda: sum(one._idle_at is not None for one in followers()) == count)
+
     async def status(self, job_id: str, **status: Any) -> None:
         """Write a status as the operator does; return when the API has received it."""
         body = self.kube.change("corejobs", job_id, {"status": status})

@@ -67,7 +67,7 @@ async def test_many_quick_ones_and_a_slow_one(
             await stack.enter_async_context(follower(served, job_id, token, "&tail=0"))
             for _ in range(QUICK)
         ]
-        await served.until(lambda: len(served.service.hub) == QUICK + 1)
+        await served.until_live(job_id, QUICK)
         for commit in range(COMMITS):
             await recorder.log(*(f"{commit} {line}" for line in range(300)))
             await asyncio.gather(*(count_frames(reader, 300) for reader in quick))
@@ -96,7 +96,7 @@ async def test_a_slow_one_takes_no_room(
     async with follower(served, job_id, token) as slow:
         await served.until(lambda: len(served.service.hub) == 1)
         async with follower(served, job_id, token, "&tail=0") as quick:
-            await served.until(lambda: len(served.service.hub) == 2)
+            await served.until_live(job_id)
             sizes = []
             tracemalloc.start()
             try:
@@ -158,7 +158,7 @@ async def test_frames_are_made_once_for_all_and_only_as_somebody_wants_them(
             for accept in accepts
             for _ in range(20 // len(accepts))
         ]
-        await served.until(lambda: len(served.service.hub) == 20)
+        await served.until_live(job_id, 20)
         await recorder.log("a", "b", "c")
         for one in opened:
             assert [data["message"] for _, data in await one.take(3)] == ["a", "b", "c"]
@@ -181,12 +181,11 @@ async def test_a_line_resumes_no_follower_and_is_read_once(
             await stack.enter_async_context(stream(caller, "GET", f"job/log/{job_id}?follow=true"))
             for _ in range(20)
         ]
-        await served.until(lambda: len(served.service.hub) == 20)
-        feed = served.service.hub._feeds[job_id]
+        await served.until_live(job_id, 20)
         await recorder.log("first")
         for one in opened:
             assert (await one.next())[1]["message"] == "first"
-        await served.until(lambda: all(each._idle_at for each in feed.subscribers))
+        await served.until_live(job_id, 20)
         counts: Counter[str] = Counter()
         for owner, name in ((Follower, "_round"), (Store, "log_after"), (Store, "gaps")):
             monkeypatch.setattr(owner, name, _counted(counts, owner, name))

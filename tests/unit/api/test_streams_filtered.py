@@ -85,6 +85,7 @@ async def test_tail_then_live(
         await recorder.log("new 0", "new 1", "new 2")
         assert messages(await frames.take(3)) == ["new 0", "new 1", "new 2"]
     async with stream(caller, "GET", f"job/log/{job_id}?follow=true&tail=0") as frames:
+        await served.until_live(job_id)
         await recorder.log("new 3")
         assert messages(await frames.take(1)) == ["new 3"]
     async with stream(caller, "GET", f"job/log/{job_id}?follow=true&tail=2&grep=3") as frames:
