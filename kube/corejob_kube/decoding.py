@@ -5,8 +5,8 @@ Such an object is *unreadable*: the decoder cuts the parts that are too deep, an
 by the key `core4.io/unreadable`, which is no field of any Kubernetes object. So the object still
 has its name, version and status, and other objects are not affected.
 
-`metadata.managedFields` is half of a CoreJob, and more than half of its memory. The decoder keeps
-only the times of changes outside the status, which are all that is read of it.
+`metadata.managedFields` is a large part of an object, and a larger part of its memory. The decoder
+keeps only the times of changes outside the status, which are all that is read of it.
 """
 
 import logging

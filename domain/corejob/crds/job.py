@@ -6,6 +6,7 @@ from corejob import reasons
 from corejob.crds.fields import (
     ID_PATTERN,
     QUAL_NAME_PATTERN,
+    UNTRACKED,
     Schema,
     anything,
     column,
@@ -66,21 +67,39 @@ def job_crd() -> Schema:
     return definition(KIND_JOB, PLURAL_JOB, ["c4j"], schema, _COLUMNS)
 
 
-def _immutable(field: str) -> Schema:
-    return rule(
-        f"has(self.{field}) == has(oldSelf.{field}) && "
-        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
-        f"{field} is immutable: create a new CoreJob instead",
-        fieldPath=f".{field}",
-    )
+def _with(schema: Schema, *rules: Schema) -> Schema:
+    """Return the schema of a field with validation rules."""
+    return schema | {"x-kubernetes-validations": list(rules)}
 
 
-def _once(field: str) -> Schema:
-    return rule(
-        f"!has(oldSelf.{field}) || !oldSelf.{field} || (has(self.{field}) && self.{field})",
-        f"{field} can't be undone",
-        fieldPath=f".{field}",
-    )
+def _fixed(field: str, schema: Schema) -> Schema:
+    """Return the schema of a field that can't change; `_kept` forbids to add or remove it."""
+    return _with(schema, rule("self == oldSelf", _immutable(field)))
+
+
+def _kept(field: str) -> Schema:
+    """Return the rule of an object that a field can't be added or removed."""
+    both = f"has(self.{field}) == has(oldSelf.{field})"
+    return rule(both, _immutable(field), fieldPath=f".{field}")
+
+
+def _immutable(field: str) -> str:
+    return f"{field} is immutable: create a new CoreJob instead"
+
+
+def _stays(field: str, message: str, *, unless: str = "") -> Schema:
+    """Return the rule of an object that a field can't be removed, unless the old object allows."""
+    terms = [f"!has(oldSelf.{field})", f"has(self.{field})", *filter(None, [unless])]
+    return rule(" || ".join(terms), message, fieldPath=f".{field}")
+
+
+def _once(field: str, doc: str) -> Schema:
+    """Return the schema of a flag that can't be cleared; `_stays` forbids to remove it."""
+    return _with(flag(doc), rule("self || !oldSelf", _undone(field)))
+
+
+def _undone(field: str) -> str:
+    return f"{field} can't be undone"
 
 
 def _job_spec() -> Schema:
@@ -100,6 +119,7 @@ def _job_spec() -> Schema:
         "maxProperties": MAX_ARGS,
         # Not additionalProperties: CEL can't compare values of any type.
         "x-kubernetes-preserve-unknown-fields": True,
+        **UNTRACKED,
     }
     args_json = text(
         'Keyword arguments of the job as JSON text, such as {"ratio": 1.0}. The job gets exactly '
@@ -108,70 +128,57 @@ def _job_spec() -> Schema:
         pattern=r"^\s*\{",
         maxLength=MAX_ARGS_JSON,
     )
+    fixed = {
+        "args": args,
+        "argsJson": args_json,
+        "parentId": text("Id of the job that this one restarts. Immutable.", pattern=ID_PATTERN),
+        "parentName": text(
+            "Name of the CoreJob that this one restarts. Immutable.", maxLength=MAX_JOB_NAME
+        ),
+        "carriedTrials": whole(
+            "Number of trials counted before its own: those of the jobs that this one restarts, or "
+            "the property trial of its enqueue. Immutable.",
+            minimum=0,
+            # Restarts count on from the property `trial`, which may be MOST_TRIALS already.
+            maximum=2 * MOST_TRIALS,
+        ),
+        "username": text("User who enqueued the job. Immutable.", maxLength=253),
+        "hostname": text("Host from which the job was enqueued. Immutable.", maxLength=253),
+    }
+    once = {
+        "kill": "Set to true to kill the job: its pod is stopped, and the job counts as killed "
+        "from then on. Can't be undone.",
+        "remove": "Set to true to move the job from the queue to the journal; a running job is "
+        "removed when its trial ends. Can't be undone.",
+    }
+    child = "childId can't be changed"
     return {
         "type": "object",
         "description": "The job to run, its properties, and requests such as kill.",
         "required": ["qualName"],
         "properties": {
-            "qualName": qual_name,
-            "args": args,
-            "argsJson": args_json,
+            "qualName": _fixed("qualName", qual_name),
+            **{name: _fixed(name, schema) for name, schema in fixed.items()},
             **property_fields(),
-            "kill": flag(
-                "Set to true to kill the job: its pod is stopped, and the job counts as killed "
-                "from then on. Can't be undone."
-            ),
-            "remove": flag(
-                "Set to true to move the job from the queue to the journal; a running job is "
-                "removed when its trial ends. Can't be undone."
-            ),
+            **{name: _once(name, doc) for name, doc in once.items()},
             "restartAt": time(
                 "Set to the present time to restart the job: a failed or deferred job starts its "
                 "next trial at once; a killed, inactive or error job is replaced by a new CoreJob "
                 "(status.childId)."
             )
             | {"nullable": True},
-            "childId": text(
-                "Id of the CoreJob that restarts this one, set once by the REST API.",
-                pattern=ID_PATTERN,
+            "childId": _with(
+                text(
+                    "Id of the CoreJob that restarts this one, set once by the REST API.",
+                    pattern=ID_PATTERN,
+                ),
+                rule("self == oldSelf", child),
             ),
-            "parentId": text(
-                "Id of the job that this one restarts. Immutable.", pattern=ID_PATTERN
-            ),
-            "parentName": text(
-                "Name of the CoreJob that this one restarts. Immutable.", maxLength=MAX_JOB_NAME
-            ),
-            "carriedTrials": whole(
-                "Number of trials counted before its own: those of the jobs that this one "
-                "restarts, or the property trial of its enqueue. Immutable.",
-                minimum=0,
-                # Restarts count on from the property `trial`, which may be MOST_TRIALS already.
-                maximum=2 * MOST_TRIALS,
-            ),
-            "username": text("User who enqueued the job. Immutable.", maxLength=253),
-            "hostname": text("Host from which the job was enqueued. Immutable.", maxLength=253),
         },
         "x-kubernetes-validations": [
-            *(
-                _immutable(name)
-                for name in (
-                    "qualName",
-                    "args",
-                    "argsJson",
-                    "parentId",
-                    "parentName",
-                    "carriedTrials",
-                    "username",
-                    "hostname",
-                )
-            ),
-            _once("kill"),
-            _once("remove"),
-            rule(
-                "!has(oldSelf.childId) || (has(self.childId) && self.childId == oldSelf.childId)",
-                "childId can't be changed",
-                fieldPath=".childId",
-            ),
+            *(_kept(name) for name in fixed),
+            *(_stays(name, _undone(name), unless=f"!oldSelf.{name}") for name in once),
+            _stays("childId", child),
         ],
     }
 
@@ -287,12 +294,16 @@ def _trials() -> Schema:
 
 def _job_status() -> Schema:
     finals = ", ".join(f"'{state}'" for state in sorted(FINAL))
+    final = "a finished job can't change its state"
     return {
         "type": "object",
         "description": "State of the job; written by the service only.",
         "properties": {
             "id": text("The job id in the REST API, 24 hex digits.", pattern=ID_PATTERN),
-            "state": text("The job's state.", enum=[str(state) for state in State]),
+            "state": _with(
+                text("The job's state.", enum=[str(state) for state in State]),
+                rule(f"!(oldSelf in [{finals}]) || self == oldSelf", final),
+            ),
             "reason": text(
                 "Reason why it is not running, or why it ended, from a closed list. "
                 f"{reasons.plain()}",
@@ -370,13 +381,9 @@ def _job_status() -> Schema:
             ),
         },
         "x-kubernetes-validations": [
-            rule(
-                f"!has(oldSelf.state) || !(oldSelf.state in [{finals}]) || "
-                "(has(self.state) && self.state == oldSelf.state)",
-                "a finished job can't change its state",
-                fieldPath=".state",
-            )
+            _stays("state", final, unless=f"!(oldSelf.state in [{finals}])")
         ],
+        **UNTRACKED,
     }
 
 

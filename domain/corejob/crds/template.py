@@ -5,6 +5,7 @@ from typing import Final
 from corejob.crds.fields import (
     ID_PATTERN,
     QUAL_NAME_PATTERN,
+    UNTRACKED,
     Schema,
     anything,
     column,
@@ -175,4 +176,5 @@ def _template_status() -> Schema:
                 message="Explanation of the reason for people: cause and remedy.",
             ),
         },
+        **UNTRACKED,
     }

@@ -50,6 +50,7 @@ KEYWORDS = {
     PRESERVE,
     "x-kubernetes-list-map-keys",
     "x-kubernetes-list-type",
+    "x-kubernetes-map-type",
     "x-kubernetes-validations",
 }
 
@@ -212,9 +213,14 @@ def test_conditions_are_a_map_by_type() -> None:
 # --- rules in CEL ---------------------------------------------------------------------------
 
 
-def rules(name: str, part: str) -> dict[str, str]:
+def rules(name: str, part: str, field: str) -> list[str]:
+    """Return the rules of a field, and those of the object around it that are about the field."""
     node = root(name)["properties"][part]
-    return {each["fieldPath"]: each["rule"] for each in node["x-kubernetes-validations"]}
+    of_field = node["properties"][field].get("x-kubernetes-validations", [])
+    of_object = [
+        each for each in node["x-kubernetes-validations"] if each["fieldPath"] == f".{field}"
+    ]
+    return [each["rule"] for each in [*of_field, *of_object]]
 
 
 @pytest.mark.parametrize(
@@ -231,23 +237,38 @@ def rules(name: str, part: str) -> dict[str, str]:
     ],
 )
 def test_identity_is_immutable(field: str) -> None:
-    rule = rules("job", "spec")[f".{field}"]
+    is_required = field in root("job")["properties"]["spec"]["required"]
+    kept = [] if is_required else [f"has(self.{field}) == has(oldSelf.{field})"]
 
-    assert f"self.{field} == oldSelf.{field}" in rule
-    assert f"has(self.{field}) == has(oldSelf.{field})" in rule
+    assert rules("job", "spec", field) == ["self == oldSelf", *kept]
 
 
-@pytest.mark.parametrize("field", ["kill", "remove", "childId"])
+@pytest.mark.parametrize("field", ["kill", "remove"])
 def test_kill_and_remove_cannot_be_undone(field: str) -> None:
-    assert f"!has(oldSelf.{field})" in rules("job", "spec")[f".{field}"]
+    assert rules("job", "spec", field) == [
+        "self || !oldSelf",
+        f"!has(oldSelf.{field}) || has(self.{field}) || !oldSelf.{field}",
+    ]
+
+
+def test_a_child_stays() -> None:
+    kept = "!has(oldSelf.childId) || has(self.childId)"
+    assert rules("job", "spec", "childId") == ["self == oldSelf", kept]
 
 
 def test_a_finished_job_cannot_change_its_state() -> None:
-    rule = rules("job", "status")[".state"]
+    changed, removed = rules("job", "status", "state")
 
-    assert all(f"'{state}'" in rule for state in FINAL)
-    assert not any(f"'{state}'" in rule for state in set(State) - FINAL)
-    assert "self.state == oldSelf.state" in rule
+    for rule in (changed, removed):
+        assert all(f"'{state}'" in rule for state in FINAL)
+        assert not any(f"'{state}'" in rule for state in set(State) - FINAL)
+    assert changed.endswith(" || self == oldSelf")
+    assert removed.startswith("!has(oldSelf.state) || has(self.state) || ")
+
+
+@pytest.mark.parametrize("name", CRDS)
+def test_owners_of_fields_of_a_status_are_not_tracked(name: str) -> None:
+    assert root(name)["properties"]["status"]["x-kubernetes-map-type"] == "atomic"
 
 
 def root_rules(field: str) -> list[dict[str, Any]]:
@@ -280,7 +301,7 @@ def test_names_are_bound() -> None:
 
 
 def test_a_container_needs_an_image() -> None:
-    assert "has(self.template)" in rules("template", "spec")[".template"]
+    assert "has(self.template)" in rules("template", "spec", "template")[0]
 
 
 # --- resources ------------------------------------------------------------------------------
