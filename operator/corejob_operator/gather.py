@@ -14,6 +14,7 @@ from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_operator import foreign_id
 from corejob_operator.admitter import Admitter
+from corejob_operator.arrivals import Arrivals
 from corejob_operator.caches import Caches
 from corejob_operator.children import Children
 from corejob_operator.cookies import Cookies
@@ -53,6 +54,7 @@ class Gatherer:
         self._started_trials = started_trials
         self._children = Children(kube, caches)
         self._start_events = StartEvents(kube, settings.namespace)
+        self._arrivals = Arrivals()
         self._duplicates = Duplicates(caches)
         self._cookies = Cookies(caches, settings)
 
@@ -119,7 +121,9 @@ class Gatherer:
             situation = replace(situation, duplicate=self._duplicates.duplicate_of(body))
         if wants_to_start(situation):
             turn = self._admitter.turn(job, self._refused_trials, now)
-            situation = replace(situation, turn=turn)
+            if not turn.admitted and not job.observed:
+                self._arrivals.note(job.name, now)
+            situation = replace(situation, turn=turn, arrivals=self._arrivals.count(now))
             if turn.admitted and turn.retry_at is None:
                 logs = self._cookies.pending_logs(job, now)
                 situation = replace(situation, pending_logs=logs)

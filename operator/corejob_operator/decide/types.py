@@ -178,6 +178,7 @@ class Situation:
         job: The CoreJob.
         jobs: The Jobs of all its trials. `pods`: all their pods.
         starting: Number of other trials that this operator has started and no status tells of yet.
+        arrivals: Number of jobs that have come into line within the last ten seconds.
         gone_pod: The last state of its last pod that had started and is gone, until the status
             tells the outcome; None if this operator has seen none.
         events: Events of the Job and the pod of the trial that is starting; empty if none were
@@ -207,6 +208,7 @@ class Situation:
     created_trial: int | None = None
     gone_pod: PodChild | None = None
     starting: int = 0
+    arrivals: int = 0
 
     @property
     def begun(self) -> bool:

@@ -45,6 +45,17 @@ A cluster starts many trials in turn, and a status patch of each would slow all 
 """
 REPORT_LATEST: Final = timedelta(seconds=30)
 """Age of its Job at which any start is reported."""
+ARRIVALS_REPORTED_AT_ONCE: Final = 10
+"""If so many jobs have come into line within ten seconds, a new one is reported at once."""
+WAIT_REPORT_LATER: Final = timedelta(seconds=0.05)
+"""This is added for each further one to the age at which a new job in line is reported.
+
+A status patch costs as much as an enqueue, and would slow the enqueues down. A job that starts
+meanwhile needs no report that it waited.
+"""
+WAIT_REPORT_LATEST: Final = timedelta(seconds=10)
+"""Age at which any job in line is reported."""
+_IN_LINE: Final = frozenset({Reason.QUEUED, Reason.MAX_PARALLEL, Reason.NAMESPACE_LIMIT})
 _PLACES: Final = {Reason.TEMPLATE_NOT_FOUND: "absent", Reason.COOKIE_PENDING: "active"}
 """Place in the admission of a job that waits for one of these reasons; any other: `waits`."""
 
@@ -226,7 +237,27 @@ def _not_started(situation: Situation, number: int) -> Decision:
         query_time=moment,
     )
     queue = _PLACES.get(condition.reason, "waits")
-    return Decision(waiting, queue=queue, requeue_at=at_most(condition.until, deadline))
+    requeue_at = at_most(condition.until, deadline)
+    report_at = _wait_report_at(situation, condition.reason)
+    return Decision(
+        waiting,
+        quiet=report_at is not None,
+        queue=queue,
+        requeue_at=at_most(requeue_at, report_at),
+    )
+
+
+def _wait_report_at(situation: Situation, reason: Reason) -> datetime | None:
+    """Return when to report that a new job waits in line, if it does until then; None: now.
+
+    A job made by kubectl is reported at once: its status has its id.
+    """
+    job = situation.job
+    many = situation.arrivals - ARRIVALS_REPORTED_AT_ONCE
+    if many <= 0 or reason not in _IN_LINE or job.observed or job.id != job.name:
+        return None
+    report_at = job.created + min(many * WAIT_REPORT_LATER, WAIT_REPORT_LATEST)
+    return report_at if situation.now < report_at else None
 
 
 def _lost(situation: Situation, number: int) -> Decision:

@@ -31,6 +31,7 @@ def decided(
     created_trial: int | None = None,
     gone_pod: PodChild | None = None,
     starting: int = 0,
+    arrivals: int = 0,
     **settings: Any,
 ) -> Decision:
     """Return the decision about a job; by default it is admitted."""
@@ -45,6 +46,7 @@ def decided(
         created_trial=created_trial,
         gone_pod=gone_pod,
         starting=starting,
+        arrivals=arrivals,
     )
     return decide(situation)
 

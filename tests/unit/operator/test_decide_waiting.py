@@ -32,7 +32,11 @@ from corejob import timestamps
 from corejob.model import CoreJob
 from corejob.state import WAITING, State
 from corejob_operator.decide import AddFinalizer, CreateTrial, DeleteJob, DeletePod
-from corejob_operator.decide.waiting import REPORT_AFTER
+from corejob_operator.decide.waiting import (
+    ARRIVALS_REPORTED_AT_ONCE,
+    REPORT_AFTER,
+    WAIT_REPORT_LATEST,
+)
 
 DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
@@ -80,6 +84,38 @@ def test_the_status_of_a_blocked_job_says_why() -> None:
     assert decision.status.reason == "MaxParallel"
     assert decision.status.message == "15 of at most 15 a.Job run; 3 before it"
     assert decision.queue == "waits"
+
+
+def test_of_many_new_jobs_in_line_each_is_reported_later() -> None:
+    new = corejob()
+    assert not decided(new, turn=BUSY, now=new.created, arrivals=ARRIVALS_REPORTED_AT_ONCE).quiet
+    for more, later in ((1, timedelta(seconds=0.05)), (100, timedelta(seconds=5))):
+        arrivals = ARRIVALS_REPORTED_AT_ONCE + more
+        decision = decided(new, turn=BUSY, now=new.created, arrivals=arrivals)
+        assert (decision.quiet, decision.queue) == (True, "waits")
+        assert decision.requeue_at == new.created + later
+        assert not decided(new, turn=BUSY, now=new.created + later, arrivals=arrivals).quiet
+
+    latest = new.created + WAIT_REPORT_LATEST
+    assert decided(new, turn=BUSY, now=new.created, arrivals=9999).requeue_at == latest
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        waits(),
+        corejob(metadata={"name": "by-kubectl"}),
+        corejob(kill=True),
+        corejob(remove=True),
+    ],
+    ids=["reported", "by kubectl", "killed", "removed"],
+)
+def test_what_is_more_than_waiting_in_line_is_reported_at_once(job: CoreJob) -> None:
+    assert not decided(job, turn=BUSY, now=job.created, arrivals=9999).quiet
+
+
+def test_a_job_that_does_not_wait_in_line_is_reported_at_once() -> None:
+    assert not decided(corejob(), has_template=False, now=NOW, arrivals=9999).quiet
 
 
 def test_a_job_without_a_template_takes_no_place() -> None:
