@@ -135,8 +135,11 @@ class Kube:
 
     def _release(self, response: aiohttp.ClientResponse, linger: float) -> None:
         """Release the connection of a response, which closes it if the response has not ended."""
-        if not linger or response.content.at_eof():
+        if response.content.at_eof():
             response.release()
+            return
+        if not linger:
+            _break_off(response)
             return
         task = asyncio.create_task(_drain(response, linger), name="drain")
         self.draining.add(task)
@@ -376,6 +379,17 @@ class Kube:
             linger=linger,
         ) as response:
             yield response.content
+
+
+def _break_off(response: aiohttp.ClientResponse) -> None:
+    """Close the connection of a response that has not ended.
+
+    At once: a proper end of TLS waits for the server, and a process that ends does not wait for it.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.release()
 
 
 async def _drain(response: aiohttp.ClientResponse, seconds: float) -> None:

@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import os
 import socket
+import ssl
+import subprocess
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from kubernetes.aio.client import Configuration
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.scripted import PATH, ScriptedApiServer, item, refusal
 from tests.support.fake_apiserver.statuses import quota_contended, quota_exceeded, refuse
@@ -411,3 +417,34 @@ async def test_an_api_server_is_reached_by_ipv6() -> None:
         async with kube_client(f"http://[::1]:{sock.getsockname()[1]}") as kube:
             assert await kube.get(COREJOBS, "jobs", "a") == {"metadata": {"name": "a"}}
         await runner.cleanup()
+
+
+def _serve_a_line(server: socket.socket, context: ssl.SSLContext) -> None:
+    """Answer one request with one line of an endless stream; never answer the end of TLS."""
+    raw, _ = server.accept()
+    with raw, context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=False) as connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n")
+        with socket.socket(fileno=os.dup(connection.fileno())) as tcp:
+            tcp.settimeout(10)  # asyncio ends TLS without the server after 30 s
+            with suppress(ConnectionResetError):
+                while tcp.recv(65536):
+                    pass
+
+
+async def test_a_stream_that_is_left_is_closed_without_the_server(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+    made = [*command.split(), "-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    settings = Configuration()
+    settings.verify_ssl = False
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = asyncio.create_task(asyncio.to_thread(_serve_a_line, server, context))
+        settings.host = f"https://127.0.0.1:{server.getsockname()[1]}"
+        async with Kube(settings, user_agent="test") as kube:
+            async with kube.stream("/log", params={}, idle=DEADLINE) as lines:
+                assert await anext(aiter(lines)) == b"a\n"
+            await serving
