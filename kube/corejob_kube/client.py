@@ -135,11 +135,8 @@ class Kube:
 
     def _release(self, response: aiohttp.ClientResponse, linger: float) -> None:
         """Release the connection of a response, which closes it if the response has not ended."""
-        if response.content.at_eof():
-            response.release()
-            return
-        if not linger:
-            _break_off(response)
+        if not linger or response.content.at_eof():
+            _leave(response)
             return
         task = asyncio.create_task(_drain(response, linger), name="drain")
         self.draining.add(task)
@@ -381,12 +378,12 @@ class Kube:
             yield response.content
 
 
-def _break_off(response: aiohttp.ClientResponse) -> None:
-    """Close the connection of a response that has not ended.
+def _leave(response: aiohttp.ClientResponse) -> None:
+    """Release the connection of a response; close it at once if the response has not ended.
 
-    At once: a proper end of TLS waits for the server, and a process that ends does not wait for it.
+    A proper end of TLS waits for the server, and a process that ends does not wait for it.
     """
-    connection = response.connection
+    connection = None if response.content.at_eof() else response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
     response.release()
@@ -401,7 +398,7 @@ async def _drain(response: aiohttp.ClientResponse, seconds: float) -> None:
     except (aiohttp.ClientError, TimeoutError, ConnectionError):
         pass
     finally:
-        response.release()
+        _leave(response)
 
 
 def _kept(
