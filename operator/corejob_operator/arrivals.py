@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from corejob.model import CoreJob
+
 WINDOW: Final = timedelta(seconds=10)
 
 
@@ -12,9 +14,13 @@ class Arrivals:
     def __init__(self) -> None:
         self._came: dict[str, datetime] = {}
 
-    def note(self, name: str, now: datetime) -> None:
-        """Note that a CoreJob is in line."""
-        self._came.setdefault(name, now)
+    def note(self, job: CoreJob, now: datetime) -> None:
+        """Note that a CoreJob is in line.
+
+        An older one has been counted before, or was there when the operator started.
+        """
+        if now - job.created < WINDOW:
+            self._came.setdefault(job.name, now)
 
     def count(self, now: datetime) -> int:
         """Return the number of CoreJobs that came within the last ten seconds."""

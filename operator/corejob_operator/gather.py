@@ -122,7 +122,7 @@ class Gatherer:
         if wants_to_start(situation):
             turn = self._admitter.turn(job, self._refused_trials, now)
             if not turn.admitted and not job.observed:
-                self._arrivals.note(job.name, now)
+                self._arrivals.note(job, now)
             situation = replace(situation, turn=turn, arrivals=self._arrivals.count(now))
             if turn.admitted and turn.retry_at is None:
                 logs = self._cookies.pending_logs(job, now)

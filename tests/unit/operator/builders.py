@@ -5,10 +5,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tests.unit.domain.builders import ID, NOW, at_text, batch_job, condition, ended, pod, started
+from tests.unit.domain.builders import (
+    ID,
+    NOW,
+    at_text,
+    batch_job,
+    condition,
+    corejob,
+    ended,
+    pod,
+    started,
+)
 
 from corejob.children import JobChild, PodChild
 from corejob.model import CoreJob
+from corejob.state import State
 from corejob_operator.admission import Blocked
 from corejob_operator.decide import Decision, Situation, Turn, decide
 from corejob_operator.settings import OperatorSettings
@@ -18,6 +29,7 @@ ADMITTED = Turn(admitted=True)
 BUSY = Turn(admitted=False, blocked=Blocked("max_parallel", running=15, allowed=15, ahead=3))
 DELETED = {"deletionTimestamp": at_text(-1)}
 FAILED = [condition("Failed", "BackoffLimitExceeded", "too many")]
+DISRUPTED = [condition("DisruptionTarget", "EvictionByEvictionAPI", "drained")]
 
 
 def decided(
@@ -49,6 +61,17 @@ def decided(
         arrivals=arrivals,
     )
     return decide(situation)
+
+
+def waits(state: State = State.PENDING, **more: Any) -> CoreJob:
+    """Return a job whose status says that it waits in line."""
+    status: dict[str, Any] = {
+        "state": str(state),
+        "trial": 0 if state is State.PENDING else 1,
+        "reason": "Queued",
+    }
+    status |= more.pop("status", {})
+    return corejob(status=status, **more)
 
 
 def child(number: int = 1, **more: Any) -> JobChild:
