@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store
 from corejob_kube.client import Kube
 from corejob_process import json_logs, tasks
+from corejob_process.garbage_collection import collect_rarely
 from corejob_process.health import HealthServer
 from corejob_process.settings import load
 from corejob_process.supervision import Supervision, TaskEndedError, exit_now
@@ -33,9 +33,6 @@ _MOST_CONNECTIONS: Final = 12_000
 """Maximum number of connections; more are answered 503. The pod may open 20,000 files."""
 _IDLE_S: Final = 75
 """Longer than clients and proxies keep idle connections, so that the server never closes first."""
-
-_YOUNG: Final = 50_000
-"""Allocations between garbage collections: more than sending one batch to 5,000 streams takes."""
 
 
 class Server(uvicorn.Server):
@@ -95,16 +92,6 @@ def server(app: Api, *, most_connections: int = _MOST_CONNECTIONS) -> Server:
         timeout_graceful_shutdown=_GRACE_S,
     )
     return Server(config, app)
-
-
-def collect_rarely() -> None:
-    """Freeze the present objects for the garbage collector, and make it run less often.
-
-    It only serves to free cycles, of which there are few. Each run scans all young objects, and
-    some scan all objects of 5,000 streams. With the defaults it took 40% of the time of a fan-out.
-    """
-    gc.freeze()
-    gc.set_threshold(_YOUNG)
 
 
 async def serve(settings: ApiSettings) -> None:

@@ -13,6 +13,7 @@ from corejob_operator.health import OperatorHealth
 from corejob_operator.process import Operator
 from corejob_operator.release import release
 from corejob_operator.settings import OperatorSettings
+from corejob_process.garbage_collection import collect_rarely
 from corejob_process.health import HealthServer
 from corejob_process.json_logs import configure
 from corejob_process.settings import load
@@ -34,6 +35,7 @@ async def serve(settings: OperatorSettings) -> None:
         health = OperatorHealth(operator, settings.resync_interval)
         server = HealthServer(health, settings.host, settings.port)
         await server.start()
+        collect_rarely()
         try:
             await operator.run(stop)
         finally:

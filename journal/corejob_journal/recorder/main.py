@@ -1,7 +1,6 @@
 """The process `core4-recorder`."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -26,16 +25,13 @@ from corejob_kube.client import Kube
 from corejob_process import json_logs, tasks
 from corejob_process.backoff import Backoff
 from corejob_process.clock import system_clock
+from corejob_process.garbage_collection import collect_rarely
 from corejob_process.health import HealthServer
 from corejob_process.settings import load
 from corejob_process.supervision import Supervision, TaskEndedError, exit_now
 
 log = logging.getLogger(__name__)
 
-_COLLECTION: Final = (50_000, 20, 100)
-"""Thresholds of the garbage collector: objects of an event are freed by their counts, and a search
-for cycles walks over the whole queue in the cache.
-"""
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 2.0
 
@@ -203,7 +199,7 @@ def main() -> int:
     if len(sys.argv) > 1 and sys.argv[1] == "retention":
         return command.run(sys.argv[2:], settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    gc.set_threshold(*_COLLECTION)
+    collect_rarely()
     try:
         uvloop.run(_main(settings))
     except TaskEndedError as error:

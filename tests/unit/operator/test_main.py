@@ -27,6 +27,7 @@ WATCHED = {"corejobs", "corejobtemplates", "jobs", "pods"}
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORE4_NAMESPACE", NAMESPACE)
     monkeypatch.setattr(main, "configure", lambda _level: None)  # it replaces pytest's handlers
+    monkeypatch.setattr(main, "collect_rarely", lambda: None)  # it is for the whole process
 
 
 def failing(error: Exception) -> Callable[[Any], Coroutine[Any, Any, None]]:
