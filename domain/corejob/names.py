@@ -90,18 +90,34 @@ class TemplateCondition(StrEnum):
 class TemplateReason(StrEnum):
     """The closed list of reasons of a CoreJobTemplate's conditions."""
 
-    # For the condition Valid.
     VALID = "Valid"
     BAD_DEFINITION = "BadDefinition"
     REFUSED = "Refused"
     UNAVAILABLE = "Unavailable"
-    # For the condition Scheduled.
     SCHEDULED = "Scheduled"
     SKIPPED = "Skipped"
     BAD_SCHEDULE = "BadSchedule"
     ENQUEUE_FAILED = "EnqueueFailed"
-    # For both.
     INTERNAL_ERROR = "InternalError"
+
+
+TEMPLATE_REASONS: Final = {
+    TemplateCondition.VALID: (
+        TemplateReason.VALID,
+        TemplateReason.BAD_DEFINITION,
+        TemplateReason.REFUSED,
+        TemplateReason.UNAVAILABLE,
+        TemplateReason.INTERNAL_ERROR,
+    ),
+    TemplateCondition.SCHEDULED: (
+        TemplateReason.SCHEDULED,
+        TemplateReason.SKIPPED,
+        TemplateReason.BAD_SCHEDULE,
+        TemplateReason.ENQUEUE_FAILED,
+        TemplateReason.INTERNAL_ERROR,
+    ),
+}
+"""The reasons of each condition of a CoreJobTemplate."""
 
 
 class Condition(StrEnum):
@@ -113,7 +129,7 @@ class Condition(StrEnum):
 
 
 class Reason(StrEnum):
-    """The closed list of `status.reason`; `corejob.reasons` explains each."""
+    """The closed list of `status.reason`; `corejob.reasons` explains each but `Running`."""
 
     # Not running, because of the queue.
     QUEUED = "Queued"

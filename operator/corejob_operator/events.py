@@ -14,6 +14,8 @@ from corejob.model import CoreJob, Status
 from corejob.names import Reason
 from corejob.state import State
 
+MISSED: Final = "MissSchedule"
+"""Reason of the Event about missed times of a schedule, as of a CronJob."""
 _MOST_NAME: Final = 230
 _MOST_NOTE: Final = 1024
 """Maximum bytes of a note (Kubernetes: "note … maximal length is 1kB")."""

@@ -66,11 +66,14 @@ def _restarts(job: CoreJob, parent: CoreJob) -> bool:
 def _is_scheduled(job: CoreJob, caches: Caches) -> bool:
     """True if the job is a run of its template's schedule, even a late one.
 
-    False for a time before the schedule's last one, since that was dealt with already.
+    False for a time before the schedule's last one, since that was dealt with already; but the
+    schedule's last job stays its job when a later time has been skipped because of it.
     """
     template = caches.template_body(job.qual_name)
     if template is None:
         return False
     run_at = ids.created_at(job.name)
-    last = timestamps.parse((template.get("status") or {}).get("lastScheduleTime"))
-    return scheduled_id(template, run_at) == job.name and (last is None or run_at >= last)
+    status = template.get("status") or {}
+    last = timestamps.parse(status.get("lastScheduleTime"))
+    is_new = last is None or run_at >= last or status.get("lastJobId") == job.name
+    return is_new and scheduled_id(template, run_at) == job.name

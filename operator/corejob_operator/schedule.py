@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from corejob import ids, lineage, names, timestamps
-from corejob.identity import identity
 from corejob.model import CoreJob
-from corejob.names import SchedulePolicy, TemplateReason
-from corejob.state import FINAL, STOPPED, State
+from corejob.names import Reason, SchedulePolicy, TemplateReason
+from corejob.state import FINAL, STOPPED
 from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 from corejob_kube.resources import COREJOBS
 from corejob_operator.caches import Caches
+from corejob_operator.earlier_jobs import EarlierJobs
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.template_status import Verdict
 from corejob_operator.timetable import DEFAULT_ZONE, DueTimes, Timetable
@@ -35,8 +35,7 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 """Longest time between two reconciles, so that a changed system clock is noticed."""
 _AGAIN_FIRST_S: Final = 2.0
 _AGAIN_MOST_S: Final = 60.0
-_RESTARTING: Final = timedelta(seconds=60)
-"""Maximum time until the CoreJob that restarts another appears in the cache."""
+_MOST_SKIP_JOBS: Final = 10
 _WITHOUT_SCHEDULE: Final = (
     "schedule",
     "timeZone",
@@ -44,16 +43,8 @@ _WITHOUT_SCHEDULE: Final = (
     "nextScheduleTime",
     "lastScheduleTime",
     "lastSkipTime",
+    "lastSkipJobIds",
 )
-_HINTS: Final = {
-    State.ERROR: "ended in error and is still in the queue",
-    State.INACTIVE: "turned inactive and is still in the queue",
-    State.KILLED: "was killed and is still in the queue",
-    State.RUNNING: "is still running",
-    State.PENDING: "is still waiting to start",
-    State.FAILED: "has failed and is still waiting for its next trial",
-    State.DEFERRED: "is deferred and still waiting for its next trial",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,8 @@ class Step:
         verdict: For the condition Scheduled; None: there is no schedule.
         requeue_at: When to reconcile again even if no event arrives.
         outcome: `enqueued`, `skipped` or `failed`, if a time was dealt with or tried; else None.
-        blocker: The job that caused a skip and its state, to distinguish one skip from the next.
+        blocker: The job that caused a skip, and its state if it has stopped; each has one Event.
+        missed: Which times before the one that was dealt with were missed; empty: none.
         watched: Names of CoreJobs whose changes requeue the template.
     """
 
@@ -74,6 +66,7 @@ class Step:
     requeue_at: datetime
     outcome: str | None = None
     blocker: str = ""
+    missed: str = ""
     watched: frozenset[str] = frozenset()
 
 
@@ -92,6 +85,15 @@ class _Refused:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Dealt:
+    """A time that was dealt with, kept until the next one: its status may not be written yet."""
+
+    uid: str
+    run_at: datetime
+    outcome: str
+
+
 class Scheduler:
     """Enqueues the jobs of templates that have a schedule."""
 
@@ -102,11 +104,14 @@ class Scheduler:
         self._caches = caches
         self._settings = settings
         self._now = now
+        self._earlier = EarlierJobs(caches, now)
         self._refused: dict[str, _Refused] = {}
+        self._dealt: dict[str, _Dealt] = {}
 
     def forget(self, template: str) -> None:
-        """Drop the back-off of a template."""
+        """Drop what is known of a template's times."""
         self._refused.pop(template, None)
+        self._dealt.pop(template, None)
 
     async def step(self, body: Body) -> Step:
         """Reconcile the schedule of a template: enqueue its job if due; return the result."""
@@ -120,7 +125,9 @@ class Scheduler:
             # Without the mark in the status a schedule that is set again counts as new: the times
             # in between were not missed.
             self.forget(body["metadata"]["name"])
-            return Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
+            return self._with_last_state(
+                status, Step(dict.fromkeys(_WITHOUT_SCHEDULE), None, later)
+            )
         # A changed schedule or zone counts as new: the marks of the old one do not apply.
         same = (status.get("schedule"), status.get("timeZone") or DEFAULT_ZONE) == (schedule, zone)
         last = timestamps.parse(status.get("lastScheduleTime")) if same else None
@@ -133,48 +140,49 @@ class Scheduler:
         except ValueError as error:
             empty = dict.fromkeys(_WITHOUT_SCHEDULE)
             verdict = Verdict("False", TemplateReason.BAD_SCHEDULE, str(error))
-            return Step({**empty, **fields}, verdict, later)
+            return self._with_last_state(status, Step({**empty, **fields}, verdict, later))
         fields["nextScheduleTime"] = f"{times.next:%Y-%m-%dT%H:%M:%SZ}"
         fields["lastScheduleTime"] = timestamps.render(times.mark or last)
         fields["lastSkipTime"] = timestamps.render(skipped)
+        if not same:
+            fields["lastSkipJobIds"] = None
         step = Step(fields, None, min(times.next, later))
-        step = await self._act(body, times, step, last=last, skipped=skipped)
-        return self._with_last_job(status, step)
-
-    async def _act(
-        self,
-        body: Body,
-        times: DueTimes,
-        step: Step,
-        *,
-        last: datetime | None,
-        skipped: datetime | None,
-    ) -> Step:
         if times.run_at is not None:
-            return await self._due(body, times.run_at, step, last)
-        if skipped is not None and skipped == last:
-            return self._after_skip(body, skipped, step)
-        return replace(step, verdict=_fine(step))
+            step = await self._due(body, times, times.run_at, step, last)
+        elif skipped is not None and skipped == last:
+            step = self._after_skip(body, skipped, step)
+        else:
+            step = replace(step, verdict=_fine(step))
+        return self._without_duplicate(body, self._with_last_state(status, step))
 
-    async def _due(self, body: Body, run_at: datetime, step: Step, last: datetime | None) -> Step:
+    async def _due(
+        self, body: Body, times: DueTimes, run_at: datetime, step: Step, last: datetime | None
+    ) -> Step:
         """Enqueue the job of a time, or skip it, or report why it can't be created."""
         name = body["metadata"]["name"]
         run_id = scheduled_id(body, run_at)
         replaces = body["spec"].get("schedulePolicy") == SchedulePolicy.REPLACE
-        before = self._blockers(body["spec"]["qualName"], run_id)
-        if before and not (replaces and self._all_stopped(before)):
-            self.forget(name)
-            fields = {**step.fields, "lastSkipTime": timestamps.render(run_at)}
-            step = replace(step, fields=fields, outcome="skipped")
-            log.info("%s at %s: left out, it is in the queue still", name, timestamps.iso(run_at))
-            return self._skip(body, run_at, before, step)
+        before = self._earlier.of(body["spec"]["qualName"], but=run_id)
+        unnoted = _unnoted_run(body, before, last)
+        if unnoted is not None:
+            return self._enqueued(
+                body, ids.created_at(unnoted), replace(step, requeue_at=self._now())
+            )
         refused = self._refused.get(name)
+        missed = _missed(times, refused)
+        if before and not (replaces and self._earlier.all_stopped(before)):
+            self._refused.pop(name, None)
+            outcome = self._first_time(body, run_at, "skipped")
+            log.info("%s at %s: left out, it is in the queue still", name, timestamps.iso(run_at))
+            return self._skip(body, run_at, before, replace(step, outcome=outcome, missed=missed))
         if (
             refused is not None
             and not refused.until <= self._now()
             and ((refused.run_at, refused.generation) == (run_at, _generation(body)))
         ):
             return _undone(step, refused, last)
+        if self._dealt.get(name) == _Dealt(_uid(body), run_at, "enqueued"):
+            return self._enqueued(body, run_at, step)
         try:
             for job in before:
                 await self._remove(job)
@@ -183,10 +191,31 @@ class Scheduler:
             refused = self._note_refusal(body, run_at, error)
             log.warning("%s at %s: not enqueued: %s", name, timestamps.iso(run_at), error)
             return replace(_undone(step, refused, last), outcome="failed")
-        self.forget(name)
         log.info("%s at %s: enqueued as %s", name, timestamps.iso(run_at), run_id)
-        fields = {**step.fields, "lastJobId": run_id, "lastJobState": None}
-        return replace(step, fields=fields, verdict=_fine(step), outcome="enqueued")
+        return self._enqueued(body, run_at, replace(step, missed=missed))
+
+    def _enqueued(self, body: Body, run_at: datetime, step: Step) -> Step:
+        """Return the step after the job of a time was created."""
+        self._refused.pop(body["metadata"]["name"], None)
+        fields = {
+            **step.fields,
+            "lastScheduleTime": timestamps.render(run_at),
+            "lastJobId": scheduled_id(body, run_at),
+            "lastJobState": None,
+        }
+        outcome = self._first_time(body, run_at, "enqueued")
+        return replace(step, fields=fields, verdict=_fine(step), outcome=outcome)
+
+    def _first_time(self, body: Body, run_at: datetime, outcome: str) -> str | None:
+        """Return the outcome of a time; None if it was returned already.
+
+        While the status can't be written, the time stays due, and its job may be gone meanwhile.
+        """
+        name, dealt = body["metadata"]["name"], _Dealt(_uid(body), run_at, outcome)
+        if self._dealt.get(name) == dealt:
+            return None
+        self._dealt[name] = dealt
+        return outcome
 
     def _note_refusal(self, body: Body, run_at: datetime, error: Exception) -> _Refused:
         name, earlier = body["metadata"]["name"], self._refused.get(body["metadata"]["name"])
@@ -199,57 +228,38 @@ class Scheduler:
 
     # --- earlier jobs -------------------------------------------------------------------------
 
-    def _blockers(self, qual_name: str, job_id: str) -> list[CoreJob]:
-        """Return the equal jobs that are in the queue or being restarted, oldest first."""
-        jobs = [
-            job
-            for job in self._caches.same_jobs(identity(qual_name, {}), but=job_id)
-            if job.in_queue or self._is_restarting(job)
-        ]
-        return sorted(jobs, key=lambda job: (job.created, job.name))
-
-    def _is_restarting(self, job: CoreJob) -> bool:
-        """True from a restart's request until its CoreJob is in the cache, for 60 s at most."""
-        child = job.child_id
-        if child is None or not ids.is_id(child) or self._caches.corejobs.get(child) is not None:
-            return False
-        return abs(self._now() - ids.created_at(child)) < _RESTARTING
-
-    def _all_stopped(self, jobs: Sequence[CoreJob]) -> bool:
-        return all(
-            job.in_queue
-            and job.status.state in STOPPED
-            and all(pod.over for pod in self._caches.pods_of(job.name))
-            for job in jobs
-        )
-
     def _skip(self, body: Body, at: datetime, before: Sequence[CoreJob], step: Step) -> Step:
-        job = next((other for other in before if not self._all_stopped([other])), before[0])
-        what = f"job {job.id}" if job.id == job.name else f"job {job.name} ({job.id})"
-        state = self._describe_state(job, body["spec"].get("schedulePolicy"))
-        text = f"skipped at {timestamps.iso(at)} UTC: {what} {state}"
+        """Return the step of a time that is skipped because of these jobs, at least one."""
+        job = next((other for other in before if not self._earlier.all_stopped([other])), before[0])
+        text = f"skipped at {timestamps.iso(at)} UTC: "
+        text += self._earlier.describe(job, body["spec"].get("schedulePolicy"))
         if len(before) > 1:
             text += f"; {len(before) - 1} more of them are in the queue"
-        watched = step.watched | {other.name for other in before}
-        verdict = Verdict("False", TemplateReason.SKIPPED, text)
-        return replace(step, verdict=verdict, blocker=f"{job.id} {state}", watched=watched)
-
-    def _describe_state(self, job: CoreJob, policy: str | None) -> str:
-        if not job.in_queue:
-            return "is being restarted"
-        hint, state = _HINTS[job.status.state], job.status.state
-        if state not in STOPPED:
-            return hint
-        if policy == SchedulePolicy.REPLACE:
-            ends = not self._all_stopped([job])
-            return f"{hint}; {'its pod is still ending' if ends else 'the next time replaces it'}"
-        return f"{hint}; restart or remove it, or set spec.schedulePolicy to Replace"
+        fields = {
+            **step.fields,
+            "lastSkipTime": timestamps.render(at),
+            "lastSkipJobIds": [other.id for other in before[:_MOST_SKIP_JOBS]],
+        }
+        stopped = job.in_queue and job.status.state in STOPPED
+        return replace(
+            step,
+            fields=fields,
+            verdict=Verdict("False", TemplateReason.SKIPPED, text),
+            blocker=f"{job.id} {job.status.state}" if stopped else job.id,
+            watched=step.watched | {other.name for other in before},
+        )
 
     def _after_skip(self, body: Body, skipped: datetime, step: Step) -> Step:
-        """Return the step between a skipped time and the next: still blocked, or fine again."""
-        before = self._blockers(body["spec"]["qualName"], "")
+        """Return the step between a skipped time and the next: still blocked, or fine again.
+
+        Jobs that came into the queue later did not cause the skip.
+        """
+        causes = (body.get("status") or {}).get("lastSkipJobIds") or ()
+        earlier = self._earlier.of(body["spec"]["qualName"])
+        before = [job for job in earlier if job.id in causes]
         if not before:
-            return replace(step, verdict=_fine(step))
+            fields = {**step.fields, "lastSkipJobIds": None}
+            return replace(step, fields=fields, verdict=_fine(step))
         return self._skip(body, skipped, before, step)
 
     async def _remove(self, job: CoreJob) -> None:
@@ -288,21 +298,76 @@ class Scheduler:
                 raise NotOursError(text) from None
         self._caches.corejobs.put(created)
 
-    def _with_last_job(self, status: Mapping[str, Any], step: Step) -> Step:
+    def _with_last_state(self, status: Mapping[str, Any], step: Step) -> Step:
         """Note the final state of the last job, or watch the job until it has one."""
+        job = self._last_job(status, step)
+        if job is None:
+            return step
+        if job.status.state not in FINAL:
+            return replace(step, watched=step.watched | {job.name})
+        return replace(step, fields={**step.fields, "lastJobState": str(job.status.state)})
+
+    def _without_duplicate(self, body: Body, step: Step) -> Step:
+        """Turn the run of a job that was refused as a duplicate into a skip of its time.
+
+        The job was created while the cache did not have the other one yet. A step that has dealt
+        with a time leaves this to the next one.
+        """
+        job = self._last_job(body.get("status") or {}, step)
+        if step.outcome is not None or job is None or job.status.reason != Reason.DUPLICATE:
+            return step
+        at = ids.created_at(job.name)
+        last_skip = timestamps.parse(step.fields.get("lastSkipTime"))
+        fields = {**step.fields, "lastJobId": None, "lastJobState": None}
+        step = replace(step, fields=fields, outcome=self._first_time(body, at, "skipped"))
+        if last_skip is not None and last_skip > at:
+            return step
+        before = self._earlier.of(body["spec"]["qualName"], but=job.name)
+        if before:
+            return self._skip(body, at, before, step)
+        fields = {**step.fields, "lastSkipTime": timestamps.render(at), "lastSkipJobIds": None}
+        text = f"skipped at {timestamps.iso(at)} UTC: {job.status.message}"
+        verdict = Verdict("False", TemplateReason.SKIPPED, text)
+        return replace(step, fields=fields, verdict=verdict, blocker=job.id)
+
+    def _last_job(self, status: Mapping[str, Any], step: Step) -> CoreJob | None:
         job_id = step.fields.get("lastJobId", status.get("lastJobId"))
         body = self._caches.corejobs.get(job_id) if job_id else None
-        if body is None:
-            return step
-        state = self._caches.parse(body).status.state
-        if state not in FINAL:
-            return replace(step, watched=step.watched | {job_id})
-        return replace(step, fields={**step.fields, "lastJobState": str(state)})
+        return self._caches.parse(body) if body is not None else None
 
 
 def scheduled_id(body: Body, at: datetime) -> str:
     """Return the job id of a template's run at a time."""
     return ids.derived_id(at, f"{body['metadata']['uid']}/schedule/{timestamps.render(at)}")
+
+
+def _unnoted_run(body: Body, before: Sequence[CoreJob], last: datetime | None) -> str | None:
+    """Return the id of the schedule's own job that the status does not have yet; None: none.
+
+    The answer to its creation was lost, or the process ended before it wrote the status.
+    """
+    for job in before:
+        if ids.is_id(job.name):
+            run_at = ids.created_at(job.name)
+            if (last is None or run_at > last) and scheduled_id(body, run_at) == job.name:
+                return job.name
+    return None
+
+
+def _missed(times: DueTimes, refused: _Refused | None) -> str:
+    """Return which times were missed before the one that is due, and why if that is known."""
+    if times.missed is None or times.run_at is None:
+        return ""
+    first, latest = times.missed
+    until = f" to {timestamps.iso(latest)}" if latest > first else ""
+    text = f"missed {timestamps.iso(first)}{until} UTC"
+    if refused is not None and first <= refused.run_at <= latest:
+        text += f" ({refused.cause})"
+    return f"{text}: only the latest time counts, {timestamps.iso(times.run_at)} UTC"
+
+
+def _uid(body: Body) -> str:
+    return str(body["metadata"]["uid"])
 
 
 def _generation(body: Body) -> int:

@@ -73,6 +73,7 @@ class Templates:
         self._now = now
         self._scheduler = Scheduler(kube=kube, caches=caches, settings=settings, now=now)
         self._validator = Validator(kube, settings, now)
+        self._counted: set[str] = set()
         self._reset()
         caches.templates.listen(self._template_changed)
         caches.corejobs.listen(self._corejob_changed)
@@ -87,6 +88,7 @@ class Templates:
         self._watched: dict[str, frozenset[str]] = {}
         self._watching: dict[str, str] = {}
         self._reported: dict[tuple[str, TemplateCondition], tuple[str, datetime]] = {}
+        self._missed: dict[str, datetime] = {}
         for body in self._caches.templates:
             self.queue.add(body["metadata"]["name"])
 
@@ -94,6 +96,16 @@ class Templates:
         """Reconcile and validate until cancelled."""
         # A new leader may have another version, which builds other Jobs: validate all again.
         self._reset()
+        for name in self._counted - {body["metadata"]["name"] for body in self._caches.templates}:
+            self._forget(name)
+        try:
+            await self._run()
+        finally:
+            # Only the leader knows what is blocked.
+            self._metrics.schedule_blocked.clear()
+            self._metrics.invalid_templates.clear()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(_WORKERS):
                 group.create_task(self._work(), name=f"templates {number}")
@@ -160,9 +172,11 @@ class Templates:
             judged = self._verdict_of(body)
             if judged is not None:
                 verdicts[TemplateCondition.VALID] = judged
-        await self._write(body, step, verdicts)
+        # Before the write, which may be refused again and again.
         self._account(name, step, verdicts)
         self._report(body, step, verdicts)
+        self._report_missed(body, step)
+        await self._write(body, step, verdicts)
         return max(0.0, (step.requeue_at - self._now()).total_seconds())
 
     async def _step(self, body: Body) -> Step:
@@ -255,6 +269,7 @@ class Templates:
         if step.outcome is not None:
             self._metrics.scheduled.labels(step.outcome).inc()
             self._metrics.schedule_times.labels(name, step.outcome).inc()
+            self._counted.add(name)
         for kind, gauge in (
             (TemplateCondition.SCHEDULED, self._metrics.schedule_blocked),
             (TemplateCondition.VALID, self._metrics.invalid_templates),
@@ -286,6 +301,18 @@ class Templates:
                 )
             )
 
+    def _report_missed(self, body: Body, step: Step) -> None:
+        """Post a Warning Event about missed times, at most one an hour."""
+        name, now = body["metadata"]["name"], self._now()
+        before = self._missed.get(name)
+        if not step.missed or (before is not None and now - before < _REPORT_AGAIN):
+            return
+        self._missed[name] = now
+        log.warning("%s: %s", name, step.missed)
+        self._events.record(
+            events.template_warning(body, events.MISSED, step.missed, now, instance=self._instance)
+        )
+
     def _watch(self, template: str, watched: frozenset[str]) -> None:
         """Replace the CoreJobs whose changes requeue a template."""
         for corejob in self._watched.pop(template, frozenset()) - watched:
@@ -296,6 +323,8 @@ class Templates:
 
     def _forget(self, name: str) -> None:
         self._scheduler.forget(name)
+        self._counted.discard(name)
+        self._missed.pop(name, None)
         self._watch(name, frozenset())
         for memory in (
             self._failures,

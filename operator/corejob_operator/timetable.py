@@ -1,8 +1,9 @@
 """The times of a schedule in its time zone, each of them once, despite daylight saving time.
 
 A local time that does not exist (clocks go forward) falls due at the end of the gap. A local time
-that exists twice (clocks go back) falls due the first time only; but a schedule for every hour
-falls due in both passes, as in crontab(5): otherwise it would pause for an hour.
+that exists twice (clocks go back) falls due the first time only. A schedule for every hour follows
+the hours that pass, as in crontab(5): it falls due in both passes of an hour that exists twice,
+otherwise it would pause for an hour, and not for an hour that does not exist at all.
 """
 
 import difflib
@@ -18,10 +19,11 @@ from corejob_operator.crontab import Crontab
 
 DEFAULT_ZONE: Final = "UTC"
 _SECOND: Final = timedelta(seconds=1)
+_HOUR: Final = timedelta(hours=1)
 _CLOCK_SET_BACK: Final = timedelta(hours=1)
 _SHOWN: Final = 3
-_MOST_STEPS: Final = 200_000
-"""Bound of a search by seconds; no time zone ever set its clocks back by nearly so much."""
+_MOST_STEPS: Final = 1000
+"""Bound of a search; a step goes beyond all times that a change of the clock moves or removes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,22 @@ class DueTimes:
             it is the latest of them.
         mark: The time to record as the last one that was dealt with; None: keep the recorded one.
         next: The next time of the schedule.
+        missed: The first and the last of the times before `run_at` that were not dealt with.
     """
 
     run_at: datetime | None
     mark: datetime | None
     next: datetime
+    missed: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Local times that do not exist: from `begin` on, up to `end`, which is at `instant`."""
+
+    begin: datetime
+    end: datetime
+    instant: datetime
 
 
 class Timetable:
@@ -69,7 +82,9 @@ class Timetable:
         latest = self.until(now)
         if latest is None or latest <= last:
             return DueTimes(None, None, following)
-        return DueTimes(latest, latest, following)
+        first, before = self.after(last), self.until(latest - _SECOND)
+        missed = (first, before) if before is not None and first <= before else None
+        return DueTimes(latest, latest, following, missed)
 
     def meaning(self, now: datetime) -> str:
         """Return the next times as text, such as `next: 2026-11-29 06:00:00 UTC, then …`."""
@@ -115,16 +130,20 @@ class Timetable:
     # --- local times and instants ---------------------------------------------------------------
 
     def _first_after(self, moment: datetime, local: datetime) -> datetime | None:
-        naive = local.replace(tzinfo=None)
+        naive = self._first_pass_until(local)
         # The instants at which local times are reached first ascend with the local times.
         for _ in range(_MOST_STEPS):
             following = self._crontab.at_or_after(naive + _SECOND)
             if following is None:
                 return None
-            instant = self._instant(following)
+            gap = self._gap(following)
+            if gap is not None and self._leaves_out(following, gap):
+                naive = gap.end - _SECOND
+                continue
+            instant = self._instant(following) if gap is None else gap.instant
             if instant > moment:
                 return instant
-            naive = following
+            naive = following if gap is None else gap.end - _SECOND
         return None
 
     def _repeated_after(self, local: datetime, size: timedelta) -> datetime | None:
@@ -144,18 +163,28 @@ class Timetable:
         return self._instant(following, fold=1)
 
     def _last_until(self, moment: datetime, local: datetime) -> datetime | None:
-        naive = local.replace(tzinfo=None)
-        if local.fold:
-            naive += self._repeated(local)  # the second pass: all of the first one is over
+        naive = self._first_pass_until(local)
         for _ in range(_MOST_STEPS):
             following = self._crontab.at_or_before(naive)
             if following is None:
                 return None
-            instant = self._instant(following)
+            gap = self._gap(following)
+            if gap is not None and self._leaves_out(following, gap):
+                naive = gap.begin - _SECOND
+                continue
+            instant = self._instant(following) if gap is None else gap.instant
             if instant <= moment:
                 return instant
             naive = following - _SECOND
         return None
+
+    def _first_pass_until(self, local: datetime) -> datetime:
+        """Return the latest local time whose first pass is over at `local`."""
+        if local.fold:
+            after = local.astimezone(UTC)
+            turn = self._turn(after - self._repeated(local), after)
+            local = (turn - _SECOND).astimezone(self._zone)
+        return local.replace(tzinfo=None)
 
     def _repeated(self, local: datetime) -> timedelta:
         """Return by how much the clock goes back, if this local time exists twice; else 0."""
@@ -165,14 +194,23 @@ class Timetable:
         return max(first - second, timedelta())
 
     def _instant(self, naive: datetime, fold: int = 0) -> datetime:
-        """Return the instant of a local time; for one that does not exist, the end of the gap."""
-        instant = naive.replace(tzinfo=self._zone, fold=fold).astimezone(UTC)
-        if instant.astimezone(self._zone).replace(tzinfo=None) == naive:
-            return instant
-        before, after = (
-            naive.replace(tzinfo=self._zone, fold=other).astimezone(UTC) for other in (1, 0)
-        )
-        return self._turn(before, after)
+        """Return the instant of a local time that exists."""
+        return naive.replace(tzinfo=self._zone, fold=fold).astimezone(UTC)
+
+    def _gap(self, naive: datetime) -> _Gap | None:
+        """Return the gap that has this local time; None if the time exists."""
+        # In a gap, the offset of `fold=1` is the one after it, which gives the earlier instant.
+        before, after = self._instant(naive, fold=1), self._instant(naive, fold=0)
+        if before >= after:
+            return None
+        turn = self._turn(before, after)
+        begin = (turn - _SECOND).astimezone(self._zone).replace(tzinfo=None) + _SECOND
+        return _Gap(begin, turn.astimezone(self._zone).replace(tzinfo=None), turn)
+
+    def _leaves_out(self, naive: datetime, gap: _Gap) -> bool:
+        """True if the schedule is for every hour, and this hour does not exist."""
+        hour = naive.replace(minute=0, second=0)
+        return self._crontab.every_hour and gap.begin <= hour and hour + _HOUR <= gap.end
 
     def _turn(self, before: datetime, after: datetime) -> datetime:
         """Return the instant of the change to the offset of `after`, exact to a second."""
@@ -203,10 +241,17 @@ def time_zone(name: str) -> ZoneInfo:
     """
     zones = _zones()
     if name in zones:
-        return ZoneInfo(name)
+        return _load(name)
     similar = difflib.get_close_matches(name, zones, n=1) if len(name) <= 64 else []
     hint = f", did you mean {similar[0]}?" if similar else ": put a name such as Europe/Berlin"
     raise ValueError(f"unknown time zone [{name[:64]}]{hint}")
+
+
+@cache
+def _load(name: str) -> ZoneInfo:
+    """Return a zone by the package `tzdata`: `ZoneInfo(name)` prefers files of the machine."""
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
 
 
 @cache

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import SchemaError, best_match
+from referencing.exceptions import Unresolvable
 
 from corejob import ids, lineage, model, names
 from corejob.names import TemplateReason
@@ -145,7 +146,21 @@ def remarks(spec: Mapping[str, Any]) -> list[str]:
         )
     if pod.get("restartPolicy") not in {None, "Never"}:
         warnings.append("its restartPolicy is not used: it is always Never, the service retries")
+    refusal = no_args_refusal(spec.get("argsSchema")) if spec.get("schedule") else None
+    if refusal is not None:
+        warnings.append(f"argsSchema refuses jobs of the schedule, which have no args: {refusal}")
     return warnings
+
+
+def no_args_refusal(schema: Any) -> str | None:
+    """Return why a valid `argsSchema` refuses a job without args; None if it does not."""
+    if schema is None:
+        return None
+    try:
+        error = best_match(Draft202012Validator(schema).iter_errors({}))
+    except (RecursionError, Unresolvable):
+        return None  # enqueuing says it
+    return error.message[:_MOST_CHARS] if error is not None else None
 
 
 def quantity_path(template: Any) -> str | None:

@@ -16,7 +16,13 @@ from corejob.crds.fields import (
     text,
     time,
 )
-from corejob.names import KIND_TEMPLATE, PLURAL_TEMPLATE, Runtime, SchedulePolicy
+from corejob.names import (
+    KIND_TEMPLATE,
+    PLURAL_TEMPLATE,
+    TEMPLATE_REASONS,
+    Runtime,
+    SchedulePolicy,
+)
 from corejob.state import State
 
 _SCHEDULE_PATTERN: Final = (
@@ -92,7 +98,7 @@ def _template_spec() -> Schema:
                 "Time zone of the schedule, a name of the IANA database such as Europe/Berlin. "
                 "Default: UTC. If the clocks skip a time in spring, the job runs once right after "
                 "the gap; if they repeat it in autumn, it runs once. A schedule with * as hour "
-                "runs every hour through both changes.",
+                "runs once in every hour that passes.",
                 nullable=True,
                 pattern=_TIME_ZONE_PATTERN,
                 maxLength=64,
@@ -164,6 +170,13 @@ def _template_status() -> Schema:
                 "reconcile."
             ),
             "lastSkipTime": time("Last time of the schedule that was skipped."),
+            "lastSkipJobIds": {
+                "type": "array",
+                "description": "Ids of the jobs because of which it was skipped; absent once none "
+                "of them is in the queue.",
+                "maxItems": 10,
+                "items": text("Id of a job."),
+            },
             "message": text("Reason why the schedule does not enqueue.") | {"nullable": True},
             "lastJobId": text("Id of the job that was enqueued last.", pattern=ID_PATTERN),
             "lastJobState": text("Final state of this job.", enum=[str(state) for state in State]),
@@ -171,8 +184,10 @@ def _template_status() -> Schema:
                 "Valid (a Job can be created from the pod template) and Scheduled (the schedule "
                 "enqueues; only with a schedule).",
                 kind="Valid or Scheduled.",
-                reason="For Valid: Valid, BadDefinition, Refused, Unavailable. For Scheduled: "
-                "Scheduled, Skipped, BadSchedule, EnqueueFailed, InternalError.",
+                reason=" ".join(
+                    f"For {condition}: {', '.join(reasons)}."
+                    for condition, reasons in TEMPLATE_REASONS.items()
+                ),
                 message="Explanation of the reason for people: cause and remedy.",
             ),
         },

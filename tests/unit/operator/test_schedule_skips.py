@@ -80,6 +80,67 @@ async def test_one_event_for_one_reason_and_another_each_hour(clock: ScheduleClo
     assert clock.rig.metrics.scheduled.labels("skipped")._value.get() == 130
 
 
+@pytest.mark.parametrize("how", ["removed", "restarted"])
+async def test_a_job_that_comes_later_did_not_cause_the_skip(
+    clock: ScheduleClock, how: str
+) -> None:
+    clock.rig.template(schedule="*/10 * * * *", uid="x")
+    await clock.reconcile()
+    await clock.reconcile(600)
+    (name,) = clock.jobs()
+    end(clock, name, "error")
+    await clock.reconcile(600)
+    assert clock.condition() == ("False", "Skipped")
+    if how == "removed":
+        clock.rig.fake.change("corejobs", name, {"spec": {"remove": True}})
+        later = "mine"
+    else:
+        later = ids.new_id(clock.rig.now + MINUTE)
+        clock.rig.fake.change("corejobs", name, {"spec": {"childId": later}})
+    clock.rig.corejob(later, args={}, parentId=name, parentName=name)
+    end(clock, later, "running")
+    await clock.reconcile(60)
+    assert clock.condition() == ("True", "Scheduled")
+    assert "lastSkipJobIds" not in clock.status()
+
+    await clock.reconcile(600)
+    assert f"job {later} " in clock.status()["message"]
+    assert "is still running" in clock.status()["message"]
+
+
+async def test_of_several_jobs_each_keeps_the_skip(clock: ScheduleClock) -> None:
+    for name in ("one", "two"):
+        clock.rig.corejob(name, args={})
+        end(clock, name, "error")
+    await clock.reconcile()
+    await clock.reconcile(60)
+    assert "; 1 more of them are in the queue" in clock.status()["message"]
+    for name, words in (("one", "job two ("), ("two", "")):
+        clock.rig.fake.change("corejobs", name, {"spec": {"remove": True}})
+        await clock.reconcile(1)
+        assert words in clock.status().get("message", "")
+    assert clock.condition() == ("True", "Scheduled")
+
+
+async def test_a_job_that_goes_on_is_reported_once_and_again_when_it_has_stopped(
+    clock: ScheduleClock,
+) -> None:
+    clock.rig.template(schedule="*/30 * * * *", uid="x")
+    await clock.reconcile()
+    await clock.reconcile(1800)
+    (name,) = clock.jobs()
+    end(clock, name, "running")
+    await clock.reconcile(1800)
+    for state in ("deferred", "running", "failed", "error"):
+        end(clock, name, state)
+        await clock.reconcile(10)
+        assert f"job {name} " in clock.status()["message"]
+
+    first, second = await clock.rig.events()
+    assert "is still running" in first["note"]
+    assert "ended in error" in second["note"]
+
+
 async def test_the_metrics_of_a_template_go_with_it(clock: ScheduleClock) -> None:
     await clock.reconcile()
     for _ in range(2):

@@ -1,8 +1,12 @@
 """Due times of a schedule: one catch-up, none for a new one, each time once in any time zone."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
+from importlib import resources
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 from hypothesis import given
@@ -132,6 +136,7 @@ TURNS = {
     ("UTC", "2026-03-29T01:00:00"),
 }
 SCHEDULES = (
+    "5 * * * *", "*/45 * * * *", "5,35 * * * *",
     "30 2 * * *", "0 2 * * *", "15 2 * * *", "0 0 * * *", "30 0 * * *", "30 1 * * *", "0 3 * * *",
     "0 0,12 30 12 *", "*/20 1-3 * * *", "0 */2 * * *", "0 * * * *", "*/15 * * * *", "30 * * * *",
     "59 23 * * *", "0 2 * * sun", "@daily", "@hourly", "10 2 * * * 30", "0 0-23 * * *",
@@ -140,7 +145,7 @@ SCHEDULES = (
 
 def expected(schedule: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     """Return the due times by trying each local time, by the rule in `timetable`."""
-    table, info = crontab.parse(schedule), ZoneInfo(zone)
+    table, info = crontab.parse(schedule), time_zone(zone)
     step = 30 * SECOND if len(schedule.split()) == 6 else MINUTE
     instants = [start + n * step for n in range(int((end - start) / step))]
     shown = {instant: instant.astimezone(info) for instant in instants}
@@ -152,10 +157,13 @@ def expected(schedule: str, zone: str, start: datetime, end: datetime) -> list[d
     for before, after in pairwise(instants):
         # Times that the clock skipped between these two are due at the latter.
         low, high = (shown[each].replace(tzinfo=None) for each in (before, after))
-        if high - low > step:
-            skipped = table.at_or_after(low + SECOND)
-            if skipped is not None and skipped < high:
+        skipped = low + step
+        while skipped < high:
+            hour = skipped.replace(minute=0)
+            whole = low < hour and hour + HOUR <= high
+            if table.at_or_after(skipped) == skipped and not (whole and len(table.hours) == 24):
                 times.add(after)
+            skipped += step
     return sorted(times)
 
 
@@ -208,6 +216,11 @@ def test_the_time_before_and_the_time_after_are_neighbours(
         ("Europe/Berlin", "30 2 * * *", "2026-10-25T01:10:00", "2026-10-26T01:30:00"),
         # A schedule of all hours runs in each half hour of both.
         ("Europe/Berlin", "*/30 * * * *", "2026-10-25T00:30:00", "2026-10-25T01:00:00"),
+        # An hour that does not exist is none that passes: no run after 55 minutes, one after 60.
+        ("Europe/Berlin", "5 * * * *", "2026-03-29T00:05:00", "2026-03-29T01:05:00"),
+        ("Europe/Berlin", "*/45 * * * *", "2026-03-29T00:45:00", "2026-03-29T01:00:00"),
+        ("Europe/Berlin", "30 * * * *", "2026-03-29T00:30:00", "2026-03-29T01:30:00"),
+        ("Australia/Lord_Howe", "5 * * * *", "2026-10-03T14:35:00", "2026-10-03T15:30:00"),
         ("Asia/Kathmandu", "0 6 * * *", "2026-03-29T00:00:00", "2026-03-29T00:15:00"),
         ("Australia/Lord_Howe", "15 2 * * *", "2026-10-03T12:00:00", "2026-10-03T15:30:00"),
         ("Pacific/Apia", "0 12 30 12 *", "2011-12-29T12:00:00", "2011-12-30T10:00:00"),
@@ -215,6 +228,45 @@ def test_the_time_before_and_the_time_after_are_neighbours(
 )
 def test_known_days(zone: str, schedule: str, now: str, runs: str) -> None:
     assert Timetable(schedule, zone).after(time(now)) == time(runs)
+
+
+def test_rules_of_zones_are_those_of_the_package_whatever_the_machine_has(tmp_path: Path) -> None:
+    (tmp_path / "Africa").mkdir()
+    # This machine says that Nairobi has the time of Kiritimati.
+    wrong = resources.files("tzdata").joinpath("zoneinfo", "Pacific", "Kiritimati").read_bytes()
+    (tmp_path / "Africa" / "Nairobi").write_bytes(wrong)
+    reset_tzpath([tmp_path])
+    try:
+        assert ZoneInfo.no_cache("Africa/Nairobi").utcoffset(NOON) == 14 * HOUR
+        assert time_zone("Africa/Nairobi").utcoffset(NOON) == 3 * HOUR
+    finally:
+        reset_tzpath()
+
+
+@pytest.mark.parametrize(
+    "schedule", ["* * * * * *", "* * * * *", "0 * * * * 59", "59 * * * * 59", "0 2 * * *"]
+)
+@pytest.mark.parametrize(("zone", "middle"), sorted(TURNS))
+def test_a_change_of_the_clocks_makes_no_search_long(
+    schedule: str, zone: str, middle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One schedule for each second must not slow the others, not even in an hour of two passes."""
+    calls = 0
+
+    def counted(table: crontab.Crontab, moment: datetime, search: Any) -> datetime | None:
+        nonlocal calls
+        calls += 1
+        return search(table, moment)
+
+    for name in ("at_or_after", "at_or_before"):
+        search = getattr(crontab.Crontab, name)
+        monkeypatch.setattr(crontab.Crontab, name, partialmethod(counted, search=search))
+    table = Timetable(schedule, zone)
+    for minutes in range(-180, 181, 7):
+        for search in (table.after, table.until):
+            calls = 0
+            search(time(middle) + minutes * MINUTE)
+            assert 0 < calls <= 5
 
 
 @pytest.mark.parametrize(

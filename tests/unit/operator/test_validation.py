@@ -179,6 +179,29 @@ def test_valid_but_perhaps_unintended_settings_are_reported(
     assert bool(words) == bool(remark_text)
 
 
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"schedule": "@daily", "argsSchema": {"required": ["day"]}},
+            "'day' is a required property",
+        ),
+        ({"argsSchema": {"required": ["day"]}}, ""),
+        ({"schedule": "@daily", "argsSchema": {"properties": {"day": {"type": "string"}}}}, ""),
+        ({"schedule": "@daily", "argsSchema": {"$ref": "#/$defs/none"}}, ""),
+        ({"schedule": "@daily", "argsSchema": {"$ref": "#"}}, ""),
+        ({"schedule": "@daily", "argsSchema": False}, "False schema does not allow {}"),
+        ({"schedule": "@daily"}, ""),
+    ],
+)
+def test_a_schedule_whose_jobs_the_schema_refuses_is_reported(
+    spec: dict[str, Any], words: str
+) -> None:
+    remark_text = "; ".join(validation.remarks(spec))
+    assert words in remark_text
+    assert bool(words) == bool(remark_text)
+
+
 # --- times of the validation ------------------------------------------------------------------
 
 
