@@ -98,8 +98,11 @@ def test_detach_and_come_back_while_the_api_restarts(core4: Command, own_release
     told = re.search(r"Follow: core4 follow ([0-9a-f]{24})", err)
     assert told is not None, err
     follower = core4.start("follow", told[1], "-o", "jsonl")
+    assert follower.stdout is not None
+    first = follower.stdout.readline()  # only an open stream is resumed for long
     own_release.kubectl("delete", "pod", own_release.pod("api"), "--grace-period=1")
     out, err = follower.communicate(timeout=SECONDS)
+    out = first + out
     own_release.wait_ready()
     assert follower.returncode == 0, err
     events = [json.loads(line) for line in out.split("\n") if line]
@@ -167,7 +170,7 @@ def test_listings(core4: Command):
     assert core4("api", "GET", "/meta").json["data"]["api_level"] == 1
 
 
-def test_what_the_server_refuses(core4: Command):
+def test_a_refusal_of_the_server_has_an_exit_code_of_its_own(core4: Command):
     assert core4("get", "0" * 24).code == 3
     unknown = core4("enqueue", "no.such.Job")
     assert (unknown.code, unknown.out) == (3, "")
@@ -250,7 +253,7 @@ def test_from_a_pod_with_nothing_but_the_image(own_release: Release):
     assert "-- complete after" in log
 
 
-def test_what_a_job_prints(core4: Command):
+def test_the_output_of_a_job_is_shown_on_request_between_its_records(core4: Command):
     plain = core4("enqueue", PRINTING)
     assert plain.code == 0, plain.err
     whole = core4("follow", "@latest", "--with-output")
