@@ -1,10 +1,12 @@
 """Count writes by the API server's audit log, which names the user and the object of each."""
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -56,25 +58,55 @@ class _Event(msgspec.Struct, rename="camel"):
     response_status: _Response | None = None
 
 
+class Mark(NamedTuple):
+    """A place in the audit log, which stays valid when the API server rotates the log.
+
+    Attributes:
+        file: Inode of the file: a rotation renames the file and begins a new one.
+        offset: Bytes before the place.
+    """
+
+    file: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """The audit log of the local cluster."""
+    """The audit log of the local cluster, and the backups that rotations have left beside it."""
 
     path: Path
 
-    def mark(self) -> int:
+    def mark(self) -> Mark:
         """Return the present end of the log."""
-        return self.path.stat().st_size
+        status = self.path.stat()
+        return Mark(status.st_ino, status.st_size)
 
-    def writes(self, since: int, namespace: str) -> Counter[Write]:
-        """Count the successful writes in a namespace since a mark."""
+    def writes(self, since: Mark, namespace: str) -> Counter[Write]:
+        """Count the successful writes in a namespace since a mark.
+
+        Raises:
+            AssertionError: The file of the mark is gone: the API server keeps one backup.
+        """
         return Counter(_writes(self._lines(since), namespace))
 
-    def _lines(self, since: int) -> Iterator[bytes]:
-        assert self.mark() >= since, f"{self.path} was rotated: measure fewer jobs at a time"
-        with self.path.open("rb") as file:
-            file.seek(since)
-            yield from file
+    def _lines(self, since: Mark) -> Iterator[bytes]:
+        with contextlib.ExitStack() as stack:
+            files = self._open(stack)
+            lost = f"{self.path} was rotated more than once: measure fewer jobs at a time"
+            assert since.file in files, lost
+            order = list(files)
+            files[since.file].seek(since.offset)
+            for inode in order[order.index(since.file) :]:
+                yield from files[inode]
+
+    def _open(self, stack: contextlib.ExitStack) -> dict[int, BinaryIO]:
+        """Return the opened files by their inodes, oldest first."""
+        # First the log itself: after a rotation in between, it is found again among the backups.
+        current = stack.enter_context(self.path.open("rb"))
+        # The names contain the time of the rotation.
+        names = sorted(self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}"))
+        backups = [stack.enter_context(name.open("rb")) for name in names]
+        return {os.fstat(file.fileno()).st_ino: file for file in (*backups, current)}
 
 
 def _writes(lines: Iterator[bytes], namespace: str) -> Iterator[Write]:

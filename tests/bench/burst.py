@@ -20,13 +20,14 @@ def measure(stage: Stage, *, sizes: Sequence[int], pairs: int) -> dict[str, Any]
     """Run `pairs` pairs of each size."""
     core4, raw_jobs = workloads.core4(stage), workloads.raw(stage, stage.raw_job())
     # The first jobs of a process are slower than the others.
-    asyncio.run(run(stage, core4, 20))
+    last = asyncio.run(run(stage, core4, 20))
     rows: list[dict[str, Any]] = []
     for size in sizes:
         ours, raw = [], []
         for number in range(pairs):
-            ours.append(asyncio.run(run(stage, core4, size)))
-            raw.append(asyncio.run(run(stage, raw_jobs, size)))
+            ours.append(asyncio.run(run(stage, core4, size, idle_before=last.idle)))
+            last = asyncio.run(run(stage, raw_jobs, size, idle_before=ours[-1].idle))
+            raw.append(last)
             say(f"pair {number + 1} of {pairs}: {ours[-1].row()}; {raw[-1].row()}")
         rows += _rows(size, ours, raw)
     return {"title": "bursts of jobs that complete at once, figures of one job", "rows": rows}
@@ -40,6 +41,7 @@ def _rows(size: int, ours: Sequence[Run], raw: Sequence[Run]) -> list[dict[str, 
         {"name": f"{size} jobs: raw Jobs", "size": size, **theirs, "runs": _details(raw)},
         {
             "name": "  core4 / raw Jobs",
+            "size": size,
             "jobs/s": f"x{spread(ratios)}",
             "writes": f"{mine['writes'] - theirs['writes']:+.2f}",
         },

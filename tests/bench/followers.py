@@ -8,10 +8,11 @@ job is the same throughout: a delay is the time from a line's writing to its arr
 
 import asyncio
 import contextlib
+import math
 import resource
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -26,12 +27,16 @@ from tests.cluster.output import say
 from tests.support.jobs import CHATTY
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
+from tests.support.waiting import until
 
 _RATE = 2
 _SECONDS = 3600
 _SIZE = 150
 _HISTORY = 30_000
 """Lines before the steady ones: more than the slow client's connection buffers."""
+_STEADY_S = 1.0
+"""If the newest stored line is older than this, the recorder still stores the history."""
+_STORED_S = 60.0
 
 
 class _Measured(Protocol):
@@ -80,6 +85,12 @@ def measure(
             follow = f"{quick.url}/job/follow/{job_id}"
             api = Process.of(cluster, kubectl, API)
             parts = Parts(quick, kubectl, api, job_id, pod, follow, lines)
+            until(
+                lambda: _age(parts),
+                lambda age: age < _STEADY_S,
+                what="the history is stored, and the newest line is a numbered one",
+                seconds=_STORED_S,
+            )
             rows = uvloop.run(_all(parts, counts))
         finally:
             quick.kill(job_id)
@@ -131,7 +142,7 @@ async def _part(parts: Parts, name: str, crowd: Crowd, server: _Measured) -> dic
     before, began = await asyncio.to_thread(server.usage), time.monotonic()
     arrivals = await crowd.hear(parts.lines)
     after, took = await asyncio.to_thread(server.usage), time.monotonic() - began
-    written = await asyncio.to_thread(_written, parts)
+    written = await asyncio.to_thread(_written, parts, set(arrivals))
     delays = [at - written[number] for number, times in arrivals.items() for at in times]
     shares = {"p50 ms": 0.5, "p99 ms": 0.99, "max ms": 1.0}
     return {
@@ -142,10 +153,32 @@ async def _part(parts: Parts, name: str, crowd: Crowd, server: _Measured) -> dic
     }
 
 
-def _written(parts: Parts) -> dict[int, float]:
-    """Return the times at which the newest lines were written, by their numbers."""
+def _age(parts: Parts) -> float:
+    """Return the seconds since the writing of the newest numbered line; infinite without one."""
+    return time.time() - max(_newest(parts).values(), default=-math.inf)
+
+
+def _written(parts: Parts, numbers: set[int]) -> dict[int, float]:
+    """Return the times at which the newest lines were written, by their numbers.
+
+    The bare fan-out doesn't wait for the recorder, so the last of `numbers` may be stored later.
+    """
+    return until(
+        lambda: _newest(parts),
+        lambda found: numbers <= found.keys(),
+        what=f"the lines {numbers} are stored",
+        seconds=_STORED_S,
+    )
+
+
+def _newest(parts: Parts) -> dict[int, float]:
     records = parts.rest.data("GET", f"job/log/{parts.job_id}", tail=1000, per_page=1000)
-    found = [(record["message"].partition(" ")[0], record["epoch"]) for record in records]
+    return numbered((record["message"], record["epoch"]) for record in records)
+
+
+def numbered(lines: Iterable[tuple[str, float]]) -> dict[int, float]:
+    """Return the times of the lines that begin with a number, by that number."""
+    found = [(message.partition(" ")[0], epoch) for message, epoch in lines]
     return {int(number): epoch for number, epoch in found if number.isdecimal()}
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.bench import idle
 from tests.bench.audit import Write
 from tests.bench.client import Send, administrator, send_all
 from tests.bench.simulated import Measured, Stage
@@ -20,8 +21,6 @@ from corejob_kube.client import Kube
 from corejob_kube.resources import JOBS, PODS, Resource
 
 CLIENTS: Final = 16
-_IDLE_S: Final = 5.0
-"""Time for which the idle processes are measured before each run."""
 _SECONDS_FOR_A_JOB: Final = 1.0
 _MARGIN_S: Final = 120.0
 _PROCESSES: Final = {
@@ -67,6 +66,7 @@ class Run:
         whole: From the first request until all was deleted.
         writes: Write requests until all was deleted.
         cpu: Processor time in seconds until all was deleted, less that of the idle processes.
+        idle: The share of a processor that each process uses without jobs, taken afterwards.
     """
 
     jobs: int
@@ -74,6 +74,7 @@ class Run:
     whole: float
     writes: Counter[Write]
     cpu: Mapping[str, float]
+    idle: Mapping[str, float]
 
     @property
     def rate(self) -> float:
@@ -107,13 +108,23 @@ class Run:
         }
 
 
-async def run(stage: Stage, workload: Workload, jobs: int) -> Run:
-    """Run so many jobs of one kind, and wait until everything is deleted again."""
+async def run(
+    stage: Stage, workload: Workload, jobs: int, *, idle_before: Mapping[str, float] | None = None
+) -> Run:
+    """Run so many jobs of one kind, and wait until everything is deleted again.
+
+    Args:
+        stage: The cluster.
+        workload: The kind.
+        jobs: Their number.
+        idle_before: The processes' idle shares after the previous run; None: they are taken now.
+    """
     kubectl, resource = workload.kubectl, workload.resource
     processes = _processes(stage, workload)
     async with administrator(kubectl) as kube:
-        idle = await _idle(processes)
-        before, since, began = _usage(processes), stage.audit.mark(), time.monotonic()
+        if idle_before is None:
+            idle_before = await idle.shares(processes)
+        before, since, began = idle.used(processes), stage.audit.mark(), time.monotonic()
         async with (
             watched(kube, resource, kubectl.namespace) as seen,
             workload.sender(kube) as send,
@@ -123,9 +134,12 @@ async def run(stage: Stage, workload: Workload, jobs: int) -> Run:
             seconds = time.monotonic() - began
             await _gone(kube, kubectl, (resource, JOBS, PODS))
         took = time.monotonic() - began
-        after = _usage(processes)
-    cpu = {name: max(0.0, after[name] - before[name] - idle[name] * took) for name in after}
-    return Run(jobs, seconds, took, stage.audit.writes(since, kubectl.namespace), cpu)
+        spent = {name: used - before[name] for name, used in idle.used(processes).items()}
+        # Before the processes rest, since they write then too, by time.
+        writes = stage.audit.writes(since, kubectl.namespace)
+        idle_after = await idle.shares(processes)
+    cpu = idle.net(spent, idle.lower(idle_before, idle_after), took)
+    return Run(jobs, seconds, took, writes, cpu, idle_after)
 
 
 async def _gone(kube: Kube, kubectl: Kubectl, resources: Sequence[Resource]) -> None:
@@ -138,20 +152,9 @@ async def _gone(kube: Kube, kubectl: Kubectl, resources: Sequence[Resource]) -> 
                 await asyncio.sleep(0.5)
 
 
-async def _idle(processes: Mapping[str, Measured]) -> dict[str, float]:
-    """Return the share of a processor that each process uses while there are no jobs."""
-    before = _usage(processes)
-    await asyncio.sleep(_IDLE_S)
-    return {name: (used - before[name]) / _IDLE_S for name, used in _usage(processes).items()}
-
-
 def _processes(stage: Stage, workload: Workload) -> dict[str, Measured]:
     own: dict[str, Measured] = {
         label: stage.process(name) if name else LocalProcess(os.getpid())
         for label, name in _PROCESSES.items()
     }
     return own | dict(workload.processes)
-
-
-def _usage(processes: Mapping[str, Measured]) -> dict[str, float]:
-    return {name: process.usage().cpu for name, process in processes.items()}

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench import summary
-from tests.bench.plots import PLOTS
+from tests.bench.plots import shown
+from tests.bench.sittings import each_dated
 from tests.bench.tables import cells, comparisons
 from tests.bench.validation import CORES, capacities, predictions
 
@@ -15,24 +16,24 @@ NOT_MEASURED: Final = "Not measured yet.\n"
 
 def section(name: str, figures: Figures) -> str:
     """Return the text of a section; that of a part is its table."""
-    write = _SECTIONS.get(name)
+    figures, write = each_dated(figures), _SECTIONS.get(name)
     if write is not None:
         return write(figures)
     if name not in figures:
         return NOT_MEASURED
     part = figures[name]
     rows = comparisons(part) if "series" in part else cells(part)
-    images = [f"![{plot.title}](bench/{plot.name}.svg)\n\n" for plot in PLOTS if plot.part == name]
-    load = f"\nLoad of the machine before: {part['load_before']}.\n"
-    return "".join(images) + _table(rows) + load
+    plots = [plot for plot in shown(figures) if plot.part == name]
+    images = [f"![{plot.title}](bench/{plot.name}.svg)\n\n" for plot in plots]
+    return "".join(images) + _table(rows) + "\n" + _sittings(part["sittings"])
 
 
 def _environment(figures: Figures) -> str:
     machine = figures["machine"]
     return (
-        f"Taken {figures['taken'][:10]} on {machine['cpus']} processors, {machine['system']}, "
-        f"Kubernetes {figures['kubernetes']}, Python {figures['python']}, SQLite, "
-        f"core4 {figures['version']} ({figures['commit']}).\n"
+        f"{machine['cpus']} processors, {machine['system']}, Kubernetes {figures['kubernetes']}, "
+        f"Python {figures['python']}, SQLite, core4 {figures['version']}. "
+        "Date and commit of each part are below its table.\n"
     )
 
 
@@ -60,6 +61,20 @@ _SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "capacities": _capacities,
 }
 """Sections that are not the table of one part."""
+
+
+def _sittings(sittings: Sequence[Figures]) -> str:
+    """Return where the figures come from; which ones, if they come from several runs."""
+    lines = []
+    for sitting in sittings:
+        of = ", ".join(map(str, sitting["of"]))
+        which = f"{of}: taken" if len(sittings) > 1 else "Taken"
+        lines.append(
+            f"{which} {sitting['taken'][:10]} ({sitting['commit']}); "
+            f"load of the machine before: {sitting['load_before']}."
+        )
+    # Two spaces at the end of a line break it.
+    return "  \n".join(lines) + "\n"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

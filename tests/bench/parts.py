@@ -3,9 +3,8 @@
 import argparse
 import os
 import platform
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from importlib import metadata
 from typing import Any, Final
@@ -20,17 +19,19 @@ from tests.bench import (
     processes,
     queue,
     simulated,
+    sittings,
     starts,
     throughput,
 )
+from tests.bench.argo import controller
 from tests.bench.raw import Cluster
 from tests.bench.simulated import Stage
-from tests.bench.tables import table
 from tests.cluster import binaries, deploy
 from tests.cluster.commands import run
+from tests.cluster.errors import ClusterError
+from tests.cluster.local import LocalCluster
 from tests.cluster.output import say
 from tests.cluster.provider import Provider
-from tests.cluster.providers import choose
 from tests.support.jobs import ACCEPTANCE, CHATTY
 from tests.support.kubectl import Kubectl
 from tests.support.rest import BASE, Rest
@@ -71,24 +72,38 @@ _SIMULATED: Final[Mapping[str, Callable[[Options, Stage], Figures]]] = {
 PARTS: Final = (*_DEPLOYED, *_SIMULATED)
 
 
-def measure(options: Options) -> Figures:
-    """Run the chosen parts; print the table of each as soon as it is done."""
-    provider = choose()
-    figures: Figures = {
-        "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+def check(chosen: Collection[str], provider: Provider) -> None:
+    """Check that the cluster can run the chosen parts, before the first one takes its time.
+
+    Raises:
+        ClusterError: It has no simulated nodes.
+    """
+    refused = [name for name in _SIMULATED if name in chosen]
+    if refused and not isinstance(provider, LocalCluster):
+        raise ClusterError(
+            f"{', '.join(refused)}: simulated nodes need the local cluster; this one is "
+            f"{provider.name}. Other parts run here: --parts {' '.join(_DEPLOYED)}"
+        )
+
+
+def environment(provider: Provider) -> Figures:
+    """Return what all parts of this run have in common."""
+    return {
         "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
         "cluster": provider.name,
         "kubernetes": binaries.KUBERNETES,
         "python": platform.python_version(),
         "version": metadata.version("core4"),
-        "commit": run(["git", "rev-parse", "--short", "HEAD"], cwd=deploy.ROOT).stdout.strip(),
     }
+
+
+def measure(options: Options, provider: Provider) -> Iterator[tuple[str, Figures]]:
+    """Run the chosen parts; yield the name and the figures of each as soon as it is done."""
+    if "peers" in options.parts:
+        # Not later, where its load would be taken for other load of the machine.
+        controller.program()
     for measures in (_deployed, _simulated):
-        for name, found in measures(options, provider):
-            figures[name] = found
-            sys.stdout.write(f"{table(found)}\n\n")
-            sys.stdout.flush()
-    return figures
+        yield from measures(options, provider)
 
 
 def _deployed(options: Options, provider: Provider) -> Iterator[tuple[str, Figures]]:
@@ -119,6 +134,8 @@ def _simulated(options: Options, provider: Provider) -> Iterator[tuple[str, Figu
 
 def _run(name: str, part: Callable[[], Figures]) -> Figures:
     say(f"measuring {name}")
+    taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     # The other load of the machine affects the figures as much as the service does.
     load = round(os.getloadavg()[0], 1)
-    return part() | {"load_before": load}
+    commit = run(["git", "rev-parse", "--short", "HEAD"], cwd=deploy.ROOT).stdout.strip()
+    return sittings.dated(part(), taken=taken, commit=commit, load_before=load)

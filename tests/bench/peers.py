@@ -42,11 +42,12 @@ def _bursts(
         _RAW: workloads.raw(stage, job),
         _ARGO: workload(stage, job, process),
     }
-    rows = {}
+    rows, idle = {}, None
     for name, kind in kinds.items():
         # The first jobs of a process are slower than the others.
-        asyncio.run(run(stage, kind, 20))
-        found = asyncio.run(run(stage, kind, jobs))
+        idle = asyncio.run(run(stage, kind, 20, idle_before=idle)).idle
+        found = asyncio.run(run(stage, kind, jobs, idle_before=idle))
+        idle = found.idle
         say(f"{name}: {found.row()}")
         rows[name] = _row(found)
     return rows

@@ -8,6 +8,7 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tests.bench.sittings import sizes
 
 Row = Mapping[str, Any]
 
@@ -19,19 +20,29 @@ _MEMORY: Final = ("api", "recorder", "operator")
 
 
 def draw(figures: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw all plots whose part has been measured; return their files."""
+    """Draw all plots that are shown, and delete all others; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     # The same figures give the same file.
     mpl.rcParams.update({"svg.hashsalt": "core4", "svg.fonttype": "none", "font.size": 9})
     drawn = []
-    for plot in PLOTS:
-        if plot.part in figures:
-            figure = Figure(_SIZE, layout="constrained")
-            plot.draw(figure.subplots(), figures[plot.part]["rows"])
-            path = folder / f"{plot.name}.svg"
-            figure.savefig(path, metadata={"Date": None})
-            drawn.append(path)
+    for plot in shown(figures):
+        figure = Figure(_SIZE, layout="constrained")
+        plot.draw(figure.subplots(), figures[plot.part]["rows"])
+        path = folder / f"{plot.name}.svg"
+        figure.savefig(path, metadata={"Date": None})
+        drawn.append(path)
+    for stale in set(folder.glob("*.svg")) - set(drawn):
+        stale.unlink()
     return drawn
+
+
+def shown(figures: Mapping[str, Any]) -> list["Plot"]:
+    """Return the plots whose part was measured with enough sizes."""
+    return [
+        plot
+        for plot in PLOTS
+        if plot.part in figures and len(sizes(figures[plot.part])) >= plot.least
+    ]
 
 
 def _burst_rate(axes: Axes, rows: Sequence[Row]) -> None:
@@ -84,17 +95,19 @@ class Plot:
         part: Part of the benchmark.
         title: What it shows, for those who can't see it.
         draw: Draws the rows of the part.
+        least: Number of sizes from which on it tells something; a line through two does not.
     """
 
     name: str
     part: str
     title: str
     draw: Callable[[Axes, Sequence[Row]], None]
+    least: int = 3
 
 
 PLOTS: Final = (
     Plot("burst", "burst", "Jobs completed in a second, against the number of jobs", _burst_rate),
-    Plot("cpu", "burst", "Processor time of a job, by process", _burst_cpu),
+    Plot("cpu", "burst", "Processor time of a job, by process", _burst_cpu, least=1),
     Plot("posts", "posts", "Requests in a second, against the number of clients", _posts),
     Plot("lists", "queue", "GET /job, against the number of waiting jobs", _lists),
     Plot("memory", "queue", "Memory, against the number of waiting jobs", _memory),
@@ -103,7 +116,7 @@ PLOTS: Final = (
 
 def _bursts(rows: Sequence[Row], *, ours: bool) -> Iterator[Row]:
     for row in rows:
-        if "size" in row and row["name"].endswith(": core4") is ours:
+        if row["name"].endswith(": core4" if ours else ": raw Jobs"):
             yield row
 
 

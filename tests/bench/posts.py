@@ -1,19 +1,22 @@
 """`POST /job` against a raw create of the same CoreJob, by several numbers of clients.
 
 The jobs of both kinds wait: those of the service behind a running job of the same class, those of
-the baseline in a namespace without a service. Rounds of both kinds take turns.
+the baseline in a namespace without a service. Rounds of both kinds take turns. The operator reports
+of many new jobs later why they wait; the next round begins after that.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
 
+from tests.bench import idle
 from tests.bench.client import Send, administrator, creator, enqueuer, send_all
 from tests.bench.figures import percentile, spread
+from tests.bench.reported import wait_reported
 from tests.bench.simulated import WAITING, Stage
 from tests.cluster.output import say
 
@@ -22,6 +25,7 @@ from corejob_kube.resources import COREJOBS
 
 _SHARES: Final = (0.5, 0.99)
 _COPIED: Final = ("labels", "annotations")
+_APISERVER: Final = "kube-apiserver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +36,24 @@ class Round:
         seconds: Duration of the round.
         delays: Duration of each request, in seconds.
         cpu: Processor time in seconds, of the API and of the API server.
+        later: Processor time in seconds of the API server, from the end of the round until the
+            operator has reported of all its jobs, less that of the idle API server.
     """
 
     seconds: float
     delays: list[float]
     cpu: tuple[float, float]
+    later: float = 0.0
 
     @property
     def rate(self) -> float:
         """Requests in a second."""
         return len(self.delays) / self.seconds
+
+    @property
+    def whole(self) -> float:
+        """Processor time in seconds of the API server, until all jobs are reported."""
+        return self.cpu[1] + self.later
 
 
 def measure(stage: Stage, *, clients: Sequence[int], jobs: int, pairs: int) -> dict[str, Any]:
@@ -66,10 +78,13 @@ async def _all(stage: Stage, clients: Sequence[int], jobs: int, pairs: int) -> l
         document = await _copy(kube, stage)
         create = creator(kube, COREJOBS.path(stage.raw.namespace), lambda _: document)
         await send_all(create, clients=1, count=10)
+        await asyncio.to_thread(wait_reported, stage.rest)
+        processes = {_APISERVER: stage.process(_APISERVER)}
+        share = (await idle.shares(processes))[_APISERVER]
         for count in clients:
             ours, raw = [], []
             for number in range(pairs):
-                ours.append(await _round(stage, post, count, jobs))
+                ours.append(await _reported(stage, await _round(stage, post, count, jobs), share))
                 raw.append(await _round(stage, create, count, jobs))
                 say(f"{count} clients, round {number + 1} of {pairs}")
             rows += _rows(count, ours, raw)
@@ -101,18 +116,27 @@ async def _round(stage: Stage, send: Send, clients: int, jobs: int) -> Round:
     return Round(took, delays, (api, apiserver))
 
 
+async def _reported(stage: Stage, done: Round, idle_share: float) -> Round:
+    """Wait until the operator has reported of all jobs of a round; return it with that time."""
+    before, began = stage.process(_APISERVER).usage().cpu, time.monotonic()
+    await asyncio.to_thread(wait_reported, stage.rest)
+    used = stage.process(_APISERVER).usage().cpu - before
+    return replace(done, later=used - idle_share * (time.monotonic() - began))
+
+
 def _usage(stage: Stage) -> tuple[float, float]:
-    return stage.process("api").usage().cpu, stage.process("kube-apiserver").usage().cpu
+    return stage.process("api").usage().cpu, stage.process(_APISERVER).usage().cpu
 
 
 def _rows(count: int, ours: Sequence[Round], raw: Sequence[Round]) -> list[dict[str, Any]]:
     mine = {**_row(f"{count} clients: POST /job", ours), "clients": count}
     theirs = {**_row(f"{count} clients: raw create", raw), "clients": count}
+    mine["apiserver ms, reported"] = _ms(median(each.whole / len(each.delays) for each in ours))
     mine["api ms"] = _ms(median(each.cpu[0] / len(each.delays) for each in ours))
     rates = [first.rate / second.rate for first, second in zip(ours, raw, strict=True)]
-    shares = {name: mine[name] / theirs[name] for name in theirs if name.startswith("p")}
-    ratio = {"name": "  core4 / raw", "jobs/s": f"x{spread(rates)}"}
-    return [mine, theirs, ratio | {name: f"x{value:.2f}" for name, value in shares.items()}]
+    ratios = {name: mine[name] / theirs[name] for name in theirs if name.startswith("p")}
+    ratio = {"name": "  core4 / raw", "clients": count, "jobs/s": f"x{spread(rates)}"}
+    return [mine, theirs, ratio | {name: f"x{value:.2f}" for name, value in ratios.items()}]
 
 
 def _row(name: str, rounds: Sequence[Round]) -> dict[str, Any]:

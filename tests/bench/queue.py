@@ -1,6 +1,6 @@
 """A long queue: lists of it, memory of the service, and a start with it.
 
-Thousands of jobs of some names wait, and 200 run. Then the API and the operator are replaced, with
+Thousands of jobs of some names wait, and some run. Then the API and the operator are replaced, with
 the same queue.
 """
 
@@ -12,12 +12,13 @@ from typing import Any, Final
 from tests.bench import ready
 from tests.bench.client import enqueuer, send_all
 from tests.bench.figures import percentile
+from tests.bench.reported import unreported
 from tests.bench.simulated import RUN, WAITING, Stage
 from tests.cluster.output import say
 from tests.support.waiting import until
 
 _CLIENTS: Final = 16
-_REQUESTS: Final = 40
+_REQUESTS: Final = 200
 _SHARES: Final = (0.5, 0.99)
 _SETTLED_S: Final = 900.0
 _TEXT: Final = "some text of a job's arguments"
@@ -61,19 +62,20 @@ async def _enqueue(stage: Stage, names: Sequence[str], numbers: range) -> None:
 
 
 def _settle(stage: Stage, waiting: int, running: int) -> None:
-    """Wait until the operator has given all jobs their state."""
+    """Wait until the operator has given all jobs their state, and reported why they wait."""
 
-    def counts() -> tuple[int, int]:
+    def counts() -> tuple[int, int, int]:
         rest = stage.rest
         return (
             rest.answer("GET", "job", per_page=1, filter={"state": "pending"})["total_count"],
             rest.answer("GET", "job", per_page=1, filter={"state": "running"})["total_count"],
+            unreported(rest),
         )
 
     until(
         counts,
-        lambda found: found == (waiting, running),
-        what=f"{waiting} jobs wait and {running} run",
+        lambda found: found == (waiting, running, 0),
+        what=f"{waiting} jobs wait and {running} run, and none is unreported",
         seconds=_SETTLED_S,
         every=1.0,
     )

@@ -1,10 +1,12 @@
 """From the start of a process to its readiness: a pod is deleted, and its successor is watched."""
 
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+from tests.bench import procfs
 from tests.bench.usage import API, OPERATOR, RECORDER
 from tests.support.release import Release
 from tests.support.waiting import until
@@ -58,11 +60,29 @@ def _answers(session: requests.Session, root: str) -> bool:
 
 
 def _started(session: requests.Session, root: str) -> float:
-    """Return the start time of the process by its own metrics."""
+    """Return the start time of the process by its own metrics, and this machine's clocks."""
     text = session.get(f"{root}/metrics", timeout=10).text
     values: dict[str, Any] = {
         sample.name: sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    return float(values["process_start_time_seconds"])
+    return float(values["process_start_time_seconds"]) + _cut_off()
+
+
+def _cut_off() -> float:
+    """Return the fraction of a second that a start time lacks; the kernel must be the process's."""
+    stat = Path("/proc/stat").read_text(encoding="ascii")
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot_fraction(time.time(), up, procfs.boot_second(stat))
+
+
+def boot_fraction(now: float, up: float, boot_second: int) -> float:
+    """Return what was cut off the time of the boot, from which starts of processes are counted.
+
+    Args:
+        now: The present time.
+        up: Seconds since the boot.
+        boot_second: Time of the boot in whole seconds.
+    """
+    return now - up - boot_second

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tests.bench.markdown import section
 from tests.bench.plots import draw
+from tests.bench.sittings import each_dated
 from tests.cluster.deploy import ROOT
 
 FOLDER: Final = ROOT / "docs" / "bench"
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("json", type=Path, nargs="?", help="figures of python -m tests.bench")
     options = parser.parse_args(argv)
     if options.json:
-        figures = _without(json.loads(options.json.read_text(encoding="utf-8")), _DROPPED)
+        told = json.loads(options.json.read_text(encoding="utf-8"))
+        figures = _without(each_dated(told), _DROPPED)
         FOLDER.mkdir(parents=True, exist_ok=True)
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         draw(figures, FOLDER)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-_NOT_SHOWN: Final = ("name", "runs", "size", "clients", "waiting")
+_NOT_SHOWN: Final = ("name", "runs", "size", "clients", "waiting", "rate")
 """The name has the first column and tells the size; single runs are in the JSON only."""
 
 

@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import uvloop
+from tests.bench import procfs
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import PODS
@@ -43,7 +45,8 @@ def main(pods: Sequence[str]) -> int:
     tails = uvloop.run(_follow_all(namespace, names))
     found = {
         "cpu": _cpu() - before,
-        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        # Not ru_maxrss, which a child inherits from its parent.
+        "mib": procfs.mib(Path("/proc/self/status").read_text(encoding="ascii"), "VmHWM"),
         "pods": {name: asdict(tail) for name, tail in zip(names, tails, strict=True)},
     }
     sys.stdout.write(json.dumps(found))

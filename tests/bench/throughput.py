@@ -9,12 +9,12 @@ on the local cluster and on kind.)
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from tests.bench import child
-from tests.bench.figures import percentile
+from tests.bench import child, step
 from tests.bench.raw import Cluster
+from tests.bench.step import Cost, Seen
 from tests.bench.usage import RECORDER, Process, Usage
 from tests.cluster.output import Heartbeat
 from tests.support.jobs import CHATTY
@@ -32,28 +32,6 @@ _BYTES = (
     " db = sqlite3.connect('file:/var/lib/core4/journal.db?mode=ro', uri=True);"
     " print((one('page_count') - one('freelist_count')) * one('page_size'))"
 )
-
-
-@dataclass(slots=True)
-class Seen:
-    """Observations of one job by a client.
-
-    Attributes:
-        looks: Time of each request, and the number of the newest record then.
-        behind: Time of the record after that, and how long it had been waiting.
-        stored: Time at which the last record was stored.
-        complete: Time at which `status.log` said that the log is complete.
-        named: True if it said that lines are missing.
-    """
-
-    pod: str
-    looks: list[tuple[float, int]] = field(default_factory=list)
-    behind: list[tuple[float, float]] = field(default_factory=list)
-    first: float = 0.0
-    last: float = 0.0
-    stored: float = 0.0
-    complete: float = 0.0
-    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +61,35 @@ def measure(
 
 
 def _step(parts: Parts, rate: int, *, pods: int, seconds: int) -> list[dict[str, Any]]:
-    jobs = _start(parts.rest, rate / pods, pods, seconds)
+    # Before the first line: the recorder's usage is that of all lines, as the tail's is.
     bytes_before, before = _stored_bytes(parts.kubectl), parts.recorder.usage()
-    began = time.time()
+    jobs = _start(parts.rest, rate / pods, pods, seconds)
     names = [seen.pod for seen in jobs.values()]
     with child.started(parts.kubectl, "tests.bench.tail", *names) as process:
         usages = _watch(parts, jobs, seconds + _MARGIN_SECONDS)
         output, _ = process.communicate(timeout=_MARGIN_SECONDS)
-    took = time.time() - began
-    tails = json.loads(output)
+    told = json.loads(output)
     lines, lost = _counted(parts.rest, jobs, int(rate / pods * seconds))
     _weigh(parts.rest, jobs)
     size = _stored_bytes(parts.kubectl) - bytes_before
+    seen, tails = list(jobs.values()), [told["pods"][name] for name in names]
+    since = step.steady_since(tails)
+    used = Cost(usages[-1].cpu - before.cpu, max(each.mib for each in usages))
     ours = {
         "name": f"{rate} lines/s: recorder",
-        "lines/s": round(lines / pods * sum(1 / (job.stored - job.first) for job in jobs.values())),
-        **_behind([job.behind for job in jobs.values()], began, jobs),
-        "end ms": _ms(max(job.complete - job.last for job in jobs.values())),
-        **_cost(usages[-1].cpu - before.cpu, max(each.mib for each in usages), lines, took),
+        "rate": rate,
+        **step.recorder(seen, since, used, lines=lines),
         "lost": lost,
         "bytes/line": round(size / lines),
     }
-    told = tails["pods"]
+    used = Cost(told["cpu"], told["mib"])
     base = {
         "name": f"{rate} lines/s: raw tail",
-        "lines/s": round(
-            sum(told[job.pod]["lines"] / (job.last - job.first) for job in jobs.values())
-        ),
-        **_behind([told[job.pod]["behind"] for job in jobs.values()], began, jobs),
-        "end ms": _ms(max(told[job.pod]["ended"] - job.last for job in jobs.values())),
-        **_cost(tails["cpu"], tails["mib"], lines, took),
-        "lost": sum(tail["number"] - tail["lines"] for tail in told.values()),
+        "rate": rate,
+        **step.raw_tail(seen, tails, since, used, lines=lines),
     }
-    return [ours, base, _ratio(ours, base)]
+    ratio = {"name": "  recorder / raw tail", "rate": rate, **step.ratio(ours, base)}
+    return [ours, base, ratio]
 
 
 def _start(rest: Rest, rate: float, pods: int, seconds: int) -> dict[str, Seen]:
@@ -190,37 +164,3 @@ def _weigh(rest: Rest, jobs: dict[str, Seen]) -> None:
 def _stored_bytes(kubectl: Kubectl) -> int:
     python = ("python", "-c", _BYTES)
     return int(kubectl("exec", "deployment/core4-api", "--container=recorder", "--", *python))
-
-
-def _behind(
-    pods: Sequence[Sequence[tuple[float, float]]], began: float, jobs: dict[str, Seen]
-) -> dict[str, float]:
-    """Return percentiles of the delays, of lines written while all followed but each pod's last."""
-    ends = [job.last for job in jobs.values()]
-    late = [
-        delay
-        for found, end in zip(pods, ends, strict=True)
-        for epoch, delay in found
-        if began + 1 < epoch < end
-    ]
-    return {f"p{share * 100:g} ms": _ms(percentile(late, share)) for share in (0.5, 0.99)}
-
-
-def _cost(cpu: float, mib: float, lines: int, seconds: float) -> dict[str, float]:
-    return {
-        "cores": round(cpu / seconds, 3),
-        "us/line": round(cpu / lines * 1e6, 1),
-        "MiB": round(mib, 1),
-    }
-
-
-def _ratio(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": "  recorder / raw tail"}
-    for name, value in base.items():
-        if name not in {"name", "lost"} and value:
-            found[name] = f"x{ours[name] / value:.2f}"
-    return found
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

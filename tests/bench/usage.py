@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from tests.bench import procfs
 from tests.bench.raw import Cluster
 from tests.support.kubectl import Kubectl
 
@@ -68,6 +69,5 @@ class LocalProcess:
         """Return the usage so far."""
         folder = Path(f"/proc/{self.pid}")
         fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        status = (folder / "status").read_text(encoding="ascii").splitlines()
-        kib = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-        return Usage((int(fields[11]) + int(fields[12])) / _TICKS, kib / 1024)
+        memory = procfs.mib((folder / "status").read_text(encoding="ascii"), "VmRSS")
+        return Usage((int(fields[11]) + int(fields[12])) / _TICKS, memory)

@@ -11,8 +11,12 @@ from tests.bench.model import (
     Prediction,
     predict,
 )
+from tests.bench.sittings import each_dated, sizes
 
 _SUFFIX: Final = " ms"
+_MEASURED: Final = "gone/s"
+_LONG: Final = 10_000
+"""Jobs of a burst that keeps all processors busy for most of its time."""
 _BENCHMARK: Final = ("kwok", "logs", "client")
 """Processes that only the benchmark needs."""
 CORES: Final = (2, 4, 8, 16, 32)
@@ -55,7 +59,8 @@ class Check:
 def costs(row: Mapping[str, Any]) -> Costs:
     """Return the costs of one job from a row of the part `burst`."""
     cpu = {
-        name.removesuffix(_SUFFIX): value / 1000
+        # An idle sample that was too high makes it negative.
+        name.removesuffix(_SUFFIX): max(0.0, value / 1000)
         for name, value in row.items()
         if name.endswith(_SUFFIX)
     }
@@ -66,9 +71,24 @@ def checks(figures: Mapping[str, Any]) -> Iterator[Check]:
     """Predict each burst from its own costs; the simulation and the client need processors too."""
     capacity = Capacity(cores=figures["machine"]["cpus"])
     for row in figures.get("burst", {}).get("rows", ()):
-        if "size" in row:
+        if _MEASURED in row:
             predicted = predict(costs(row), capacity)
-            yield Check(row["name"], row["size"], predicted, row["gone/s"])
+            yield Check(row["name"], row["size"], predicted, row[_MEASURED])
+
+
+def steady(figures: Mapping[str, Any]) -> list[Check]:
+    """Return the checks of the longest burst, if it must come near to the model.
+
+    It must if it is long, and if no other load had the processors.
+    """
+    burst = each_dated(figures).get("burst")
+    longest = max(sizes(burst), default=0) if burst else 0
+    if not burst or longest < _LONG:
+        return []
+    sitting = next(each for each in burst["sittings"] if longest in each["of"])
+    if sitting["load_before"] >= figures["machine"]["cpus"]:
+        return []
+    return [check for check in checks(figures) if check.size == longest]
 
 
 def predictions(figures: Mapping[str, Any]) -> list[list[str]]:

@@ -11,6 +11,8 @@ import msgspec
 from corejob_kube.client import Kube
 from corejob_kube.resources import Resource
 
+WATCH: Final = {"watch": "true", "timeoutSeconds": "86400"}
+"""Parameters of a watch. Without a timeout, the API server ends it after 30 to 60 minutes."""
 _FAILED: Final = frozenset({"error", "inactive", "killed", "Failed", "Error"})
 _COMPLETE: Final = frozenset({"complete", "Complete", "Succeeded"})
 
@@ -100,7 +102,7 @@ async def watched(kube: Kube, resource: Resource, namespace: str) -> AsyncIterat
     seen = Watched()
 
     async def watch() -> None:
-        params = {"watch": "true", "resourceVersion": version}
+        params = {**WATCH, "resourceVersion": version}
         async with kube.stream(path, params=params, idle=None) as content:
             async for line in content:
                 seen.take(line)

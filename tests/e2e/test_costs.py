@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 
 import pytest
-from tests.bench.audit import Write
+from tests.bench.audit import Mark, Write
 from tests.bench.client import administrator, enqueuer, send_all
 from tests.bench.simulated import COMPLETE, RUN, Stage, staged
 from tests.bench.stored import sizes
@@ -97,7 +97,7 @@ async def live(stage: Stage, kube: Kube, count: int, first: int) -> dict[str, in
 
 
 def test_writes_and_watch_events_of_a_life(stage: Stage):
-    async def lives() -> tuple[int, dict[str, int]]:
+    async def lives() -> tuple[Mark, dict[str, int]]:
         async with administrator(stage.release.kubectl) as kube:
             # The first of all makes what is made once.
             await live(stage, kube, 1, first=0)

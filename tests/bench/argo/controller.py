@@ -32,15 +32,19 @@ _LIMITS: Final = ("--qps=1000", "--burst=2000")
 _CONFIG: Final = "workflow-controller-configmap"
 
 
+def program() -> Path:
+    """Build the controller, unless it is in the cache; return its path."""
+    return binaries.of_module(_MODULE, _PACKAGE)
+
+
 @contextlib.contextmanager
 def running(kubectl: Kubectl) -> Iterator[LocalProcess]:
     """Run the controller for the namespace of kubectl."""
-    program = binaries.of_module(_MODULE, _PACKAGE)
     kubectl.apply(*(_definition(kind) for kind in _KINDS))
     kubectl("wait", "--for=condition=Established", "--timeout=60s", *_names())
     kubectl.apply(_config())
     namespace = kubectl.namespace
-    argv = [str(program), "--kubeconfig", str(kubectl.provider.kubeconfig), "-n", namespace]
+    argv = [str(program()), "--kubeconfig", str(kubectl.provider.kubeconfig), "-n", namespace]
     argv += ["--namespaced", f"--managed-namespace={namespace}", "--loglevel=warn", *_LIMITS]
     _LOG.parent.mkdir(exist_ok=True)
     with _LOG.open("wb") as log:

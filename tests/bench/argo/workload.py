@@ -10,6 +10,7 @@ from tests.bench.client import Send, creator
 from tests.bench.life import Workload
 from tests.bench.simulated import TTL_SECONDS, Stage
 from tests.bench.usage import LocalProcess
+from tests.bench.watching import WATCH
 
 from corejob_kube.client import Kube
 from corejob_kube.resources import PODS, Resource
@@ -63,9 +64,7 @@ async def _executors(kube: Kube, namespace: str) -> AsyncIterator[None]:
 
     async def watch() -> None:
         begun: set[str] = set()
-        async with kube.stream(
-            PODS.path(namespace), params={"watch": "true"}, idle=None
-        ) as content:
+        async with kube.stream(PODS.path(namespace), params=WATCH, idle=None) as content:
             async for line in content:
                 pod = json.loads(line)["object"]
                 name, phase = pod["metadata"]["name"], pod["status"].get("phase")

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from tests.bench.audit import AuditLog, Write
+from tests.bench.audit import AuditLog, Mark, Write
 
 
 def line(user="admin", agent="kwok/v1", verb="patch", resource="pods", *, sub="", ns="a", code=200):
@@ -27,6 +27,16 @@ def log(tmp_path):
     return AuditLog(path)
 
 
+def whole(log):
+    return Mark(log.mark().file, 0)
+
+
+def rotate(log, moment):
+    """Rename the log as the API server does, and begin a new one."""
+    log.path.rename(log.path.with_name(f"audit-2026-11-29T{moment}.000.log"))
+    log.path.write_text("")
+
+
 def add(log, *lines):
     with log.path.open("a") as file:
         file.writelines(lines)
@@ -44,7 +54,7 @@ def add(log, *lines):
 )
 def test_the_actor_of_a_write(log, user, agent, actor):
     add(log, line(user, agent))
-    assert log.writes(0, "a") == Counter({Write(actor, "patch", "pods"): 1})
+    assert log.writes(whole(log), "a") == Counter({Write(actor, "patch", "pods"): 1})
 
 
 def test_only_what_follows_the_mark_in_the_namespace_and_succeeded(log):
@@ -57,17 +67,38 @@ def test_only_what_follows_the_mark_in_the_namespace_and_succeeded(log):
 def test_a_dry_run_writes_nothing(log):
     event = json.loads(line()) | {"requestURI": "/api/v1/namespaces/a/pods?dryRun=All"}
     add(log, json.dumps(event) + "\n")
-    assert log.writes(0, "a").total() == 0
+    assert log.writes(whole(log), "a").total() == 0
 
 
 def test_a_line_that_is_being_written_is_left_out(log):
     add(log, line(), line()[:40])
-    assert log.writes(0, "a").total() == 1
+    assert log.writes(whole(log), "a").total() == 1
 
 
-def test_a_rotated_log_is_an_error(log):
-    add(log, line())
+def test_the_rest_of_a_rotated_log_is_read_from_its_backup(log):
+    add(log, line(), line())
     since = log.mark()
-    log.path.write_text("")
+    add(log, line(verb="create"))
+    rotate(log, "10-00-00")
+    add(log, line(verb="delete"))
+    assert log.writes(since, "a") == Counter(
+        {Write("kwok", "create", "pods"): 1, Write("kwok", "delete", "pods"): 1}
+    )
+
+
+def test_all_backups_after_the_mark_are_read_and_none_before(log):
+    add(log, line(verb="patch"))
+    rotate(log, "10-00-00")
+    since = log.mark()
+    for number, verb in enumerate(("create", "update", "delete")):
+        add(log, line(verb=verb))
+        rotate(log, f"10-00-0{number + 1}")
+    assert sorted(write.verb for write in log.writes(since, "a")) == ["create", "delete", "update"]
+
+
+def test_a_log_whose_backup_is_gone_is_an_error(log):
+    since = log.mark()
+    rotate(log, "10-00-00")
+    next(log.path.parent.glob("audit-*.log")).unlink()
     with pytest.raises(AssertionError, match="rotated"):
         log.writes(since, "a")
