@@ -68,7 +68,7 @@ def rendered() -> dict[Path, str]:
     }
     return {
         CHART / "values.yaml": values(schema),
-        CHART / "values.schema.json": json.dumps(schema, indent=2) + "\n",
+        CHART / "values.schema.json": json.dumps(strict(schema), indent=2) + "\n",
         CHART / "files" / "examples.yaml": examples(),
         **{page: with_tables(_text(page), tables) for page, tables in pages.items()},
         **{path: with_version(_text(path), pattern) for path, pattern in VERSIONED.items()},
@@ -94,6 +94,32 @@ def values(schema: Schema) -> str:
     """Return values.yaml: the defaults, each below its description."""
     head = f"# {_NOTE.format('values.schema.yaml')}\n"
     return head + "".join(_value(name, sub, depth=0) for name, sub in _properties(schema))
+
+
+def strict(schema: Schema) -> Schema:
+    """Return the schema with the values that Helm must not drop as required ones.
+
+    Helm drops a value that is null, also a whole section; a template would fail at it, or read 0.
+    """
+    definitions = schema.get("definitions", {})
+
+    def is_required(sub: Schema) -> bool:
+        if "default" not in sub:
+            return True
+        types = definitions.get(sub.get("$ref", "").rpartition("/")[2], sub).get("type")
+        return bool(sub["default"]) and "null" not in types
+
+    def section(sub: Schema) -> Schema:
+        if "default" in sub:
+            return sub
+        properties = dict(_properties(sub))
+        return {
+            **sub,
+            "required": [name for name, value in properties.items() if is_required(value)],
+            "properties": {name: section(value) for name, value in properties.items()},
+        }
+
+    return section(schema)
 
 
 def _value(name: str, schema: Schema, *, depth: int) -> str:

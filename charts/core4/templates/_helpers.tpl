@@ -1,34 +1,38 @@
-{{/* Prefix of the names of all resources. */}}
+{{/* Prefix of the names of all resources. A release's name may have dots, a Service's name may not. */}}
 {{- define "core4.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{/* Labels that select the pods of a component. Takes a list: the root, the component's name. */}}
 {{- define "core4.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 | quote }}
 {{- end -}}
 
-{{/* All labels of a resource. Takes a list: the root, the component's name. */}}
+{{/*
+All labels of a resource, each once: kustomize, which Argo CD and Flux use, refuses a key that is there
+twice. Takes a list: the root, the component's name, and optionally the resource's own labels.
+*/}}
 {{- define "core4.labels" -}}
 {{- $root := index . 0 -}}
-{{ include "core4.selector" . }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-app.kubernetes.io/part-of: core4
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := dict
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "app.kubernetes.io/part-of" "core4"
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- $own := dict -}}
+{{- if gt (len .) 2 -}}{{- $own = index . 2 | default dict -}}{{- end -}}
+{{- $selector := include "core4.selector" . | fromYaml -}}
+{{- mergeOverwrite $labels ($root.Values.commonLabels | default dict) $own $selector | toYaml -}}
 {{- end -}}
 
 {{- define "core4.image" -}}
@@ -56,20 +60,28 @@ they are generated once and kept in .Values, so that the Secret, the pod's check
 {{- if not (hasKey .Values "usersData") -}}
   {{- $old := (lookup "v1" "Secret" .Release.Namespace (include "core4.usersSecret" .)).data | default dict -}}
   {{- $known := dict -}}
+  {{- /* Somebody may have edited it. */ -}}
   {{- range (index $old "users.json" | default "W10=" | b64dec | fromJsonArray) -}}
-    {{- if .password -}}{{- $_ := set $known .name .password -}}{{- end -}}
+    {{- if and (kindIs "map" .) (kindIs "string" (dig "name" nil .)) (kindIs "string" (dig "password" nil .)) -}}
+      {{- $_ := set $known .name .password -}}
+    {{- end -}}
   {{- end -}}
   {{- $data := dict -}}
   {{- $users := list -}}
   {{- $names := list -}}
   {{- range .Values.auth.users -}}
     {{- $user := deepCopy . -}}
-    {{- if not (or .password .passwordHash) -}}
-      {{- $password := get $known .name | default (randAlphaNum 24) -}}
-      {{- $_ := set $user "password" $password -}}
-      {{- $_ := set $data (include "core4.passwordKey" .name) $password -}}
-    {{- end -}}
     {{- if has .name $names -}}{{- fail (printf "auth.users: %s is listed twice" .name) -}}{{- end -}}
+    {{- if not (or .password .passwordHash) -}}
+      {{- $key := include "core4.passwordKey" .name -}}
+      {{- if hasKey $data $key -}}
+        {{- fail (printf "auth.users: the generated password of %s has the same key %s as another user's: set its password or passwordHash" .name $key) -}}
+      {{- end -}}
+      {{- $kept := get $known .name | default (index $old $key | default "" | b64dec) -}}
+      {{- $password := $kept | default (randAlphaNum 24) -}}
+      {{- $_ := set $user "password" $password -}}
+      {{- $_ := set $data $key $password -}}
+    {{- end -}}
     {{- $names = append $names .name -}}
     {{- $users = append $users $user -}}
   {{- end -}}
@@ -79,6 +91,21 @@ they are generated once and kept in .Values, so that the Secret, the pod's check
   {{- $_ := set .Values "usersData" $data -}}
 {{- end -}}
 {{- toJson .Values.usersData -}}
+{{- end -}}
+
+{{/*
+Refuse an object of the chart itself as an existing one: Helm would delete it, since the chart doesn't
+render it any more. Takes a list: the root, the value, the object's kind, the name that the chart would
+give it.
+*/}}
+{{- define "core4.refuseOwn" -}}
+{{- $root := index . 0 -}}
+{{- $object := lookup "v1" (index . 2) $root.Release.Namespace (index . 3) | default dict -}}
+{{- $annotations := dig "metadata" "annotations" dict $object | default dict -}}
+{{- $own := eq (get $annotations "meta.helm.sh/release-name") $root.Release.Name -}}
+{{- if and $own (ne (get $annotations "helm.sh/resource-policy") "keep") -}}
+{{- fail (printf "%s: the %s %s belongs to this release, and Helm would delete it: name a copy of it" (index . 1) (index . 2) (index . 3)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Key of a generated password in the users' Secret. */}}
@@ -143,8 +170,8 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- if .Values.store.existingSecret }}
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.store.existingSecret }}
-      key: {{ .Values.store.key }}
+      name: {{ .Values.store.existingSecret | quote }}
+      key: {{ .Values.store.key | quote }}
 {{- else }}
   value: sqlite:////var/lib/core4/journal.db
 {{- end }}

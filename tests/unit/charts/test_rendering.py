@@ -1,16 +1,13 @@
 """The chart as rendered by helm. Needs helm: CORE4_HELM, or the one that `make test` builds."""
 
-import base64
 import json
-import os
 import subprocess
-from pathlib import Path
+import sys
 from typing import Any
 
 import pytest
-import yaml
 from charts import generate
-from tests.cluster import binaries
+from tests.unit.charts import kube_stub
 
 from corejob.names import LABEL_COREJOB
 
@@ -19,81 +16,6 @@ pytestmark = pytest.mark.cluster
 CHART = generate.CHART
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
 MAXIMAL = generate.load(CHART / "ci" / "maximal-values.yaml")
-
-
-class Helm:
-    """The program, with a home of its own and no cluster."""
-
-    def __init__(self, program: Path, home: Path) -> None:
-        self._program = program
-        self._home = home
-        names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
-        self._env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(home / "no-cluster")}
-        self._env |= dict.fromkeys(names, str(home))
-
-    def run(self, *arguments: str) -> str:
-        result = subprocess.run(  # noqa: PLW1510  # the caller sees the code in the error
-            [self._program, *arguments], env=self._env, capture_output=True, text=True, timeout=60
-        )
-        if result.returncode:
-            raise RuntimeError(result.stderr + result.stdout)
-        return result.stdout
-
-    def render(
-        self, values: dict[str, Any] | None = None, *options: str, release: str = "core4"
-    ) -> "Manifests":
-        path = self._home / "values.yaml"
-        path.write_text(yaml.safe_dump(values or {}), encoding="utf-8")
-        arguments = ("template", release, str(CHART), "--namespace=jobs", f"--values={path}")
-        return Manifests(self.run(*arguments, *options))
-
-
-class Manifests:
-    """Rendered resources."""
-
-    def __init__(self, text: str) -> None:
-        self.all = [document for document in yaml.safe_load_all(text) if document]
-
-    def kind(self, kind: str) -> list[dict[str, Any]]:
-        return [document for document in self.all if document["kind"] == kind]
-
-    def one(self, kind: str, name: str) -> dict[str, Any]:
-        named = [manifest for manifest in self.kind(kind) if manifest["metadata"]["name"] == name]
-        assert len(named) == 1, f"{kind} {name}: {[other['metadata'] for other in self.kind(kind)]}"
-        return named[0]
-
-    def pods(self) -> list[dict[str, Any]]:
-        """The spec of each pod and pod template."""
-        pods = [document["spec"] for document in self.kind("Pod")]
-        workloads = self.kind("Deployment") + self.kind("Job")
-        return pods + [document["spec"]["template"]["spec"] for document in workloads]
-
-    def environment(self, deployment: str, container: str) -> dict[str, Any]:
-        spec = self.one("Deployment", deployment)["spec"]["template"]["spec"]
-        (env,) = [other["env"] for other in spec["containers"] if other["name"] == container]
-        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in env}
-
-    def secret(self) -> dict[str, str]:
-        data = self.one("Secret", "core4-users")["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
-
-    def users(self) -> list[dict[str, Any]]:
-        return json.loads(self.secret()["users.json"])
-
-    def checksum(self) -> str:
-        template = self.one("Deployment", "core4-api")["spec"]["template"]
-        return template["metadata"]["annotations"]["checksum/users"]
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    path = os.environ.get("CORE4_HELM")
-    return Path(path) if path else binaries.installed("helm")
-
-
-@pytest.fixture
-def helm(program: Path, tmp_path: Path) -> Helm:
-    return Helm(program, tmp_path)
 
 
 @pytest.mark.parametrize("path", [CHART / "values.yaml", *CI_FILES], ids=lambda path: path.stem)
@@ -216,7 +138,7 @@ def test_roles_hold_the_listed_rights_and_no_more(helm):
         f"core4-{who}": bare[who] for who in ("api", "recorder", "operator", "release")
     }
     cluster = {role["metadata"]["name"]: role["rules"] for role in manifests.kind("ClusterRole")}
-    assert cluster == {f"jobs-core4-{who}": bare[who] for who in ("view", "edit")}
+    assert cluster == {f"jobs:core4:{who}": bare[who] for who in ("view", "edit")}
     assert manifests.kind("ClusterRoleBinding") == []
     assert helm.render({"rbac": {"aggregate": False}}).kind("ClusterRole") == []
 
@@ -279,7 +201,11 @@ def test_with_postgresql_api_and_recorders_are_pods_of_their_own(helm):
     for deployment in manifests.kind("Deployment"):
         spec = deployment["spec"]
         replicas[deployment["metadata"]["name"]] = spec["replicas"]
-        assert "strategy" not in spec
+        # Written out, so that Helm 4 removes it again: it excludes Recreate.
+        rolling = {"maxSurge": "25%", "maxUnavailable": "25%"}
+        is_api = deployment["metadata"]["name"] == "core4-api"
+        strategy = {"type": "RollingUpdate", "rollingUpdate": rolling} if is_api else None
+        assert spec.get("strategy") == strategy
         (container,) = spec["template"]["spec"]["containers"]
         name = deployment["metadata"]["name"]
         assert (name, spec["template"]["spec"]["serviceAccountName"]) == (
@@ -414,6 +340,42 @@ def test_test_pod_finds_the_service_by_its_variables(helm):
     assert "MY_CORE4_API_HEALTH_SERVICE_" in pod["spec"]["containers"][0]["command"][-1]
 
 
+def test_test_pod_prints_why_the_service_is_not_ready(helm):
+    pod = helm.render(None, "--show-only=templates/tests/ready.yaml").all[0]
+    command = [sys.executable, *pod["spec"]["containers"][0]["command"][1:]]
+    states = {"/readyz": (503, b"the store is full")}
+    with kube_stub.answering(lambda path: states[path]) as port:
+        prefix = "CORE4_API_HEALTH_SERVICE"
+        env = {f"{prefix}_HOST": "127.0.0.1", f"{prefix}_PORT": str(port)}
+
+        def tested() -> tuple[int, str, str]:
+            ended = subprocess.run(
+                command, env=env, capture_output=True, text=True, timeout=60, check=False
+            )
+            return ended.returncode, ended.stdout, ended.stderr
+
+        assert tested() == (1, "/readyz: 503 the store is full\n", "")
+        states["/readyz"] = (200, b"ok")
+        assert tested() == (0, "/readyz: 200 ok\n", "")
+
+
+def test_each_pod_has_resources_that_fit_the_quotas_of_the_namespace(helm):
+    def given(resources: dict[str, Any] | None) -> dict[str, Any]:
+        values = {name: {"resources": resources} for name in ("api", "recorder", "operator")}
+        return {
+            container["name"]: container["resources"]
+            for pod in helm.render(values).pods()
+            for container in pod["containers"]
+        }
+
+    names = ("api", "recorder", "operator", "release", "ready")
+    assert given(None) == dict.fromkeys(names)
+    limited = given({"limits": {"cpu": "2"}})
+    assert {name: resources["limits"]["cpu"] for name, resources in limited.items()} == (
+        dict.fromkeys(names, "2")
+    )
+
+
 @pytest.mark.parametrize(
     ("release", "values", "prefix"),
     [
@@ -455,6 +417,54 @@ def test_notes_warn_of_a_journal_that_dies_with_its_pod(helm):
     assert "WARNING" not in notes()
     assert "WARNING: persistence.enabled is false" in notes("--set=persistence.enabled=false")
     assert "generated password" in notes()
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ([], "http://localhost:5001/core4/api/v1"),
+        (
+            ["--set=service.type=NodePort", "--set=service.nodePort=30123"],
+            "http://<any node>:30123/core4/api/v1",
+        ),
+        (
+            ["--set=ingress.enabled=true", "--set=ingress.hosts={a.example,b.example}"],
+            "http://a.example/core4/api/v1",
+        ),
+        (
+            [
+                "--set=ingress.enabled=true",
+                "--set=ingress.hosts={a.example}",
+                "--set=ingress.tls[0].secretName=a",
+            ],
+            "https://a.example/core4/api/v1",
+        ),
+        *(
+            (
+                [
+                    "--set=ingress.enabled=true",
+                    "--set=ingress.hosts={a.example}",
+                    f"--set=ingress.path={path}",
+                ],
+                f"http://a.example{shown}",
+            )
+            for path, shown in (
+                ("/", "/core4/api/v1"),
+                ("/core4/", "/core4/api/v1"),
+                ("/core", "/core"),
+                ("/jobs/", "/jobs"),
+            )
+        ),
+    ],
+)
+def test_the_notes_run_a_job_at_the_url_at_which_the_api_is_reached(helm, options, url):
+    options = [*options, "--set=examples.enabled=true"]
+    notes = helm.run("install", "core4", str(CHART), "--dry-run=client", *options)
+    notes = notes.split("\nNOTES:\n")[1]
+
+    assert f" {url}\n" in notes
+    assert f" '{url}/job' " in notes
+    assert notes.count("/job' ") == 1
 
 
 def test_the_address_to_listen_at_and_the_families_of_the_service(helm):
