@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# `make down up` and `make generate lint` are sequences, even with --jobs in MAKEFLAGS.
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
@@ -12,19 +14,31 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CLUSTER := $(BIN)/python -m tests.cluster
+# Empty also if .venv has a link to a Python that an upgrade of the system has deleted.
+HAS_PYTHON := $(shell [ -x $(BIN)/python ] && echo yes)
 # Stopping needs the standard library only, so it works even if creating .venv has failed.
-STOPPER = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.cluster
+STOPPER = $(if $(HAS_PYTHON),$(BIN)/python,$(PYTHON)) -m tests.cluster
 # More arguments for all runs of pytest: make test ARGS="-k name -x", or files, folders and node ids.
 # Not -m, which is used to separate the tests that must run alone.
 ARGS ?=
 # Without a file among the arguments pytest collects `testpaths`, else the named files of the suite.
 suite = --override-ini='testpaths=$(1)' $(addprefix --suite=,$(1))
-# The suites of the files named in ARGS; both if none is named.
-NAMED := $(filter tests tests/% ./tests ./tests/%,$(ARGS))
+# The suites of the files named in ARGS; both if none is named. A file that is to be left out names none.
+JOINED := $(subst --ignore ,--ignore=,$(subst --ignore-glob ,--ignore-glob=,$(subst --deselect ,--deselect=,$(ARGS))))
+NAMED := $(filter tests tests/% ./tests ./tests/%,$(JOINED))
 IN_UNIT := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/unit% ./tests/unit%,$(NAMED)),all)
 IN_E2E := $(if $(NAMED),$(filter tests tests/ ./tests ./tests/ tests/e2e% ./tests/e2e% tests/attacks% ./tests/attacks%,$(NAMED)),all)
-# Exit code 5: no test was selected. With ARGS, a run may have none of the named tests.
-OR_NONE = || { code=$$?; [ $$code = 5 ] || exit $$code; echo "==> none of these here"; }
+# Exit code 5: no test was selected. With ARGS, a run may have none of the named tests, but not all runs: those that
+# have one note it in the file FOUND.
+FOUND :=
+OR_NONE = $(if $(FOUND),&& echo some >"$(FOUND)") || { code=$$?; [ $$code = 5 ] || exit $$code; echo "==> none of these here"; }
+# $(call runs,TARGETS): make them one after the other, and with ARGS check that there was a test.
+runs = $(foreach target,$(1),$(MAKE) --no-print-directory $(target);) :
+runs_of_some = found=$$(mktemp); trap 'rm -f "$$found"' EXIT; \
+	$(foreach target,$(1),$(MAKE) --no-print-directory $(target) FOUND="$$found";) \
+	[ -s "$$found" ] || { echo "error: ARGS name no test of these suites" >&2; exit 1; }
+RUNS = $(if $(strip $(ARGS)),$(runs_of_some),$(runs))
+REFUSE_MARKERS = $(if $(filter -m%,$(ARGS)),$(error ARGS can not have -m, which separates the tests that must run alone. Use -k or files, or `make test-unit`))
 # Unit tests wait for two fifths of their time, so there are more workers than processors.
 UNIT_WORKERS ?= 4
 # Cluster tests mostly wait. Each worker has a release of the service in its own namespace, and gets
@@ -42,9 +56,13 @@ python-check:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
 
 # Two stamps: the locked packages take long and change rarely, the project itself takes seconds.
+ifeq ($(HAS_PYTHON),)
+.PHONY: $(LOCKED)
+endif
+# Without pip, its creation was interrupted.
 $(LOCKED): requirements.lock | python-check
 	@echo "==> venv: installing the locked packages into $(VENV)"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes -r requirements.lock
 	@touch $@
 
@@ -72,7 +90,7 @@ up: cluster ## start the service at http://localhost:5001/core4/api/v1, in a clu
 # Checks the version only: stopping needs no virtual environment.
 .PHONY: stopper-check
 stopper-check:
-	@[ -x $(BIN)/python ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@[ -n "$(HAS_PYTHON)" ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 
 .PHONY: down
 down: stopper-check ## stop the service and delete the cluster; caches stay
@@ -85,7 +103,7 @@ clean-all: stopper-check ## down, and also delete the caches, our Docker images 
 
 .PHONY: status
 status: stopper-check ## show what runs
-	@$(STOPPER) status || true
+	@$(STOPPER) status || [ $$? = 3 ]
 
 .PHONY: demo
 demo: up ## start the service and show what it does
@@ -93,25 +111,32 @@ demo: up ## start the service and show what it does
 
 # Compiled modules are kept, whatever the environment says: each worker and each process of a test would
 # compile all of them again, a tenth of the run's processor time.
-test-unit test-e2e: export PYTHONDONTWRITEBYTECODE :=
+run-unit run-e2e: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: test-unit
 test-unit: venv ## run the tests that need no cluster
+	+@$(call RUNS,run-unit)
+
+.PHONY: test-e2e
+test-e2e: venv ## start the cluster and run the tests that need it
+	+@$(REFUSE_MARKERS)$(call RUNS,run-e2e)
+
+# One suite after the other. One without a file in ARGS is left out.
+.PHONY: test
+test: venv ## run all tests; starts the cluster
+	+@$(REFUSE_MARKERS)$(call RUNS,$(if $(IN_UNIT),run-unit) $(if $(IN_E2E),run-e2e))
+
+.PHONY: run-unit
+run-unit: venv
 	@echo "==> unit tests"
 	@$(BIN)/pytest $(call suite,tests/unit) --numprocesses=$(UNIT_WORKERS) --dist=worksteal $(ARGS) $(if $(strip $(ARGS)),$(OR_NONE))
 
-.PHONY: test-e2e
-test-e2e: cluster ## start the cluster and run the tests that need it
+.PHONY: run-e2e
+run-e2e: cluster
 	@echo "==> cluster tests"
 	@$(BIN)/pytest $(call suite,tests/e2e tests/attacks) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS) -m "not alone and not thorough" $(if $(strip $(ARGS)),$(OR_NONE))
 	@echo "==> cluster tests that must have the cluster to themselves"
 	@$(BIN)/pytest $(call suite,tests/e2e tests/attacks) $(ARGS) -m alone $(OR_NONE)
-
-# One after the other, even with make --jobs. A suite without a file in ARGS is left out.
-.PHONY: test
-test: venv ## run all tests; starts the cluster
-	@$(if $(IN_UNIT),$(MAKE) --no-print-directory test-unit,:)
-	@$(if $(IN_E2E),$(MAKE) --no-print-directory test-e2e,:)
 
 # SEEDS: number of seeds. FIRST: the first one. To repeat one: make chaos SEEDS=1 FIRST=17
 SEEDS ?= 5

@@ -2,6 +2,6 @@
 
 import sys
 
-from tests.cluster.cli import main
+from tests.cluster.cli import run_process
 
-sys.exit(main())
+sys.exit(run_process())

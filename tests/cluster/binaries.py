@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.cache import digest, folder, locked
+from tests.cluster.cache import cache_dir, digest, folder, locked
 from tests.cluster.golang import compiler
 
 HYPERKUBE = Path(__file__).parent / "hyperkube"
@@ -15,6 +15,8 @@ KUBERNETES = "v1.37.2"
 # Without a version, helm and kubectl refuse to talk to the API server.
 _VERSIONS = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
 _LDFLAGS = " ".join(["-s -w", *(f"-X {name}={KUBERNETES}" for name in _VERSIONS)])
+# Suffix of a folder in which a program is being built.
+_UNFINISHED = ".tmp"
 _FLAGS = ("-trimpath", "-buildvcs=false", "-v")
 
 # The programs inside hyperkube, for each of which there is a link to it.
@@ -45,6 +47,16 @@ def kubectl() -> Path:
     sources = [(HYPERKUBE / name).read_bytes() for name in ("go.mod", "go.sum")]
     flags = ["-ldflags", _LDFLAGS, "k8s.io/kubernetes/cmd/kubectl"]
     return _built("kubectl", sources, flags, HYPERKUBE) / "kubectl"
+
+
+def built(name: str) -> Path | None:
+    """Return a program that was built here, in the latest version; None if there is none.
+
+    This builds nothing and needs no compiler.
+    """
+    paths = (cache_dir() / "bin").glob(f"*/{name}")
+    whole = [path for path in paths if path.is_file() and path.parent.suffix != _UNFINISHED]
+    return max(whole, key=lambda path: path.lstat().st_mtime, default=None)
 
 
 def pause() -> Path:
@@ -108,7 +120,7 @@ def _target(name: str, parts: Sequence[str | bytes]) -> Path:
 
 def _fresh(target: Path) -> Path:
     """Return an empty sibling folder to build in, so that a partial build is never used."""
-    work = target.with_suffix(".tmp")
+    work = target.with_suffix(_UNFINISHED)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     return work

@@ -10,15 +10,22 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from tests.cluster.errors import ClusterError
 from tests.cluster.output import say
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of built programs, images and the running cluster."""
-    if named := environ.get("CORE4_CACHE"):
-        return Path(named).expanduser().resolve()
+    """Return the folder of built programs, images and the running cluster.
+
+    Raises:
+        ClusterError: the user has no home folder, and no variable names another.
+    """
     base = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().resolve() / "core4-kubernetes"
+    named = environ.get("CORE4_CACHE") or f"{base}/core4-kubernetes"
+    try:
+        return Path(named).expanduser().resolve()
+    except RuntimeError as error:
+        raise ClusterError(f"{error} Name a folder for the cache in CORE4_CACHE.") from error
 
 
 def folder(name: str) -> Path:

@@ -26,6 +26,7 @@ _PARTS = (
     "images",
     "kind",
     "locks",
+    "nodeimage",
     "started.json",
     "values",
     "wheels",
@@ -57,7 +58,11 @@ def clean() -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         cache_dir().rmdir()
-    say(f"{cache_dir()} is deleted")
+    if cache_dir().exists():
+        others = ", ".join(sorted(path.name for path in cache_dir().iterdir()))
+        say(f"what was made in {cache_dir()} is deleted; left in it: {others}")
+    else:
+        say(f"{cache_dir()} is deleted")
     say(
         "left, because others use it too: installed packages (containerd, runc, buildah, …),"
         " Docker's build cache (`docker builder prune`), Go's (`go clean -cache -modcache`)"
@@ -93,7 +98,9 @@ def _delete(folder: Path) -> None:
         ClusterError: the folder can't be deleted.
     """
     for place, _, _ in os.walk(folder):
-        Path(place).chmod(Path(place).stat().st_mode | stat.S_IRWXU)
+        # `down` may still be deleting the folder in the background.
+        with contextlib.suppress(FileNotFoundError):
+            Path(place).chmod(Path(place).stat().st_mode | stat.S_IRWXU)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise ClusterError(f"{folder} can't be deleted: whose is it?")

@@ -2,16 +2,16 @@
 
 import json
 import os
-import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import cache, diagnostics, network, portforward, processes
+from tests.cluster import cache, diagnostics, kubeconfig, network, portforward, processes
 from tests.cluster.commands import run
 from tests.cluster.diagnostics import kubectl
 from tests.cluster.errors import ClusterError
+from tests.cluster.existing import ExistingCluster
 from tests.cluster.image import project_image
 from tests.cluster.layout import SERVICE_PORT
 from tests.cluster.output import say, tell
@@ -28,6 +28,8 @@ _PUBLIC = f"{URL}/core4/api/v1/openapi.json"
 IMAGE_VARIABLE = "CORE4_IMAGE"
 
 _STORAGE_CLASS = "core4-local"
+# helm's states of a release that it is changing.
+_PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 # Seconds; a busy machine may start several releases at once.
 _TIMEOUT = 300
 # User id of the image, since a pod's fsGroup does not apply to a hostPath volume.
@@ -100,6 +102,7 @@ def install(
     _define(provider)
     volume = _volume(provider, namespace)
     values = chart_values(provider, image, node_port=node_port, volume=volume)
+    _forget_cut_off(provider, namespace, release)
     say(f"installing {release} into namespace {namespace}")
     argv = ["upgrade", "--install", release, str(CHART), "--create-namespace"]
     argv += ["--values", str(DEMO_VALUES), "--values", _written(f"{namespace}-{release}", values)]
@@ -158,6 +161,20 @@ def _define(provider: Provider) -> None:
         kubectl(provider, "wait", "--for=condition=Established", "--timeout=60s", *folder)
 
 
+def _forget_cut_off(provider: Provider, namespace: str, release: str) -> None:
+    """Forget a change of the release during which helm was killed; else it refuses all later ones.
+
+    This leaves what that change has created, which the next one takes over. A cluster that is not
+    ours is left alone, since somebody else may be changing the release there.
+    """
+    if provider.name == ExistingCluster.name:
+        return
+    which = f"owner=helm,name={release},status in ({','.join(_PENDING)})"
+    inside = (f"--namespace={namespace}", f"--selector={which}", "--output=name")
+    if kubectl(provider, "delete", "secrets", *inside).strip():
+        say(f"an earlier change of {release} in namespace {namespace} was cut off: repeating it")
+
+
 def _volume(provider: Provider, namespace: str) -> str | None:
     """Create the volume if the cluster has no storage class. Return its name, or None."""
     folder = provider.volume_host_path(namespace)
@@ -206,7 +223,7 @@ def _await_answer() -> None:
 
 def _answers() -> bool:
     try:
-        with urllib.request.urlopen(_PUBLIC, timeout=3) as response:
+        with kubeconfig.opened(_PUBLIC, timeout=3) as response:
             return bool(response.status == 200)
     except (OSError, HTTPException):
         return False

@@ -80,11 +80,17 @@ class ExistingCluster:
     def down(self) -> None:
         """Stop the port forwarding on this machine, and leave the cluster as it is."""
         portforward.stop()
-        say(f"the cluster of {self.kubeconfig} is left as it is, with the service if that is in it")
+        which = str(self.kubeconfig) if os.environ.get(VARIABLE) or self._named else VARIABLE
+        say(f"the cluster of {which} is left as it is, with the service if that is in it")
 
     def status(self) -> ClusterStatus:
         """Return a status that is running if the cluster answers."""
-        answers = self._kubectl("get", "--raw", "/readyz").returncode == 0
+        # Any version does, so that this question builds nothing.
+        program = binaries.built("kubectl")
+        if program is None:
+            word = "can't be asked: kubectl is not built yet; `make up` does it"
+            return ClusterStatus(running=False, lines=[f"{self.kubeconfig} {word}"])
+        answers = self._kubectl("get", "--raw", "/readyz", program=program).returncode == 0
         word = "answers" if answers else "does not answer"
         return ClusterStatus(answers, [f"{self.kubeconfig} {word}"])
 
@@ -99,8 +105,9 @@ class ExistingCluster:
             " registry that the cluster pulls from, and name the image: CORE4_IMAGE=…"
         )
 
-    def _kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _kubectl(
+        self, *arguments: str, program: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         # Packets to a cluster that is gone may be dropped silently, so set a timeout.
         where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=20s"]
-        argv = [str(self.binary("kubectl")), *where, *arguments]
-        return run(argv, check=False)
+        return run([program or self.binary("kubectl"), *where, *arguments], check=False)

@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,9 @@ def _own_version() -> str:
         # An older Go tries to download a newer one, which may fail.
         raise ClusterError(f"go does not work here: {error}\n{advice}.") from error
     version = answer.stdout.strip()
-    numbers = version.removeprefix("go").split(".")
-    if (int(numbers[0]), int(numbers[1].split("rc")[0])) < VERSION:
+    # Also of a pre-release (go1.27rc1) or a compiler built from its sources (devel go1.27-0a1b2c3).
+    numbers = re.search(r"\bgo(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < VERSION:
         raise ClusterError(f"{version} is too old. {advice}, or set GOTOOLCHAIN=auto.")
     return version
 

@@ -1,5 +1,6 @@
 """A kind cluster, for machines with a Docker engine."""
 
+import contextlib
 import json
 import os
 import sys
@@ -75,6 +76,11 @@ class KindProvider:
         """The administrator's kubeconfig, in the cache."""
         return cache.cache_dir() / "kind" / "kubeconfig"
 
+    @property
+    def _mark(self) -> Path:
+        """The file that tells a cluster that was created here from one of the same name."""
+        return self.kubeconfig.with_name("created")
+
     def unavailable(self) -> str | None:
         """Return why no Docker engine answers, or None; a client alone is not enough."""
         return docker.unavailable()
@@ -84,8 +90,8 @@ class KindProvider:
         return None if docker.is_here() else "the Docker engine runs on another or virtual machine"
 
     def left(self) -> bool:
-        """True if the cache has a kubeconfig of the cluster."""
-        return self.kubeconfig.exists()
+        """True if the cache has a kubeconfig of the cluster, or its creation was begun here."""
+        return self.kubeconfig.exists() or self._mark.exists()
 
     def binary(self, name: str) -> Path:
         """Build a program if needed, and return its path."""
@@ -99,18 +105,21 @@ class KindProvider:
     def up(self) -> None:
         """Start the cluster, or create it if there is none.
 
-        A stopped cluster is started; a starting one is waited for. A cluster that does not answer
-        in the end is created anew, with a message.
+        A stopped cluster is started; a starting one is waited for. A cluster that was created here
+        and does not answer in the end is created anew, with a message.
 
         Raises:
-            ClusterError: Docker or kind failed; the message has their output and what to do.
+            ClusterError: Docker or kind failed, or a cluster that was not created here can't be
+                used; the message says what to do.
         """
         with cache.locked("cluster"):
             fault = self._revive()
             if fault is not None:
+                if not self._mark.exists():
+                    raise self._refusal(fault)
                 say(f"the kind cluster {CLUSTER} can't be used: {fault}")
                 say("it is deleted and created anew: its jobs and its journal are lost")
-                self._node.delete()
+                self._delete()
             if self._node.state() is None:
                 self._create()
         say(f"the kind cluster runs: KUBECONFIG={self.kubeconfig}")
@@ -118,8 +127,7 @@ class KindProvider:
     def down(self) -> None:
         """Delete the cluster; this needs only the engine."""
         with cache.locked("cluster"):
-            self._node.delete()
-            self.kubeconfig.unlink(missing_ok=True)
+            self._delete()
         say("the kind cluster is gone")
 
     def status(self) -> ClusterStatus:
@@ -129,8 +137,10 @@ class KindProvider:
             word = "there is none"
         elif state != "running":
             word = f"its node is {state}; `make up` starts it"
+        elif not self._can_ask():
+            word = "its node runs; `make up` makes the programs that ask it for more"
         else:
-            word = self._fault() or "ready"
+            word = self._fault(build=False) or "ready"
         return ClusterStatus(word == "ready", [f"kind cluster {CLUSTER}: {word}"])
 
     def load(self, archive: Path, image: str) -> None:
@@ -154,6 +164,8 @@ class KindProvider:
         state = self._node.state()
         if state is None:
             return None
+        if not self._mark.exists() and SERVICE_PORT not in self._node.ports():
+            raise self._refusal(f"its node does not publish port {SERVICE_PORT}")
         if state != "running":
             say(f"starting the node of the kind cluster {CLUSTER}, which is {state}")
             if state != "paused":
@@ -183,18 +195,18 @@ class KindProvider:
             processes.wait(ready, self._ready_seconds, hopeless)
         return fault
 
-    def _fault(self) -> str | None:
-        """Return why the cluster is not usable, or None."""
+    def _fault(self, *, build: bool = True) -> str | None:
+        """Return why the cluster is not usable, or None; without `build` build no program."""
         state = self._node.state()
         if state != "running":
             return f"its node is {state or 'gone'}"
-        if not self._answers() and not (self._export() and self._answers()):
+        if not self._answers() and not (self._export(build=build) and self._answers()):
             finished = self._node.is_finished()
             return "its API server does not answer" if finished else "its creation is not finished"
         conditions = self._kubectl(
             "get", "nodes", '--output=jsonpath={..conditions[?(@.type=="Ready")].status}'
         )
-        if conditions.split() != ["True"]:
+        if set(conditions.split()) != {"True"}:
             return "its node is not ready"
         if not self._kubectl("get", "storageclasses", "--output=name"):
             return "it has no storage class"
@@ -221,9 +233,14 @@ class KindProvider:
             "kubectl": self.binary("kubectl"),
         }
         argv = [sys.executable, str(_CREATOR), *(f"--{name}={it}" for name, it in given.items())]
+        self._mark.touch()
         try:
             run_visibly("creating the kind cluster", argv, cwd=config.parent)
         except ClusterError as error:
+            # kind deletes the node of a creation that has failed.
+            with contextlib.suppress(ClusterError):
+                if self._node.state() is None:
+                    self._forget()
             raise ClusterError(kind_failures.explained(str(error), image)) from error
         finally:
             if not had_image and docker.has_image(image):
@@ -235,9 +252,34 @@ class KindProvider:
                 " up` tries again."
             )
 
-    def _export(self) -> bool:
-        """Write the kubeconfig of an existing cluster. Return False if it has none yet."""
-        kind = binaries.installed("kind")
+    def _refusal(self, fault: str) -> ClusterError:
+        """Forget a cluster that was not created here, and return the error about it."""
+        # Else `down` would take it for a cluster that was started here.
+        self._forget()
+        return ClusterError(
+            f"the kind cluster {CLUSTER} was not created here and can't be used: {fault}. It is"
+            " left as it is. Mend it, or delete it (`make down CORE4_CLUSTER=kind`), then run"
+            " `make up` again."
+        )
+
+    def _delete(self) -> None:
+        self._node.delete()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.kubeconfig.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+
+    def _can_ask(self) -> bool:
+        """True if the programs that ask the cluster are there, and none has to be built first."""
+        needed = ["kubectl"] if self.kubeconfig.exists() else ["kubectl", "kind"]
+        return all(binaries.built(name) is not None for name in needed)
+
+    def _export(self, *, build: bool) -> bool:
+        """Write the kubeconfig of an existing cluster. Return False if that is not possible."""
+        kind = binaries.installed("kind") if build else binaries.built("kind")
+        if kind is None:
+            return False
         cache.folder("kind")
         where = [f"--name={CLUSTER}", f"--kubeconfig={self.kubeconfig}"]
         return run([kind, "export", "kubeconfig", *where], check=False).returncode == 0
@@ -251,5 +293,7 @@ class KindProvider:
     def _kubectl(self, *arguments: str) -> str:
         """Run kubectl and return its output; empty if it fails."""
         where = [f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s"]
-        answer = run([self.binary("kubectl"), *where, *arguments], check=False)
+        # Any version does for these questions, so that `status` builds nothing.
+        program = binaries.built("kubectl") or self.binary("kubectl")
+        answer = run([program, *where, *arguments], check=False)
         return answer.stdout if answer.returncode == 0 else ""

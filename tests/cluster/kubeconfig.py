@@ -4,7 +4,7 @@ import base64
 import json
 import ssl
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,20 @@ def healthy(url: str) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(url, timeout=2, context=context) as response:
+        with opened(url, timeout=2, context=context) as response:
             return bool(response.status == 200)
     except (OSError, HTTPException):
         return False
+
+
+def opened(url: str, *, timeout: float, context: ssl.SSLContext | None = None) -> HTTPResponse:
+    """Send a GET request to this machine, without a proxy, and return the response.
+
+    A proxy of the environment would look for the address on its own machine.
+    """
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
+    response: HTTPResponse = urllib.request.build_opener(*handlers).open(url, timeout=timeout)
+    return response
 
 
 class AdminClient:
@@ -64,7 +74,7 @@ class AdminClient:
         try:
             context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
             context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
-            with urllib.request.urlopen(SERVER + path, timeout=5, context=context) as response:
+            with opened(SERVER + path, timeout=5, context=context) as response:
                 return bytes(response.read())
         except (OSError, HTTPException):
             return None

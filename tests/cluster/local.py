@@ -120,14 +120,10 @@ class LocalCluster:
         packages.ensure(_PROGRAMS)
         programs, pause = binaries.hyperkube(), binaries.pause()
         with cache.locked(_LOCK):
+            self._require_alone()
             if not self._alive():
                 self._clear_for_restart()
             self._forget_simulation()
-            if foreign := remains.foreign_kubernetes(layout.data):
-                raise ClusterError(
-                    f"this machine is a Kubernetes node already: {foreign}. Name its kubeconfig in"
-                    " CORE4_KUBECONFIG to use it."
-                )
             node_ip = self._prepare()
             self._start(
                 node.containerd(layout),
@@ -164,11 +160,7 @@ class LocalCluster:
             yield
         finally:
             with cache.locked(_LOCK):
-                # The pods' garbage collector deletes what is left on a node that is gone.
-                self._kubectl("delete", "-f", "-", "--ignore-not-found", stdin=kwok.document())
-                recorded = self._state.read()
-                processes.stop(recorded[name].pid for name in kwok.NAMES if name in recorded)
-                self._forget_simulation()
+                self._end_simulation()
 
     def status(self) -> ClusterStatus:
         """Return the state of the processes and of the node."""
@@ -194,8 +186,44 @@ class LocalCluster:
             if image not in self._containerd.images():
                 raise ClusterError(f"{archive} holds no image named {image}")
 
+    def _require_alone(self) -> None:
+        """Check that no other cluster has its node on this machine.
+
+        Raises:
+            ClusterError: there is one; the message says how to use it.
+        """
+        data = self._layout.data
+        if others := remains.other_clusters(data):
+            raise ClusterError(
+                f"the local cluster of another cache runs on this machine, and there can be only"
+                f" one. CORE4_CACHE={others[0].parent} uses it."
+            )
+        if foreign := remains.foreign_kubernetes(data):
+            raise ClusterError(
+                f"this machine is a Kubernetes node already: {foreign}. Name its kubeconfig in"
+                " CORE4_KUBECONFIG to use it."
+            )
+
     def _alive(self) -> bool:
-        return any(item.alive() for item in self._state.read().values())
+        """True if a process of the cluster runs, recorded or not.
+
+        The record may be of another version of this program, which must not end a running cluster.
+        """
+        recorded = any(item.alive() for item in self._state.read().values())
+        found = remains.find_processes(self._layout.data)
+        return recorded or not all(map(processes.is_dying, found))
+
+    def _end_simulation(self) -> None:
+        try:
+            # The pods' garbage collector deletes what is left on a node that is gone.
+            self._kubectl("delete", "-f", "-", "--ignore-not-found", stdin=kwok.document())
+        finally:
+            self._stop_simulation()
+
+    def _stop_simulation(self) -> None:
+        recorded = {name: item for name, item in self._state.read().items() if item.alive()}
+        processes.stop(recorded[name].pid for name in kwok.NAMES if name in recorded)
+        self._forget_simulation()
 
     def _forget_simulation(self) -> None:
         """Forget dead processes of an interrupted simulation: the cluster doesn't need them."""
@@ -239,8 +267,7 @@ class LocalCluster:
         processes.stop(processes.using(self._layout.data, [component.name]))
         # The kernel closes the sockets of a killed process with a delay.
         if not processes.wait(lambda: not network.ports_in_use(component.ports), _FREE_SECONDS):
-            used = network.ports_in_use(component.ports)
-            raise ClusterError(f"{component.name} needs ports that are in use: {used}")
+            network.require_free(component.ports, component.name)
         log = self._log(component.name)
         item = processes.spawn(component.name, component.argv, log, component.fingerprint())
         self._state.add(item)
@@ -294,6 +321,14 @@ class LocalCluster:
             layout.volumes.rmdir()
             layout.saved_volumes.rename(layout.volumes)
 
+    def _clear_kernel(self) -> None:
+        """Undo the changes that another local cluster would share."""
+        network.remove_links()
+        if remains.foreign_kubernetes(self._layout.data) is None:
+            network.remove_rules()
+        network.restore_sysctls(self._layout)
+        remains.remove_cgroups()
+
     def _clean(self) -> None:
         """Stop the processes, and undo their changes to the machine."""
         data = self._layout.data
@@ -306,10 +341,9 @@ class LocalCluster:
         processes.stop({*others, *remains.find_processes(data)}, _PATIENCE)
         remains.kill_containers(data)
         remains.unmount(data)
-        network.remove_links()
-        if remains.foreign_kubernetes(data) is None:
-            network.remove_rules()
-        network.restore_sysctls(self._layout)
-        remains.remove_cgroups()
+        if sharing := remains.other_clusters(data):
+            say(f"the network and the cgroup stay, since {sharing[0]} uses them")
+        else:
+            self._clear_kernel()
         remains.remove_files(data)
         remains.delete(data)

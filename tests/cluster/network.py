@@ -13,8 +13,20 @@ from tests.cluster.commands import environment, run
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import BRIDGE, CNI_NETWORK, Layout
 
-# Settings that the CNI bridge and kube-proxy change.
-_SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet")
+# Settings that the CNI bridge and kube-proxy change, then those of the kubelet.
+_SYSCTLS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
+_PROC_SYS = Path("/proc/sys")
+# The key of the boot in the record of the settings.
+_BOOT = "boot"
 # Chains of the portmap plug-in that all CNI networks of the machine share.
 _SHARED_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
 
@@ -127,20 +139,26 @@ def _listening(port: int) -> Iterator[str]:
 def save_sysctls(layout: Layout) -> None:
     """Save kernel settings that the cluster will change, once in its lifetime."""
     if not layout.sysctls.exists():
-        values = {
-            name: path.read_text().strip()
-            for name in _SYSCTLS
-            if (path := Path("/proc/sys") / name).exists()
-        }
+        values = {_BOOT: processes.boot_id()}
+        for name in _SYSCTLS:
+            with contextlib.suppress(OSError):
+                values[name] = (_PROC_SYS / name).read_text().strip()
         cache.write(layout.sysctls, json.dumps(values))
 
 
 def restore_sysctls(layout: Layout) -> None:
-    """Restore the saved kernel settings."""
-    with contextlib.suppress(OSError, ValueError):
-        for name, value in json.loads(layout.sysctls.read_text(encoding="utf-8")).items():
-            if name in _SYSCTLS:
-                (Path("/proc/sys") / name).write_text(value)
+    """Restore the saved kernel settings, unless the machine has been started anew since then."""
+    try:
+        values = json.loads(layout.sysctls.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if values.get(_BOOT, processes.boot_id()) != processes.boot_id():
+        return
+    for name in values.keys() & set(_SYSCTLS):
+        # A container may see a setting that it can't write.
+        with contextlib.suppress(OSError):
+            if (_PROC_SYS / name).read_text().strip() != values[name]:
+                (_PROC_SYS / name).write_text(values[name])
 
 
 def remove_links() -> None:

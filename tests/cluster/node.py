@@ -34,6 +34,9 @@ state = "{layout.containerd}/state"
 oom_score = 0
 [grpc]
   address = "{layout.socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  # Else containerd creates /opt/containerd.
+  path = "{layout.containerd}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
   # Else runc dies where root lacks CAP_SYS_RESOURCE.

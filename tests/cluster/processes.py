@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.cluster.commands import environment
+from tests.cluster.commands import environment, not_started
 from tests.cluster.errors import ClusterError
 from tests.cluster.output import tail
 
@@ -110,20 +111,23 @@ def spawn(name: str, argv: Sequence[str], log: Path, fingerprint: str = "") -> P
     """Start a process in a session of its own, with its output in a log file.
 
     Raises:
-        ClusterError: the process ended at once.
+        ClusterError: the process can't be started, or ended at once.
     """
     with log.open("ab") as output:
         output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S')} {' '.join(argv)}\n".encode())
         output.flush()
-        process = subprocess.Popen(
-            argv,
-            cwd="/",
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd="/",
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ClusterError(not_started(argv[0], error)) from error
     # The process outlives us; without this, its object would warn that it still runs.
     process.returncode = 0
     started = start_time(process.pid)
@@ -191,12 +195,21 @@ def all_processes() -> Iterator[tuple[int, list[str]]]:
 def using(folder: Path, programs: Iterable[str]) -> list[int]:
     """Return the pids of the named programs that have an argument with a path below the folder."""
     names = set(programs)
-    mark = f"{folder}/"
+    # The path of another folder may end with this one's: /cache/cluster, /tmp/cache/cluster.
+    below = re.compile(rf"(?:^|[=:,]|//){re.escape(str(folder))}/")
     return [
         pid
         for pid, argv in all_processes()
-        if Path(argv[0]).name in names and any(mark in argument for argument in argv[1:])
+        if Path(argv[0]).name in names and any(map(below.search, argv[1:])) and _sees_our_files(pid)
     ]
+
+
+def _sees_our_files(pid: int) -> bool:
+    """False for a process in a container, where the same path is another folder."""
+    try:
+        return (_PROC / str(pid) / "root").samefile("/")
+    except OSError:
+        return True
 
 
 def descendants(roots: Iterable[int]) -> list[int]:

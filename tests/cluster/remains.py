@@ -6,6 +6,7 @@ processes.
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -21,6 +22,12 @@ _PATIENCE = 30.0
 # Without kubectl, which a user may run.
 _SERVERS = tuple(name for name in COMPONENTS if name != "kubectl")
 _SHIMS = ("containerd-shim-runc-v2", "containerd-shim")
+_NODE_AGENTS = ("containerd", "kubelet")
+# The data folder of a local cluster, by the configuration of its node agents.
+_NODE_CONFIG = re.compile(
+    r"^(?:--config=)?(/.+/cluster)/config/(?:containerd\.toml|kubelet\.json)$"
+)
+_MOUNTS = Path("/proc/self/mountinfo")
 # Paths of the kubelet and the CNI library that can't be configured.
 _LOG_LINKS = Path("/var/log/containers")
 _CNI_RESULTS = Path("/var/lib/cni/results")
@@ -30,6 +37,21 @@ _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 def find_processes(data: Path) -> list[int]:
     """Return the pids of our processes: named like a component, with a path below `data`."""
     return processes.using(data, [*_SERVERS, "containerd", *kwok.NAMES])
+
+
+def other_clusters(data: Path) -> list[Path]:
+    """Return the data folders of running local clusters with another cache than this one.
+
+    They have the same bridge, cgroup and rules, since these have fixed names.
+    """
+    found = {
+        Path(match[1])
+        for pid, argv in processes.all_processes()
+        if Path(argv[0]).name in _NODE_AGENTS and _shares_network(pid)
+        for argument in argv[1:]
+        if (match := _NODE_CONFIG.search(argument))
+    }
+    return sorted(found - {data})
 
 
 def kill_containers(data: Path) -> None:
@@ -42,6 +64,9 @@ def kill_containers(data: Path) -> None:
     children = processes.descendants(shims)
     processes.kill(shims)
     processes.kill(children)
+    if other_clusters(data):
+        # Their pods are in the same cgroup.
+        return
     deadline = time.monotonic() + _PATIENCE
     # A container may fork while it is killed.
     while (left := _cgroup_processes()) and time.monotonic() < deadline:
@@ -53,20 +78,26 @@ def foreign_kubernetes(data: Path) -> str | None:
     own = set(find_processes(data))
     for pid, argv in processes.all_processes():
         name = Path(argv[0]).name
-        if name in ("kubelet", "k3s", "k0s", "rke2", "microk8s") and pid not in own:
-            # A node inside a container (kind) has network and cgroups of its own.
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
-                    return f"{name} (process {pid})"
+        foreign = name in ("kubelet", "k3s", "k0s", "rke2", "microk8s") and pid not in own
+        if foreign and _shares_network(pid):
+            return f"{name} (process {pid})"
     return None
+
+
+def _shares_network(pid: int) -> bool:
+    """False for a node inside a container (kind), which has network and cgroups of its own."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+    return False
 
 
 def mounts_below(folder: Path) -> list[Path]:
     """Return the mount points at or below a folder, latest first."""
     points = []
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        # Blanks and some other characters are octal escapes.
-        point = line.split()[4].encode().decode("unicode_escape")
+    for line in _MOUNTS.read_bytes().splitlines():
+        # Blanks and some other characters are octal escapes, all others are as they are.
+        raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
+        point = os.fsdecode(raw)
         if point == str(folder) or point.startswith(f"{folder}/"):
             points.append(Path(point))
     return points[::-1]
@@ -150,14 +181,15 @@ def remove_files(data: Path) -> None:
         socket = Path(address.read_text().removeprefix("unix://"))
         if socket.is_relative_to("/run/containerd/s"):
             socket.unlink(missing_ok=True)
-    for result in _CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0"):
+    for result in () if other_clusters(data) else _CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0"):
         sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
         (_CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
         result.unlink(missing_ok=True)
     if foreign_kubernetes(data) is None:
         for name in ("kubelet.sock", "kubelet_internal_checkpoint"):
             (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
-        for folder in (_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent, _CNI_RESULTS, _CNI_RESULTS.parent):
+        made = (_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent, _CNI_RESULTS, _CNI_RESULTS.parent)
+        for folder in (*made, _LOG_LINKS):
             # This removes the folder only if it is empty.
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -79,6 +79,8 @@ def _build_own(root: Path, target: Path) -> None:
     stamp, wanted = target.with_name("own.digest"), source_digest(root)
     if stamp.exists() and stamp.read_text() == wanted and list(target.glob("*.whl")):
         return
+    # First of all, since an interrupted build may leave one of the wheels.
+    stamp.unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -96,4 +98,7 @@ def _mirror(source: Path, target: Path) -> None:
             path.unlink()
     for name in names:
         if not (target / name).exists():
-            shutil.copy2(source / name, target / name)
+            # Under another name first, so that an interrupted copy is never used.
+            new = target / f"{name}.new"
+            shutil.copy2(source / name, new)
+            new.rename(target / name)

@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ClusterError, DemoError, StreamError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except AssertionError as error:
+        # Of the tests' client: an answer that is not the expected one.
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     except requests.RequestException as error:
         sys.stderr.write(f"error: {options.url} does not answer: {error}\nTry `make up`.\n")
         return 1
@@ -58,8 +62,10 @@ def _demo(rest: Rest, options: argparse.Namespace) -> None:
             show.frame(frame)
     if not stream.of("close"):
         raise DemoError("the stream ended without a close frame: the job runs on, see GET /job")
-    job_id = stream.of("state")[-1]["_id"]
-    _afterwards(rest, job_id, Kubectl(choose(), options.namespace))
+    last = stream.of("state")[-1]
+    _afterwards(rest, last["_id"], Kubectl(choose(), options.namespace))
+    if last["state"] != "complete":
+        raise DemoError(f"the job has ended as {last['state']}; its last error is above")
     show.next_steps(rest.url, f"{_USER}:{_PASSWORD}", options.namespace)
 
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 HERE=$PWD/tests/cluster/nodeimage
-WORK=${WORK:-${CORE4_CACHE:-$HOME/.cache/core4-kubernetes}/nodeimage}
+WORK=${WORK:-$(.venv/bin/python -c 'from tests.cluster import cache; print(cache.cache_dir() / "nodeimage")')}
 TAG=localhost/kindest-node
 SUITE=bookworm
 # Of containerd, crictl and CoreDNS about what kind's own image has, of the provisioner what is to
@@ -20,6 +20,8 @@ MODULES=(
 export DOCKER_BUILDKIT=0 CGO_ENABLED=0 GOFLAGS=-trimpath
 
 say() { echo "==> $*" >&2; }
+# So that `make clean-all` deletes it.
+note() { .venv/bin/python -c 'import sys; from tests.cluster import docker; docker.note_image(sys.argv[1])' "$1"; }
 ours() { .venv/bin/python -c "from tests.cluster import binaries; print(binaries.$1)"; }
 
 programs() {
@@ -49,7 +51,12 @@ debian() { # NAME PACKAGES [OPTION...]: an image of Debian's packages
     say "making ${name} of Debian's packages"
     mmdebstrap --variant=minbase --dpkgopt='path-exclude=/usr/share/doc/*' \
       --dpkgopt='path-exclude=/usr/share/man/*' --include="$packages" "$@" "$SUITE" - |
-      docker import - "$name" >/dev/null
+      docker import - "$name" >/dev/null || {
+      # Of a part of the packages, or of none.
+      docker image rm --force "$name" >/dev/null 2>&1 || true
+      exit 1
+    }
+    note "$name"
   fi
 }
 
@@ -61,6 +68,7 @@ image() { # NAME DOCKERFILE FILE...: an image of a Dockerfile of this folder and
   mkdir "$context"
   cp -rL "$@" "$context"
   docker build --quiet --tag "$name" --file "$HERE/$dockerfile" "$context" >/dev/null
+  note "$name"
 }
 
 archive() { # IMAGE ARCHIVE NAME...: an archive with the image, under exactly these names
@@ -117,6 +125,7 @@ node_image() {
   tar -C "$WORK/server" -cf - kubernetes | gzip -1 >"$WORK/server.tar.gz"
   "$KIND" build node-image --quiet --type file --base-image localhost/kind-base:core4 \
     --image "$TAG:$KUBERNETES" "$WORK/server.tar.gz" >&2
+  note "$TAG:$KUBERNETES"
   rm -rf "$WORK/archive" "$WORK/context" "$WORK/server" "$WORK/server.tar.gz"
 }
 

@@ -158,5 +158,6 @@ def make(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(binaries, "kubectl", lambda: programs / "kubectl")
     monkeypatch.setattr(binaries, "installed", lambda name: programs / name)
+    monkeypatch.setattr(binaries, "built", lambda name: programs / name)
     docker.unavailable.cache_clear()
     return world

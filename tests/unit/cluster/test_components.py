@@ -95,6 +95,9 @@ def test_containerd_shares_nothing_with_the_system(layout):
     config = node.containerd_config(layout, Path("/cni"))
     assert "/run/containerd" not in config
     assert "/var/lib/containerd" not in config
+    # The default of this path is outside the data folder.
+    assert '[plugins."io.containerd.internal.v1.opt"]' in config
+    assert f'path = "{layout.containerd}/opt"' in config
     assert "restrict_oom_score_adj = true" in config
 
 

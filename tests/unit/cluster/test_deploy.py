@@ -17,6 +17,7 @@ from tests.unit.journal import postgres
 
 @dataclass
 class FakeProvider:
+    name: str = "local"
     image_pull_policy: str = "IfNotPresent"
     node_port: int | None = None
 
@@ -76,6 +77,28 @@ def test_a_named_cluster_that_is_gone_is_an_error_with_its_words(monkeypatch, tm
     monkeypatch.setattr(binaries, "kubectl", lambda: kubectl)
     with pytest.raises(ClusterError, match=r"(?s)does not answer: start it.*connection refused"):
         existing.ExistingCluster(str(config)).up()
+
+
+@pytest.mark.parametrize(
+    ("name", "forgotten"), [("local", True), ("kind", True), ("kubeconfig", False)]
+)
+def test_a_change_of_the_release_that_was_cut_off_is_forgotten(
+    monkeypatch, capsys, name, forgotten
+):
+    calls = []
+
+    def kubectl(_, *arguments):
+        calls.append(arguments)
+        return "secret/sh.helm.release.v1.core4.v1\n"
+
+    monkeypatch.setattr(deploy, "kubectl", kubectl)
+    deploy._forget_cut_off(fake_provider(name=name), "space", "core4")
+    said = capsys.readouterr().err
+    assert ("core4 in namespace space was cut off" in said) is forgotten
+    assert bool(calls) is forgotten
+    for words in calls:
+        assert words[:3] == ("delete", "secrets", "--namespace=space")
+        assert "name=core4,status in (pending-install," in words[3]
 
 
 def test_the_journal_of_a_local_cluster_that_was_not_stopped_is_kept(monkeypatch, tmp_path, capsys):
@@ -138,7 +161,7 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch):
         packages.ensure(["ip", "ctr", "containerd"])
 
 
-def test_what_another_process_has_installed_meanwhile_is_not_installed_again(monkeypatch, tmp_path):
+def test_a_package_that_another_process_installed_is_not_installed_again(monkeypatch, tmp_path):
     monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
     looks = [["ctr"], [], []]
     installed: list[list[str]] = []

@@ -122,7 +122,9 @@ def test_a_docker_client_without_an_engine_does_not_help(machine):
         golang.compiler()
 
 
-@pytest.mark.parametrize("version", ["go1.26.0", "go1.27rc1", "go1.30.2"])
+@pytest.mark.parametrize(
+    "version", ["go1.26.0", "go1.27rc1", "go1.27beta1", "go1.30.2", "devel go1.27-0a1b2c3"]
+)
 def test_a_go_that_is_new_enough_is_taken_although_docker_is_there(machine, version):
     machine.has_go(version)
     machine.has_docker()
@@ -162,7 +164,7 @@ def test_an_image_that_is_there_is_not_fetched(contained):
     assert not contained.commands("docker", "pull")
 
 
-def test_what_is_built_in_a_container_has_the_path_that_it_has_otherwise(machine):
+def test_a_program_has_the_same_path_if_a_container_built_it(machine):
     machine.has_docker()
     paths = [binaries.kubectl(), binaries.installed("kind"), binaries.installed("helm")]
     assert [path.read_text() for path in paths] == ["program"] * 3

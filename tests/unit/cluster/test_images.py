@@ -54,13 +54,53 @@ def test_an_archive_says_its_name(program, tmp_path):
     assert image_archive.reference(target) == "localhost/pause:1"
 
 
-def test_what_is_no_archive_is_an_error(program, tmp_path):
+def test_a_file_that_is_not_an_archive_is_an_error(program, tmp_path):
     empty = tmp_path / "empty.tar"
     with tarfile.open(empty, "w"):
         pass
     for path in (program, empty, tmp_path / "missing"):
         with pytest.raises(ClusterError, match="is no docker archive"):
             image_archive.reference(path)
+
+
+def test_an_interrupted_copy_of_a_wheel_is_not_used(monkeypatch, tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "a.whl").write_text("whole")
+
+    def interrupted(_, to):
+        to.write_text("who")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copy2", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            wheels._mirror(source, target)
+    assert not list(target.glob("*.whl"))
+    wheels._mirror(source, target)
+    assert [path.read_text() for path in target.iterdir()] == ["whole"]
+
+
+def test_wheels_of_an_interrupted_build_are_not_taken_for_those_of_earlier_sources(
+    monkeypatch, tmp_path
+):
+    target = tmp_path / "own"
+    states = iter(["one", "two", "one"])
+    monkeypatch.setattr(wheels, "source_digest", lambda _: next(states))
+    built = []
+
+    def pip(*_, **__):
+        built.append(1)
+        (target / "core4.whl").write_text(f"{len(built)}")
+        if len(built) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(wheels, "run", pip)
+    wheels._build_own(tmp_path, target)
+    with pytest.raises(KeyboardInterrupt):
+        wheels._build_own(tmp_path, target)
+    wheels._build_own(tmp_path, target)
+    assert (target / "core4.whl").read_text() == "3"
 
 
 def test_the_wheels_fit_this_machine():

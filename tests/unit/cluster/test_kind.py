@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 
 import pytest
-from tests.cluster import cli, docker, kind, network, started
+from tests.cluster import binaries, cli, docker, kind, network, started
 from tests.cluster.deploy import ROOT
 from tests.cluster.errors import ClusterError
 from tests.unit.cluster import fake_kind
@@ -19,7 +19,9 @@ LOST = "its journal are lost"
 def world(tmp_path, monkeypatch):
     made = fake_kind.make(tmp_path, monkeypatch)
     # Another service may use the real port on the machine that runs these tests.
-    monkeypatch.setattr(kind, "SERVICE_PORT", free_port())
+    port = free_port()
+    monkeypatch.setattr(kind, "SERVICE_PORT", port)
+    made.ports = [port]
     yield made
     docker.unavailable.cache_clear()
 
@@ -115,8 +117,12 @@ def test_a_stale_kubeconfig_is_replaced(provider, world, text):
     ],
 )
 def test_only_one_that_does_not_answer_in_the_end_is_created_anew(world, capsys, fault, words):
+    kind.KindProvider().up()
     provider = kind.KindProvider(ready_seconds=0.2, unfinished_seconds=0)
-    world.state = "running"
+    capsys.readouterr()
+    world.commands = []
+    if "finished" in fault:
+        provider.kubeconfig.unlink()
     for name, value in fault.items():
         setattr(world, name, value)
     provider.up()
@@ -137,10 +143,75 @@ def test_a_new_one_that_does_not_answer_is_an_error_and_is_kept(world):
 
 def test_a_node_that_ends_at_once_is_not_waited_for(world, capsys):
     provider = kind.KindProvider(ready_seconds=3600)
+    provider.up()
     world.state = world.after_start = "exited"
     provider.up()
     assert "its node is exited" in capsys.readouterr().err
-    assert len(world.ran("kind", "create")) == 1
+    assert len(world.ran("kind", "create")) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"broken": True}, "its API server does not answer"),
+        ({"nodes": "True False"}, "its node is not ready"),
+        ({"classes": ""}, "it has no storage class"),
+        ({"ports": []}, "its node does not publish port"),
+    ],
+)
+def test_one_that_was_made_elsewhere_is_never_deleted_by_up(world, capsys, fault, words):
+    world.state = "running"
+    for name, value in fault.items():
+        setattr(world, name, value)
+    provider = kind.KindProvider(ready_seconds=0.2, unfinished_seconds=0)
+    with pytest.raises(ClusterError, match=f"was not created here.*{words}.*left as it is"):
+        provider.up()
+    assert not world.ran("docker", "rm")
+    assert not world.ran("kind", "create")
+    assert LOST not in capsys.readouterr().err
+
+
+def test_one_that_was_refused_is_not_taken_for_one_that_was_started(world):
+    world.state, world.ports = "running", []
+    assert cli.main(["--provider", "kind", "up"]) == 1
+    assert started.read() == []
+    assert cli.main(["down"]) == 0
+    assert world.state == "running"
+
+
+def test_one_with_several_ready_nodes_is_used(provider, world):
+    world.state, world.nodes = "running", "True True"
+    provider.up()
+    assert provider.status().running
+    assert not world.ran("docker", "rm")
+
+
+def test_status_builds_no_program(provider, world, monkeypatch, tmp_path):
+    def build(*_):
+        raise AssertionError("built")
+
+    monkeypatch.setattr(binaries, "built", lambda _: None)
+    for name in ("installed", "kubectl"):
+        monkeypatch.setattr(binaries, name, build)
+    world.state = "running"
+    assert not provider.status().running
+    assert "its node runs" in provider.status().lines[0]
+    provider.kubeconfig.parent.mkdir(parents=True)
+    provider.kubeconfig.write_text("of an earlier cluster")
+    kubectl = tmp_path / "programs" / "kubectl"
+    monkeypatch.setattr(binaries, "built", {"kubectl": kubectl}.get)
+    assert "does not answer" in provider.status().lines[0]
+
+
+def test_a_start_that_created_nothing_is_not_the_latest(world, monkeypatch, taken_port):
+    started.add(started.ClusterRecord("local", "config"))
+    monkeypatch.setattr(kind, "SERVICE_PORT", taken_port)
+    assert cli.main(["--provider", "kind", "up"]) == 1
+    assert [item.provider for item in started.read()] == ["local"]
+    monkeypatch.setattr(kind, "SERVICE_PORT", free_port())
+    world.create_error = "ERROR: failed to pull image"
+    assert cli.main(["--provider", "kind", "up"]) == 1
+    assert [item.provider for item in started.read()] == ["local"]
 
 
 def test_a_node_that_docker_cannot_start_is_left_as_it_is(provider, world):
@@ -275,7 +346,7 @@ def test_down_without_a_start_leaves_a_cluster_of_that_name_alone(world, capsys)
     assert world.state is None
 
 
-def test_what_stays_after_down_is_said_and_goes_with_clean(world, capsys, tmp_path):
+def test_down_names_the_things_that_stay_and_clean_removes_them(world, capsys, tmp_path):
     assert cli.main(["--provider", "kind", "up"]) == 0
     capsys.readouterr()
     assert cli.main(["down"]) == 0

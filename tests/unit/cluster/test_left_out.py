@@ -25,7 +25,7 @@ import pytest
 def test_left_out(number):
     raise AssertionError
 
-def test_one():
+def test_an_unmarked_test_runs():
     pass
 """
 

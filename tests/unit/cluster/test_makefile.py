@@ -118,11 +118,33 @@ def test_units_and_cluster_tests_can_be_run_alone(make):
         ("tests", ALL),
         ("-k tests_of_something", ALL),
         (f"{ROOT}/tests/unit/kube", ALL),
+        ("--deselect tests/e2e/test_logs.py::test_one", ALL),
+        ("--ignore tests/unit/kube --ignore-glob tests/unit/a*", ALL),
     ],
 )
 def test_named_files_leave_out_the_suite_that_has_none_of_them(make, args, expected):
-    code, runs = make("test", args=args, codes={"unit": 5, CROWD: 5, "alone": 5})
+    codes = dict.fromkeys(expected[1:], 5)
+    code, runs = make("test", args=args, codes=codes)
     assert (code, kinds(runs)) == (0, expected)
+
+
+@pytest.mark.parametrize("target", ["test", "test-unit", "test-e2e"])
+def test_arguments_that_select_no_test_at_all_are_an_error(make, target):
+    codes = {"unit": 5, CROWD: 5, "alone": 5}
+    assert make(target, args="-k no_such_test", codes=codes)[0] != 0
+
+
+def test_a_misspelt_file_is_an_error(make):
+    code, said = make.run("test", ARGS="tests/unti/test_names.py")
+    assert code != 0
+    assert "ARGS name no test" in said
+
+
+@pytest.mark.parametrize("target", ["test", "test-e2e"])
+def test_a_selection_that_another_would_replace_is_refused(make, target):
+    code, runs = make(target, args="-m host")
+    assert (code != 0, runs) == (True, [])
+    assert make("test-unit", args="-m hypothesis")[0] == 0
 
 
 @pytest.mark.parametrize("target", ["test", "test-unit", "test-e2e"])
@@ -192,7 +214,69 @@ def test_stopping_says_which_python_it_needs(make, tmp_path):
     assert "Python 3.11 or later is needed" in said
 
 
-def test_what_is_found_in_one_run_only_is_enough(make):
+COMMANDS = """\
+import os, sys, time
+with open(os.environ["RECORD"], "a") as file:
+    print("begin", sys.argv[-1], file=file, flush=True)
+    time.sleep(0.3)
+    print("end", sys.argv[-1], file=file)
+sys.exit(int(os.environ.get("CODE", 0)))
+"""
+
+
+@pytest.fixture
+def record(make, monkeypatch):
+    """The file in which commands of `tests.cluster` note their begin and end."""
+    path = make.place / "record"
+    monkeypatch.setenv("RECORD", str(path))
+    (make.venv / "bin" / "python").write_text(f"#!{sys.executable} -IS\n{COMMANDS}")
+    return path
+
+
+def test_targets_run_one_after_the_other_even_with_many_jobs(make, record):
+    done = make._make("down", ["--jobs=4", "up"], {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = record.read_text().split()[::2], record.read_text().split()[1::2]
+    assert words == (["begin", "end"] * 3, ["up", "up", "deploy", "deploy", "down", "down"])
+
+
+@pytest.mark.parametrize(("code", "failed"), [(0, False), (3, False), (1, True)])
+def test_a_cluster_that_does_not_run_is_a_status_and_a_failure_is_not(make, record, code, failed):
+    assert record
+    done = make._make("status", [], {"CODE": str(code)})
+    assert (done.returncode != 0) is failed
+
+
+# A virtual environment's maker, which notes its arguments.
+VENV_MAKER = """\
+import pathlib, sys
+if sys.argv[1:3] == ["-m", "venv"]:
+    place = pathlib.Path(sys.argv[-1])
+    (place / "made").write_text(" ".join(sys.argv[1:]))
+    (place / "bin" / "python").unlink(missing_ok=True)
+    (place / "bin" / "python").write_text("#!/bin/sh\\n")
+    (place / "bin" / "python").chmod(0o755)
+"""
+
+
+@pytest.mark.parametrize("fault", ["interrupted", "upgraded"])
+def test_a_broken_virtual_environment_is_made_anew(make, tmp_path, fault):
+    maker = tmp_path / "maker"
+    maker.write_text(f"#!{sys.executable} -IS\n{VENV_MAKER}")
+    maker.chmod(0o755)
+    python = make.venv / "bin" / "python"
+    if fault == "interrupted":
+        python.write_text("#!/bin/sh\necho no module named pip >&2; exit 1\n")
+        (make.venv / ".locked").unlink()
+    else:
+        python.unlink()
+        python.symlink_to(tmp_path / "python3.9")
+    code, said = make.run("venv", PYTHON=maker)
+    assert code == 0, said
+    assert "--clear" in (make.venv / "made").read_text()
+
+
+def test_a_test_that_one_run_finds_is_enough(make):
     code, runs = make("test", args="-k name", codes={"unit": 5, "alone": 5})
     assert (code, kinds(runs)) == (0, ALL)
 

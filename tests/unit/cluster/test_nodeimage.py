@@ -24,7 +24,7 @@ def status(bounds: str) -> str:
 @pytest.mark.parametrize(
     ("bounds", "names"), [(ALL, set()), (WITHOUT_RESOURCE, {"CAP_SYS_RESOURCE"})]
 )
-def test_what_root_may_not_have_is_known(bounds, names):
+def test_the_capabilities_that_root_lacks_are_known(bounds, names):
     assert runc.lacking(status(bounds)) == names
 
 

@@ -93,7 +93,7 @@ def test_a_cluster_that_was_started_and_is_out_of_reach_is_not_replaced_by_anoth
     assert choose(environ={"CORE4_CLUSTER": "local"}, kind="no engine") == "local"
 
 
-def test_what_an_earlier_build_has_started_is_found_by_what_is_left_of_it():
+def test_a_cluster_of_an_earlier_build_is_found_by_its_remains():
     assert choose(left=["local"]) == "local"
     assert running(left=["local"]) == ["local"]
 

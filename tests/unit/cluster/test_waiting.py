@@ -19,12 +19,12 @@ def test_the_last_look_is_after_the_deadline():
     assert until(look, lambda seen: seen > 1, what="it comes", seconds=0.01, every=0) == 2
 
 
-def test_what_does_not_come_is_told_with_what_was_seen():
+def test_a_missed_condition_is_reported_with_the_last_value():
     with pytest.raises(AssertionError, match=r"the door is open: not within 0.01 s.*'closed'"):
         until(lambda: "closed", lambda seen: seen == "open", what="the door is open", seconds=0.01)
 
 
-def test_who_takes_long_to_look_looks_less_often():
+def test_a_slow_probe_runs_less_often():
     began, looks = time.monotonic(), 0
 
     def look() -> bool:
