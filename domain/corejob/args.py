@@ -7,6 +7,7 @@ fraction as an integer: `1.0` comes back as `1`. So args that have such a float 
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from corejob.nesting import MAX_OBJECT_DEPTH, is_text_deeper
 MOST_INTEGER: Final = 2**63 - 1
 LEAST_INTEGER: Final = -(2**63)
 _SHOWN: Final = 100
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 def fields(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +98,25 @@ def nul_problem(value: Any) -> str | None:
     return None
 
 
+def surrogate_problem(value: Any, name: str) -> str | None:
+    r"""Return where a JSON value has half of a surrogate pair, which UTF-8 can't have; else None.
+
+    JSON can have it as an escape (`"\ud83d"`), which many clients write if they cut a text.
+
+    Args:
+        value: The value.
+        name: First part of the path in the message.
+    """
+    if not any(map(_has_half_pair, values(value))):
+        return None
+    for path, item in walk(value, name):
+        if _has_half_pair(item):
+            return (
+                f"[{path}] has half of a surrogate pair, which is not valid Unicode; leave it out"
+            )
+    return None
+
+
 def _is_finite(item: Any) -> bool:
     return not isinstance(item, float) or math.isfinite(item)
 
@@ -105,8 +126,17 @@ def _is_plain(item: Any) -> bool:
 
 
 def _has_nul(item: Any) -> bool:
+    return any("\0" in text for text in _texts(item))
+
+
+def _has_half_pair(item: Any) -> bool:
+    return any(_HALF_PAIR.search(text) is not None for text in _texts(item))
+
+
+def _texts(item: Any) -> Iterator[str]:
+    """Yield the texts of an item itself: it, or its names; not those of its values."""
     texts = item.keys() if isinstance(item, Mapping) else (item,)
-    return any(isinstance(text, str) and "\0" in text for text in texts)
+    return (text for text in texts if isinstance(text, str))
 
 
 def values(value: Any) -> Iterator[Any]:
@@ -162,4 +192,8 @@ def _exact(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"it is a {type(value).__name__}")  # noqa: TRY004  # of bad text
+    # Only an escape can be half of a pair. No listing with such a job could be encoded as UTF-8.
+    problem = surrogate_problem(value, "args") if "\\u" in text else None
+    if problem is not None:
+        raise ValueError(problem)
     return value

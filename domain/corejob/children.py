@@ -5,11 +5,21 @@ Sources: batch/v1 JobStatus, core/v1 PodStatus and ContainerStatus. The kubelet 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from corejob import timestamps
+from corejob.containers import (
+    EPOCH,
+    Container,
+    blocking,
+    is_sidecar,
+    may_restart,
+    memory_limit,
+    parse_containers,
+    restarts_after,
+)
 from corejob.names import (
     ANNOTATION_CONTAINER,
     ANNOTATION_ID,
@@ -18,9 +28,8 @@ from corejob.names import (
     LABEL_TRIAL,
 )
 
-_EPOCH: Final = timestamps.from_epoch(0)
-_ORDINARY: Final = frozenset({"ContainerCreating", "PodInitializing"})
-"""Waiting reasons of a container without a problem."""
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,9 @@ class JobChild:
         complete: True if its condition `Complete` is true. `failed`: likewise.
         reason: Reason of the condition `Failed`, or of `FailureTarget` before it; likewise
             `message`.
-        resumed_at: When a suspended Job was resumed.
+        suspended: True if it is to be suspended (`spec.suspend`).
+        suspension_in_force: True if the Job controller has suspended it, and not resumed it yet.
+        resumed_at: When the Job controller resumed it.
         job_id: Id of the CoreJob's job, since another CoreJob may have the same name later.
         owner_uid: The uid of its controller.
     """
@@ -48,35 +59,10 @@ class JobChild:
     reason: str | None
     message: str | None
     suspended: bool = False
+    suspension_in_force: bool = False
     resumed_at: datetime | None = None
     job_id: str | None = None
     owner_uid: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """The state of one container.
-
-    Attributes:
-        waiting_reason: The kubelet's reason why it has not started, with `waiting_message`.
-        started_at: When it started; None before, and if it could not be started.
-        exit_code: None until it has ended.
-        exit_reason: The kubelet's reason of its end (`OOMKilled`, `Error`, `StartError`, …).
-        message: Its termination message.
-        restarts: How often it was restarted.
-        ran: True if it is running, or has ever run or ended.
-    """
-
-    name: str
-    waiting_reason: str | None = None
-    waiting_message: str | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    exit_code: int | None = None
-    exit_reason: str | None = None
-    message: str | None = None
-    restarts: int = 0
-    ran: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +72,7 @@ class PodChild:
     Attributes:
         trial: The trial's number; 0 if its label is not a number.
         deleted_at: End of its grace period, if it is being deleted.
+        deletion_asked_at: When its deletion was requested.
         not_ready_since: Since when its condition `Ready` is false though its containers run: the
             node controller marks the pods of an unreachable node so.
         container: Name of the container that is the job.
@@ -97,13 +84,17 @@ class PodChild:
             those of the container that blocks the pod, `waiting_container`.
         ran: True if any of its containers ever ran.
         restarts: True if the kubelet may restart the job's container within the pod.
+        restarts_next: True if it may do so after the end that `exit_code` tells.
         memory_limit: Memory limit of the job's container, such as `64Mi`.
         failed_init: The init container that failed, so that the job's container never starts.
+        lost: The container that its node lost, so that nobody knows how the trial ended: the job's
+            own, or an init container before it.
         running_init: Name of the init container that is running.
         disruption: Reason of the `DisruptionTarget` condition, with `disruption_message`.
         disrupted_at: When that condition became true.
         job_id: Id of the CoreJob's job, since another CoreJob may have the same name later.
         owner_uid: The uid of its controller.
+        orphaned: True if it has lost its controller, as by `kubectl delete job --cascade=orphan`.
     """
 
     name: str
@@ -117,6 +108,7 @@ class PodChild:
     node: str | None
     created: datetime
     deleted_at: datetime | None = None
+    deletion_asked_at: datetime | None = None
     not_ready_since: datetime | None = None
     container: str = JOB_CONTAINER
     started_at: datetime | None = None
@@ -129,8 +121,10 @@ class PodChild:
     waiting_container: str | None = None
     ran: bool = False
     restarts: bool = False
+    restarts_next: bool = False
     memory_limit: str | None = None
     failed_init: Container | None = None
+    lost: Container | None = None
     running_init: str | None = None
     unschedulable: str | None = None
     scheduled: bool = False
@@ -139,11 +133,12 @@ class PodChild:
     disrupted_at: datetime | None = None
     job_id: str | None = None
     owner_uid: str | None = None
+    orphaned: bool = False
 
     @property
     def finished(self) -> bool:
         """True if the pod's phase is `Succeeded` or `Failed`."""
-        return self.phase in {"Succeeded", "Failed"}
+        return self.phase in _FINISHED
 
     @property
     def over(self) -> bool:
@@ -151,7 +146,7 @@ class PodChild:
 
         A container that the kubelet may restart has ended when its pod has.
         """
-        return self.finished or (self.exit_code is not None and not self.restarts)
+        return self.finished or (self.exit_code is not None and not self.restarts_next)
 
 
 def controller(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -169,6 +164,7 @@ def parse_job(body: Mapping[str, Any]) -> JobChild:
     failed = conditions.get("Failed") or {}
     target = conditions.get("FailureTarget") or {}
     suspended = all_conditions.get("Suspended") or {}
+    # After a resume the condition stays true until the Job controller has synced the Job.
     resumed = suspended.get("status") == "False"
     return JobChild(
         name=meta["name"],
@@ -176,12 +172,13 @@ def parse_job(body: Mapping[str, Any]) -> JobChild:
         trial=_trial(meta),
         uid=meta["uid"],
         deleting="deletionTimestamp" in meta,
-        created=timestamps.parse(meta.get("creationTimestamp")) or _EPOCH,
+        created=timestamps.parse(meta.get("creationTimestamp")) or EPOCH,
         complete="Complete" in conditions,
         failed=bool(failed),
         reason=failed.get("reason") or target.get("reason"),
         message=failed.get("message") or target.get("message"),
         suspended=bool((body.get("spec") or {}).get("suspend")),
+        suspension_in_force=suspended.get("status") == "True",
         resumed_at=timestamps.parse(suspended.get("lastTransitionTime")) if resumed else None,
         job_id=_annotation(meta, ANNOTATION_ID),
         owner_uid=_owner_uid(meta),
@@ -211,12 +208,15 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
     """Parse the JSON of a pod."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     name = job_container_name(body)
-    own = _containers(status.get("containerStatuses"))
-    init = _containers(status.get("initContainerStatuses"))
+    phase = status.get("phase", "Pending")
+    finished = phase in _FINISHED
+    own = parse_containers(status.get("containerStatuses"), finished=finished)
+    init = parse_containers(status.get("initContainerStatuses"), finished=finished)
     job = own.get(name, Container(name))
     declared = _named(spec.get("containers"), name)
-    sidecars = {c["name"] for c in spec.get("initContainers") or () if _is_sidecar(c)}
-    waiting = _waiting(job, init.values(), own.values())
+    sidecars = {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}
+    before = [container for container in init.values() if container.name not in sidecars]
+    waiting = blocking(job, init.values(), own.values())
     conditions = _conditions(status)
     scheduled = conditions.get("PodScheduled") or {}
     disruption = conditions.get("DisruptionTarget") or {}
@@ -229,12 +229,13 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
         trial=_trial(meta),
         uid=meta["uid"],
         deleting="deletionTimestamp" in meta,
-        phase=status.get("phase", "Pending"),
+        phase=phase,
         reason=status.get("reason"),
         message=status.get("message"),
         node=spec.get("nodeName"),
-        created=timestamps.parse(meta.get("creationTimestamp")) or _EPOCH,
+        created=timestamps.parse(meta.get("creationTimestamp")) or EPOCH,
         deleted_at=timestamps.parse(meta.get("deletionTimestamp")),
+        deletion_asked_at=_deletion_asked_at(meta),
         not_ready_since=_not_ready_since(conditions) if runs else None,
         container=name,
         started_at=job.started_at,
@@ -246,19 +247,13 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
         waiting_message=waiting.waiting_message,
         waiting_container=waiting.name,
         ran=any(container.ran for container in (*own.values(), *init.values())),
-        restarts=_may_restart(declared),
-        memory_limit=_memory_limit(declared),
-        failed_init=next(
-            (c for c in init.values() if c.exit_code not in {None, 0} and c.name not in sidecars),
-            None,
-        ),
+        restarts=may_restart(declared, spec),
+        restarts_next=job.exit_code is not None and restarts_after(declared, spec, job.exit_code),
+        memory_limit=memory_limit(declared),
+        failed_init=next((c for c in before if c.exit_code not in {None, 0}), None),
+        lost=_lost(job, before),
         running_init=next(
-            (
-                c.name
-                for c in init.values()
-                if c.started_at is not None and c.exit_code is None and c.name not in sidecars
-            ),
-            None,
+            (c.name for c in before if c.started_at is not None and c.exit_code is None), None
         ),
         unschedulable=scheduled.get("message") if scheduled.get("status") == "False" else None,
         scheduled=scheduled.get("status") == "True",
@@ -270,49 +265,33 @@ def parse_pod(body: Mapping[str, Any]) -> PodChild:
     )
 
 
-def _containers(statuses: Iterable[Mapping[str, Any]] | None) -> dict[str, Container]:
-    return {status["name"]: _container(status) for status in statuses or ()}
+def with_known_owner(pod: PodChild, before: PodChild | None) -> PodChild:
+    """Return the pod with the owner that its version `before` had, if it has lost that."""
+    if pod.owner_uid is not None or before is None or before.uid != pod.uid:
+        return pod
+    known = before.owner_uid is not None
+    return replace(pod, owner_uid=before.owner_uid, orphaned=True) if known else pod
 
 
-def _container(status: Mapping[str, Any]) -> Container:
-    state = status.get("state") or {}
-    waiting = state.get("waiting") or {}
-    ended = state.get("terminated") or {}
-    last = (status.get("lastState") or {}).get("terminated") or {}
-    restarts = int(status.get("restartCount") or 0)
-    began = (state.get("running") or {}).get("startedAt") or ended.get("startedAt")
-    if began is None and restarts:
-        # The kubelet is about to restart the container: take the start of its last run.
-        began = last.get("startedAt")
-    started_at = timestamps.parse(began)
-    if started_at is not None and started_at <= _EPOCH:
-        started_at = None  # the kubelet reports the epoch for a container that never started
-    return Container(
-        name=str(status.get("name")),
-        waiting_reason=waiting.get("reason"),
-        waiting_message=waiting.get("message"),
-        started_at=started_at,
-        ended_at=timestamps.parse(ended.get("finishedAt")),
-        exit_code=ended.get("exitCode"),
-        exit_reason=ended.get("reason"),
-        message=ended.get("message"),
-        restarts=restarts,
-        # If the kubelet evicts a pod whose container is gone, it first reports `waiting`, with the
-        # run only in `lastState`, and then `terminated`.
-        ran=bool(started_at or ended or last),
-    )
+def _lost(job: Container, before: Iterable[Container]) -> Container | None:
+    """Return the container whose loss leaves the trial's end unknown.
 
-
-def _waiting(job: Container, init: Iterable[Container], own: Iterable[Container]) -> Container:
-    """Return the container that keeps the pod from starting; the job's own if none is blocked.
-
-    While an init container waits for its image, the job's container only has `PodInitializing`; and
-    another container of the pod may be unable to start.
+    An init container matters only if the job's own container has not ended.
     """
-    for container in (*init, job, *own):
-        if container.waiting_reason is not None and container.waiting_reason not in _ORDINARY:
-            return container
-    return job
+    if job.lost:
+        return job
+    return next((c for c in before if c.lost), None) if job.exit_code is None else None
+
+
+def _deletion_asked_at(meta: Mapping[str, Any]) -> datetime | None:
+    """Return when the deletion of an object was requested, or None.
+
+    `deletionTimestamp` is the end of the grace period.
+    """
+    ends_at = timestamps.parse(meta.get("deletionTimestamp"))
+    if ends_at is None:
+        return None
+    return ends_at - timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def _not_ready_since(conditions: Mapping[str, Mapping[str, Any]]) -> datetime | None:
@@ -326,22 +305,6 @@ def _not_ready_since(conditions: Mapping[str, Mapping[str, Any]]) -> datetime | 
     if ready.get("status") == "False" and containers.get("status") == "True":
         return timestamps.parse(ready.get("lastTransitionTime"))
     return None
-
-
-def _is_sidecar(container: Mapping[str, Any]) -> bool:
-    """True for a native sidecar (KEP-753), whose end does not end the job."""
-    return container.get("restartPolicy") == "Always"
-
-
-def _may_restart(container: Mapping[str, Any]) -> bool:
-    """True if the container has a restart policy or rules of its own (KEP-5307)."""
-    policy = container.get("restartPolicy") in {"Always", "OnFailure"}
-    return policy or bool(container.get("restartPolicyRules"))
-
-
-def _memory_limit(container: Mapping[str, Any]) -> str | None:
-    limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-    return None if limit is None else str(limit)
 
 
 def _named(containers: Iterable[Mapping[str, Any]] | None, name: str) -> Mapping[str, Any]:

@@ -23,7 +23,8 @@ _MOST_ARGS: Final = 1_000
 def start(job: CoreJob, trial: int, observation: Observation, now: datetime) -> Status:
     """Return the status of a started trial: `running`, without flags and times of the last one."""
     started = observation.started_at or now
-    inactive = started + timedelta(seconds=job.spec["deferMaxSeconds"])
+    # The kubelet's clock may be ahead of ours.
+    inactive = min(started, now) + timedelta(seconds=job.spec["deferMaxSeconds"])
     return replace(
         job.status,
         state=State.RUNNING,
@@ -100,7 +101,8 @@ def finish(job: CoreJob, observation: Observation, now: datetime) -> Status:
             return _failed(job, replace(status, finish_time=ended), _at_the_latest(ended, now))
         case State.PENDING:
             again = replace(status, disruptions=None if spent > MOST_PAUSE_S else before)
-            return disrupted(replace(again, state=State.PENDING), observation, now)
+            again = replace(again, state=State.PENDING)
+            return disrupted(again, observation, now, removed=job.remove)
         case _:
             return replace(status, state=State.ERROR, finish_time=ended)
 
@@ -134,8 +136,12 @@ def failed_unstarted(job: CoreJob, trial: int, observation: Observation, now: da
     return _failed(job, status, _at_the_latest(ended, now))
 
 
-def disrupted(status: Status, observation: Observation, now: datetime) -> Status:
+def disrupted(
+    status: Status, observation: Observation, now: datetime, *, removed: bool = False
+) -> Status:
     """Return the status after the cluster ended or refused a run: it runs again after a back-off.
+
+    A `removed` job has left the queue with this end, and does not run again.
 
     The back-off is 0 s after the first time, then 10, 20, 40 … 300 s. The count is in the status,
     so that it outlives the operator. There is no back-off for a suspended Job, which is resumed.
@@ -143,7 +149,7 @@ def disrupted(status: Status, observation: Observation, now: datetime) -> Status
     if observation.reason is Reason.SUSPENDED:
         return replace(status, reason=str(observation.reason), message=observation.message)
     count = (status.disruptions or 0) + 1
-    pause = timedelta(seconds=pause_seconds(count))
+    pause = timedelta(seconds=0 if removed else pause_seconds(count))
     message = observation.message
     if pause:
         message = f"{message}; it runs again, not before {timestamps.iso(now + pause)} UTC"
@@ -166,9 +172,10 @@ def pause_seconds(disruptions: int) -> int:
 def _at_the_latest(ended: datetime, now: datetime) -> datetime:
     """Return the latest possible end of a trial: the kubelet truncates its times to whole seconds.
 
-    Counted from this time, the next trial never starts too early.
+    Counted from this time, the next trial never starts too early. A node whose clock is ahead tells
+    an end in the future, but the end has been observed by now.
     """
-    return max(ended, min(now, ended + timedelta(seconds=1)))
+    return min(now, ended + timedelta(seconds=1))
 
 
 def _failed(job: CoreJob, status: Status, ended: datetime) -> Status:

@@ -3,6 +3,7 @@
 The REST API validates by this table (docs/rest.md), and the CRDs' schema is generated from it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ class Rule(StrEnum):
     COUNT = "int >= 0"
     INTEGER = "int"
     BOOLEAN = "bool"
-    TEXT_OR_NULL = "text or null"
+    NODE_OR_NULL = "a node's name or null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,11 @@ TABLE: Final = (
         "Minimum seconds between two progress updates.",
     ),
     Property(
-        "worker", "worker", Rule.TEXT_OR_NULL, None, "Name of the node that must run the job."
+        "worker",
+        "worker",
+        Rule.NODE_OR_NULL,
+        None,
+        "Name of the node that must run the job: its label kubernetes.io/hostname.",
     ),
 )
 
@@ -132,6 +137,13 @@ _RANGES: Final = {
     Rule.INTEGER: (-_MAX_INT, _MAX_INT),
 }
 MAX_WORKER_LENGTH: Final = 63
+WORKER_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+"""The form of a label's value, since Kubernetes finds the node by a label."""
+_REMEDIES: Final = {
+    Rule.NODE_OR_NULL: ": the label kubernetes.io/hostname of a node has at most "
+    f"{MAX_WORKER_LENGTH} letters, digits, - _ and ., and begins and ends with a letter or digit; "
+    "`kubectl get nodes` lists the names"
+}
 _MOST_SHOWN: Final = 200
 
 
@@ -142,16 +154,24 @@ def _shown(value: object) -> str:
 
 def problem(prop: Property, value: object) -> str | None:
     """Return why `value` is not valid for `prop`, as a sentence for people; None if it is."""
-    if value is None and prop.rule in {Rule.POSITIVE_OR_NULL, Rule.TEXT_OR_NULL}:
+    if value is None and prop.rule in {Rule.POSITIVE_OR_NULL, Rule.NODE_OR_NULL}:
         return None
     if prop.rule is Rule.BOOLEAN:
         fits = isinstance(value, bool)
-    elif prop.rule is Rule.TEXT_OR_NULL:
-        fits = isinstance(value, str) and 0 < len(value) <= MAX_WORKER_LENGTH
+    elif prop.rule is Rule.NODE_OR_NULL:
+        fits = isinstance(value, str) and _is_node(value)
     else:
         least, most = _RANGES[prop.rule]
         fits = type(value) is int and least <= value <= most
-    return None if fits else f"property [{prop.rest}] expected [{prop.rule}], got [{_shown(value)}]"
+    if fits:
+        return None
+    remedy = _REMEDIES.get(prop.rule, "")
+    return f"property [{prop.rest}] expected [{prop.rule}], got [{_shown(value)}]{remedy}"
+
+
+def _is_node(name: str) -> bool:
+    # fullmatch, since `$` of Python also stands before a line end.
+    return len(name) <= MAX_WORKER_LENGTH and re.fullmatch(WORKER_PATTERN, name) is not None
 
 
 def split_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

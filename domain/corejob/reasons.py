@@ -75,7 +75,8 @@ WAITING: Final = (
     ),
     Meaning(
         Reason.SUSPENDED,
-        "its Job, which is suspended (by kubectl or Kueue). No attempt is used",
+        "its Job, which is suspended (by kubectl or Kueue), or was resumed just now. No attempt is "
+        "used",
         "resume the Job, or the queue that suspended it",
     ),
     Meaning(
@@ -116,7 +117,7 @@ WAITING: Final = (
     ),
     Meaning(
         Reason.TERMINATING,
-        "the end of its running pod",
+        "the end of its pod",
         "if the message names a node that does not respond, do what it says",
     ),
 )
@@ -166,8 +167,9 @@ ENDED: Final = (
     ),
     Meaning(
         Reason.EVICTED,
-        "the cluster evicted the pod: node pressure, drain, preemption. This uses no attempt; the "
-        "trial runs again, after growing pauses (up to five minutes) if that repeats",
+        "the cluster evicted the pod: node pressure, drain, preemption; or it ended the pod in a "
+        "way that nobody saw, and the message is the Job's. This uses no attempt; the trial runs "
+        "again, after growing pauses (up to five minutes) if that repeats",
         "set requests for memory and disk, so that it is not evicted first; a priority class",
     ),
     Meaning(

@@ -14,6 +14,7 @@ from corejob.children import JobChild, PodChild
 from corejob.names import Reason
 from corejob.observation import ChildEvent, Observation, Phase, error
 from corejob.state import State
+from corejob.suspension import goes_on, suspension_text
 
 _PULL: Final = frozenset(
     {
@@ -66,8 +67,9 @@ def starting(
     Returns:
         An observation in phase STARTING, or ENDED if the trial can never start.
     """
-    if job is not None and job.suspended and (pod is None or pod.deleting):
-        return Observation(Phase.STARTING, Reason.SUSPENDED, "its Job is suspended")
+    suspended = job is not None and (job.suspended or goes_on(job, pod))
+    if suspended and (pod is None or pod.deleting):
+        return Observation(Phase.STARTING, Reason.SUSPENDED, suspension_text(job))
     if pod is None:
         return _without_pod(job, events)
     if pod.deleting:

@@ -11,6 +11,7 @@ from corejob.names import Reason, trial_name
 from corejob.observation import ChildEvent, Observation, Phase
 from corejob.outcome import deleted, disrupted, ended, ended_without_pod
 from corejob.starting import starting
+from corejob.suspension import goes_on, suspension_text
 
 OVERDUE: Final = timedelta(seconds=10)
 """Tolerance after a pod's grace period, for a busy node; a responding node needs no longer."""
@@ -43,7 +44,7 @@ def observe(
         if job is None:
             return _gone(gone, now)
         if job.failed or job.complete:
-            return ended_without_pod(job, now=now)
+            return _gone_from(job, gone, now)
         return starting(job, None, events, now=now)
     if pod.over:
         return ended(job, pod, now=now)
@@ -52,9 +53,27 @@ def observe(
         return Observation(
             Phase.RUNNING, reason, message, started_at=pod.started_at, node=pod.node, pod=pod.name
         )
-    if pod.deleting and pod.disruption and not (job is not None and job.suspended):
-        return disrupted(pod, now)
-    return starting(job, pod, events, now=now)
+    if pod.deleting and pod.disruption and not goes_on(job, pod):
+        observation = disrupted(pod, now)
+    else:
+        observation = starting(job, pod, events, now=now)
+    silent = silent_node(pod, now) if pod.deleting else None
+    if silent is None:
+        return observation
+    return replace(observation, message=f"{observation.message}; {silent}")
+
+
+def _gone_from(job: JobChild, gone: PodChild | None, now: datetime) -> Observation:
+    """Return the end of a trial whose Job has ended and whose pod is gone.
+
+    A cleaner may delete a pod that ended by itself before the operator has seen its end. The Job
+    tells much less of that than the pod's last state, if it is the state of this Job's pod.
+    """
+    if gone is None or not gone.over or gone.owner_uid != job.uid:
+        return ended_without_pod(job, now=now)
+    if job.complete and gone.exit_code != 0:
+        return ended_without_pod(job, now=now)  # the last state came before the end
+    return ended(job, gone, now=now)
 
 
 def _gone(pod: PodChild | None, now: datetime) -> Observation:
@@ -87,8 +106,8 @@ def _while_it_runs(job: JobChild | None, pod: PodChild, now: datetime) -> tuple[
             f"{disruption.message}; {silent}" if silent else disruption.message,
         )
     text = "the pod is being deleted"
-    if job is not None and job.suspended:
-        text = "its Job is suspended: the pod is being stopped"
+    if goes_on(job, pod):
+        text = f"{suspension_text(job)}: the pod is being stopped"
     return Reason.TERMINATING, silent or text
 
 
@@ -98,7 +117,9 @@ def silent_node(pod: PodChild, now: datetime) -> str | None:
     The signs are a pod that the node controller marked as not ready, or an overdue deletion.
     """
     since = pod.not_ready_since
-    overdue = pod.deleted_at is not None and pod.deleted_at + OVERDUE <= now
+    # A pod that was never bound to a node is kept by a finalizer only.
+    bound = pod.node is not None
+    overdue = bound and pod.deleted_at is not None and pod.deleted_at + OVERDUE <= now
     # Delete the Job first: while it exists, its finalizer keeps a pod that has not ended.
     remedy = (
         f"the pod stops when the node is back. If that is gone for good: `kubectl delete node "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from corejob import args, model, names
-from corejob.children import JobChild, PodChild, parse_job, parse_pod
+from corejob.children import JobChild, PodChild, parse_job, parse_pod, with_known_owner
 from corejob.identity import identity
 from corejob.model import CoreJob
 from corejob.nesting import is_deep
@@ -191,12 +191,15 @@ class Caches:
 
     def _index_pod(self, name: str, old: Body | None, new: Body | None) -> None:
         corejob = _owner(new or old)
+        before = self._pods_of.get(corejob, {}).get(name)
         if new is not None:
-            self._pods_of.setdefault(corejob, {})[name] = parse_pod(new)
+            pod = with_known_owner(parse_pod(new), before)
+            self._pods_of.setdefault(corejob, {})[name] = pod
         else:
             _discard(self._pods_of, corejob, name)
             if old is not None:
-                self._gone_pods.note(corejob, self.corejobs.get(corejob), old)
+                last = with_known_owner(parse_pod(old), before)
+                self._gone_pods.note(corejob, self.corejobs.get(corejob), last)
         self._changed(corejob)
         child = _child(self.corejobs.get(corejob))
         if child:

@@ -1,6 +1,8 @@
 """Re-read Jobs and pods before deciding how a trial ended, since either watch may lag."""
 
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from corejob import names
 from corejob.children import JobChild, PodChild
@@ -31,14 +33,14 @@ class Children:
 
     def pods_of(self, job: CoreJob) -> tuple[PodChild, ...]:
         """Return the pods of the CoreJob's Jobs, including those of a Job that is gone."""
-        labelled = self._caches.pods_of(job.name)
-        return tuple(pod for pod in labelled if pod.owner_uid is not None and pod.job_id == job.id)
+        pods = with_owner(self._caches.pods_of(job.name), job.status.pod)
+        return tuple(pod for pod in pods if pod.job_id == job.id)
 
     def gone_pod_of(self, job: CoreJob) -> PodChild | None:
         """Return the CoreJob's last pod that had started and is gone; None without one."""
         pod = self._caches.gone_pod_of(job.name)
-        ours = pod is not None and pod.owner_uid is not None and pod.job_id == job.id
-        return pod if ours else None
+        pods = with_owner([] if pod is None else [pod], job.status.pod)
+        return next((pod for pod in pods if pod.job_id == job.id), None)
 
     async def refresh_stale(self, job: CoreJob, created_trial: int | None) -> None:
         """Read the last trial's Jobs or pods into the cache where the cache may be stale.
@@ -89,6 +91,21 @@ class Children:
         with suppress(NotFoundError):
             name = names.trial_name(job.name, number)
             self._caches.jobs.put(await self._kube.get(JOBS, job.namespace, name))
+
+
+def with_owner(pods: Iterable[PodChild], recorded: str | None) -> list[PodChild]:
+    """Return the pods that a Job owns or owned: a copy of a pod has its labels, but no owner.
+
+    Args:
+        pods: Pods with the label of a CoreJob.
+        recorded: Name of the pod that the status names: it is that of a trial even if it has lost
+            its owner before this operator has started.
+    """
+    return [
+        pod if pod.owner_uid is not None else replace(pod, orphaned=True)
+        for pod in pods
+        if pod.owner_uid is not None or pod.name == recorded
+    ]
 
 
 def _is_deleted(pod: PodChild) -> bool:

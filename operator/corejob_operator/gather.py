@@ -16,7 +16,7 @@ from corejob_operator import foreign_id
 from corejob_operator.admitter import Admitter
 from corejob_operator.arrivals import Arrivals
 from corejob_operator.caches import Caches
-from corejob_operator.children import Children
+from corejob_operator.children import Children, with_owner
 from corejob_operator.cookies import Cookies
 from corejob_operator.decide import Parent, Situation, next_trial
 from corejob_operator.decide.refusal import may_be_duplicate
@@ -149,10 +149,11 @@ class Gatherer:
         if not name or job.status.state not in WAITING or job.status.trial > job.carried_trials:
             return None
         body = self._caches.corejobs.get(name)
-        pods = tuple(pod for pod in self._caches.pods_of(name) if pod.owner_uid is not None)
+        labelled = self._caches.pods_of(name)
         if body is None:
-            return Parent(ended=True, trials=0, pods=pods)
+            return Parent(ended=True, trials=0, pods=with_owner(labelled, None))
         status = self._caches.parse(body).status
+        pods = with_owner(labelled, status.pod)
         return Parent(ended=status.state in FINAL, trials=status.trial, pods=pods)
 
     def _is_active(self, job: CoreJob) -> bool:

@@ -7,7 +7,7 @@ trial ran, and how it ended.
 
 from typing import Final
 
-from corejob.children import PodChild, parse_pod
+from corejob.children import PodChild
 from corejob.state import FINAL
 from corejob_kube.cache import Body
 
@@ -24,15 +24,14 @@ class GonePods:
         """Return the last pod of a CoreJob that had started and is gone; None without one."""
         return self._pods.get(corejob)
 
-    def note(self, corejob: str, body: Body | None, last: Body) -> None:
+    def note(self, corejob: str, body: Body | None, pod: PodChild) -> None:
         """Note a deleted pod.
 
         Args:
             corejob: Name of the pod's CoreJob.
             body: That CoreJob; None if it is gone too.
-            last: The pod's last JSON.
+            pod: The pod's last state.
         """
-        pod = parse_pod(last)
         if pod.started_at is not None and _matters(pod, body):
             self._pods[corejob] = pod
 

@@ -138,6 +138,10 @@ class Reconciler:
             retry_at = self._refused_restarts.waiting(job.name, now)
             if isinstance(action, CreateChild) and retry_at is not None:
                 return without_child(job, decision, retry_at)
+            if isinstance(action, DeleteJob):
+                # Before the request: if its answer is lost, the missing Job must not look as if
+                # somebody else had deleted it.
+                self._started_trials.deleted(job, action.name)
             try:
                 await self._performer.perform(job, template, action)
             except BadTemplateError as error:
@@ -158,8 +162,6 @@ class Reconciler:
                 self._metrics.trials.inc()
                 self._refused_trials.forget(job.name)
                 self._started_trials.created(job, action.trial)
-            if isinstance(action, DeleteJob):
-                self._started_trials.deleted(job, action.name)
             if isinstance(action, CreateChild):
                 self._refused_restarts.forget(job.name)
             if action == RemoveFinalizer(lost=True):

@@ -9,8 +9,6 @@ from typing import Final
 
 from corejob_kube.errors import GoneError, KubeError, NotFoundError, QuotaContendedError
 
-_WEBHOOK: Final = "admission webhook "
-"""Prefix of a webhook's message; the webhook can choose code, reason and causes, but not this."""
 _UNDECODABLE: Final = re.compile(r'\A\w+ in version "[^"]*" cannot be handled as a \w+: ')
 _INVALID: Final = re.compile(r'\A[\w.]+ "[^"]*" is invalid: ')
 _NO_ANSWER: Final = frozenset({401, 429, 502, 503, 504})
@@ -27,7 +25,7 @@ def blames_definition(error: KubeError) -> bool:
     no field), webhooks, quotas, missing rights, a namespace that is being deleted, an unavailable
     API server.
     """
-    if error.message.startswith(_WEBHOOK):
+    if error.by_webhook:
         return False
     if error.status == 400:
         return _UNDECODABLE.match(error.message) is not None
@@ -43,7 +41,7 @@ def is_answer(error: KubeError) -> bool:
     False for an unavailable or overloaded API server, a namespace that is gone, a contended quota.
     A webhook may refuse with any code; an unavailable webhook is a 500 that names it.
     """
-    if error.message.startswith(_WEBHOOK):
+    if error.by_webhook:
         return True
     elsewhere = isinstance(error, NotFoundError | QuotaContendedError | GoneError)
     return not elsewhere and error.status not in _NO_ANSWER

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from corejob.names import GROUP, VERSION
-from corejob.properties import MAX_WORKER_LENGTH, TABLE, Property, Rule
+from corejob.properties import MAX_WORKER_LENGTH, TABLE, WORKER_PATTERN, Property, Rule
 
 Schema = dict[str, Any]
 
@@ -62,8 +62,8 @@ def _property(prop: Property) -> Schema:
     doc = prop.doc + default
     if prop.rule is Rule.BOOLEAN:
         return flag(doc)
-    if prop.rule is Rule.TEXT_OR_NULL:
-        return text(doc, nullable=True, minLength=1, maxLength=MAX_WORKER_LENGTH)
+    if prop.rule is Rule.NODE_OR_NULL:
+        return text(doc, nullable=True, pattern=WORKER_PATTERN, maxLength=MAX_WORKER_LENGTH)
     if prop.rule is Rule.INTEGER:
         return whole(doc, minimum=-(2**31) + 1, maximum=2**31 - 1)
     nullable = {"nullable": True} if prop.rule is Rule.POSITIVE_OR_NULL else {}

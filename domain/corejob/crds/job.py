@@ -305,8 +305,8 @@ def _job_status() -> Schema:
                 rule(f"!(oldSelf in [{finals}]) || self == oldSelf", final),
             ),
             "reason": text(
-                "Reason why it is not running, or why it ended, from a closed list. "
-                f"{reasons.plain()}",
+                "Running while the job runs; else the reason why it waits, or why it ended, from a "
+                f"closed list. {reasons.plain()}",
                 enum=[str(reason) for reason in Reason],
             ),
             "message": text("Explanation of the reason for people: cause and remedy."),
@@ -350,7 +350,8 @@ def _job_status() -> Schema:
             ),
             "childId": text("Id of the CoreJob that restarts this one.", pattern=ID_PATTERN),
             "restartTime": time(
-                "The spec.restartAt that was handled last, or refused as too early."
+                "The spec.restartAt that was handled last, or dropped because the trial had "
+                "already started."
             ),
             "carriedTrials": whole(
                 "Number of trials of the jobs that this one restarts, once they have ended.",

@@ -3,22 +3,22 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from corejob import machine, outcome
+from corejob import machine, outcome, suspension
 from corejob.model import Status
 from corejob.names import Reason
 from corejob.observation import Observation, Phase
 from corejob.state import State
 from corejob.trial import newest, overdue_at, silent_node
 from corejob_operator.decide.requests import kill_time, removed, with_restart_followed
-from corejob_operator.decide.stopping import stop_pods
-from corejob_operator.decide.types import DISRUPTED, Decision, Situation, at_most
+from corejob_operator.decide.stopping import ORPHANED, stop_orphans, stop_pods
+from corejob_operator.decide.types import DISRUPTED, Decision, Situation, at_most, own_pods
 
 
 def decide_running(situation: Situation) -> Decision:
     """Return the decision about a running job."""
     situation = with_restart_followed(situation)
     job, now = situation.job, situation.now
-    observed = situation.observe(job.status.trial)
+    observed = _stopped_by_suspension(situation) or situation.observe(job.status.trial)
     if observed.phase is Phase.ABSENT:
         observed = outcome.deleted(Reason.JOB_DELETED, "the Job", now)
     if observed.phase is Phase.STARTING and observed.reason is Reason.SUSPENDED:
@@ -35,10 +35,53 @@ def decide_running(situation: Situation) -> Decision:
     if observed.phase is Phase.STARTING:
         status = job.status
     requeue_at = overdue_at(situation.pods_of(job.status.trial), now)
-    decision = (
-        _stopping(situation, status) if job.stop else _overdue(situation, removed(job, status, now))
-    )
+    if job.stop:
+        decision = _stopping(situation, status)
+    else:
+        decision = _with_orphans_stopped(situation, _overdue(situation, removed(job, status, now)))
     return replace(decision, requeue_at=at_most(decision.requeue_at, requeue_at))
+
+
+def as_started(situation: Situation, number: int, observed: Observation) -> Situation:
+    """Return the situation as if the start of the trial's container had been written.
+
+    So one write may tell start and end of a trial that was over before it was observed.
+    """
+    job = situation.job
+    status = machine.start(job, number, observed, situation.now)
+    return replace(situation, job=replace(job, status=status))
+
+
+def _stopped_by_suspension(situation: Situation) -> Observation | None:
+    """Return the end of the recorded run if its Job was suspended, and is to go on; else None.
+
+    If the Job is resumed at once, the next pod of the trial may exist when the operator observes
+    that the pod of the run has ended, or is gone. That pod is another run with another start.
+    """
+    job, status, now = situation.job, situation.job.status, situation.now
+    child, gone = situation.job_of(status.trial), situation.gone_pod
+    if job.stop or child is None or status.pod is None:
+        return None
+    pods = own_pods(child, situation.pods_of(status.trial))
+    pod = next((pod for pod in pods if pod.name == status.pod), None)
+    if pod is None and gone is not None and gone.name == status.pod:
+        pod = gone
+    if pod is None:
+        stopped = suspension.has_gone_on(child, status.start_time)
+        return suspension.stopped_run(child, now) if stopped else None
+    if not suspension.goes_on(child, pod):
+        return None
+    if pod.over:
+        return outcome.ended(child, pod, now=now)
+    return None if pod in pods else suspension.stopped_run(child, now)
+
+
+def _with_orphans_stopped(situation: Situation, decision: Decision) -> Decision:
+    actions = stop_orphans(situation, situation.job.status.trial)
+    if not actions:
+        return decision
+    status = replace(decision.status, reason=str(Reason.TERMINATING), message=ORPHANED)
+    return replace(decision, status=status, actions=actions)
 
 
 def _with_recorded_reason(status: Status, observed: Observation) -> Observation:

@@ -119,7 +119,7 @@ def after_logs(pending: tuple[PendingLog, ...]) -> StartCondition:
         return MAY_START
     first = min(pending, key=lambda log: (log.corejob, log.trial))
     text = (
-        f"the log of trial {first.trial} of {first.corejob} is not settled: "
+        f"the log of trial {first.trial} of {first.corejob} is not stored completely yet: "
         "it may change the cookie"
     )
     return StartCondition(Reason.COOKIE_PENDING, text, min(log.deadline for log in pending))

@@ -1,6 +1,10 @@
 """Stopping a trial: delete its pods only, or its Job as well."""
 
+from typing import Final
+
 from corejob_operator.decide.types import Action, DeleteJob, DeletePod, Situation
+
+ORPHANED: Final = "its Job was deleted by somebody else, but not its pod: stopping the pod"
 
 
 def stop_trial(situation: Situation, number: int) -> tuple[Action, ...]:
@@ -22,4 +26,19 @@ def stop_pods(situation: Situation, number: int) -> tuple[Action, ...]:
         DeletePod(pod.name, pod.uid)
         for pod in situation.pods_of(number)
         if not pod.deleting and not pod.over
+    )
+
+
+def stop_orphans(situation: Situation, number: int) -> tuple[Action, ...]:
+    """Delete the trial's pods that were left when its Job was deleted (`--cascade=orphan`).
+
+    Nothing else deletes them, and a restart would run the trial beside them. Only the missing owner
+    tells of that: a Job that is not in the cache may exist, and other pods are garbage-collected.
+    """
+    if situation.job_of(number) is not None:
+        return ()
+    return tuple(
+        DeletePod(pod.name, pod.uid)
+        for pod in situation.pods_of(number)
+        if pod.orphaned and not pod.deleting and not pod.over
     )

@@ -225,6 +225,8 @@ class Situation:
         job, status = self.job_of(number), self.job.status
         pods = own_pods(job, self.pods_of(number))
         gone = self.gone_pod if self.gone_pod and self.gone_pod.trial == number else None
+        if status.state is State.RUNNING and gone and status.pod not in {None, gone.name}:
+            gone = None  # the pod of a run before a suspension
         if status.state is not State.RUNNING and number == status.trial:
             pods = [pod for pod in pods if pod.name != status.pod]
             gone = gone if gone and gone.name != status.pod else None

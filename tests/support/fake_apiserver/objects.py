@@ -76,7 +76,7 @@ class ObjectStore:
         return self.put(plural, merged(self.objects[plural][name], patch))
 
     def remove(self, plural: str, name: str, *, orphan: bool = False) -> None:
-        """Remove an object whatever its finalizers, and unless `orphan`, the objects it owns."""
+        """Remove an object whatever its finalizers; unless `orphan`, delete the objects it owns."""
         self._version += 1
         body = self.objects[plural].pop(name)
         meta = {**body["metadata"], "resourceVersion": str(self._version)}
@@ -106,7 +106,7 @@ class ObjectStore:
             for name, body in list(objects.items()):
                 owners = body["metadata"].get("ownerReferences") or ()
                 if name in objects and any(one["uid"] == owner for one in owners):
-                    self.remove(plural, name)
+                    self.delete(plural, name)
 
     def _created(self, name: str) -> str:
         """Return the current time, or for an object whose name is an id, the time of the id."""

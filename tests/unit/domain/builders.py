@@ -149,4 +149,7 @@ def _child_meta(name: str, number: int, *, deleting: bool) -> dict[str, Any]:
         "creationTimestamp": CREATED,
         "labels": {names.LABEL_COREJOB: ID, names.LABEL_TRIAL: str(number)},
     }
-    return meta | ({"deletionTimestamp": at_text(-1)} if deleting else {})
+    if not deleting:
+        return meta
+    # The deletion was requested five seconds ago.
+    return meta | {"deletionTimestamp": at_text(5), "deletionGracePeriodSeconds": 10}

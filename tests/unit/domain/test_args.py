@@ -161,6 +161,31 @@ def test_a_nul_is_refused_for_containers_only() -> None:
     assert args.nul_problem({"a": [{"b": "\0"}]}).startswith("[args.a[0].b] has a NUL")  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [{"b": "x\ud83d"}]}, "args.a[0].b"),
+        ({"a": {"\udc00": 1}}, "args.a"),
+        ({"\ud83d": {"b": "\ud83d"}}, "args"),
+        ("\ud83d", "args"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named(value: Any, path: str) -> None:
+    assert args.surrogate_problem(value, "args") == (
+        f"[{path}] has half of a surrogate pair, which is not valid Unicode; leave it out"
+    )
+    assert args.surrogate_problem({"a": "\U0001f600", "b": [1, None]}, "args") is None
+
+
+def test_an_exact_text_with_half_of_a_surrogate_pair_is_ignored_and_named() -> None:
+    spec = {"args": {"x": "plain"}, "argsJson": r'{"x": "\ud83d"}'}
+    assert args.read(spec) == {"x": "plain"}
+    found = args.problem(spec, container=False)
+    assert found is not None
+    assert "[args.x] has half of a surrogate pair" in found
+    assert args.read({"argsJson": r'{"x": "\ud83d\ude00"}'}) == {"x": "\U0001f600"}
+
+
 def test_a_path_is_not_longer_than_people_read() -> None:
     found = args.number_problem({"x" * 5000: 2**64})
     assert found is not None

@@ -77,7 +77,7 @@ def test_a_row_of_the_listing_has_all_that_clients_know() -> None:
     assert set(LISTING) <= document(corejob(), NOW).keys()
 
 
-def test_what_was_enqueued() -> None:
+def test_the_document_has_the_args_and_properties_of_the_enqueue() -> None:
     job = corejob(
         args={"sleep": 3},
         attempts=3,

@@ -139,6 +139,37 @@ def test_a_disruption_costs_no_attempt_and_waits_for_nothing() -> None:
     assert (status.end_time, status.trial) == (at(-3), 1)
 
 
+def test_a_removed_job_does_not_announce_another_run_after_a_disruption() -> None:
+    job = running(status={"disruptions": 1}, remove=True)
+    status = finish(job, State.PENDING)
+
+    assert (status.state, status.message, status.query_time) == (State.PENDING, "words", None)
+    again = finish(running(status={"disruptions": 1}), State.PENDING)
+    assert again.message == "words; it runs again, not before 2026-11-24T12:00:10 UTC"
+
+
+@pytest.mark.parametrize(
+    ("ended", "due"),
+    [(3600, 30), (0.5, 30), (-0.5, 30), (-3, 28)],
+    ids=["an hour ahead", "just ahead", "just now", "before"],
+)
+@pytest.mark.parametrize("outcome", [State.FAILED, State.DEFERRED])
+def test_a_node_whose_clock_is_ahead_delays_no_retry(
+    outcome: State, ended: float, due: float
+) -> None:
+    job = running(attempts=2, errorTimeSeconds=30, deferTimeSeconds=30)
+    status = finish(job, outcome, ended_at=at(ended))
+
+    assert status.query_time == at(due)
+
+
+def test_a_node_whose_clock_is_ahead_delays_no_inactivity() -> None:
+    starts = replace(RUNS, started_at=at(3600))
+    status = machine.start(corejob(deferMaxSeconds=100), 1, starts, NOW)
+
+    assert (status.start_time, status.inactive_time) == (at(3600), at(100))
+
+
 def test_a_bad_definition_is_an_error_at_once_and_costs_no_attempt() -> None:
     status = finish(running(attempts=3), State.ERROR, reason=Reason.BAD_DEFINITION)
 

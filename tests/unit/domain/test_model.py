@@ -61,7 +61,7 @@ def test_an_id_tells_the_time_better_than_the_server() -> None:
     assert job.enqueued_at == NOW + timedelta(milliseconds=500)
 
 
-def test_what_the_recorder_wrote() -> None:
+def test_the_fields_of_the_recorder_are_parsed() -> None:
     log = {
         "trial": 2,
         "complete": True,

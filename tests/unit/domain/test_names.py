@@ -29,6 +29,13 @@ def test_names_of_templates_are_dns_names() -> None:
     assert template_name("my_package.Jobs.DailyReport") == "my-package.jobs.dailyreport"
 
 
+def test_each_reason_of_a_template_belongs_to_a_condition() -> None:
+    reasons = {reason for group in names.TEMPLATE_REASONS.values() for reason in group}
+
+    assert reasons == set(names.TemplateReason)
+    assert set(names.TEMPLATE_REASONS) == set(names.TemplateCondition)
+
+
 @pytest.mark.parametrize("reason", list(names.Reason))
 def test_reasons_are_words_in_camel_case(reason: names.Reason) -> None:
     assert re.fullmatch(r"[A-Z][A-Za-z]+", reason)

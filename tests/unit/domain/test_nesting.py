@@ -42,7 +42,7 @@ def test_the_depth_ignores_braces_within_strings(value: Any, limit: int, ascii_:
 
 
 @given(VALUES, st.integers(0, 8), st.booleans())
-def test_what_is_too_deep_is_cut_off_and_nothing_else(value: Any, limit: int, ascii_: bool) -> None:
+def test_only_values_that_are_too_deep_are_cut_off(value: Any, limit: int, ascii_: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_).encode()
     assert json.loads(cut_text(text, limit, b"null")) == shortened(value, limit)
 

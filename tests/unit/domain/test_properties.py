@@ -23,7 +23,7 @@ GOOD: dict[Rule, list[Any]] = {
     Rule.COUNT: [0, 1, 10**9],
     Rule.INTEGER: [-LARGEST, 0, LARGEST],
     Rule.BOOLEAN: [True, False],
-    Rule.TEXT_OR_NULL: ["node-1", "n" * 63, None],
+    Rule.NODE_OR_NULL: ["node-1", "ip-10.0.0.1", "N_1", "n" * 63, None],
 }
 BAD: dict[Rule, list[Any]] = {
     Rule.POSITIVE: [0, -1, 1.0, "1", True, LARGEST + 1, [], {}],
@@ -31,8 +31,10 @@ BAD: dict[Rule, list[Any]] = {
     Rule.COUNT: [-1, 1.0, "1", True, False, 10**9 + 1],
     Rule.INTEGER: [1.0, "0", True, LARGEST + 1, -LARGEST - 1],
     Rule.BOOLEAN: [0, 1, "true", "yes"],
-    Rule.TEXT_OR_NULL: ["", "n" * 64, 1, True, ["node-1"]],
-}
+    Rule.NODE_OR_NULL: [
+        "", "n" * 64, 1, True, ["node-1"], "a b", "ä", "a\0b", "-a", "a.", "a/b", "a\n", "\uff11",
+    ],
+}  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=70),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -104,7 +104,7 @@ def test_how_it_ended(kind: str, outcome: State, reason: Reason, words: str) -> 
         pytest.param("restart-rules", id="its restart rules let it run twice"),
     ],
 )
-def test_what_completed(kind: str) -> None:
+def test_a_recorded_pod_completed(kind: str) -> None:
     seen = observed(kind)
 
     assert (seen.phase, seen.outcome, seen.message) == (Phase.ENDED, State.COMPLETE, None)
@@ -129,7 +129,7 @@ def test_what_completed(kind: str) -> None:
         ("secretvol", Reason.STARTING, "ContainerCreating"),
     ],
 )
-def test_what_it_waits_for(kind: str, reason: Reason, words: str) -> None:
+def test_a_recorded_pod_waits_for_a_reason(kind: str, reason: Reason, words: str) -> None:
     seen = observed(kind)
 
     assert (seen.phase, seen.reason) == (Phase.STARTING, reason)

@@ -37,7 +37,7 @@ def test_a_failing_readiness_probe_is_not_a_silent_node() -> None:
     assert observe(batch_job(), [pod(conditions=PROBE)], now=NOW).message is None
 
 
-def test_what_to_do_when_the_pod_is_to_be_stopped() -> None:
+def test_the_message_says_how_to_stop_a_pod_on_a_silent_node() -> None:
     text = silent_node(pod(conditions=SILENT, deleted=-1), NOW)
 
     assert text is not None

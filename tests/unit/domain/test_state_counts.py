@@ -64,7 +64,9 @@ def test_states_come_in_one_order() -> None:
         (State.INACTIVE, {}, "inactive"),
     ],
 )
-def test_what_counts_is_what_clients_see(state: State, spec: Any, shown: str | None) -> None:
+def test_a_job_counts_in_the_state_that_clients_see(
+    state: State, spec: Any, shown: str | None
+) -> None:
     state_counts = StateCounts()
     state_counts.put("a", job(state, **spec))
     assert state_counts.by_state() == ({} if shown is None else {shown: 1})

@@ -13,7 +13,7 @@ TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1))  # 
 
 
 @given(TIMES)
-def test_what_is_rendered_is_parsed_back(moment: datetime) -> None:
+def test_a_rendered_time_is_parsed_back(moment: datetime) -> None:
     assert timestamps.parse(timestamps.render(moment)) == moment
     assert timestamps.parse(timestamps.iso(moment)) == moment
 
@@ -30,7 +30,7 @@ def test_all_forms_of_one_time(text: str) -> None:
     assert timestamps.parse(text) == MOMENT
 
 
-def test_forms() -> None:
+def test_a_time_is_rendered_in_utc() -> None:
     east = MOMENT.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
 
     assert timestamps.render(east) == "2026-11-24T01:02:03.456789Z"

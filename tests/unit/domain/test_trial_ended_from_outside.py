@@ -117,13 +117,6 @@ def test_a_cancelled_disruption_is_ignored() -> None:
     assert death(pod(state=ended(1), conditions=[off])).reason is Reason.CODE_ERROR
 
 
-def test_a_failed_job_of_a_disruption_whose_pod_is_gone() -> None:
-    job = batch_job(conditions=[condition("Failed", "PodFailurePolicy", "pod was disrupted")])
-    seen = observe(job, [], now=NOW)
-
-    assert (seen.outcome, seen.reason) == (State.PENDING, Reason.NODE_LOST)
-
-
 def test_a_pod_that_the_kubelet_did_not_admit_runs_again() -> None:
     one = pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")
     seen = death(one)

@@ -39,7 +39,7 @@ def test_a_good_end_counts_although_the_pod_was_being_evicted() -> None:
         (143, "failed", State.FAILED, Reason.CODE_ERROR),
     ],
 )
-def test_what_the_runtime_said_is_the_last_error(
+def test_the_message_of_the_runtime_is_the_last_error(
     code: int, state: str, outcome: State, reason: Reason
 ) -> None:
     seen = death(pod(state=ended(code, message=told(state))))
@@ -115,11 +115,30 @@ def test_the_jobs_own_termination_message_takes_precedence(
     assert "OOMKilled" in seen.message
 
 
+def test_a_deferral_by_exit_code_alone_takes_precedence() -> None:
+    seen = death(pod(state=ended(75, reason="OOMKilled", message="no file yet")))
+
+    assert (seen.outcome, seen.reason) == (State.DEFERRED, Reason.DEFERRED)
+    assert seen.message is not None
+    assert seen.message.startswith("the container ended with exit code 75: no file yet (another p")
+
+
+@pytest.mark.parametrize("code", [7, 137])
+def test_the_last_words_of_a_container_without_memory_are_part_of_the_error(code: int) -> None:
+    seen = death(pod(state=ended(code, reason="OOMKilled", message="chunk 7 failed\n")))
+
+    assert seen.reason is Reason.OUT_OF_MEMORY
+    assert seen.last_error is not None
+    assert seen.last_error["exception"] == (
+        "OOMKilled: the container used more memory than its limit: chunk 7 failed"
+    )
+
+
 HOSTILE = ["[" * 4000, '{"lastError": ' * 2000, '{"lastError":{"exception":{"a":1}}}']
 
 
 @pytest.mark.parametrize("message", HOSTILE)
-def test_what_a_container_leaves_is_data(message: str) -> None:
+def test_a_hostile_termination_message_is_data(message: str) -> None:
     assert death(pod(state=ended(1, message=message))).outcome is State.FAILED
 
 
@@ -135,7 +154,7 @@ def test_a_traceback_as_one_text_is_taken_line_by_line() -> None:
 
 
 @pytest.mark.parametrize("odd", [{"timestamp": {"a": 1}}, {"traceback": [1]}, {"traceback": {}}])
-def test_what_has_the_wrong_type_is_left_out(odd: dict[str, Any]) -> None:
+def test_a_field_of_the_wrong_type_is_left_out(odd: dict[str, Any]) -> None:
     message = json.dumps({"lastError": {"exception": "boom", **odd}})
     seen = death(pod(state=ended(1, message=message)))
 

@@ -56,7 +56,7 @@ class SmallCluster:
         self.lost = False
         self.kept: tuple[Any, ...] = ()
         self.stopping: set[str] = set()
-        self.resumed: set[int] = set()
+        self.awaited: set[str] = set()
 
     def text(self) -> str:
         return str(timestamps.render(self.now))
@@ -244,24 +244,51 @@ class SmallCluster:
         }
         self._conclude(pod, failed=True, disrupted=False)
 
+    def give_up(self, pod: Body) -> None:
+        """End a pod that was deleted before its container started: the kubelet says it failed."""
+        assert "deletionTimestamp" in pod["metadata"]
+        ended = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}
+        pod["status"] = {
+            "phase": "Failed",
+            "containerStatuses": [{"name": "job", "state": {"terminated": ended}}],
+        }
+        pod["unstarted"] = True
+        self._conclude(pod, failed=True, disrupted=False)
+
+    def ended(self, job: Body) -> bool:
+        """True if a Job has a final condition."""
+        return any(one["type"] != "Suspended" for one in job["status"].get("conditions", ()))
+
+    def _set_suspended(self, job: Body, status: str) -> None:
+        self.passes(1)  # times are exact to a second
+        condition = {"type": "Suspended", "status": status, "lastTransitionTime": self.text()}
+        job["status"] = {"conditions": [condition]}
+
     def suspend(self, job: Body) -> None:
         """Suspend a Job; the Job controller deletes its pod."""
         job["spec"]["suspend"] = True
+        self._set_suspended(job, "True")
         for pod in self.pods.values():
             if pod["job"] == job["metadata"]["name"] and "deletionTimestamp" not in pod["metadata"]:
                 self._terminate(pod)
                 self.stopping.add(pod["metadata"]["name"])
 
     def resume(self, job: Body) -> None:
-        """Resume it; the Job controller creates a new pod when the old one is gone."""
-        name = job["metadata"]["name"]
+        """Resume it; the Job controller creates a new pod later (`create_awaited_pods`)."""
         number = int(job["metadata"]["labels"][names.LABEL_TRIAL])
         job["spec"]["suspend"] = False
-        self.resumed.add(number)
+        self._set_suspended(job, "False")
         if number in self.began:
             self.began.remove(number)
             self.exits.pop(number, None)
-        self._create_pod(name, number)
+        self.awaited.add(job["metadata"]["uid"])
+
+    def create_awaited_pods(self) -> None:
+        """Create the pods of resumed Jobs that were neither deleted nor suspended meanwhile."""
+        for name, job in self.jobs.items():
+            if job["metadata"]["uid"] in self.awaited and not job["spec"]["suspend"]:
+                self.awaited.remove(job["metadata"]["uid"])
+                self._create_pod(name, int(job["metadata"]["labels"][names.LABEL_TRIAL]))
 
     def vanish(self, pod: Body) -> None:
         """Remove a pod that is being deleted; one that still runs is stopped first."""
@@ -277,7 +304,7 @@ class SmallCluster:
 
         A pod that never started did not run it: after a resume there may be another pod.
         """
-        if pod["status"]["phase"] == "Pending":
+        if pod["status"]["phase"] == "Pending" or "unstarted" in pod:
             return
         number = int(pod["metadata"]["labels"][names.LABEL_TRIAL])
         job = self.job()
@@ -287,7 +314,7 @@ class SmallCluster:
 
     def _conclude(self, pod: Body, *, failed: bool, disrupted: bool) -> None:
         job = self.jobs.get(pod["job"])
-        if job is None or job["status"] or pod["metadata"]["name"] in self.stopping:
+        if job is None or self.ended(job) or pod["metadata"]["name"] in self.stopping:
             return
         reason = "PodFailurePolicy" if disrupted else "BackoffLimitExceeded"
         condition = {"type": "Failed" if failed else "Complete", "status": "True", "reason": reason}

@@ -48,7 +48,7 @@ async def test_it_waits_for_the_log_and_has_the_newest_cookie(rig: Rig) -> None:
     await rig.settle()
     assert rig.jobs() == ["a-1"]
     assert rig.status("b")["reason"] == PENDING
-    assert "the log of trial 1 of a is not settled" in rig.status("b")["message"]
+    assert "the log of trial 1 of a is not stored completely yet" in rig.status("b")["message"]
     assert rig.reconciler.admitter.admission.is_active("b")
 
     rig.stale.add("corejobtemplates")

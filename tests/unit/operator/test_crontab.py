@@ -20,7 +20,7 @@ def test_valid_schedules(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", BAD)
-def test_what_is_none(expression: str) -> None:
+def test_a_malformed_crontab_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match=r"expected|bad |spec\.timeZone"):
         crontab.parse(expression)
 

@@ -37,7 +37,7 @@ from corejob_operator.decide.waiting import (
 )
 
 
-def test_of_many_new_jobs_in_line_each_is_reported_later() -> None:
+def test_each_of_many_new_jobs_in_line_is_reported_later() -> None:
     new = corejob()
     assert not decided(new, turn=BUSY, now=new.created, arrivals=ARRIVALS_REPORTED_AT_ONCE).quiet
     for more, later in ((1, timedelta(seconds=0.05)), (100, timedelta(seconds=5))):
@@ -61,7 +61,7 @@ def test_of_many_new_jobs_in_line_each_is_reported_later() -> None:
     ],
     ids=["reported", "by kubectl", "killed", "removed"],
 )
-def test_what_is_more_than_waiting_in_line_is_reported_at_once(job: CoreJob) -> None:
+def test_a_job_that_does_more_than_wait_in_line_is_reported_at_once(job: CoreJob) -> None:
     assert not decided(job, turn=BUSY, now=job.created, arrivals=9999).quiet
 
 
@@ -78,7 +78,7 @@ def test_a_start_without_problems_is_not_reported_at_first() -> None:
         assert decision.requeue_at == NOW + REPORT_AFTER
 
 
-def test_of_many_starts_each_is_reported_later() -> None:
+def test_each_of_many_starts_is_reported_later() -> None:
     young = {**starts(), "jobs": [child(created=NOW)]}
     for starting, later in ((20, timedelta(seconds=5)), (300, timedelta(seconds=28))):
         decision = decided(waits(), **young, starting=starting)

@@ -182,7 +182,7 @@ class Life(RuleBasedStateMachine):
 
     def alive(self, *, suspended: bool) -> list[Any]:
         """Return Jobs that have not ended."""
-        jobs = [job for job in self.cluster.jobs.values() if not job["status"]]
+        jobs = [job for job in self.cluster.jobs.values() if not self.cluster.ended(job)]
         return [job for job in jobs if bool(job["spec"].get("suspend")) is suspended]
 
     @precondition(lambda self: self.alive(suspended=False))
@@ -195,6 +195,17 @@ class Life(RuleBasedStateMachine):
         for pod in self.running():
             if "deletionTimestamp" in pod["metadata"]:
                 self.cluster.end(pod, 143)
+
+    @rule()
+    def deleted_pods_end_before_they_start(self) -> None:
+        for pod in self.cluster.pods.values():
+            phase = pod["status"]["phase"]
+            if phase == "Pending" and "deletionTimestamp" in pod["metadata"]:
+                self.cluster.give_up(pod)
+
+    @rule()
+    def job_controller_creates_the_pod_of_a_resumed_job(self) -> None:
+        self.cluster.create_awaited_pods()
 
     def resumable(self) -> list[Any]:
         """Return suspended Jobs whose trial is not over.
@@ -282,6 +293,13 @@ class Life(RuleBasedStateMachine):
             self.out = not job.in_queue
 
     @invariant()
+    def nobody_is_blamed_without_a_deletion(self) -> None:
+        """The operator and the Job controller delete Jobs and pods as well."""
+        job = self.cluster.job() if hasattr(self, "cluster") else None
+        if job is not None and job.status.state is State.KILLED:
+            assert self.meddled or job.status.reason not in {"JobDeleted", "PodDeleted"}
+
+    @invariant()
     def what_the_journal_has_stays_so(self) -> None:
         job = self.cluster.job() if hasattr(self, "cluster") else None
         if job is not None and self.cluster.kept:
@@ -313,12 +331,15 @@ class Life(RuleBasedStateMachine):
         cluster = self.cluster
         for _ in range(40):
             self.settle()
+            self.deleted_pods_end_before_they_start()
+            self.settle()
             if self.at_rest():
                 break
             cluster.passes(30)
             for job in self.resumable():
                 self.deleted_pods_vanish()
                 cluster.resume(job)
+            cluster.create_awaited_pods()
             for pod in self.pending()[:1]:
                 cluster.start(pod)
             for pod in self.running()[:1]:

@@ -118,7 +118,7 @@ def test_the_reason_of_a_disruption_outlives_its_pod() -> None:
     gone = decided(with_status(job, goes), jobs=[failed]).status
     assert (gone.state, gone.reason, gone.message) == (State.PENDING, *told)
     unseen = decided(job, jobs=[failed]).status
-    assert (unseen.state, unseen.reason, unseen.message) == (State.PENDING, "NodeLost", "rule 0")
+    assert (unseen.state, unseen.reason, unseen.message) == (State.PENDING, "Evicted", "rule 0")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_an_end_just_after_the_start_tells_of_both(fake: FakeApiServer, ku
     assert sorted(posted(fake)) == [("Completed", "uid"), ("Running", "other")]
 
 
-async def test_of_many_starts_each_is_held_longer(
+async def test_each_of_many_starts_is_held_longer(
     fake: FakeApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_recorder_module, "_HOLD_EACH_S", 100)

@@ -55,7 +55,7 @@ def test_no_change_is_no_event() -> None:
         ("running", "Terminating"),
     ],
 )
-def test_what_an_ordinary_job_waits_for_has_no_event(state: str, reason: str) -> None:
+def test_an_ordinary_wait_has_no_event(state: str, reason: str) -> None:
     job = corejob(status={"state": state, "trial": 1, "reason": "CodeError"})
 
     assert transition_event(job, replace(job.status, reason=reason)) is None

@@ -302,7 +302,7 @@ def test_args_too_big_for_a_variable_come_as_a_file() -> None:
     assert names.ANNOTATION_JOB not in body["metadata"]["annotations"]
 
 
-def test_of_a_container_s_args_the_small_ones_stay_variables() -> None:
+def test_small_args_of_a_container_stay_variables() -> None:
     env = env_of(build(container(), args={"big": BIG + "x", "small": 1}))
 
     assert env["CORE4_ARG_SMALL"] == "1"
@@ -359,7 +359,7 @@ def test_a_job_is_given_the_cookie_of_its_name() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 40_000).map(lambda n: "x" * n)))
-def test_of_a_cookie_too_large_the_smaller_values_stay(cookie: dict[str, str]) -> None:
+def test_the_smaller_values_of_a_cookie_too_large_stay(cookie: dict[str, str]) -> None:
     kept = manifest.fitting(cookie)
     left_out = [len(value) for key, value in cookie.items() if key not in kept]
 

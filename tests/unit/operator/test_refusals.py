@@ -93,5 +93,5 @@ def test_a_webhook_that_answers_already_exists_has_not_said_that_there_is_one() 
     ("name", "kind"),
     [("quota", QuotaExceededError), ("webhook_away", UnavailableError), ("rbac", KubeError)],
 )
-def test_kinds(name: str, kind: type[KubeError]) -> None:
+def test_a_recorded_refusal_has_its_error_class(name: str, kind: type[KubeError]) -> None:
     assert type(recorded(name)) is kind

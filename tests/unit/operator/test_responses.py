@@ -152,7 +152,7 @@ def event(kind: str, name: str, version: str) -> dict[str, Any]:
     return {"type": kind, "object": {"metadata": {"name": name, "resourceVersion": version}}}
 
 
-async def test_what_the_cache_has_reaches_kopf_as_a_bookmark(
+async def test_an_event_that_the_cache_has_reaches_kopf_as_a_bookmark(
     server: Server, cached: aiohttp.ClientSession, cache: ObjectCache
 ) -> None:
     news = [event("MODIFIED", "good", "4"), event("DELETED", "good", "5"), event("ADDED", "b", "6")]

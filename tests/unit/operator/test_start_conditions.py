@@ -138,5 +138,7 @@ def test_it_waits_for_the_first_log_by_name_until_the_first_deadline() -> None:
     condition = after_logs(logs)
 
     assert condition.reason is Reason.COOKIE_PENDING
-    assert condition.message == "the log of trial 3 of a is not settled: it may change the cookie"
+    assert condition.message == (
+        "the log of trial 3 of a is not stored completely yet: it may change the cookie"
+    )
     assert condition.until == at(5)

@@ -127,7 +127,7 @@ def test_a_trial_that_only_its_log_knows_has_neither_times_nor_pod_of_the_trial_
     }
 
 
-def test_what_can_never_start_is_no_trial() -> None:
+def test_a_pod_that_can_never_start_is_not_a_trial() -> None:
     pulls = {"waiting": {"reason": "InvalidImageName", "message": "no"}}
     status = decided(corejob(), **starts(state=pulls)).status
 
