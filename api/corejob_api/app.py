@@ -27,6 +27,7 @@ from corejob_api.commands.store_health import StoreHealth
 from corejob_api.counts.resource import CountsResource
 from corejob_api.health import ApiHealth
 from corejob_api.http.call import ApiRequest
+from corejob_api.http.connection_limit import RefuseBeyondLimit
 from corejob_api.http.envelope import JSON, Envelope
 from corejob_api.http.error_handlers import ErrorHandlers
 from corejob_api.http.middleware import CallMiddleware, Cors, SecurityHeaders
@@ -211,6 +212,7 @@ class Api(App[Any, Any]):
                 calls,
                 SecurityHeaders(),
                 cors,
+                RefuseBeyondLimit(),
                 service.origins,
                 ArgumentReader(service.sign_in),
                 service,

@@ -16,6 +16,8 @@ import uvloop
 
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
+from corejob_api.http.connection_limit import ConnectionLimit
+from corejob_api.http.targets import AbsoluteTargets
 from corejob_api.http.versions import SupportedVersions
 from corejob_api.settings import ApiSettings
 from corejob_journal.store import Store
@@ -78,20 +80,22 @@ def server(app: Api, *, most_connections: int = _MOST_CONNECTIONS) -> Server:
         app: The application.
         most_connections: Maximum number of connections; more are answered 503.
     """
+    # Not uvicorn's own limit, whose 503 has neither envelope nor Retry-After nor CORS.
+    limited = ConnectionLimit(app, lambda: len(made.server_state.connections), most_connections)
     config = uvicorn.Config(
-        SupportedVersions(app),
+        SupportedVersions(AbsoluteTargets(limited)),
         http="h11",
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
-        limit_concurrency=most_connections,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    return Server(config, app)
+    made = Server(config, app)
+    return made
 
 
 async def serve(settings: ApiSettings) -> None:

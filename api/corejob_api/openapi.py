@@ -4,7 +4,15 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from corejob.properties import BY_REST, TRIAL, Property, Rule
+from corejob.names import SchedulePolicy
+from corejob.properties import (
+    BY_REST,
+    MAX_WORKER_LENGTH,
+    TRIAL,
+    WORKER_PATTERN,
+    Property,
+    Rule,
+)
 from corejob.state import State
 from corejob_api import openapi_streams, openapi_trials
 from corejob_api.http.paging import MOST_PER_PAGE
@@ -70,7 +78,11 @@ def _nullable(schema: Schema) -> Schema:
 def _property(prop: Property) -> Schema:
     kinds: dict[Rule, Schema] = {
         Rule.BOOLEAN: _FLAG,
-        Rule.TEXT_OR_NULL: _nullable(_TEXT),
+        Rule.NODE_OR_NULL: {
+            **_nullable(_TEXT),
+            "pattern": WORKER_PATTERN,
+            "maxLength": MAX_WORKER_LENGTH,
+        },
         Rule.INTEGER: _WHOLE,
         Rule.COUNT: {**_WHOLE, "minimum": 0},
         Rule.POSITIVE: {**_WHOLE, "minimum": 1},
@@ -91,7 +103,7 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
         "Rows of a page.",
     ),
     "sort": (_PAIRS, "Pairs of a field and 1 or -1; or a field's name, with `order`."),
-    "order": (_DIRECTION, "Direction if `sort` is a field's name."),
+    "order": (_DIRECTION, "Direction if `sort` is a field's name; without `sort`, of the `_id`."),
     "direction": (
         {**_DIRECTION, "default": -1},
         "1 is oldest first, -1 newest first.",
@@ -149,7 +161,8 @@ _ARGUMENTS: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "format": (
         {"enum": ["json", "text"], "default": "json"},
-        "`text` is the whole log as a text file, as is header `Accept: text/plain`.",
+        "`text` is the whole log as a text file. So is header `Accept: text/plain` without an "
+        "argument of pages or ranges.",
     ),
     "output": (
         {**_FLAG, "default": False},
@@ -373,6 +386,48 @@ _ABILITIES: Final[dict[str, Schema]] = {
 }
 
 
+def _described(schema: Schema, text: str) -> Schema:
+    return {**schema, "description": text}
+
+
+_TEMPLATE: Final[dict[str, Schema]] = {
+    "_id": _TEXT,
+    "qual_name": _TEXT,
+    "name": _TEXT,
+    "author": _nullable(_TEXT),
+    "created_at": _described(_TEXT, "Time at which its CoreJobTemplate was created; UTC."),
+    "updated_at": _described(_TEXT, "Time at which its CoreJobTemplate was changed last; UTC."),
+    "doc": _nullable(_TEXT),
+    "tag": {"type": "array", "items": _TEXT},
+    "args_schema": _described(
+        _nullable(_OBJECT), "JSON schema of the job's args; null: no restriction."
+    ),
+    "properties": {
+        "type": "object",
+        "description": "Default of each settable property.",
+        "properties": {name: schema for name, schema in _PROPERTIES.items() if name != TRIAL.rest},
+    },
+    "schedule": _nullable(_TEXT),
+    "time_zone": _described(_nullable(_TEXT), "Time zone of the schedule."),
+    "schedule_policy": _described(
+        {"enum": [*map(str, SchedulePolicy), None]},
+        "Policy for a time of the schedule at which the same job is still in the queue.",
+    ),
+    "next_run": _described(_nullable(_TEXT), "Next time of the schedule; UTC."),
+    "last_run": _described(
+        _nullable(_TEXT), "Time of the schedule for which its last job was enqueued; UTC."
+    ),
+    "last_job": _described(_nullable(_ID), "Id of that job."),
+    "last_job_state": _described({"enum": [*map(str, State), None]}, "State of that job."),
+    "skipped": _described(_nullable(_TEXT), "Reason why the schedule does not enqueue."),
+    "valid": _described(
+        _nullable(_FLAG),
+        "True if Kubernetes can create the job's pod from its template; null if that is unknown.",
+    ),
+    "problem": _described(_nullable(_TEXT), "Reason why `valid` is not true."),
+}
+
+
 def _job(args: Schema, **more: Schema) -> Schema:
     return {
         "type": "object",
@@ -401,40 +456,13 @@ def _schemas() -> dict[str, Schema]:
         "Row": {
             **_job(_nullable(_OBJECT)),
             "description": "A job of a listing. If the user may not read it, its qual_name is "
-            "UnauthorizedJob and its args are null.",
+            "UnauthorizedJob, and other fields are empty (docs/rest.md, Masked rows).",
         },
         "Template": {
             "type": "object",
             "description": "A job of the catalogue.",
-            "properties": {
-                "_id": _TEXT,
-                "qual_name": _TEXT,
-                "author": _nullable(_TEXT),
-                "doc": _nullable(_TEXT),
-                "schedule": _nullable(_TEXT),
-                "tag": {"type": "array", "items": _TEXT},
-                "args_schema": {
-                    "type": ["object", "null"],
-                    "description": "JSON schema of the job's args; null: no restriction.",
-                },
-                "properties": {
-                    "type": "object",
-                    "description": "Default of each settable property.",
-                    "properties": {
-                        name: schema for name, schema in _PROPERTIES.items() if name != TRIAL.rest
-                    },
-                },
-            },
-            "required": [
-                "_id",
-                "qual_name",
-                "author",
-                "doc",
-                "schedule",
-                "tag",
-                "args_schema",
-                "properties",
-            ],
+            "properties": _TEMPLATE,
+            "required": [*_TEMPLATE],
         },
         "Meta": {
             "type": "object",

@@ -10,16 +10,15 @@ from corejob_api.logs.resource import LogResource
 from corejob_api.meta import MetaResource
 from corejob_api.past.resource import PastResource
 from corejob_api.queue.resource import QueueResource
+from corejob_api.streams.responses import VIEW
 
 _PAGE = ("page", "per_page", "sort", "order", "filter")
 _LISTING = (*_PAGE, "search")
 _PAST = ("page", "per_page_past", "sort", "order", "filter", "search", "cursor")
 _SPAN = ("page", "perPage", "startDate", "endDate", "direction")
-_RECORDS = ("level", "grep", "since", "trial", "tail", "output")
 _RANGE = ("from", "before", "around", "limit", "ids_only", "count_levels", "format")
-_VIEW = (*_RECORDS, "last_event_id")
-_RESTART = ("follow", *_VIEW)
-_ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *_VIEW)
+_RESTART = ("follow", *VIEW)
+_ENQUEUE = ("qual_name", "args", "follow", "idempotency_key", *VIEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ def table(to: Resources, openapi: Handler) -> tuple[Route, ...]:
         Route("GET", "/job/detail/{job_id}", to.queue.detail, "Show a current or past job.",
               (), "job", (404,)),
         Route("GET", "/job/follow/{job_id}", to.commands.follow,
-              "Follow the states and the log of a job.", _VIEW, "stream", (404,)),
+              "Follow the states and the log of a job.", VIEW, "stream", (404,)),
         Route("GET", "/job/log/{job_id}", to.log.get, "List, download or follow the log of a job.",
-              (*_PAGE, "follow_log", *_VIEW, *_RANGE), "records or stream or text", (404,)),
+              (*_PAGE, "follow_log", *VIEW, *_RANGE), "records or stream or text", (404,)),
         Route("PUT", "/job/kill/{job_id}", to.commands.kill, "Kill a job.", (), "done",
               (404, 409)),
         Route("PUT", "/job/restart/{job_id}", to.commands.restart, "Restart a job.", _RESTART,

@@ -9,6 +9,7 @@ from corejob_api.auth.current_user import current_user
 from corejob_api.auth.signin import SignIn, renew
 from corejob_api.http import arguments, body, call
 from corejob_api.http.arguments import Arguments
+from corejob_api.http.call import ApiRequest
 from corejob_api.http.errors import ApiError, forbidden, unavailable
 from corejob_api.http.routing import Endpoint, JobTree, Route
 
@@ -63,7 +64,7 @@ class ArgumentReader:
         self._bodies = body.Bodies()
 
     async def process_resource(
-        self, req: Request, _resp: Response, resource: Any, params: Mapping[str, str]
+        self, req: ApiRequest, _resp: Response, resource: Any, params: Mapping[str, str]
     ) -> None:
         """Read the arguments before the resource is called; not for an unknown URL."""
         query = arguments.from_query(req.query_string)

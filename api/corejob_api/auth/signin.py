@@ -8,6 +8,7 @@ from typing import Final
 
 from falcon.asgi import Request, Response
 
+from corejob.args import surrogate_problem
 from corejob_api.auth.fairness import Sender, network
 from corejob_api.auth.passwords import Passwords, TooManyChecksError
 from corejob_api.auth.signin_failures import FailedSignIns, FailureReason
@@ -84,12 +85,12 @@ class SignIn:
                 setattr(req.context, _BY_HEADER, await self._by_header(header, host))
             identity: Identity = getattr(req.context, _BY_HEADER)
             return identity
-        token = given.optional_text("token")
+        token = _credential(given, "token")
         if token is not None:
             return self._by_token(token, host)
-        username = given.optional_text("username")
+        username = _credential(given, "username")
         if username is not None:
-            password = given.optional_text("password") or ""
+            password = _credential(given, "password") or ""
             return await self._by_password(username, password, host)
         cookie = req.cookies.get(COOKIE)
         if cookie:
@@ -142,6 +143,19 @@ class SignIn:
         signed_in_at = claims.signed_in_at
         fresh = self._tokens.issue(user, signed_in_at) if self._tokens.is_old(claims) else None
         return Identity(user, claims.expires_at, fresh, by_cookie, signed_in_at)
+
+
+def _credential(given: Arguments, name: str) -> str | None:
+    """Return a credential; None if it is not given.
+
+    Raises:
+        ApiError: 401, it is not Unicode: it can be neither right nor hashed.
+    """
+    text = given.optional_text(name)
+    problem = surrogate_problem(text, name) if text is not None else None
+    if problem is not None:
+        raise unauthorized(f"parameter [{name}]: {problem}")
+    return text
 
 
 def renew(req: Request, resp: Response, identity: Identity) -> None:

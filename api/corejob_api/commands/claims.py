@@ -272,7 +272,7 @@ class Claims:
             await self._delete(claim)
         except KubeError as error:
             log.warning(
-                "claim %s could not be updated, the next sweep deletes it if it is obsolete: %s",
+                "claim %s could not be released, the next sweep deletes it if it is obsolete: %s",
                 claim.name,
                 error,
             )

@@ -62,7 +62,7 @@ def step_seconds(span: float) -> int:
 
 
 def _time(arguments: Arguments, name: str, default: datetime) -> datetime:
-    text = arguments.optional_text(name)
+    text = arguments.optional_text(name, "datetime")
     if text is None:
         return default
     try:

@@ -9,45 +9,67 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from corejob.args import infinite_problem
+from corejob.args import LEAST_INTEGER, MOST_INTEGER, infinite_problem, surrogate_problem
+from corejob.nesting import MAX_VALUE_DEPTH, cut_text
 from corejob_api.http.errors import ApiError, bad_request
 
 _TRUE: Final = frozenset({"yes", "y", "on", "true", "t", "1"})
 _FALSE: Final = frozenset({"no", "n", "off", "false", "f", "0"})
 _MAX_DIGITS: Final = 1000
 _USUAL_DIGITS: Final = 20
-_MAX_FIELDS: Final = 1000
+MAX_FIELDS: Final = 1000
+"""Maximum number of arguments of a query string, or of a form."""
 _MAX_ODD_TEXT: Final = 2**16
-"""Maximum length of JSON text in an argument for which an error names the place of a bad number."""
+"""Maximum length of JSON text in an argument for which an error names the place of a bad value."""
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,100}\s*")
+
+
+class TooDeepError(ValueError):
+    """JSON is nested so deep that a parser gives up, far below what any argument may have."""
 
 
 def decode_json(raw: bytes | str) -> Any:
     """Decode JSON.
 
     Numbers that are not JSON (`NaN`, `Infinity`), or too large for a float, become floats that are
-    not finite, so that `Arguments` can name their place in the error.
+    not finite.
 
     Raises:
-        ValueError: The text is not JSON, is not UTF-8, or is nested too deep.
+        ValueError: The text is not JSON, is not Unicode, or is nested too deep.
     """
-    return _decoded(raw)[0]
+    value, odd = _decoded(raw)
+    problem = surrogate_problem(value, "…") if odd else None
+    if problem is not None:
+        raise ValueError(problem)
+    return value
 
 
 def _decoded(raw: bytes | str) -> tuple[Any, bool]:
-    """Return the value, and True if it may contain non-finite floats (msgspec produces none)."""
+    """Return the value, and True if it may contain what `_problem` finds (msgspec produces none).
+
+    Raises:
+        TooDeepError: The text is nested too deep to be parsed.
+        ValueError: The text is not JSON, or not UTF-8.
+    """
     try:
         return msgspec.json.decode(raw), False
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise TooDeepError("it is nested too deep") from None
     except ValueError as error:
         if isinstance(raw, str) and len(raw) > _MAX_ODD_TEXT:
             raise
-        return _with_any_number(raw, error), True
+        return _leniently(raw, error), True
 
 
-def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
-    """Decode JSON with numbers that msgspec rejects, as many clients send; else raise `error`."""
+def _leniently(raw: bytes | str, error: ValueError) -> Any:
+    """Decode JSON with numbers and halves of surrogate pairs that msgspec rejects.
+
+    Many clients send these; they are kept, so that `Arguments` can name their place.
+
+    Raises:
+        TooDeepError: The text is nested too deep to be parsed.
+        ValueError: `error`, if the text is not JSON for other reasons.
+    """
     strange: list[str] = []
 
     def number(text: str) -> float:
@@ -67,34 +89,54 @@ def _with_any_number(raw: bytes | str, error: ValueError) -> Any:
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         value = json.loads(text, parse_float=number, parse_constant=number, parse_int=integer)
-        # Raises for a lone surrogate, which can't be encoded as UTF-8.
-        msgspec.json.encode(value)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise TooDeepError("it is nested too deep") from None
+    except ValueError:
         raise error from None
-    if not strange:
+    if not strange and surrogate_problem(value, "…") is None:
         raise error
     return value
+
+
+def _problem(value: Any, name: str) -> str | None:
+    """Return what in a lenient value can't be used, and a remedy; None if there is nothing."""
+    return infinite_problem(value, name) or surrogate_problem(value, name)
 
 
 def from_query(text: str) -> dict[str, Any]:
     """Return the arguments of a query string or URL-encoded form; the last of a name counts.
 
     Raises:
-        ApiError: 400, there are more than `_MAX_FIELDS` arguments.
+        ApiError: 400, there are more than `MAX_FIELDS` arguments.
     """
     try:
         fields = parse_qsl(
-            text, keep_blank_values=True, errors="replace", max_num_fields=_MAX_FIELDS
+            text, keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS
         )
     except ValueError:
-        raise bad_request(f"a request has at most {_MAX_FIELDS} arguments") from None
+        raise too_many_fields() from None
     return dict(fields)
 
 
+def too_many_fields() -> ApiError:
+    """400: a query string or a form has more than `MAX_FIELDS` arguments."""
+    return bad_request(f"a request has at most {MAX_FIELDS} arguments")
+
+
 def from_json(body: bytes) -> dict[str, Any] | None:
-    """Return the arguments of a JSON body; None if the body is not a JSON object."""
+    """Return the arguments of a JSON body; None if the body is not a JSON object.
+
+    Raises:
+        ApiError: 400, the body is an object, but nested too deep to be parsed.
+    """
     try:
         value, odd = _decoded(body)
+    except TooDeepError:
+        if not _is_object_apart_from_depth(body):
+            return None
+        raise bad_request(
+            f"the body is nested too deep: args and filters have at most {MAX_VALUE_DEPTH} levels"
+        ) from None
     except ValueError:
         return None
     if not isinstance(value, dict):
@@ -102,17 +144,26 @@ def from_json(body: bytes) -> dict[str, Any] | None:
     return OddArguments(value) if odd else value
 
 
+def _is_object_apart_from_depth(body: bytes) -> bool:
+    """True if a body is a JSON object once what is nested deep in it is cut out."""
+    try:
+        value, _ = _decoded(cut_text(body, MAX_VALUE_DEPTH, b"0"))
+    except ValueError:
+        return False
+    return isinstance(value, dict)
+
+
 class OddArguments(dict[str, Any]):
-    """Arguments that may contain non-finite numbers.
+    """Arguments that may contain numbers that are not finite, and text that is not Unicode.
 
     Attributes:
-        problems: A text that says where such a number is, by the name of the argument.
+        problems: A text that says where such a value is, by the name of the argument.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         # Searched here because the thread that parses a long body also runs this.
-        problems = {name: infinite_problem(value, name) for name, value in values.items()}
+        problems = {name: _problem(value, name) for name, value in values.items()}
         self.problems = {name: text for name, text in problems.items() if text is not None}
 
 
@@ -128,12 +179,19 @@ class Arguments:
             self._values.update((k, v) for k, v in source.items() if v is not None)
 
     def take(self, name: str) -> Any:
-        """Remove and return an argument; None if it is not given."""
+        """Remove and return an argument, which may be any JSON; None if it is not given."""
         return self._values.pop(name, None)
 
     def raw(self, name: str) -> Any:
-        """Return an argument without conversion; None if it is not given."""
-        return self._values.get(name)
+        """Return an argument without conversion; None if it is not given.
+
+        Raises:
+            ApiError: 400, the argument has a number that is not finite, or is not Unicode.
+        """
+        value = self._values.get(name)
+        if value is not None:
+            _check(name, self._problems.get(name))
+        return value
 
     def text(self, name: str) -> str:
         """Return a required text.
@@ -146,16 +204,21 @@ class Arguments:
             raise bad_request(f"Missing argument {name}")
         return value
 
-    def optional_text(self, name: str) -> str | None:
-        """Return a text; numbers are converted. None if it is not given."""
-        value = self._values.get(name)
+    def optional_text(self, name: str, kind: str = "str") -> str | None:
+        """Return a text; numbers are converted. None if it is not given.
+
+        Args:
+            name: Name of the argument.
+            kind: The type that the error for any other value names.
+        """
+        value = self.raw(name)
         if value is None or isinstance(value, str):
             return value
         if isinstance(value, int | float):
             return str(value)
-        raise mismatch(name, "str")
+        raise mismatch(name, kind)
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, *, default: bool) -> bool:
         """Return a boolean, from a JSON boolean or a word of `_TRUE` or `_FALSE`."""
         value = self._values.get(name, default)
         if isinstance(value, bool):
@@ -168,7 +231,22 @@ class Arguments:
         raise mismatch(name, "bool")
 
     def integer(self, name: str, default: int) -> int:
-        """Return an integer, from digits or from a JSON number, whose fraction is truncated."""
+        """Return an integer of at most 64 bits.
+
+        It is given by digits, or by a JSON number, whose fraction is truncated.
+
+        Raises:
+            ApiError: 400, the argument is not such an integer.
+        """
+        number = self._integer(name, default)
+        if not LEAST_INTEGER <= number <= MOST_INTEGER:
+            raise bad_request(
+                f"parameter [{name}] must be an integer of at most 64 bits "
+                f"({LEAST_INTEGER} to {MOST_INTEGER})"
+            )
+        return number
+
+    def _integer(self, name: str, default: int) -> int:
         value = self._values.get(name, default)
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
@@ -200,12 +278,20 @@ class Arguments:
         if isinstance(value, str):
             try:
                 value, odd = _decoded(value)
+            except TooDeepError:
+                raise bad_request(
+                    f"parameter [{name}] is nested deeper than {MAX_VALUE_DEPTH} levels"
+                ) from None
             except ValueError:
                 raise mismatch(name, kind) from None
-            problem = infinite_problem(value, name) if odd else None
-        if problem is not None:
-            raise bad_request(f"parameter [{name}]: {problem}")
+            problem = _problem(value, name) if odd else None
+        _check(name, problem)
         return value
+
+
+def _check(name: str, problem: str | None) -> None:
+    if problem is not None:
+        raise bad_request(f"parameter [{name}]: {problem}")
 
 
 def mismatch(name: str, kind: str) -> ApiError:

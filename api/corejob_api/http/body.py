@@ -1,17 +1,15 @@
 """Read request bodies, with limits on size, time and memory (docs/rest.md, "Requests")."""
 
 import asyncio
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from falcon import HTTPError
 from falcon.asgi import Request
-from falcon.media import MultipartFormHandler
 
-from corejob_api.http import arguments
-from corejob_api.http.errors import ApiError, unavailable
+from corejob_api.http import arguments, multipart
+from corejob_api.http.call import ApiRequest
+from corejob_api.http.errors import ApiError, client_gone, unavailable
 
 MAX_BODY: Final = 2**20
 """Maximum bytes of a body with a job's args."""
@@ -31,7 +29,6 @@ _BUDGET_OF_UNKNOWN: Final = 8 * 2**20
 _SHARES: Final = 2
 """One sender may use 1/_SHARES of a budget, so that the others are served during a flood."""
 _PIECE: Final = 2**16
-_MAX_PARTS: Final = 100
 _LONG: Final = 2**15
 """A thread parses longer bodies: a mebibyte of escapes or odd numbers takes 0.2 s."""
 _CLOSE: Final = {"Connection": "close"}
@@ -78,7 +75,7 @@ class Bodies:
         self._unknown = Budget(_BUDGET_OF_UNKNOWN)
 
     async def read(
-        self, req: Request, *, most: int, user: str | None, address: str
+        self, req: ApiRequest, *, most: int, user: str | None, address: str
     ) -> list[dict[str, Any]]:
         """Return the arguments of a body.
 
@@ -89,8 +86,9 @@ class Bodies:
             address: The sender's address.
 
         Raises:
-            ApiError: 413, the body is too long; 408, it did not arrive in time; 503, too many
-                bodies at once.
+            ApiError: 413, the body is too long; 408, it did not arrive in time; 499, the client
+                disconnected before its end; 503, too many bodies at once; 400, it is a form or
+                JSON that can't be read.
         """
         hint = ""
         if user is None and most > MAX_BODY_OF_UNKNOWN:
@@ -110,11 +108,12 @@ class Bodies:
             return sources(req, body)
 
 
-async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
-    """Return the body, of at most `most` bytes; empty if the sender disconnected before its end.
+async def read(req: ApiRequest, most: int = MAX_BODY, hint: str = "") -> bytes:
+    """Return the body, of at most `most` bytes.
 
     Raises:
-        ApiError: 413, the body is too long; 408, it did not arrive in time.
+        ApiError: 413, the body is too long; 408, it did not arrive in time; 499, the client
+            disconnected before its end.
     """
     # Piece by piece: a single read would keep all pieces and their concatenation in memory.
     body = bytearray()
@@ -129,8 +128,9 @@ async def read(req: Request, most: int = MAX_BODY, hint: str = "") -> bytes:
     except TimeoutError:
         text = f"the body did not arrive within {_READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
-    if len(body) < (req.content_length or 0):
-        return b""  # the client has disconnected
+    # A part of a request must not be carried out: it lacks arguments that its client has given.
+    if req.has_disconnected:
+        raise client_gone()
     return bytes(body)
 
 
@@ -144,9 +144,12 @@ async def _discard(req: Request) -> None:
 
 
 def sources(req: Request, body: bytes) -> list[dict[str, Any]]:
-    """Return the arguments of a body; an unreadable body has none.
+    """Return the arguments of a body; one that is neither JSON nor a form has none.
 
     JSON is accepted with any Content-Type.
+
+    Raises:
+        ApiError: 400, the body is nested too deep, or a form that can't be read.
     """
     if not body:
         return []
@@ -157,19 +160,5 @@ def sources(req: Request, body: bytes) -> list[dict[str, Any]]:
     if kind.startswith("application/x-www-form-urlencoded"):
         return [arguments.from_query(body.decode("utf-8", "replace"))]
     if kind.startswith("multipart/form-data"):
-        return [_multipart(req.content_type or "", body)]
+        return [multipart.fields(req.content_type or "", body)]
     return []
-
-
-def _multipart(content_type: str, body: bytes) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    handler = MultipartFormHandler()
-    handler.parse_options.max_body_part_count = _MAX_PARTS
-    handler.parse_options.max_body_part_buffer_size = MAX_BODY
-    try:
-        for part in handler.deserialize(io.BytesIO(body), content_type, len(body)):
-            if part.name is not None:
-                fields[part.name] = part.get_data().decode("utf-8", "replace")
-    except (HTTPError, ValueError):
-        return {}
-    return fields

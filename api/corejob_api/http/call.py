@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from falcon.asgi import Request
 
 from corejob_api.http.arguments import Arguments
-from corejob_api.http.errors import ApiError
+from corejob_api.http.errors import client_gone
 from corejob_process import sockets, tasks
 
 T = TypeVar("T")
-
-_CLIENT_GONE: Final = 499
-"""Not a status of HTTP; it appears in the metrics only."""
 
 
 class Principal(Protocol):
@@ -30,7 +27,25 @@ class Principal(Protocol):
 
 
 class ApiRequest(Request):
-    """A request that exposes ASGI's `receive`, so that a stream can detect a disconnect."""
+    """A request that exposes ASGI's `receive`, so that a stream can detect a disconnect.
+
+    Attributes:
+        has_disconnected: True once `receive` has reported that the client has disconnected. Falcon
+            reads a disconnect as the end of the body.
+    """
+
+    def __init__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], **more: Any
+    ) -> None:
+        super().__init__(scope, self._noting_disconnect, **more)
+        self._connection = receive
+        self.has_disconnected = False
+
+    async def _noting_disconnect(self) -> Any:
+        event = await self._connection()
+        if event["type"] == "http.disconnect":
+            self.has_disconnected = True
+        return event
 
     @property
     def receive(self) -> Callable[[], Awaitable[Any]]:
@@ -78,7 +93,7 @@ async def while_connected(req: ApiRequest, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ApiError(_CLIENT_GONE, "the client has disconnected")
+            raise client_gone()
         return working.result()
     finally:
         await tasks.cancel(gone, working)

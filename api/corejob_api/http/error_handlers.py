@@ -9,7 +9,7 @@ from falcon.asgi import App, Request, Response
 
 from corejob_api.http import call
 from corejob_api.http.envelope import Envelope
-from corejob_api.http.errors import ApiError, of_kubernetes, unavailable
+from corejob_api.http.errors import CLIENT_GONE, ApiError, of_kubernetes, unavailable
 from corejob_api.http.routing import AllowedMethods, unknown_action
 from corejob_journal.store import StoreError
 from corejob_kube.errors import KubeError
@@ -42,6 +42,11 @@ class ErrorHandlers:
         app.add_error_handler(ApiError, self._ours)
 
     async def _ours(self, req: Request, resp: Response, error: ApiError, _params: Any) -> None:
+        if error.status == CLIENT_GONE:
+            # For the metrics; there is nobody to answer, nor a reason phrase of HTTP.
+            resp.status = CLIENT_GONE
+            resp.stream = None
+            return
         if error.status == 405:
             error.headers["Allow"] = self._allowed_methods.methods(req.path)
         self._envelope.error(req, resp, error)

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST: Final = 5000
 """Maximum characters of an error's text, including quoted input."""
+CLIENT_GONE: Final = 499
+"""Not a status of HTTP: nobody gets this answer, it appears in the metrics only."""
 _ROOM_AFTER_S: Final = 10
 """Seconds after which a full quota may have room again."""
 
@@ -64,6 +66,11 @@ def unavailable(text: str, retry_after: float = 2) -> ApiError:
 def too_many(text: str) -> ApiError:
     """429: a limit is reached; retry after `_ROOM_AFTER_S` seconds."""
     return ApiError(429, text, {"Retry-After": str(_ROOM_AFTER_S)})
+
+
+def client_gone() -> ApiError:
+    """499: the client has disconnected before it was answered."""
+    return ApiError(CLIENT_GONE, "the client has disconnected")
 
 
 def of_kubernetes(error: KubeError) -> ApiError:

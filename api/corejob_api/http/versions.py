@@ -1,9 +1,11 @@
-"""Supported HTTP versions; without this check Falcon logs a traceback for any other."""
+"""Supported HTTP versions and methods; without these checks Falcon logs a traceback for others."""
 
 from typing import Any, Final
 
 _SUPPORTED: Final = frozenset({"1.0", "1.1", "2", "3"})
 """Versions in ASGI's form; 2 and 3 come from servers other than uvicorn."""
+_RESERVED: Final = "WEBSOCKET"
+"""Falcon's own method: it refuses this before any middleware, whose work the answer needs."""
 _HEADERS: Final = [
     (b"content-type", b"text/plain; charset=utf-8"),
     (b"connection", b"close"),
@@ -27,4 +29,7 @@ class SupportedVersions:
             await send({"type": "http.response.start", "status": 505, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": _BODY})
             return
+        if scope["type"] == "http" and scope["method"] == _RESERVED:
+            # Methods are case-sensitive, so this is one that nobody knows: 405, as for all others.
+            scope = {**scope, "method": _RESERVED.lower()}
         await self._app(scope, receive, send)

@@ -31,7 +31,10 @@ from corejob_journal.store import Store
 
 _IDS_ONLY: Final = "ids_only"
 _COUNT_LEVELS: Final = "count_levels"
-_NOT_STREAMED: Final = (*Anchor, LIMIT, _IDS_ONLY, _COUNT_LEVELS, text.FORMAT)
+_NOT_STREAMED: Final = (
+    *Anchor, LIMIT, _IDS_ONLY, _COUNT_LEVELS, text.FORMAT, "filter", "sort", "order",
+)  # fmt: skip
+"""Without `page` and `per_page`, which scripts for core4 may send always: a stream has no pages."""
 
 
 class LogResource:
@@ -60,7 +63,13 @@ class LogResource:
         view = LogView.of(req, arguments)
         if arguments.flag("follow", default=False):
             await self._follow(req, resp, job_id, arguments, view)
-        elif text.wanted(req, arguments):
+            return
+        if arguments.optional_text(responses.LAST_ID):
+            raise bad_request(
+                f"parameter [{responses.LAST_ID}] is for streams: set follow=true, or use "
+                f"[{Anchor.FROM}] to get the records from one on"
+            )
+        if text.wanted(req, arguments):
             await self._text(req, resp, job_id, view)
         else:
             await self._records(req, resp, job_id, arguments, view.where)
@@ -72,8 +81,9 @@ class LogResource:
             if arguments.raw(name) is not None:
                 raise bad_request(
                     f"parameter [{name}] is not for streams: leave out follow=true, "
-                    "or use last_event_id, level, grep, since, tail"
+                    f"or use {', '.join(responses.VIEW)}"
                 )
+        page_request(arguments)  # raises for malformed ones
         user = current_user(req)
         await self._jobs.readable_log(job_id, user)
         follower = self._hub.follow(

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, TypeVar
 from falcon.asgi import Request, Response
 
 from corejob import timestamps
+from corejob_api.http import accept
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request
 from corejob_api.logs.ranges import LIMIT, Anchor
@@ -27,6 +28,7 @@ FORMAT: Final = "format"
 _TEXT: Final = "text"
 _JSON: Final = "json"
 _MEDIA_TYPE: Final = "text/plain"
+_MEDIA_TYPE_OF_PAGES: Final = "application/json"
 _EXCLUDED: Final = (
     *Anchor, LIMIT, "page", "per_page", "sort", "order", "filter", "ids_only", "count_levels",
 )  # fmt: skip
@@ -48,19 +50,31 @@ Line = tuple[Place, str]
 def wanted(req: Request, arguments: Arguments) -> bool:
     """Return True if the request asks for text, by `format=text` or by its header `Accept`.
 
+    The header alone does not turn a request for pages or a range, which core4 had, into a file.
+
     Raises:
         ApiError: 400, the format is unknown, or text excludes another argument.
     """
     form = arguments.optional_text(FORMAT)
     if form not in {None, _TEXT, _JSON}:
         raise bad_request(f"parameter [{FORMAT}] must be {_TEXT} or {_JSON}")
-    preferred = req.client_prefers(("application/json", _MEDIA_TYPE))
-    if form == _JSON or (form is None and preferred != _MEDIA_TYPE):
+    if form == _JSON or (form is None and not _prefers_text(req)):
         return False
-    for name in _EXCLUDED:
-        if arguments.raw(name) is not None:
-            raise bad_request(f"a log as text excludes parameter [{name}]")
-    return True
+    excluded = [name for name in _EXCLUDED if arguments.raw(name) is not None]
+    if excluded and form == _TEXT:
+        raise bad_request(f"a log as text excludes parameter [{excluded[0]}]")
+    return not excluded
+
+
+def _prefers_text(req: Request) -> bool:
+    """Return True if the header `Accept` names text, and does not prefer JSON."""
+    header = req.get_header("Accept") or ""
+    if not accept.names(header, _MEDIA_TYPE):
+        return False
+    # Of two equal types Falcon returns the first: JSON if it is named too, text if it is `*/*`.
+    types = (_MEDIA_TYPE, _MEDIA_TYPE_OF_PAGES)
+    first = types[::-1] if accept.names(header, _MEDIA_TYPE_OF_PAGES) else types
+    return req.client_prefers(first) == _MEDIA_TYPE
 
 
 def respond(resp: Response, text: "LogText", job_id: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob_api.query import patterns
 from corejob_api.query.values import MISSING, Key, array_index, key, leaves_at, path_of, top_field
 
@@ -63,7 +64,7 @@ def fields_of(query: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _check_size(query: Any) -> None:
-    """Refuse a filter that is so large that even compiling it takes long."""
+    """Refuse a filter so large that even compiling it takes long, or too deep for recursion."""
     left, todo = _MAX_SIZE, [query]
     while todo:
         value = todo.pop()
@@ -72,6 +73,8 @@ def _check_size(query: Any) -> None:
             if left < 0:
                 raise ValueError(f"it has more than {_MAX_SIZE} values")
             todo += value.values() if isinstance(value, dict) else value
+    if is_deep(query):
+        raise ValueError(f"it is nested deeper than {MAX_VALUE_DEPTH} levels")
 
 
 class _Compiler:

@@ -47,7 +47,7 @@ class LogFilter:
         """
         return cls(
             level=_level(arguments.optional_text("level")),
-            since=_since(arguments.optional_text("since")),
+            since=_since(arguments.optional_text("since", "datetime")),
             trial=_trial(arguments),
             grep=_grep(arguments.optional_text("grep")),
             tail=_tail(arguments),

@@ -21,7 +21,8 @@ T = TypeVar("T")
 def sort_argument(arguments: Arguments) -> Sort:
     """Return `sort` as pairs of field and direction.
 
-    The argument is a list of pairs, or a field's name whose direction is `order`.
+    The argument is a list of pairs, or a field's name whose direction is `order`. Without a sort
+    `order` is the direction of `_id`.
 
     Raises:
         ApiError: 400, `sort` or `order` is invalid.
@@ -33,7 +34,12 @@ def sort_argument(arguments: Arguments) -> Sort:
         return (_field(raw, order),)
     pairs = arguments.sequence("sort")
     if not pairs:
-        return BY_ID
+        return (("_id", order),)
+    if arguments.raw("order") is not None:
+        raise bad_request(
+            "parameter [order] goes with a field's name in [sort]: "
+            "write the order into the pairs, and leave [order] out"
+        )
     if len(pairs) > MAX_SORT:
         raise bad_request(f"parameter [sort] has more than {MAX_SORT} fields")
     return tuple(_pair(pair) for pair in pairs)
@@ -81,7 +87,7 @@ def _compiled(query: dict[str, Any]) -> Predicate | None:
         return None
     try:
         return compile_filter(query)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise bad_request(f"parameter [filter]: {error}") from None
 
 

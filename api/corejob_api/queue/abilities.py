@@ -54,14 +54,16 @@ def of(document: Row, user: Rights, *, in_queue: bool) -> Row:
         user: The rights of the user.
         in_queue: True if the job is in the queue; False for a past job.
     """
-    problems = {command: _problem(command, document, user, in_queue) for command in Command}
+    problems = {
+        command: _problem(command, document, user, in_queue=in_queue) for command in Command
+    }
     return {
         "can": {str(command): problem is None for command, problem in problems.items()},
         "cannot": {str(command): problem for command, problem in problems.items() if problem},
     }
 
 
-def _problem(command: Command, document: Row, user: Rights, in_queue: bool) -> str | None:
+def _problem(command: Command, document: Row, user: Rights, *, in_queue: bool) -> str | None:
     job_id, state = document["_id"], State(document["state"])
     if not user.may_call(_METHODS[command]):
         return f"no permission to call the API with {_METHODS[command]}"

@@ -77,6 +77,7 @@ def _template(body: Body, before: Template | None) -> Template:
     row = {
         "_id": qual_name,
         "qual_name": qual_name,
+        "name": qual_name,
         "author": spec.get("author"),
         "created_at": timestamps.iso(created),
         "updated_at": timestamps.iso(_updated(meta) or created),

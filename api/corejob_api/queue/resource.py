@@ -24,6 +24,7 @@ from corejob_api.queue.log_barrier import LogBarrier
 from corejob_api.queue.masking import Masking
 from corejob_process.clock import Clock
 
+_NAMES: Final = frozenset({"qual_name", "name"})
 _PIECE: Final = 100
 """Number of rows made before other requests get a turn."""
 
@@ -100,7 +101,7 @@ class QueueResource:
 
 
 def _names_job(arguments: Arguments) -> bool:
-    return "qual_name" in arguments.mapping("filter")
+    return not _NAMES.isdisjoint(arguments.mapping("filter"))
 
 
 def _searched(selection: Selection, search: Search | None) -> Selection:

@@ -6,6 +6,7 @@ from typing import Final
 
 from falcon.asgi import Request, Response
 
+from corejob_api.http import accept
 from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import bad_request
 from corejob_api.query.log_filter import LogFilter
@@ -15,7 +16,9 @@ from corejob_api.streams.stream import Stream
 CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
 """With a charset, since `requests` decodes text without one as Latin-1."""
 _MEDIA_TYPE: Final = "text/event-stream"
-_ARGUMENT: Final = "last_event_id"
+LAST_ID: Final = "last_event_id"
+VIEW: Final = ("level", "grep", "since", "trial", "tail", "output", LAST_ID)
+"""The arguments of a stream."""
 _HEADER: Final = "Last-Event-ID"
 _POSITION: Final = re.compile(r"(?P<seq>[0-9]{1,18})(?:\.(?P<printed>[0-9]{1,18}))?")
 
@@ -70,27 +73,12 @@ def respond(resp: Response, stream: Stream) -> None:
 
 
 def _knows_ids(req: Request, arguments: Arguments) -> bool:
-    resumes = req.get_header(_HEADER) is not None or arguments.raw(_ARGUMENT) is not None
-    return resumes or _names_event_stream(req.get_header("Accept") or "")
-
-
-def _names_event_stream(accept: str) -> bool:
-    """Return True if a header `Accept` names the media type explicitly, not only as `*/*`."""
-    for entry in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if media_type == _MEDIA_TYPE:
-            return not any(_is_zero(parameter) for parameter in parameters)
-    return False
-
-
-def _is_zero(parameter: str) -> bool:
-    """Return True if a parameter of a media type is `q=0`, that is, not acceptable."""
-    name, _, value = parameter.partition("=")
-    return name.strip() == "q" and value.strip() != "" and not value.strip().strip("0.")
+    resumes = req.get_header(_HEADER) is not None or arguments.raw(LAST_ID) is not None
+    return resumes or accept.names(req.get_header("Accept") or "", _MEDIA_TYPE)
 
 
 def _resume(req: Request, arguments: Arguments, *, output: bool) -> Position | None:
-    text = req.get_header(_HEADER) or arguments.optional_text(_ARGUMENT)
+    text = req.get_header(_HEADER) or arguments.optional_text(LAST_ID)
     if not text:
         return None
     match = _POSITION.fullmatch(text)

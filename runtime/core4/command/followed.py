@@ -148,7 +148,7 @@ def follow(job: Job, manner: Manner) -> End:
     killed = False
     while True:
         try:
-            with _sigterm_as_interrupt(manner.kill_on_interrupt):
+            with _sigterm_as_interrupt(wanted=manner.kill_on_interrupt):
                 _print(job, manner, printer)
         except KeyboardInterrupt:
             printer.line.clear()
@@ -177,7 +177,7 @@ def how_to_return(job_id: str) -> str:
 
 
 @contextmanager
-def _sigterm_as_interrupt(wanted: bool) -> Iterator[None]:
+def _sigterm_as_interrupt(*, wanted: bool) -> Iterator[None]:
     """Let SIGTERM interrupt as Ctrl-C does, so that a CI system that stops kills the job too."""
     if not wanted:
         yield

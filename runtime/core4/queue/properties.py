@@ -16,6 +16,7 @@ MAX_INT = 2**31 - 1
 MAX_TEXT = 253
 MAX_WORKER = 63
 POLICIES = ("Skip", "Replace")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 
@@ -42,9 +43,15 @@ def is_bool(value: object) -> str | None:
 
 
 def is_worker(value: object) -> str | None:
-    """Return an error text unless the value is a node's name, or None."""
-    fits = value is None or (isinstance(value, str) and 0 < len(value) <= MAX_WORKER)
-    return None if fits else "expected a node's name or None"
+    """Return an error text unless the value can be a node's name, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) <= MAX_WORKER and _LABEL.fullmatch(value) is not None:
+        return None
+    return (
+        f"expected a node's name or None: at most {MAX_WORKER} letters, digits, - _ and ., with a "
+        "letter or digit at both ends"
+    )
 
 
 # Class attribute, name in a CoreJobTemplate's `spec.properties`, and rule.

@@ -144,7 +144,7 @@ class Recorder:
         assert not stored.stale
 
     async def settle(self) -> None:
-        await self.writer.commit([Finalise(self.stream)])
+        await self.writer.commit([Finalise(self.stream, self.token)])
 
 
 Record = Callable[..., Awaitable[Recorder]]

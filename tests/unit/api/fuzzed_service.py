@@ -135,7 +135,7 @@ async def record(writer: Writer, job_id: str) -> None:
         lines=30,
     )
     await writer.commit([append])
-    await writer.commit([Finalise(stream)])
+    await writer.commit([Finalise(stream, append.next_token)])
 
 
 async def take_over(kube: FakeApiServer, writer: Writer, job_id: str) -> None:

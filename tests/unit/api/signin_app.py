@@ -20,7 +20,7 @@ from corejob_api.auth.signin_failures import FailedSignIns
 from corejob_api.auth.tokens import Tokens
 from corejob_api.auth.users import UserDirectory
 from corejob_api.http import arguments, body, call
-from corejob_api.http.call import Call
+from corejob_api.http.call import ApiRequest, Call
 from corejob_api.http.envelope import Envelope
 from corejob_api.http.errors import ApiError
 from corejob_api.metrics import ApiMetrics
@@ -86,7 +86,7 @@ class _Middleware:
 
     async def process_resource(
         self,
-        req: falcon.asgi.Request,
+        req: ApiRequest,
         resp: falcon.asgi.Response,
         resource: object,
         _: dict[str, str],
@@ -115,7 +115,7 @@ class SigninApp:
         sign_in = SignIn(self.users, self.passwords, self.tokens, failures)
         origins = OriginCheck(("*", "https://app.example.com"))
         envelope = Envelope("2.0.0", self.clock)
-        app: Any = falcon.asgi.App(middleware=[_Middleware(sign_in)])
+        app: Any = falcon.asgi.App(request_type=ApiRequest, middleware=[_Middleware(sign_in)])
         app.add_route("/login", LoginResource(sign_in, origins, envelope))
         app.add_route("/logout", LogoutResource(origins, envelope))
         app.add_route("/profile", ProfileResource(envelope))

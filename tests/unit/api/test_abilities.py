@@ -29,7 +29,7 @@ async def detail(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
         ("complete", {"kill", "restart", "remove"}),
     ],
 )
-async def test_what_the_detail_says_is_what_the_commands_do(
+async def test_the_commands_do_as_the_detail_says(
     api: RunningApi, client: httpx.AsyncClient, state: str, not_now: set[str]
 ) -> None:
     job_id = await enqueue(client)

@@ -243,7 +243,7 @@ async def test_silence(
         (", ,text/event-stream", True),
     ],
 )
-async def test_who_gets_ids(
+async def test_a_client_gets_ids_if_it_accepts_event_streams_by_name(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, accept: str | None, ids: bool
 ) -> None:
     job_id = await enqueue(caller)
@@ -267,7 +267,7 @@ async def test_who_gets_ids(
         {"headers": {"Accept": "text/html", "Last-Event-ID": "0"}},
     ],
 )
-async def test_who_comes_again_gets_ids(
+async def test_a_client_that_resumes_gets_ids(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, more: Any
 ) -> None:
     job_id = await enqueue(caller)

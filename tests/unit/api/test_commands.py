@@ -116,7 +116,7 @@ async def test_ten_restarts_and_kills_without_a_pause(client: httpx.AsyncClient)
     assert [row["_id"] for row in (await client.get("job")).json()["data"]] == [job_id]
 
 
-async def test_of_racing_restarts_one_wins(
+async def test_one_of_racing_restarts_wins(
     api: RunningApi,
     client: httpx.AsyncClient,
     kube: FakeApiServer,

@@ -223,7 +223,7 @@ def test_the_default_span_by_the_clock() -> None:
 
 
 @pytest.mark.parametrize("path", ["jobs/history", "queue/history"])
-async def test_who_may_ask(
+async def test_every_user_who_may_get_sees_the_history_of_counts(
     kube: FakeApiServer,
     writer: Writer,
     store_url: str,

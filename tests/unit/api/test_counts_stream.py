@@ -77,7 +77,7 @@ async def test_a_later_client_gets_the_present_counts(
     assert abs((datetime.fromisoformat(data["created"]) - before).total_seconds()) < DEADLINE
 
 
-async def test_what_changes_no_count_is_not_sent(
+async def test_a_change_that_leaves_the_counts_is_not_sent(
     served: RunningApi, caller: httpx.AsyncClient, pause: Callable[[float], None]
 ) -> None:
     pause(0.0)
@@ -161,7 +161,7 @@ async def test_the_end_of_the_server_ends_it(
         assert await frames.rest() == []
 
 
-async def test_who_may_follow_the_counts(
+async def test_every_user_who_may_get_can_follow_the_counts(
     kube: FakeApiServer,
     writer: Writer,
     store_url: str,

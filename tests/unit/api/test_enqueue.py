@@ -21,7 +21,9 @@ async def post(client: httpx.AsyncClient, args: Any = None, **more: Any) -> http
     return await client.post("job", json=body, **more)
 
 
-async def test_what_is_made(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
+async def test_an_enqueue_makes_a_corejob_with_args_and_properties(
+    client: httpx.AsyncClient, kube: FakeApiServer
+) -> None:
     args = {"sleep": 5, "priority": 3, "error_time": 7, "worker": None, "text": "ä"}
     job_id = await enqueue(client, args)
     body = kube.objects["corejobs"][job_id]
@@ -57,6 +59,11 @@ async def test_the_client_behind_a_proxy(
         ({"attempts": 0}, "property [attempts] expected [int > 0]"),
         ({"force": 1}, "property [force] expected [bool]"),
         ({"priority": "high"}, "property [priority]"),
+        *(
+            ({"worker": name}, "property [worker] expected [a node's name or null], got [")
+            for name in ("a b", "ä", "a\0b", "-a", "a.", "a\n", "n" * 64, 5)
+        ),
+        ({"worker": "a b"}, "begins and ends with a letter or digit; `kubectl get nodes`"),
         ({"trial": -1}, "property [trial] expected [int >= 0], got [-1]"),
         ({"trial": True}, "property [trial] expected [int >= 0]"),
         ({str(i): i for i in range(257)}, "257 names"),
@@ -71,6 +78,27 @@ async def test_bad_args(
     assert words in answer.json()["error"]
     assert kube.objects["corejobs"] == {}
     assert kube.objects["leases"] == {}
+
+
+HALF = "has half of a surrogate pair, which is not valid Unicode; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (r'{"args": {"day": "x\ud83d"}}', f"parameter [args]: [args.day] {HALF}"),
+        (r'{"args": "{\"day\": \"x\\ud83d\"}"}', f"parameter [args]: [args.day] {HALF}"),
+        (r'{"qual_name": "x\ud83d"}', f"parameter [qual_name]: [qual_name] {HALF}"),
+        ('{"args": {"day": ' + "[" * 1000 + "]" * 1000 + "}}", "the body is nested too deep"),
+    ],
+)
+async def test_a_body_that_can_not_be_used_whole_enqueues_nothing(
+    client: httpx.AsyncClient, kube: FakeApiServer, body: str, words: str
+) -> None:
+    answer = await client.post("job", params={"qual_name": DUMMY, "follow": "no"}, content=body)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+    assert kube.objects["corejobs"] == {}
 
 
 async def test_args_that_are_nested_too_deep(client: httpx.AsyncClient) -> None:
@@ -148,13 +176,13 @@ async def test_a_trial_is_where_the_count_begins_and_no_argument(
     assert answer.json()["error"] == f'job [{DUMMY}] exists with args {{"n":1}}'
 
 
-async def test_of_racing_enqueues_one_wins(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
+async def test_one_of_racing_enqueues_wins(client: httpx.AsyncClient, kube: FakeApiServer) -> None:
     answers = await asyncio.gather(*(post(client, {"n": 1}) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
     assert len(kube.objects["corejobs"]) == 1
 
 
-async def test_of_racing_enqueues_at_two_replicas_one_wins(
+async def test_one_of_racing_enqueues_at_two_replicas_wins(
     kube: FakeApiServer, replicas: Replicas
 ) -> None:
     first, second = replicas

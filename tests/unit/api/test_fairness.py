@@ -60,7 +60,7 @@ def test_the_attacked_user_comes_first_where_he_signed_in_before() -> None:
     assert next(order(queue)) == f"admin@{HOME}"
 
 
-def test_who_signed_in_from_an_address_floods_it_in_vain() -> None:
+def test_a_user_who_signed_in_from_an_address_floods_it_in_vain() -> None:
     history = after_wrong_passwords(EVIL, "admin")
     history.passed(Sender(EVIL, "admin"))
     queue = line(history)
@@ -70,7 +70,7 @@ def test_who_signed_in_from_an_address_floods_it_in_vain() -> None:
     assert next(order(queue)) == f"jane@{EVIL}"
 
 
-def test_of_equals_the_first_to_come_is_the_first_to_be_served() -> None:
+def test_equal_senders_are_served_in_order_of_arrival() -> None:
     queue = line()
     for number in (2, 0, 1):
         queue.put(waiting(HOME, f"u{number}", since=float(number)))
@@ -134,7 +134,7 @@ def test_wrong_passwords_lose_their_weight_while_a_check_waits() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.booleans())))
-def test_what_joins_is_served_displaced_or_refused_and_shares_never_overflow(
+def test_a_check_is_served_displaced_or_refused_and_shares_never_overflow(
     arrivals: list[tuple[str, str, bool]],
 ) -> None:
     limits = Limits(sender=2, address=4, user=4, all=6)

@@ -54,7 +54,7 @@ def test_encoded_bytes_are_no_token(parts: list[bytes]) -> None:
 @given(header=VALUES, claims=CLAIMS)
 @example(header={"alg": "none"}, claims={"sub": "admin"})
 @example(header={"alg": "HS256", "crit": ["x"]}, claims={"sub": "admin"})
-def test_what_is_not_signed_by_us_is_refused(header: Any, claims: dict[str, Any]) -> None:
+def test_a_token_that_is_not_signed_by_us_is_refused(header: Any, claims: dict[str, Any]) -> None:
     parts = [json.dumps(header).encode(), json.dumps(claims).encode(), b"0" * 32]
     with pytest.raises(ValueError, match="not valid"):
         TOKENS.read(b".".join(map(encoded, parts)).decode())

@@ -6,7 +6,6 @@ import logging
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -16,7 +15,6 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import DUMMY, SECRET, RunningApi, running
 
-from corejob_api.http import body as body_module
 from corejob_api.http import connections
 from corejob_api.http.body import Budget
 from corejob_api.http.errors import ApiError
@@ -72,6 +70,18 @@ async def test_an_unsupported_http_version(
     answer = await raw(served, b"GET /nowhere HTTP/" + version + b"\r\nHost: x\r\n\r\n")
     assert answer.split(b"\r\n")[0].split()[1] in {b"505", b"400"}
     assert b"500" not in answer.split(b"\r\n")[0]
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("method", [b"WEBSOCKET", b"BREW"])
+async def test_a_method_that_falcon_reserves_is_unknown_as_any_other(
+    served: RunningApi, method: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    basic = b"Authorization: Basic " + base64.b64encode(b"admin:hans") + b"\r\n"
+    head = b" %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % JOB.encode()
+    answer = await raw(served, method + head + basic + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert b"unknown action " in answer
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
@@ -157,29 +167,6 @@ async def test_bodies_in_flight_have_a_budget(
         pass
 
 
-async def test_a_body_that_is_broken_off_is_not_taken_apart(
-    served: RunningApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[bytes] = []
-    ended = asyncio.Event()
-    original = body_module.read
-
-    async def noted(*args: Any, **more: Any) -> bytes:
-        read.append(await original(*args, **more))
-        ended.set()
-        return read[-1]
-
-    monkeypatch.setattr(body_module, "read", noted)
-    parts = urlsplit(served.url or "")
-    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(f"POST {JOB} HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{{}}".encode())
-    await writer.drain()
-    writer.close()
-    async with asyncio.timeout(DEADLINE):
-        await ended.wait()
-    assert read == [b""]
-
-
 async def test_open_uploads_of_one_user_leave_room_for_the_others(
     served: RunningApi, caller: httpx.AsyncClient
 ) -> None:
@@ -231,11 +218,28 @@ async def test_unauthenticated_uploads_are_limited_apart_from_others(
             writer.close()
 
 
-async def test_who_signs_in_by_a_small_body_still_can(api: RunningApi) -> None:
+async def test_a_user_can_sign_in_by_a_small_body(api: RunningApi) -> None:
     async with api.client(None) as client:
         body = {"username": "admin", "password": "hans", "qual_name": DUMMY, "follow": False}
         assert (await client.post(JOB, json=body)).status_code == 200
         assert (await client.request("GET", JOB, data=body)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        r'{"token": "\ud83d"}',
+        r'{"username": "\ud83d", "password": "x"}',
+        r'{"username": "admin", "password": "\ud83d"}',
+    ],
+)
+async def test_credentials_that_are_not_unicode_are_wrong(
+    api: RunningApi, caplog: pytest.LogCaptureFixture, credentials: str
+) -> None:
+    async with api.client(None) as client:
+        answer = await client.post("/core4/api/v1/login", content=credentials)
+    assert answer.status_code == 401
+    assert not [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
 
 
 def test_a_connection_that_sends_its_head_slowly_is_closed() -> None:

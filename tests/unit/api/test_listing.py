@@ -45,6 +45,12 @@ async def test_the_catalogue(
     both = {"filter": {"qual_name": SECRET}, "search": "dummy"}
     found = (await client.request("GET", "job/list", json=both)).json()["data"]
     assert [row["_id"] for row in found] == [SECRET]
+    for name in ("_id", "qual_name", "name"):
+        found = (await client.request("GET", "job/list", json={"filter": {name: SECRET}})).json()
+        assert [row["_id"] for row in found["data"]] == [SECRET], name
+    names = {"filter": {"name": SECRET}, "search": "dummy", "sort": "name"}
+    found = (await client.request("GET", "job/list", json=names)).json()["data"]
+    assert [row["name"] for row in found] == [SECRET]
     kube.remove("corejobtemplates", SECRET.lower())
     await api.until(lambda: api.service.catalogue.get(SECRET) is None)
     assert (await client.get("job/list")).json()["total_count"] == 1

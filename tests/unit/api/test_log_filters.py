@@ -28,7 +28,7 @@ def parsed(**arguments: Any) -> LogFilter:
     ("given", "level"),
     [("WARNING", 30), ("error", 40), (" debug ", 10), ("25", 25), (25, 25), ("0", 0), (None, 0)],
 )
-def test_levels(given: Any, level: int) -> None:
+def test_a_level_is_a_name_or_a_number(given: Any, level: int) -> None:
     assert parsed(level=given).level == level
 
 
@@ -88,7 +88,7 @@ def test_bad_ones_are_named(name: str, value: Any) -> None:
     assert f"[{name}]" in caught.value.text
 
 
-def test_what_passes() -> None:
+def test_a_record_passes_if_it_meets_all_conditions() -> None:
     assert parsed(level="WARNING").passes(record_of(level=30))
     assert not parsed(level="WARNING").passes(record_of(level=29))
     assert parsed(since=7).passes(record_of(epoch=7.0))
@@ -136,7 +136,7 @@ CASES = [
 
 @pytest.mark.parametrize(("arguments", "test"), CASES)
 @pytest.mark.parametrize("slice_of", [7, 20_000])
-async def test_pages(
+async def test_pages_have_every_matching_record_once(
     client: httpx.AsyncClient,
     log_of_100: str,
     arguments: dict[str, str],

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.api.conftest import LEVELS_OF_100, Record, enqueue
+from tests.unit.api.conftest import LEVELS_OF_100, Record, enqueue, stream
 
 from corejob_api.logs.text import LogText
 from corejob_api.query import log_scan
@@ -52,7 +52,9 @@ async def test_ranges(
     test: Test,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for slice_of, number, limit in product((7, 20_000), (1, 2, 50, 101, 2**70), (1, 2, 9, 1000)):
+    for slice_of, number, limit in product(
+        (7, 20_000), (1, 2, 50, 101, 2**63 - 1), (1, 2, 9, 1000)
+    ):
         monkeypatch.setattr(log_scan, "SLICE", slice_of)
         earlier = [n for n in ALL if n < number and test(n)]
         later = [n for n in ALL if n >= number and test(n)]
@@ -101,6 +103,7 @@ async def test_an_empty_log_has_no_last_id(client: httpx.AsyncClient) -> None:
         ({"from": 1, "tail": 3}, "[from] excludes [tail]"),
         ({"from": 1, "follow": "true"}, "[from] is not for streams"),
         ({"count_levels": "true", "follow": "true"}, "[count_levels] is not for streams"),
+        ({"limit": 5, "follow": "true"}, "or use level, grep, since, trial, tail, output, last"),
         ({"format": "text", "follow": "true"}, "[format] is not for streams"),
         ({"format": "pdf"}, "[format] must be text or json"),
         ({"format": "text", "page": 1}, "excludes parameter [page]"),
@@ -178,6 +181,88 @@ async def test_json_is_what_other_clients_get(client: httpx.AsyncClient, log_of_
     headers = {"Accept": "text/plain"}
     answer = await client.get(f"job/log/{log_of_100}", headers=headers, params={"format": "json"})
     assert answer.json()["total_count"] == 100
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_text"),
+    [
+        ("text/plain", True),
+        ("text/plain;charset=utf-8", True),
+        ("text/plain, */*", True),
+        ("text/plain, application/json;q=0.9", True),
+        ("text/plain, application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("text/plain;q=0.5, */*", False),
+        ("text/plain;q=0", False),
+        ("text/*", False),
+        ("*/*", False),
+    ],
+)
+async def test_the_header_counts_if_it_names_text(
+    client: httpx.AsyncClient, log_of_100: str, accept: str, is_text: bool
+) -> None:
+    answer = await client.get(f"job/log/{log_of_100}", headers={"Accept": accept})
+    kind = "text/plain" if is_text else "application/json"
+    assert answer.headers["Content-Type"].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"page": 0}, {"per_page": 5}, {"sort": "_id"}, {"filter": "{}"}, {"from": 1}, {"order": 1}],
+)
+async def test_the_header_makes_no_file_of_a_page_or_range(
+    client: httpx.AsyncClient, log_of_100: str, params: dict[str, Any]
+) -> None:
+    headers = {"Accept": "text/plain"}
+    answer = await client.get(f"job/log/{log_of_100}", params=params, headers=headers)
+    assert answer.status_code == 200
+    assert answer.json()["count"] > 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        *(
+            ({"follow": "true", name: value}, f"parameter [{name}] is not for streams")
+            for name, value in (
+                ("filter", '{"level": "ERROR"}'), ("filter", "{bad"), ("order", "-1"),
+                ("sort", "_id"), ("sort", "5"),
+            )
+        ),
+        ({"follow": "true", "per_page": 0}, "parameter [per_page] must be at least 1"),
+        ({"follow": "true", "page": "x"}, "parameter [page] expected as_type [int]"),
+        *(
+            ({"last_event_id": "000000000004", **more}, "parameter [last_event_id] is for streams")
+            for more in ({}, {"follow": "false"}, {"format": "text"}, {"from": 1})
+        ),
+        ({"last_event_id": "x"}, "Last-Event-ID"),
+    ],
+)  # fmt: skip
+async def test_what_a_log_would_not_use_is_refused(
+    client: httpx.AsyncClient, log_of_100: str, params: dict[str, Any], words: str
+) -> None:
+    answer = await client.get(f"job/log/{log_of_100}", params=params)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
+async def test_what_scripts_and_browsers_send_always_is_tolerated(
+    client: httpx.AsyncClient, log_of_100: str
+) -> None:
+    path = f"job/log/{log_of_100}"
+    answer = await client.get(path, headers={"Last-Event-ID": "000000000004"})
+    assert answer.json()["total_count"] == 100
+    assert (await client.get(path, params={"last_event_id": ""})).json()["total_count"] == 100
+
+
+async def test_a_stream_tolerates_the_page_that_core4_scripts_send(
+    caller: httpx.AsyncClient, record: Record
+) -> None:
+    job_id = await enqueue(caller)
+    await (await record(job_id)).log("one", "two")
+    params = {"follow": "true", "page": 1, "per_page": 1}
+    async with stream(caller, "GET", f"job/log/{job_id}", params=params) as frames:
+        assert [data["message"] for _, data in await frames.take(2)] == ["one", "two"]
 
 
 @pytest.mark.parametrize(("where", "test"), [*WHERE, ({"tail": 7}, lambda n: n > 93)])

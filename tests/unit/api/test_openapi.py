@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import Any
 
 import jsonschema
-from tests.unit.api.conftest import RunningApi, enqueue
+from tests.support.fake_apiserver.server import FakeApiServer
+from tests.unit.api.conftest import DUMMY, RunningApi, enqueue
 
 from corejob.properties import BY_REST
 from corejob_api.http.routing import BASE
@@ -79,13 +80,39 @@ async def test_its_shape(api: RunningApi) -> None:
 async def test_the_arguments_of_logs(api: RunningApi) -> None:
     async with api.client(user=None) as anonymous:
         document = (await anonymous.get(BASE + "/openapi.json")).json()
-    view = {"level", "grep", "since", "tail", "last_event_id"}
+    view = {"level", "grep", "since", "trial", "tail", "output", "last_event_id"}
     for path in ("/job/follow/{job_id}", "/job/log/{job_id}"):
         named = {found["name"] for found in document["paths"][BASE + path]["get"]["parameters"]}
         assert view <= named
     for path, method in (("/job", "post"), ("/job/restart/{job_id}", "put")):
         body = document["paths"][BASE + path][method]["requestBody"]["content"]
         assert view <= set(body["application/json"]["schema"]["properties"])
+
+
+async def test_a_row_of_the_catalogue_has_the_fields_of_its_schema(
+    api: RunningApi, kube: FakeApiServer
+) -> None:
+    job_id = "6743a1b2c3d4e5f6a7b8c9d0"
+    status = {
+        "nextScheduleTime": "2026-11-29T03:00:00Z",
+        "lastJobId": job_id,
+        "lastJobState": "error",
+        "message": "skipped",
+        "conditions": [{"type": "Valid", "status": "False", "message": "no image"}],
+    }
+    body = kube.objects["corejobtemplates"][DUMMY.lower()]
+    spec = {**body["spec"], "schedule": "0 3 * * *"}
+    kube.put("corejobtemplates", {**body, "spec": spec, "status": status})
+    async with api.client() as client:
+        document = (await client.get("openapi.json")).json()
+        await api.until(lambda: any(one.row["last_job"] for one in api.service.catalogue))
+        rows = (await client.get("job/list")).json()["data"]
+    template = document["components"]["schemas"]["Template"]
+
+    assert sorted(row["last_job"] or "" for row in rows) == ["", job_id]
+    for row in rows:
+        assert sorted(row) == sorted(template["properties"]) == sorted(template["required"])
+        jsonschema.validate(row, template, jsonschema.Draft202012Validator)
 
 
 async def test_all_that_is_answered_to_any_request_is_documented(api: RunningApi) -> None:
@@ -108,7 +135,7 @@ async def test_all_that_is_answered_to_any_request_is_documented(api: RunningApi
     assert list(answers["505"]["content"]) == ["text/plain"]
 
 
-async def test_what_the_service_refuses_the_document_does_not_allow(api: RunningApi) -> None:
+async def test_the_document_does_not_allow_values_that_the_service_refuses(api: RunningApi) -> None:
     async with api.client(user=None) as anonymous:
         document = (await anonymous.get(BASE + "/openapi.json")).json()
 

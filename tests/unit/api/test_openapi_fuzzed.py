@@ -26,7 +26,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
-def test_what_the_document_describes(corpus: Corpus, route: Route) -> None:
+def test_a_request_that_the_document_describes_has_a_documented_answer(
+    corpus: Corpus, route: Route
+) -> None:
     mode = GenerationMode.POSITIVE
     statuses = documented.answers(corpus, route.method, BASE + route.path, mode)
     assert 200 in statuses, f"seed {documented.SEED}: nothing got as far as an answer: {statuses}"
@@ -35,6 +37,8 @@ def test_what_the_document_describes(corpus: Corpus, route: Route) -> None:
 @pytest.mark.parametrize(
     "route", [one for one in ROUTES if one.arguments or "{" in one.path], ids=name
 )
-def test_what_the_document_does_not_describe(corpus: Corpus, route: Route) -> None:
+def test_a_request_that_the_document_forbids_has_a_documented_answer(
+    corpus: Corpus, route: Route
+) -> None:
     mode = GenerationMode.NEGATIVE
     documented.answers(corpus, route.method, BASE + route.path, mode)

@@ -45,7 +45,7 @@ def test_permissions_to_call_add_up() -> None:
     assert called("api://core4/r", "api://core4/c", "api://other/u") == "cr"
 
 
-def test_who_has_no_permission_may_call_nothing() -> None:
+def test_a_user_without_permission_may_call_nothing() -> None:
     assert called() == ""
     assert called("job://.*/x") == ""
 

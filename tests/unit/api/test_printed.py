@@ -133,7 +133,7 @@ async def test_text(
         ({"output": "perhaps"}, "[output] expected as_type [bool]"),
     ],
 )
-async def test_what_it_excludes(
+async def test_output_excludes_ids_and_another_order(
     client: httpx.AsyncClient, job_id: str, more: dict[str, Any], words: str
 ) -> None:
     answer = await client.get(f"job/log/{job_id}", params={"output": True, **more})

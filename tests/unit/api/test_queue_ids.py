@@ -59,7 +59,7 @@ def test_a_corejob_named_like_anothers_id_is_not_shown_in_its_place() -> None:
     assert len(rig.queue) == 2
 
 
-def test_of_two_that_a_list_brings_younger_first_the_older_is_shown() -> None:
+def test_the_older_of_two_is_shown_if_a_list_has_the_younger_first() -> None:
     rig = Rig()
     rig.put(JOB_ID, second=1)
     rig.put("nightly", job_id=JOB_ID)

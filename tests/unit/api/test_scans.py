@@ -72,7 +72,7 @@ async def test_the_next_piece_waits_for_one_that_was_cancelled() -> None:
     assert (work.most, work.done) == (1, 2)
 
 
-async def test_what_waits_for_its_turn_can_be_cancelled() -> None:
+async def test_a_scan_that_waits_for_its_turn_can_be_cancelled() -> None:
     work, shared = Busy(), Scans()
     first = asyncio.create_task(shared.of("a").map(work, [1]))
     await work.runs()

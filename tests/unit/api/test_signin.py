@@ -157,7 +157,7 @@ async def test_header_beats_token_beats_username_beats_cookie(
             assert (await echo(client, headers=cookies))["user"] == names[3]
 
 
-async def test_what_comes_first_counts_even_if_it_fails(
+async def test_the_first_sign_in_of_a_request_counts_even_if_it_fails(
     service: SigninApp, client: httpx.AsyncClient
 ) -> None:
     good = service.token("admin")
@@ -177,7 +177,7 @@ async def test_password_alone_is_not_a_way_to_sign_in(
     assert found == {"user": "jane", "arguments": {}}
 
 
-async def test_what_signs_in_is_taken_out_of_the_arguments_even_unused(
+async def test_sign_in_arguments_are_removed_even_if_unused(
     client: httpx.AsyncClient,
 ) -> None:
     pair: dict[str, Any] = {"username": "admin", "password": "hans"}
@@ -285,7 +285,7 @@ async def test_another_process_with_the_same_key_and_users_takes_a_token(
                 assert (await echo(client, headers=headers))["user"] == name
 
 
-async def test_who_is_removed_and_made_anew_needs_a_new_token(
+async def test_a_user_who_is_removed_and_added_again_needs_a_new_token(
     service: SigninApp, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     token, file = service.token("jane"), tmp_path / "users.json"

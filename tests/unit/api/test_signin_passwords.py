@@ -206,7 +206,7 @@ async def test_a_flood_from_one_address_delays_the_right_one_from_another_by_a_c
     passwords.close()
 
 
-async def test_what_was_right_from_one_address_is_not_checked_again_for_another(
+async def test_a_right_password_is_not_checked_again_for_another_address(
     gate: Gate,
 ) -> None:
     passwords = Passwords(verify=gate, threads=1)
@@ -237,7 +237,7 @@ async def test_a_check_that_fails_of_something_else_takes_no_thread_for_good() -
     passwords.close()
 
 
-async def test_what_waits_when_the_service_ends_is_cancelled(gate: Gate) -> None:
+async def test_a_check_that_waits_when_the_service_ends_is_cancelled(gate: Gate) -> None:
     passwords = Passwords(verify=gate, threads=1)
     _, waiting = await begin(passwords, "1", "2")
     passwords.close()

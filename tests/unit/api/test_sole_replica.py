@@ -84,7 +84,7 @@ async def test_the_only_replica_creates_a_job_by_one_request(
         assert kube.writes()[before:] == ["POST corejobs"]
 
 
-async def test_of_racing_enqueues_at_the_only_replica_one_wins(
+async def test_one_of_racing_enqueues_at_the_only_replica_wins(
     kube: FakeApiServer, folder: Path
 ) -> None:
     async with replica(kube, folder, "api-1") as (api, client):

@@ -152,7 +152,7 @@ async def test_readiness_tells(api: RunningApi, kube: FakeApiServer) -> None:
     assert (await api.probe("/readyz")).text == "ok\n"
 
 
-async def test_what_needs_no_writing_goes_on(
+async def test_requests_that_make_no_job_go_on_while_the_store_is_full(
     api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     kept, stopped = await enqueue(client, {"n": 1}), await enqueue(client, {"n": 2})

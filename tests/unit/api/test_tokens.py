@@ -37,7 +37,7 @@ def part(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-def test_what_is_issued_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
+def test_an_issued_token_can_be_read(tokens: Tokens, clock: FakeClock) -> None:
     found = tokens.read(tokens.issue(User("jane@example.com")))
     assert found.name == "jane@example.com"
     assert found.issued_at == clock()

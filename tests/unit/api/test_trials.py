@@ -168,7 +168,9 @@ async def test_the_text_of_one_has_its_gaps_only(client: httpx.AsyncClient, job_
     assert lines == ["ERROR    three", "lines 5 to 6 are missing here: rotated --", "INFO     four"]
 
 
-async def test_what_one_printed(client: httpx.AsyncClient, record: Record) -> None:
+async def test_the_log_of_a_trial_has_the_output_of_that_trial(
+    client: httpx.AsyncClient, record: Record
+) -> None:
     made = await enqueue(client)
     for number in (1, 2):
         recorder = await record(made, trial=number)

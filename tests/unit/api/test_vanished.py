@@ -63,7 +63,9 @@ class Sock:
         ({"silent_ms": 12_000, "retransmits": 1, "probes": 1}, True),
     ],
 )
-def test_who_has_vanished(state: dict[str, int], vanished: bool) -> None:
+def test_a_client_has_vanished_if_probes_or_retransmits_stay_unanswered(
+    state: dict[str, int], vanished: bool
+) -> None:
     assert connections.has_vanished(Sock(**state)) is vanished
 
 

@@ -15,7 +15,7 @@ def joined(result):
             text = ""
 
 
-def test_levels(runner):
+def test_each_level_has_the_name_of_the_next_lower_standard_level(runner):
     body = """
     import logging
     for level in (10, 15, 20, 25, 30, 40, 50, 60):

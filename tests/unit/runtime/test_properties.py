@@ -47,7 +47,7 @@ def test_defaults_and_names_are_those_of_the_service():
     + [
         ("priority", [0, -5, 7], [None, "1", 1.5, True]),
         ("force", [True, False], [None, 0, "yes"]),
-        ("worker", ["node-1", None], ["", 1, "x" * 64]),
+        ("worker", ["node-1", None], ["", 1, "x" * 64, "a b", "ä", "-a", "a.", "a\n"]),
         ("tag", [None, "one", ["one", "two"], ("one",), []], [1, [1], [None], {"a": 1}]),
         ("schedule", [None, "@daily", " 0  0 * * * "], [1, "", "nonsense"]),
         ("time_zone", [None, "UTC", "America/Argentina/Salta", "Etc/GMT+5"],
@@ -56,7 +56,7 @@ def test_defaults_and_names_are_those_of_the_service():
         ("author", ["me"], [None, "", 1]),
     ],
 )  # fmt: skip
-def test_rules(name, good, bad):
+def test_each_property_takes_only_values_that_match_its_rule(name, good, bad):
     for value in good:
         assert properties.problems(job_class(**{name: value})) == []
     for value in bad:

@@ -22,7 +22,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
-def test_what_nobody_has_read(pipe: tuple[int, int], tmp_path: Path):
+def test_the_unread_bytes_of_a_pipe_are_counted(pipe: tuple[int, int], tmp_path: Path):
     out, into = pipe
     assert unread(into) == 0
     os.write(into, b"seven..")
