@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from corejob_kube import credentials, tls
-from corejob_kube.credentials import Access
+from corejob_kube.credentials import ClientConfiguration
 from corejob_kube.decoding import LIST_LEVELS, Decoder
 from corejob_kube.errors import (
     KubeError,
@@ -53,7 +53,7 @@ class Kube:
 
     def __init__(
         self,
-        configuration: Access,
+        configuration: ClientConfiguration,
         *,
         user_agent: str,
         request_timeout: float = 30.0,

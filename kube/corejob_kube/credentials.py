@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from corejob_kube import service_account
 from corejob_kube.service_account import CredentialsError, ServiceAccount
 
-__all__ = ["Access", "CredentialsError", "authorization", "load"]
+__all__ = ["ClientConfiguration", "CredentialsError", "authorization", "load"]
 
 
-class Access(Protocol):
+class ClientConfiguration(Protocol):
     """Address of an API server, and the files for TLS: as in the package's `Configuration`."""
 
     @property
@@ -38,7 +38,7 @@ class Access(Protocol):
         """False if the server's certificate is not checked."""
 
 
-async def load() -> Access:
+async def load() -> ClientConfiguration:
     """Return address and credentials.
 
     Raises:
@@ -49,12 +49,12 @@ async def load() -> Access:
     return await _of_kubeconfig()
 
 
-async def _of_kubeconfig() -> Access:
+async def _of_kubeconfig() -> ClientConfiguration:
     # Imported late: no pod needs the package, whose import takes a second of a slow machine.
     from kubernetes.aio.client import Configuration  # noqa: PLC0415
     from kubernetes.aio.config import ConfigException, load_kube_config  # noqa: PLC0415
 
-    configuration: Access = Configuration()
+    configuration: ClientConfiguration = Configuration()
     # The package reads the variable once, when it is imported.
     path = os.environ.get("KUBECONFIG") or None
     try:

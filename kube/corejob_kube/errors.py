@@ -9,6 +9,7 @@ _NO_DETAILS: Final[Mapping[str, Any]] = MappingProxyType({})
 _CONTENDED_QUOTA: Final = "Operation cannot be fulfilled on resourcequotas"
 _FULL_QUOTA: Final = ("exceeded quota:", "status unknown for quota:")
 _WEBHOOK: Final = "admission webhook "
+"""Prefix of a webhook's message; the webhook can choose code, reason and causes, but not this."""
 _ALREADY_EXISTS: Final = "AlreadyExists"
 
 
@@ -35,6 +36,11 @@ class KubeError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.details = details
+
+    @property
+    def by_webhook(self) -> bool:
+        """True if an admission webhook refused the request, with any status and reason."""
+        return _is_by_webhook(self.message)
 
 
 class NotFoundError(KubeError):
@@ -100,6 +106,9 @@ def _kind(status: int, reason: str, message: str) -> type[KubeError]:
 def _kind_of_conflict(reason: str, message: str) -> type[KubeError]:
     if message.startswith(_CONTENDED_QUOTA):
         return QuotaContendedError
-    # A webhook can choose any reason, but not the prefix of its message.
-    exists = reason == _ALREADY_EXISTS and not message.startswith(_WEBHOOK)
+    exists = reason == _ALREADY_EXISTS and not _is_by_webhook(message)
     return AlreadyExistsError if exists else ConflictError
+
+
+def _is_by_webhook(message: str) -> bool:
+    return message.startswith(_WEBHOOK)

@@ -2,10 +2,10 @@
 
 import ssl
 
-from corejob_kube.credentials import Access
+from corejob_kube.credentials import ClientConfiguration
 
 
-def context(configuration: Access) -> ssl.SSLContext | bool:
+def context(configuration: ClientConfiguration) -> ssl.SSLContext | bool:
     """Return aiohttp's `ssl` argument: a context with the certificates; False for plain HTTP."""
     if not configuration.host.startswith("https"):
         return False

@@ -37,7 +37,7 @@ def test_a_running_job_does_not_leave_the_queue_by_a_child(rest: Rest, kubectl: 
     rest.kill(job_id)
 
 
-def test_of_two_equal_jobs_with_large_args_the_younger_is_a_duplicate(
+def test_the_younger_one_is_a_duplicate_if_two_jobs_have_equal_large_args(
     rest: Rest, kubectl: Kubectl
 ) -> None:
     args = {"code": "import time; time.sleep(600)", "text": "x" * 700_000}

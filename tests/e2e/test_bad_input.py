@@ -430,7 +430,7 @@ def test_errors_in_the_form_that_the_client_accepts(rest: Rest):
         assert error(accept)[0] == "application/json"
 
 
-def test_what_the_client_sent_is_escaped_in_an_html_error(rest: Rest):
+def test_an_html_error_escapes_the_text_of_the_client(rest: Rest):
     name = "<script>alert(1)</script>"
     headers = {"Accept": "text/html"}
     answer = rest.call("POST", "job", json={"qual_name": name}, headers=headers)

@@ -175,7 +175,7 @@ REMOVERS = pytest.mark.parametrize("remover", [by_rest, by_kubectl, by_deletion]
 
 
 @REMOVERS
-def test_what_waits_or_stopped_is_removed_as_it_is(
+def test_a_waiting_or_stopped_job_is_removed_and_keeps_its_state(
     rest: Rest, kubectl: Kubectl, parked: str, remover: Remover
 ):
     case = remover.__name__
@@ -223,7 +223,7 @@ def waiting(rest: Rest, kubectl: Kubectl, image: str) -> str:
 
 
 @pytest.mark.parametrize("remover", [by_rest, by_kubectl])
-def test_what_runs_is_removed_when_its_trial_ends(
+def test_a_running_job_is_removed_when_its_trial_ends(
     rest: Rest, kubectl: Kubectl, waiting: str, remover: Remover
 ):
     codes = {"complete": 0, "failed": 3, "deferred": 75}
@@ -265,7 +265,7 @@ def test_a_completed_job_can_not_be_removed(rest: Rest):
 # --- duplicates --------------------------------------------------------------------------------
 
 
-def test_of_two_racing_requests_one_wins_each_time(rest: Rest, parked: str):
+def test_one_of_two_racing_requests_wins_each_time(rest: Rest, parked: str):
     def request(body: dict[str, Any]) -> requests.Response:
         return rest.call("POST", "job", json=body)
 
@@ -282,7 +282,7 @@ def test_of_two_racing_requests_one_wins_each_time(rest: Rest, parked: str):
     assert len(rest.queue()) == 10
 
 
-def test_what_is_no_duplicate_and_what_is_one(rest: Rest, parked: str):
+def test_args_with_an_equal_value_make_a_duplicate(rest: Rest, parked: str):
     def refused(**args: Any) -> None:
         body = {"qual_name": parked, "args": args, "follow": False}
         assert "exists with args" in rest.refused(400, "POST", "job", json=body)
@@ -304,7 +304,7 @@ def test_what_is_no_duplicate_and_what_is_one(rest: Rest, parked: str):
     assert rest.enqueue(parked) != nothing
 
 
-def test_of_equal_corejobs_by_kubectl_the_younger_is_refused(
+def test_the_younger_one_of_equal_corejobs_by_kubectl_is_refused(
     rest: Rest, kubectl: Kubectl, parked: str
 ):
     args = {"twin": True}
@@ -326,7 +326,7 @@ def test_of_equal_corejobs_by_kubectl_the_younger_is_refused(
     assert [row["_id"] for row in rest.queue()] == [first]
 
 
-def test_of_many_equal_corejobs_at_once_one_is_let_in(rest: Rest, kubectl: Kubectl, parked: str):
+def test_one_of_many_equal_corejobs_at_once_is_admitted(rest: Rest, kubectl: Kubectl, parked: str):
     names = [f"twin-{number}" for number in range(5)]
     kubectl.apply(*(corejob(name, qualName=parked, args={"many": 1}) for name in names))
     wanted = {"qual_name": parked, "args.many": 1}

@@ -304,7 +304,7 @@ def test_no_node_has_room(rest: Rest, kubectl: Kubectl, image: str):
 
 
 @pytest.mark.parametrize("kind", ["pod", "job"])
-def test_what_waits_for_its_start_is_deleted_by_hand(
+def test_a_job_is_killed_if_its_unstarted_pod_or_job_is_deleted_by_hand(
     rest: Rest, kubectl: Kubectl, image: str, kind
 ):
     document = shell("e2e.deaths.Stuck", "true", image, nodeSelector={"e2e": "nowhere"})

@@ -150,7 +150,7 @@ def test_a_recorder_that_starts_anew_adds_nothing(rest: Rest, own_release: Relea
     assert counts(rows[-len(before) - 1])["total"] == 2
 
 
-def test_who_may_see_the_counts(own_release: Release):
+def test_every_user_who_may_call_the_api_sees_the_counts(own_release: Release):
     for path in ("jobs/history", "queue/history"):
         with own_release.rest(CLERK, CLERK) as clerk:
             assert clerk.answer("GET", path)["total_count"] > 0

@@ -266,7 +266,7 @@ def test_a_bad_template_is_refused_by_the_name_of_its_field(kubectl: Kubectl, ca
     assert field in kubectl.refused("create", "-f", "-", stdin=json.dumps(document))
 
 
-def test_what_a_job_is_can_not_be_changed(rest: Rest, kubectl: Kubectl):
+def test_the_identity_of_a_job_can_not_be_changed(rest: Rest, kubectl: Kubectl):
     blocker = rest.enqueue(SEGMENT, segment=1, sleep=600, max_parallel=1)
     rest.wait_state(blocker, "running")
     spec = {"qualName": SEGMENT, "args": {"segment": 2}, "maxParallel": 1, "username": "jane"}

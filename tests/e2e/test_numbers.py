@@ -120,7 +120,9 @@ def test_equal_jobs_are_equal_whatever_way_they_come(
     assert "exists with args" in rest.refused(400, "POST", "job", json=body)
 
 
-def test_what_can_not_be_kept_is_refused(rest: Rest, kubectl: Kubectl, original: str, image: str):
+def test_args_that_can_not_be_kept_are_refused(
+    rest: Rest, kubectl: Kubectl, original: str, image: str
+):
     name = f"{original}.ArgumentsJob"
     for text, path in (
         ('{"n": [9223372036854775808]}', "[args.n[0]]"),
@@ -141,7 +143,7 @@ def test_what_can_not_be_kept_is_refused(rest: Rest, kubectl: Kubectl, original:
     assert rest.queue() == []
 
 
-def test_what_can_not_be_kept_is_refused_by_kubectl_too(
+def test_args_by_kubectl_that_can_not_be_kept_are_refused(
     kubectl: Kubectl, original: str, image: str
 ):
     container = "e2e.numbers.Refusing"

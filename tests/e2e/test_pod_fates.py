@@ -360,7 +360,7 @@ def test_a_good_end_after_an_eviction_is_complete(fates: Fates, kubectl: Kubectl
     assert stream.messages == ["here", "finished"]
 
 
-def test_what_is_removed_while_it_starts_says_so(fates: Fates):
+def test_a_job_that_is_removed_while_it_starts_says_so(fates: Fates):
     job_id = fates.start("Removed", fates.shell("true"), nodeSelector={"e2e": "nowhere"})
     fates.waits(job_id, "Unschedulable")
     fates.rest.remove(job_id)

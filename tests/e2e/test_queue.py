@@ -109,7 +109,7 @@ def test_the_lineage_of_a_restart(rest: Rest):
     assert rest.wait_state(new, "inactive")["enqueued"]["parent_id"] == old
 
 
-def test_what_can_not_be_restarted(rest: Rest):
+def test_a_running_or_pending_job_can_not_be_restarted(rest: Rest):
     running = rest.enqueue(SLEEPY, sleep=600, max_parallel=1)
     rest.wait_state(running, "running")
     pending = rest.enqueue(SLEEPY, sleep=601, max_parallel=1)
@@ -118,7 +118,7 @@ def test_what_can_not_be_restarted(rest: Rest):
     assert [row["_id"] for row in rest.queue()] == [running, pending]
 
 
-def test_what_has_left_the_queue_can_not_be_steered(rest: Rest):
+def test_a_past_job_can_not_be_killed_restarted_or_removed(rest: Rest):
     job_id = rest.enqueue(SEGMENT, segment=1)
     rest.wait_state(job_id, "complete")
     rest.wait_journaled(job_id)
@@ -200,7 +200,7 @@ def test_overdue_jobs_are_flagged_and_run_on(rest: Rest, kubectl: Kubectl):
     assert "deletionTimestamp" not in pod["metadata"]
 
 
-def test_of_racing_requests_for_the_same_job_one_wins(rest: Rest):
+def test_one_of_racing_requests_for_the_same_job_wins(rest: Rest):
     body = {"qual_name": SLEEPY, "args": {"sleep": 600, "max_parallel": 1}, "follow": False}
 
     def request(_: int) -> requests.Response:

@@ -93,7 +93,7 @@ def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service
     check_whole(service, ids)
 
 
-def test_what_a_job_wrote_that_is_killed_while_no_recorder_is_there(
+def test_a_gap_names_the_lost_lines_of_a_job_killed_without_a_recorder(
     own_release: Release, service: Rest
 ):
     kubectl, deployment = own_release.kubectl, "deployment/core4-api"

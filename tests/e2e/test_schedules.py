@@ -404,7 +404,7 @@ def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, i
 
 
 @pytest.mark.parametrize("schedule", ["at noon", "* * * *", "@sometimes", ""])
-def test_what_is_no_schedule_is_refused(own_kubectl: Kubectl, image: str, schedule):
+def test_a_malformed_schedule_is_refused(own_kubectl: Kubectl, image: str, schedule):
     job = Scheduled(own_kubectl, image, "Bad", schedule=schedule)
     whole = {"apiVersion": "v1", "kind": "List", "items": [job.document]}
     assert "spec.schedule" in own_kubectl.refused("apply", "-f", "-", stdin=json.dumps(whole))

@@ -337,7 +337,7 @@ class Race:
             return 0
 
 
-def test_of_equal_enqueues_one_wins_while_apis_come_and_go(shared: Release, service: Rest):
+def test_one_of_equal_enqueues_wins_while_apis_come_and_go(shared: Release, service: Rest):
     race = Race(service)
     try:
         for count in (1, 2, 1):

@@ -158,7 +158,7 @@ def test_a_client_that_hangs_up_and_comes_back_misses_nothing(rest: Rest):
     assert gone.messages + back.messages == rest.messages(job_id)
 
 
-def test_what_a_job_prints_is_no_part_of_its_log(rest: Rest):
+def test_the_output_of_a_job_is_not_part_of_its_log(rest: Rest):
     with rest.run(PRINTING, count=10) as stream:
         stream.to_close()
     assert stream.messages[:2] == ["start execution", "printed [20] lines"]

@@ -12,7 +12,7 @@ def test_a_unit_test_has_two_minutes(request):
 
 
 @pytest.mark.timeout(7)
-def test_what_a_test_says_itself_stays(request):
+def test_the_timeout_that_a_test_sets_stays(request):
     assert seconds(request) == 7
 
 

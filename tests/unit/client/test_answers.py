@@ -34,7 +34,7 @@ def error(status, text, **headers):
         (599, errors.ServerError),
     ],
 )
-def test_kinds(status, kind):
+def test_each_status_has_an_error_class(status, kind):
     found = error(status, "a sentence")
     assert type(found) is kind
     assert (found.status, found.text, found.request_id) == (status, "a sentence", "f" * 24)

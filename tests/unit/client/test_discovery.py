@@ -121,7 +121,7 @@ def test_a_user_needs_a_password():
         ("http://[::1]:5001", "http://[::1]:5001/core4/api/v1"),
     ],
 )
-def test_urls(url, found):
+def test_a_url_without_a_path_gets_the_base_path(url, found):
     assert base(url) == found
 
 

@@ -39,5 +39,5 @@ def test_other_proxies_are_refused(text):
         parse(text)
 
 
-def test_urls():
+def test_the_url_of_a_proxy_has_brackets_around_an_ipv6_address():
     assert parse("http://[fd00::1]:80").url == "http://[fd00::1]:80"

@@ -352,7 +352,7 @@ def test_a_result_is_a_complete_job(client: Any, server: RawServer):
 # --- single requests ------------------------------------------------------------------------------
 
 
-def test_what_is_safe_is_sent_again(client: Any, server: RawServer):
+def test_a_request_that_is_safe_to_repeat_is_sent_again(client: Any, server: RawServer):
     def reset(asked: Asked) -> Reply:
         return Reply()
 

@@ -41,7 +41,7 @@ def test_pieces_make_no_difference(lines, ends, cuts):
     ENDS,
     st.lists(st.integers(0, 500), max_size=12),
 )
-def test_what_was_sent_arrives(messages, end, cuts):
+def test_every_message_arrives_as_it_was_sent(messages, end, cuts):
     text = ""
     for number, (event, data) in enumerate(messages):
         text += f"event: {event}{end}id: {number}{end}"
@@ -80,7 +80,7 @@ def test_fields_as_the_standard_says():
     ]  # fmt: skip
 
 
-def test_what_is_not_ended_is_not_there():
+def test_a_message_without_its_end_is_dropped():
     assert parse([b"data: a\n\ndata: b\n"]) == [Message("message", "a", None)]
     assert parse([b"data: \xc3"]) == []
 

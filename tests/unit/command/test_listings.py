@@ -38,7 +38,9 @@ def test_a_table(core4: Core4, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LISTINGS)
-def test_forms(core4: Core4, fake: FakeCore4, name: str) -> None:
+def test_a_listing_is_written_in_the_form_of_the_option(
+    core4: Core4, fake: FakeCore4, name: str
+) -> None:
     assert json.loads(core4(name, "-o", "json").out) == fake.queue
     lines = core4(name, "-o", "jsonl").out.splitlines()
     assert [json.loads(line) for line in lines] == fake.queue

@@ -118,7 +118,7 @@ def test_a_list_does_not_bring_back_what_was_deleted_after_it() -> None:
     assert version(cache) is None
 
 
-def test_what_a_list_found_missing_stays_so_for_older_news() -> None:
+def test_an_object_that_a_list_lacks_stays_missing_after_an_older_event() -> None:
     cache, _ = listening()
     cache.put(item("a", 5))
     cache.replace([], "10")

@@ -82,7 +82,7 @@ def test_it_is_said_once_of_each_version(
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b'{"a": ', b"[" * 5000])
-def test_what_is_no_json_is_an_error_that_can_be_caught(decoder: Decoder, text: bytes) -> None:
+def test_malformed_json_is_an_error_that_can_be_caught(decoder: Decoder, text: bytes) -> None:
     for levels in (0, EVENT_LEVELS, LIST_LEVELS):
         with pytest.raises(ValueError, match=r".*"):
             decoder.decode(text, levels)

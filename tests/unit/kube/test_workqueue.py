@@ -45,7 +45,7 @@ def test_in_order_and_without_doubles(queue: WorkQueue) -> None:
     run(check())
 
 
-def test_what_is_being_worked_on_comes_again_only_afterwards(queue: WorkQueue) -> None:
+def test_a_key_in_work_comes_again_only_afterwards(queue: WorkQueue) -> None:
     async def check() -> None:
         queue.add("a")
         assert await next_of(queue) == "a"
@@ -135,7 +135,7 @@ def test_a_time_that_is_past_is_now(queue: WorkQueue) -> None:
     run(check())
 
 
-def test_what_falls_due_while_it_is_worked_on_comes_again(queue: WorkQueue) -> None:
+def test_a_key_that_falls_due_in_work_comes_again(queue: WorkQueue) -> None:
     async def check() -> None:
         queue.add("a")
         assert await next_of(queue) == "a"

@@ -98,7 +98,7 @@ async def test_a_task_that_may_restart_does_so_and_is_a_problem_meanwhile() -> N
     await tasks.cancel(task)
 
 
-async def test_who_cancels_its_task_is_not_told_off(supervision: Supervision) -> None:
+async def test_the_end_of_a_cancelled_task_is_not_a_problem(supervision: Supervision) -> None:
     work = Work()
     task = supervision.start("watch", work)
     await work.running()

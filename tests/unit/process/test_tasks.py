@@ -7,7 +7,7 @@ from tests.support.signals import DEADLINE
 from corejob_process import tasks
 
 
-async def test_what_is_set_is_not_waited_for() -> None:
+async def test_an_event_that_is_set_is_not_waited_for() -> None:
     event = asyncio.Event()
     event.set()
     await tasks.wait(event, 0.0)
