@@ -16,6 +16,7 @@ import uvloop
 
 from corejob_api.app import Api, create_app
 from corejob_api.http import connections
+from corejob_api.http.body_deadline import BodyDeadline
 from corejob_api.http.connection_limit import ConnectionLimit
 from corejob_api.http.targets import AbsoluteTargets
 from corejob_api.http.versions import SupportedVersions
@@ -81,7 +82,9 @@ def server(app: Api, *, most_connections: int = _MOST_CONNECTIONS) -> Server:
         most_connections: Maximum number of connections; more are answered 503.
     """
     # Not uvicorn's own limit, whose 503 has neither envelope nor Retry-After nor CORS.
-    limited = ConnectionLimit(app, lambda: len(made.server_state.connections), most_connections)
+    limited = ConnectionLimit(
+        BodyDeadline(app), lambda: len(made.server_state.connections), most_connections
+    )
     config = uvicorn.Config(
         SupportedVersions(AbsoluteTargets(limited)),
         http="h11",

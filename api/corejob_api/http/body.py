@@ -8,6 +8,7 @@ from typing import Any, Final
 from falcon.asgi import Request
 
 from corejob_api.http import arguments, multipart
+from corejob_api.http.body_deadline import READ_SECONDS, is_late
 from corejob_api.http.call import ApiRequest
 from corejob_api.http.errors import ApiError, client_gone, unavailable
 
@@ -18,7 +19,6 @@ MAX_BODY_WITH_FILTER: Final = 2**19
 MAX_BODY_OF_OTHERS: Final = 2**16
 _MAX_DISCARD: Final = 32 * 2**20
 """Bytes of an oversized body that are read and discarded, so that its sender gets the answer."""
-_READ_SECONDS: Final = 30.0
 MAX_BODY_OF_UNKNOWN: Final = 2**16
 """Maximum bytes of a body before authentication; the credentials may be in the body itself."""
 _SMALL: Final = 2**16
@@ -118,7 +118,7 @@ async def read(req: ApiRequest, most: int = MAX_BODY, hint: str = "") -> bytes:
     # Piece by piece: a single read would keep all pieces and their concatenation in memory.
     body = bytearray()
     try:
-        async with asyncio.timeout(_READ_SECONDS):
+        async with asyncio.timeout(0 if is_late(req.scope) else READ_SECONDS):
             while piece := await req.stream.read(_PIECE):
                 body += piece
                 if len(body) > most:
@@ -126,7 +126,7 @@ async def read(req: ApiRequest, most: int = MAX_BODY, hint: str = "") -> bytes:
                     await _discard(req)
                     raise ApiError(413, f"the body is longer than {most} bytes{hint}", _CLOSE)
     except TimeoutError:
-        text = f"the body did not arrive within {_READ_SECONDS:.0f} s"
+        text = f"the body did not arrive within {READ_SECONDS:.0f} s"
         raise ApiError(408, text, _CLOSE) from None
     # A part of a request must not be carried out: it lacks arguments that its client has given.
     if req.has_disconnected:
