@@ -53,12 +53,12 @@ class RecorderMetrics:
         )
         self.deleted_bytes = Counter(
             "core4_recorder_retention_bytes",
-            "About what they took in the store.",
+            "Approximate size in bytes of the past jobs that retention deleted.",
             registry=self.registry,
         )
         self.stored_bytes = Gauge(
             "core4_recorder_stored_bytes",
-            "About what all jobs take in the store, as of the last look of retention.",
+            "Approximate size in bytes of all past jobs and all logs, as of retention's last run.",
             registry=self.registry,
         )
 

@@ -12,12 +12,15 @@ from corejob_journal.recorder.archive.archiver import Archiver
 from corejob_journal.recorder.archive.queue_counts import QueueCounts
 from corejob_journal.recorder.group_commit import GroupCommit
 from corejob_journal.recorder.ingest import pods
+from corejob_journal.recorder.ingest.failing import FailingPods
 from corejob_journal.recorder.ingest.log_appender import StaleError
 from corejob_journal.recorder.ingest.log_follower import LogFollower
+from corejob_journal.recorder.ingest.log_status import LogStatusReporter
 from corejob_journal.recorder.ingest.owners import Owners
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.retries import Retries
 from corejob_journal.recorder.ingest.services import FollowerServices
+from corejob_journal.recorder.ingest.unreadable import Unreadable
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.publish.cookies import CookieWriter
@@ -80,6 +83,10 @@ class Supervisor:
         status = StatusWriter(kube, namespace, self.jobs, parse=parse)
         self._status = status
         self._cookies = CookieWriter(kube, namespace, self.commits.cookies)
+        retries = Retries()
+        self._failing = FailingPods(
+            retries, again=self._try_again, unreadable=self._unreadable_of, lasts=self._lasts
+        )
         self._services = FollowerServices(
             kube=kube,
             namespace=namespace,
@@ -88,7 +95,8 @@ class Supervisor:
             status=status,
             cookies=self._cookies,
             metrics=metrics,
-            retries=Retries(),
+            retries=retries,
+            failing=self._failing,
             parse=parse,
         )
         self._followers: dict[str, LogFollower] = {}
@@ -143,6 +151,7 @@ class Supervisor:
         await tasks.cancel(*self._workers)
         await self.pods.stop()
         await self.jobs.stop()
+        self._failing.close()
         await tasks.cancel(*self._owner_checks.values())
         await tasks.cancel(*self._tasks.values())
         await self._queue_counts.stop()
@@ -235,6 +244,7 @@ class Supervisor:
             task = asyncio.create_task(self._follow(follower), name=f"follow {pod.child.name}")
             task.add_done_callback(partial(self._ended, follower))
             self._tasks[pod.uid] = task
+            self._failing.started(pod.uid)
             self.metrics.followers.set(len(self._followers))
         elif self._is_second(pod):
             # A second pod of a trial whose log was complete makes it incomplete again.
@@ -253,12 +263,36 @@ class Supervisor:
         try:
             await self._owners.check(pod)
         except KubeError as error:
-            log.debug("whose pod %s is: %s", pod.child.name, error)
-            self._follow_later(pod)
+            self._failing.failed(pod, f"its CoreJob can't be looked up: {error}")
             return
         finally:
             del self._owner_checks[pod.uid]
+        self._try_again(pod)
+
+    def _unreadable_of(self, pod: JobPod) -> Unreadable:
+        """Return what reports that a pod's log can't be read while it has no follower."""
+
+        def is_own() -> bool:
+            known = self._owners.owner(pod) is not None or self._owners.may_own(pod)
+            return known and self._failing.holds(pod.uid)
+
+        return LogStatusReporter(self._services, pod, is_own=is_own).unreadable
+
+    def _try_again(self, pod: JobPod) -> None:
+        """Try again with a pod whose owner was not found, or whose follower has failed."""
         self._consider_newest(pod)
+        if pod.uid not in self._followers and pod.uid not in self._owner_checks:
+            # There is nothing to read, or another recorder owns it now.
+            self._forget_failure(pod.uid)
+
+    def _lasts(self, uid: str) -> None:
+        """Handle that the follower of a pod has run for a while."""
+        if uid in self._followers:
+            self._followers[uid].works()
+
+    def _forget_failure(self, uid: str) -> None:
+        if self._failing.forget(uid):
+            self.metrics.unreadable(uid, unreadable=False)
 
     def _is_second(self, pod: JobPod) -> bool:
         body = self.jobs.get(pod.child.corejob) or {}
@@ -268,14 +302,15 @@ class Supervisor:
     async def _follow(self, follower: LogFollower) -> None:
         try:
             await follower.run()
+            self._forget_failure(follower.pod.uid)
             if self.pods.get(follower.pod.child.name) is not None:
                 self._finalised_pods.add(follower.pod.uid)
         except StaleError:
             log.info("the log of %s is stored by another process too", follower.pod.child.name)
             self._follow_later(follower.pod)
-        except Exception:
+        except Exception as error:
             log.exception("following %s failed", follower.pod.child.name)
-            self._follow_later(follower.pod)
+            self._failing.failed(follower.pod, f"following it fails: {error!r}")
 
     def _ended(self, follower: LogFollower, task: "asyncio.Task[None]") -> None:
         """Done-callback of a follower's task, which also runs if the task was never started."""

@@ -82,6 +82,7 @@ class _StreamRow:
     count: int
     last_n: int
     pieces: int
+    ahead: int
     done: bool
     ended: bool
     settled: bool
@@ -166,8 +167,13 @@ class Batch:
         if job is None or stream is None:  # retention deleted the job while it was followed
             return OperationResult(None, stale=True)
         if isinstance(operation, Finalise):
-            self._finalise(job, stream, operation)
-            return OperationResult(job.state())
+            # Another process has appended since, and may still append: it finalises the stream. A
+            # stream that is finalised already may be so by this very operation, whose answer was
+            # lost.
+            stale = stream.token != operation.expected_token and not stream.settled
+            if not stale:
+                self._finalise(job, stream, operation)
+            return OperationResult(job.state(), stale=stale)
         if stream.token == operation.next_token:  # stored before, by a commit whose answer was lost
             sources = self._sources_of(job) if operation.sources else None
             return OperationResult(job.state(), sources=sources, cookies=None)
@@ -263,8 +269,10 @@ class Batch:
         stream.count = append.position.count
         stream.last_n = append.position.last_n
         stream.pieces = append.position.pieces
+        stream.ahead = append.position.ahead
         stream.done = stream.done or append.done
-        stream.ended = stream.ended or append.ended
+        # A restarted container's run has its own end.
+        stream.ended = append.ended
         self._changed.add(job.job_id)
 
     def _finalise(self, job: _JobRow, stream: _StreamRow, finalise: Finalise) -> None:

@@ -33,8 +33,11 @@ _IDLE_CHECK_S: Final = 1.0
 _NOTIFY_WAIT_S: Final = 0.25
 _SLOW_POLL_S: Final = 1.5
 _RELISTEN_S: Final = 60.0
-_LAST_TRANSACTION: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
-"""Changes with every transaction that writes, and reads no table."""
+_LAST_TRANSACTION: Final = "SELECT pg_current_snapshot()::text"
+"""Changes with every transaction that writes, and reads no table.
+
+It names the transactions that are open, so it also changes if one commits after a newer one.
+"""
 _STATES: Final = (
     "SELECT log.job_id, log.last_seq, log.last_output, log.lines, log.settled_trial, log.message,"
     " job.journaled_at, (SELECT max(no) FROM gap WHERE gap.job = log.no)"

@@ -171,6 +171,13 @@ def create(url: sa.URL, *, writer: bool) -> sa.Engine:
                 connection.execute(f"SET lock_timeout = {_LOCK_MS}")
             connection.commit()
 
+        @sa.event.listens_for(engine, "handle_error")
+        def _handle_error(context: sa.engine.ExceptionContext) -> None:
+            # After a failover the server of an open session may be a standby, or have become one:
+            # only a new session reaches the server that accepts writes.
+            if type(context.original_exception).__name__ == "ReadOnlySqlTransaction":
+                context.is_disconnect = True
+
     return engine
 
 

@@ -123,12 +123,15 @@ class LogPosition:
         count: Number of lines read whose timestamp is in the window that ends with `stamp`.
         last_n: The runtime's own number of the last line; 0 before the first or without numbers.
         pieces: Number of pieces read of an over-long line whose end hasn't arrived yet.
+        ahead: The timestamp of the last line before the node's clock was set back, as long as it is
+            later than `stamp`; else 0.
     """
 
     stamp: int = 0
     count: int = 0
     last_n: int = 0
     pieces: int = 0
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class StreamState:
         job: The store's number of the job's log.
         fencing_token: Changes with each append, which must name the previous one (`Append`).
         done: True if the runtime's `done` line is stored.
-        ended: True if a record `done execution …` is stored.
+        ended: True if a record `done execution …` of the container's present run is stored.
         finalised: True if the log is completely stored, or known to be lost.
     """
 
@@ -227,7 +230,7 @@ class Append:
         cookies: Changes of the key-value store, in order; None deletes.
         sources: Names of sources, in order.
         done: True if the runtime's `done` line is among them.
-        ended: True if a record `done execution …` is among them.
+        ended: True if a record `done execution …` ends the container's present run.
     """
 
     stream: StreamState
@@ -247,9 +250,15 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Finalise:
-    """Marks a stream as finalised: it is completely stored, or its missing lines are named."""
+    """Marks a stream as finalised: it is completely stored, or its missing lines are named.
+
+    Attributes:
+        expected_token: The stream's fencing token after the last append of the process that
+            finalises it.
+    """
 
     stream: StreamState
+    expected_token: int
     lost: bool = False
     reason: str | None = None
     message: str | None = None

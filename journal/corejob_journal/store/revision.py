@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest revision, that of the last of the migrations."""
 _TABLE: Final = sa.table("alembic_version", sa.column("version_num", sa.Text))
 

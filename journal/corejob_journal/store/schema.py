@@ -58,6 +58,7 @@ stream: Final = sa.Table(
     sa.Column("count", sa.Integer, nullable=False, server_default=_ZERO),
     sa.Column("last_n", sa.BigInteger, nullable=False, server_default=_ZERO),
     sa.Column("pieces", sa.Integer, nullable=False, server_default=_ZERO),
+    sa.Column("ahead", sa.BigInteger, nullable=False, server_default=_ZERO),
     sa.Column("done", sa.Boolean, nullable=False, server_default=_FALSE),
     sa.Column("ended", sa.Boolean, nullable=False, server_default=_FALSE),
     sa.Column("settled", sa.Boolean, nullable=False, server_default=_FALSE),

@@ -21,6 +21,7 @@ _STREAM: Final = sa.select(
     schema.stream.c.count,
     schema.stream.c.last_n,
     schema.stream.c.pieces,
+    schema.stream.c.ahead,
     schema.stream.c.done,
     schema.stream.c.ended,
     schema.stream.c.settled,
@@ -110,6 +111,6 @@ def trial_stream(connection: sa.Connection, job_id: str, trial: int) -> StreamSt
 
 
 def _state(row: Any) -> StreamState:
-    no, job, job_id, trial, uid, token, stamp, count, last_n, pieces, done, ended, settled = row
-    position = LogPosition(stamp, count, last_n, pieces)
+    no, job, job_id, trial, uid, token, *place, done, ended, settled = row
+    position = LogPosition(*place)
     return StreamState(no, job, job_id, trial, uid, token, position, done, ended, settled)

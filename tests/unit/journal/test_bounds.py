@@ -259,7 +259,7 @@ async def test_the_message_of_a_thousand_gaps_has_an_end(
 # --- fields that the API server refuses -----------------------------------------------------
 
 
-async def test_what_the_api_server_refuses_of_a_status_is_left_out(
+async def test_fields_of_a_status_that_the_api_server_refuses_are_left_out(
     cluster: FakeCluster, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other fields are written: progress, and above all the end of the log."""

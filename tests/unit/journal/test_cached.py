@@ -99,7 +99,7 @@ def test_the_recorder_decides_as_by_the_whole_corejob(body: dict[str, Any]) -> N
 
 
 @given(corejobs())
-def test_what_is_archived_or_closes_a_log_is_whole(body: dict[str, Any]) -> None:
+def test_a_job_to_archive_or_with_an_open_log_is_kept_whole(body: dict[str, Any]) -> None:
     whole, kept = model.parse(body), model.parse(cached.corejob(body))
     if (whole.archivable and not whole.journaled) or not whole.log_finalised:
         assert document(kept, NOW) == document(whole, NOW)

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.support.signals import DEADLINE
-from tests.unit.journal.conftest import JOB, OTHER, Feeder, emptied, source
+from tests.unit.journal.conftest import JOB, OTHER, Feeder, emptied, postgres_url, source
 
 from corejob_journal.store import Store, Writer, upsert
 from corejob_journal.store import changes as changes_module
@@ -26,7 +26,9 @@ async def test_first_item_stands_for_everything(store: Store) -> None:
         assert await anext(changes) == frozenset()
 
 
-async def test_what_changes_is_told(store: Store, writer: Writer, feeder: Feeder) -> None:
+async def test_a_subscriber_gets_the_jobs_that_changed(
+    store: Store, writer: Writer, feeder: Feeder
+) -> None:
     async with asyncio.timeout(DEADLINE):
         changes = store.changes()
         await anext(changes)
@@ -143,7 +145,7 @@ async def test_lines_come_though_no_notification_does(
             assert await store.log_count(JOB) == number + 1
 
 
-async def test_who_watches_some_jobs_is_told_of_those_only(
+async def test_a_subscriber_of_some_jobs_gets_changes_of_those_only(
     postgres_store: tuple[Store, Feeder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upsert, "CHANNEL", "nobody_listens")
@@ -281,3 +283,24 @@ async def test_sqlite_is_only_queried_while_a_job_is_watched(
         watched.clear()
     await store.close()
     await writer.close()
+
+
+async def test_a_transaction_that_commits_after_a_newer_one_is_seen(
+    postgres_server: str,
+) -> None:
+    url = postgres_url(postgres_server).replace("+psycopg", "")
+    older, newer = psycopg.connect(url), psycopg.connect(url)
+    with psycopg.connect(url, autocommit=True) as reader:
+
+        def state() -> Any:
+            return reader.execute(changes_module._LAST_TRANSACTION).fetchone()
+
+        older.execute("SELECT pg_current_xact_id()")
+        newer.execute("SELECT pg_current_xact_id()")
+        newer.commit()
+        between = state()
+        assert state() == between
+        older.commit()
+        assert state() != between
+    older.close()
+    newer.close()

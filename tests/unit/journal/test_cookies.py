@@ -71,7 +71,7 @@ async def test_values_are_texts_and_null_deletes(
     assert templates.patches == [{"count": "1", "map": '{"x":[1]}', "old": None}]
 
 
-async def test_what_comes_meanwhile_goes_together(
+async def test_values_that_arrive_during_a_patch_share_the_next(
     cookies: CookieWriter, templates: Templates
 ) -> None:
     templates.gate.clear()
@@ -104,7 +104,9 @@ async def test_a_template_that_is_gone_ends_it(cookies: CookieWriter, templates:
     assert templates.patches == [{"count": "2"}]
 
 
-async def test_what_the_template_lacks_is_told(cookies: CookieWriter, templates: Templates) -> None:
+async def test_only_values_that_the_template_lacks_are_published(
+    cookies: CookieWriter, templates: Templates
+) -> None:
     templates.cookie = {"same": '{"x":1}', "other": "1", "gone": "0"}
     await cookies.publish_all("a.B_job")
     assert templates.patches == [{"gone": None, "other": "2", "new": '"three"'}]

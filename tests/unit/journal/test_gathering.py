@@ -9,7 +9,7 @@ from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, Recorder
 from tests.unit.journal.fake_cluster import FakeCluster
 
-from corejob_journal.recorder.ingest import log_follower
+from corejob_journal.recorder.ingest import intake
 from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.reading import LogReader
 from corejob_journal.store.records import Append
@@ -53,7 +53,7 @@ async def follow(
 async def test_a_follower_reads_on_when_its_lines_are_stored(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_follower, "_GATHER_S", DEADLINE)
+    monkeypatch.setattr(intake, "_GATHER_S", DEADLINE)
 
     async def commit(real: Commit, operations: Any) -> Any:
         return await real(operations)
@@ -67,7 +67,7 @@ async def test_a_store_that_hangs_stops_no_reading(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def commit(real: Commit, operations: Any) -> Any:
-        await asyncio.sleep(log_follower._GATHER_S * 10)
+        await asyncio.sleep(intake._GATHER_S * 10)
         return await real(operations)
 
     order = await follow(cluster, recorder, monkeypatch, commit)

@@ -56,7 +56,9 @@ async def commits(fake: FakeWriter) -> Any:
     await queue.close(1.0)
 
 
-async def test_what_arrives_meanwhile_goes_together(commits: GroupCommit, fake: FakeWriter) -> None:
+async def test_appends_that_arrive_during_a_commit_share_the_next(
+    commits: GroupCommit, fake: FakeWriter
+) -> None:
     first = commits.submit(put("a"))
     await fake.began.wait()
     others = [commits.submit(put(name)) for name in "bcd"]
@@ -102,7 +104,7 @@ async def test_trouble_is_told_when_it_comes_and_when_it_goes(
     assert told == ["full", "away", None]
 
 
-async def test_who_has_nothing_to_store_notices_too(
+async def test_a_full_store_is_noticed_without_an_append(
     fake: FakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_IDLE_S", 0.02)

@@ -29,7 +29,7 @@ async def test_rows_come_back_as_they_went(store: Store, writer: Writer) -> None
     assert list(row.states) == list(states)
 
 
-async def test_what_the_last_row_says_is_not_written_again(store: Store, writer: Writer) -> None:
+async def test_counts_equal_to_the_last_row_are_not_written(store: Store, writer: Writer) -> None:
     counts = [{}, {}, {"running": 1}, {"running": 1}, {}, {"running": 1}]
     await writer.commit([AddCount(float(at), counts[at]) for at in range(3)])
     for at in range(3, 6):
@@ -50,7 +50,9 @@ async def test_two_writers_at_once_write_a_change_once(
     assert [row.total for row in rows] == list(range(20))
 
 
-async def test_pages(store: Store, writer: Writer) -> None:
+async def test_a_page_of_the_history_has_its_rows_in_either_order(
+    store: Store, writer: Writer
+) -> None:
     await write(writer, *(float(at) for at in range(25)))
     assert await store.history_count() == 25
     assert times(await store.history_page(offset=20, limit=10)) == [20, 21, 22, 23, 24]

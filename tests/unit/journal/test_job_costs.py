@@ -129,7 +129,7 @@ async def test_a_job_that_lasts_is_told_to_be_read(
     assert patches(cluster) == [{"log": {"trial": 1, "complete": False}}]
 
 
-async def test_of_many_jobs_that_begin_each_is_told_later(
+async def test_each_of_many_jobs_that_begin_is_reported_later(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = ["6743bbbbbbbbbbbbbbbbbbb1", "6743bbbbbbbbbbbbbbbbbbb2"]
@@ -268,7 +268,7 @@ async def test_many_changes_while_a_patch_is_in_flight_lose_nothing(
     await cluster.until(lambda: cluster.objects["corejobs"][JOB]["status"].get("sources"))
 
 
-def test_of_many_jobs_each_is_told_later_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_many_jobs_is_reported_later_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     running = parse(corejob_body(status={"state": "running", "trial": 1}))
     within = [timing.attached_within(running, 1, others) for others in (0, 8, 1_000)]

@@ -1,6 +1,7 @@
 """JSON lines of other loggers: every value is kept."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,7 +143,7 @@ def test_a_stack_is_the_exception_of_the_record(body: bytes, info: str, last: st
         (60, (50, True)),
         (35, (20, False)),
         (90, (50, False)),
-        ({"name": "WARNING", "no": 30}, (30, True)),
+        ({"name": "WARNING", "no": 30}, (30, False)),
         (5, None),
         (True, None),
         (None, None),
@@ -151,7 +152,9 @@ def test_a_stack_is_the_exception_of_the_record(body: bytes, info: str, last: st
         ([], None),
     ],
 )
-def test_levels(level: Any, expected: tuple[int, bool] | None) -> None:
+def test_a_level_is_a_word_or_a_number_of_a_known_scale(
+    level: Any, expected: tuple[int, bool] | None
+) -> None:
     assert level_of(level) == expected
 
 
@@ -177,3 +180,34 @@ def test_no_field_is_lost_whatever_it_is(fields: dict[str, Any]) -> None:
 def test_no_line_ends_the_log(body: bytes) -> None:
     for start in (b"", b"{", b'{"core4":1,"n":5,', b'{"msg":'):
         protocol.parse(start + body)
+
+
+def steps_of(pairs: int) -> int:
+    """Return the number of steps in which a line with so many equal keys is read."""
+    steps = 0
+    line = "{" + ",".join(['"a":1'] * pairs) + "}"
+
+    def trace(_frame: Any, _event: str, _argument: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        fields = jsonlines.loads(line)
+    finally:
+        sys.settrace(before)
+    assert len(fields) == pairs
+    return steps
+
+
+def test_equal_keys_cost_the_same_each() -> None:
+    assert steps_of(2000) < 25 * 2000
+    names = list(jsonlines.loads('{"a":1,"a#2":2,"a":3,"a":4,"a#2":5}').items())
+    assert names == [("a", 1), ("a#2", 2), ("a#3", 3), ("a#4", 4), ("a#2#2", 5)]
+
+
+def test_a_level_that_is_an_object_is_kept() -> None:
+    line = {"level": {"name": "ERROR", "no": 40}, "message": "m"}
+    assert jsonlines.read(line) == jsonlines.Foreign('m level={"name":"ERROR","no":40}', 40)

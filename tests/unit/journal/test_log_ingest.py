@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corejob_journal.recorder.ingest import protocol
 from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.log_ingest import LogIngest
 from corejob_journal.store.records import Append, LogPosition, NewRecord, StreamState
@@ -104,7 +106,7 @@ def test_gap_stops_until_it_is_filled() -> None:
     assert not append.gaps
 
 
-def test_what_is_still_missing_is_named_at_its_place() -> None:
+def test_lines_still_missing_are_named_at_their_place() -> None:
     ingest = LogIngest(state())
     log = {n: line(n, numbered(n)) for n in (1, 3, 6)}
     assert ingest.take([log[1], log[6]]) == 1
@@ -176,7 +178,7 @@ def test_clock_that_was_set_back() -> None:
     ingest = LogIngest(state())
     log = [line(0, str(n).encode(), at=at * NS) for n, at in enumerate([10, 11, 3, 4, 5, 12, 13])]
     assert ingest.take(log) == 2
-    ingest.go_back()
+    ingest.go_back(log[2])
     assert ingest.take(log, 2) == 7
     assert texts(ingest) == [str(n) for n in range(7)]
     # From now on timestamps are compared again.
@@ -188,3 +190,119 @@ def test_lines_of_two_outputs_that_overtake_each_other_are_not_read_anew() -> No
     log = [line(at, str(n).encode()) for n, at in enumerate([10, 30, 20, 40, 20, 50])]
     assert ingest.take(log) == 6
     assert texts(ingest) == [str(n) for n in range(6)]
+
+
+@pytest.mark.parametrize("at", [1_795_870_321_617.0, 1e300, -1e300, 0.0])
+def test_impossible_times_of_a_progress_are_the_kubelets(at: float) -> None:
+    ingest = LogIngest(state())
+    ingest.take([line(0, numbered(1, type="progress", value=0.5, time=at))])
+    progress = ingest.contents.progress
+    assert progress is not None
+    assert progress.time == START / 1e9
+
+
+def test_a_line_that_cant_be_taken_is_kept_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not end the log: the next follower would meet it again."""
+
+    def record(*_arguments: Any) -> NewRecord:
+        raise RuntimeError
+
+    ingest = LogIngest(state())
+    with monkeypatch.context() as patches:
+        patches.setattr(protocol, "record", record)
+        assert ingest.take([line(0, numbered(1))]) == 1
+    assert ingest.take([line(1, numbered(2))]) == 1
+    (append,) = ingest.flush()
+    assert [(record.n, record.levelno) for record in append.records] == [(1, 30), (2, 20)]
+    assert append.records[0].message == numbered(1).decode()
+
+
+def test_the_end_of_a_run_is_no_end_if_the_container_may_be_restarted() -> None:
+    run = [line(0, numbered(1)), line(1, numbered(2, type="done", state="complete"))]
+    ingest = LogIngest(state(), restarts=True)
+    ingest.take(run)
+    (append,) = ingest.flush()
+    assert (append.done, append.ended) == (False, True)
+    ingest.take([line(2, numbered(1))])
+    (append,) = ingest.flush()
+    assert not append.ended  # of the next run
+    once = LogIngest(state())
+    once.take(run)
+    assert once.done
+
+
+def test_a_file_that_begins_within_the_window_hides_no_new_line() -> None:
+    """One output stream has overtaken the other, so a new line is older than the last one."""
+    ingest = LogIngest(state())
+    log = [line(10 * n, str(n).encode()) for n in range(10)]
+    ingest.take(log)
+    ingest.resume()
+    ingest.take([*log[6:], line(85, b"new"), line(110, b"newer")])
+    (append,) = ingest.flush()
+    assert [record.message for record in append.records[10:]] == ["new", "newer"]
+    assert not append.gaps
+
+
+def test_a_process_that_only_knows_the_window_s_count_names_the_doubt() -> None:
+    before = LogIngest(state())
+    log = [line(10 * n, str(n).encode()) for n in range(10)]
+    before.take(log)
+    (append,) = before.flush()
+    ingest = LogIngest(state(append.position, append.next_token))
+    ingest.resume()
+    ingest.take([*log[6:], line(85, b"new"), line(110, b"newer")])
+    (append,) = ingest.flush()
+    assert [gap.cause for gap in append.gaps] == ["Rotated"]
+    whole = LogIngest(state(append.position, append.next_token))
+    whole.resume()
+    whole.take([*log, line(110, b"newer"), line(120, b"newest")])
+    assert not whole.flush()[0].gaps
+
+
+def set_back(count: int) -> list[LogLine]:
+    """Return a log whose clock was an hour ahead for three lines, and then right."""
+    hour, right = 3600 * NS, range(count)
+    return [
+        *(line(0, f"ahead {n}".encode(), at=hour + n * NS // 10) for n in range(3)),
+        *(line(0, f"right {n}".encode(), at=n * NS // 5) for n in right),
+    ]
+
+
+@given(
+    taken=st.integers(4, 13),
+    restart=st.booleans(),
+    rotated=st.integers(0, 13),
+)
+def test_a_log_whose_clock_was_set_back_is_read_on_where_it_was(
+    taken: int, restart: bool, rotated: int
+) -> None:
+    log = set_back(10)
+    ingest = LogIngest(state())
+    assert ingest.take(log[:taken]) == 3
+    assert ingest.goes_back(log[3])
+    ingest.go_back(log[3])
+    assert ingest.take(log[:taken], 3) == taken
+    appends = ingest.flush()
+    if restart:
+        ingest = LogIngest(state(appends[-1].position, appends[-1].next_token))
+    assert ingest.ahead == log[2].stamp
+    left = log[min(rotated, taken) :]
+    served = [each for each in left if each.stamp >= (ingest.since or 0) * NS]
+    ingest.resume()
+    if not any(each.stamp >= ingest.ahead for each in left):
+        ingest.set_back_rotated()
+    assert ingest.take(served) == len(served)
+    appends += ingest.flush()
+    messages = [record.message for record in records(appends)]
+    assert messages == [each.body.decode() for each in log]
+
+
+def test_a_file_without_the_last_line_before_the_clock_was_set_back_is_named() -> None:
+    position = LogPosition(START, 1, ahead=START + 3600 * NS)
+    ingest = LogIngest(state(position, 1))
+    ingest.resume()
+    ingest.take([line(0, b"a", at=NS), line(0, b"b", at=3601 * NS)])
+    (append,) = ingest.flush()
+    assert [gap.cause for gap in append.gaps] == ["ClockSetBack"]
+    assert [record.message for record in append.records] == ["b"]
+    assert not ingest.ahead

@@ -67,7 +67,7 @@ async def test_down_and_up_again(store_url: str) -> None:
     tables = await database.run(lambda connection: sa.inspect(connection).get_table_names())
     assert tables == ["alembic_version"]
     await database.run(migrate.upgrade)
-    assert await database.run(revision.current) == "0007"
+    assert await database.run(revision.current) == "0008"
     await database.close()
 
 
@@ -110,7 +110,7 @@ async def fill(url: str) -> dict[str, list[tuple[object, ...]]]:
             first.append("after the gap", gaps=[NewGap(5, 7, "rotated")]),
             second.append("another job's", cookies=[("seen", [1, None])], sources=["a.csv"]),
             gone.append("of a job that retention has taken away"),
-            Finalise(second.stream, lost=True, reason="PodGone", message="nothing is known"),
+            Finalise(second.stream, second.token, lost=True, reason="PodGone", message="unknown"),
             PutDocument(JOB, document | finished, 7.0),
             PutDocument("c" * 24, document | finished, 8.0),
             AddCount(9.0, {"running": 2}),

@@ -91,9 +91,43 @@ def test_an_exception_that_others_could_not_read_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("level", "levelno"),
-    [("WARNING", 30), ("odd", 20), (37, 37), ("37", 37), (10**9, 100), ("Notice", 20)],
+    [
+        ("WARNING", 30),
+        ("odd", 20),
+        (37, 37),
+        ("37", 37),
+        ("0037", 37),
+        (10**9, 100),
+        ("Notice", 20),
+        ("²", 20),
+        ("٣", 20),
+        ("9" * 5000, 100),
+        (-5, 0),
+    ],
 )
-def test_levels(level: str | int, levelno: int) -> None:
+def test_a_level_of_the_protocol_is_a_name_or_a_number(level: str | int, levelno: int) -> None:
     assert (
         protocol.record(LogEvent(core4=1, n=1, message="x", level=level), 1, 0.0).levelno == levelno
     )
+
+
+@pytest.mark.parametrize("level", ["AUDIT", "Level 25", "Notice", 1000])
+def test_a_level_without_an_equivalent_is_kept_in_the_text(level: str | int) -> None:
+    record = protocol.record(LogEvent(core4=1, n=1, message="x", level=level), 1, 0.0)
+    shown = f'"{level}"' if " " in str(level) else level
+    assert record.message == f"x level={shown}"
+
+
+def test_other_fields_of_a_log_event_are_kept_in_the_text() -> None:
+    body = (
+        b'{"core4":1,"n":7,"type":"log","level":"ERROR","message":"m","logger":"a.b","extra":[1]}'
+    )
+    event = parse(body)
+    assert isinstance(event, LogEvent)
+    record = protocol.record(event, event.n, 0.0)
+    assert (record.n, record.levelno, record.message) == (7, 40, "m logger=a.b extra=[1]")
+
+
+@pytest.mark.parametrize("body", [b'{"core4":1,"n":true,"type":"log","message":"m"}'])
+def test_a_number_that_is_true_is_none(body: bytes) -> None:
+    assert parse(body) == PlainLine(body.decode())

@@ -141,7 +141,9 @@ async def test_jobs_that_were_there_before_are_in_the_first_count(
     assert commits.rest() == []
 
 
-async def test_what_changes_no_count_is_not_written(jobs: Jobs, commits: FakeCommits) -> None:
+async def test_a_change_that_leaves_the_counts_is_not_written(
+    jobs: Jobs, commits: FakeCommits
+) -> None:
     async with counting(jobs, commits):
         await commits.next()
         jobs.set("a", "running")
@@ -154,7 +156,7 @@ async def test_what_changes_no_count_is_not_written(jobs: Jobs, commits: FakeCom
     assert commits.rest() == []
 
 
-async def test_of_a_burst_only_the_latest_is_written_and_never_forgotten(
+async def test_only_the_latest_counts_of_a_burst_are_written_and_never_forgotten(
     jobs: Jobs, commits: FakeCommits
 ) -> None:
     async with counting(jobs, commits, LONG):

@@ -239,3 +239,35 @@ async def test_printed_lines_are_kept_apart(
     await recorder.until_count(2)
     assert await recorder.messages() == ["line 1", "line 3"]
     assert await outputs(sqlite_url, JOB) == [(1, "stderr", "printed")]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_clock_that_was_set_back_hides_no_lines(
+    cluster: FakeCluster, sqlite_url: str, restart: bool
+) -> None:
+    """The node's clock was an hour ahead at the start; a later connection asks for a time."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    second, hour = 10**9, 3600 * 10**9
+    log.lines += [(BASE_NS + hour + n, f"line {n}".encode()) for n in range(1, 4)]
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await recorder.until_count(3)
+        log.lines.append((BASE_NS + second, b"line 4"))
+        await log.poke()
+        await recorder.until_count(4)
+        if not restart:
+            await log.drop()
+            log.lines.append((BASE_NS + 3 * second, b"line 5"))
+            await log.poke()
+            await recorder.until_count(5)
+    if restart:
+        log.lines.append((BASE_NS + 3 * second, b"line 5"))
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await recorder.until_count(5)
+        log.first = 4  # rotated
+        await log.drop()
+        log.lines.append((BASE_NS + 5 * second, b"line 6"))
+        await cluster.end_pod(f"{JOB}-1", 0)
+        status = await cluster.finalised(JOB)
+        assert await recorder.messages() == texts(1, 6)
+    assert status["lost"] is False

@@ -1,12 +1,22 @@
 """Lines that can't be read are reported, in the store and in the CoreJob's status."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.support.fake_apiserver.logs import stamp_text
-from tests.unit.journal.conftest import JOB, Recorder, recorder_on
+from tests.unit.journal.conftest import JOB, Feeder, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 
-from corejob_journal.recorder.ingest import followed_pod, rotation
+from corejob_journal.recorder.ingest import attempts, followed_pod, refusals, rotation
+from corejob_journal.store import Writer
+from corejob_journal.store.records import (
+    Finalise,
+    LogPosition,
+    LogSource,
+    Operation,
+    OperationResult,
+)
 
 KILLED = "done execution with [killed] after [7] sec."
 
@@ -71,14 +81,18 @@ async def test_pod_deleted_while_the_connection_was_down(
     assert status["message"].startswith("lines after line 2 may be missing")
 
 
-async def test_kubelet_has_no_log_any_more(cluster: FakeCluster, recorder: Recorder) -> None:
+async def test_kubelet_has_no_log_any_more(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_LEAST_S", 0.0)
+    monkeypatch.setattr(attempts, "_BACKOFF_MOST_UNREAD", 0.1)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     log.words = "unable to retrieve container logs for containerd://abc"
     await log.drop()
     await cluster.end_pod(f"{JOB}-1", 137)
     status = await cluster.finalised(JOB)
-    assert (status["lost"], status["reason"]) == (True, "PodGone")
+    assert (status["lost"], status["reason"]) == (True, "LogRefused")
     assert "unable to retrieve container logs" in status["message"]
 
 
@@ -322,3 +336,31 @@ async def test_pod_deleted_while_no_recorder_was_there(
     place = "line 2" if runtime == "core4" else stamp_text(log.lines[1][0])[:11]
     assert status["message"].startswith(f"lines after {place}")
     assert "the pod was gone before the rest of its log could be read" in status["message"]
+
+
+async def test_a_log_is_not_given_up_as_whole_while_another_recorder_stores_it(
+    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its append comes in between: the gap is refused, and so must be the end of the log."""
+    other = await Writer.open(sqlite_url)
+    pod = LogSource(JOB, "a.Job", "hans", 1, "uid-pod", "pod-1", "node-1", f"uid-{JOB}")
+    feeder = Feeder(other, await other.open_stream(pod))
+    await feeder.feed("1", position=LogPosition(stamp=10**18, count=1))
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        commits = recorder.supervisor.commits
+        commit = commits._writer.commit
+        overtaken: list[OperationResult] = []
+
+        async def late(operations: Sequence[Operation]) -> list[OperationResult]:
+            if not overtaken and any(isinstance(one, Finalise) for one in operations):
+                overtaken.append(await feeder.feed("2", position=LogPosition(2 * 10**18, 1)))
+            return await commit(operations)
+
+        monkeypatch.setattr(commits._writer, "commit", late)
+        await cluster.add_job(JOB, state="killed")
+        status = await cluster.finalised(JOB)
+        assert not overtaken[0].stale
+        assert await recorder.messages() == ["1", "2"]
+        assert (status["lost"], status["reason"]) == (True, "PodGone")
+        assert [gap.after_seq for gap in await recorder.store.gaps(JOB)] == [2]
+    await other.close()

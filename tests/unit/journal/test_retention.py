@@ -143,6 +143,26 @@ async def test_a_job_whose_resource_is_there_stays(bench: Bench, writer: Writer)
     assert len(await bench.store.log_after(orphan, 0)) == 3
 
 
+async def test_a_job_whose_resource_comes_during_the_run_stays(
+    bench: Bench, writer: Writer
+) -> None:
+    names = [await add(writer, number, days=20) for number in range(6)]
+    orphan = await add(writer, 7, days=20, document=False)
+    retention = bench.of({"jobs_at_once": 2}, max_age_days=10)
+    calls = 0
+
+    def kept() -> set[str]:
+        nonlocal calls
+        calls += 1
+        return {names[4], orphan} if calls > 2 else set()
+
+    retention._kept = kept
+    counts = await retention.apply()
+    assert (counts.jobs, counts.orphans) == (5, 0)
+    assert await bench.present(names) == [names[4]]
+    assert await bench.store.log_state(orphan) is not None
+
+
 async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, writer: Writer) -> None:
     old = await add(writer, 1, days=20, document=False)
     new = await add(writer, 2, days=1, document=False)
@@ -309,7 +329,7 @@ def test_arguments_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "5G" in error
 
 
-def test_what_the_command_prints() -> None:
+def test_the_command_prints_the_number_and_size_of_jobs_to_delete() -> None:
     counts = DeletionCounts()
     counts.add(Candidate(TODAY - DAY, "a", 5))
     counts.add(Candidate(TODAY, "b", 6))

@@ -3,7 +3,7 @@
 import pytest
 
 from corejob_journal.recorder.ingest.lines import LogLine
-from corejob_journal.recorder.ingest.rotation import Rotation
+from corejob_journal.recorder.ingest.rotation import NodeClock, Rotation
 
 SECOND = 10**9
 
@@ -125,3 +125,49 @@ def test_a_file_that_begins_in_the_middle_of_the_line_before_it(
     rotation.looked(entry(100, text), 90 * SECOND, 100.5)
     long = LogLine(97 * SECOND, b"x" * 40_000 + b"end")
     assert rotation.missed([long, *lines(105)]) == missed
+
+
+def clock_of(*differences: float) -> NodeClock:
+    """Return a clock after waits for lines that arrived with these differences."""
+    clock = NodeClock()
+    for number, difference in enumerate(differences):
+        clock.waited(lines(number)[0], 1.0, number + difference)
+    return clock
+
+
+def test_a_node_whose_clock_is_behind_is_not_late() -> None:
+    rotation = Rotation(0.0, clock_of(*[3.0] * 5))
+    assert not rotation.arrived(lines(1000), 1003.1)
+    assert rotation.arrived(lines(1000), 1005.1)
+
+
+def test_a_node_whose_clock_is_ahead_may_be_late() -> None:
+    rotation = Rotation(0.0, clock_of(*[-10.0] * 5))
+    assert not rotation.arrived(lines(1010), 1000.5)
+    assert rotation.arrived(lines(1010), 1008)
+    # Before there is an estimate too.
+    assert Rotation(0.0).arrived(lines(1010), 1008)
+
+
+def test_the_file_that_a_late_reader_missed_is_found_whatever_the_node_s_clock() -> None:
+    for skew in (0.0, 10.0, -10.0):
+        rotation = Rotation(1000.0, clock_of(*[-skew] * 5))
+        missed = None
+        for written in (1000, 1001, 1002, 1003, 1008, 1009):
+            now = written + 8.0 if written < 1008 else written + 4.0
+            arrived = lines(written + skew)
+            if rotation.arrived(arrived, now):
+                first = 1004 if now < 1008 + 4 else 1008
+                rotation.looked(entry(first + skew), round((written - 1 + skew) * SECOND), now)
+            if rotation.missed(arrived) is not None:
+                missed = written
+        assert missed == 1008
+
+
+def test_a_stall_of_the_connection_is_no_clock_that_is_behind() -> None:
+    assert clock_of(9.0, 9.0, 0.0, 9.0, 9.0).time_of(lines(5)[0]) == 5.0
+    assert not clock_of(*[3.0] * 4).is_known
+    clock = NodeClock()
+    for _ in range(9):
+        clock.waited(lines(1)[0], 0.01, 100.0)  # the lines were there already
+    assert not clock.is_known

@@ -9,6 +9,7 @@ import pytest
 from tests.support.fake_apiserver.logs import PodLog
 from tests.unit.journal.conftest import JOB, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
+from tests.unit.journal.test_recorder_following import CLOSING, done, event
 
 # From a real cluster, Kubernetes 1.37.2.
 RECORDED: Final = json.loads(
@@ -177,3 +178,29 @@ async def test_a_restart_long_ago_is_not_asked_for_again(
         await new.write("third")
         await recorder.until_count(3)
         assert len(log.requests) == before
+
+
+async def test_the_end_of_a_run_is_not_that_of_a_container_that_may_be_restarted(
+    cluster: FakeCluster, sqlite_url: str
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="core4")
+    await run_of(cluster, 0)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.write(event(1), *done(2))
+        await recorder.until_count(2)
+        new = await restarted(cluster, log, 1)
+        await new.write(event(1), event(2))
+        await recorder.until_count(4)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await new.write(event(3))
+        await recorder.until_count(5)
+        await run_of(cluster, 1, ended=137)
+        await new.end()
+        status = await cluster.finalised(JOB)
+        *messages, last = await recorder.messages()
+    first = ["line 1", CLOSING]
+    assert messages == [*first, "line 1", "line 2", "line 3"]
+    # The second run had no time to write its end.
+    assert last.startswith("done execution with [")
+    assert status["lost"] is False

@@ -55,7 +55,7 @@ def test_the_shares_are_about_equal() -> None:
     assert all(900 < counts[member] < 1100 for member in (A, B, C))
 
 
-def test_who_leaves_moves_only_what_was_theirs() -> None:
+def test_only_the_keys_of_a_member_that_leaves_move() -> None:
     for number in range(1000):
         before = rendezvous.owner([A, B, C], str(number))
         if before != C:
@@ -361,7 +361,7 @@ def corejob(name: str, version: int) -> dict[str, object]:
     return {"metadata": meta, "spec": {"qualName": "a.Job"}, "status": {"state": "pending"}}
 
 
-async def test_who_does_not_store_the_counts_knows_them_when_its_turn_comes() -> None:
+async def test_a_recorder_knows_the_counts_when_its_turn_comes() -> None:
     jobs, taken = ObjectCache("corejobs"), Taken()
     queue_counts = QueueCounts(jobs, taken, lambda: timestamps.from_epoch(BASE_NS / 1e9), pause=0.0)  # type: ignore[arg-type]
     queue_counts.assign(mine=False)

@@ -1,5 +1,6 @@
 """The store, on both databases."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def test_numbers_have_no_gaps_over_trials_and_jobs(
     assert [record.seq for record in await store.log_after(OTHER, 0)] == [1, 2]
 
 
-async def test_pages(store: Store, feeder: Feeder) -> None:
+async def test_a_page_of_a_log_has_its_records_in_order(store: Store, feeder: Feeder) -> None:
     await feeder.feed(*[str(number) for number in range(1, 26)])
     assert await store.log_count(JOB) == 25
     assert [r.seq for r in await store.log_after(JOB, 23)] == [24, 25]
@@ -69,7 +70,7 @@ async def test_pages(store: Store, feeder: Feeder) -> None:
     assert await store.log_page(OTHER, offset=0, limit=10) == []
 
 
-async def test_what_is_not_there(store: Store) -> None:
+async def test_an_unknown_job_has_no_log_and_no_document(store: Store) -> None:
     assert await store.log_after(OTHER, 0) == []
     assert await store.log_state(OTHER) is None
     assert await store.log_count(OTHER) == 0
@@ -97,12 +98,12 @@ async def test_append_of_another_process_is_refused(store: Store, feeder: Feeder
 
 
 async def test_append_after_the_end_is_refused(feeder: Feeder) -> None:
-    await feeder.writer.commit([Finalise(feeder.stream)])
+    await feeder.writer.commit([Finalise(feeder.stream, feeder.token)])
     assert (await feeder.feed("late")).stale
 
 
 async def test_position_is_stored_with_the_lines(writer: Writer, feeder: Feeder) -> None:
-    position = LogPosition(stamp=2**60, count=3, last_n=17, pieces=2)
+    position = LogPosition(stamp=2**60, count=3, last_n=17, pieces=2, ahead=2**61)
     await feeder.feed("a", position=position, done=True, ended=True)
     state = await writer.open_stream(source())
     assert (state.position, state.fencing_token) == (position, feeder.token)
@@ -123,19 +124,53 @@ async def test_all_or_nothing(store: Store, writer: Writer, feeder: Feeder) -> N
 
 async def test_settle(store: Store, writer: Writer, feeder: Feeder) -> None:
     await feeder.feed("a", bytes=10)
-    await writer.commit([Finalise(feeder.stream), Finalise(feeder.stream)])
+    await writer.commit(
+        [Finalise(feeder.stream, feeder.token), Finalise(feeder.stream, feeder.token)]
+    )
     state = await store.log_state(JOB)
     assert state == LogState(1, 1, 1, 10, lost=False, reason=None, message=None)
 
 
+async def test_a_log_is_not_finalised_by_a_process_behind_another(
+    store: Store, writer: Writer, feeder: Feeder
+) -> None:
+    """A recorder that was declared dead comes back: its last lines are refused, and its end too."""
+    rest = replace(Feeder(writer, feeder.stream).append("1", "2", "3", "4"), next_token=99)
+    await feeder.feed("1", "2")
+    answers = await writer.commit([rest, Finalise(feeder.stream, 99)])
+    assert [answer.stale for answer in answers] == [True, True]
+    assert not (await feeder.feed("3", "4")).stale
+    end = Finalise(feeder.stream, feeder.token)
+    for _ in range(2):  # again, as after a commit whose answer was lost
+        assert not (await writer.commit([end]))[0].stale
+    assert [record.message for record in await store.log_after(JOB, 0)] == ["1", "2", "3", "4"]
+    assert (await writer.open_stream(source())).finalised
+
+
+async def test_lines_and_end_may_be_submitted_again(writer: Writer, feeder: Feeder) -> None:
+    append = feeder.append("a")
+    operations = (append, Finalise(feeder.stream, feeder.token))
+    for _ in range(2):
+        assert [answer.stale for answer in await writer.commit(operations)] == [False, False]
+    assert (await feeder.feed("late")).stale
+
+
+async def test_a_run_that_follows_an_ended_one_has_not_ended(
+    writer: Writer, feeder: Feeder
+) -> None:
+    await feeder.feed("a", ended=True)
+    await feeder.feed("b")
+    assert not (await writer.open_stream(source())).ended
+
+
 async def test_new_pod_of_a_finalised_trial(store: Store, writer: Writer, feeder: Feeder) -> None:
-    await writer.commit([Finalise(feeder.stream)])
+    await writer.commit([Finalise(feeder.stream, feeder.token)])
     second = await writer.open_stream(source(uid="uid-2"))
     state = await store.log_state(JOB)
     assert state is not None
     assert state.finalised_trial == 0
     assert (await writer.open_stream(source())).finalised
-    await writer.commit([Finalise(second)])
+    await writer.commit([Finalise(second, second.fencing_token)])
     state = await store.log_state(JOB)
     assert state is not None
     assert state.finalised_trial == 1
@@ -146,7 +181,7 @@ async def test_losses_add_up(store: Store, writer: Writer, feeder: Feeder) -> No
     await feeder.feed("b", gaps=[NewGap(2, 4, "lines 2 to 4 are gone")])
     await feeder.feed(gaps=[NewGap(6, None, "the rest is gone", "PodGone")])
     await writer.commit(
-        [Finalise(feeder.stream, lost=True, reason="X", message="the rest is gone")]
+        [Finalise(feeder.stream, feeder.token, lost=True, reason="X", message="the rest is gone")]
     )
     state = await store.log_state(JOB)
     assert state is not None

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
@@ -138,7 +139,7 @@ async def test_the_lease_tells_while_nothing_can_be_written(
     assert cluster.objects["leases"] == {}
 
 
-async def test_what_a_dead_recorder_has_said_goes_when_the_next_one_starts(
+async def test_the_lease_of_a_dead_recorder_is_deleted_when_the_next_one_starts(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:
     meta = {
@@ -182,3 +183,23 @@ async def test_a_recorder_that_starts_before_it_can_write_tells_too(
             await cluster.until(lambda: told(cluster, LONE))
             lock.close()
             await cluster.until(lambda: cluster.objects["leases"] == {})
+
+
+async def test_a_session_on_a_server_that_became_read_only_is_replaced(
+    postgres_server: str,
+) -> None:
+    """After a failover a new session reaches the server that accepts writes."""
+    url = postgres_url(postgres_server)
+    writer = await Writer.open(url)
+    await writer.commit([Probe()])
+    plain = url.replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        writer._database.engine.dispose()
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await writer.commit([Probe()])
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await writer.commit([Probe()])
+    await writer.close()

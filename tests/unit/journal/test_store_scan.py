@@ -55,7 +55,7 @@ async def test_the_records_of_a_trial_and_their_place(writer: Writer, store: Sto
     for feeder in (first, other, second, first, second):
         await feeder.feed("a", "b")
     await silent.feed()
-    await writer.commit([Finalise(first.stream)])
+    await writer.commit([Finalise(first.stream, first.token)])
 
     wanted: dict[str, Any] = {"after": 0, "last": 99, "trial": 1}
     assert [record.seq for record in await store.log_scan(JOB, **wanted)] == [1, 2, 5, 6]

@@ -188,7 +188,7 @@ async def test_a_log_that_fails_by_itself_holds_up_no_other_of_its_node(
     await recorder.until_count(1)
 
 
-async def test_what_was_lost_stays_named_beside_and_after_it(
+async def test_lost_lines_stay_named_while_and_after_the_log_is_unreadable(
     cluster: FakeCluster, recorder: Recorder
 ) -> None:
     await cluster.add_job(JOB)

@@ -157,9 +157,11 @@ class Archiver:
             ingest.lose(NewGap(None, None, text, "PodGone"))
         if ingest.numbered and not (stream.ended or stream.done):
             now = self._now()
-            ingest.add(closing_record_of(job, now=now, epoch=stream.position.stamp / 1e9))
-            ingest.ended = True
-        stored = await self._commits.submit([*ingest.flush(), Finalise(stream)])
+            record = closing_record_of(job, now=now, epoch=stream.position.stamp / 1e9)
+            ingest.contents.add(record)
+            ingest.contents.ended = True
+        appends = ingest.flush()
+        stored = await self._commits.submit([*appends, Finalise(stream, ingest.token)])
         if any(answer.stale for answer in stored):
             raise RuntimeError("somebody else stores this log as well")  # the key is requeued
         state = stored[-1].state

@@ -4,7 +4,12 @@ import asyncio
 import time
 from typing import Final
 
-from corejob_journal.recorder.ingest.reading import CantFollowError, LogReader, UnclearError
+from corejob_journal.recorder.ingest.reading import (
+    CantFollowError,
+    LogGoneError,
+    LogReader,
+    UnclearError,
+)
 from corejob_journal.recorder.ingest.retries import Attempt, Retries
 from corejob_journal.recorder.ingest.unreadable import Unreadable
 from corejob_kube.errors import KubeError
@@ -14,14 +19,15 @@ from corejob_process.backoff import Backoff
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MOST: Final = 3.0
 _BACKOFF_MOST_UNREAD: Final = 60.0
-"""Maximum back-off, in seconds, for a log that can't be read at all.
+"""Maximum back-off, in seconds, for a log that can't be read at all or brings nothing new.
 
 A log that can be read also breaks off now and then, so its maximum is shorter.
 """
 _ERROR_TEXT_WITHIN_S: Final = 1.0
-"""Seconds after which an open connection counts as readable.
+"""Seconds after which an open connection counts as readable, at least.
 
-A kubelet that can't read a log sends its error text at once.
+A kubelet that can't read a log sends its error text at once, or after the lines before the place
+that it can't read.
 """
 _NO_FOLLOW_S: Final = 60.0
 """Seconds for which a log that could not be followed is polled instead."""
@@ -46,6 +52,12 @@ class Attempts:
         self._again = False
         self._vanished = False
         self._waits_its_turn = False
+        # True if the present connection has proved that the log can be read.
+        self._proved = False
+        # True if it has also brought something new, or ended cleanly.
+        self._moved = False
+        self._proof_s = _ERROR_TEXT_WITHIN_S
+        self._opened_at: float | None = None
         self._reconnects = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
         self._failures = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST_UNREAD)
         self._pause_s = _BACKOFF_FIRST
@@ -64,8 +76,13 @@ class Attempts:
         self.news.set()
         self._retries.stir()
 
+    def ended(self) -> None:
+        """Handle the container's end: its log is needed soon."""
+        self._failures.reset()
+
     async def turn(self, node: str) -> Attempt:
         """Wait until the log may be requested."""
+        self._proved, self._moved, self._opened_at = False, False, None
         self.news.clear()
         problem = self._retries.problem(node)
         if problem is not None:
@@ -77,11 +94,18 @@ class Attempts:
     def opened(self, turn: Attempt) -> None:
         """Handle an open connection: the log is readable unless the kubelet sends an error text."""
         turn.opened()
+        self._opened_at = time.monotonic()
         loop = asyncio.get_running_loop()
-        self._fine_soon = loop.call_later(_ERROR_TEXT_WITHIN_S, self.fine)
+        self._fine_soon = loop.call_later(self._proof_s, self._is_readable)
 
     def fine(self) -> None:
-        """Note that the log can be read."""
+        """Note that the log can be read: new lines have come, or a connection ended cleanly."""
+        self._moved = True
+        self._proof_s = _ERROR_TEXT_WITHIN_S
+        self._is_readable()
+
+    def _is_readable(self) -> None:
+        self._proved = True
         self._waits_its_turn = False
         self._stop_timer()
         self._unreadable.fine()
@@ -95,11 +119,21 @@ class Attempts:
         elif isinstance(error, CantFollowError):
             self.fine()  # the log was read to its present end
             self._no_follow_until = time.monotonic() + _NO_FOLLOW_S
-        elif isinstance(error, KubeError):
-            if not self._reader.opened:
+        elif isinstance(error, KubeError | LogGoneError):
+            self._failed(error, turn)
+
+    def _failed(self, error: KubeError | LogGoneError, turn: Attempt) -> None:
+        said = self._reader.splitter.error_text is not None
+        if self._opened_at is None:
+            said = False
+            if isinstance(error, KubeError):
                 self._waits_its_turn = turn.failed(error)
-            if not self._reader.opened or self._reader.splitter.error_text is not None:
-                self._unreadable.failed(str(error))
+        elif said and not self._moved:
+            # The lines before a place that can't be read may take longer than the usual proof.
+            self._proved = False
+            self._proof_s = max(self._proof_s, 2 * (time.monotonic() - self._opened_at))
+        if said or not self._proved:
+            self._unreadable.failed(str(error))
 
     def polled(self, *, idle: bool) -> None:
         """Adapt the poll interval after a log that can't be followed was read to its present end.
@@ -122,7 +156,7 @@ class Attempts:
         if self.polls:
             await tasks.wait(self.news, self._poll_s)
             return
-        if not self._reader.opened:
+        if not self._proved:
             self._pause_s = self._failures.next()
         else:
             self._failures.reset()

@@ -8,7 +8,6 @@ from typing import Final
 
 from corejob_journal.recorder.ingest import pods
 from corejob_journal.recorder.ingest.pods import JobPod
-from corejob_journal.recorder.ingest.reading import LogGoneError
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.resources import PODS
@@ -67,11 +66,9 @@ class FollowedPod:
     async def is_gone(self, error: Exception) -> bool:
         """True if the log no longer exists.
 
-        A 404 alone is no proof, since a kubelet that has just started knows no pods yet.
+        A 404 alone is no proof, since a kubelet that has just started knows no pods yet. Nor is a
+        log that the kubelet can't retrieve: so are all while the container runtime is restarted.
         """
-        if isinstance(error, LogGoneError):
-            # If the container restarts, only the log of an earlier run may be gone.
-            return self.newest.over or not self.newest.child.restarts
         if not isinstance(error, NotFoundError):
             return False
         try:

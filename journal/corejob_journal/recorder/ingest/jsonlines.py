@@ -129,9 +129,14 @@ def read(line: Mapping[str, Any]) -> Foreign:
     exception = _take_stack(rest, names)
     if not rest:
         return Foreign(message, levelno, exception)
-    fields = " ".join(f"{_shown(key)}={_shown(value)}" for key, value in rest.items())
+    return Foreign(with_fields(message, rest), levelno, exception)
+
+
+def with_fields(message: str, fields: Mapping[str, Any]) -> str:
+    """Return a message followed by fields."""
+    text = " ".join(f"{_shown(key)}={_shown(value)}" for key, value in fields.items())
     joint = "\n" if "\n" in message else " "
-    return Foreign(f"{message}{joint}{fields}" if message else fields, levelno, exception)
+    return f"{message}{joint}{text}" if message else text
 
 
 def level_of(value: Any, *, syslog: bool = False) -> tuple[int, bool] | None:
@@ -142,7 +147,8 @@ def level_of(value: Any, *, syslog: bool = False) -> tuple[int, bool] | None:
         syslog: True if numbers are syslog severities: 0 is emergency, 7 is debug.
     """
     if isinstance(value, Mapping):
-        value = value.get("name")
+        level = level_of(value.get("name"), syslog=syslog)
+        return (level[0], False) if level is not None else None  # it may have other fields
     if isinstance(value, str):
         value = value.strip().lower()
         if _NUMBER.fullmatch(value) is None:
@@ -220,10 +226,13 @@ def _with_all_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) == len(pairs):
         return fields
     fields = {}
+    # A key's last number: counting from 1 for each of thousands of equal keys takes minutes.
+    numbers: dict[str, int] = {}
     for key, value in pairs:
-        name, number = key, 1
+        name, number = key, numbers.get(key, 1)
         while name in fields:
             number += 1
             name = f"{key}#{number}"
+        numbers[key] = number
         fields[name] = value
     return fields

@@ -52,7 +52,7 @@ class LineSequence:
         elif await self._was_taken(line):
             ingest.read_anew()
         else:
-            ingest.go_back()
+            ingest.go_back(line)
 
     async def _was_taken(self, line: LogLine) -> bool:
         """True if a line that goes back is a repetition, and not new after a clock was set back."""

@@ -107,7 +107,9 @@ class LogAppender:
         Raises:
             StaleError: Another process stores this stream's lines too.
         """
-        operations: list[Operation] = [*self._ingest.flush(), Finalise(self._ingest.stream)]
+        ingest = self._ingest
+        operations: list[Operation] = [*ingest.flush()]
+        operations.append(Finalise(ingest.stream, ingest.token))
         results = await self._commits.submit(operations)
         if any(result.stale for result in results):
             raise StaleError(self._pod_name)

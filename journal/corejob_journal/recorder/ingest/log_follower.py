@@ -1,7 +1,7 @@
 """Follow one pod's log to its end, across broken connections.
 
-`line_sequence` takes the lines in, `log_appender` stores them, and `followed_pod` tells if the
-container has ended.
+`intake` takes the lines in, `log_appender` stores them, `followed_pod` tells if the container has
+ended, and `attempts` when to connect again.
 """
 
 import asyncio
@@ -16,11 +16,13 @@ from typing import Final
 from corejob import model
 from corejob_journal.recorder.ingest.attempts import Attempts
 from corejob_journal.recorder.ingest.closing import closing_record
+from corejob_journal.recorder.ingest.earlier_run import EarlierRun, EarlierRunError
 from corejob_journal.recorder.ingest.followed_pod import FollowedPod
+from corejob_journal.recorder.ingest.intake import LogIntake
 from corejob_journal.recorder.ingest.line_sequence import LineSequence
 from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.log_appender import LogAppender
-from corejob_journal.recorder.ingest.log_ingest import ROTATED, ROTATED_UNREAD, LogIngest
+from corejob_journal.recorder.ingest.log_ingest import LogIngest
 from corejob_journal.recorder.ingest.log_status import LogStatusReporter
 from corejob_journal.recorder.ingest.pods import JobPod
 from corejob_journal.recorder.ingest.reading import (
@@ -29,9 +31,10 @@ from corejob_journal.recorder.ingest.reading import (
     LogReader,
     UnclearError,
 )
+from corejob_journal.recorder.ingest.refusals import Refusals, is_refusal
 from corejob_journal.recorder.ingest.retries import Attempt
-from corejob_journal.recorder.ingest.rotation import Rotation
 from corejob_journal.recorder.ingest.services import FollowerServices
+from corejob_journal.recorder.ingest.stream_end import StreamEnd
 from corejob_journal.store import ForeignJobError
 from corejob_journal.store.records import (
     LogPosition,
@@ -40,32 +43,18 @@ from corejob_journal.store.records import (
     StreamState,
     foreign,
 )
-from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
+from corejob_kube.errors import KubeError, UnavailableError
 from corejob_process import tasks
 
 log = logging.getLogger(__name__)
 
-_REFUSALS: Final = 8
-"""Number of times that the log of an ended container may be refused before it counts as lost."""
 _STILL_FRESH_S: Final = 5.0
 """Seconds within which a log that is gone after a clean end of its stream counts as complete."""
-_END_WAIT_S: Final = 15.0
-"""Seconds from the container's end until an open stream is cancelled.
-
-The kubelet ends a followed log within a second of the container's end; a dead connection never
-ends.
-"""
-_NO_FILE: Final = "no such file or directory"
-"""Error text for the log file of a container that never started or was cleaned up."""
 _INFO: Final = 20
-_LOOK_S: Final = 1.0
-"""Seconds between checks for log rotation while a follower waits for the store."""
-_GATHER_S: Final = 0.02
-"""Seconds for which lines gather unread, at most: a transaction and its pause take less."""
 
 
 class LogFollower:
-    """Follows one pod's log from the store's position to its end, and settles it."""
+    """Follows one pod's log from the store's position to its end, and finalises it."""
 
     def __init__(self, services: FollowerServices, pod: JobPod, owner: str) -> None:
         self._pod = FollowedPod(services.kube, services.namespace, pod)
@@ -73,11 +62,13 @@ class LogFollower:
         self._services = services
         self._reader = LogReader(services.kube, services.namespace, pod)
         self._reading: asyncio.Task[None] | None = None
+        self._end: StreamEnd | None = None
         self._ingest: LogIngest
         self._appender: LogAppender
         self._sequence: LineSequence
-        self._rotation = Rotation(time.time())
-        self._refusals = 0
+        self._intake: LogIntake
+        self._earlier: EarlierRun
+        self._refusals = Refusals()
         self._ended_well = 0.0
         self._reporter = LogStatusReporter(services, pod)
         self._attempts = Attempts(services.retries, self._reporter.unreadable, self._reader)
@@ -95,14 +86,23 @@ class LogFollower:
         self._pod.newest = pod
         self._reporter.update(pod)
         self._attempts.news.set()
-        if not was_over and pod.over and self._reading is not None:
-            # After the runtime's `done` line there is no need to wait for the end of the stream.
-            delay = 0.0 if self._ingest.done else _END_WAIT_S
-            asyncio.get_running_loop().call_later(delay, self._reading.cancel)
+        if was_over or not pod.over:
+            return
+        self._attempts.ended()
+        if self._reading is not None and self._end is not None:
+            if self._ingest.done:
+                # After the runtime's `done` line there is no need to wait for the stream's end.
+                self._reading.cancel()
+            else:
+                self._end.container_ended()
 
     def vanished(self) -> None:
         """Handle the pod's deletion: don't wait, since the API server answers without the node."""
         self._attempts.vanished()
+
+    def works(self) -> None:
+        """Handle that this follower has run for a while, unlike one before it."""
+        self._reporter.works()
 
     async def run(self) -> None:
         """Follow the log and finalise it."""
@@ -122,7 +122,7 @@ class LogFollower:
             has_lines = self.pod.started and state.position.stamp > 0
             self._reporter.log(None, complete=True, has_lines=has_lines)
             return
-        self._ingest = LogIngest(state)
+        self._ingest = LogIngest(state, restarts=self.pod.child.restarts)
         self._appender = LogAppender(
             self._ingest,
             commits,
@@ -133,9 +133,18 @@ class LogFollower:
         self._sequence = LineSequence(
             self._services.kube, self._services.namespace, self._pod, self._reader, self._ingest
         )
+        self._intake = LogIntake(
+            self._pod,
+            self._ingest,
+            self._sequence,
+            self._appender,
+            self._reporter,
+            self._services.retries,
+        )
+        self._earlier = EarlierRun(self._pod, self._ingest, self._sequence)
         if not sources.names:
             # Earlier versions wrote sources into the status without storing them.
-            self._ingest.name_sources(self._reporter.status_field("sources") or ())
+            self._ingest.contents.name_sources(self._reporter.status_field("sources") or ())
         try:
             if self.pod.has_log:
                 self._name_init_container(state)
@@ -155,7 +164,7 @@ class LogFollower:
             return
         text = f"init container [{init.name}] ended with exit code {init.exit_code}, its output:"
         at = (init.started_at or init.ended_at or datetime.now(UTC)).timestamp()
-        self._ingest.add(NewRecord(None, at, _INFO, text))
+        self._ingest.contents.add(NewRecord(None, at, _INFO, text))
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -179,7 +188,7 @@ class LogFollower:
         """Wait for this log's turn and read one connection. Return its error, or None."""
         turn = await self._attempts.turn(self.pod.child.node or "")
         # Not before the turn, which may take as long as its node does not answer.
-        self._begin(whole=self.pod.over and _is_fresh(self._ended_well))
+        self._intake.begin(whole=self.pod.over and _is_fresh(self._ended_well))
         try:
             await self._read_once(turn)
         except (KubeError, LogGoneError, UnclearError) as error:
@@ -190,21 +199,29 @@ class LogFollower:
         finally:
             turn.close()
         self._attempts.fine()
+        self._refusals.reset()
         return None
 
     async def _gives_up(self, error: Exception) -> bool:
         """True if the log can't be read any more; then name the missing lines."""
-        if isinstance(error, UnclearError | CantFollowError):
+        if isinstance(error, UnclearError | CantFollowError | EarlierRunError):
             return False
+        whole = _is_fresh(self._ended_well)
         if await self._pod.is_gone(error):
-            self._gone(error, whole=_is_fresh(self._ended_well))
+            self._gone(error, whole=whole)
             return True
-        refused = isinstance(error, InvalidError | NotFoundError) or _NO_FILE in str(error)
-        self._refusals += refused and self.pod.over
-        if self._refusals >= _REFUSALS:
+        if not (is_refusal(error) and self.pod.over):
+            return False
+        if whole:
+            # The kubelet may remove an ended container long before its pod is gone.
+            self._ended_well = time.monotonic()
+        if not self._refusals.add(time.monotonic()):
+            return False
+        if whole:
+            self._gone(error, whole=True)
+        else:
             self._ingest.lose_tail("LogRefused", str(error))
-            return True
-        return False
+        return True
 
     async def _was_the_end(self, began: float, place: LogPosition) -> bool:
         """True if the connection that ended cleanly proves that no more lines can come.
@@ -217,11 +234,11 @@ class LogFollower:
             self._ingest.position == place
             and began >= self._pod.flushed_at(half_line=bool(self._tail))
         ):
-            await self._at_end()
+            await self._intake.end(self._tail)
             return True
         # Either the container or only the connection has ended. If it was the container, one more
         # reading proves that no lines came after.
-        self._ended_well = time.monotonic() if self._rotation.sure(time.time()) else 0.0
+        self._ended_well = time.monotonic() if self._intake.is_sure else 0.0
         if self._attempts.polls and not self.pod.over:
             self._attempts.polled(idle=self._ingest.position == place)
         elif await self._pod.is_over_or_restarts():
@@ -234,17 +251,6 @@ class LogFollower:
             self._services.metrics.reconnects.inc()
         return False
 
-    def _begin(self, *, whole: bool) -> None:
-        """Prepare a new connection.
-
-        Args:
-            whole: True if the previous connection has read a file to its end, and the container has
-                written nothing since. If this connection reads another file, it directly follows.
-        """
-        now = time.time()
-        self._rotation = self._rotation.again(now) if whole else Rotation(now)
-        self._ingest.resume(whole=whole)
-
     async def _read_once(self, turn: Attempt) -> None:
         """Read one connection, in a task of its own so that other tasks can cancel it.
 
@@ -254,10 +260,14 @@ class LogFollower:
             UnclearError: Only a connection from the log's start is unambiguous.
             StaleError: Another process stores this stream's lines too.
         """
-        self._reading = asyncio.create_task(self._pump(turn), name=f"log {self.pod.child.name}")
+        end = self._end = StreamEnd(self._stop_reading)
+        self._reading = asyncio.create_task(
+            self._pump(turn, end), name=f"log {self.pod.child.name}"
+        )
         try:
             await asyncio.wait({self._reading})
         finally:
+            end.close()
             await tasks.cancel(self._reading)
         self._appender.check()
         if self._reading.cancelled():
@@ -266,12 +276,13 @@ class LogFollower:
             raise UnavailableError(503, "Silent", "the stream did not end with its container")
         await self._reading
 
-    async def _pump(self, turn: Attempt) -> None:
+    async def _pump(self, turn: Attempt, end: StreamEnd) -> None:
         ingest = self._ingest
         since = None if self._attempts.from_start else ingest.since
         self._attempts.from_start = False
-        if self._is_behind_a_restart():
-            await self._take_previous(since)
+        with end:
+            await self._prepare(since, turn)
+        place = ingest.position
         # Following takes one of the node's few inotify instances, so don't follow an ended one.
         lines = self._reader.read(
             since=since,
@@ -280,80 +291,35 @@ class LogFollower:
             opened=partial(self._attempts.opened, turn),
         )
         async with aclosing(lines) as chunks:
+            first = True  # this chunk is not awaited, but was written before
             async for some in chunks:
-                await self._take(some)
+                if not first:
+                    self._intake.clock.waited(some[0], end.quiet, time.time())
+                first = False
+                with end:
+                    await self._intake.take(some)
+                if ingest.position != place:
+                    # Repetitions alone are no success: a log may break at the same place always.
+                    self._attempts.fine()
+                    self._refusals.reset()
                 if ingest.done and self.pod.over:
                     return
 
-    def _is_behind_a_restart(self) -> bool:
-        """True if lines of an earlier run of the container may be missing."""
-        began = self.pod.child.started_at
-        if not self.pod.restarts or began is None:
-            return False
-        # The kubelet reports the start of a run with a precision of a second.
-        return self._ingest.position.stamp < (began.timestamp() + 1) * 1e9
-
-    async def _take_previous(self, since: int | None) -> None:
-        """Take the new lines of the container's previous run; the kubelet has no earlier ones.
-
-        The logs of both runs are one sequence, so repetitions are recognised as within one log.
-        """
+    async def _prepare(self, since: int | None, turn: Attempt) -> None:
+        """Take the rest of the container's earlier run, and find out where the present one is."""
         ingest = self._ingest
-        if self.pod.restarts > 1 and not ingest.position.stamp:
-            runs = f"{self.pod.restarts - 1} runs" if self.pod.restarts > 2 else "run"
-            text = f"the log of the first {runs} of the container is gone: it was restarted"
-            ingest.lose(NewGap(None, None, text, "Restarted"))
-        reader = LogReader(self._services.kube, self._services.namespace, self.pod)
-        lines = reader.read(since=since, follow=False, surely=ingest.surely, previous=True)
-        try:
-            async with aclosing(lines) as chunks:
-                async for some in chunks:
-                    await self._sequence.take(some)
-                    await self._store(look=False)
-        except (InvalidError, NotFoundError, LogGoneError) as error:
-            ingest.lose_tail("Restarted", f"the container was restarted, and {error}")
-            return
-        await self._sequence.take(reader.splitter.rest())
-
-    async def _take(self, lines: list[LogLine]) -> None:
-        self._attempts.fine()
-        if self._rotation.arrived(lines, time.time()):
-            await self._look()
-        if (missed := self._rotation.missed(lines)) is not None:
-            await self._sequence.take(lines[:missed])
-            self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
-            lines = lines[missed:]
-        await self._sequence.take(lines)
-        await self._store(look=True)
-
-    async def _store(self, *, look: bool) -> None:
-        """Submit what was taken; wait for the store if that is too much.
-
-        Args:
-            look: True to check for log rotation during the wait.
-        """
-        self._pass_on()
-        self._appender.send()
-        if self._appender.is_busy:
-            # Lines that arrive now have to wait anyway, and cost less if they are read together.
-            await self._appender.wait(_GATHER_S)
-        while self._appender.is_full:
-            await self._appender.wait(_LOOK_S)
-            if look and self._rotation.due(time.time()):
-                await self._look()
-            self._appender.send()
-
-    async def _look(self) -> None:
-        """Check the first entry of the log's newest file, unless numbers show what is missing."""
-        if not self._numbered:
-            now = time.time()
-            self._rotation.looked(
-                await self._sequence.first_entry(), self._ingest.position.stamp, now
+        if self._earlier.is_unread:
+            self._earlier.name_older()
+            reader = LogReader(self._services.kube, self._services.namespace, self.pod)
+            await self._earlier.take(
+                reader,
+                since,
+                opened=partial(self._attempts.opened, turn),
+                store=partial(self._intake.store, look=False),
             )
-
-    @property
-    def _numbered(self) -> bool:
-        return self.pod.core4 or self._ingest.numbered
+            self._earlier.leave()
+        if ingest.ahead and not await self._reader.has_line_at(ingest.ahead):
+            ingest.set_back_rotated()
 
     def _gone(self, error: Exception, *, whole: bool) -> None:
         """Handle a log that no longer exists.
@@ -367,25 +333,12 @@ class LogFollower:
             return
         if whole:
             ingest.take_rest(self._tail)
-            self._name_open_end()
+            self._intake.name_open_end()
         elif ingest.position.stamp:
             ingest.lose_tail("PodGone", str(error))
         else:
             text = f"the pod was gone before its log could be read ({error})"
             ingest.lose(NewGap(None, None, text, "PodGone"))
-
-    async def _at_end(self) -> None:
-        """Handle the end of the log."""
-        if self._tail:
-            await self._take(self._tail)
-        if self._ingest.place_lost and not self._ingest.done:
-            self._ingest.lose_tail("Rotated", ROTATED)
-        else:
-            self._name_open_end()
-
-    def _name_open_end(self) -> None:
-        if self._rotation.open_end:
-            self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
 
     # --- storing ----------------------------------------------------------------------------
 
@@ -401,11 +354,12 @@ class LogFollower:
         """
         await self._appender.finish()
         ingest = self._ingest
-        if self._numbered and self.pod.started and not (ingest.ended or ingest.done):
+        contents = ingest.contents
+        if self._intake.is_numbered and self.pod.started and not contents.ended:
             job = self._job()
             now = datetime.now(UTC)
-            ingest.add(closing_record(self.pod, job, now=now, epoch=ingest.epoch))
-            ingest.ended = True
+            contents.add(closing_record(self.pod, job, now=now, epoch=contents.epoch))
+            contents.ended = True
         state = await self._appender.finalise()
         has_lines = self.pod.started and ingest.position.stamp > 0
         await self._reporter.finalised(state, has_lines=has_lines)
@@ -413,12 +367,6 @@ class LogFollower:
     def _job(self) -> model.CoreJob | None:
         body = self._services.jobs.get(self.pod.child.corejob)
         return self._services.parse(body) if body is not None else None
-
-    def _pass_on(self) -> None:
-        """Pass the latest progress on to the CoreJob's status."""
-        progress, self._ingest.progress = self._ingest.progress, None
-        if progress is not None:
-            self._reporter.progress(progress)
 
 
 def _is_fresh(ended: float) -> bool:

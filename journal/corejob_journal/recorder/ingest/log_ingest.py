@@ -5,59 +5,45 @@ No I/O.
 
 import bisect
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from corejob import timestamps
-from corejob.nesting import MAX_VALUE_DEPTH, is_deep
-from corejob.texts import clean
 from corejob_journal.recorder.ingest import protocol
+from corejob_journal.recorder.ingest.contents import LogContents
 from corejob_journal.recorder.ingest.lines import LogLine
 from corejob_journal.recorder.ingest.resume import WINDOW_NS, Mark, Resume, contains, mark
 from corejob_journal.store.records import (
     Append,
     LogPosition,
     NewGap,
-    NewOutput,
     NewRecord,
     StreamState,
 )
 
 ROTATED: Final = "the log was rotated while nobody was reading it"
 ROTATED_UNREAD: Final = "the log was rotated faster than it could be read"
-_END: Final = "done execution with ["
-_LATEST: Final = 253_402_300_799.0
-"""The last second of the year 9999, the latest time that can be written as a date."""
-_LONGEST_KEY: Final = 1_000
-"""Maximum length of a cookie's key, in bytes; PostgreSQL's indexes accept at most 2,704."""
-_LARGEST_VALUE: Final = 64 * 2**10
-LONGEST_SOURCE: Final = 1_000
-_LONGEST_PROGRESS: Final = 1_000
-_WARNING: Final = 30
-_FULL_LINES: Final = 5_000
-_FULL_BYTES: Final = 2**20
+SET_BACK: Final = "the node's clock was set back, and what was written meanwhile is unclear"
 
 
 class LogIngest:
     """Turns the lines of one stream into appends.
 
+    Args:
+        state: The stream's row in the store.
+        restarts: True if the kubelet may restart the container within its pod.
+
     Attributes:
-        done: True if the runtime's `done` line was taken.
-        ended: True if a closing record was taken.
+        contents: What was taken since the last append.
         numbered: True if any line had a number of its own.
         last_n: Number of the last line taken; 0 without numbers.
-        epoch: Time of the latest record, in seconds since the epoch.
-        progress: The latest progress that was not passed on yet.
         stream: The stream's row in the store.
     """
 
-    def __init__(self, state: StreamState) -> None:
-        self.done = state.done
-        self.ended = state.ended
+    def __init__(self, state: StreamState, *, restarts: bool = False) -> None:
+        self.contents = LogContents(done=state.done, ended=state.ended, restarts=restarts)
         self.last_n = state.position.last_n
         self.numbered = self.last_n > 0
-        self.epoch = 0.0
-        self.progress: protocol.ProgressEvent | None = None
         self.stream = state
         self._token = state.fencing_token
         self._stamp = state.position.stamp
@@ -68,35 +54,37 @@ class LogIngest:
         self._recent: list[Mark] = []
         # The mark of the first piece of the line that is being taken in pieces.
         self._head: Mark = ()
-        self._progress_cut = False
         self._may_jump = False
         self._may_go_back = False
+        self._ahead = state.position.ahead
         self._sealed: list[Append] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self._records: list[NewRecord] = []
-        self._outputs: list[NewOutput] = []
-        self._cookies: list[tuple[str, object]] = []
-        self._sources: list[str] = []
-        self._gaps: list[NewGap] = []
-        self._lines = 0
-        self._bytes = 0
-        self._dirty = False
 
     @property
     def position(self) -> LogPosition:
         """The position after all lines taken."""
-        if self._resume.active:
-            return LogPosition(self._stamp, self._resume.count, self.last_n, self._pieces)
-        older = bisect.bisect_left(self._recent, (self._stamp - WINDOW_NS,))
-        count = len(self._recent) - older
-        return LogPosition(self._stamp, count, self.last_n, self._pieces)
+        active = self._resume.active
+        count = self._resume.count if active else len(self._recent) - self._older
+        return LogPosition(self._stamp, count, self.last_n, self._pieces, self._ahead)
+
+    @property
+    def _older(self) -> int:
+        """Number of the recent marks that are older than the window."""
+        return bisect.bisect_left(self._recent, (self._stamp - WINDOW_NS,))
+
+    @property
+    def done(self) -> bool:
+        """True if the runtime's `done` line was taken, after which no line can come."""
+        return self.contents.done
+
+    @property
+    def token(self) -> int:
+        """The stream's fencing token after all appends flushed."""
+        return self._token
 
     @property
     def full(self) -> bool:
         """True if the follower should wait for the store before it reads on."""
-        return self._bytes >= _FULL_BYTES or self._lines >= _FULL_LINES
+        return self.contents.full
 
     @property
     def since(self) -> int | None:
@@ -110,7 +98,10 @@ class LogIngest:
             whole: True if the previous connection has read its file to the end. Then nothing is
                 missing if this one reads the next file and repeats nothing.
         """
-        self._resume = Resume(self.position)
+        position, marks = self.position, self._recent[self._older :]
+        # A process that has just started only knows the number of the window's lines.
+        known = marks if len(marks) == position.count else ()
+        self._resume = Resume(position, known)
         self._whole = whole
 
     def surely(self, line: LogLine) -> bool:
@@ -152,7 +143,7 @@ class LogIngest:
             else:
                 # Two processes write protocol lines: keep their content, ignore their numbers.
                 n = 0
-            self._store(event, n or None, line)
+            self.contents.take(event, n or None, line)
             self._advance(line)
         return len(lines)
 
@@ -170,9 +161,27 @@ class LogIngest:
         self._resume = Resume(self.position, self._recent)
         self._whole = True
 
-    def go_back(self) -> None:
-        """Accept lines older than the previous ones until they catch up: the clock was set back."""
-        self._may_go_back = True
+    def go_back(self, line: LogLine) -> None:
+        """Accept a line older than the previous ones: the node's clock was set back.
+
+        The position goes back with it. With the time of the lines before, `sinceTime` would leave
+        out everything until the clock has caught up.
+        """
+        self._ahead = self._stamp
+        self._stamp = max(1, line.stamp - 1)
+        self._recent = []
+
+    @property
+    def ahead(self) -> int:
+        """Time of the last line before the node's clock was set back; 0 if it was not."""
+        return self._ahead
+
+    def set_back_rotated(self) -> None:
+        """Handle a rotation since the clock was set back: the newest file's times only ascend."""
+        if not self.position.count:
+            self.lose_tail("Rotated", ROTATED)
+        self._ahead = 0
+        self.resume(whole=self._whole)
 
     def _is_recent(self, line: LogLine) -> bool:
         return line.stamp >= self._stamp - WINDOW_NS and contains(self._recent, mark(line))
@@ -202,7 +211,11 @@ class LogIngest:
             return True
         if line.part < self._pieces:
             return True
-        if self._resume.nothing_repeated and not self._whole and not _is_numbered(line):
+        rotated = self._resume.nothing_repeated or self._resume.unsure
+        if self._resume.unclear:
+            self._ahead = 0
+            self.lose_tail("ClockSetBack", SET_BACK)
+        elif rotated and not self._whole and not _is_numbered(line):
             self.lose_tail("Rotated", ROTATED)
         self._recent = self._resume.finish()
         return False
@@ -213,96 +226,22 @@ class LogIngest:
         text = protocol.text_of(line.body)
         if not line.last:
             text += protocol.CONTINUED
-        self._add(NewRecord(None, line.stamp / 1e9, 20, text), line)
+        self.contents.add_line(NewRecord(None, line.stamp / 1e9, 20, text), line)
         if line.last:
             self._advance(line)
         else:
             self._pieces = line.part + 1
 
-    def _store(self, event: protocol.Event, n: int | None, line: LogLine) -> None:
-        at = line.stamp / 1e9
-        if isinstance(event, protocol.PlainLine):
-            plain = NewRecord(n, at, event.levelno, event.message, event.exception)
-            self._add(plain, line)
-            return
-        if 0.0 < event.time < _LATEST:
-            at = event.time
-        match event:
-            case protocol.LogEvent():
-                self._add(protocol.record(event, n, at), line)
-                self.ended = self.ended or event.message.startswith(_END)
-            case protocol.OutputEvent():
-                text = clean(event.text)
-                before = len(self._records)
-                self._outputs.append(NewOutput(n, at, clean(event.stream), text, before))
-                self._count(line)
-            case protocol.ProgressEvent():
-                self._progress(event, line)
-            case protocol.SourceEvent():
-                self._source(event, line)
-            case protocol.CookieEvent():
-                self._cookie(event, line)
-            case protocol.DoneEvent():
-                self.done = True
-                if event.state == "complete":
-                    self.progress = protocol.ProgressEvent(
-                        core4=1, n=event.n, time=at, value=1.0, message=""
-                    )
-
-    def _cookie(self, event: protocol.CookieEvent, line: LogLine) -> None:
-        key, why = clean(event.key), None
-        if len(key.encode()) > _LONGEST_KEY:
-            why = f"its key is longer than {_LONGEST_KEY} bytes"
-        elif is_deep(event.value):
-            why = f"it is nested deeper than {MAX_VALUE_DEPTH} levels"
-        elif len(line.body) > _LARGEST_VALUE and protocol.size(event.value) > _LARGEST_VALUE:
-            why = f"its value is larger than {_LARGEST_VALUE} bytes"
-        if why is None:
-            self._cookies.append((key, event.value))
-            self._count(line)
-        else:
-            self._warn(f"cookie [{_short(key)}] is not kept: {why}", line)
-
-    def _source(self, event: protocol.SourceEvent, line: LogLine) -> None:
-        name = clean(event.name)
-        if len(name) > LONGEST_SOURCE:
-            name = f"{name[:LONGEST_SOURCE]}…"
-            text = f"source [{_short(name)}] is cut to {LONGEST_SOURCE} characters"
-            self._warn(text, line)
-        self._sources.append(name)
-        self._count(line)
-
-    def _progress(self, event: protocol.ProgressEvent, line: LogLine) -> None:
-        message = event.message
-        if message is not None and len(message) > _LONGEST_PROGRESS:
-            event.message = f"{message[:_LONGEST_PROGRESS]}…"
-            if not self._progress_cut:
-                self._progress_cut = True  # warn once, since progress may come each second
-                text = f"the message of the progress is cut to {_LONGEST_PROGRESS} characters"
-                self._warn(text, line)
-        self.progress = event
-
-    def _warn(self, text: str, line: LogLine) -> None:
-        self._add(NewRecord(None, line.stamp / 1e9, _WARNING, text), line)
-
-    def _add(self, record: NewRecord, line: LogLine) -> None:
-        self._records.append(record)
-        self.epoch = max(self.epoch, record.epoch)
-        self._count(line)
-
-    def _count(self, line: LogLine) -> None:
-        self._lines += 1
-        self._bytes += len(line.body)
-        self._dirty = True
-
     def _advance(self, line: LogLine) -> None:
         """Move the position past a complete line."""
         stamp, recent = line.stamp, self._recent
-        self._dirty = True
+        self.contents.dirty = True
         self._pieces = 0
         if stamp > self._stamp:
             self._stamp = stamp
             self._may_go_back = False
+            if self._ahead and (self.since or 0) * 10**9 > self._ahead:
+                self._ahead = 0  # a new connection repeats nothing of before
             recent.append(self._mark_of(line))
             if recent[0][0] < stamp - 2 * WINDOW_NS:  # many at once, not one with each line
                 del recent[: bisect.bisect_left(recent, (stamp - WINDOW_NS,))]
@@ -336,10 +275,11 @@ class LogIngest:
 
     def lose(self, gap: NewGap) -> None:
         """Add a gap at the present place of the log."""
-        if self._records or self._outputs or self._gaps:
+        contents = self.contents
+        if contents.records or contents.outputs or contents.gaps:
             self._seal()
-        self._gaps.append(gap)
-        self._dirty = True
+        contents.gaps.append(gap)
+        contents.dirty = True
 
     @property
     def place_lost(self) -> bool:
@@ -362,50 +302,35 @@ class LogIngest:
 
     # --- appends ----------------------------------------------------------------------------
 
-    def add(self, record: NewRecord) -> None:
-        """Add a record of the recorder, such as the closing one."""
-        self._records.append(record)
-        self._lines += 1
-        self._dirty = True
-
-    def name_sources(self, names: Iterable[str]) -> None:
-        """Add sources that were named by an earlier recorder."""
-        self._sources += names
-        self._dirty = self._dirty or bool(self._sources)
-
     def flush(self) -> list[Append]:
         """Return the appends of all that was taken since the last call, in the order to store."""
-        if self._dirty:
+        if self.contents.dirty:
             self._seal()
         sealed, self._sealed = self._sealed, []
         return sealed
 
     def _seal(self) -> None:
-        token = secrets.randbits(62) + 1
+        token, contents = secrets.randbits(62) + 1, self.contents
         self._sealed.append(
             Append(
                 stream=self.stream,
                 expected_token=self._token,
                 next_token=token,
                 position=self.position,
-                records=self._records,
-                outputs=self._outputs,
-                gaps=self._gaps,
-                cookies=self._cookies,
-                sources=self._sources,
-                lines=self._lines,
-                bytes=self._bytes,
-                done=self.done,
-                ended=self.ended,
+                records=contents.records,
+                outputs=contents.outputs,
+                gaps=contents.gaps,
+                cookies=contents.cookies,
+                sources=contents.sources,
+                lines=contents.lines,
+                bytes=contents.bytes,
+                done=contents.done,
+                ended=contents.ended,
             )
         )
         self._token = token
-        self._clear()
+        contents.clear()
 
 
 def _is_numbered(line: LogLine) -> bool:
     return line.last and line.part == 0 and protocol.parse(line.body).n > 0
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 50 else f"{text[:50]}…"

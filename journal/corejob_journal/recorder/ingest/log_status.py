@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,22 @@ class LogStatusReporter:
         unsure: True if the template may lack stored changes of the cookie.
     """
 
-    def __init__(self, services: FollowerServices, pod: JobPod) -> None:
+    def __init__(
+        self,
+        services: FollowerServices,
+        pod: JobPod,
+        *,
+        is_own: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Begin to report.
+
+        Args:
+            services: The services of all followers.
+            pod: The pod of the trial.
+            is_own: Returns False if nothing is to be written: the pod may not be the CoreJob's,
+                or its follower reports.
+        """
+        self._is_own = is_own
         self._services = services
         self._name = pod.child.corejob
         self._trial = pod.child.trial
@@ -39,7 +54,12 @@ class LogStatusReporter:
         self._reporting: asyncio.Task[None] | None = None
         self.unsure = False
         reported = (self.status_field("log") or {}).get("reason") == REASON
-        self.unreadable = Unreadable(self._report_unreadable, reported=reported)
+        reported = reported or services.failing.is_reported(pod.uid)
+        self.unreadable = Unreadable(
+            self._report_unreadable,
+            reported=reported,
+            held=lambda: services.failing.holds(pod.uid),
+        )
 
     def update(self, pod: JobPod) -> None:
         """Handle a change of the pod."""
@@ -80,8 +100,14 @@ class LogStatusReporter:
         value, message = progress.value, progress.message
         self._services.status.progress(self._name, self._trial, value, message, at)
 
+    def works(self) -> None:
+        """Handle that the log is followed without the failure of a follower before."""
+        if self._services.failing.forget(self._uid):
+            self.unreadable.fine()
+
     def stored(self, answers: Sequence[OperationResult]) -> None:
         """Report cookies and sources, once they are stored."""
+        self.works()
         changes: list[tuple[str, Any]] = []
         for answer in answers:
             changes += answer.cookies or ()
@@ -100,7 +126,7 @@ class LogStatusReporter:
         """Wait until the template has the whole stored cookie."""
         name = self._source.qual_name
         if self.unsure:
-            await self._services.cookies.publish_all(name)
+            await self._services.cookies.published(name)
         else:
             await self._services.cookies.flushed(name)
 
@@ -125,7 +151,8 @@ class LogStatusReporter:
         """Stop reporting."""
         if self._reporting is not None:
             self._reporting.cancel()
-        self._services.metrics.unreadable(self._uid, unreadable=False)
+        if not self._services.failing.holds(self._uid):
+            self._services.metrics.unreadable(self._uid, unreadable=False)
 
     def _report_unreadable(self, problem: str | None) -> None:
         self._services.metrics.unreadable(self._uid, unreadable=problem is not None)
@@ -133,6 +160,8 @@ class LogStatusReporter:
             log.warning("%s trial %d: %s", self._name, self._trial, problem)
         if self._reporting is not None:
             self._reporting.cancel()
+        if not self._is_own():
+            return
         self._reporting = asyncio.create_task(
             self._report_state(problem), name=f"report {self._name}"
         )
@@ -142,8 +171,11 @@ class LogStatusReporter:
         """Report that the log can't be read (or can again, if None), with its missing lines."""
         job_id = self._source.job_id
         state = await self._services.commits.call(lambda writer: writer.log_state(job_id))
-        if state is not None and problem is not None:
+        if state is None:  # nothing could be read so far
+            state = LogState(0, 0, 0, 0, lost=False, reason=None, message=None)
+        if problem is not None:
             message = f"{state.message}; {problem}" if state.message else problem
             state = replace(state, reason=REASON, message=message)
-        if self.unreadable.reported == (problem is not None):
+        # A follower may have begun to report meanwhile, or have finalised the log.
+        if self._is_own() and self.unreadable.reported == (problem is not None):
             self.log(state, complete=False)

@@ -48,6 +48,19 @@ class Owners:
         """Return the uid of the CoreJob that owns a checked pod, or None."""
         return self._owners.get(pod.uid) or None
 
+    def may_own(self, pod: JobPod) -> bool:
+        """True if a pod that could not be checked looks like the one of its CoreJob's last trial.
+
+        Anybody may have labelled it, so nothing is written that a reader would take for proved.
+        """
+        body = self._jobs.get(pod.child.corejob)
+        job = self._parse(body) if body is not None else None
+        return (
+            job is not None
+            and (pod.source.job_id, pod.child.trial) == (job.id, job.status.trial)
+            and pod.job_name == f"{job.name}-{pod.child.trial}"
+        )
+
     def keep(self, uids: Collection[str]) -> None:
         """Forget all pods except these."""
         self._owners = {uid: owner for uid, owner in self._owners.items() if uid in uids}

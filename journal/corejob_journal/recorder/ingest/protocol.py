@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -36,8 +36,8 @@ class _ProtocolEvent(msgspec.Struct, tag_field="type", kw_only=True):
     time: float = 0.0
 
 
-class LogEvent(_ProtocolEvent, tag="log", kw_only=True):
-    """A log record."""
+class LogEvent(_ProtocolEvent, tag="log", kw_only=True, forbid_unknown_fields=True):
+    """A log record; a line with other fields is read by `_strange_event`, which keeps them."""
 
     message: str
     level: str | int = "INFO"
@@ -93,6 +93,8 @@ _Typed = LogEvent | ProgressEvent | OutputEvent | SourceEvent | CookieEvent | Do
 Event = _Typed | PlainLine
 _TYPED: Final = msgspec.json.Decoder(_Typed)
 _MINE: Final = b'{"core4"'
+_LOG: Final = ("core4", "n", "type", "time", "level", "message", "exception")
+"""The fields of a `LogEvent`."""
 
 
 def parse(body: bytes) -> Event:
@@ -124,15 +126,23 @@ def text_of(body: bytes) -> str:
 
 def record(event: LogEvent, n: int | None, epoch: float) -> NewRecord:
     """Convert a log event to a record."""
-    levelno = _LEVELS.get(event.level) or _levelno(event.level)
-    return NewRecord(n, epoch, levelno, clean(event.message), _exception(event.exception))
+    levelno, message = _LEVELS.get(event.level), event.message
+    if levelno is None:
+        levelno, exact = _level(event.level)
+        if not exact:
+            message = jsonlines.with_fields(message, {"level": event.level})
+    return NewRecord(n, epoch, levelno, clean(message), _exception(event.exception))
 
 
-def _levelno(level: str | int) -> int:
-    if isinstance(level, str) and not level.isdigit():
-        level_entry = jsonlines.level_of(level)
-        return level_entry[0] if level_entry is not None else _INFO
-    return min(max(0, int(level)), _MOST_LEVEL)
+def _level(level: str | int) -> tuple[int, bool]:
+    """Return a level's number and True if it says all that the level does."""
+    if isinstance(level, str):
+        # `int` refuses some digits of `isdigit`, such as ², and more than 4,300 of any.
+        if not (level.isascii() and level.isdecimal()):
+            return jsonlines.level_of(level) or (_INFO, False)
+        digits = level.lstrip("0")[: len(str(_MOST_LEVEL)) + 1]
+        level = int(digits or "0")
+    return min(max(0, level), _MOST_LEVEL), 0 <= level <= _MOST_LEVEL
 
 
 def size(value: Any) -> int:
@@ -166,19 +176,25 @@ def _odd(body: bytes) -> Event:
 
 
 def _strange_event(value: dict[str, Any], body: bytes) -> Event:
+    # A job's own logger may have fields that our runtime's does not have.
+    known = value if value.get("type") != "log" else {k: value[k] for k in _LOG if k in value}
     try:
-        event = msgspec.convert(value, _Typed)
+        event = msgspec.convert(known, _Typed)
     except msgspec.ValidationError:
         # Keep the number, so that no false gap is reported, and the text.
         n = value.get("n")
-        if not isinstance(n, int) or not _is_number(n):
+        if not _is_number(n):
             return PlainLine(text_of(body))
         return PlainLine(text_of(body), _DEBUG, n)
+    if isinstance(event, LogEvent) and len(known) < len(value):
+        more = {key: field for key, field in value.items() if key not in known}
+        event.message = jsonlines.with_fields(event.message, more)
     return event if _is_number(event.n) else PlainLine(text_of(body))
 
 
-def _is_number(n: int) -> bool:
-    return 0 < n < 2**62
+def _is_number(n: Any) -> TypeGuard[int]:
+    """True for a line's number; a bool is an `int` of Python, but not of PostgreSQL."""
+    return isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**62
 
 
 def _tidy(value: Any) -> Any:

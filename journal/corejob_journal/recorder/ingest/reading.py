@@ -37,7 +37,7 @@ _NOT_FOLLOWED: Final = re.compile(
 
 
 class LogGoneError(Exception):
-    """The kubelet no longer has the container's log."""
+    """The kubelet has no log of the container: for good, or while its runtime is restarted."""
 
 
 class CantFollowError(UnavailableError):
@@ -82,7 +82,7 @@ class LogReader:
             previous: True to read the log of the container's previous run.
 
         Raises:
-            LogGoneError: The log no longer exists.
+            LogGoneError: The kubelet has no log of the container.
             UnclearError: Only a connection from the log's start is unambiguous.
             KubeError: The connection broke, or the server refused it.
         """
@@ -140,6 +140,15 @@ class LogReader:
         """
         params = {"container": self._container, "timestamps": "true"}
         return first_entry(await self._start({**params, "limitBytes": _ENTRY_BYTES}, 2**16))
+
+    async def has_line_at(self, stamp: int) -> bool:
+        """True if the newest file has a line of that time, or a later one.
+
+        Raises:
+            KubeError: The connection broke, or the server refused it.
+        """
+        params = {"container": self._container, "timestamps": "true", **_since(stamp // 10**9)}
+        return bool(await self._start({**params, "limitBytes": _ENTRY_BYTES}, 1))
 
     async def _start(self, params: Mapping[str, str], most: int) -> bytes:
         """Return the first bytes of the log, at most `most`."""

@@ -8,6 +8,7 @@ streams.
 """
 
 import bisect
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -38,6 +39,7 @@ class Resume:
         active: True while repetitions may still come.
         count: Number of repetitions by the position.
         skipping: True if the line that is being read in pieces is a repetition.
+        unclear: True if the clock was set back, and the last line before that did not come again.
     """
 
     def __init__(self, position: LogPosition, marks: Sequence[Mark] = ()) -> None:
@@ -53,29 +55,59 @@ class Resume:
         self._high = position.stamp
         self._low = position.stamp - WINDOW_NS
         self._left = position.count
+        self.unclear = False
         self._seen: list[Mark] = []
         self._marks = marks
+        self._known = Counter(marks)
+        # The lines up to the last one before the clock was set back, whose time this is, precede
+        # the window although their times are later.
+        self._ahead = position.ahead
+        self._reached_ahead = False
 
     def knows(self, line: LogLine) -> bool:
         """True if a line was taken before."""
         self.skipping = False
+        if self._ahead and self._precedes_set_back(line):
+            return True
         if line.stamp < self._low:
             return True
         if self._marks:
-            return contains(self._marks, mark(line))
+            return self._known[mark(line)] > 0
         return line.stamp <= self._high and self._left > 0
+
+    def _precedes_set_back(self, line: LogLine) -> bool:
+        if line.stamp == self._ahead:
+            self._reached_ahead = True
+        if not self._reached_ahead:
+            self.unclear = line.stamp > self._ahead
+            precedes = not self.unclear
+        else:
+            precedes = line.stamp >= self._ahead - WINDOW_NS
+        if not precedes:
+            self._ahead = 0
+        return precedes
 
     def skip(self, line: LogLine) -> None:
         """Count a line that was taken before."""
         self.skipping = True
-        if line.stamp >= self._low:
+        if line.stamp >= self._low and not self._ahead:
             self._left -= 1
+            self._known[mark(line)] -= 1
             bisect.insort(self._seen, mark(line))
 
     @property
     def nothing_repeated(self) -> bool:
         """True if lines of the window were taken but none came again: they were rotated away."""
         return self.count > 0 and self._left == self.count
+
+    @property
+    def unsure(self) -> bool:
+        """True if a new line may have been taken for a repetition.
+
+        A part of the window was rotated away, so that the number of its lines is no proof: a new
+        line that another one has overtaken has a time within the window too.
+        """
+        return not self._marks and 0 < self._left < self.count
 
     def finish(self) -> list[Mark]:
         """End at the first new line. Return the marks of the window's lines that were taken."""

@@ -129,7 +129,7 @@ class Retries:
                 return Attempt(self, node, outage)
             if not again:
                 break
-            await asyncio.sleep(self._slot())
+            await asyncio.sleep(self.slot())
             # Meanwhile an earlier request may have found that the node does not answer.
             if not (_EVERYWHERE in self._outages or node in self._outages):
                 break
@@ -172,7 +172,8 @@ class Retries:
         outage = self._outages.get(_EVERYWHERE) or self._outages.get(node)
         return outage.message if outage is not None else None
 
-    def _slot(self) -> float:
+    def slot(self) -> float:
+        """Take the next place within the common rate. Return the seconds until then."""
         now = self._now()
         self._free = max(self._free, now - self._burst * self._gap) + self._gap
         return max(0.0, self._free - now)

@@ -6,6 +6,7 @@ does not show it. Numbers of lines do. For logs without numbers the recorder, wh
 the first line of the newest file regularly: that line must follow the file being read.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,6 +28,10 @@ Two threads stamp a container's two output streams.
 _PART_BYTES: Final = 8_000
 """Size in bytes up to which no container runtime splits a line that is written at once."""
 _SURE_BYTES: Final = 64
+_WAIT_S: Final = 0.05
+"""Seconds without data after which a reader has all that was written."""
+_LEAST_WAITS: Final = 5
+_MOST_WAITS: Final = 50
 
 
 def _has_part(line: bytes, start: bytes) -> bool:
@@ -35,13 +40,43 @@ def _has_part(line: bytes, start: bytes) -> bool:
     return long and (start in line if len(start) >= _SURE_BYTES else line.endswith(start))
 
 
+class NodeClock:
+    """Estimates by how much a node's clock differs from this one.
+
+    A line for which the reader has waited was written just now. A wait may also be a stall of the
+    connection, so the least difference among several lines counts.
+    """
+
+    def __init__(self) -> None:
+        self._differences: deque[float] = deque(maxlen=_MOST_WAITS)
+
+    def waited(self, line: LogLine, seconds: float, now: float) -> None:
+        """Handle the arrival of a line for which the reader has waited for `seconds`."""
+        if seconds >= _WAIT_S:
+            self._differences.append(now - line.stamp / 1e9)
+
+    @property
+    def is_known(self) -> bool:
+        """True if there is an estimate."""
+        return len(self._differences) >= _LEAST_WAITS
+
+    def time_of(self, line: LogLine) -> float:
+        """Return when a line was written, by this clock; by the node's if that is not known."""
+        return line.stamp / 1e9 + (min(self._differences) if self.is_known else 0.0)
+
+
 class Rotation:
     """One connection's view of the log's files.
 
     Times are in seconds since the epoch, the times of lines in nanoseconds.
+
+    Args:
+        now: The time.
+        clock: The node's clock.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, clock: NodeClock | None = None) -> None:
+        self._clock = clock or NodeClock()
         # A new connection reads the newest file.
         self._known = now
         self._looked = now
@@ -53,12 +88,13 @@ class Rotation:
 
     def arrived(self, lines: Sequence[LogLine], now: float) -> bool:
         """True if the newest file must be checked before these lines are taken."""
-        written = lines[0].stamp / 1e9
-        if now - written < LAG_S:
+        written = self._clock.time_of(lines[0])
+        # A line from the future shows that the node's clock is ahead, so that it may be late too.
+        if -LAG_S < now - written < LAG_S:
             self._late = None
             return False
         if self._late is None:
-            self._late = written
+            self._late = min(written, now)
         return self.due(now)
 
     def due(self, now: float) -> bool:
@@ -127,7 +163,7 @@ class Rotation:
 
     def again(self, now: float) -> "Rotation":
         """Return the view of a new connection that continues after this one's end of file."""
-        new = Rotation(now)
+        new = Rotation(now, self._clock)
         new._next, new._unsure = self._next, self._unsure
         new._next_text, new._before = self._next_text, self._before
         return new

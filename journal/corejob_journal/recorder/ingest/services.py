@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from corejob import model
 from corejob.model import CoreJob
 from corejob_journal.recorder.group_commit import GroupCommit
+from corejob_journal.recorder.ingest.failing import FailingPods
 from corejob_journal.recorder.ingest.retries import Retries
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.publish.cookies import CookieWriter
@@ -31,4 +32,5 @@ class FollowerServices:
     cookies: CookieWriter
     metrics: RecorderMetrics
     retries: Retries
+    failing: FailingPods
     parse: Callable[[Body], CoreJob] = model.parse

@@ -21,10 +21,18 @@ class Unreadable:
     Args:
         report: Called with a message for users; with None once the log can be read again.
         reported: True if an earlier process has reported the log as unreadable.
+        held: Returns True while the log counts as unreadable although it can be read.
     """
 
-    def __init__(self, report: Callable[[str | None], None], *, reported: bool) -> None:
+    def __init__(
+        self,
+        report: Callable[[str | None], None],
+        *,
+        reported: bool,
+        held: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._report = report
+        self._held = held
         self._reported = reported
         self._reported_at = 0.0
         self._problem = ""
@@ -47,6 +55,8 @@ class Unreadable:
 
     def fine(self) -> None:
         """Note that the log could be read, and report it if it was reported as unreadable."""
+        if self._held():
+            return
         self.close()
         self._since = None
         if self._reported:

@@ -4,6 +4,7 @@ The operator passes it on to new pods from there, so it needs no access to the s
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -13,11 +14,16 @@ from corejob.names import template_name
 from corejob.nesting import is_deep
 from corejob_journal.recorder.publish.patching import patch_status
 from corejob_kube.client import Kube
-from corejob_kube.errors import NotFoundError
+from corejob_kube.errors import KubeError, NotFoundError
 from corejob_kube.resources import TEMPLATES
 from corejob_process import tasks
+from corejob_process.backoff import Backoff
+
+log = logging.getLogger(__name__)
 
 _WITHIN_S: Final = 30.0
+_BACKOFF_FIRST: Final = 0.5
+_BACKOFF_MOST: Final = 30.0
 
 Read = Callable[[str], Awaitable[dict[str, Any]]]
 """Reads the cookie of a qual_name from the store."""
@@ -32,6 +38,9 @@ class CookieWriter:
         self._read = read
         self._pending: dict[str, dict[str, str | None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # The qual_names whose whole cookie is to be written, and the tasks that do so.
+        self._unpublished: set[str] = set()
+        self._publishing: dict[str, asyncio.Task[None]] = {}
 
     def put(self, qual_name: str, changes: Sequence[tuple[str, Any]]) -> None:
         """Queue changes, in order; a value of None deletes the key."""
@@ -75,9 +84,36 @@ class CookieWriter:
         self.put(qual_name, [*gone, *new])
         await self.flushed(qual_name)
 
+    async def published(self, qual_name: str) -> None:
+        """Wait until `publish_all` has succeeded, at most 30 seconds; it is tried until then.
+
+        All that wait for one template share the requests.
+        """
+        self._unpublished.add(qual_name)
+        task = self._publishing.get(qual_name)
+        if task is None:
+            task = asyncio.create_task(self._publish(qual_name), name=f"whole cookie {qual_name}")
+            self._publishing[qual_name] = task
+        await asyncio.wait({task}, timeout=_WITHIN_S)
+
     async def close(self, within: float) -> None:
         """Write what is pending, but give up after `within` seconds."""
-        await tasks.finish(*self._tasks.values(), within=within)
+        await tasks.finish(*self._publishing.values(), *self._tasks.values(), within=within)
+
+    async def _publish(self, qual_name: str) -> None:
+        backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_MOST)
+        try:
+            while qual_name in self._unpublished:
+                # Somebody may come while the store is read, and has to see what is read then.
+                self._unpublished.discard(qual_name)
+                try:
+                    await self.publish_all(qual_name)
+                except KubeError as error:
+                    self._unpublished.add(qual_name)
+                    log.warning("the cookie of %s can't be published yet: %s", qual_name, error)
+                    await asyncio.sleep(backoff.next())
+        finally:
+            del self._publishing[qual_name]
 
     async def _send(self, qual_name: str) -> None:
         try:

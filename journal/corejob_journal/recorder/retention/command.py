@@ -37,16 +37,20 @@ def parse(arguments: Sequence[str], configured: RetentionPolicy) -> RetentionPol
     """Return the configured policy with the arguments' values in place of its own."""
     parser = argparse.ArgumentParser(
         prog="core4-recorder retention",
-        description="Say what retention would delete. It is the recorder itself that deletes.",
+        description="Show what retention would delete. Only the recorder deletes.",
     )
-    parser.add_argument("--dry-run", action="store_true", required=True, help="only say it")
     parser.add_argument(
-        "--max-age-days", type=_checked(retention_policy.parse_days), help="instead of the setting"
+        "--dry-run", action="store_true", required=True, help="required: delete nothing"
+    )
+    parser.add_argument(
+        "--max-age-days",
+        type=_checked(retention_policy.parse_days),
+        help="days until a past job is deleted; default: the recorder's setting",
     )
     parser.add_argument(
         "--max-size",
         type=_checked(retention_policy.parse_size),
-        help="such as 5Gi, instead of the setting",
+        help="maximum size of all past jobs, such as 5Gi; default: the recorder's setting",
     )
     options = parser.parse_args(arguments)
     days = configured.max_age_days if options.max_age_days is None else options.max_age_days

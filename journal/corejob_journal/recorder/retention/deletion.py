@@ -166,10 +166,10 @@ class Retention:
         lost_ids = orphans(self._store, self._policy, now, kept, page=self._page)
         lost = [job_id async for job_id in lost_ids]
         for start in range(0, len(lost), self._jobs_at_once):
-            ids = lost[start : start + self._jobs_at_once]
+            ids = self._without_corejob(lost[start : start + self._jobs_at_once])
             await self._gently(lambda writer, ids=ids: writer.drop(ids))  # type: ignore[misc]
+            counts.orphans += len(ids)
             await self._sweep()
-        counts.orphans = len(lost)
         cutoff = self._policy.cutoff(now)
         if cutoff is not None:
             counts.history = await self._drop_history(cutoff)
@@ -178,12 +178,20 @@ class Retention:
     async def _drop(self, part: list[Candidate], counts: DeletionCounts) -> None:
         if not part:
             return
-        ids = [candidate.job_id for candidate in part]
+        ids = self._without_corejob([candidate.job_id for candidate in part])
+        if not ids:
+            return
+        part = [candidate for candidate in part if candidate.job_id in ids]
         self._metrics.deleted_jobs.inc(await self._gently(lambda writer: writer.drop(ids)))
         for candidate in part:
             counts.add(candidate)
             self._metrics.deleted_bytes.inc(candidate.bytes)
         await self._sweep()
+
+    def _without_corejob(self, job_ids: list[str]) -> list[str]:
+        """Return the ids without a CoreJob: a job may have come and ended since the run began."""
+        kept = self._kept()
+        return [job_id for job_id in job_ids if job_id not in kept]
 
     async def _sweep(self) -> None:
         while await self._gently(lambda writer: writer.sweep(self._rows_at_once)):
