@@ -162,6 +162,8 @@ def test_a_job_waits_for_the_cookie_of_the_one_before(
             lambda status: status.get("reason") == "CookiePending",
             what="it waits for the cookie",
         )
-        assert held["message"].startswith("the log of trial 1 of second is not stored completely yet")
+        assert held["message"].startswith(
+            "the log of trial 1 of second is not stored completely yet"
+        )
     done = corejobs.wait_state(kubectl, "third", "complete")
     assert service.whole_log(done["id"])[0]["message"] == "no. 3"
