@@ -22,6 +22,12 @@ if [ "$1" = env ]; then echo go1.26.8; exit; fi
 echo $$ > "$RECORD.new"; mv "$RECORD.new" "$RECORD"
 exec sleep 60
 """
+# `nohup make test` ignores SIGHUP, and so would each process of a test.
+AS_IN_A_TERMINAL = """\
+import runpy, signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+runpy.run_module("tests.cluster", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize("content", ["", "\x7fELF half"])
@@ -94,7 +100,7 @@ def test_a_compilation_ends_with_the_command_that_has_started_it(tmp_path, numbe
     go.chmod(0o755)
     names = {"RECORD": str(record), "CORE4_CACHE": str(tmp_path / "cache")}
     path = f"{tmp_path}:{os.environ['PATH']}"
-    argv = [sys.executable, "-m", "tests.cluster", "binary", "helm"]
+    argv = [sys.executable, "-c", AS_IN_A_TERMINAL, "binary", "helm"]
     with subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **names, "PATH": path}) as process:
         assert processes.wait(record.exists, 60)
         pid = int(record.read_text())
