@@ -113,10 +113,10 @@ async def test_the_previous_run_that_is_refused_for_a_while_is_read(
     await log.write("one", "two")
     new = await restarted(cluster, log, 1)
     await new.write("three")
-    log.words = NO_LOG
+    log.words = new.words = NO_LOG
     async with recorder_on(cluster, sqlite_url) as recorder:
         await log.until_asked(5)
-        log.words = ""
+        log.words = new.words = ""
         await recorder.until_count(3)
         await run_of(cluster, 1, ended=0)
         await new.end()
@@ -125,21 +125,38 @@ async def test_the_previous_run_that_is_refused_for_a_while_is_read(
     assert status["lost"] is False
 
 
-async def test_the_previous_run_that_is_always_refused_is_named_and_the_present_one_read(
+@pytest.mark.parametrize("lines", [["two"], []])
+async def test_the_previous_run_whose_container_was_removed_is_named_at_once(
+    cluster: FakeCluster, sqlite_url: str, lines: list[str]
+) -> None:
+    """The runtime has the log of the present run, so it works: no minute of refusals is needed."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    await log.write("one")
+    new = await restarted(cluster, log, 1)
+    await new.write(*lines)
+    log.words = NO_LOG
+    await run_of(cluster, 1, ended=0)
+    await new.end()
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        status = await cluster.finalised(JOB)
+        assert await recorder.messages() == lines
+    assert (status["lost"], status["reason"]) == (True, "Restarted")
+
+
+async def test_the_previous_run_that_is_always_refused_is_lost_in_the_end(
     cluster: FakeCluster, sqlite_url: str, impatient: None
 ) -> None:
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     await log.write("one")
     new = await restarted(cluster, log, 1)
-    await new.write("two")
-    log.words = NO_LOG
+    log.words = new.words = NO_LOG
     await run_of(cluster, 1, ended=0)
     await new.end()
-    async with recorder_on(cluster, sqlite_url) as recorder:
+    async with recorder_on(cluster, sqlite_url):
         status = await cluster.finalised(JOB)
-        assert await recorder.messages() == ["two"]
-    assert (status["lost"], status["reason"]) == (True, "Restarted")
+    assert status["lost"] is True
 
 
 async def test_a_log_that_breaks_at_the_same_place_is_reported_and_read_once_it_can_be(

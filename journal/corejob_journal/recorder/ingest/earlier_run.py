@@ -1,5 +1,6 @@
 """The log of a container's previous run: the kubelet may restart a container within its pod."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -11,6 +12,8 @@ from corejob_journal.recorder.ingest.reading import LogGoneError, LogReader
 from corejob_journal.recorder.ingest.refusals import Refusals, is_refusal
 from corejob_journal.store.records import NewGap
 from corejob_kube.errors import InvalidError, KubeError, NotFoundError, UnavailableError
+
+log = logging.getLogger(__name__)
 
 
 class EarlierRunError(UnavailableError):
@@ -33,6 +36,8 @@ class EarlierRun:
         self._ingest = ingest
         self._sequence = sequence
         self._refusals = Refusals()
+        # True if the container runtime has answered since it was without the previous run's log.
+        self._runtime_works = False
         self._older_named = False
 
     @property
@@ -92,14 +97,15 @@ class EarlierRun:
                     await self._sequence.take(some)
                     await store()
         except (KubeError, LogGoneError) as error:
-            if not await self._is_lost(error):
+            if not await self._is_lost(error, reader):
                 raise EarlierRunError(500, "Kubelet", str(error)) from error
             ingest.lose_tail("Restarted", f"the container was restarted, and {error}")
         else:
             await self._sequence.take(reader.splitter.rest())
         self._refusals.reset()
+        self._runtime_works = False
 
-    async def _is_lost(self, error: KubeError | LogGoneError) -> bool:
+    async def _is_lost(self, error: KubeError | LogGoneError, reader: LogReader) -> bool:
         """True if the previous run's log can't be read any more.
 
         Raises:
@@ -110,4 +116,17 @@ class EarlierRun:
         gone = isinstance(error, NotFoundError) and await self._pod.is_gone(error)
         if isinstance(error, KubeError) and (gone or not is_refusal(error)):
             raise error
+        if isinstance(error, LogGoneError):
+            # The kubelet answers so while the container runtime is away, too. It removes the older
+            # of two ended containers, so with a runtime that works this is the ordinary cause.
+            if self._runtime_works:
+                return True
+            self._runtime_works = await self._is_readable(reader)
         return self._refusals.add(time.monotonic())
+
+    async def _is_readable(self, reader: LogReader) -> bool:
+        try:
+            return await reader.is_readable()
+        except KubeError as error:
+            log.debug("no look at the log of %s: %s", self._pod.newest.child.name, error)
+            return False

@@ -141,6 +141,15 @@ class LogReader:
         params = {"container": self._container, "timestamps": "true"}
         return first_entry(await self._start({**params, "limitBytes": _ENTRY_BYTES}, 2**16))
 
+    async def is_readable(self) -> bool:
+        """True if the kubelet can read the log of the present run now.
+
+        Raises:
+            KubeError: The connection broke, or the server refused it.
+        """
+        params = {"container": self._container, "timestamps": "true", "limitBytes": _ENTRY_BYTES}
+        return not (await self._start(params, len(_GONE))).startswith(_GONE.encode())
+
     async def has_line_at(self, stamp: int) -> bool:
         """True if the newest file has a line of that time, or a later one.
 
