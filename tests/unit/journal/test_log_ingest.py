@@ -163,6 +163,15 @@ def test_file_that_the_kubelet_begins_anew_within_a_second() -> None:
     assert texts(ingest) == [str(n) for n in range(12)]
 
 
+def test_file_that_the_kubelet_begins_anew_several_times_before_the_next_line() -> None:
+    """Once for each rotation while the connection was stalled."""
+    ingest = LogIngest(state())
+    log = [line(0, str(n).encode(), at=n * NS // 10) for n in range(12)]
+    again = [*log[:9], *log[4:9], *log[2:9], *log[4:]]
+    assert ingest.take(again) == len(again)
+    assert texts(ingest) == [str(n) for n in range(12)]
+
+
 def test_file_that_the_kubelet_begins_anew_after_more_than_a_second() -> None:
     ingest = LogIngest(state())
     log = [line(0, numbered(n), at=n * NS) for n in range(1, 7)]

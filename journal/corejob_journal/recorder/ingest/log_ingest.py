@@ -158,7 +158,7 @@ class LogIngest:
 
     def read_anew(self) -> None:
         """Expect repetitions, since the connection repeats lines that it has sent before."""
-        self._resume = Resume(self.position, self._recent)
+        self._resume = Resume(self.position, self._recent, file_again=True)
         self._whole = True
 
     def go_back(self, line: LogLine) -> None:

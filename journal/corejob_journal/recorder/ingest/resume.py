@@ -42,12 +42,16 @@ class Resume:
         unclear: True if the clock was set back, and the last line before that did not come again.
     """
 
-    def __init__(self, position: LogPosition, marks: Sequence[Mark] = ()) -> None:
+    def __init__(
+        self, position: LogPosition, marks: Sequence[Mark] = (), *, file_again: bool = False
+    ) -> None:
         """Begin at a position.
 
         Args:
             position: The position in the stream.
             marks: The sorted marks of its window, if they are known.
+            file_again: True if the connection repeats a file. The kubelet does so once for each
+                rotation, so the same lines may come several times before the first new one.
         """
         self.active = position.stamp > 0 or position.pieces > 0
         self.count = position.count
@@ -58,6 +62,7 @@ class Resume:
         self.unclear = False
         self._seen: list[Mark] = []
         self._marks = marks
+        self._file_again = file_again
         self._known = Counter(marks)
         # The lines up to the last one before the clock was set back, whose time this is, precede
         # the window although their times are later.
@@ -71,6 +76,8 @@ class Resume:
             return True
         if line.stamp < self._low:
             return True
+        if self._marks and self._file_again:
+            return contains(self._marks, mark(line))
         if self._marks:
             return self._known[mark(line)] > 0
         return line.stamp <= self._high and self._left > 0
