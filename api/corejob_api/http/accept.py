@@ -1,4 +1,4 @@
-"""What a header `Accept` names explicitly, apart from wildcards."""
+"""Media types that a header `Accept` names explicitly, apart from wildcards."""
 
 
 def names(accept: str, media_type: str) -> bool:

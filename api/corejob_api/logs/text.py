@@ -71,7 +71,7 @@ def _prefers_text(req: Request) -> bool:
     header = req.get_header("Accept") or ""
     if not accept.names(header, _MEDIA_TYPE):
         return False
-    # Of two equal types Falcon returns the first: JSON if it is named too, text if it is `*/*`.
+    # Falcon returns the first of two equal types: JSON if it is named too, text if it is `*/*`.
     types = (_MEDIA_TYPE, _MEDIA_TYPE_OF_PAGES)
     first = types[::-1] if accept.names(header, _MEDIA_TYPE_OF_PAGES) else types
     return req.client_prefers(first) == _MEDIA_TYPE

@@ -1,4 +1,4 @@
-"""What the chart looks up in the cluster: kept passwords, and objects that it must not lose."""
+"""Objects that the chart looks up: kept passwords, and those that it must not lose."""
 
 import base64
 import json

@@ -216,7 +216,7 @@ def test_the_time_before_and_the_time_after_are_neighbours(
         ("Europe/Berlin", "30 2 * * *", "2026-10-25T01:10:00", "2026-10-26T01:30:00"),
         # A schedule of all hours runs in each half hour of both.
         ("Europe/Berlin", "*/30 * * * *", "2026-10-25T00:30:00", "2026-10-25T01:00:00"),
-        # An hour that does not exist is none that passes: no run after 55 minutes, one after 60.
+        # An hour that does not exist does not pass: no run after 55 minutes, one after 60.
         ("Europe/Berlin", "5 * * * *", "2026-03-29T00:05:00", "2026-03-29T01:05:00"),
         ("Europe/Berlin", "*/45 * * * *", "2026-03-29T00:45:00", "2026-03-29T01:00:00"),
         ("Europe/Berlin", "30 * * * *", "2026-03-29T00:30:00", "2026-03-29T01:30:00"),

@@ -1,4 +1,4 @@
-"""What the lines of a log contain, within the limits of docs/journal.md. No I/O."""
+"""The contents of a log's lines, within the limits of docs/journal.md. No I/O."""
 
 import logging
 from collections.abc import Iterable
