@@ -33,7 +33,8 @@ class Helm:
     def __init__(self, program: Path, home: Path) -> None:
         self._program = program
         self._home = home
-        names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
+        # Without HOME, helm writes what it discovers of a cluster into the working folder.
+        names = ("HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
         self._env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(home / "no-cluster")}
         self._env |= dict.fromkeys(names, str(home))
 
