@@ -4,6 +4,8 @@ Events are listed, not watched: a namespace has many, and few regard our objects
 with the time that a trial has been starting.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,11 +28,19 @@ class _Read:
 
 
 class StartEvents:
-    """Cache of the Events of starting trials, by the CoreJob's name."""
+    """Cache of the Events of starting trials, by the CoreJob's name.
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    Args:
+        kube: The client.
+        namespace: The namespace of the Events.
+        clock: Returns seconds, to measure the duration of a list.
+    """
+
+    def __init__(
+        self, kube: Kube, namespace: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._read: dict[str, _Read] = {}
-        self._list = EventList(kube, namespace, self._uids)
+        self._list = EventList(kube, namespace, self._uids, clock)
 
     async def of(
         self, corejob: str, job: JobChild, pod: PodChild | None, now: datetime

@@ -157,6 +157,9 @@ async def test_the_previous_run_that_is_always_refused_is_lost_in_the_end(
     async with recorder_on(cluster, sqlite_url):
         status = await cluster.finalised(JOB)
     assert status["lost"] is True
+    # Once it is named as lost, it is not requested again with each request for the present run.
+    requests = [*log.requests, *new.requests]
+    assert sum("previous" in query for query in requests) == 8
 
 
 async def test_a_log_that_breaks_at_the_same_place_is_reported_and_read_once_it_can_be(

@@ -34,7 +34,8 @@ def event(uid: str, reason: str, note: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def events(rig: Rig) -> StartEvents:
-    return StartEvents(rig.kube, "jobs")
+    # A list takes no time, since a slow one would delay the next.
+    return StartEvents(rig.kube, "jobs", clock=lambda: 0.0)
 
 
 def count_requests(fake: FakeApiServer) -> int:

@@ -39,11 +39,14 @@ class EarlierRun:
         # True if the container runtime has answered since it was without the previous run's log.
         self._runtime_works = False
         self._older_named = False
+        # The number of restarts at which the previous run's log was named as lost.
+        self._lost_at = 0
 
     @property
     def is_unread(self) -> bool:
-        """True if lines of an earlier run may be missing."""
-        return self._is_before_the_run(1)
+        """True if lines of an earlier run may be missing, and were not named as lost."""
+        # While the present run can't be read either, the position stays before it.
+        return self._pod.newest.restarts != self._lost_at and self._is_before_the_run(1)
 
     def leave(self) -> None:
         """Begin the present run, unless the position is in it already."""
@@ -87,7 +90,7 @@ class EarlierRun:
             KubeError: The log can't be read at the moment.
             UnclearError: Only a connection from the log's start is unambiguous.
         """
-        ingest = self._ingest
+        ingest, restarts = self._ingest, self._pod.newest.restarts
         lines = reader.read(
             since=since, follow=False, surely=ingest.surely, opened=opened, previous=True
         )
@@ -100,6 +103,7 @@ class EarlierRun:
             if not await self._is_lost(error, reader):
                 raise EarlierRunError(500, "Kubelet", str(error)) from error
             ingest.lose_tail("Restarted", f"the container was restarted, and {error}")
+            self._lost_at = restarts
         else:
             await self._sequence.take(reader.splitter.rest())
         self._refusals.reset()

@@ -52,6 +52,7 @@ class LogStatusReporter:
         self._has_log = pod.has_log
         self._leaving = pod.child.deleting
         self._reporting: asyncio.Task[None] | None = None
+        self._finalised = False
         self.unsure = False
         reported = (self.status_field("log") or {}).get("reason") == REASON
         reported = reported or services.failing.is_reported(pod.uid)
@@ -137,6 +138,8 @@ class LogStatusReporter:
             state: The state of the job's log.
             has_lines: True if the job's container has written a line.
         """
+        # A report from now on, while the cookie is waited for, would take the end back.
+        self._finalised = True
         if self._reporting is not None:
             await tasks.cancel(self._reporting)  # its state is older than the end
         # The cookie first, so that the job that starts after the log is finalised gets it.
@@ -155,6 +158,8 @@ class LogStatusReporter:
             self._services.metrics.unreadable(self._uid, unreadable=False)
 
     def _report_unreadable(self, problem: str | None) -> None:
+        if self._finalised:
+            return
         self._services.metrics.unreadable(self._uid, unreadable=problem is not None)
         if problem is not None and self._services.retries.problem(self._node) is None:
             log.warning("%s trial %d: %s", self._name, self._trial, problem)
