@@ -7,7 +7,7 @@ from typing import Any
 from corejob_process import tasks
 from corejob_process.supervision import Supervision, Work
 
-DEADLINE = 15.0
+DEADLINE = 45.0
 
 
 class KilledError(Exception):

@@ -190,6 +190,9 @@ async def test_full_logs_share_the_rate_of_their_looks_while_the_store_is_away(
         await log.write(*["x" * 300] * 6000)
         async with asyncio.timeout(30):
             await taken.wait()
+    began = asyncio.get_running_loop().time()
     await recorder.until_count(6002)
+    lasted = asyncio.get_running_loop().time() - began
     assert len(slots) == 1
-    assert sum("limitBytes" in query for query in log.requests) <= slots[0] + 1
+    # Each second it may look once while it is late.
+    assert sum("limitBytes" in query for query in log.requests) <= slots[0] + 1 + lasted

@@ -9,7 +9,7 @@ from tests.support.loops import run
 
 from corejob_kube.workqueue import WorkQueue
 
-DEADLINE = 5.0
+DEADLINE = 45.0
 
 
 @pytest.fixture
