@@ -41,6 +41,13 @@ def kill(pod_uid: str, program: str) -> None:
     os.kill(pid(pod_uid, program), signal.SIGKILL)
 
 
+def open_files(number: int) -> Iterator[Path]:
+    """Yield the paths of the files that a process has open, by their present names."""
+    for link in (_PROC / str(number) / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            yield Path(str(link.readlink()).removesuffix(" (deleted)"))
+
+
 @contextlib.contextmanager
 def stopped(pod_uid: str, program: str) -> Iterator[None]:
     """Stop the process with SIGSTOP while the context lasts."""
