@@ -4,10 +4,10 @@ import asyncio
 import re
 from typing import Any
 
+from tests.support.signals import DEADLINE
+
 from corejob_process import tasks
 from corejob_process.supervision import Supervision, Work
-
-DEADLINE = 45.0
 
 
 class KilledError(Exception):

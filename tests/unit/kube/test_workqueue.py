@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.loops import run
+from tests.support.signals import DEADLINE
 
 from corejob_kube.workqueue import WorkQueue
-
-DEADLINE = 45.0
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from tests.support.fake_apiserver.faults import ANY
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.unit.domain.builders import NOW
 
 from corejob_kube.client import Kube
@@ -23,8 +24,6 @@ from corejob_operator.leader_election import (
     LeaseTiming,
     NotLeadingError,
 )
-
-DEADLINE = 45.0
 
 
 class Clock:
