@@ -35,14 +35,22 @@ class Killable(Supervision):
         self.options[name] = options
         return super().start(name, lambda: self._mortal(name, work), **options)
 
-    def kill(self, name: str) -> None:
-        """End a task with an exception."""
+    async def kill(self, name: str) -> None:
+        """End a task with an exception, as soon as it runs."""
+        async with asyncio.timeout(DEADLINE), self._began:
+            await self._began.wait_for(lambda: self._runs(name))
         self._deaths[name].set_exception(KilledError(f"the test has ended {name}"))
 
     async def begun(self, name: str, times: int) -> None:
         """Wait until a task was started `times` times."""
         async with asyncio.timeout(DEADLINE), self._began:
             await self._began.wait_for(lambda: self.starts.get(name, 0) >= times)
+
+    async def returned(self, name: str) -> None:
+        """Wait until a task that may return has done so."""
+        async with asyncio.timeout(DEADLINE):
+            while name in {task.get_name() for task in self}:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     @property
     def restarted(self) -> list[str]:
@@ -58,6 +66,10 @@ class Killable(Supervision):
         running = [task.get_name() for task in self]
         chosen = [name for name in running if self.options[name].get("restart", False) is restart]
         return sorted({re.sub(r" \d+$", "", name): name for name in chosen}.values())
+
+    def _runs(self, name: str) -> bool:
+        death = self._deaths.get(name)
+        return death is not None and not death.done()
 
     async def _mortal(self, name: str, work: Work) -> None:
         death = self._deaths[name] = asyncio.get_running_loop().create_future()

@@ -85,7 +85,7 @@ async def test_each_task_that_ends_is_reported_and_restarted(
         assert len(names) >= 5
         assert supervision.essential == []  # those of uvicorn end the process by themselves
         for name in names:
-            supervision.kill(name)
+            await supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
             # Both probes at once, since the task is restarted after 2 s.
             said, _ = await asyncio.gather(made.until("/healthz", 503), made.until("/readyz", 503))
@@ -107,7 +107,7 @@ async def test_the_end_of_an_essential_task_ends_the_process(
     async with process(kube, store_url, supervision) as made:
         supervision.start("new task", for_ever)
         await supervision.begun("new task", 1)
-        supervision.kill("new task")
+        await supervision.kill("new task")
         async with asyncio.timeout(DEADLINE):
             with pytest.raises(TaskEndedError, match="new task"):
                 await made.task

@@ -88,10 +88,11 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
     supervision = Killable()
     async with process(cluster, url, supervision) as made:
         await supervision.begun("resync", 1)
+        await supervision.begun("retention", 1)
         names = supervision.restarted
         assert {"informer corejobs", "informer pods", "queue counts", "retention"} <= set(names)
         for name in names:
-            supervision.kill(name)
+            await supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
             assert await made.until("/healthz", 503) == words
             await supervision.begun(name, 2)
@@ -108,10 +109,10 @@ async def test_each_other_task_ends_the_process(
     while not names or ended < len(names):
         supervision = Killable()
         async with process(cluster, url, supervision) as made:
-            # The task that starts the others ends by itself soon.
-            await supervision.begun(names[ended] if names else "worker 63", 1)
+            # The task that starts the others ends by itself, so it is not among them.
+            await supervision.returned("start")
             names = names or supervision.essential
-            supervision.kill(names[ended])
+            await supervision.kill(names[ended])
             async with asyncio.timeout(DEADLINE):
                 with pytest.raises(TaskEndedError, match=names[ended]):
                     await made.task

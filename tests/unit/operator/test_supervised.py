@@ -91,7 +91,7 @@ async def test_each_restartable_task_is_reported_at_once_and_restarted(
         names = supervision.restarted
         assert set(names) == {"informer jobs", "informer pods", "resync", "templates", "events 3"}
         for name in names:
-            supervision.kill(name)
+            await supervision.kill(name)
             await made.until_told(
                 f"the task [{name}] has ended: KilledError: the test has ended {name}"
             )
@@ -109,7 +109,7 @@ async def test_each_other_task_ends_the_process(
         supervision = Killable()
         async with process(api, supervision) as made:
             names = names or supervision.essential
-            supervision.kill(names[ended])
+            await supervision.kill(names[ended])
             await made.ended(names[ended])
             assert f"the task [{names[ended]}] has ended" in caplog.text
         ended += 1
