@@ -47,13 +47,16 @@ async def run(
     *,
     retry_most: float = _RETRY_MOST_S,
 ) -> None:
-    """Run kopf in a namespace until `stop` is set, or the process gets SIGTERM or SIGINT.
+    """Run kopf in a namespace until cancelled.
+
+    At its end, kopf cancels each task of the event loop that was created after its start, whoever
+    created it. So those that still have work to do at the end must have ended before.
 
     Args:
         caches: The caches that its events update.
         decoder: Decodes what the API server answers to kopf.
         namespace: The namespace.
-        stop: Stops it.
+        stop: Set when the process gets SIGTERM or SIGINT.
         retry_most: Longest pause in seconds before a request is tried again.
 
     Raises:
@@ -65,13 +68,11 @@ async def run(
         await kopf.operator(
             registry=registry(caches, decoder, retry_most=retry_most),
             namespaces=[namespace],
-            stop_flag=stop,
             ready_flag=ready,
         )
     finally:
         await tasks.cancel(signals)
-    if not stop.is_set():
-        raise TaskEndedError("kopf has ended though nobody stopped it")
+    raise TaskEndedError("kopf has ended though nobody stopped it")
 
 
 async def _stop_on_signals(stop: asyncio.Event, ready: asyncio.Event) -> None:
@@ -126,6 +127,8 @@ def configure(settings: kopf.OperatorSettings, *, retry_most: float = _RETRY_MOS
     # deep-copy each body for them, some 40 % of the processor time of an event.
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = _NoProgress()
+    # A process that does not end is ended by the process itself (`supervision`), not by kopf.
+    settings.process.ultimate_exiting_timeout = None
     # A worker of kopf only fills the cache: waiting long for the next event would save nothing.
     settings.queueing.idle_timeout = 0.5
     # At the end, events that wait for a worker are not needed: the next process lists all objects.
@@ -268,8 +271,8 @@ class WatchTasks:
         self._count = count
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 
-    async def until_one_ends(self, stop: asyncio.Event) -> None:
-        """Run until cancelled; raise if a watch task ends before the process stops.
+    async def until_one_ends(self) -> None:
+        """Run until cancelled, before kopf is stopped; raise if a watch task ends before that.
 
         Raises:
             RuntimeError: A watch task has ended, or not all have started in time.
@@ -277,8 +280,6 @@ class WatchTasks:
         await self._all_started()
         self.complete.set()
         done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            await asyncio.Event().wait()  # kopf ends its watches; the caller cancels this task
         task = done.pop()
         error = None if task.cancelled() else task.exception()
         raise RuntimeError(f"kopf's {task.get_name()} has ended") from error

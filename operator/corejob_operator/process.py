@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from functools import partial
 from typing import Final
 
 from corejob_kube.client import Kube
@@ -107,16 +106,23 @@ class Operator:
         own = [
             self.supervision.start("lead", self._lead_forever),
             self.supervision.start("resync", self._resync_forever, restart=True),
-            self.supervision.start("kopf's watches", partial(self.watches.until_one_ends, stop)),
+            self.supervision.start("kopf's watches", self.watches.until_one_ends),
         ]
+        running = handlers.run(self.caches, self._decoder, self._settings.namespace, stop)
+        kopf = asyncio.create_task(running, name="kopf")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            await handlers.run(self.caches, self._decoder, self._settings.namespace, stop)
+            await asyncio.wait({kopf, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if kopf.done():
+                kopf.result()
         finally:
             await tasks.cancel(*own)
             await self._jobs.stop()
             await self._pods.stop()
             await self._leader_election.stop()
             await self._events.stop(_POST_WITHIN_S)
+            # Last: kopf would cancel whatever the others still do at their end.
+            await tasks.cancel(kopf, stopping)
 
     async def _lead_forever(self) -> None:
         """Run the workers while this process leads; restore the state each time it takes over."""

@@ -16,6 +16,7 @@ from corejob_kube.decoding import Decoder
 from corejob_kube.resources import COREJOBS, TEMPLATES
 from corejob_operator import handlers
 from corejob_operator.caches import OWN_KINDS, Caches
+from corejob_process import tasks
 from corejob_process.supervision import TaskEndedError
 
 SPEC = {"qualName": "a.Job", "args": {"n": 1}}
@@ -26,13 +27,12 @@ class Kopf:
 
     def __init__(self) -> None:
         self.caches = Caches()
-        self.stop = asyncio.Event()
         self.watches = handlers.WatchTasks()
         self.changed: list[str] = []
         self.caches.on_change(self.changed.append)
 
     async def run(self) -> None:
-        await handlers.run(self.caches, Decoder(), NAMESPACE, self.stop, retry_most=0.01)
+        await handlers.run(self.caches, Decoder(), NAMESPACE, asyncio.Event(), retry_most=0.01)
 
     def spec(self, name: str) -> Any:
         """Return the spec of the cached CoreJob, or None."""
@@ -45,7 +45,7 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
     made = Kopf()
     # When kopf ends, it cancels all tasks that were started after it. Therefore this is no fixture,
     # whose teardown would be such a task.
-    watching = asyncio.create_task(made.watches.until_one_ends(made.stop))
+    watching = asyncio.create_task(made.watches.until_one_ends())
     task = asyncio.create_task(made.run())
     try:
         async with asyncio.timeout(DEADLINE):
@@ -54,9 +54,7 @@ async def running(api: FakeApiServer) -> AsyncIterator[Kopf]:
         yield made
         assert not watching.done()
     finally:
-        made.stop.set()
-        await task
-        watching.cancel()
+        await tasks.cancel(watching, task)
 
 
 async def test_a_corejob_that_is_created_changed_and_deleted_reaches_the_cache(

@@ -14,11 +14,12 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 
 from corejob_kube.cache import ObjectCache
-from corejob_operator.caches import CHILD_KINDS, WATCHED
+from corejob_operator.caches import CHILD_KINDS, OWN_KINDS, WATCHED
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
 
 TEMPLATE = {"metadata": {"name": "a.job"}, "spec": {"qualName": "a.Job"}}
+KOPFS = {kind.plural for kind in OWN_KINDS}
 COREJOB = {"metadata": {"name": "a"}, "spec": {"qualName": "a.Job", "args": {}}}
 
 
@@ -66,6 +67,22 @@ async def test_a_corejob_gets_its_finalizer_its_job_and_its_status(api: FakeApiS
         assert corejob["status"]["reason"] == "Starting"
         assert operator.metrics.registry.get_sample_value("core4_operator_trials_total") == 1
     assert holder(api) == ""  # released: a standby takes it at once
+
+
+async def test_the_lease_is_free_before_kopf_ends(api: FakeApiServer) -> None:
+    """While it ends, kopf can wait 5 s for tasks of others, and then cancels them."""
+    watched_at_release: list[set[str]] = []
+
+    def look(plural: str, _kind: str, body: dict[str, Any]) -> None:
+        if plural == "leases" and not body["spec"]["holderIdentity"]:
+            watched_at_release.append(api.watches.kinds())
+
+    async with running(api) as operator:
+        await until(operator.watches.complete.is_set)
+        await until(lambda: holder(api) == "one" and api.watches.kinds() >= KOPFS)
+        api.watchers.append(look)
+    (watched,) = watched_at_release
+    assert watched >= KOPFS
 
 
 async def test_jobs_and_pods_with_our_label_are_watched(api: FakeApiServer) -> None:

@@ -36,6 +36,8 @@ KOPF = (
     "ultimate termination",
 )
 """kopf's own tasks besides the watches: the end of one ends kopf, and so the process."""
+BODY = {"run", "kopf", "stop"}
+"""The process's own tasks: `run` awaits the others, and raises their exceptions."""
 CHILDREN = ("templates ", "validator ")
 """Children of the supervised task `templates`, which is a task group."""
 
@@ -140,4 +142,4 @@ async def test_no_task_runs_unsupervised(api: FakeApiServer) -> None:
     async with process(api, supervision):
         task_names = unsupervised(supervision, before)
         others = ("Task-", WATCHES, *CHILDREN, *KOPF)
-        assert {name for name in task_names if not name.startswith(others)} == {"run"}
+        assert {name for name in task_names if not name.startswith(others)} == BODY
