@@ -107,11 +107,17 @@ class LeaderElection:
             await tasks.cancel(self._task)
         if self._expiry is not None:
             self._expiry.cancel()
-        if self.leading.is_set():
-            self._lose()
-            try:
+        led = self.leading.is_set()
+        self._lose()
+        try:
+            # Anew: the answer to the last write may not have arrived.
+            self._lease = await self._leases.get(LEASE)
+            if leases.holder(self._lease) == self._identity:
                 await self._write("")
-            except KubeError as error:
+        except NotFoundError:
+            pass
+        except KubeError as error:
+            if led:
                 log.warning("the Lease runs out by itself: %s", error)
 
     async def _run(self) -> None:
