@@ -254,6 +254,8 @@ class Changes:
         self._url = url
         # Weak references: an iteration that was never started never runs its `finally`.
         self._subscribers: weakref.WeakSet[_Subscriber] = weakref.WeakSet()
+        # The watching thread iterates over them while the loop adds and discards some.
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._attention: _Attention | None = None
@@ -266,7 +268,8 @@ class Changes:
             watched: Returns the jobs that the iteration is interested in. Called in another thread.
         """
         subscriber = _Subscriber(watched)
-        self._subscribers.add(subscriber)
+        with self._lock:
+            self._subscribers.add(subscriber)
         if self._established:
             subscriber.put(EVERYTHING)
         self._start()
@@ -283,7 +286,8 @@ class Changes:
             while (ids := await subscriber.take()) is not None:
                 yield ids
         finally:
-            self._subscribers.discard(subscriber)
+            with self._lock:
+                self._subscribers.discard(subscriber)
 
     async def close(self) -> None:
         """Stop the thread and end the iterations."""
@@ -331,7 +335,9 @@ class Changes:
     def _watched(self) -> set[str] | None:
         """Return the jobs that any iteration is interested in; None means all."""
         watched: set[str] = set()
-        for subscriber in list(self._subscribers):
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
             ids = subscriber.watched()
             if ids is None:
                 return None
