@@ -121,6 +121,10 @@ class Supervision:
         finally:
             await tasks.cancel(body, failing)
 
+    async def _pause(self, _name: str, seconds: float) -> None:
+        """Wait before a task that has ended is restarted."""
+        await asyncio.sleep(seconds)
+
     def _fail(self) -> None:
         self.failed.set()
         if self._last_resort is not None:
@@ -146,7 +150,7 @@ class Supervision:
                     return
                 if time.monotonic() - began > _SOUND_S:
                     backoff.reset()
-                await asyncio.sleep(backoff.next())
+                await self._pause(name, backoff.next())
                 del self._ended[name]
         except asyncio.CancelledError:
             self._ended.pop(name, None)  # cancelled by its owner: no problem to report

@@ -1,4 +1,4 @@
-"""A supervision whose tasks a test can end with an exception, whatever they wait for."""
+"""A supervision whose tasks a test ends with an exception, whatever they wait for, and restarts."""
 
 import asyncio
 import re
@@ -15,19 +15,19 @@ class KilledError(Exception):
 
 
 class Killable(Supervision):
-    """Records how each task is supervised.
+    """Records how each task is supervised; a task that has ended waits for `restart`.
 
     Attributes:
         options: The options of `start`, by the task's name.
         starts: Number of starts, by the task's name.
     """
 
-    def __init__(self, *, restart_after: float = 1.0) -> None:
-        # Long enough for a test to see that the task has ended.
-        super().__init__(restart_after=restart_after)
+    def __init__(self) -> None:
+        super().__init__()
         self.options: dict[str, dict[str, bool]] = {}
         self.starts: dict[str, int] = {}
         self._deaths: dict[str, asyncio.Future[None]] = {}
+        self._restarts: dict[str, asyncio.Event] = {}
         self._began = asyncio.Condition()
 
     def start(self, name: str, work: Work, **options: bool) -> "asyncio.Task[None]":
@@ -40,6 +40,10 @@ class Killable(Supervision):
         async with asyncio.timeout(DEADLINE), self._began:
             await self._began.wait_for(lambda: self._runs(name))
         self._deaths[name].set_exception(KilledError(f"the test has ended {name}"))
+
+    def restart(self, name: str) -> None:
+        """Restart a task that has ended."""
+        self._restarts.pop(name).set()
 
     async def begun(self, name: str, times: int) -> None:
         """Wait until a task was started `times` times."""
@@ -71,13 +75,17 @@ class Killable(Supervision):
         death = self._deaths.get(name)
         return death is not None and not death.done()
 
+    async def _pause(self, name: str, _seconds: float) -> None:
+        self._restarts[name] = event = asyncio.Event()
+        await event.wait()
+
     async def _mortal(self, name: str, work: Work) -> None:
         death = self._deaths[name] = asyncio.get_running_loop().create_future()
         body: asyncio.Future[Any] = asyncio.ensure_future(work())
-        self.starts[name] = self.starts.get(name, 0) + 1
-        async with self._began:
-            self._began.notify_all()
         try:
+            self.starts[name] = self.starts.get(name, 0) + 1
+            async with self._began:
+                self._began.notify_all()
             await asyncio.wait({body, death}, return_when=asyncio.FIRST_COMPLETED)
             if death.done():
                 death.result()

@@ -1,7 +1,6 @@
 """Each long-lived task of the recorder, and the effect of an exception that ends it."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import pytest
 from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.killable import Killable, unsupervised
+from tests.support.ports import free_port
 from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import LONE
 from tests.unit.journal.fake_cluster import FakeCluster
@@ -51,9 +51,7 @@ class Process:
 async def process(
     cluster: FakeCluster, url: str, supervision: Supervision
 ) -> AsyncIterator[Process]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = RecorderSettings(
         NAMESPACE,
         store_url=url,
@@ -95,6 +93,7 @@ async def test_each_task_that_may_be_is_told_at_once_and_started_again(
             await supervision.kill(name)
             words = f"the task [{name}] has ended: KilledError: the test has ended {name}\n"
             assert await made.until("/healthz", 503) == words
+            supervision.restart(name)
             await supervision.begun(name, 2)
             assert await made.until("/healthz", 200) == "ok\n"
             await made.until("/readyz", 200)

@@ -97,6 +97,7 @@ async def test_each_restartable_task_is_reported_at_once_and_restarted(
             await made.until_told(
                 f"the task [{name}] has ended: KilledError: the test has ended {name}"
             )
+            supervision.restart(name)
             await supervision.begun(name, 2)
             await made.until_told(None)
             assert f"the task [{name}] has ended" in caplog.text
