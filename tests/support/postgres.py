@@ -5,7 +5,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,9 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster import network, packages
+from tests.support.ports import free_port
 
 _USER: Final = "core4"
 _DATABASE: Final = "postgres"
+_WAITING: Final = ("-w", "-t", "180")
+"""Options of `pg_ctl`: a busy machine may take longer than its own limit of 60 s."""
 
 
 class Postgres:
@@ -27,7 +29,7 @@ class Postgres:
         self._data = str(folder / "data")
         self._password = secrets.token_hex(16)
         self._address = network.node_ip()
-        self._port = _free_port(self._address)
+        self._port = free_port(self._address)
         secret = folder / "password"
         secret.write_text(self._password, encoding="ascii")
         if os.geteuid() == 0:
@@ -52,11 +54,12 @@ class Postgres:
         """Start the server, and wait until it answers."""
         options = f"-k {self._folder} -p {self._port} -c listen_addresses={self._address}"
         log = str(self._folder / "log")
-        _run(self._control, "-D", self._data, "-o", options, "-l", log, "-w", "start")
+        words = ("-D", self._data, "-o", options, "-l", log, *_WAITING)
+        _run(self._control, *words, "start")
 
     def stop(self) -> None:
         """Stop the server at once, so that the next start is a recovery."""
-        _run(self._control, "-D", self._data, "-m", "immediate", "stop")
+        _run(self._control, "-D", self._data, "-m", "immediate", *_WAITING, "stop")
 
 
 @contextlib.contextmanager
@@ -77,12 +80,6 @@ def postgres() -> Iterator[Postgres]:
                 server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 def _run(*words: str) -> None:

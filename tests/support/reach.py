@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from tests.cluster.commands import environment
 from tests.cluster.local import LocalCluster
 from tests.support.kubectl import Kubectl
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 _PAUSE = 0.2
@@ -25,7 +26,7 @@ def reached(kubectl: Kubectl, service: str, port: int) -> Iterator[str]:
         path = "jsonpath={.spec.clusterIP}"
         yield f"{kubectl('get', 'service', service, '-o', path)}:{port}"
         return
-    local = _free_port()
+    local = free_port()
     over = threading.Event()
     argv = kubectl.argv("port-forward", f"service/{service}", f"{local}:{port}")
     forwarder = threading.Thread(target=_forward, args=(argv, over), name=f"to {service}")
@@ -51,13 +52,6 @@ def _forward(argv: list[str], over: threading.Event) -> None:
             while not over.wait(_PAUSE) and process.poll() is None:
                 pass
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _listens(port: int) -> bool:

@@ -20,10 +20,10 @@ from tests.support.documented import Corpus
 from tests.support.fake_apiserver.http import write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.ports import free_port
 from tests.support.signals import DEADLINE
 from tests.support.waiting import until
 from tests.unit.api.conftest import DUMMY, SECRET, USERS
-from tests.unit.api.test_main import free_port
 
 from corejob import document, model, timestamps
 from corejob_api.http.routing import BASE

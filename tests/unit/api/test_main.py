@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from tests.support.fake_apiserver.http import write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.ports import free_port
 from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import DUMMY, USERS, stream
 
@@ -50,12 +50,6 @@ def test_bad_settings(
     assert said.startswith("core4-api: ")
     assert words in said
     assert said.count("\n") == 1
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 # A busy machine may take that long to import everything.
@@ -98,7 +92,9 @@ async def test_a_signal_ends_streams_and_the_process(
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, auth=("admin", "hans")) as made:
+        async with httpx.AsyncClient(
+            base_url=url, trust_env=False, timeout=DEADLINE, auth=("admin", "hans")
+        ) as made:
             await until_ready(f"http://127.0.0.1:{health_port}", process)
             body = {"qual_name": DUMMY}
             async with stream(made, "POST", "/core4/api/v1/job", json=body) as frames:

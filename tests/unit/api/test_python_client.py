@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.ports import free_port
 from tests.unit.api.conftest import DUMMY, SECRET, STARTED, Record, RunningApi, running
 
 from core4 import __version__
@@ -97,9 +98,9 @@ async def test_a_stream_goes_on_when_the_api_restarts(
     kube: FakeApiServer, writer: Writer, store_url: str, tmp_path: Path, record: Record
 ) -> None:
     events: list[Any] = []
-    async with running(kube, store_url, tmp_path, loopback=True) as first:
+    port = free_port()
+    async with running(kube, store_url, tmp_path, loopback=True, port=port) as first:
         assert first.url is not None
-        port = first.url.rsplit(":", 1)[1]
         core4 = AsyncClient(first.url, user="admin", password="hans", retries=FAST)
         job = await core4.enqueue(DUMMY)
         await first.status(job.id, **STARTED)
@@ -113,7 +114,7 @@ async def test_a_stream_goes_on_when_the_api_restarts(
         reading = asyncio.create_task(read())
         await first.until(lambda: any(isinstance(event, Gap) for event in events))
     await recorder.log("three")
-    async with running(kube, store_url, tmp_path, loopback=True, port=int(port)) as second:
+    async with running(kube, store_url, tmp_path, loopback=True, port=port) as second:
         await second.until(lambda: second.seen(job.id) is not None)
         await second.status(job.id, state="complete")
         await recorder.settle()

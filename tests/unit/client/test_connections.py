@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.ports import free_port
 from tests.unit.client.conftest import Connect
 from tests.unit.client.raw_server import Asked, RawServer, Reply, answered, good, streamed
 from tests.unit.client.story import JOB, Story
@@ -141,7 +142,7 @@ def test_http_is_asked_of_the_proxy(
     assert asked.headers["host"] == "jobs.test:81"
     assert asked.headers["proxy-authorization"].startswith("Basic ")
     with pytest.raises(UnreachableError):
-        connect("http://jobs.test:81", token="t", proxy="").profile()
+        connect(f"http://127.0.0.1:{free_port()}", token="t", proxy="").profile()
 
 
 def test_a_proxy_that_refuses_is_an_error(connect: Connect, server: RawServer):

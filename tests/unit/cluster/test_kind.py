@@ -9,6 +9,7 @@ import pytest
 from tests.cluster import binaries, cli, docker, kind, network, started
 from tests.cluster.deploy import ROOT
 from tests.cluster.errors import ClusterError
+from tests.support.ports import free_port
 from tests.unit.cluster import fake_kind
 
 IMAGE = "localhost/node:1"
@@ -29,12 +30,6 @@ def world(tmp_path, monkeypatch):
 @pytest.fixture
 def provider(world):
     return kind.KindProvider(ready_seconds=20, unfinished_seconds=0)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

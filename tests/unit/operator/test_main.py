@@ -10,13 +10,13 @@ import aiohttp
 import pytest
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.ports import free_port
 from tests.support.signals import DEADLINE
 
 from corejob import names
 from corejob_kube.errors import UnavailableError
 from corejob_operator import main
 from corejob_operator.settings import OperatorSettings
-from corejob_process import sockets
 from corejob_process.supervision import TaskEndedError
 
 HOST = "127.0.0.1"
@@ -86,18 +86,22 @@ async def test_release_removes_the_finalizers(api: FakeApiServer) -> None:
     assert not api.objects["corejobs"]["a"]["metadata"].get("finalizers")
 
 
+def _is_led(api: FakeApiServer) -> bool:
+    lease = api.objects["leases"].get("core4-operator") or {"spec": {}}
+    return bool(lease["spec"].get("holderIdentity"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_it_without_an_error(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture, number: signal.Signals
 ) -> None:
     """kopf replaces the handlers of both signals, and would end without the process's knowledge."""
-    with sockets.listening(HOST, 0) as sock:
-        port = int(sock.getsockname()[1])
+    port = free_port()
     settings = OperatorSettings(NAMESPACE, job_image="x", pod_name="one", host=HOST, port=port)
     serving = asyncio.create_task(main.serve(settings))
     async with asyncio.timeout(DEADLINE):
-        while not api.watches.kinds() >= WATCHED:  # noqa: ASYNC110  # nothing signals it
-            await asyncio.sleep(0.005)
+        while not (api.watches.kinds() >= WATCHED and _is_led(api)):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # nothing signals it
         async with aiohttp.ClientSession() as session:
             for path in ("healthz", "readyz", "metrics"):
                 async with session.get(f"http://{HOST}:{port}/{path}") as response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -35,12 +34,9 @@ def health() -> FakeHealth:
 
 @pytest.fixture
 async def http(health: FakeHealth) -> AsyncIterator[aiohttp.ClientSession]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = HealthServer(health, "127.0.0.1", port)
+    server = HealthServer(health, "127.0.0.1", 0)
     await server.start()
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
         yield session
     await server.stop()
 
@@ -77,12 +73,9 @@ async def test_metrics(health: FakeHealth, http: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize("host", ["[::1]", "127.0.0.1"])
 async def test_probes_are_answered_over_ipv4_and_ipv6(health: FakeHealth, host: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = HealthServer(health, "::", port)
+    server = HealthServer(health, "::", 0)
     await server.start()
-    async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+    async with aiohttp.ClientSession(f"http://{host}:{server.port}") as session:
         assert await answer(session, "/healthz") == (200, "ok\n")
     await server.stop()
 
