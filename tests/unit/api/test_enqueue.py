@@ -9,10 +9,12 @@ import pytest
 from tests.support.fake_apiserver.faults import Request
 from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.fake_apiserver.statuses import refuse
+from tests.support.signals import DEADLINE
 from tests.unit.api.conftest import DUMMY, Replicas, RunningApi, enqueue, running
 
 from corejob import ids, timestamps
 from corejob.identity import identity
+from corejob_api.queue import args_schema
 from corejob_journal.store import Writer
 
 
@@ -110,8 +112,12 @@ async def test_args_that_are_nested_too_deep(client: httpx.AsyncClient) -> None:
 
 
 async def test_args_must_fit_the_schema(
-    api: RunningApi, client: httpx.AsyncClient, kube: FakeApiServer
+    api: RunningApi,
+    client: httpx.AsyncClient,
+    kube: FakeApiServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(args_schema, "_LIMIT_S", DEADLINE)
     schema = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
     kube.template("a.Strict", argsSchema=schema)
     kube.template("a.Broken", argsSchema={"type": "nonsense"})
@@ -229,7 +235,7 @@ async def test_a_claim_without_a_job_expires_within_seconds(
     client: httpx.AsyncClient, kube: FakeApiServer
 ) -> None:
     other = ids.new_id(timestamps.from_epoch(1_700_000_000))
-    kube.put("leases", claim(kube, other, age=1))
+    kube.put("leases", claim(kube, other, age=-60))
     assert (await post(client, {"n": 1})).status_code == 400
     kube.put("leases", claim(kube, other, age=11))
     assert (await post(client, {"n": 1})).status_code == 200

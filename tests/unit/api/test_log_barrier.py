@@ -140,7 +140,7 @@ async def test_a_job_that_had_ended_before_the_api_started_is_not_waited_for(
 
 async def test_the_wait_is_bounded(api: RunningApi, client: httpx.AsyncClient) -> None:
     job_id = await end(api, client)
-    barrier = LogBarrier(api.service.queue, wait=0.01)
+    barrier = LogBarrier(api.service.queue, wait=0.01, recent=1000)
     assert barrier.holds(job_id)
     await barrier.passed(job_id)
     assert not waiting(api, job_id)

@@ -223,7 +223,7 @@ def test_ways_through_nested_arrays_do_not_double() -> None:
         tree = [{"0": tree}]
     began = time.process_time()
     assert leaves(tree, ("0",) * 20)
-    assert time.process_time() - began < 0.05
+    assert time.process_time() - began < 0.5
 
 
 # --- the order ------------------------------------------------------------------------------------

@@ -254,7 +254,10 @@ async def test_a_new_password_ends_the_tokens_that_were_issued_under_the_old_one
     old, file = service.token(name), tmp_path / "users.json"
     new = {"admin": {"passwordHash": CHEAP.hash("hans")}, "jane": {"password": "new"}}[name]
     changed = [{**user, **new} if user["name"] == name else user for user in USERS]
-    file.write_text(json.dumps(changed), encoding="utf-8")
+    # In place, the file's size and maybe its time would be those of the old one.
+    written = tmp_path / "written.json"
+    written.write_text(json.dumps(changed), encoding="utf-8")
+    written.replace(file)
     service.clock.move(seconds=10)
     for headers in (bearer(old), cookie(old)):
         assert await refused(client, headers=headers) == "the token is not valid"

@@ -170,7 +170,7 @@ async def test_too_many_at_once_are_refused_and_known_ones_are_not(
 
 
 async def test_a_displaced_check_gets_retry_after(gate: Gate) -> None:
-    passwords = Passwords(verify=gate, threads=1, limits=Limits(address=1))
+    passwords = Passwords(verify=gate, threads=1, limits=Limits(address=1), monotonic=lambda: 0.0)
     gate.open.set()
     assert not await passwords.check(A, HASHED, "0")
     gate.open.clear()

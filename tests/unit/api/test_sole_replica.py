@@ -280,7 +280,7 @@ async def test_a_create_that_was_certainly_refused_does_not_count(
 async def test_one_of_equal_enqueues_wins_while_replicas_come_and_go(
     kube: FakeApiServer, folder: Path
 ) -> None:
-    timing = ReplicaTiming(check=0.02, valid=0.5, join=1.0, poll=0.1, search=0.02)
+    timing = ReplicaTiming(check=0.02, valid=2.0, join=4.0, poll=0.1, search=0.02)
     accepted: list[int] = []
     clients: list[httpx.AsyncClient] = []
 

@@ -17,14 +17,14 @@ FULL = "the store is full, make room on its volume"
 LEASE = "core4-recorder-pod-1"
 
 
-def lease(name: str, version: int, problem: str | None) -> dict[str, Any]:
+def lease(name: str, version: int, problem: str | None, seconds: int = 5) -> dict[str, Any]:
     meta = {
         "name": name,
         "resourceVersion": str(version),
         "labels": {LABEL_RECORDER: "member"},
         "annotations": {} if problem is None else {ANNOTATION_STORE_PROBLEM: problem},
     }
-    return {"metadata": meta, "spec": {"leaseDurationSeconds": 5}}
+    return {"metadata": meta, "spec": {"leaseDurationSeconds": seconds}}
 
 
 # --- sources of the problem -------------------------------------------------------------------
@@ -114,7 +114,8 @@ async def test_a_store_that_is_away(world: World) -> None:
 
 async def tell(api: RunningApi, kube: FakeApiServer, problem: str | None) -> None:
     """Write the recorder's problem into its Lease; return when the API's cache has it."""
-    body = kube.put("leases", lease(LEASE, 0, problem))
+    # It counts for all requests of a test, however long they take.
+    body = kube.put("leases", lease(LEASE, 0, problem, seconds=1000))
     version = body["metadata"]["resourceVersion"]
 
     def heard() -> bool:

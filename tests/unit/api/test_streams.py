@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -280,7 +281,12 @@ async def test_a_client_that_hangs_up_is_let_go_and_the_job_goes_on(
 async def raw_stream(url: str, path: str) -> AsyncIterator[asyncio.StreamReader]:
     """Open a stream that the test reads when it chooses."""
     host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    sock = socket.socket()
+    # The kernel would let it grow to a size that holds all that a slow client has not read.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     writer.write(request.encode())
     yield reader
@@ -334,6 +340,31 @@ async def test_no_state_is_lost_though_the_loop_was_busy(
     assert states == ["running", "failed", "running", "complete"]
 
 
+class Reads:
+    """A store's reads of records, which fail while a test says so, also those that have begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Any, error: Exception) -> None:
+        self.failing = False
+        self.failed = asyncio.Event()
+        self._error = error
+        for name in ("log_after", "log_scan"):
+            monkeypatch.setattr(store, name, self._of(getattr(store, name)))
+
+    def _of(self, read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def reads(*arguments: Any, **more: Any) -> Any:
+            self._check()
+            found = await read(*arguments, **more)
+            self._check()
+            return found
+
+        return reads
+
+    def _check(self) -> None:
+        if self.failing:
+            self.failed.set()
+            raise self._error
+
+
 async def test_the_store_away_for_a_while(
     served: RunningApi, caller: httpx.AsyncClient, record: Record, monkeypatch: Any
 ) -> None:
@@ -341,25 +372,20 @@ async def test_the_store_away_for_a_while(
     recorder = await record(job_id)
     await served.status(job_id, **STARTED)
     store = served.service.resources.log._store
+    reads = Reads(monkeypatch, store, StoreUnavailable("away"))
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
-        away = asyncio.Event()
-
-        async def fail(*_: Any, **__: Any) -> Any:
-            away.set()
-            raise StoreUnavailable("away")
-
-        monkeypatch.setattr(store, "log_after", fail)
-        monkeypatch.setattr(store, "log_scan", fail)
+        await served.until_live(job_id)
+        reads.failing = True
         await recorder.log("a")
-        await away.wait()
+        await reads.failed.wait()
         assert (await caller.get(f"job/log/{job_id}", params={"filter": '{"a": 1}'})).headers[
             "Retry-After"
         ]
         # Frames of the state still arrive meanwhile.
         await served.status(job_id, progress={"value": 0.5})
         assert (await frames.next())[0] == "state"
-        monkeypatch.undo()
+        reads.failing = False
         assert (await frames.next())[1]["message"] == "a"
 
 
@@ -438,13 +464,12 @@ async def test_a_stream_that_breaks_ends_without_close(
 ) -> None:
     job_id = await enqueue(caller)
     recorder = await record(job_id)
+    store = served.service.resources.log._store
+    reads = Reads(monkeypatch, store, RuntimeError("a mistake of ours"))
     async with stream(caller, "GET", f"job/follow/{job_id}") as frames:
         await frames.next()
-
-        async def fail(*_: Any, **__: Any) -> Any:
-            raise RuntimeError("a mistake of ours")
-
-        monkeypatch.setattr(served.service.resources.log._store, "log_after", fail)
+        await served.until_live(job_id)
+        reads.failing = True
         await recorder.log("a")
         assert await frames.rest() == []
     await served.until(lambda: served.service.hub.feeds == 0)

@@ -363,13 +363,18 @@ async def test_a_stream_is_read_by_lines_however_long(
     assert read == [b"first\n", long + b"\n"]
 
 
-async def test_a_silent_stream_counts_as_dead(server: ScriptedApiServer, kube: Kube) -> None:
+async def test_a_silent_stream_counts_as_dead(
+    server: ScriptedApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = []
+    loop = asyncio.get_running_loop()
+    real = loop.time
 
     async def follow() -> None:
-        async with kube.stream(PATH, params={"watch": "true"}, idle=0.1) as lines:
+        async with kube.stream(PATH, params={"watch": "true"}, idle=DEADLINE) as lines:
             (await server.next_watch()).raw(b"first\n")
             read.append(await lines.readline())
+            monkeypatch.setattr(loop, "time", lambda: real() + 2 * DEADLINE)
             await lines.readline()
 
     with pytest.raises(UnavailableError):
@@ -400,7 +405,7 @@ async def test_a_stream_that_ends_soon_after_its_reader_left_leaves_its_connecti
 async def test_a_stream_that_is_refused(server: ScriptedApiServer, kube: Kube) -> None:
     server.watch_refusals.append(refusal(410, "Expired"))
     with pytest.raises(GoneError):
-        async with kube.stream(PATH, params={"watch": "true"}, idle=1):
+        async with kube.stream(PATH, params={"watch": "true"}, idle=DEADLINE):
             pass
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.unit.domain.builders import NOW
 from tests.unit.operator.builders import SETTINGS
 
@@ -109,7 +110,7 @@ class Rig:
     async def events(self) -> list[dict[str, Any]]:
         """Return all posted Events."""
         self.event_recorder.start()
-        await self.event_recorder.stop(5)
+        await self.event_recorder.stop(DEADLINE)
         return [request.body for request in self.fake.requested("POST", "events")]
 
     # --- objects in the cluster ---------------------------------------------------------------

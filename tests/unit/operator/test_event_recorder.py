@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_apiserver.server import FakeApiServer
+from tests.support.signals import DEADLINE
 from tests.unit.domain.builders import NOW, at_text, corejob
 
 from corejob.state import State
@@ -37,7 +38,7 @@ async def test_a_start_is_posted_if_the_trial_lasts(fake: FakeApiServer, kube: K
     event_recorder.record(event(State.RUNNING))
     await fake.until(lambda: posted(fake) == [("Running", "uid")])
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert posted(fake) == [("Running", "uid"), ("Completed", "uid")]
 
@@ -48,7 +49,7 @@ async def test_an_end_just_after_the_start_tells_of_both(fake: FakeApiServer, ku
     event_recorder.record(event(State.RUNNING))
     event_recorder.record(event(State.RUNNING, uid="other"))
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert sorted(posted(fake)) == [("Completed", "uid"), ("Running", "other")]
 
@@ -63,7 +64,7 @@ async def test_each_of_many_starts_is_held_longer(
         event_recorder.record(event(State.RUNNING, uid=uid))
     await fake.until(lambda: posted(fake) == [("Running", "first")])
     event_recorder.record(event(uid="second"))
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert posted(fake) == [("Running", "first"), ("Completed", "second")]
 
@@ -75,7 +76,7 @@ async def test_similar_events_are_counted_in_one(fake: FakeApiServer, kube: Kube
         event_recorder.record(event())
     await fake.until(lambda: len(posted(fake)) == 11)
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert len(posted(fake)) == 11
     series = [body["series"] for body in fake.objects["events"].values() if "series" in body]
@@ -88,7 +89,7 @@ async def test_an_object_has_no_more_events_than_its_limit(fake: FakeApiServer, 
     for _ in range(100):
         event_recorder.record(event())
     event_recorder.record(event(uid="other"))
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     requests = fake.requested("POST", "events") + fake.requested("PATCH", "events")
     assert len(requests) == BURST + 1
@@ -100,7 +101,7 @@ async def test_all_are_posted_before_it_stops(fake: FakeApiServer, kube: Kube) -
     for number in range(20):
         event_recorder.record(event(uid=str(number)))
     event_recorder.record(None)
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert len(fake.objects["events"]) == 20
 
@@ -113,7 +114,7 @@ async def test_a_refused_event_is_dropped_and_the_next_is_posted(
     event_recorder.start()
     event_recorder.record(event())
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert len(fake.objects["events"]) == 1
     assert "was not posted: 403" in caplog.text
@@ -129,7 +130,7 @@ async def test_an_event_is_posted_once_the_api_server_is_back(
     event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert len(fake.objects["events"]) == 1
     assert "not posted" not in caplog.text
@@ -145,7 +146,7 @@ async def test_an_event_is_dropped_if_the_api_server_stays_away(
     event_recorder = EventRecorder(kube, retry_pauses=retry_pauses)
     event_recorder.start()
     event_recorder.record(event())
-    await event_recorder.stop(5)
+    await event_recorder.stop(DEADLINE)
 
     assert not fake.objects["events"]
     assert "was not posted: 503" in caplog.text

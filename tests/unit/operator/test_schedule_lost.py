@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import generate_latest
+from tests.support.signals import DEADLINE
 from tests.unit.domain.builders import at_text
 from tests.unit.operator.schedule_clock import ScheduleClock
 
@@ -209,7 +210,7 @@ async def test_the_last_job_is_watched_to_its_end_without_a_schedule(
 async def lead(clock: ScheduleClock) -> None:
     """Lead until the template's schedule has been reconciled, then lose the Lease."""
     running = asyncio.create_task(clock.templates.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while len(clock.templates.queue) or not clock.rig.caches.templates:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     running.cancel()
