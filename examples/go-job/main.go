@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // Exit codes that the service gives a meaning to.
@@ -66,6 +67,22 @@ func progress(value float64, message string) {
 	write(event{Type: "progress", Value: &value, Message: message})
 }
 
+// drain waits until all lines are read, for at most five seconds: the container runtime may drop
+// what is still in the pipe when the container ends.
+func drain() {
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		var unread int32
+		// TIOCINQ is FIONREAD by its other name. It fails where the output is no pipe.
+		_, _, failed := syscall.Syscall(
+			syscall.SYS_IOCTL, os.Stdout.Fd(), syscall.TIOCINQ, uintptr(unsafe.Pointer(&unread)),
+		)
+		if failed != 0 || unread == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // end says how the trial ended, by its last line, its termination message and its exit code.
 func end(code int, state, reason string) {
 	outcome := map[string]any{"state": state}
@@ -80,6 +97,7 @@ func end(code int, state, reason string) {
 		_ = os.WriteFile(terminationLog, text, 0o644)
 	}
 	write(event{Type: "done", State: state})
+	drain()
 	os.Exit(code)
 }
 

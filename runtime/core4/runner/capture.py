@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_PENDING = MAX_LINE - 1_024
 CHUNK = 65_536
 DRAIN_SECONDS = 5.0
+LOST = "the job's output could not be read to its end: the last printed lines may be missing"
 
 
 class Capture:
@@ -33,6 +34,8 @@ class Capture:
         self._wire = wire
         self._relay = Relay()
         self._streams: dict[int, _Stream] = {}
+        self._passed_on = 0
+        self._is_passing_on = False
         self._stop_reader, self._stop_writer = os.pipe()
         for fd, name in ((1, "stdout"), (2, "stderr")):
             reader, writer = os.pipe()
@@ -48,10 +51,21 @@ class Capture:
         os.register_at_fork(after_in_child=lambda: wire.become_child(self._relay))
 
     def close(self) -> None:
-        """Pass on everything that was written so far, and stop reading."""
+        """Pass on everything that was written so far, and stop reading.
+
+        A thread that no longer reads, since the job has replaced a descriptor that is not its own,
+        is given up with a message in the log.
+        """
         flush()
         os.write(self._stop_writer, b".")
-        self._thread.join(DRAIN_SECONDS)
+        while self._thread.is_alive():
+            before = self._passed_on
+            self._thread.join(DRAIN_SECONDS)
+            # On a busy node, or with a slow reader of the log, a backlog takes its time. Lines that
+            # are being written are waited for anyway: the trial's last lines come after them.
+            if not self._is_passing_on and self._passed_on == before and self._thread.is_alive():
+                self._wire.send_texts("log", "message", [LOST], {"level": "WARNING"})
+                return
 
     def _read(self) -> None:
         poll = select.poll()
@@ -79,10 +93,13 @@ class Capture:
     def _pass_on(self, fd: int) -> bool:
         """Read once from a pipe and pass the data on. Return False at its end."""
         data = os.read(fd, CHUNK)
+        self._is_passing_on = True
         if fd == self._relay.reader:
             self._relay.feed(data, self._wire)
         else:
             self._streams[fd].feed(data)
+        self._passed_on += 1
+        self._is_passing_on = False
         return bool(data)
 
 

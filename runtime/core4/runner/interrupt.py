@@ -100,7 +100,10 @@ class Interrupt:
             if deadline is not None and now >= deadline:
                 break
             left = None if deadline is None else deadline - now
-            if left is not None and not heard[HANDLED]:
+            # Two repetitions that are pending at once arrive as one, and the other would hide a
+            # second signal. So each waits until the one before it is heard.
+            may_poke = not heard[HANDLED] and heard[signal.SIGTERM] > pokes
+            if left is not None and may_poke:
                 left = min(left, FIRST_POKE * 2**pokes)
             if poll.poll(left and left * 1000):
                 for byte in os.read(self._reader, 64):
@@ -108,7 +111,7 @@ class Interrupt:
                         heard[byte] += 1
                 if deadline is None and any(heard.values()):
                     deadline = time.monotonic() + grace
-            elif not heard[HANDLED] and self._poke():
+            elif may_poke and self._poke():
                 pokes += 1
         give_up()
 

@@ -46,7 +46,7 @@ def test_last_attempt_is_an_error(runner):
 @pytest.mark.parametrize(
     ("document", "left"),
     [
-        ({"deferMaxSeconds": 7201}, "2:00:0"),
+        ({"deferMaxSeconds": 7259}, "2:00:"),
         ({"deferMaxSeconds": 3600, "deferUntil": "2000-01-01T00:00:00"}, "0:00:00"),
         ({"deferUntil": "no time", "deferMaxSeconds": 115}, "0:01:"),
     ],

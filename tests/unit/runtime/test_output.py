@@ -84,6 +84,46 @@ def test_much_output(runner):
     assert result.messages == ["printed"]
 
 
+def test_output_that_takes_long_to_pass_on_is_waited_for(runner):
+    # The first wait for the thread ends in the middle of a chunk.
+    body = """
+    from core4.runner import capture
+    (thread,) = [t for t in threading.enumerate() if t.name == "core4-capture"]
+    feed, join = capture._Stream.feed, thread.join
+    reads, again = threading.Event(), threading.Event()
+    waits = iter([lambda: None, again.set])
+    def slow(stream, data):
+        reads.set()
+        again.wait()
+        feed(stream, data)
+    def wait(seconds):
+        next(waits)()
+        join(None if again.is_set() else 0)
+    capture._Stream.feed, thread.join = slow, wait
+    print("the last words")
+    reads.wait()
+    """
+    result = runner.run_body(body)
+    assert result.output() == ["the last words"]
+    assert result.messages == []
+
+
+def test_output_that_is_given_up_is_told(runner):
+    # The thread never hears that it is to stop, since the job has replaced a descriptor.
+    body = """
+    from core4.runner import capture
+    (thread,) = [t for t in threading.enumerate() if t.name == "core4-capture"]
+    writer = thread._target.__self__._stop_writer
+    still_open = os.dup(writer)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    capture.DRAIN_SECONDS = 0.1
+    """
+    result = runner.run_body(body)
+    assert result.code == 0
+    (message,) = result.messages
+    assert "the last printed lines may be missing" in message
+
+
 def test_closed_streams(runner):
     result = runner.run_body("sys.stdout.close(); sys.stderr = None; self.logger.info('goes on')")
     assert result.code == 0

@@ -1,10 +1,19 @@
 """SIGTERM: the job's `finally` blocks run, and the process ends in any case."""
 
+import os
 import signal
+import textwrap
+import threading
 
 import pytest
+from tests.support.signals import DEADLINE
+from tests.support.waiting import let_pass, until
+
+from core4.runner import interrupt
 
 KILLED = "done execution with [killed] after [0] sec."
+# A busy machine may need longer for the last lines than a trial that is to end has.
+PATIENT = f"from core4.runner import ending; ending.LAST_LINES_SECONDS = {DEADLINE}\n"
 
 
 def check_killed(result):
@@ -170,24 +179,53 @@ STUBBORN = {
 
 @pytest.mark.parametrize("body", STUBBORN.values(), ids=STUBBORN.keys())
 def test_deadline(runner, body):
+    body = PATIENT + textwrap.dedent(body)
     check_killed(runner.terminate(body, env={"CORE4_GRACE_SECONDS": "0.2"}))
 
 
 def test_second_signal_ends_the_clean_up(runner):
-    runner.write_job("""
+    body = """
     try:
         self.logger.info("ready")
         signal.pause()
     finally:
         self.logger.info("cleaning up")
         while True: signal.pause()
-    """)
+    """
+    runner.write_job(PATIENT + textwrap.dedent(body))
     process = runner.start(env={"CORE4_GRACE_SECONDS": "600"})
     seen = runner.read_until(process, "ready")
     process.send_signal(signal.SIGTERM)
     seen += runner.read_until(process, "cleaning up")
     process.send_signal(signal.SIGTERM)
     check_killed(runner.finish(process, seen))
+
+
+def test_second_signal_counts_while_a_repetition_of_the_first_is_pending(monkeypatch):
+    # The main thread has no processor, so that it hears the repetitions late, and as one.
+    monkeypatch.setattr(interrupt, "FIRST_POKE", 0)
+    watched = interrupt.Interrupt()
+    watched._reader, watched._writer = os.pipe()
+    pokes: list[int] = []
+    over = threading.Event()
+
+    def poke():
+        pokes.append(1)
+        return True
+
+    monkeypatch.setattr(watched, "_poke", poke)
+    sent = bytes([signal.SIGTERM])
+    thread = threading.Thread(target=watched._watch, args=(2 * DEADLINE, over.set), daemon=True)
+    thread.start()
+    os.write(watched._writer, sent)
+    until(lambda: pokes, what="the first signal is repeated", seconds=DEADLINE)
+    let_pass(0.1)
+    os.write(watched._writer, sent + sent)
+    assert over.wait(DEADLINE)
+    assert len(pokes) == 1
+    thread.join()
+    os.close(watched._reader)
+    os.close(watched._writer)
 
 
 def test_signals_in_a_storm_of_lines(runner):
