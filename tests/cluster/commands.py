@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.errors import ClusterError
+from tests.cluster.held import HeldSignals
 from tests.cluster.output import Heartbeat, say
 
 _TAIL = 40
@@ -45,31 +46,34 @@ def run(
         ClusterError: the program is missing, takes too long or, with `check`, fails; the message
             has the end of its output.
     """
-    try:
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            cwd=cwd,
-            env=environment(env),
-            # A job's log, shown after a failed test, may contain any bytes.
-            errors="backslashreplace",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    except OSError as error:
-        raise ClusterError(not_started(argv[0], error)) from error
-    with process:
+    with HeldSignals() as held:
         try:
-            output, errors = process.communicate(stdin or "", timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            what = f"no end after {timeout:.0f} s: {shlex.join(map(str, argv))}"
-            raise ClusterError(what) from error
-        except BaseException:
-            # Unlike `subprocess.run`, let it tidy up: a killed helm would leave its release locked.
-            _end(process)
-            raise
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                cwd=cwd,
+                env=environment(env),
+                # A job's log, shown after a failed test, may contain any bytes.
+                errors="backslashreplace",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        except OSError as error:
+            raise ClusterError(not_started(argv[0], error)) from error
+        with process:
+            try:
+                held.release()
+                output, errors = process.communicate(stdin or "", timeout=timeout)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                what = f"no end after {timeout:.0f} s: {shlex.join(map(str, argv))}"
+                raise ClusterError(what) from error
+            except BaseException:
+                # Unlike `subprocess.run`, let it tidy up: a killed helm would leave its release
+                # locked.
+                _end(process)
+                raise
     if check and process.returncode != 0:
         raise ClusterError(_failure(argv, process.returncode, output + errors))
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
@@ -91,32 +95,34 @@ def run_visibly(
     """
     heartbeat = Heartbeat(task)
     lines: list[str] = []
-    try:
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            cwd=cwd,
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        raise ClusterError(not_started(argv[0], error)) from error
-    with process:
-        reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
-        reader.start()
+    with HeldSignals() as held:
         try:
-            while reader.is_alive():
-                reader.join(0.2)
-                heartbeat.beat(f"{len(lines)} lines, at {lines[-1][:100]}" if lines else "…")
-                if heartbeat.elapsed > timeout:
-                    what = f"no end after {timeout:.0f} s: {shlex.join(map(str, argv))}"
-                    raise ClusterError(f"{what}\n{_shown(lines)}")
-        except BaseException:
-            _end(process)
-            raise
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                cwd=cwd,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            raise ClusterError(not_started(argv[0], error)) from error
+        with process:
+            try:
+                reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
+                reader.start()
+                held.release()
+                while reader.is_alive():
+                    reader.join(0.2)
+                    heartbeat.beat(f"{len(lines)} lines, at {lines[-1][:100]}" if lines else "…")
+                    if heartbeat.elapsed > timeout:
+                        what = f"no end after {timeout:.0f} s: {shlex.join(map(str, argv))}"
+                        raise ClusterError(f"{what}\n{_shown(lines)}")
+            except BaseException:
+                _end(process)
+                raise
     if process.returncode != 0:
         raise ClusterError(_failure(argv, process.returncode, "\n".join(lines)))
     say(f"{task}: done in {heartbeat.elapsed:.0f} s")

@@ -81,13 +81,14 @@ def _build(context: Path, dockerfile: Path, image: Image, arguments: Mapping[str
     engine().build(context, dockerfile, Image(image.reference, unfinished), arguments)
     unfinished.rename(image.archive)
     stem = image.archive.name.rpartition("-")[0]
-    archives = sorted(image.archive.parent.glob(f"{stem}-{'?' * 16}.tar"), key=_age)
-    for old in archives[:-_KEPT]:
+    others = set(image.archive.parent.glob(f"{stem}-{'?' * 16}.tar")) - {image.archive}
+    # The new one is not compared: a coarse clock may give several archives the same time.
+    for old in sorted(others, key=_modified, reverse=True)[_KEPT - 1 :]:
         old.unlink()
     say(f"built {image.reference}, {image.megabytes} MB")
 
 
-def _age(path: Path) -> float:
+def _modified(path: Path) -> float:
     return path.stat().st_mtime
 
 

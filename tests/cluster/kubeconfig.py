@@ -13,6 +13,9 @@ from tests.cluster.layout import API_PORT, NODE, Layout
 
 SERVER = f"https://127.0.0.1:{API_PORT}"
 
+# Seconds for an answer of a health URL.
+_HEALTH_SECONDS = 2.0
+
 
 def document(pki: Path, identity: str) -> dict[str, Any]:
     """Return a kubeconfig with embedded certificates and keys, so that it can be copied."""
@@ -47,7 +50,7 @@ def healthy(url: str) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with opened(url, timeout=2, context=context) as response:
+        with opened(url, timeout=_HEALTH_SECONDS, context=context) as response:
             return bool(response.status == 200)
     except (OSError, HTTPException):
         return False

@@ -4,6 +4,9 @@ set -eu
 folder=/etc/cni/net.d
 # The first /24 of the pods' addresses is the only node's.
 subnet=${POD_SUBNET%.*.*/*}.0.0/24
+# First of all: whoever sees the configuration may end this at once.
+sleep infinity &
+trap 'kill $!; exit 0' TERM
 cat > $folder/.new <<END
 {"cniVersion": "0.4.0", "name": "kindnet", "plugins": [
   {"type": "ptp", "ipMasq": true, "ipam": {
@@ -12,6 +15,4 @@ cat > $folder/.new <<END
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 END
 mv $folder/.new $folder/10-kindnet.conflist
-sleep infinity &
-trap 'kill $!; exit 0' TERM
 wait

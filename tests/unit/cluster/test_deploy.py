@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.cluster import binaries, cli, deploy, existing, packages
+from tests.cluster import binaries, cli, deploy, docker, existing, packages
 from tests.cluster.commands import run, run_visibly
 from tests.cluster.deploy import chart_values
 from tests.cluster.errors import ClusterError
@@ -131,15 +131,24 @@ def test_nothing_is_said_of_the_journal_of_a_cluster_that_had_none(monkeypatch, 
     assert not layout.data.exists()
 
 
-def test_an_error_is_one_message(capsys):
-    assert cli.main(["--provider", "kind", "status"]) in (1, 3)
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("status", 3, "==> kind cluster: can't be asked: no engine\n"),
+        ("up", 1, "error: the kind cluster can't be used now:\n  kind: no engine\n"),
+    ],
+)
+def test_an_error_is_one_message(monkeypatch, tmp_path, capsys, command, code, said):
+    monkeypatch.setenv("CORE4_CACHE", str(tmp_path))
+    monkeypatch.setattr(docker, "unavailable", lambda: "no engine")
+    assert cli.main(["--provider", "kind", command]) == code
+    assert capsys.readouterr().err == said
 
 
 def test_a_failed_command_shows_its_output():
-    with pytest.raises(ClusterError, match=r"(?s)exit code 3.*words"):
+    with pytest.raises(ClusterError, match=r"exit code 3 of: sh.*\n    words"):
         run(["sh", "-c", "echo words; exit 3"])
-    with pytest.raises(ClusterError, match=r"(?s)exit code 4.*words"):
+    with pytest.raises(ClusterError, match=r"exit code 4 of: sh.*\n    words"):
         run_visibly("task", ["sh", "-c", "echo words; exit 4"])
 
 

@@ -174,3 +174,10 @@ def test_old_archives_are_deleted(engine, context):
     left = list(last.archive.parent.iterdir())
     assert len(left) == 3
     assert last.archive in left
+
+
+def test_the_new_archive_is_kept_whatever_the_clock_says(engine, context, monkeypatch):
+    monkeypatch.setattr(image, "_modified", lambda path: -path.stat().st_mtime_ns)
+    for number in range(5):
+        (context / "job.py").write_text(str(number))
+        assert image.build_image(context, name="example").archive.exists()

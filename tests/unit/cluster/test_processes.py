@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.cluster import processes
 from tests.cluster.errors import ClusterError
+from tests.support.signals import DEADLINE
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SLEEP = ("sleep", "60")
@@ -42,22 +44,21 @@ def test_a_process_that_does_not_listen_is_killed(tmp_path):
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\n"
     argv = (sys.executable, "-c", f"{code}time.sleep(60)")
     item = processes.spawn("deaf", argv, tmp_path / "log")
-    ready = processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), 5)
-    assert ready
+    assert processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), DEADLINE)
     processes.stop([item.pid], seconds=0.1)
     assert not item.alive()
 
 
 def test_a_zombie_counts_as_gone(sleeper):
     os.kill(sleeper.pid, signal.SIGKILL)
-    assert processes.wait(lambda: not sleeper.alive(), 5)
+    assert processes.wait(lambda: not sleeper.alive(), DEADLINE)
 
 
 def test_a_process_that_was_killed_is_not_alive_from_then_on(tmp_path):
     # A large process ends slowly, since its memory must be freed.
     code = "held = bytearray(200 << 20); print(1, flush=True); import time; time.sleep(60)"
     item = processes.spawn("large", (sys.executable, "-c", code), tmp_path / "log")
-    assert processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), 30)
+    assert processes.wait(lambda: (tmp_path / "log").read_text().endswith("\n1\n"), DEADLINE)
     assert item.alive()
     os.kill(item.pid, signal.SIGKILL)
     assert not item.alive()
@@ -85,7 +86,13 @@ def test_processes_are_found_by_program_and_folder(tmp_path):
     item = processes.spawn("found", argv, tmp_path / "log")
     try:
         name = Path(sys.executable).name
-        assert processes.using(tmp_path, [name]) == [item.pid]
+        # Right after its start a process may have no arguments yet.
+        until(
+            lambda: processes.using(tmp_path, [name]),
+            lambda found: found == [item.pid],
+            what="the process is found",
+            seconds=DEADLINE,
+        )
         assert processes.using(tmp_path, ["etcd"]) == []
         assert processes.using(tmp_path / "x", [name]) == []
     finally:
@@ -102,7 +109,7 @@ def test_descendants_are_found(tmp_path):
     argv = ("sh", "-c", "sleep 60 & sleep 60 & wait")
     item = processes.spawn("family", argv, tmp_path / "log")
     try:
-        assert processes.wait(lambda: len(processes.descendants([item.pid])) == 2, 5)
+        assert processes.wait(lambda: len(processes.descendants([item.pid])) == 2, DEADLINE)
     finally:
         processes.kill([*processes.descendants([item.pid]), item.pid])
 
@@ -112,4 +119,4 @@ def test_a_program_that_ends_at_once_is_not_alive(tmp_path):
         item = processes.spawn("short", ("false",), tmp_path / "log")
     except ClusterError:
         return
-    assert processes.wait(lambda: not item.alive(), 5)
+    assert processes.wait(lambda: not item.alive(), DEADLINE)
