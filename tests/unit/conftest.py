@@ -1,9 +1,12 @@
 """Unit tests have a short time limit, since a slow one hangs. Exceptions are marked `timeout`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from corejob import ids
 
@@ -14,8 +17,8 @@ _TIMEOUT = 120
 _INSTALLING = 600
 
 # hypothesis would limit the milliseconds of an example, which depend on the machine; the time of
-# a whole test is limited instead. A run of all tests has the same examples each time; `make fuzz`
-# generates new ones, and prints how to repeat a failure.
+# a whole test is limited instead. A test has the same examples in each run; `make fuzz` generates
+# new ones, and prints how to repeat a failure.
 hypothesis.settings.register_profile(
     "fuzz",
     deadline=None,
@@ -26,6 +29,19 @@ hypothesis.settings.register_profile(
     "unit", hypothesis.settings.get_profile("fuzz"), derandomize=True
 )
 hypothesis.settings.load_profile("unit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_examples() -> Iterator[None]:
+    """Keep values out of the examples that depend on the tests that ran before in this process.
+
+    hypothesis draws some values from the constants of our modules that are imported so far, and
+    has no setting for that.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if hypothesis.settings.get_current_profile_name() == "unit":
+            patch.setattr(providers, "_get_local_constants", Constants)
+        yield
 
 
 @pytest.fixture(autouse=True)

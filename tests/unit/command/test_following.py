@@ -4,12 +4,19 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.unit.client.raw_server import Asked, RawServer, Reply, bad, streamed
+from tests.support.signals import DEADLINE
+from tests.unit.client.raw_server import Asked, RawServer, Reply, bad, chunked, streamed
 from tests.unit.client.story import JOB, Story, document
 from tests.unit.command.conftest import BASE, IDS, Core4, FakeCore4
+
+from core4.client import Event, Log, base
+from core4.client.session import Session
+from core4.command.followed import Printer
 
 END = [
     ("complete", 0),
@@ -134,11 +141,33 @@ def test_a_job_that_is_gone_is_not_complete(core4: Core4, fake: FakeCore4) -> No
     assert core4("follow", JOB).code == 3
 
 
-def test_timeout(core4: Core4, fake: FakeCore4) -> None:
-    frames = fake.story.frames(None)
-    head = streamed(b"".join(frames[:2]))[: -len(b"0\r\n\r\n")]
-    fake.errors["GET", f"/job/follow/{JOB}"] = Reply([head], keep=True, hold=True)
-    result = core4("follow", JOB, "--timeout", "0.3")
+def begun(response: bytes) -> bytes:
+    """Return a response in chunked coding without its end."""
+    return response.removesuffix(b"0\r\n\r\n")
+
+
+def test_timeout(core4: Core4, fake: FakeCore4, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    printed = threading.Event()
+    take = Printer.take
+
+    def taken(printer: Printer, event: Event) -> None:
+        take(printer, event)
+        if isinstance(event, Log):
+            printed.set()
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal now
+        yield begun(streamed(b"".join(fake.story.frames(None)[:2])))
+        # A busy machine may need longer for the record than any timeout of a test.
+        printed.wait(DEADLINE)
+        now = 61.0
+        yield begun(chunked(b": keep-alive\n\n"))
+
+    monkeypatch.setattr(Printer, "take", taken)
+    monkeypatch.setattr(base, "Session", partial(Session, now=lambda: now))
+    fake.errors["GET", f"/job/follow/{JOB}"] = Reply(chunks(), keep=True, hold=True)
+    result = core4("follow", JOB, "--timeout", "60")
     assert result.code == 124
     assert result.out == "INFO     Grüße ✅\n"
 
@@ -156,7 +185,7 @@ def interrupt(server: RawServer, number: int) -> None:
 
 def test_ctrl_c_detaches(core4: Core4, fake: FakeCore4, server: RawServer) -> None:
     fake.errors["GET", f"/job/follow/{JOB}"] = Reply(
-        [streamed(fake.story.frames(None)[0])[: -len(b"0\r\n\r\n")]], keep=True, hold=True
+        [begun(streamed(fake.story.frames(None)[0]))], keep=True, hold=True
     )
     interrupt(server, signal.SIGINT)
     result = core4("follow", JOB)
@@ -169,9 +198,7 @@ def test_ctrl_c_detaches(core4: Core4, fake: FakeCore4, server: RawServer) -> No
 def test_an_interrupt_kills_if_wanted(
     core4: Core4, fake: FakeCore4, server: RawServer, number: int
 ) -> None:
-    open_stream = Reply(
-        [streamed(fake.story.frames(None)[0])[: -len(b"0\r\n\r\n")]], keep=True, hold=True
-    )
+    open_stream = Reply([begun(streamed(fake.story.frames(None)[0]))], keep=True, hold=True)
     fake.errors["GET", f"/job/follow/{JOB}"] = open_stream
     fake.story = story("running", "killed")
 
@@ -307,7 +334,7 @@ def test_wait(core4: Core4, fake: FakeCore4) -> None:
 
 
 def test_waiting_has_a_timeout(core4: Core4, fake: FakeCore4) -> None:
-    head = streamed(fake.story.frames(None)[0])[: -len(b"0\r\n\r\n")]
+    head = begun(streamed(fake.story.frames(None)[0]))
     fake.errors["GET", f"/job/follow/{JOB}"] = Reply([head], keep=True, hold=True)
     result = core4("wait", JOB, "--timeout", "0.2s")
     assert result.code == 124

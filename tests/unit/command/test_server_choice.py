@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
+from tests.support.signals import DEADLINE
 from tests.unit.client.raw_server import RawServer, bad
 from tests.unit.command.conftest import BASE, IDS, Core4, FakeCore4, job
 
 from core4.client.errors import ConfigurationError
-from core4.command import commands, via
+from core4.command import app, commands, completing, via
 
 
 def test_sign_in_and_out(
@@ -170,7 +172,30 @@ def test_via_waits_for_kubectl(monkeypatch: pytest.MonkeyPatch, home: Path) -> N
         pass
 
 
-def complete(words: str, url: str, home: Path) -> list[str]:
+def complete(*words: str) -> list[str]:
+    """Return what a shell would offer for the last of the words after `core4`."""
+    *before, beginning = words
+    shell = ShellComplete(app.group, {}, "core4", "_CORE4_COMPLETE")
+    return [item.value for item in shell.get_completions(before, beginning)]
+
+
+def test_completion(
+    server: RawServer,
+    fake: FakeCore4,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # An answer that comes late completes nothing, and on a busy machine each may be late.
+    monkeypatch.setattr(completing, "_TIMEOUT_S", DEADLINE)
+    fake.queue = [job(0), job(16)]
+    assert complete("kill", "6743") == [IDS[0], IDS[16]]
+    assert complete("enqueue", "rep") == ["reports.Nightly"]
+    fake.errors["GET", "/job"] = bad(401, "not signed in")
+    assert complete("kill", "6743") == []
+    assert capsys.readouterr() == ("", "")
+
+
+def complete_in_bash(words: str) -> list[str]:
     """Return what bash would offer for a command line."""
     parts = words.split(" ")
     environ = {
@@ -178,8 +203,6 @@ def complete(words: str, url: str, home: Path) -> list[str]:
         "_CORE4_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(parts) - 1),
-        "CORE4_URL": url,
-        "XDG_CONFIG_HOME": str(home / "config"),
     }
     result = subprocess.run(
         [Path(sys.executable).parent / "core4"], env=environ, capture_output=True, text=True,
@@ -189,14 +212,9 @@ def complete(words: str, url: str, home: Path) -> list[str]:
     return [line.partition(",")[2] for line in result.stdout.splitlines() if line]
 
 
-def test_completion(server: RawServer, fake: FakeCore4, home: Path) -> None:
-    fake.queue = [job(0), job(16)]
-    assert complete("core4 wh", server.url, home) == ["whoami"]
-    assert complete("core4 kill 6743", server.url, home) == [IDS[0], IDS[16]]
-    assert complete("core4 enqueue rep", server.url, home) == ["reports.Nightly"]
-    assert complete("core4 ls --st", server.url, home) == ["--state"]
-    fake.errors["GET", "/job"] = bad(401, "not signed in")
-    assert complete("core4 kill 6743", server.url, home) == []
+def test_completion_in_bash() -> None:
+    assert complete_in_bash("core4 wh") == ["whoami"]
+    assert complete_in_bash("core4 ls --st") == ["--state"]
 
 
 def test_completion_scripts(core4: Core4) -> None:
