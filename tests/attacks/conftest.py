@@ -23,7 +23,7 @@ from tests.support.rest import Rest
 from tests.support.vitals import Containers, Memory
 from tests.support.waiting import until
 
-_TIMEOUT = 600
+_TIMEOUT = 900
 _LIMITS = {"api": 384, "recorder": 192, "operator": 192}
 """MiB. The idle processes use about 105, 95 and 70; two password checks take another 128."""
 _MOST_GROWTH = 128

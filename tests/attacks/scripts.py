@@ -4,8 +4,9 @@ from typing import Any
 
 from tests.attacks.names import OPEN
 from tests.support.rest import Rest
+from tests.support.sse import WAIT_SECONDS
 
-SECONDS = 240.0
+SECONDS = WAIT_SECONDS
 """Seconds within which a pod starts and ends, also on a busy machine."""
 
 

@@ -9,9 +9,10 @@ from tests.e2e.manifests import corejob
 from tests.support import corejobs
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
+from tests.support.scripts import DRAINED
 from tests.support.waiting import until
 
-QUICK = {"code": "print('x')"}
+QUICK = {"code": "print('x')" + DRAINED}
 ODD_TIMES = (
     "0000-01-01T00:00:00Z",
     "2026-01-01T00:00:00+99:00",
@@ -46,7 +47,7 @@ def test_the_younger_one_is_a_duplicate_if_two_jobs_have_equal_large_args(
         kubectl("create", "-f", "-", stdin=json.dumps(document))
         until(lambda name=name: corejobs.status(kubectl, name), what=f"{name} has a status")  # type: ignore[misc]
     assert corejobs.wait_state(kubectl, "younger", "error")["reason"] == "Duplicate"
-    kubectl("delete", "corejob", "elder", "younger", "--timeout=120s")
+    kubectl("delete", "corejob", "elder", "younger", "--ignore-not-found", "--timeout=120s")
     assert isinstance(rest.queue(), list)
 
 
@@ -71,5 +72,6 @@ def test_an_odd_username_costs_no_line_of_the_log(rest: Rest, kubectl: Kubectl, 
         rest.wait_known(status["id"])
         assert rest.messages(status["id"]) == ["x"]
     finally:
-        kubectl("delete", "corejob", "odd-user", "--timeout=120s")
+        # It may be past, and gone by itself.
+        kubectl("delete", "corejob", "odd-user", "--ignore-not-found", "--timeout=120s")
     assert run_to_end(rest, "print('after')")["state"] == "complete"

@@ -57,7 +57,9 @@ def test_a_corejob_that_is_nested_too_deep_is_an_error_and_others_go_on(
     assert "nested deeper than 100 levels" in status["message"]
     assert corejobs.pods(kubectl, name) == []
 
-    assert rest.detail(status["id"])["reason"] == "BadDefinition"
+    # The API learns of a CoreJob and of its status after kubectl.
+    rest.wait_known(status["id"])
+    assert rest.wait_state(status["id"], "error")["reason"] == "BadDefinition"
     assert "can't be read" in rest.refused(409, "PUT", f"job/restart/{status['id']}")
 
     kubectl("delete", "corejob", name, "--timeout=120s")
@@ -95,25 +97,16 @@ def test_a_template_that_is_nested_too_deep_says_so_and_others_go_on(
         kubectl("delete", "corejobtemplate", "e2e.deep.job")
 
 
-def replaced(kubectl: Kubectl, name: str, document: str) -> None:
-    """Replace a Lease by the test's own; retry if its owner re-creates it in between."""
-
-    def made() -> bool:
-        kubectl("delete", "lease", name, "--ignore-not-found")
-        return kubectl.attempt("create", "-f", "-", stdin=document).returncode == 0
-
-    until(made, what=f"the Lease {name} is the test's")
-
-
 def test_a_lease_that_says_nothing_ends_nobody(kubectl: Kubectl, rest: Rest) -> None:
-    for name in ("core4-operator", "core4-recorder-foreign", "core4-key-foreign"):
-        labels = {
-            "core4-recorder-foreign": "core4.io/recorder",
-            "core4-key-foreign": "core4.io/claim",
-        }
-        meta = {"name": name, "labels": {labels[name]: "key"} if name in labels else {}}
+    for name, label in (
+        ("core4-recorder-foreign", "core4.io/recorder"),
+        ("core4-key-foreign", "core4.io/claim"),
+    ):
+        meta = {"name": name, "labels": {label: "key"}}
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}
-        replaced(kubectl, name, json.dumps(lease))
+        kubectl("create", "-f", "-", stdin=json.dumps(lease))
+    # In one step: the operator would re-create a deleted Lease before a second kubectl starts.
+    kubectl("patch", "lease", "core4-operator", "--type=merge", "--patch", '{"spec": null}')
     rest.wait_state(rest.enqueue(DUMMY, sleep=0), "complete", seconds=SECONDS)
     held = until(
         lambda: kubectl.json("get", "lease", "core4-operator").get("spec", {}),

@@ -10,6 +10,7 @@ from tests.e2e.manifests import corejob
 from tests.support import corejobs
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
+from tests.support.scripts import DRAINED
 from tests.support.waiting import until
 
 CREATOR = "creator"
@@ -78,7 +79,7 @@ def test_a_running_job_is_not_taken_over_by_its_id(
 def test_a_past_job_is_not_taken_over_by_its_id(
     rest: Rest, alice: Rest, kubectl: Kubectl, creator: str
 ) -> None:
-    job_id = run(rest, "print('secret line')", CLOSED)
+    job_id = run(rest, "print('secret line')" + DRAINED, CLOSED)
     rest.wait_journaled(job_id, seconds=SECONDS)
     until(
         lambda: kubectl.attempt("get", "corejob", job_id).returncode,
@@ -125,8 +126,13 @@ def test_pods_and_jobs_with_the_labels_of_a_job_are_none_of_its_own(
         foreign(image, "Pod", "odd", {**labels, "core4.io/trial": "x"}),
         foreign(image, "Job", "done", labels),
     )
-    kubectl("wait", "--for=condition=complete", "job/done", "--timeout=240s")
-    kubectl("wait", "--for=condition=ready", "pod/foreign", "pod/claims", "--timeout=240s")
+    for condition, *names in (
+        ("complete", "job/done"),
+        ("ready", "pod/foreign", "pod/claims"),
+    ):
+        what = f"--for=condition={condition}"
+        # kubectl's own deadline comes first: it says what was not met.
+        kubectl("wait", what, *names, f"--timeout={SECONDS:g}s", timeout=SECONDS + 20)
     assert rest.detail(job_id)["state"] == "running"
     rest.kill(job_id)
     rest.wait_state(job_id, "killed")
@@ -134,5 +140,5 @@ def test_pods_and_jobs_with_the_labels_of_a_job_are_none_of_its_own(
     for name in ("foreign", "claims", "numberless", "odd"):
         pod = kubectl.json("get", "pod", name)
         assert "deletionTimestamp" not in pod["metadata"]
-    names = ("pod/foreign", "pod/claims", "pod/numberless", "pod/odd", "job/done")
-    kubectl("delete", "--wait=false", *names)
+    all_names = ("pod/foreign", "pod/claims", "pod/numberless", "pod/odd", "job/done")
+    kubectl("delete", "--wait=false", *all_names)

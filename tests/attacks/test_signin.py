@@ -16,6 +16,7 @@ from tests.e2e.values import JWT_SECRET
 from tests.support.kubectl import Kubectl
 from tests.support.release import PORT, Release
 from tests.support.rest import BASE, Rest
+from tests.support.scripts import DRAINED
 from tests.support.waiting import until
 
 HOUR = 3600
@@ -93,7 +94,7 @@ def test_a_user_signs_in_beside_somebody_who_guesses_passwords(
 ) -> None:
     host = kubectl.json("get", "service", "core4-api")["spec"]["clusterIP"]
     url = f"http://{host}:{PORT}{BASE}/profile"
-    job_id = run(rest, GUESSES.replace("URL", url))
+    job_id = run(rest, GUESSES.replace("URL", url) + DRAINED)
     with rest.follow(job_id) as stream:
         stream.line("guessing", seconds=SECONDS)
     with release.rest(BOB, BOB) as bob:

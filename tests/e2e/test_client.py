@@ -133,17 +133,22 @@ def test_a_job_starts_jobs_with_nothing_but_its_image_and_a_secret(core4: Client
 # --- streams --------------------------------------------------------------------------------------
 
 
-def by_thread(root: str, job_id: str) -> list[Any]:
+# Each follows a job to its end, and adds each event to a list as it comes.
+Follower = Callable[[str, str, list[Any]], None]
+
+
+def by_thread(root: str, job_id: str, events: list[Any]) -> None:
     with Client(root, proxy="") as core4:
-        return list(core4.job(job_id).follow(timeout=SECONDS))
+        events.extend(core4.job(job_id).follow(timeout=SECONDS))
 
 
-def by_asyncio(root: str, job_id: str) -> list[Any]:
-    async def follow() -> list[Any]:
+def by_asyncio(root: str, job_id: str, events: list[Any]) -> None:
+    async def follow() -> None:
         async with AsyncClient(root, proxy="") as core4:
-            return [event async for event in core4.job(job_id).follow(timeout=SECONDS)]
+            async for event in core4.job(job_id).follow(timeout=SECONDS):
+                events.append(event)  # noqa: PERF401 - others read the list while it grows
 
-    return asyncio.run(follow())
+    asyncio.run(follow())
 
 
 def check(events: list[Any]) -> None:
@@ -157,34 +162,35 @@ def check(events: list[Any]) -> None:
 
 @pytest.mark.parametrize("follow", [by_thread, by_asyncio])
 def test_a_stream_that_is_cut_again_and_again_is_whole(
-    own_release: Release, core4: Client, follow: Callable[[str, str], list[Any]]
+    own_release: Release, core4: Client, follow: Follower
 ):
     job = core4.enqueue(BURST)
     # Below 2 KiB a connection would not get beyond the document of the job.
     with Cutter(own_release.root, first=3000, step=997) as cutter:
-        check(follow(cutter.root, job.id))
+        live: list[Any] = []
+        follow(cutter.root, job.id, live)
+        check(live)
         assert cutter.cuts > 5
         # The log of a past job, cut at other places.
-        check(follow(cutter.root, job.id))
+        past: list[Any] = []
+        follow(cutter.root, job.id, past)
+        check(past)
 
 
 def test_a_stream_outlives_the_api(own_release: Release, core4: Client, service: Rest):
     job = core4.enqueue(DUMMY, sleep=30, logging=True, loop_time=0.1)
-    streams: dict[str, list[Any]] = {"thread": [], "asyncio": []}
-
-    def read_thread() -> None:
-        with Client(proxy="") as client:
-            streams["thread"].extend(client.job(job.id).follow(timeout=SECONDS))
-
-    def read_asyncio() -> None:
-        streams["asyncio"].extend(by_asyncio(own_release.root, job.id))
-
-    readers = [threading.Thread(target=work) for work in (read_thread, read_asyncio)]
-    for reader in readers:
-        reader.start()
+    streams: list[list[Any]] = []
+    readers = []
+    for follow in (by_thread, by_asyncio):
+        streams.append([])
+        arguments = (own_release.root, job.id, streams[-1])
+        readers.append(threading.Thread(target=follow, args=arguments))
+        readers[-1].start()
+    # Only an open stream is resumed for long. This includes the start of a pod.
     until(
-        lambda: any(isinstance(event, Log) for event in streams["thread"]),
-        what="the first record arrives",
+        lambda: all(any(isinstance(one, Log) for one in events) for events in streams),
+        what="the first record arrives by both streams",
+        seconds=SECONDS,
     )
     own_release.kubectl("delete", "pod", own_release.pod("api"), "--grace-period=1")
     waited = core4.job(job.id).wait(timeout=SECONDS)
@@ -193,7 +199,7 @@ def test_a_stream_outlives_the_api(own_release: Release, core4: Client, service:
     own_release.wait_ready()
     assert waited.state == "complete"
     log = [line.message for line in job.log()]
-    for events in streams.values():
+    for events in streams:
         assert [event.message for event in events if isinstance(event, Log)] == log
         assert isinstance(events[-1], Close)
     service.wait_journaled(job.id)

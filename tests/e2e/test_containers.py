@@ -12,6 +12,7 @@ from tests.support import corejobs
 from tests.support.images import go_program
 from tests.support.kubectl import Kubectl
 from tests.support.rest import Rest
+from tests.support.scripts import SHELL_DRAINED
 
 pytestmark = pytest.mark.cluster
 
@@ -25,7 +26,7 @@ Lines = list[tuple[str, str]]
 
 def shell(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str, **pod: Any) -> str:
     """Create the template of a job that runs a shell script; return the job's name."""
-    container = {"name": "any", "image": image, "command": ["sh", "-c", script]}
+    container = {"name": "any", "image": image, "command": ["sh", "-c", SHELL_DRAINED + script]}
     qual_name = f"{SHELL}{name}"
     whole = {"containers": [container], **pod}
     kubectl.apply(template(qual_name, runtime="container", pod=whole))
@@ -106,9 +107,12 @@ def test_plain_lines_and_json_lines_with_levels(rest: Rest, kubectl: Kubectl, im
 
 HALF = r"""
 printf 'no line end'
+drained
 exec >&-
 echo ', to stderr' >&2
 echo 'the last' >&2
+# For what runs at the end.
+exec >&2
 """
 
 
@@ -177,7 +181,12 @@ def primes(provider: Provider, rest: Rest, kubectl: Kubectl) -> str:
 
 def test_a_go_job_that_speaks_the_protocol(rest: Rest, primes: str):
     job_id = rest.enqueue(primes, limit=1000, progress_interval=1)
-    document = rest.wait_state(job_id, "complete")
+    # The recorder may write the sources after the operator has written the state.
+    document = rest.wait(
+        job_id,
+        lambda row: row["state"] == "complete" and bool(row["sources"]),
+        what="is complete, with its sources",
+    )
     assert document["prog"] == {"value": 1.0, "message": ""}
     assert document["sources"] == ["natural numbers"]
     assert lines(rest, job_id) == [("DEBUG", "trial 1"), ("INFO", "168 primes up to 1000")]

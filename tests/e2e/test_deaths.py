@@ -13,10 +13,10 @@ from tests.e2e.manifests import template
 from tests.support import corejobs
 from tests.support.ghost import ghost_node, pod_spec, say_it_runs
 from tests.support.jobs import FAILING, MEMORY, SLEEPY
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.rest import Rest
+from tests.support.scripts import SHELL_DRAINED
 from tests.support.sse import Stream
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -37,7 +37,24 @@ def provide(rest: Rest, kubectl: Kubectl, document: dict[str, Any]) -> str:
     kubectl.apply(document)
     qual_name: str = document["spec"]["qualName"]
     rest.wait_listed(qual_name)
+    # A template that was there before is listed at once, when the operator may still have the old
+    # one, from which it would make the trial.
+    polled(
+        lambda: kubectl.json("get", "corejobtemplate", document["metadata"]["name"]),
+        is_judged,
+        what=f"the operator has judged the template of {qual_name}",
+        seconds=120,
+    )
     return qual_name
+
+
+def is_judged(resource: dict[str, Any]) -> bool:
+    """True if the operator's verdict on a template, good or bad, is about its present spec."""
+    generation = resource["metadata"]["generation"]
+    return any(
+        (item["type"], item["observedGeneration"]) == ("Valid", generation)
+        for item in resource.get("status", {}).get("conditions", [])
+    )
 
 
 def sleeping(rest: Rest, **args: Any) -> str:
@@ -63,7 +80,7 @@ def verdict(
         return document, corejobs.differences(corejobs.status(kubectl, job_id), document)
 
     # The message of a job that can't start may change between two reads: the kubelet retries.
-    document, _ = until(
+    document, _ = polled(
         look,
         lambda seen: seen[0]["reason"] in reasons and not seen[1],
         what=f"REST and kubectl say {' or '.join(reasons)} of {job_id}",
@@ -188,19 +205,20 @@ def of_memory(document: dict[str, Any], limit: str) -> bool:
 
 
 def test_out_of_memory(rest: Rest, kubectl: Kubectl):
-    limits = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
+    # So much that the first lines are long out of the pipe when the kernel kills the container.
+    limits = {"limits": {"memory": "256Mi"}, "requests": {"memory": "32Mi"}}
     name = provide(
         rest, kubectl, template(MEMORY, pod={"containers": [{"name": "job", "resources": limits}]})
     )
     job_id = rest.enqueue(name, mb=512, attempts=2, error_time=600)
     document = verdict(rest, kubectl, job_id, "RetryLater", event=False)
     assert (document["state"], document["attempts_left"]) == ("failed", 1)
-    assert of_memory(document, "64Mi"), document
+    assert of_memory(document, "256Mi"), document
     assert document["killed_at"] is None
     rest.restart(job_id)
     rest.wait_state(job_id, "error")
     document = verdict(rest, kubectl, job_id, "OOMKilled", "CodeError")
-    assert of_memory(document, "64Mi"), document
+    assert of_memory(document, "256Mi"), document
     assert document["last_error"]["exception"] == document["message"]
     assert (document["trial"], document["attempts_left"]) == (2, 0)
     messages = rest.messages(job_id)
@@ -248,7 +266,8 @@ def test_the_class_can_not_be_imported(rest: Rest, kubectl: Kubectl):
 
 @pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (137, "exit code 137 (SIGKILL)")])
 def test_the_exit_code_of_a_container(rest: Rest, kubectl: Kubectl, image: str, code, words):
-    document = shell(f"{SHELL}{code}", f"echo going; exit {code}", image)
+    script = f"{SHELL_DRAINED}echo going; exit {code}"
+    document = shell(f"{SHELL}{code}", script, image)
     job_id = rest.enqueue(provide(rest, kubectl, document))
     document = verdict(rest, kubectl, job_id, "CodeError")
     assert (document["state"], document["attempts_left"]) == ("error", 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.e2e.values import CLERK, GUEST
 from tests.support.jobs import FAILING, SLEEPY
+from tests.support.kubectl import polled
 from tests.support.release import Release
 from tests.support.rest import Rest
 from tests.support.waiting import until
@@ -135,7 +136,7 @@ def test_a_recorder_that_starts_anew_adds_nothing(rest: Rest, own_release: Relea
     before = changes(rest)
     old = own_release.pod("api")
     own_release.kubectl("delete", "pod", old, timeout=180)
-    until(
+    polled(
         lambda: own_release.pod("api") != old,
         what="another pod",
         seconds=120,

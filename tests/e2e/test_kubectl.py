@@ -9,8 +9,9 @@ from tests.e2e.manifests import corejob, template
 from tests.e2e.values import TTL_SECONDS
 from tests.support import corejobs
 from tests.support.jobs import DUMMY, FAILING, SEGMENT, SLEEPY
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.rest import Rest
+from tests.support.scripts import SHELL_DRAINED
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -43,10 +44,15 @@ def test_get_a_running_job(kubectl: Kubectl):
 
 @pytest.fixture(scope="module")
 def completed(kubectl: Kubectl) -> dict[str, Any]:
-    """The completed CoreJob `by-kubectl`."""
+    """The completed CoreJob `by-kubectl`, with its progress."""
     kubectl.apply(corejob("by-kubectl", qualName=DUMMY, args={"sleep": 1}))
     kubectl("wait", "--for=condition=Complete", "corejob/by-kubectl", "--timeout=110s")
-    found: dict[str, Any] = kubectl.json("get", "corejob", "by-kubectl")
+    # The recorder may write the progress after the operator has written the condition.
+    found: dict[str, Any] = polled(
+        lambda: kubectl.json("get", "corejob", "by-kubectl"),
+        lambda job: "percent" in job["status"].get("progress", {}),
+        what="it has a progress",
+    )
     return found
 
 
@@ -117,7 +123,7 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     rest.wait(old["id"], lambda row: row["flag"]["killed"], what="is killed")
 
     kubectl(*patch("steered", {"restartAt": killed["endTime"]}))
-    child = until(
+    child = polled(
         lambda: corejobs.status(kubectl, "steered").get("childId", ""), what="it has a child"
     )
     assert rest.detail(known(rest, child))["enqueued"]["parent_id"] == old["id"]
@@ -173,7 +179,7 @@ def test_deleting_a_running_corejob_stops_journals_and_ends_it(rest: Rest, kubec
 def test_a_job_without_a_template_waits_for_it(rest: Rest, kubectl: Kubectl):
     name = "e2e.later.Echo"
     kubectl.apply(corejob("early", qualName=name, args={"word": "hello"}))
-    seen = until(
+    seen = polled(
         lambda: corejobs.status(kubectl, "early"),
         lambda found: found.get("reason") == "TemplateNotFound",
         what="it says that its template is missing",
@@ -182,7 +188,8 @@ def test_a_job_without_a_template_waits_for_it(rest: Rest, kubectl: Kubectl):
     image = kubectl.json("get", "deployment", "core4-api")["spec"]["template"]["spec"][
         "containers"
     ][0]["image"]
-    container = {"name": "echo", "image": image, "command": ["sh", "-c", 'echo "$CORE4_ARG_WORD"']}
+    script = f'{SHELL_DRAINED}echo "$CORE4_ARG_WORD"'
+    container = {"name": "echo", "image": image, "command": ["sh", "-c", script]}
     kubectl.apply(template(name, runtime="container", pod={"containers": [container]}))
     kubectl("wait", "--for=condition=Complete", "corejob/early", "--timeout=110s")
     assert rest.messages(known(rest, seen["id"])) == ["hello"]
@@ -316,7 +323,7 @@ def test_the_second_of_two_equal_corejobs_ends_as_a_duplicate(rest: Rest, kubect
 def test_a_past_corejob_goes_after_its_time(
     rest: Rest, kubectl: Kubectl, completed: dict[str, Any]
 ):
-    until(
+    polled(
         lambda: kubectl.attempt("get", "corejob", "by-kubectl").stderr,
         lambda said: "NotFound" in said,
         what="the past CoreJob is gone",

@@ -10,10 +10,9 @@ import pytest
 from tests.e2e.manifests import template
 from tests.support import corejobs
 from tests.support.jobs import BURST, CHATTY, ODD
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -21,6 +20,8 @@ LOGS = "e2e.logs."
 MANY = 100_000
 MIB = 2**20
 CONTINUED = " [continued]"
+START = "start execution"
+CRASH = "Fatal Python error: Segmentation fault"
 
 
 def python(rest: Rest, kubectl: Kubectl, image: str, name: str, script: str) -> str:
@@ -39,7 +40,7 @@ def command(rest: Rest, kubectl: Kubectl, image: str, name: str, words: list[str
 
 def settled(kubectl: Kubectl, job_id: str) -> dict[str, Any]:
     """Wait until the log of an ended job is complete, and return its `status.log`."""
-    return until(
+    return polled(
         lambda: corejobs.status(kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
         what=f"the log of {job_id} is complete",
@@ -57,6 +58,14 @@ def whole(rest: Rest, kubectl: Kubectl, job_id: str, *, printed: int = 0) -> lis
     return messages
 
 
+def dropped(document: dict[str, Any], line: str) -> bool:
+    """True if the kubelet has not seen a line either, whose last ones are in the job's message.
+
+    The container runtime may drop what a process writes just before it dies (docs/journal.md).
+    """
+    return line not in document["message"]
+
+
 def leading(messages: list[str]) -> list[int]:
     """Return the numbers with which lines begin."""
     firsts = (text.partition(" ")[0] for text in messages)
@@ -70,7 +79,7 @@ def test_odd_lines_of_a_job_class(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(ODD)
     rest.wait_state(job_id, "complete")
     start, *messages, end = whole(rest, kubectl, job_id, printed=3)
-    assert start == "start execution"
+    assert start == START
     assert end.startswith("done execution with [complete]")
     assert messages[:4] == [
         "\r 10%\r 50%\r100%",
@@ -88,11 +97,12 @@ def test_odd_lines_of_a_job_class(rest: Rest, kubectl: Kubectl):
 
 def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(ODD, die=True, attempts=1)
-    rest.wait_state(job_id, "error")
+    document = rest.wait_state(job_id, "error")
     *messages, end = whole(rest, kubectl, job_id)
     # From one stream; the interpreter's lines come from the other, so their order is not fixed.
-    messages.remove("start execution")
-    assert messages[0] == "Fatal Python error: Segmentation fault"
+    crash = [text for text in messages if text != START]
+    assert len(messages) - len(crash) == 1 or dropped(document, START)
+    assert crash[:1] == [CRASH] or (not crash and dropped(document, CRASH))
     assert end.startswith("done execution with [error]")
     assert "exit code 139" in end
 
@@ -148,7 +158,7 @@ def test_100000_lines_at_once(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(BURST, count=MANY)
     rest.wait_state(job_id, "complete")
     start, *lines, end = whole(rest, kubectl, job_id)
-    assert start == "start execution"
+    assert start == START
     assert lines == [f"line {number} of {MANY}" for number in range(1, MANY + 1)]
     assert end.startswith("done execution with [complete]")
 
@@ -181,8 +191,9 @@ def test_a_job_that_dies_in_its_first_milliseconds(
     rest: Rest, kubectl: Kubectl, image: str, name: str, script: str, lines: list[str]
 ):
     job_id = command(rest, kubectl, image, name, ["sh", "-c", script])
-    rest.wait_state(job_id, "error")
-    assert whole(rest, kubectl, job_id) == lines
+    document = rest.wait_state(job_id, "error")
+    kept = whole(rest, kubectl, job_id)
+    assert kept == lines or (not kept and all(dropped(document, line) for line in lines))
 
 
 def test_a_job_that_is_killed_while_it_writes(rest: Rest, kubectl: Kubectl):

@@ -67,9 +67,13 @@ def test_a_float_by_kubectl(rest: Rest, kubectl: Kubectl, original: str):
     manifest = corejob("floats", qualName=f"{original}.ArgumentsJob", argsJson=text)
     kubectl.apply(manifest)
     job_id = corejobs.wait_state(kubectl, "floats", "complete")["id"]
+    rest.wait_known(job_id)
     assert logged(rest, job_id) == expected(NUMBERS)
+    # Another one, which stays: the complete one is soon deleted.
+    manifest = corejob("kept", qualName=f"{original}.ArgumentsJob", argsJson=text, worker="nowhere")
+    kubectl.apply(manifest)
     refused = kubectl.refused(
-        "patch", "corejob", "floats", "--type=merge",
+        "patch", "corejob", "kept", "--type=merge",
         "--patch", '{"spec":{"argsJson":"{}"}}',
     )  # fmt: skip
     assert "argsJson is immutable" in refused
@@ -108,6 +112,8 @@ def test_equal_jobs_are_equal_whatever_way_they_come(
 ):
     name, suffix = f"{original}.SegmentJob", uuid.uuid4().hex[:6]
     job_id = rest.enqueue(name, **by_rest)
+    # Of two jobs that are created within a second, either may be the duplicate.
+    rest.wait_state(job_id, "running")
     kubectl.apply(corejob(f"second-{suffix}", qualName=name, **by_kubectl))
     status = corejobs.wait_state(kubectl, f"second-{suffix}", "error")
     assert status["reason"] == "Duplicate"

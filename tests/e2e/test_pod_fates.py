@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from tests.e2e.manifests import template
 from tests.support import corejobs
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.rest import Rest
+from tests.support.scripts import SHELL_DRAINED
+from tests.support.sse import WAIT_SECONDS
 from tests.support.waiting import until
+from tests.support.watch import watched
 
 pytestmark = pytest.mark.cluster
 
@@ -43,16 +46,16 @@ class Fates:
 
     def fails(self, job_id: str, reason: str) -> dict[str, Any]:
         """Return the document of a job that has used all attempts, each with the same failure."""
-        document = self.rest.wait_state(job_id, "error", seconds=180)
+        document = self.rest.wait_state(job_id, "error", seconds=2 * WAIT_SECONDS)
         assert (document["reason"], document["attempts_left"]) == (reason, 0)
         assert document["trial"] == 2
         assert document["last_error"]["exception"] == document["message"]
         return document
 
-    def waits(self, job_id: str, reason: str, seconds: float = 120) -> dict[str, Any]:
+    def waits(self, job_id: str, reason: str) -> dict[str, Any]:
         """Return the document of a job that waits for this reason."""
         document = self.rest.wait(
-            job_id, lambda row: row["reason"] == reason, what=f"waits: {reason}", seconds=seconds
+            job_id, lambda row: row["reason"] == reason, what=f"waits: {reason}"
         )
         assert (document["state"], document["trial"]) == ("pending", 0)
         event = corejobs.wait_event(self.kubectl, job_id, reason, "pending")
@@ -91,7 +94,8 @@ def emptied(rest: Rest, overfull: str) -> Iterator[None]:
 
 
 def test_an_init_container_fails(fates: Fates):
-    init = fates.shell("echo preparing; sleep 1; echo no database; exit 3", name="prepare")
+    script = SHELL_DRAINED + "echo preparing; sleep 1; echo no database; exit 3"
+    init = fates.shell(script, name="prepare")
     job_id = fates.start("Init", fates.shell("echo never"), initContainers=[init])
     document = fates.fails(job_id, "InitContainerFailed")
     words = "init container [prepare] ended with exit code 3: "
@@ -117,9 +121,20 @@ def test_the_first_of_two_containers_is_the_job(fates: Fates):
     assert "other" not in fates.messages(job_id)
 
 
+def first_container(kubectl: Kubectl, labels: dict[str, str], container: dict[str, Any]) -> str:
+    """Return the name of the first container that a pod with these labels would have."""
+    spec = {"containers": [container]}
+    meta = {"name": "probe", "labels": labels}
+    pod = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+    made = kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=pod)
+    name: str = json.loads(made)["spec"]["containers"][0]["name"]
+    return name
+
+
 def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kubectl):
     """As a service mesh does it; here a policy of the API server inserts the container."""
-    where = kubectl.namespace
+    where, labels = kubectl.namespace, {"inject": "yes"}
+    own = fates.shell(SHELL_DRAINED + "echo mine; exit 4", name="main")
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingAdmissionPolicy",
@@ -135,7 +150,7 @@ def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kube
                     }
                 ],
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": where}},
-                "objectSelector": {"matchLabels": {"inject": "yes"}},
+                "objectSelector": {"matchLabels": labels},
             },
             "mutations": [
                 {
@@ -159,27 +174,26 @@ def test_a_webhook_puts_its_container_before_the_job(fates: Fates, kubectl: Kube
     kubectl.apply(policy, binding)
     try:
         qual_name = f"{NAME}Injected"
-        job = template(
-            qual_name,
-            runtime="container",
-            pod={"containers": [fates.shell("echo mine; exit 4", name="main")]},
-        )
-        job["spec"]["template"]["metadata"] = {"labels": {"inject": "yes"}}
+        job = template(qual_name, runtime="container", pod={"containers": [own]})
+        job["spec"]["template"]["metadata"] = {"labels": labels}
         kubectl.apply(job)
         fates.rest.wait_listed(qual_name)
-
-        def injected() -> str | None:
-            job_id = fates.rest.enqueue(qual_name, attempts=1)
-            fates.rest.wait_state(job_id, "error")
-            pod = kubectl.items("pods", "-l", f"core4.io/corejob={job_id}")
-            names = [c["name"] for c in pod[0]["spec"]["containers"]] if pod else []
-            fates.rest.remove(job_id)
-            return job_id if names[:1] == ["aproxy"] else None
-
         # A new policy takes effect after a moment.
-        job_id = until(injected, what="the policy puts its container first", seconds=60)
-        assert job_id
-        document = fates.rest.detail(job_id)
+        polled(
+            lambda: first_container(kubectl, labels, own),
+            lambda name: name == "aproxy",
+            what="the policy puts its container first",
+        )
+        with watched(kubectl, "pods", ".metadata.name", ".spec.containers[*].name") as watch:
+            # The pods of the service show that the watch has begun. The job's own may soon be gone.
+            until(watch.rows, what="pods are seen")
+            job_id = fates.rest.enqueue(qual_name, attempts=1)
+            document = fates.rest.wait_state(job_id, "error")
+            rows = until(
+                lambda: [row for row in watch.rows() if row[0].startswith(job_id)],
+                what="the pod of the job is seen",
+            )
+        assert {names.split()[0] for _, names in rows} == {"aproxy"}
         assert document["message"] == "the container ended with exit code 4: mine"
         assert fates.messages(job_id) == ["mine"]
     finally:
@@ -218,7 +232,7 @@ def test_more_than_its_ephemeral_storage(fates: Fates):
     script = "head -c 30000000 /dev/zero > /tmp/x; exec sleep 600"
     limits = {"limits": {"ephemeral-storage": "5Mi"}}
     job_id = fates.start("Ephemeral", fates.shell(script, resources=limits), args={"attempts": 1})
-    document = fates.rest.wait_state(job_id, "error", seconds=240)
+    document = fates.rest.wait_state(job_id, "error", seconds=360)
     assert document["reason"] == "DiskLimit"
     assert "exceeds the total limit of containers 5Mi" in document["message"]
 
@@ -266,7 +280,7 @@ def test_a_volume_that_is_missing(fates: Fates):
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "missing"}}
     fates.kubectl.apply(secret)
     try:
-        assert fates.rest.wait_state(job_id, "complete", seconds=240)["trial"] == 1
+        assert fates.rest.wait_state(job_id, "complete", seconds=360)["trial"] == 1
     finally:
         fates.kubectl("delete", "secret", "missing")
 
@@ -309,14 +323,17 @@ def test_the_kubelet_refuses_the_pod(fates: Fates, name: str, words: str):
 
 def test_a_native_sidecar_beside_the_job(fates: Fates):
     side = fates.shell("sleep 1; exit 4", name="side", restartPolicy="Always")
-    job_id = fates.start("Beside", fates.shell("sleep 3; echo done"), initContainers=[side])
+    own = fates.shell(SHELL_DRAINED + "sleep 3; echo done")
+    job_id = fates.start("Beside", own, initContainers=[side])
     assert fates.rest.wait_state(job_id, "complete")["trial"] == 1
     assert fates.messages(job_id) == ["done"]
 
 
 def test_a_container_that_its_rules_restart(fates: Fates):
     """The end of the pod is the end of the trial."""
-    script = "[ -e /data/x ] && echo again && exit 0; touch /data/x; sleep 1; exit 42"
+    script = (
+        SHELL_DRAINED + "[ -e /data/x ] && echo again && exit 0; touch /data/x; sleep 1; exit 42"
+    )
     rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
     rules: dict[str, Any] = {"restartPolicy": "Never", "restartPolicyRules": [rule]}
     mount: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
@@ -350,7 +367,9 @@ def test_a_job_that_is_suspended_and_resumed(fates: Fates, kubectl: Kubectl):
 
 
 def test_a_good_end_after_an_eviction_is_complete(fates: Fates, kubectl: Kubectl):
-    script = "trap 'echo finished; exit 0' TERM; echo here; while :; do sleep 0.1; done"
+    script = (
+        SHELL_DRAINED + "trap 'echo finished; exit 0' TERM; echo here; while :; do sleep 0.1; done"
+    )
     job_id = fates.start("Drain", fates.shell(script), terminationGracePeriodSeconds=30)
     with fates.rest.follow(job_id) as stream:
         stream.line("here")
@@ -373,6 +392,6 @@ def test_a_job_that_is_removed_while_it_starts_says_so(fates: Fates):
 
 # The last test: by now the kubelet has measured.
 def test_more_than_its_empty_dir_may_hold(fates: Fates, overfull: str):
-    document = fates.rest.wait_state(overfull, "error", seconds=240)
+    document = fates.rest.wait_state(overfull, "error", seconds=360)
     assert (document["reason"], document["attempts_left"]) == ("DiskLimit", 0)
     assert 'Usage of EmptyDir volume "data" exceeds the limit "1Mi"' in document["message"]

@@ -13,10 +13,11 @@ import pytest
 from tests.cluster.layout import Layout
 from tests.e2e.manifests import template
 from tests.support import corejobs, hostprocess
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.release import Release
 from tests.support.rest import Rest
-from tests.support.scripts import DRAINED
+from tests.support.scripts import DRAINED, SHELL_DRAINED
+from tests.support.sse import WAIT_SECONDS
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
@@ -32,13 +33,13 @@ def pod_job(service: Rest, kubectl: Kubectl, name: str, pod: dict[str, Any]) -> 
     return service.enqueue(qual_name, attempts=1)
 
 
-def settled(kubectl: Kubectl, job_id: str, seconds: float = 60) -> dict[str, Any]:
-    return until(
-        lambda: corejobs.status(kubectl, job_id).get("log") or {},
-        lambda log: bool(log.get("complete")),
-        what=f"the log of {job_id} is complete",
-        seconds=seconds,
-    )
+def check_whole(service: Rest, job_id: str, *messages: str) -> None:
+    """Check that the log of a job that has ended has exactly these messages, and no gap.
+
+    By REST, since the CoreJob of a complete job is soon deleted.
+    """
+    assert service.messages(job_id) == list(messages)
+    assert not service.has_gap(job_id)
 
 
 # --- lines in parts ----------------------------------------------------------------------------
@@ -77,19 +78,17 @@ def test_lines_in_parts_are_whole_though_the_recorder_is_killed_between_them(
             lambda: service.log(job_id),
             lambda rows, count=count: len(rows) >= count,  # type: ignore[misc]
             what=f"{count} lines are stored",
-            seconds=120,
+            seconds=WAIT_SECONDS,
         )
         before = restarts(own_release, pod)
         hostprocess.kill(uid, RECORDER)
-        until(
+        polled(
             lambda before=before: restarts(own_release, pod) > before,  # type: ignore[misc]
             what="the recorder is started anew",
-            seconds=90,
+            seconds=180,
         )
-    service.wait_state(job_id, "complete", seconds=120)
-    log = settled(own_release.kubectl, job_id, seconds=30)
-    assert log["lost"] is False, log
-    assert service.messages(job_id) == [str(number % 10) * 40_000 for number in range(LINES)]
+    service.wait_state(job_id, "complete")
+    check_whole(service, job_id, *(str(number % 10) * 40_000 for number in range(LINES)))
 
 
 # --- runs --------------------------------------------------------------------------------------
@@ -98,20 +97,17 @@ def test_lines_in_parts_are_whole_though_the_recorder_is_killed_between_them(
 def test_the_output_of_an_init_container_that_fails_is_the_job_s_log(
     own_release: Release, service: Rest, image: str
 ):
-    shell = {"image": image, "command": ["sh", "-c", "echo no database; exit 3"]}
+    script = SHELL_DRAINED + "echo no database; exit 3"
+    shell = {"image": image, "command": ["sh", "-c", script]}
     own = {"name": "job", "image": image, "command": ["true"]}
     pod = {"initContainers": [{"name": "prepare", **shell}], "containers": [own]}
     job_id = pod_job(service, own_release.kubectl, "Init", pod)
-    service.wait_state(job_id, "error", seconds=120)
-    log = settled(own_release.kubectl, job_id)
-    assert log["lost"] is False, log
-    assert service.messages(job_id) == [
-        "init container [prepare] ended with exit code 3, its output:",
-        "no database",
-    ]
+    service.wait_state(job_id, "error")
+    told = "init container [prepare] ended with exit code 3, its output:"
+    check_whole(service, job_id, told, "no database")
 
 
-RUNS = """
+RUNS = f"""
 import os, pathlib, sys, time
 path = pathlib.Path("/share/run")
 number = int(path.read_text()) if path.exists() else 0
@@ -119,6 +115,7 @@ path.write_text(str(number + 1))
 print("run", number, flush=True)
 time.sleep(1.5)
 print("end", number, flush=True)
+{DRAINED}
 sys.exit(0 if number else 42)
 """
 
@@ -137,10 +134,8 @@ def test_all_runs_of_a_container_that_is_restarted_are_in_the_log(
     }
     pod = {"containers": [container], "volumes": [{"name": "share", "emptyDir": {}}]}
     job_id = pod_job(service, own_release.kubectl, "Runs", pod)
-    service.wait_state(job_id, "complete", seconds=120)
-    log = settled(own_release.kubectl, job_id)
-    assert service.messages(job_id) == ["run 0", "end 0", "run 1", "end 1"]
-    assert log["lost"] is False, log
+    service.wait_state(job_id, "complete")
+    check_whole(service, job_id, "run 0", "end 0", "run 1", "end 1")
 
 
 # --- a node that does not answer ---------------------------------------------------------------
@@ -210,7 +205,7 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
             "containers": [{"name": "job", "image": "nothing"}],
         }
         job_id = pod_job(service, kubectl, "Nowhere", pod)
-        found = until(
+        found = polled(
             lambda: kubectl.items("pods", "-l", f"core4.io/corejob={job_id}"),
             what="the job has a pod",
         )[0]["metadata"]["name"]
@@ -219,7 +214,7 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
         running["state"] = {"running": {"startedAt": began}}
         patch(kubectl, "pod", found, {"phase": "Running", "containerStatuses": [running]})
 
-        log = until(
+        log = polled(
             lambda: corejobs.status(kubectl, job_id).get("log") or {},
             lambda log: log.get("reason") == "Unreadable",
             what="it is said that the log can't be read",
@@ -234,7 +229,7 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
         answer()
         (record,) = until(lambda: service.log(job_id), what="it is read")
         assert record["message"] == "at last"
-        until(
+        polled(
             lambda: corejobs.status(kubectl, job_id).get("log") or {},
             lambda log: "reason" not in log,
             what="nothing is said any more",
@@ -243,6 +238,5 @@ def test_a_log_that_cant_be_read_is_said_and_read_when_its_node_answers(
         ended = {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": began}
         running["state"] = {"terminated": ended}
         patch(kubectl, "pod", found, {"phase": "Succeeded", "containerStatuses": [running]})
-        assert settled(kubectl, job_id)["lost"] is False
         service.wait_state(job_id, "complete")
-        assert [record["message"] for record in service.log(job_id)] == ["at last"]
+        check_whole(service, job_id, "at last")

@@ -1,12 +1,17 @@
 """The recorder dies, hangs or is missing while jobs log: all lines are in the journal, once."""
 
+import os
+import signal
+
 import pytest
 from tests.e2e.manifests import corejob, template
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
+from tests.support.kubectl import polled
 from tests.support.release import Release
 from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
+from tests.support.sse import WAIT_SECONDS
 from tests.support.waiting import let_pass, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
@@ -37,7 +42,7 @@ def begun(service: Rest, size: int) -> list[str]:
         until(
             lambda job_id=job_id: numbers([row["message"] for row in service.log(job_id)]),  # type: ignore[misc]
             what=f"{job_id} has logged",
-            seconds=180,
+            seconds=WAIT_SECONDS,
             every=0.5,
         )
     return ids
@@ -46,7 +51,7 @@ def begun(service: Rest, size: int) -> list[str]:
 def check_whole(service: Rest, ids: list[str]) -> None:
     """Check that each job has ended, and that each of its lines is in the journal once."""
     for job_id in ids:
-        assert service.wait_state(job_id, "complete", seconds=180)["trial"] == 1
+        assert service.wait_state(job_id, "complete")["trial"] == 1
         messages = service.messages(job_id)
         assert numbers(messages) == list(range(1, RATE * SECONDS + 1))
         assert messages[0] == "start execution"
@@ -83,12 +88,12 @@ def test_a_recorder_that_is_away_while_20_jobs_log(own_release: Release, service
             for _ in range(KILLS):
                 before = restarts(own_release, pod)
                 hostprocess.kill(uid, RECORDER)
-                until(
+                polled(
                     lambda before=before: restarts(own_release, pod) > before,  # type: ignore[misc]
                     what="the recorder is started anew",
-                    seconds=90,
+                    seconds=180,
                 )
-        stream.to_close(180)
+        stream.to_close()
     assert numbers(stream.messages) == list(range(1, RATE * SECONDS + 1))
     check_whole(service, ids)
 
@@ -103,18 +108,18 @@ def test_a_gap_names_the_lost_lines_of_a_job_killed_without_a_recorder(
     pod = own_release.pod("api")
     kubectl("scale", deployment, "--replicas=0")
     try:
-        kubectl("wait", "pod", pod, "--for=delete", "--timeout=110s")
+        kubectl("wait", "pod", pod, "--for=delete", "--timeout=180s", timeout=200)
         kubectl("patch", "corejob", job_id, "--type=merge", "--patch", '{"spec": {"kill": true}}')
         corejobs.wait_state(kubectl, job_id, "killed")
         corejobs.wait_no_pod(kubectl, job_id)
     finally:
         kubectl("scale", deployment, "--replicas=1")
     own_release.wait_ready()
-    log = until(
+    log = polled(
         lambda: corejobs.status(kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
         what="the log is complete",
-        seconds=120,
+        seconds=180,
     )
     assert (log["lost"], log["reason"]) == (True, "PodGone")
     assert log["message"].startswith("lines after line ")
@@ -128,8 +133,13 @@ def test_a_gap_names_the_lost_lines_of_a_job_killed_without_a_recorder(
 
 
 COUNTER = "e2e.recorder.Counter"
+# A job with `held` waits for a signal to its first process before it says anything else.
 COUNT = """
-import json, os, time
+import json, os, signal, time
+if json.loads(os.environ["CORE4_ARGS"]).get("held"):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print("held", flush=True)
+    signal.sigwait({signal.SIGTERM})
 def say(n, kind, **more):
     line = {"core4": 1, "n": n, "type": kind, "time": time.time(), **more}
     print(json.dumps(line, separators=(",", ":")))
@@ -152,18 +162,25 @@ def test_a_job_waits_for_the_cookie_of_the_one_before(
     service.wait_state(first, "complete")
     assert service.whole_log(first)[0]["message"] == "no. 1"
 
+    # It starts before the recorder stops: the kubelet starts a stopped recorder anew after 95 s.
+    second = service.enqueue(COUNTER, number=2, held=True)
+    with service.follow(second) as stream:
+        stream.line("held")
+        stream.state("running")
+    (pod,) = corejobs.pods(kubectl, second)
+    job_process = hostprocess.pid(pod["metadata"]["uid"], "python3")
     uid = kubectl.json("get", "pod", own_release.pod("api"))["metadata"]["uid"]
     with hostprocess.stopped(uid, RECORDER):
-        kubectl.apply(corejob("second", qualName=COUNTER, args={"number": 2}))
-        corejobs.wait_state(kubectl, "second", "complete")
+        os.kill(job_process, signal.SIGTERM)
+        corejobs.wait_state(kubectl, second, "complete")
         kubectl.apply(corejob("third", qualName=COUNTER, args={"number": 3}))
-        held = until(
+        waits = polled(
             lambda: corejobs.status(kubectl, "third"),
             lambda status: status.get("reason") == "CookiePending",
             what="it waits for the cookie",
         )
-        assert held["message"].startswith(
-            "the log of trial 1 of second is not stored completely yet"
+        assert waits["message"].startswith(
+            f"the log of trial 1 of {second} is not stored completely yet"
         )
-    done = corejobs.wait_state(kubectl, "third", "complete")
+    done = corejobs.wait_state(kubectl, "third", "complete", seconds=WAIT_SECONDS)
     assert service.whole_log(done["id"])[0]["message"] == "no. 3"

@@ -247,7 +247,7 @@ def test_install_upgrade_uninstall(fresh: Release):
         lambda: fresh.kubectl.items("pods", "-l", "core4.io/corejob"),
         lambda pods: not pods,
         what="the pods of the jobs are gone with them",
-        seconds=120,
+        seconds=180,
     )
 
 

@@ -11,9 +11,10 @@ import pytest
 from tests.e2e.manifests import template
 from tests.support import corejobs
 from tests.support.jobs import CHATTY, FAILING, SEGMENT, SLEEPY
+from tests.support.kubectl import polled
 from tests.support.release import Release
 from tests.support.rest import Rest
-from tests.support.waiting import until
+from tests.support.sse import WAIT_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("service")]
 
@@ -26,11 +27,11 @@ def crash(release: Release, component: str) -> None:
     """Delete the pod of a component by force, and wait until another one exists."""
     old = release.pod(component)
     release.kubectl("delete", "pod", old, "--grace-period=0", "--force")
-    until(
+    polled(
         lambda: release.pod(component),
         lambda name: name != old,
         what=f"there is a new pod of {component}",
-        seconds=90,
+        seconds=180,
         ignoring=(AssertionError,),
     )
 
@@ -48,7 +49,7 @@ def end_container(release: Release, container: str) -> None:
     script = "import os, signal; os.kill(1, signal.SIGTERM)"
     # The command may end with the container, before it has ended by itself.
     release.kubectl.attempt("exec", pod, "-c", container, "--", "python3", "-c", script)
-    until(restarts, lambda count: count > before, what=f"{container} is restarted", seconds=90)
+    polled(restarts, lambda count: count > before, what=f"{container} is restarted", seconds=180)
 
 
 def numbers(messages: list[str]) -> list[int]:
@@ -68,8 +69,8 @@ def test_an_operator_that_is_killed_again_and_again(own_release: Release, servic
     service.kill(killed)
 
     for job_id in (long, *queued):
-        assert service.wait_state(job_id, "complete", seconds=180)["trial"] == 1
-    assert service.wait_state(retrying, "error", seconds=180)["trial"] == 3
+        assert service.wait_state(job_id, "complete")["trial"] == 1
+    assert service.wait_state(retrying, "error", seconds=2 * WAIT_SECONDS)["trial"] == 3
     assert service.wait(killed, lambda row: row["killed_at"], what="is killed")["state"] == "killed"
     for job_id in (long, *queued):
         assert service.messages(job_id).count(START) == 1
@@ -100,17 +101,19 @@ def test_a_job_that_ends_while_no_operator_is_there(own_release: Release, servic
     deployment = "deployment/core4-operator"
     kubectl("scale", deployment, "--replicas=0")
     try:
-        until(
+        polled(
             lambda: kubectl.items("pods", "-l", "app.kubernetes.io/component=operator"),
             lambda pods: not pods,
             what="the operator is gone",
+            seconds=180,
         )
         end = "import os, signal; os.kill(1, signal.SIGTERM)"
         kubectl.attempt("exec", corejobs.pod_name(kubectl, job_id), "--", "python3", "-c", end)
-        until(
+        polled(
             lambda: _exit_codes(own_release, job_id),
             lambda codes: codes == [0],
             what="the job's container has ended",
+            seconds=180,
         )
         waiting = service.enqueue(SEGMENT, segment=99)
         assert service.detail(waiting)["state"] == "pending"

@@ -13,9 +13,11 @@ import pytest
 from tests.cluster.local import LocalCluster
 from tests.cluster.provider import Provider
 from tests.e2e.manifests import template
+from tests.e2e.values import VALUES
 from tests.support import corejobs, hostprocess
 from tests.support.jobs import CHATTY
-from tests.support.release import Release
+from tests.support.kubectl import polled
+from tests.support.release import Release, released
 from tests.support.rest import Rest
 from tests.support.scripts import DRAINED
 from tests.support.sse import Stream
@@ -64,6 +66,14 @@ def small_files(provider: Provider) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def own_release(provider: Provider, image: str) -> Iterator[Release]:
+    """Override the fixture: complete jobs keep their CoreJobs while their long streams are read."""
+    values = VALUES | {"jobs": VALUES["jobs"] | {"ttlSeconds": 600}}
+    with released(provider, image, values) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="module")
 def service(small_files: None, own_release: Release) -> Iterator[Rest]:
     del small_files
     with own_release.rest() as client:
@@ -72,7 +82,7 @@ def service(small_files: None, own_release: Release) -> Iterator[Rest]:
 
 def settled(release: Release, job_id: str) -> dict[str, Any]:
     """Wait until the log of an ended job is complete, and return its `status.log`."""
-    return until(
+    return polled(
         lambda: corejobs.status(release.kubectl, job_id).get("log") or {},
         lambda log: bool(log.get("complete")),
         what=f"the log of {job_id} is complete",
@@ -121,10 +131,9 @@ def streams(own_release: Release, service: Rest, image: str) -> Iterator[Callabl
 def ended(release: Release, service: Rest, both: Streams) -> list[dict[str, Any]]:
     """Return `status.log` of completed jobs; check that their streams and logs are equal."""
     for stream in both:
-        stream.to_close(180)
+        stream.to_close()
         assert stream.states[-1] == "complete"
     ids = [stream.frames[0].data["_id"] for stream in both]
-    # Before anything else, since past CoreJobs are deleted soon.
     logs = [settled(release, job_id) for job_id in ids]
     for stream, job_id in zip(both, ids, strict=True):
         assert service.messages(job_id) == stream.messages
@@ -161,9 +170,8 @@ def wait_left_behind(provider: LocalCluster, job_ids: list[str]) -> None:
             # Such as `0.log.20261124-110000`, with `.gz` once it is compressed.
             found = provider.pod_logs.glob(f"*_{job_id}-1-*/job/0.log.*")
             names.update(path.name.removesuffix(".tmp").removesuffix(".gz") for path in found)
-            old = [path.name for path in reads if f"_{job_id}-1-" in str(path)]
-            rotated = min((name for name in old if name != CURRENT), default=None)
-            behind[job_id] = sum(name > rotated for name in names) if rotated else 0
+            old = {path.name for path in reads if f"_{job_id}-1-" in str(path)} - {CURRENT}
+            behind[job_id] = sum(name > min(old) for name in names) if old else 0
         return behind
 
     until(

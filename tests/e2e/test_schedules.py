@@ -172,8 +172,8 @@ def test_every_other_second(service: Rest, own_kubectl: Kubectl, image: str):
     for resource in jobs.values():
         assert resource["spec"]["username"] == "scheduler"
         assert "args" not in resource["spec"]
-    # On time, if the machine is fast enough; a poll of once a minute would never be.
-    assert min(created(jobs[job_id]) - ids.created_at(job_id) for job_id in jobs) <= 3 * SECOND
+    # On time, unless the machine is busy; a poll of once a minute would never be.
+    assert min(created(jobs[job_id]) - ids.created_at(job_id) for job_id in jobs) <= 30 * SECOND
     # The status is written after the job was created.
     status = until(
         job.status,
@@ -390,9 +390,13 @@ def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, i
     assert "lastJobId" not in status
     # A changed schedule counts as new, although its last time has just passed.
     job.document["spec"]["schedule"] = "* * * * *"
+    # A minute may begin at any time after this, and then has a job.
+    before = datetime.now(UTC)
     job.apply()
-    until(job.status, lambda seen: seen["schedule"] == "* * * * *", what="the other is noted")
-    changed = last_time(job.status())
+    status = until(
+        job.status, lambda seen: seen["schedule"] == "* * * * *", what="the other is noted"
+    )
+    changed = last_time(status)
     assert changed is not None
     assert changed >= last
     until(
@@ -400,7 +404,7 @@ def test_the_first_sight_enqueues_nothing(service: Rest, own_kubectl: Kubectl, i
         lambda rows: [row["schedule"] for row in rows] == ["* * * * *"],
         what="the catalogue has the other schedule",
     )
-    assert all(moment > changed for moment in job.times())
+    assert all(moment > before for moment in job.times())
 
 
 @pytest.mark.parametrize("schedule", ["at noon", "* * * *", "@sometimes", ""])
@@ -446,7 +450,7 @@ def test_one_catch_up_run_after_the_operator_was_away(
             lambda: own_kubectl.items("pods", "-l", "app.kubernetes.io/component=operator"),
             lambda pods: not pods,
             what="the operator is gone",
-            seconds=90,
+            seconds=180,
         )
         # The status after ten days without an operator.
         back = datetime.now(UTC)

@@ -19,7 +19,7 @@ from tests.cluster.provider import Provider
 from tests.e2e.values import VALUES
 from tests.support import hostprocess
 from tests.support.jobs import CHATTY, SEGMENT, SLEEPY
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, polled
 from tests.support.postgres import Postgres, postgres
 from tests.support.release import Release, released
 from tests.support.rest import Rest
@@ -36,8 +36,9 @@ RECORDER = "core4-recorder"
 RATE = 20
 SECONDS = 15
 WHOLE = list(range(1, RATE * SECONDS + 1))
-# Without the delays of a busy machine.
-TAKE_OVER_SECONDS = 15
+# Usually less than 15: on a busy machine a look at the Leases may take too long, and then the 5 s
+# without a renewal begin anew. The kubelet restarts a recorder that hangs only after 95 s.
+TAKE_OVER_SECONDS = 45
 RECORDERS = 2
 JOBS = 4
 VOLUME_MIB = 24
@@ -114,12 +115,13 @@ def wait_told(release: Release, words: str) -> None:
         release.readiness,
         lambda seen: seen[0] == 503 and words in seen[1],
         what=f"the API tells {words!r}",
+        seconds=180,
     )
 
 
 def check_whole(service: Rest, stream: Stream) -> None:
     """Check that every line arrived by the unbroken stream, and is in the journal once."""
-    stream.to_close(180)
+    stream.to_close()
     assert stream.states[-1] == "complete"
     assert numbers(stream.messages) == WHOLE
     assert service.messages(stream.frames[0].data["_id"]) == stream.messages
@@ -142,11 +144,11 @@ def wait_ready(
     release: Release, component: str, container: str, *, ready: bool, count: int = 1
 ) -> None:
     """Wait until all `count` pods of a component are ready, or none of them."""
-    until(
+    polled(
         lambda: [is_ready(pod, container) for pod in pods(release, component).values()],
         lambda seen: seen == [ready] * count,
         what=f"{container} is {'' if ready else 'not '}ready",
-        seconds=120,
+        seconds=180,
         every=0.5,
     )
 
@@ -225,6 +227,7 @@ def check_writable(release: Release, service: Rest, stream: Stream, words: str) 
         release.readiness,
         lambda seen: seen == (200, "ok\n"),
         what=f"the API does not tell {words!r} any more",
+        seconds=180,
     )
     job_id = service.data("POST", "job", **ORDER, follow=False)
     service.wait_state(job_id, "complete")
@@ -252,7 +255,7 @@ def tight(own_release: Release, provider: Provider) -> Iterator[Path]:
     # A mount is visible only in pods that start after it.
     old = own_release.pod("api")
     kubectl("scale", deployment, "--replicas=0")
-    kubectl("wait", "pod", old, "--for=delete", "--timeout=110s")
+    kubectl("wait", "pod", old, "--for=delete", "--timeout=180s", timeout=200)
     run(["mount", "-t", "tmpfs", "-o", f"size={VOLUME_MIB}m", "tmpfs", str(folder)])
     try:
         os.chown(folder, owner.st_uid, owner.st_gid)
@@ -261,11 +264,11 @@ def tight(own_release: Release, provider: Provider) -> Iterator[Path]:
         yield folder
     finally:
         kubectl("scale", deployment, "--replicas=0")
-        until(
+        polled(
             lambda: pods(own_release, "api"),
             lambda found: not found,
             what="the pod is gone",
-            seconds=120,
+            seconds=180,
         )
         run(["umount", str(folder)])
         kubectl("scale", deployment, "--replicas=1")
@@ -293,7 +296,7 @@ def test_a_volume_that_is_full(own_release: Release, embedded: Rest, tight: Path
 def test_two_apis_and_two_recorders(shared: Release, service: Rest):
     assert len(pods(shared, "api")) == len(pods(shared, "recorder")) == RECORDERS
     expected = {f"core4-recorder-{name}" for name in pods(shared, "recorder")}
-    until(
+    polled(
         lambda: {lease["metadata"]["name"] for lease in shared.kubectl.items("leases")},
         lambda names: {name for name in names if name.startswith("core4-recorder-")} == expected,
         what="each recorder has its Lease",
@@ -327,13 +330,13 @@ class Race:
         return rounds
 
     def _enqueue(self, number: int) -> int:
-        """Return the status, or 0 if the API that took the request ends."""
+        """Return the status, or 0 if there is no answer: the API that took the request ends."""
         body = {"qual_name": SLEEPY, "args": {**WAITS, "number": number}, "follow": False}
         try:
             # A new connection each time, since one leads to one pod.
             headers = {"Connection": "close"}
             return self._client.call("POST", "job", json=body, headers=headers).status_code
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.ReadTimeout):
             return 0
 
 
@@ -360,12 +363,18 @@ def test_one_of_equal_enqueues_wins_while_apis_come_and_go(shared: Release, serv
 
 def wait_scaled(release: Release, service: Rest, count: int) -> None:
     """Wait until there are so many APIs, and their claims are those of that number."""
-    until(lambda: pods(release, "api"), lambda seen: len(seen) == count, what="scaled")
+    polled(
+        lambda: pods(release, "api"), lambda seen: len(seen) == count, what="scaled", seconds=180
+    )
     wait_ready(release, "api", "api", ready=True, count=count)
-    until(
+    # An API looks every 30 s if it is the only one. Until the routes to one that has ended are
+    # gone, a request may fail; the next one makes another job.
+    polled(
         lambda: claims_in_memory(release, service),
         lambda in_memory: in_memory == (count == 1),
         what=f"claims are those of {count} API",
+        seconds=180,
+        ignoring=(requests.ConnectionError, requests.ReadTimeout),
     )
 
 
@@ -379,7 +388,7 @@ def claims_in_memory(release: Release, service: Rest) -> bool:
 
 @pytest.mark.host
 @pytest.mark.parametrize("how", ["hangs", "is killed", "is deleted"])
-def test_a_recorder_takes_over_from_another_within_15_seconds(
+def test_a_recorder_takes_over_from_another_within_seconds(
     shared: Release, service: Rest, how: str
 ):
     wait_ready(shared, "recorder", "recorder", ready=True, count=RECORDERS)

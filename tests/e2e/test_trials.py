@@ -11,13 +11,13 @@ from tests.support.jobs import FAILING, SLEEPY
 from tests.support.kubectl import Kubectl
 from tests.support.release import Release
 from tests.support.rest import Rest
+from tests.support.scripts import SHELL_DRAINED
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
 START = "start execution"
 INIT = "e2e.trials.Init"
-SECONDS = 120
 
 
 @pytest.fixture
@@ -107,7 +107,6 @@ def test_an_eviction_and_a_kill(rest: Rest, kubectl: Kubectl, core4: Command):
             job_id,
             lambda row: (row["state"], row["trial"]) == ("running", 2),
             what="runs again",
-            seconds=SECONDS,
         )
     first, second = trials(rest, job_id)
     check(first, 1, "pending", "Evicted", first["exit_code"])
@@ -116,12 +115,14 @@ def test_an_eviction_and_a_kill(rest: Rest, kubectl: Kubectl, core4: Command):
     ended = core4("logs", "-f", job_id, "--trial", "1", "--no-prefix")
     assert (ended.code, ended.out.count(START)) == (0, 1)
 
-    until(lambda: messages(rest, job_id, trial=2), what="the second trial logs")
+    until(lambda: messages(rest, job_id, trial=2), what="the second trial logs", seconds=180)
     rest.kill(job_id)
-    rest.wait(job_id, lambda row: bool(row["killed_at"]), what="is stopped", seconds=SECONDS)
+    rest.wait(job_id, lambda row: bool(row["killed_at"]), what="is stopped")
     rest.whole_log(job_id)
     found = trials(rest, job_id)
-    check(found[1], 2, "killed", "Killed", 143)
+    # 137: on a busy node the grace period may be over before the job has stopped.
+    assert found[1]["exit_code"] in {143, 137}
+    check(found[1], 2, "killed", "Killed", found[1]["exit_code"])
     assert [entry["state"] for entry in found] == ["pending", "killed"]
     assert messages(rest, job_id, trial=2)[-1].startswith("done execution with [killed]")
     assert past(rest, kubectl, job_id) == found
@@ -133,13 +134,13 @@ def test_an_init_container_that_fails(rest: Rest, kubectl: Kubectl, image: str):
         return {**container, "imagePullPolicy": "Never"}
 
     spec = {
-        "initContainers": [shell("prepare", "echo no database; exit 3")],
+        "initContainers": [shell("prepare", SHELL_DRAINED + "echo no database; exit 3")],
         "containers": [shell("job", "true")],
     }
     kubectl.apply(template(INIT, runtime="container", pod=spec))
     rest.wait_listed(INIT)
     job_id = rest.enqueue(INIT, attempts=1)
-    rest.wait_state(job_id, "error", seconds=SECONDS)
+    rest.wait_state(job_id, "error")
     rest.whole_log(job_id)
     [entry] = found = trials(rest, job_id)
     assert (entry["state"], entry["reason"]) == ("error", "InitContainerFailed")
@@ -155,13 +156,13 @@ def test_a_suspended_trial_has_two_entries(rest: Rest, kubectl: Kubectl):
     for suspend, state in ((True, "pending"), (False, "running")):
         patch = f'{{"spec": {{"suspend": {str(suspend).lower()}}}}}'
         kubectl("patch", "job", f"{job_id}-1", "--type=merge", "-p", patch)
-        rest.wait_state(job_id, state, seconds=SECONDS)
+        rest.wait_state(job_id, state)
     first, second = trials(rest, job_id)
     check(first, 1, "pending", "Suspended", first["exit_code"])
     assert (second["trial"], second["state"]) == (1, "running")
     assert first["pod"] != second["pod"]
     rest.kill(job_id)
-    rest.wait(job_id, lambda row: bool(row["killed_at"]), what="is stopped", seconds=SECONDS)
+    rest.wait(job_id, lambda row: bool(row["killed_at"]), what="is stopped")
     rest.whole_log(job_id)
     found = trials(rest, job_id)
     assert [entry["state"] for entry in found] == ["pending", "killed"]

@@ -11,7 +11,7 @@ from tests.e2e.original.original.jobs import WORDS
 from tests.support.jobs import DUMMY
 from tests.support.release import Release
 from tests.support.rest import Rest
-from tests.support.sse import TIMEOUT, Stream
+from tests.support.sse import TIMEOUT, WAIT_SECONDS, Stream
 
 pytestmark = pytest.mark.cluster
 
@@ -43,7 +43,7 @@ def test_the_manual(release):
 
     body = {"qual_name": DUMMY, "args": {"sleep": 60}}
     with Stream(post(url, json=body, stream=True)) as stream:
-        stream.to_close(150)
+        stream.to_close(WAIT_SECONDS + 60)
     assert "running" in stream.states
     assert stream.states[-1] == "complete"
     assert stream.messages.count("start execution") == 1

@@ -7,7 +7,7 @@ READER = "reader"
 CLERK = "clerk"
 GUEST = "guest"
 JWT_SECRET = "the-key-of-the-tokens-of-the-suite-on-the-cluster"
-TTL_SECONDS = 30
+TTL_SECONDS = 60
 KILL_GRACE_SECONDS = 5
 
 _EXAMPLES = "core4.queue.helper.job.example"
@@ -37,8 +37,11 @@ VALUES: dict[str, Any] = {
             {"name": GUEST, "password": GUEST},
         ],
     },
-    # Past CoreJobs are deleted soon, so that tests meet existing and deleted ones.
+    # Past CoreJobs are deleted soon, so that tests meet existing and deleted ones, but not before a
+    # test on a busy machine has looked at its own.
     "jobs": {"ttlSeconds": TTL_SECONDS, "killGraceSeconds": KILL_GRACE_SECONDS},
+    # The Job of each uninstall has to start and end on a busy machine, too.
+    "hooks": {"timeoutSeconds": 240},
     "persistence": {"keep": False},
     "rbac": {"aggregate": False},
 }

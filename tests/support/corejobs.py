@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-from tests.cluster.errors import ClusterError
-from tests.support.kubectl import Kubectl
-from tests.support.waiting import until
+from tests.support.kubectl import Kubectl, polled
+from tests.support.sse import WAIT_SECONDS
 
 # Field of `status`, field of the job document.
 _SAME = (
@@ -26,8 +25,6 @@ _SAME_TIMES = (
     ("killedTime", "killed_at"),
     ("inactiveTime", "inactive_at"),
 )
-# Errors that a poll ignores: a busy API server may not answer in time.
-_BUSY = (ClusterError,)
 _SECONDS = len("2026-01-01T00:00:00")
 
 
@@ -37,14 +34,15 @@ def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
     return found
 
 
-def wait_state(kubectl: Kubectl, name: str, state: str, seconds: float = 120) -> dict[str, Any]:
+def wait_state(
+    kubectl: Kubectl, name: str, state: str, seconds: float = WAIT_SECONDS
+) -> dict[str, Any]:
     """Wait until a CoreJob is in a state, and return its status."""
-    return until(
+    return polled(
         lambda: status(kubectl, name),
         lambda seen: seen.get("state") == state,
         what=f"corejob {name} is {state}",
         seconds=seconds,
-        ignoring=_BUSY,
     )
 
 
@@ -75,12 +73,11 @@ def evict(kubectl: Kubectl, pod: str) -> None:
 def wait_no_pod(kubectl: Kubectl, *names: str) -> None:
     """Wait until these CoreJobs have no pods any more."""
     selector = f"core4.io/corejob in ({','.join(names)})"
-    until(
+    polled(
         lambda: kubectl("get", "pods", "-l", selector, "-o", "name"),
         lambda left: not left,
         what=f"the pods of {', '.join(names)} are gone",
-        seconds=120,
-        ignoring=_BUSY,
+        seconds=WAIT_SECONDS,
     )
 
 
@@ -97,11 +94,10 @@ def wait_event(kubectl: Kubectl, name: str, reason: str, state: str) -> dict[str
         told: str = event["message"]
         return event["reason"] == reason and told.startswith(f"{state}, trial ")
 
-    found = until(
+    found = polled(
         lambda: events(kubectl, name),
         lambda seen: any(fits(event) for event in seen),
         what=f"an Event {reason} of state {state} on {name}",
-        ignoring=_BUSY,
     )
     return next(event for event in found if fits(event))
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.support import corejobs
-from tests.support.kubectl import Kubectl
-from tests.support.waiting import until
+from tests.support.kubectl import Kubectl, polled
 
 _TAINT: Final = {"key": "e2e", "value": "ghost", "effect": "NoSchedule"}
 TOLERATIONS: Final = [{"operator": "Exists"}]
@@ -47,7 +46,7 @@ def pod_spec(node: str) -> dict[str, Any]:
 
 def say_it_runs(kubectl: Kubectl, corejob: str, node: str) -> str:
     """Wait until a CoreJob's pod is bound to the node, report it as running, return its name."""
-    bound = until(
+    bound = polled(
         lambda: corejobs.pods(kubectl, corejob),
         lambda found: bool(found and found[0]["spec"].get("nodeName")),
         what="the pod is bound to the node",

@@ -2,12 +2,16 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from subprocess import CompletedProcess
 from typing import Any
 
+import yaml
 from tests.cluster.commands import run
+from tests.cluster.errors import ClusterError
 from tests.cluster.provider import Provider
+from tests.support.waiting import T, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,27 @@ class Kubectl:
         whole = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         self("apply", "-f", "-", stdin=json.dumps(whole))
 
-    def apply_templates(self, package: str) -> None:
-        """Add all jobs of a package to the catalogue, as the manual describes."""
+    def apply_templates(self, package: str) -> list[str]:
+        """Add all jobs of a package to the catalogue, as the manual describes.
+
+        Returns:
+            Their names in the catalogue.
+        """
         manifests = run([sys.executable, "-m", "core4", "templates", package]).stdout
         self("apply", "-f", "-", stdin=manifests)
+        return [document["spec"]["qualName"] for document in yaml.safe_load_all(manifests)]
+
+
+def polled(
+    probe: Callable[[], T],
+    accept: Callable[[T], bool] = bool,
+    *,
+    what: str,
+    ignoring: tuple[type[Exception], ...] = (),
+    **times: float,
+) -> T:
+    """Wait as `until` does, with a probe that runs kubectl; `times` are `seconds` and `every`.
+
+    A call that fails is repeated: a busy API server may not answer in time.
+    """
+    return until(probe, accept, what=what, ignoring=(ClusterError, *ignoring), **times)

@@ -67,7 +67,7 @@ class Release:
     def uninstall(self) -> None:
         """Uninstall the release; the namespace and resources that helm keeps remain."""
         deploy.helm(
-            self.provider, self.namespace, "uninstall", deploy.RELEASE, "--wait", "--timeout=120s"
+            self.provider, self.namespace, "uninstall", deploy.RELEASE, "--wait", "--timeout=240s"
         )
 
     def helm(self, *arguments: str) -> str:
@@ -129,7 +129,7 @@ def released(
             prepare(kubectl)
         try:
             deploy.install(provider, image, namespace=namespace, extra=values)
-            kubectl.apply_templates(ACCEPTANCE)
+            names = kubectl.apply_templates(ACCEPTANCE)
         except ClusterError:
             diagnostics.dump(provider, namespace)
             raise
@@ -141,6 +141,10 @@ def released(
                 provider, image, namespace, f"http://{address}", f"http://{health}", kubectl
             )
             release.wait_answer()
+            # The API learns of them by a watch, which may be behind.
+            with release.rest() as admin, admin.by_token() as client:
+                for name in names:
+                    client.wait_listed(name)
             yield release
     finally:
         later(partial(_take_away, provider, namespace))
@@ -150,7 +154,8 @@ def _take_away(provider: Provider, namespace: str) -> None:
     # Don't use `undeploy`, which also ends the port forwarding of `make up`.
     deploy.helm(provider, namespace, "uninstall", deploy.RELEASE, "--ignore-not-found", "--wait")
     kubectl = Kubectl(provider, namespace)
-    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=300)
+    # Other tests run meanwhile, and namespaces are emptied one object after the other.
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", timeout=600)
     kubectl("delete", "persistentvolume", f"{namespace}-journal", "--ignore-not-found")
     folder = provider.volume_host_path(namespace)
     if folder is not None:

@@ -18,8 +18,8 @@ CONNECT_SECONDS = 10.0
 # Four times the interval of the keep-alive comments, which a busy machine may delay.
 READ_SECONDS = 60.0
 TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
-# For conditions that need the start of a pod.
-WAIT_SECONDS = 120.0
+# For conditions that need the start of a pod, on a busy machine.
+WAIT_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)

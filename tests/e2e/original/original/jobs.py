@@ -43,14 +43,14 @@ class LateBurstJob(CoreJob):
 
 
 class TwoBurstsJob(CoreJob):
-    """Logs 300 lines, sleeps for 20 seconds in its first trial, and logs 300 more."""
+    """Logs 300 lines, sleeps in its first trial until it is killed, and logs 300 more."""
 
     author = "hans"
 
     def execute(self, **kwargs):
         _lines(self, 0, LINES)
         if self.trial == 1:
-            time.sleep(20)
+            time.sleep(600)
         _lines(self, LINES, 2 * LINES)
 
 
