@@ -6,6 +6,7 @@ They are posted after the status write, as a best effort: the status has all tha
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from corejob import names
@@ -20,7 +21,7 @@ from corejob_process.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-_CAPACITY: Final = 10_000
+_CAPACITY: Final = 2_500
 _WORKERS: Final = 4
 _RETRY_PAUSES_S: Final = (0.5, 2.0, 8.0, 30.0)
 """Seconds before each retry while the API server is away; together, the time of its restart."""
@@ -35,12 +36,13 @@ Event = Mapping[str, Any]
 class EventRecorder:
     """Posts Events in the background; logs and drops those that can't be posted.
 
+    Those of one CoreJob are posted one after the other: a series is counted in its first Event.
     The Event of a start is held for a second, in a burst longer. If the trial ends meanwhile, the
     Event of its end replaces it.
 
     Args:
         kube: The client.
-        capacity: Most Events that wait to be posted.
+        capacity: Most Events that wait to be posted, in each of the queues.
         retry_pauses: Seconds before each retry while the API server is away.
         hold: Seconds for which the Event of a start is held if no other is.
         now: The clock of the limits.
@@ -61,7 +63,9 @@ class EventRecorder:
         self._now = now
         self._correlator = EventCorrelator()
         self._held: dict[str, tuple[Event, asyncio.TimerHandle]] = {}
-        self._queue: asyncio.Queue[Event | EventSeries] = asyncio.Queue(capacity)
+        self._queues: list[asyncio.Queue[Event | EventSeries]] = [
+            asyncio.Queue(capacity) for _ in range(_WORKERS)
+        ]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, supervision: Supervision | None = None) -> None:
@@ -72,8 +76,8 @@ class EventRecorder:
         """
         supervision = supervision or Supervision()
         self._tasks = [
-            supervision.start(f"events {number}", self._run, restart=True)
-            for number in range(_WORKERS)
+            supervision.start(f"events {number}", partial(self._run, queue), restart=True)
+            for number, queue in enumerate(self._queues)
         ]
 
     async def stop(self, within: float) -> None:
@@ -82,9 +86,9 @@ class EventRecorder:
             self._release(uid)
         try:
             async with asyncio.timeout(within):
-                await self._queue.join()
+                await asyncio.gather(*(queue.join() for queue in self._queues))
         except TimeoutError:
-            log.warning("%d events were not posted", self._queue.qsize())
+            log.warning("%d events were not posted", sum(queue.qsize() for queue in self._queues))
         await tasks.cancel(*self._tasks)
 
     def record(self, body: Event | None) -> None:
@@ -111,20 +115,21 @@ class EventRecorder:
         item = self._correlator.correlate(body, self._now())
         if item is None:
             return
+        queue = self._queues[hash(body["regarding"]["uid"]) % _WORKERS]
         try:
-            self._queue.put_nowait(item)
+            queue.put_nowait(item)
         except asyncio.QueueFull:
             log.warning("too many events: dropped %s of %s", body["reason"], body["regarding"])
 
-    async def _run(self) -> None:
+    async def _run(self, queue: "asyncio.Queue[Event | EventSeries]") -> None:
         while True:
-            item = await self._queue.get()
+            item = await queue.get()
             try:
                 await self._post(item)
             except KubeError as error:
                 log.warning("an event was not posted: %s", error)
             finally:
-                self._queue.task_done()
+                queue.task_done()
 
     async def _post(self, item: Event | EventSeries) -> None:
         for pause in (*self._retry_pauses, None):

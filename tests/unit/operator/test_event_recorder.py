@@ -12,7 +12,7 @@ from tests.unit.domain.builders import NOW, at_text, corejob
 from corejob.state import State
 from corejob_kube.client import Kube
 from corejob_operator import event_recorder as event_recorder_module
-from corejob_operator.event_correlator import BURST
+from corejob_operator.event_correlator import BURST, MOST_SIMILAR
 from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.events import transition
 
@@ -81,6 +81,29 @@ async def test_similar_events_are_counted_in_one(fake: FakeApiServer, kube: Kube
     assert len(posted(fake)) == 11
     series = [body["series"] for body in fake.objects["events"].values() if "series" in body]
     assert series == [{"count": 12, "lastObservedTime": at_text(0)}]
+
+
+async def test_an_event_is_counted_only_after_its_series_was_posted(
+    fake: FakeApiServer, kube: Kube
+) -> None:
+    event_recorder = EventRecorder(kube, now=lambda: NOW)
+    event_recorder.start()
+    for _ in range(MOST_SIMILAR):
+        event_recorder.record(event())
+    await fake.until(lambda: len(posted(fake)) == MOST_SIMILAR)
+    gate = fake.hold("POST", "events")
+    event_recorder.record(event())
+    event_recorder.record(event())
+    workers = event_recorder_module._WORKERS
+    other = next(uid for uid in map(str, range(100)) if (hash(uid) - hash("uid")) % workers)
+    event_recorder.record(event(uid=other))  # of another worker, which takes it last
+    await fake.until_held(2)
+    assert not fake.requested("PATCH", "events")
+    gate.set()
+    await event_recorder.stop(DEADLINE)
+
+    (series,) = [body["series"] for body in fake.objects["events"].values() if "series" in body]
+    assert series["count"] == MOST_SIMILAR + 2
 
 
 async def test_an_object_has_no_more_events_than_its_limit(fake: FakeApiServer, kube: Kube) -> None:
