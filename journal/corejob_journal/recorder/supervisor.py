@@ -182,6 +182,11 @@ class Supervisor:
         for uid, follower in self._followers.items():
             if not self.membership.owns(follower.pod.child.corejob):
                 self._tasks[uid].cancel()
+        for pod in self._failing.pods:
+            if not self.membership.owns(pod.child.corejob):
+                # It may have no follower now, whose end would do this.
+                self._forget_failure(pod.uid)
+                self._status.detached(pod.child.corejob, pod.child.trial)
         if self._following_own_pods is not None:
             self._following_own_pods.cancel()
         self._following_own_pods = self.supervision.start(
@@ -300,16 +305,19 @@ class Supervisor:
         return bool(log_status.get("complete")) and log_status.get("trial") == pod.child.trial
 
     async def _follow(self, follower: LogFollower) -> None:
+        child = follower.pod.child
         try:
             await follower.run()
             self._forget_failure(follower.pod.uid)
-            if self.pods.get(follower.pod.child.name) is not None:
+            if self.pods.get(child.name) is not None:
                 self._finalised_pods.add(follower.pod.uid)
         except StaleError:
-            log.info("the log of %s is stored by another process too", follower.pod.child.name)
+            log.info("the log of %s is stored by another process too", child.name)
+            self._status.detached(child.corejob, child.trial)
             self._follow_later(follower.pod)
         except Exception as error:
-            log.exception("following %s failed", follower.pod.child.name)
+            # Not detached: that might drop the report that following it fails.
+            log.exception("following %s failed", child.name)
             self._failing.failed(follower.pod, f"following it fails: {error!r}")
 
     def _ended(self, follower: LogFollower, task: "asyncio.Task[None]") -> None:
@@ -317,8 +325,8 @@ class Supervisor:
         del self._followers[follower.pod.uid], self._tasks[follower.pod.uid]
         self.metrics.followers.set(len(self._followers))
         child = follower.pod.child
-        self._status.detached(child.corejob, child.trial)
         if task.cancelled():
+            self._status.detached(child.corejob, child.trial)
             self._follow_later(follower.pod)  # this recorder may own the pod again meanwhile
         else:
             self._queue.add(child.corejob)

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,25 @@ import pytest
 import sqlalchemy as sa
 from tests.support.fake_apiserver.http import kube_client
 from tests.support.fake_apiserver.objects import NAMESPACE
-from tests.support.signals import DEADLINE
+from tests.support.signals import DEADLINE, poll
 from tests.unit.journal import postgres
 from tests.unit.journal.fake_cluster import FakeCluster
 
-from corejob_journal.recorder.ingest import followed_pod
+from corejob_journal.recorder.ingest import followed_pod, log_follower, rotation
 from corejob_journal.recorder.membership import Membership
 from corejob_journal.recorder.metrics import RecorderMetrics
 from corejob_journal.recorder.publish import timing
 from corejob_journal.recorder.supervisor import Supervisor
 from corejob_journal.store import Store, Writer, engine, schema
+from corejob_journal.store import changes as changes_module
 from corejob_journal.store.records import Append, LogPosition, LogSource, NewRecord, StreamState
 from corejob_process.clock import system_clock
 
 JOB = "6743aaaaaaaaaaaaaaaaaaaa"
 OTHER = "6743bbbbbbbbbbbbbbbbbbbb"
 LONE = "the-only-recorder"
+NEVER_S = 86_400.0
+"""Seconds that do not pass in a test."""
 _databases = itertools.count()
 
 
@@ -47,6 +51,23 @@ def no_operator(monkeypatch: pytest.MonkeyPatch) -> None:
 def patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep PostgreSQL from ending a session when this machine is busy between two statements."""
     monkeypatch.setattr(engine, "_IDLE_MS", 60_000)
+
+
+@pytest.fixture(autouse=True)
+def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no reader lag so much that it may have missed a file, however busy this machine is."""
+    monkeypatch.setattr(rotation, "LAG_S", NEVER_S)
+    monkeypatch.setattr(log_follower, "_STILL_FRESH_S", NEVER_S)
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let changes in PostgreSQL come by notifications only.
+
+    A poll that is due just after a commit, but before its notification, says that anything may have
+    changed.
+    """
+    monkeypatch.setattr(changes_module, "_SLOW_POLL_S", NEVER_S)
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +100,32 @@ def emptied(url: str) -> str:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return url
+
+
+async def until_no_session(url: str, condition: str) -> None:
+    """Wait until PostgreSQL has no other session in this database that meets an SQL condition.
+
+    A session outlives its client until the server has handled what that has sent.
+    """
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        f" AND pid <> pg_backend_pid() AND {condition}"
+    )
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        await poll(lambda: connection.execute(query).fetchone() == (0,))
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Hold the lock of a SQLite file like another program."""
+    path = str(engine.parse_url(url).database)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=DEADLINE)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ def server(bin_folder: Path) -> Iterator[str]:
     try:
         initdb = str(bin_folder / "initdb")
         _run(initdb, "-D", str(data), "-A", "trust", "-U", "core4", "-N")
-        # No test needs the data to survive a power failure.
-        options = f"-k {folder} -p {_PORT} -c listen_addresses='' -c fsync=off"
+        # No test needs the data to survive a power failure. An autovacuum is a transaction, which
+        # tests that look for new transactions would see.
+        options = f"-k {folder} -p {_PORT} -c listen_addresses='' -c fsync=off -c autovacuum=off"
         start = (control, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
         _run(*start)
         try:

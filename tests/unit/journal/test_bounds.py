@@ -63,7 +63,7 @@ def test_long_names_take_the_room_of_many() -> None:
     assert Sources().with_more(["x" * MOST_SOURCES_BYTES, "y"]) == Sources(("y",), 1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_none_of_40_000_sources_is_lost_however_often_the_recorder_restarts(
     cluster: FakeCluster, sqlite_url: str
 ) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from tests.support.signals import poll
-from tests.unit.journal.conftest import JOB, Recorder, recorder_on
+from tests.support.signals import DEADLINE, poll
+from tests.unit.journal.conftest import JOB, NEVER_S, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_parts import _CHILD
 from tests.unit.journal.test_recorder_following import CLOSING, done, event
@@ -120,12 +120,13 @@ async def test_a_stranger_s_pod_whose_owner_cant_be_looked_up_changes_no_status(
     assert cluster.log_status(JOB) == {}
 
 
+async def take(_self: LineSequence, _lines: Any) -> None:
+    raise RuntimeError("a bug")
+
+
 async def test_a_follower_that_fails_again_and_again_is_reported_until_it_stores(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def take(_self: LineSequence, _lines: Any) -> None:
-        raise RuntimeError("a bug")
-
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB)
     with monkeypatch.context() as patches:
@@ -142,6 +143,76 @@ async def test_a_follower_that_fails_again_and_again_is_reported_until_it_stores
     status = await cluster.finalised(JOB)
     assert await recorder.messages() == ["line 1", CLOSING]
     assert status["lost"] is False
+
+
+def reason(recorder: Recorder) -> Any:
+    """Return `status.log.reason` of the job as it will be written next."""
+    body = recorder.supervisor._status.overlay(recorder.supervisor.jobs.get(JOB) or {})
+    return ((body.get("status") or {}).get("log") or {}).get("reason")
+
+
+async def unwritten(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> asyncio.Event:
+    """Let followers fail until one fails after the report; return what holds the report back."""
+    monkeypatch.setattr(LineSequence, "take", take)
+    monkeypatch.setattr(unreadable, "_REPEAT_S", NEVER_S)
+    await cluster.add_job(JOB)
+    gate = cluster.hold("PATCH", "corejobs")
+    log = await cluster.add_pod(JOB)
+    await cluster.until_held()  # by the report that the log is read
+    await log.write(event(1))
+    await poll(lambda: reason(recorder) == "Unreadable")
+    # The follower of the first of these two requests has failed before the second.
+    await log.until_asked(len(log.requests) + 2)
+    return gate
+
+
+async def test_the_report_that_followers_fail_outlasts_them(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = await unwritten(cluster, recorder, monkeypatch)
+    gate.set()
+    await cluster.until(lambda: cluster.log_status(JOB).get("reason") == "Unreadable")
+
+
+async def test_the_report_that_followers_fail_is_dropped_with_the_job(
+    cluster: FakeCluster, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next owner may have written the end of the log, which the report would take back."""
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        gate = await unwritten(cluster, recorder, monkeypatch)
+        await poll(lambda: not recorder.supervisor._followers)
+        monkeypatch.setattr(recorder.supervisor.membership, "owns", lambda _key: False)
+        recorder.supervisor._redistribute()
+        gate.set()
+    assert cluster.log_status(JOB) == {"trial": 1, "complete": False}
+    assert recorder.supervisor._failing.pods == []
+
+
+async def test_a_follower_takes_back_what_one_before_it_is_about_to_report(
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_well, failures = LineSequence.take, [RuntimeError("a bug")]
+
+    async def fail_once(sequence: LineSequence, lines: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await take_well(sequence, lines)
+
+    monkeypatch.setattr(LineSequence, "take", fail_once)
+    await cluster.add_job(JOB)
+    gate = cluster.hold("PATCH", "corejobs")
+    log = await cluster.add_pod(JOB)
+    log.refusal = (503, "away")
+    await poll(lambda: reason(recorder) == "Unreadable")
+    log.refusal = None
+    await log.write(event(1))
+    await recorder.until_count(1)
+    await poll(lambda: reason(recorder) is None)
+    gate.set()
+    await cluster.until(lambda: cluster.log_status(JOB).get("lines") == 1)
+    assert cluster.log_status(JOB).get("reason") is None
 
 
 async def test_a_template_that_cant_be_read_ends_no_follower(
@@ -188,7 +259,7 @@ async def test_full_logs_share_the_rate_of_their_looks_while_the_store_is_away(
         patches.setattr(Retries, "slot", slot)
         await log.write("b")
         await log.write(*["x" * 300] * 6000)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             await taken.wait()
     began = asyncio.get_running_loop().time()
     await recorder.until_count(6002)

@@ -38,7 +38,7 @@ async def test_a_late_report_does_not_take_back_that_the_log_is_complete(
         jobs={},
         metrics=SimpleNamespace(unreadable=lambda *_, **__: None),
         retries=SimpleNamespace(problem=lambda _: None),
-        status=SimpleNamespace(log=log),
+        status=SimpleNamespace(log=log, overlay=lambda body: body),
     )
     reporter = LogStatusReporter(services, pod(1))
     await reporter.finalised(None, has_lines=True)

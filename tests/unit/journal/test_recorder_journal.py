@@ -225,6 +225,7 @@ async def test_many_jobs_at_a_time(cluster: FakeCluster, recorder: Recorder) -> 
     for job_id, log in zip(ids, logs, strict=True):
         await log.write(*done(21))
         await cluster.end_pod(f"{job_id}-1", 0)
+    for job_id in ids:
         await cluster.finalised(job_id)
     expected = [f"line {n}" for n in range(1, 21)] + [CLOSING]
     for job_id in ids:

@@ -193,11 +193,10 @@ async def test_rotation_just_before_the_container_s_end(
     await recorder.until_count(3)
     log.hidden = {3, 4}
     log.first = 3
-    log.ended = True
     await log.write(*texts(4, 5))
-    log.hidden = set()
     await cluster.end_pod(f"{JOB}-1", 0)
     status = await cluster.finalised(JOB)
+    assert ["follow" in query for query in log.requests[:2]] == [True, False]
     assert await recorder.messages() == texts(1, 5)
     assert status["lost"] is False
 

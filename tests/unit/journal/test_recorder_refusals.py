@@ -1,12 +1,13 @@
 """A log that the kubelet refuses for a while is read on; one that it keeps refusing is lost."""
 
 import pytest
+from tests.support.signals import DEADLINE
 from tests.unit.journal.conftest import JOB, Recorder, recorder_on
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import CLOSING, done, event, texts
 from tests.unit.journal.test_runs import restarted, run_of
 
-from corejob_journal.recorder.ingest import attempts, log_follower, refusals, unreadable
+from corejob_journal.recorder.ingest import attempts, refusals, unreadable
 from corejob_journal.recorder.ingest.reading import LogGoneError
 from corejob_journal.recorder.ingest.refusals import Refusals, is_refusal
 from corejob_kube.errors import for_status
@@ -91,10 +92,9 @@ async def test_an_ended_log_that_is_refused_for_a_while_is_read_on(
 
 
 async def test_a_log_that_was_read_to_its_end_is_whole_though_its_container_is_removed(
-    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, impatient: None
+    cluster: FakeCluster, recorder: Recorder, impatient: None
 ) -> None:
     """The kubelet removes a container before its pod is gone from the API server."""
-    monkeypatch.setattr(log_follower, "_STILL_FRESH_S", 2.0)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     await log.write(*texts(1, 2))
@@ -163,9 +163,11 @@ async def test_the_previous_run_that_is_always_refused_is_lost_in_the_end(
 
 
 async def test_a_log_that_breaks_at_the_same_place_is_reported_and_read_once_it_can_be(
-    cluster: FakeCluster, recorder: Recorder
+    cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad block of the node's disk: each reading repeats the lines before it."""
+    # However long the lines and the error text after them take to arrive.
+    monkeypatch.setattr(attempts, "_ERROR_TEXT_WITHIN_S", DEADLINE)
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")
     log.no_watcher = 'failed to read log file "/x": read /x: input/output error'

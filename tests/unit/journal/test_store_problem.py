@@ -1,9 +1,8 @@
 """A store that can't be written to: the message, and its way to the API and back."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,14 @@ import sqlalchemy as sa
 from tests.support.fake_apiserver.http import use_kubeconfig, write_kubeconfig
 from tests.support.fake_apiserver.objects import NAMESPACE
 from tests.support.signals import DEADLINE
-from tests.unit.journal.conftest import LONE, Feeder, postgres_url, recorder_on, source
+from tests.unit.journal.conftest import (
+    LONE,
+    Feeder,
+    locked,
+    postgres_url,
+    recorder_on,
+    source,
+)
 from tests.unit.journal.fake_cluster import FakeCluster
 
 from corejob.names import ANNOTATION_STORE_PROBLEM, LABEL_RECORDER
@@ -33,19 +39,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check the store all the time, and wait only briefly for a lock."""
     monkeypatch.setattr(group_commit, "_IDLE_S", 0.02)
     monkeypatch.setattr(engine, "_BUSY_S", 0.05)
-
-
-@contextmanager
-def locked(url: str) -> Iterator[None]:
-    """Hold the lock of the file like another program."""
-    path = str(parse_url(url).database)
-    connection = sqlite3.connect(path, isolation_level=None, timeout=DEADLINE)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
 
 
 # --- messages ---------------------------------------------------------------------------------
@@ -89,6 +82,7 @@ async def test_words_of_postgresql(postgres_server: str, code: str, words: str) 
     await database.close()
 
 
+@pytest.mark.usefixtures("notified")
 async def test_a_probe_writes_and_changes_nothing(store: Store, writer: Writer) -> None:
     changes = store.changes()
     assert await anext(changes) == frozenset()

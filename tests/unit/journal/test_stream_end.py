@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.signals import Signal
+from tests.support.signals import Signal, poll
 from tests.unit.journal.conftest import JOB, Recorder
 from tests.unit.journal.fake_cluster import FakeCluster
 from tests.unit.journal.test_recorder_following import texts
@@ -46,7 +46,6 @@ async def test_a_reader_that_waits_for_the_store_keeps_its_connection(
     cluster: FakeCluster, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kubelet still serves the old file, which a new connection would not get."""
-    monkeypatch.setattr(stream_end, "_END_WAIT_S", 0.2)
     checks, checked, check = [0], Signal(), StreamEnd._check
 
     def counted(self: StreamEnd) -> None:
@@ -67,6 +66,10 @@ async def test_a_reader_that_waits_for_the_store_keeps_its_connection(
         patches.setattr(recorder.supervisor.commits._writer, "commit", away)
         await log.write("line 2", *[f"{text}{' ' * 400}" for text in texts(3, 12000)])
         log.first = 11990
+        (follower,) = recorder.supervisor._followers.values()
+        await poll(lambda: follower._appender.is_full)
+        # Not before, nor afterwards: on a busy machine the next chunk may take longer to come.
+        patches.setattr(stream_end, "_END_WAIT_S", 0.2)
         await cluster.end_pod(f"{JOB}-1", 0)
         await checked.wait_for(lambda: checks[0] >= 3)
     status = await cluster.finalised(JOB)

@@ -26,7 +26,7 @@ async def main(mode: str, url: str) -> None:
         append = Append(stream, token, token + 1, position, records, lines=count)
         await writer.commit([append])
         token += 1
-        print(time.time(), flush=True)  # noqa: T201
+        print("committed", flush=True)  # noqa: T201
     await writer.close()
 
 

@@ -21,6 +21,7 @@ A follower whose log is silent stores nothing that would prove it earlier.
 
 @dataclass(slots=True)
 class _Failing:
+    pod: JobPod
     unreadable: Unreadable
     backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_S, _MOST_S))
     timer: asyncio.TimerHandle | None = None
@@ -50,6 +51,11 @@ class FailingPods:
         self._lasts = lasts
         self._failing: dict[str, _Failing] = {}
 
+    @property
+    def pods(self) -> list[JobPod]:
+        """The pods that have failed, as they were then."""
+        return [entry.pod for entry in self._failing.values()]
+
     def holds(self, uid: str) -> bool:
         """True if a pod has failed, and nothing was stored of its log since."""
         return uid in self._failing
@@ -58,7 +64,7 @@ class FailingPods:
         """Handle a failure: report it if it lasts, and try again after a pause."""
         entry = self._failing.get(pod.uid)
         if entry is None:
-            entry = self._failing[pod.uid] = _Failing(self._unreadable(pod))
+            entry = self._failing[pod.uid] = _Failing(pod, self._unreadable(pod))
         entry.unreadable.failed(problem)
         self._set_timer(entry, entry.backoff.next(), self._due, pod)
 

@@ -362,6 +362,7 @@ class LogFollower:
             contents.ended = True
         state = await self._appender.finalise()
         has_lines = self.pod.started and ingest.position.stamp > 0
+        self._reporter.update(self.pod)  # a request may have told more than the watch so far
         await self._reporter.finalised(state, has_lines=has_lines)
 
     def _job(self) -> model.CoreJob | None:

@@ -68,8 +68,9 @@ class LogStatusReporter:
         self._leaving = self._leaving or pod.child.deleting
 
     def status_field(self, field: str) -> Any:
-        """Return a field of the CoreJob's status as cached; None if it is not set."""
-        return ((self._services.jobs.get(self._name) or {}).get("status") or {}).get(field)
+        """Return a field of the CoreJob's status as it will be written next; None if not set."""
+        body = self._services.status.overlay(self._services.jobs.get(self._name) or {})
+        return (body.get("status") or {}).get(field)
 
     def attached(self) -> None:
         """Report that the log is read from now on; a kill waits for that."""
