@@ -171,7 +171,8 @@ def _forget_cut_off(provider: Provider, namespace: str, release: str) -> None:
         return
     which = f"owner=helm,name={release},status in ({','.join(_PENDING)})"
     inside = (f"--namespace={namespace}", f"--selector={which}", "--output=name")
-    if kubectl(provider, "delete", "secrets", *inside).strip():
+    # If there is none, kubectl says so in the same place.
+    if kubectl(provider, "delete", "secrets", *inside).startswith("secret/"):
         say(f"an earlier change of {release} in namespace {namespace} was cut off: repeating it")
 
 

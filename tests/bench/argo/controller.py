@@ -83,7 +83,7 @@ def _probe(kubectl: Kubectl) -> None:
 
 
 def _config() -> dict[str, Any]:
-    metrics = "enabled: false"
+    metrics = "enabled: false\n"  # Argo takes a value without a line break for a scalar
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

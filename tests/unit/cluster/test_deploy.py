@@ -79,23 +79,33 @@ def test_a_named_cluster_that_is_gone_is_an_error_with_its_words(monkeypatch, tm
         existing.ExistingCluster(str(config)).up()
 
 
+DELETED = "secret/sh.helm.release.v1.core4.v1\n"
+NONE = "No resources found\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "forgotten"), [("local", True), ("kind", True), ("kubeconfig", False)]
+    ("name", "output", "forgotten", "tried"),
+    [
+        ("local", DELETED, True, True),
+        ("local", NONE, False, True),
+        ("kind", DELETED, True, True),
+        ("kubeconfig", DELETED, False, False),
+    ],
 )
 def test_a_change_of_the_release_that_was_cut_off_is_forgotten(
-    monkeypatch, capsys, name, forgotten
+    monkeypatch, capsys, name, output, forgotten, tried
 ):
     calls = []
 
     def kubectl(_, *arguments):
         calls.append(arguments)
-        return "secret/sh.helm.release.v1.core4.v1\n"
+        return output
 
     monkeypatch.setattr(deploy, "kubectl", kubectl)
     deploy._forget_cut_off(fake_provider(name=name), "space", "core4")
     said = capsys.readouterr().err
     assert ("core4 in namespace space was cut off" in said) is forgotten
-    assert bool(calls) is forgotten
+    assert bool(calls) is tried
     for words in calls:
         assert words[:3] == ("delete", "secrets", "--namespace=space")
         assert "name=core4,status in (pending-install," in words[3]
