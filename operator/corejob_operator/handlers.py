@@ -49,8 +49,8 @@ async def run(
 ) -> None:
     """Run kopf in a namespace until cancelled.
 
-    At its end, kopf cancels each task of the event loop that was created after its start, whoever
-    created it. So those that still have work to do at the end must have ended before.
+    At its end, kopf cancels each task of the event loop that was created after its start, also the
+    tasks of others. A task that still has work to do at the end must have ended before.
 
     Args:
         caches: The caches that its events update.

@@ -171,7 +171,7 @@ def _forget_cut_off(provider: Provider, namespace: str, release: str) -> None:
         return
     which = f"owner=helm,name={release},status in ({','.join(_PENDING)})"
     inside = (f"--namespace={namespace}", f"--selector={which}", "--output=name")
-    # If there is none, kubectl says so in the same place.
+    # Without a match, kubectl prints "No resources found" to standard output.
     if kubectl(provider, "delete", "secrets", *inside).startswith("secret/"):
         say(f"an earlier change of {release} in namespace {namespace} was cut off: repeating it")
 

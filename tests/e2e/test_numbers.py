@@ -112,7 +112,7 @@ def test_equal_jobs_are_equal_whatever_way_they_come(
 ):
     name, suffix = f"{original}.SegmentJob", uuid.uuid4().hex[:6]
     job_id = rest.enqueue(name, **by_rest)
-    # Of two jobs that are created within a second, either may be the duplicate.
+    # If both jobs are created within one second, either one may be the duplicate.
     rest.wait_state(job_id, "running")
     kubectl.apply(corejob(f"second-{suffix}", qualName=name, **by_kubectl))
     status = corejobs.wait_state(kubectl, f"second-{suffix}", "error")

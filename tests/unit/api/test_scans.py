@@ -221,9 +221,8 @@ def test_ways_through_nested_arrays_do_not_double() -> None:
     tree: Any = "x"
     for _ in range(30):
         tree = [{"0": tree}]
-    began = time.process_time()
-    assert leaves(tree, ("0",) * 20)
-    assert time.process_time() - began < 0.5
+    # Without the visited arrays these are 17,711.
+    assert 0 < len(leaves(tree, ("0",) * 20)) < 100
 
 
 # --- the order ------------------------------------------------------------------------------------

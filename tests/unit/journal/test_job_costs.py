@@ -40,7 +40,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of operations for jobs in each commit that has any.
 
-    Probes of the store and counts of the queue are none: their number grows with time.
+    Probes of the store and counts of the queue are left out: their number grows with time.
     """
     counted: list[int] = []
     commit = Writer.commit
