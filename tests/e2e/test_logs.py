@@ -107,6 +107,31 @@ def test_a_job_class_that_dies_at_once(rest: Rest, kubectl: Kubectl):
     assert "exit code 139" in end
 
 
+# It never writes lines 4 and 5, since no test can make the container runtime drop them.
+CUT_SHORT = """
+import json, time
+for n in (1, 2, 3):
+    line = {"core4": 1, "n": n, "type": "log", "time": time.time(), "level": "INFO"}
+    print(json.dumps({**line, "message": f"line {n}"}, separators=(", ", ": ")))
+with open("/dev/termination-log", "w") as file:
+    json.dump({"state": "complete", "lines": 5}, file)
+"""
+
+
+def test_last_lines_that_are_missing_are_named(rest: Rest, kubectl: Kubectl, image: str):
+    job_id = python(rest, kubectl, image, "CutShort", CUT_SHORT)
+    rest.wait_state(job_id, "complete")
+    log = settled(kubectl, job_id)
+    assert (log["lost"], log["reason"]) == (True, "Truncated")
+    words = "lines 4 to 5 are missing at the log's end: the container reported 5 lines"
+    assert log["message"] == words
+    with rest.follow(job_id) as stream:
+        stream.to_close()
+    assert stream.messages[:3] == ["line 1", "line 2", "line 3"]
+    (gap,) = stream.of("gap")
+    assert gap["reason"] == words
+
+
 PLAIN = r"""
 import sys
 out = sys.stdout.buffer

@@ -10,11 +10,13 @@ for stream in (1, 2):
     while left[0]:
         fcntl.ioctl(stream, termios.FIONREAD, left)
         time.sleep(0.01)
+time.sleep(0.2)
 """
 """Last lines of a script whose whole output a test expects: wait until both pipes are empty.
 
-On a busy node the container runtime may drop data that is still in a pipe when the container ends;
-then `kubectl logs` lacks it as well (docs/journal.md).
+On a busy node the container runtime may drop data that it has not read when the container ends;
+then `kubectl logs` lacks it as well (docs/journal.md). It reads from a second pipe, which is not
+visible here, so give it some more time.
 """
 
 SHELL_DRAINED: Final = f"""

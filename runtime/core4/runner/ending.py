@@ -66,6 +66,8 @@ class Ending:
             message = result.closing_line(self.elapsed)
             self._wire.send_texts("log", "message", [message], {"level": result.level})
         self._wire.send("done", result.done(), last=True)
+        # Now that the number of the last line is known, the recorder can tell if it is missing.
+        write_termination_message(result.termination_message(self._wire.last_number))
         self._wire.drain(DRAIN_SECONDS)
         # Skip the interpreter's shutdown, which might change the exit code or hang in a library's
         # clean-up. The exit handlers have run already.
@@ -109,8 +111,10 @@ def write_termination_message(message: bytes) -> None:
     """Write the termination message; outside Kubernetes its file is missing, which is ignored."""
     path = os.environ.get("CORE4_TERMINATION_LOG")
     # The kubelet has created the default file; a configured path may not exist yet.
-    flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | (os.O_CREAT if path else 0)
+    flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT if path else 0)
     with contextlib.suppress(OSError):
         fd = os.open(path or DEFAULT_TERMINATION_LOG, flags, 0o644)
+        # Cut afterwards: a process that is killed in between leaves a message, not an empty file.
         os.write(fd, message)
+        os.ftruncate(fd, len(message))
         os.close(fd)

@@ -20,6 +20,7 @@ EXIT_UNLOADABLE = 78
 EXIT_KILLED = 143
 
 MAX_TERMINATION_BYTES = 4_096
+MOST_LINES = 2**62
 MAX_LAST_ERROR_BYTES = 524_288
 
 
@@ -58,8 +59,11 @@ class Outcome:
             "lastError": shorten(self.last_error, MAX_LAST_ERROR_BYTES),
         }
 
-    def termination_message(self) -> bytes:
+    def termination_message(self, lines: int = 0) -> bytes:
         """Return the termination message.
+
+        Args:
+            lines: Number of the last line in the log, `done`; 0: not written yet.
 
         The state is `failed` for the last attempt too: `error` means that the class can't be
         loaded, and only the operator knows for sure which attempt is the last.
@@ -67,8 +71,11 @@ class Outcome:
         state = "failed" if self.exit_code == EXIT_FAILED else self.state
         message: dict[str, Any] = {"state": state}
         if self.last_error is not None:
-            room = MAX_TERMINATION_BYTES - len(encode({**message, "lastError": 0}))
+            longest = {**message, "lastError": 0, "lines": MOST_LINES}
+            room = MAX_TERMINATION_BYTES - len(encode(longest))
             message["lastError"] = shorten(self.last_error, room)
+        if lines:
+            message["lines"] = lines
         return encode(message)
 
 

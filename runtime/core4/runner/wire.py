@@ -7,6 +7,7 @@ Any thread may write. A forked child can't know the next number, so it sends its
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import json
 import os
@@ -30,6 +31,7 @@ CONTINUED = " [continued]"
 # Room for `{"core4": 1, "n": <20 digits>, "type": "progress", "time": <20 digits>, ` and more.
 HEAD_ROOM = 160
 _LOOK_SECONDS = 0.001
+_SECOND_PIPE_SECONDS = 0.05
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=repr).encode
@@ -74,6 +76,11 @@ class Wire:
         self._n = 0
         self._closed = False
         self._relay: Relay | None = None
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last line, also if it could not be written; 0 if there is none."""
+        return self._n
 
     def send(self, kind: str, fields: dict[str, Any], *, last: bool = False) -> None:
         """Write one event; events after the last one are dropped."""
@@ -139,14 +146,18 @@ class Wire:
                 self._closed = True
 
     def drain(self, seconds: float) -> None:
-        """Wait until all written data is read, for at most `seconds`.
+        """Give the container runtime time to read all written data, at most `seconds` and a little.
 
-        A container runtime may drop data that is still in the pipe when the container ends, as
-        containerd 1.6 sometimes does on a busy node.
+        It may drop what it has not read when the container ends: containerd before 1.6.22 and 1.7.3
+        closes the second of the two pipes that a line goes through (its pull request 8643). Only
+        the first one is visible here, so wait a little longer than until that one is empty.
         """
         deadline = time.monotonic() + seconds
+        if not is_pipe(self._fd):
+            return
         while unread(self._fd) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
+        time.sleep(_SECOND_PIPE_SECONDS)
 
     def become_child(self, relay: Relay) -> None:
         """Send all events to the parent from now on; called in a forked child."""
@@ -155,14 +166,20 @@ class Wire:
         self._relay = relay
 
 
+def is_pipe(fd: int) -> bool:
+    """True if an open descriptor is a pipe."""
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
 def unread(fd: int) -> int:
     """Return the number of unread bytes in a pipe; 0 if the descriptor is not a pipe."""
     count = array.array("i", [0])
-    try:
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+    if is_pipe(fd):
+        with contextlib.suppress(OSError):
             fcntl.ioctl(fd, termios.FIONREAD, count)
-    except OSError:
-        return 0
     return count[0]
 
 

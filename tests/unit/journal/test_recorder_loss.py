@@ -1,5 +1,6 @@
 """Lines that can't be read are reported, in the store and in the CoreJob's status."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -51,6 +52,64 @@ async def test_numbers_that_are_gone_are_named(cluster: FakeCluster, recorder: R
     rereads = [query for query in log.requests if not query.keys() & {"follow", "sinceTime"}]
     assert len(rereads) == 2
     assert not any("sinceTime" in query for query in rereads)
+
+
+def told(lines: object) -> str:
+    return json.dumps({"state": "complete", "lines": lines})
+
+
+@pytest.mark.parametrize(
+    ("last", "first_n", "words"),
+    [(3, 3, "line 3 is missing at the log's end"), (9, 3, "lines 3 to 9 are missing")],
+)
+async def test_last_lines_that_the_container_runtime_dropped_are_named(
+    cluster: FakeCluster, recorder: Recorder, last: int, first_n: int, words: str
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), event(2))
+    await cluster.end_pod(f"{JOB}-1", 0, message=told(last))
+    status = await cluster.finalised(JOB)
+    assert await recorder.messages() == [*texts(1, 2), CLOSING]
+    assert (status["lost"], status["reason"]) == (True, "Truncated")
+    assert status["message"].startswith(words)
+    gaps = await recorder.store.gaps(JOB)
+    assert [(gap.after_seq, gap.first_n, gap.last_n) for gap in gaps] == [(2, first_n, last)]
+
+
+async def test_all_lines_of_a_log_that_could_not_be_kept_are_named(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    await cluster.add_pod(JOB)
+    await cluster.end_pod(f"{JOB}-1", 0, message=told(4))
+    status = await cluster.finalised(JOB)
+    assert (status["lost"], status["reason"]) == (True, "Truncated")
+    (gap,) = await recorder.store.gaps(JOB)
+    assert (gap.after_seq, gap.first_n, gap.last_n) == (0, 1, 4)
+
+
+@pytest.mark.parametrize(
+    "message", [told(2), told(1), told(0), told(-3), told(True), told("9"), told(2**62), "{", ""]
+)
+async def test_a_number_that_can_not_be_the_last_one_names_nothing(
+    cluster: FakeCluster, recorder: Recorder, message: str
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), event(2))
+    await cluster.end_pod(f"{JOB}-1", 0, message=message)
+    assert (await cluster.finalised(JOB))["lost"] is False
+
+
+async def test_lines_without_numbers_are_not_compared_with_a_number(
+    cluster: FakeCluster, recorder: Recorder
+) -> None:
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    await log.write("a line")
+    await cluster.end_pod(f"{JOB}-1", 0, message=told(9))
+    assert (await cluster.finalised(JOB))["lost"] is False
 
 
 async def test_pod_gone_before_its_log_was_read(cluster: FakeCluster, recorder: Recorder) -> None:

@@ -1,5 +1,6 @@
 """The end of a trial: lines, exit code, termination message."""
 
+import json
 import re
 
 import pytest
@@ -12,7 +13,18 @@ def test_complete(runner):
     assert [line["level"] for line in result.of("log")] == ["INFO"] * 3
     assert result.ending == "done execution with [complete] after [0] sec."
     assert result.done["state"] == "complete"
-    assert result.termination == {"state": "complete"}
+    assert result.termination == {"state": "complete", "lines": 4}
+    assert [line["n"] for line in result.lines] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "call", ["self.defer('no')", "raise ValueError('x' * 9000)", "os._exit(0)", "os._exit(3)"]
+)
+def test_the_termination_message_has_the_number_of_the_last_line(runner, call):
+    result = runner.run_body(f"self.logger.info('once'); {call}")
+    assert result.termination["lines"] == result.lines[-1]["n"]
+    assert result.lines[-1]["type"] == "done"
+    assert len(runner.termination_log.read_bytes()) <= 4096
 
 
 def test_failed_with_attempts_left(runner):
@@ -209,4 +221,5 @@ def test_closed_log_does_not_stop_the_job(runner):
     process.stdout.close()
     process.stdin.close()
     assert process.wait(timeout=45) == 0
-    assert runner.termination_log.read_text() == '{"state": "complete"}'
+    # The third line failed, and the later ones were not numbered.
+    assert json.loads(runner.termination_log.read_text()) == {"state": "complete", "lines": 3}

@@ -56,6 +56,18 @@ def test_it_waits_until_all_is_read(pipe: tuple[int, int]):
     waiting.join()
 
 
+def test_the_last_number_counts_a_line_that_nobody_can_read():
+    out, into = os.pipe()
+    wire = Wire(into, Interrupt())
+    assert wire.last_number == 0
+    wire.write("log", [b"{}", b"{}"], at=1.0)
+    assert wire.last_number == 2
+    os.close(out)
+    wire.send("log", {"message": "unheard"})
+    assert wire.last_number == 3
+    os.close(into)
+
+
 def test_it_does_not_wait_for_ever(pipe: tuple[int, int]):
     _, into = pipe
     wire = Wire(into, Interrupt())

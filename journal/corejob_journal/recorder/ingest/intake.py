@@ -4,6 +4,7 @@ import logging
 import time
 from typing import Final
 
+from corejob.exits import reported_lines
 from corejob_journal.recorder.ingest.followed_pod import FollowedPod
 from corejob_journal.recorder.ingest.line_sequence import LineSequence
 from corejob_journal.recorder.ingest.lines import LogLine
@@ -115,12 +116,21 @@ class LogIntake:
         if self._ingest.place_lost and not self._ingest.done:
             self._ingest.lose_tail("Rotated", ROTATED)
         else:
-            self.name_open_end()
+            self.name_missing_end()
 
-    def name_open_end(self) -> None:
-        """Name the missing lines if the last file that was seen has not been read."""
+    def name_missing_end(self) -> None:
+        """Name the missing lines if the last file was not read, or the last number did not come."""
+        pod, ingest = self._pod.newest, self._ingest
+        last = reported_lines(pod.child.termination_message) if self.is_numbered else None
         if self._rotation.open_end:
-            self._ingest.lose_tail("Rotated", ROTATED_UNREAD)
+            ingest.lose_tail("Rotated", ROTATED_UNREAD)
+        elif last is None or ingest.done:
+            return
+        elif pod.restarts:
+            # The last number that came may be one of the container's earlier run.
+            ingest.lose_tail("Truncated", f"the container reported {last} lines")
+        else:
+            ingest.end_at(last)
 
     async def _look(self) -> None:
         """Check the first entry of the log's newest file, unless numbers show what is missing."""

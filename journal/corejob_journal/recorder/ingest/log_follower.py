@@ -333,7 +333,7 @@ class LogFollower:
             return
         if whole:
             ingest.take_rest(self._tail)
-            self._intake.name_open_end()
+            self._intake.name_missing_end()
         elif ingest.position.stamp:
             ingest.lose_tail("PodGone", str(error))
         else:

@@ -267,11 +267,18 @@ class LogIngest:
         self._name_hole(before)
         self._may_jump = True
 
-    def _name_hole(self, before: int) -> None:
+    def end_at(self, number: int) -> None:
+        """Name the missing lines of a log whose container says that its last line is `number`."""
+        words = f"missing at the log's end: the container reported {number} lines"
+        self._name_hole(number + 1, words, "Truncated")
+
+    def _name_hole(
+        self, before: int, words: str = "gone from the pod's log", cause: str = "LinesMissing"
+    ) -> None:
         if before > self.last_n + 1:
             first, last = self.last_n + 1, before - 1
             what = f"line {first} is" if first == last else f"lines {first} to {last} are"
-            self.lose(NewGap(first, last, f"{what} gone from the pod's log"))
+            self.lose(NewGap(first, last, f"{what} {words}", cause))
 
     def lose(self, gap: NewGap) -> None:
         """Add a gap at the present place of the log."""
