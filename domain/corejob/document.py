@@ -1,7 +1,8 @@
 """The job document of the REST API (docs/rest.md), rendered from a CoreJob."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from corejob import timestamps
@@ -10,7 +11,7 @@ from corejob.names import KILLED_EXCEPTION
 from corejob.properties import TABLE
 from corejob.state import FINAL, WAITING, State, highstate
 
-TIMED: Final = ("age", "runtime")
+TIMED: Final = frozenset({"age", "runtime"})
 """Fields that change with time alone."""
 
 _Render = Callable[[CoreJob, datetime], Any]
@@ -29,7 +30,8 @@ def document(job: CoreJob, now: datetime) -> dict[str, Any]:
     return {name: render(job, now) for name, render in _FIELDS.items()}
 
 
-def part_of(names: Iterable[str]) -> Callable[[CoreJob, datetime], dict[str, Any]]:
+@lru_cache(256)
+def part_of(names: frozenset[str]) -> Callable[[CoreJob, datetime], dict[str, Any]]:
     """Return a function that renders some fields of the job document, without the cost of all.
 
     Args:
@@ -170,3 +172,6 @@ _FIELDS: Final[dict[str, _Render]] = {
     "waiting": lambda job, _: _waiting(job),
 }
 """The fields of the document, in its order."""
+
+NAMES: Final = frozenset(_FIELDS)
+"""The names of the fields."""

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob_api.query import patterns
-from corejob_api.query.values import MISSING, Key, array_index, key, leaves_at, path_of, top_field
+from corejob_api.query.values import MISSING, Key, array_index, key, leaves_at, path_of
 
 Predicate = Callable[[Any], bool]
 """Returns True if a document matches."""
@@ -52,15 +52,15 @@ def compile_filter(query: Mapping[str, Any]) -> Predicate:
     return _Compiler().document(query, 0)
 
 
-def fields_of(query: Mapping[str, Any]) -> frozenset[str]:
-    """Return the top-level fields of a document that a valid filter reads."""
-    names: set[str] = set()
+def paths_of(query: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
+    """Return the paths in a document that a valid filter reads."""
+    paths: set[tuple[str, ...]] = set()
     for name, operand in query.items():
         if name in _LOGICAL:
-            names = names.union(*map(fields_of, operand))
+            paths = paths.union(*map(paths_of, operand))
         else:
-            names.add(top_field(name))
-    return frozenset(names)
+            paths.add(path_of(name))
+    return frozenset(paths)
 
 
 def _check_size(query: Any) -> None:

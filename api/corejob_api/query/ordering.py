@@ -31,19 +31,27 @@ def keys_of(sort: Sort) -> Callable[[Row], Keys]:
 
 def in_order(items: Sequence[tuple[T, Keys]], sort: Sort) -> list[T]:
     """Return the items sorted by their keys; the sort is stable."""
-    rows = list(items)
+    # Items with equal keys are sorted together: most fields have few values.
+    groups: dict[Keys, list[T]] = {}
+    for item, keys in items:
+        groups.setdefault(keys, []).append(item)
+    return [item for keys in ordered(groups, sort) for item in groups[keys]]
+
+
+def ordered(different: Iterable[Keys], sort: Sort) -> list[Keys]:
+    """Return sort keys in order."""
+    rows = list(different)
     # The least significant field first, since the sort is stable.
     for at in reversed(range(len(sort))):
         rows = _sorted(rows, at, down=sort[at][1] < 0)
-    return [row for row, _ in rows]
+    return rows
 
 
-def _sorted(rows: list[tuple[T, Keys]], at: int, *, down: bool) -> list[tuple[T, Keys]]:
-    # Rows with equal keys are sorted together: most fields have few values.
-    groups: dict[Key, list[tuple[T, Keys]]] = {}
-    for row in rows:
-        groups.setdefault(row[1][at], []).append(row)
-    return [row for key in _sorted_keys(list(groups), down=down) for row in groups[key]]
+def _sorted(rows: list[Keys], at: int, *, down: bool) -> list[Keys]:
+    groups: dict[Key, list[Keys]] = {}
+    for keys in rows:
+        groups.setdefault(keys[at], []).append(keys)
+    return [keys for key in _sorted_keys(list(groups), down=down) for keys in groups[key]]
 
 
 def _sorted_keys(keys: list[Key], *, down: bool) -> Iterable[Key]:

@@ -1,19 +1,21 @@
 """Parse a listing's arguments `filter`, `sort`, `order` and `search`, and apply them to rows."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from corejob_api.http.arguments import Arguments, decode_json, mismatch
 from corejob_api.http.errors import ApiError, bad_request
 from corejob_api.query import patterns
-from corejob_api.query.filters import Predicate, compile_filter, fields_of
-from corejob_api.query.ordering import Keys, Row, Sort, in_order, keys_of
+from corejob_api.query.filters import Predicate, compile_filter, paths_of
+from corejob_api.query.ordering import Keys, Row, Sort, keys_of, ordered
 from corejob_api.query.scans import Scan
-from corejob_api.query.values import path_of, top_field
+from corejob_api.query.values import path_of, value_at
 
 BY_ID: Final[Sort] = (("_id", 1),)
 MAX_SORT: Final = 32
+_UNHASHABLE: Final = frozenset({list, dict})
 _ORDERS: Final = frozenset({1, -1})
 T = TypeVar("T")
 
@@ -127,23 +129,27 @@ class Selection:
     Attributes:
         predicate: The filter, compiled.
         sort: The order.
-        filtered: The top-level fields of a row that the filter reads.
+        filtered: The paths in a row that the filter reads.
     """
 
     predicate: Predicate | None
     sort: Sort
-    filtered: frozenset[str]
+    filtered: frozenset[tuple[str, ...]]
 
     @classmethod
     def of(cls, arguments: Arguments) -> "Selection":
         """Return the selection that `filter`, `sort` and `order` describe."""
         query = arguments.mapping("filter")
-        return cls(_compiled(query), sort_argument(arguments), fields_of(query))
+        return cls(_compiled(query), sort_argument(arguments), paths_of(query))
 
     @property
     def fields(self) -> frozenset[str]:
         """The top-level fields of a row that the selection reads."""
-        return self.filtered | {top_field(name) for name, _ in self.sort}
+        return frozenset(path[0] for path in self._paths)
+
+    @property
+    def _paths(self) -> frozenset[tuple[str, ...]]:
+        return self.filtered.union(path_of(name) for name, _ in self.sort)
 
     async def apply(self, items: Sequence[T], scan: Scan, row_of: Callable[[T], Row]) -> list[T]:
         """Return the items whose rows match, sorted; the sort is stable.
@@ -153,12 +159,20 @@ class Selection:
             scan: Runs the selection in threads.
             row_of: Returns an item's row, with at least `fields`; called in a thread.
         """
-        select = self.selected()
-        sort_keys = await scan.map(lambda item: select(row_of(item)), items)
-        matching = [
-            (item, keys) for item, keys in zip(items, sort_keys, strict=True) if keys is not None
-        ]
-        return await scan.call(lambda: in_order(matching, self.sort))
+        rows = await scan.map(row_of, items)
+        groups = await scan.call(lambda: _equal_rows(rows, self._paths))
+        judged = await scan.map(self.selected(), [rows[group[0]] for group in groups])
+        return await scan.call(lambda: [items[at] for at in self._ordered(groups, judged)])
+
+    def _ordered(self, groups: Iterable[list[int]], judged: Iterable[Keys | None]) -> Iterator[int]:
+        """Yield the positions of the groups that match, by their sort keys."""
+        positions: dict[Keys, list[int]] = {}
+        for group, keys in zip(groups, judged, strict=True):
+            if keys is not None:
+                positions.setdefault(keys, []).extend(group)
+        for keys in ordered(positions, self.sort):
+            # Groups with equal keys are merged by position, since the sort is stable.
+            yield from sorted(positions[keys])
 
     def selected(self) -> Callable[[Row], Keys | None]:
         """Return a function from a row to its sort keys, or to None if the row does not match."""
@@ -170,3 +184,23 @@ class Selection:
             return keys(row) if fits(predicate, row) else None
 
         return select
+
+
+def _equal_rows(rows: Sequence[Row], paths: Iterable[tuple[str, ...]]) -> Collection[list[int]]:
+    """Return the positions of rows with the same values at some paths, group by group.
+
+    Thousands of rows have few different values, so a selection looks at one row of each group only.
+    """
+    columns: list[Iterable[Hashable]] = [[None] * len(rows)]
+    for path in paths:
+        values = [*map(value_at(path), rows)]
+        kinds = [*map(type, values)]
+        if not _UNHASHABLE.isdisjoint(kinds):
+            # An id is that of one value as long as the rows keep the values.
+            values = [id(value) if type(value) in _UNHASHABLE else value for value in values]
+        # With the types, since True, 1 and 1.0 are equal.
+        columns += [values, kinds]
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for position, combination in enumerate(zip(*columns, strict=True)):
+        groups[combination].append(position)
+    return groups.values()

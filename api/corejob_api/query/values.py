@@ -58,9 +58,22 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("."))
 
 
-def top_field(name: str) -> str:
-    """Return the first part of a dotted path: the field of the document."""
-    return name.partition(".")[0]
+def value_at(path: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
+    """Return a function from a document to its value at a path, or to the first array on it."""
+    if len(path) == 1:
+        [only] = path
+        return lambda document: document.get(only, MISSING)
+
+    def find(document: dict[str, Any]) -> Any:
+        value: Any = document
+        for part in path:
+            if isinstance(value, dict):
+                value = value.get(part, MISSING)
+            else:
+                return value if isinstance(value, list) else MISSING
+        return value
+
+    return find
 
 
 _Visited = set[tuple[int, int]]

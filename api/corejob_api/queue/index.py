@@ -1,5 +1,6 @@
 """The API's view of the queue: every CoreJob of the cache, parsed once, indexed by name and id."""
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -23,30 +24,49 @@ _timed: Final = document.part_of(document.TIMED)
 
 
 class QueueEntry:
-    """One version of a job, with its document once a page has shown it.
+    """One version of a job, with the parts of its document that were read already.
 
     A new version is a new entry, so that a thread which reads entries sees one state of the queue.
 
     Attributes:
         job: The job.
+        qual_name: Its qual_name, the same object for all of that name: quick to compare.
         identity: Fingerprint of qual_name and args (`corejob.identity`).
         ended_at: Monotonic time, in seconds, at which the job was first seen in a final state after
             another one; None if there was no such time.
     """
 
-    __slots__ = ("_row", "ended_at", "identity", "job")
+    __slots__ = ("_part", "_row", "ended_at", "identity", "job", "qual_name")
 
     def __init__(self, job: CoreJob, fingerprint: str, ended_at: float | None = None) -> None:
         self.job = job
+        self.qual_name = sys.intern(job.qual_name)
         self.identity = fingerprint
         self.ended_at = ended_at
         self._row: Row | None = None
+        self._part: Row = {}
 
     def row(self, now: datetime) -> Row:
         """Return the document. Callers must not modify it, since its parts are shared."""
         if self._row is None:
             self._row = document.document(self.job, now)
         return {**self._row, **_timed(self.job, now)}
+
+    def part(self, names: frozenset[str], now: datetime) -> Row:
+        """Return some fields of the document, or more. Callers must not modify it.
+
+        Args:
+            names: Names of the fields.
+            now: Present time.
+        """
+        part = self._part
+        if not names <= part.keys():
+            render = document.part_of(names)
+            if not names.isdisjoint(document.TIMED):
+                return render(self.job, now)
+            # A new one, since another thread may read the old one.
+            self._part = part = {**part, **render(self.job, now)}
+        return part
 
 
 class Queue:
@@ -71,6 +91,7 @@ class Queue:
         self._names: dict[str, str] = {}
         self._younger: dict[str, dict[str, CoreJob]] = {}
         self._queued: SortedDict[str, QueueEntry] = SortedDict()
+        self._listed: list[QueueEntry] | None = None
         self._identities: dict[str, set[str]] = {}
         self._watchers: dict[str, list[Watcher]] = {}
         cache.listen(self._changed)
@@ -108,6 +129,10 @@ class Queue:
             start: Position of the first one.
             stop: Position after the last one; None: to the end.
         """
+        if self._listed is None and stop is None:
+            self._listed = [*self._queued.values()]
+        if self._listed is not None:
+            return self._listed[start:stop]
         return [self._queued[job_id] for job_id in self._queued.islice(start, stop)]
 
     def __len__(self) -> int:
@@ -153,6 +178,7 @@ class Queue:
         self._show(job)
 
     def _show(self, job: CoreJob) -> None:
+        self._listed = None
         entry = self._entries[job.id] = self._entry(job)
         if job.in_queue:
             self._queued[job.id] = entry
@@ -196,6 +222,7 @@ class Queue:
             self._younger.pop(job_id, None)
 
     def _hide(self, job_id: str) -> QueueEntry | None:
+        self._listed = None
         self._queued.pop(job_id, None)
         self.state_counts.drop(job_id)
         entry = self._entries.pop(job_id, None)

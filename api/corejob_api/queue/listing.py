@@ -4,7 +4,7 @@ Thousands of jobs wait, so only the fields that a selection reads are made of ea
 only of those that a page shows.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -44,7 +44,7 @@ class QueueListing:
             return _slice(queue, page, is_reversed=is_reversed)
         entries = queue.queued()
         if self.search is not None:
-            entries = await scan.keep(self._searched(self.search), entries)
+            entries = await self._searched(self.search, entries, scan)
         if self.selection.predicate is not None or sort:
             selection = replace(self.selection, sort=sort)
             entries = await selection.apply(entries, scan, self._part_of(selection.fields))
@@ -53,32 +53,27 @@ class QueueListing:
         window = page.window(len(entries))
         return entries[window.start : window.stop], window
 
-    def _part_of(self, names: Iterable[str]) -> Callable[[QueueEntry], Row]:
+    def _part_of(self, names: frozenset[str]) -> Callable[[QueueEntry], Row]:
         """Return a function that renders these fields of a job, as the user sees them.
 
         They are masked before the filter reads them, so that a filter can't probe what its user may
         not read.
         """
-        render, now, may_read = document.part_of(names), self.now, self.masking.may_read
+        known, now, may_read = names & document.NAMES, self.now, self.masking.may_read
 
         def part(entry: QueueEntry) -> Row:
-            row = render(entry.job, now)
-            return row if may_read(entry.job.qual_name) else mask(row)
+            row = entry.part(known, now)
+            return row if may_read(entry.qual_name) else mask(row)
 
         return part
 
-    def _searched(self, search: Search) -> Callable[[QueueEntry], bool]:
-        """Return a test that searches the qual_name as the user sees it, each name once."""
-        results: dict[str, bool] = {}
-
-        def test(entry: QueueEntry) -> bool:
-            qual_name = entry.job.qual_name
-            result = results.get(qual_name)
-            if result is None:
-                result = results[qual_name] = search(self.masking.name(qual_name))
-            return result
-
-        return test
+    async def _searched(
+        self, search: Search, entries: list[QueueEntry], scan: Scan
+    ) -> list[QueueEntry]:
+        """Return the entries with a match in the qual_name that the user sees, each tested once."""
+        names = [*{entry.qual_name: None for entry in entries}]
+        found = {*await scan.keep(lambda name: search(self.masking.name(name)), names)}
+        return [entry for entry in entries if entry.qual_name in found]
 
 
 def _slice(

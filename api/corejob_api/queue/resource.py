@@ -113,4 +113,5 @@ def _searched(selection: Selection, search: Search | None) -> Selection:
     def fits(row: Any) -> bool:
         return search(row["qual_name"]) and (inner is None or inner(row))
 
-    return replace(selection, predicate=fits)
+    filtered = selection.filtered | {("qual_name",)}
+    return replace(selection, predicate=fits, filtered=filtered)

@@ -45,6 +45,9 @@ async def test_the_catalogue(
     both = {"filter": {"qual_name": SECRET}, "search": "dummy"}
     found = (await client.request("GET", "job/list", json=both)).json()["data"]
     assert [row["_id"] for row in found] == [SECRET]
+    unnamed = {"filter": {"schedule": None}, "search": "dummy", "sort": "schedule"}
+    found = (await client.request("GET", "job/list", json=unnamed)).json()["data"]
+    assert [row["_id"] for row in found] == [DUMMY]
     for name in ("_id", "qual_name", "name"):
         found = (await client.request("GET", "job/list", json={"filter": {name: SECRET}})).json()
         assert [row["_id"] for row in found["data"]] == [SECRET], name

@@ -12,7 +12,7 @@ from corejob_api.http.arguments import Arguments
 from corejob_api.http.errors import ApiError
 from corejob_api.http.paging import PageRequest, page_request
 from corejob_api.query import ordering, patterns
-from corejob_api.query.filters import compile_filter, fields_of
+from corejob_api.query.filters import compile_filter, paths_of
 from corejob_api.query.ordering import in_order, keys_of
 from corejob_api.query.scans import Scans
 from corejob_api.query.selection import Selection
@@ -117,13 +117,13 @@ def test_a_regex_searches_equal_short_texts_once(monkeypatch: pytest.MonkeyPatch
     assert searched == ["ab", "a", long, long]
 
 
-def test_the_fields_that_a_filter_reads() -> None:
+def test_the_paths_that_a_filter_reads() -> None:
     query = {
         "args.a.b": 1,
         "$or": [{"state": "x"}, {"$nor": [{"priority": {"$not": {"$gt": 1}}}]}],
         "sources": {"$elemMatch": {"inner": 1}},
     }
-    assert fields_of(query) == {"args", "state", "priority", "sources"}
+    assert paths_of(query) == {("args", "a", "b"), ("state",), ("priority",), ("sources",)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
@@ -160,6 +160,59 @@ def test_any_values_are_sorted_by_their_keys(
         patched.setattr(ordering, "_AT_ONCE", at_once)
         found = in_order([(row, keys(row)) for row in rows], sort)
     assert found == sorted(rows, key=keys, reverse=direction < 0)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"a": {"$exists": True}},
+    {"a": 1},
+    {"a": {"$type": "int"}},
+    {"a.b": {"$ne": None}},
+    {"a.0": {"$in": ["a", 1, None]}},
+    {"$or": [{"a": {"$size": 1}}, {"b": False}]},
+    {"$nor": [{}]},
+]
+VALUES = st.one_of(TREES, st.just(1.0))
+ROWS = st.lists(st.dictionaries(st.sampled_from("ab"), VALUES), max_size=20)
+
+
+@given(ROWS, st.sampled_from(FILTERS), st.sampled_from([(), (("a", 1),), (("b", -1), ("a.b", 1))]))
+async def test_a_selection_is_that_of_each_row_by_itself(
+    rows: list[dict[str, Any]], query: dict[str, Any], sort: Any
+) -> None:
+    matches, keys = compile_filter(query), keys_of(sort)
+    selection = Selection(matches, sort, paths_of(query))
+    numbered = [{**row, "at": at} for at, row in enumerate(rows)]
+    expected = [row for row in numbered if matches(row)]
+    for at in reversed(range(len(sort))):
+        expected.sort(key=lambda row: keys(row)[at], reverse=sort[at][1] < 0)
+    found = await selection.apply(numbered, Scans().of("anna"), lambda row: row)
+    assert [row["at"] for row in found] == [row["at"] for row in expected]
+
+
+@pytest.mark.parametrize("value", [1, 1.0, True])
+async def test_values_that_python_takes_for_equal_are_tested_each(value: Any) -> None:
+    kinds = {"int": int, "double": float, "bool": bool}
+    name = next(name for name, kind in kinds.items() if kind is type(value))
+    query = {"a": {"$type": name}}
+    selection = Selection(compile_filter(query), (), paths_of(query))
+    rows: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}]
+    found = await selection.apply(rows, Scans().of("anna"), lambda row: row)
+    assert [type(row["a"]) for row in found] == [type(value)]
+
+
+async def test_rows_with_equal_values_are_tested_once() -> None:
+    tested: list[Any] = []
+
+    def matches(row: Any) -> bool:
+        tested.append(row["a"])
+        return True
+
+    selection = Selection(matches, (("b", 1),), frozenset({("a",)}))
+    rows = [{"a": n % 3, "b": n % 2} for n in range(300)]
+    found = await selection.apply(rows, Scans().of("anna"), lambda row: row)
+    assert len(found) == 300
+    assert sorted(tested) == [0, 0, 1, 1, 2, 2]
 
 
 @given(st.text("ab.*?[", max_size=6), st.text("abAB.[", max_size=8))

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -166,6 +167,40 @@ async def test_only_the_jobs_of_the_page_are_rendered(
     assert [entry.row(NOW)["_id"] for entry in entries] == [entry.job.id for entry in entries]
     assert window.total in {2000, 1995, 1000}
     assert rendered == 10
+
+
+async def test_each_version_of_a_job_renders_a_field_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    part_of = document.part_of
+
+    def counted(names: frozenset[str]) -> Any:
+        render = part_of(names)
+
+        def rendering(job: Any, now: datetime) -> Any:
+            rendered.append(job.name)
+            return render(job, now)
+
+        return rendering
+
+    monkeypatch.setattr(document, "part_of", counted)
+    queue = queue_of(MANY[:10])
+    waiting = listing(True, filter={"state": "pending"}, sort=[["priority", 1]])
+    for _ in range(2):
+        _, window = await waiting.page(queue, PageRequest(0, 10), SCAN)
+        assert window.total == 10
+    assert len(rendered) == 10
+    old = queue.queued()[3]
+    meta = {"name": old.job.name, "uid": old.job.uid, "resourceVersion": "99"}
+    queue.put({"metadata": meta, "spec": MANY[3], "status": {"state": "running"}})
+    _, window = await waiting.page(queue, PageRequest(0, 10), SCAN)
+    assert window.total == 9
+    assert rendered[10:] == [old.job.name]
+    aged = listing(True, filter={"age": {"$gt": 0}})
+    _, window = await aged.page(queue, PageRequest(0, 10), SCAN)
+    later = replace(aged, now=timestamps.from_epoch(0))
+    assert window.total == 10
+    _, window = await later.page(queue, PageRequest(0, 10), SCAN)
+    assert window.total == 0
 
 
 async def test_a_search_looks_at_each_name_once(monkeypatch: pytest.MonkeyPatch) -> None:
