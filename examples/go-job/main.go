@@ -67,9 +67,11 @@ func progress(value float64, message string) {
 	write(event{Type: "progress", Value: &value, Message: message})
 }
 
-// drain waits until all lines are read, for at most five seconds: the container runtime may drop
-// what is still in the pipe when the container ends.
+// drain waits until all lines are read, for at most five seconds, and a little longer: the container
+// runtime may drop what it has not read when the container ends, and it reads from a second pipe,
+// which is not visible here.
 func drain() {
+	defer time.Sleep(50 * time.Millisecond)
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
 		var unread int32
 		// TIOCINQ is FIONREAD by its other name. It fails where the output is no pipe.
@@ -85,7 +87,9 @@ func drain() {
 
 // end says how the trial ended, by its last line, its termination message and its exit code.
 func end(code int, state, reason string) {
-	outcome := map[string]any{"state": state}
+	write(event{Type: "done", State: state})
+	// With the number of the last line, the service can tell if it is missing.
+	outcome := map[string]any{"state": state, "lines": lines}
 	if reason != "" {
 		now := time.Now().UTC().Format("2006-01-02T15:04:05.000000")
 		outcome["lastError"] = map[string]any{
@@ -96,7 +100,6 @@ func end(code int, state, reason string) {
 		// Where there is no such file, this is no pod.
 		_ = os.WriteFile(terminationLog, text, 0o644)
 	}
-	write(event{Type: "done", State: state})
 	drain()
 	os.Exit(code)
 }
