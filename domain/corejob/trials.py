@@ -57,7 +57,7 @@ def with_trials(before: Status, after: Status, now: datetime) -> Status:
         if known or counted:
             ended = after.end_time if after.end_time != before.end_time else None
             trials = (*trials, _entry(after, known=known, end=ended or now))
-    return replace(after, trials=trials[-MOST_ENTRIES:])
+    return after if trials is after.trials else replace(after, trials=trials[-MOST_ENTRIES:])
 
 
 def _entry(status: Status, *, known: bool, end: datetime | None) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """The operator's four caches (CoreJobs, templates, Jobs, pods), and indexes over them.
 
 All updates (the watches, the answers to our own writes, the lists of the resync) go through the
-caches, which only move forward by resource version; each change names the CoreJobs to reconcile.
+caches, which only move forward by resource version. Each change that a decision may depend on names
+the CoreJobs to reconcile.
 """
 
 import json
@@ -183,8 +184,12 @@ class Caches:
 
     def _index_job(self, name: str, old: Body | None, new: Body | None) -> None:
         corejob = _owner(new or old)
+        before = self._jobs_of.get(corejob, {}).get(name)
         if new is not None:
-            self._jobs_of.setdefault(corejob, {})[name] = parse_job(new)
+            child = parse_job(new)
+            if child == before:
+                return  # nothing that a decision depends on
+            self._jobs_of.setdefault(corejob, {})[name] = child
         else:
             _discard(self._jobs_of, corejob, name)
         self._changed(corejob)
@@ -194,6 +199,8 @@ class Caches:
         before = self._pods_of.get(corejob, {}).get(name)
         if new is not None:
             pod = with_known_owner(parse_pod(new), before)
+            if pod == before:
+                return  # nothing that a decision depends on
             self._pods_of.setdefault(corejob, {})[name] = pod
         else:
             _discard(self._pods_of, corejob, name)

@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import uvloop
+
 from corejob_kube.client import Kube
 from corejob_kube.errors import KubeError
 from corejob_operator.health import OperatorHealth
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"core4-operator: {error}\n")
         return 2
     try:
-        asyncio.run(_release(settings) if arguments else serve(settings))
+        uvloop.run(_release(settings) if arguments else serve(settings))
     except TaskEndedError as error:
         log.critical("the process exits, to be restarted: %s", error)
         return 1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from corejob import model, names, texts
 from corejob.model import CoreJob, Status
@@ -18,9 +18,22 @@ from corejob_operator.event_recorder import EventRecorder
 from corejob_operator.metrics import OperatorMetrics
 from corejob_operator.settings import OperatorSettings
 from corejob_operator.started_trials import StartedTrials
+from corejob_process.lru import LruMap
 
 _TOO_LARGE: Final = 413
 _MOST_CHARS: Final = 300
+_MOST_WRITTEN: Final = 1024
+
+
+class _Written(NamedTuple):
+    """A version of a CoreJob whose status was found to be as decided, with all that it depends on.
+
+    Most reconciles find the same again, and to render a status takes longer than to compare it.
+    """
+
+    version: str
+    status: Status
+    has_properties: bool
 
 
 class JobStatusWriter:
@@ -44,6 +57,7 @@ class JobStatusWriter:
         self._events = event_recorder
         self._metrics = metrics
         self._instance = instance
+        self._written: LruMap[str, _Written] = LruMap(_MOST_WRITTEN)
 
     async def write(
         self, job: CoreJob, body: Body, status: Status, now: datetime, *, plain: bool = False
@@ -56,11 +70,17 @@ class JobStatusWriter:
         Raises:
             KubeError: The status could not be written.
         """
+        properties = self._started_trials.properties(job.name, job.qual_name)
+        written = _Written(job.resource_version, status, properties is not None)
+        if self._written.get(job.name) == written:
+            return
         current = body.get("status") or {}
-        fields = self._fields(job, current, status, now)
+        fields = self._fields(job, current, status, properties, now)
         changed = {
             name: value for name, value in fields.items() if current.get(name) != _stored(value)
         }
+        if not changed:
+            self._written.put(job.name, written)
         if not changed or self._caches.corejobs.get(job.name) is None:
             return
         try:
@@ -90,10 +110,14 @@ class JobStatusWriter:
         self._events.record(events.transition(job, status, now, self._instance))
 
     def _fields(
-        self, job: CoreJob, current: Mapping[str, Any], status: Status, now: datetime
+        self,
+        job: CoreJob,
+        current: Mapping[str, Any],
+        status: Status,
+        properties: Mapping[str, Any] | None,
+        now: datetime,
     ) -> dict[str, Any]:
         fields = model.render_status(status)
-        properties = self._started_trials.properties(job.name, job.qual_name)
         if "properties" not in current and properties is not None:
             # Copy the installation's default too: a later change of it does not apply to this job.
             limit = properties.get("maxParallel") or self._settings.max_parallel

@@ -61,7 +61,8 @@ def decide(situation: Situation) -> Decision:
     """Return the actions and the status that the situation calls for."""
     decision = _decide(situation)
     status = with_trials(situation.job.status, decision.status, situation.now)
-    decision = replace(decision, status=status)
+    if status is not decision.status:
+        decision = replace(decision, status=status)
     return with_waiting(situation.job, decision, situation.now, situation.turn.blocked)
 
 

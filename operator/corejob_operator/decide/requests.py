@@ -28,7 +28,8 @@ def requested_restart(job: CoreJob) -> datetime | None:
 
 def followed(job: CoreJob, status: Status) -> Status:
     """Mark the requested restart as followed; also used to drop it, as for a running job."""
-    return replace(status, restart_time=timestamps.lenient(job.spec.get("restartAt")))
+    requested = timestamps.lenient(job.spec.get("restartAt"))
+    return status if requested == status.restart_time else replace(status, restart_time=requested)
 
 
 def with_restart_followed(situation: Situation) -> Situation:
@@ -37,9 +38,10 @@ def with_restart_followed(situation: Situation) -> Situation:
     A restart of a killed job creates a child instead of a trial.
     """
     job = situation.job
-    if job.kill:
+    status = followed(job, job.status)
+    if job.kill or status is job.status:
         return situation
-    status = replace(followed(job, job.status), query_time=due(job))
+    status = replace(status, query_time=due(job))
     return replace(situation, job=replace(job, status=status))
 
 

@@ -23,6 +23,8 @@ def with_waiting(
     The numbers alone never cause a write.
     """
     before = job.status
+    if decision.status is before:
+        return decision
     status = replace(decision.status, waiting=before.waiting)
     if status != before:
         status = replace(status, waiting=_waiting(before, status, now, blocked))

@@ -11,6 +11,7 @@ from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES
 from corejob_operator.caches import Caches
 
 CHILD = "6743cccccccccccccccccccc"
+NOW = "2026-11-24T12:00:00Z"
 
 
 class WatchedCaches:
@@ -64,6 +65,24 @@ def watched() -> WatchedCaches:
 
 
 # --- children -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [JOBS, PODS])
+def test_a_change_that_no_decision_depends_on_requeues_nothing(
+    watched: WatchedCaches, kind: Any
+) -> None:
+    body = watched.child(kind, "a-1", "a")
+    assert watched.take_changed() == ["a"]
+    cache = watched.caches.cache(kind)
+    # The Job controller removes its finalizer of a pod, and counts a Job's pods.
+    meta = {**body["metadata"], "finalizers": ["batch.kubernetes.io/job-tracking"]}
+    cache.put(watched.versioned({**body, "metadata": meta}))
+    cache.put(watched.versioned({**body, "status": {"ready": 1}}))
+    assert watched.take_changed() == []
+    cache.put(watched.versioned({**body, "metadata": {**meta, "deletionTimestamp": NOW}}))
+    assert watched.take_changed() == ["a"]
+    watched.drop(kind, body)
+    assert watched.take_changed() == ["a"]
 
 
 def _ended_pod(watched: WatchedCaches, number: int = 1) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.domain.builders import ended, started
 from tests.unit.operator.rig import Rig
 
-from corejob import names
+from corejob import model, names
 from corejob_kube.errors import InvalidError, UnavailableError
 
 COMPLETE_LOG = {"log": {"trial": 1, "complete": True}}
@@ -78,6 +78,32 @@ async def test_one_status_write_for_each_change_and_none_without(rig: Rig) -> No
     await rig.settle()
     assert len(rig.fake.writes()) == 2
     assert rig.metrics.writes._value.get() == 0
+
+
+async def test_a_status_is_rendered_once_for_each_version(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[str] = []
+    render = model.render_status
+
+    def counted(status: model.Status) -> dict[str, Any]:
+        rendered.append(str(status.state))
+        return render(status)
+
+    monkeypatch.setattr(model, "render_status", counted)
+    await to_running(rig)
+    first = len(rendered)
+    for _ in range(5):
+        rig.queue.add("a")
+        await rig.settle()
+    assert len(rendered) == first
+    # Another writer has changed a field of the operator's: the new version is compared again.
+    rig.fake.change("corejobs", "a", {"status": {"conditions": [], "observedGeneration": 9}})
+    await rig.settle()
+    assert rig.status("a")["observedGeneration"] == 1
+    rig.pod("a-1", ended(0), "Succeeded")
+    await rig.settle()
+    assert rig.status("a")["state"] == "complete"
 
 
 async def test_a_write_has_only_the_fields_that_changed(rig: Rig) -> None:
