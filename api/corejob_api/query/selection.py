@@ -15,6 +15,7 @@ from corejob_api.query.values import path_of, value_at
 
 BY_ID: Final[Sort] = (("_id", 1),)
 MAX_SORT: Final = 32
+_MOST_PATHS: Final = 8
 _UNHASHABLE: Final = frozenset({list, dict})
 _ORDERS: Final = frozenset({1, -1})
 T = TypeVar("T")
@@ -186,11 +187,14 @@ class Selection:
         return select
 
 
-def _equal_rows(rows: Sequence[Row], paths: Iterable[tuple[str, ...]]) -> Collection[list[int]]:
+def _equal_rows(rows: Sequence[Row], paths: Collection[tuple[str, ...]]) -> Collection[list[int]]:
     """Return the positions of rows with the same values at some paths, group by group.
 
     Thousands of rows have few different values, so a selection looks at one row of each group only.
+    With many paths each row is a group of its own, since that would take more memory than it saves.
     """
+    if len(paths) > _MOST_PATHS:
+        return [[position] for position in range(len(rows))]
     columns: list[Iterable[Hashable]] = [[None] * len(rows)]
     for path in paths:
         values = [*map(value_at(path), rows)]

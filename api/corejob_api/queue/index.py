@@ -36,37 +36,33 @@ class QueueEntry:
             another one; None if there was no such time.
     """
 
-    __slots__ = ("_part", "_row", "ended_at", "identity", "job", "qual_name")
+    __slots__ = ("_known", "ended_at", "identity", "job", "qual_name")
 
     def __init__(self, job: CoreJob, fingerprint: str, ended_at: float | None = None) -> None:
         self.job = job
         self.qual_name = sys.intern(job.qual_name)
         self.identity = fingerprint
         self.ended_at = ended_at
-        self._row: Row | None = None
-        self._part: Row = {}
+        self._known: Row = {}
 
     def row(self, now: datetime) -> Row:
         """Return the document. Callers must not modify it, since its parts are shared."""
-        if self._row is None:
-            self._row = document.document(self.job, now)
-        return {**self._row, **_timed(self.job, now)}
+        if len(self._known) < len(document.NAMES):
+            self._known = document.document(self.job, now)
+        return {**self._known, **_timed(self.job, now)}
 
     def part(self, names: frozenset[str], now: datetime) -> Row:
         """Return some fields of the document, or more. Callers must not modify it.
 
         Args:
-            names: Names of the fields.
+            names: Names of the fields; none of `document.TIMED`, which are as old as the entry.
             now: Present time.
         """
-        part = self._part
-        if not names <= part.keys():
-            render = document.part_of(names)
-            if not names.isdisjoint(document.TIMED):
-                return render(self.job, now)
+        known = self._known
+        if not names <= known.keys():
             # A new one, since another thread may read the old one.
-            self._part = part = {**part, **render(self.job, now)}
-        return part
+            self._known = known = {**known, **document.part_of(names)(self.job, now)}
+        return known
 
 
 class Queue:

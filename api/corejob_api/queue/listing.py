@@ -59,13 +59,20 @@ class QueueListing:
         They are masked before the filter reads them, so that a filter can't probe what its user may
         not read.
         """
-        known, now, may_read = names & document.NAMES, self.now, self.masking.may_read
+        render, may_read = self._render(names & document.NAMES), self.masking.may_read
 
         def part(entry: QueueEntry) -> Row:
-            row = entry.part(known, now)
+            row = render(entry)
             return row if may_read(entry.qual_name) else mask(row)
 
         return part
+
+    def _render(self, names: frozenset[str]) -> Callable[[QueueEntry], Row]:
+        now = self.now
+        if names.isdisjoint(document.TIMED):
+            return lambda entry: entry.part(names, now)
+        part = document.part_of(names)
+        return lambda entry: part(entry.job, now)
 
     async def _searched(
         self, search: Search, entries: list[QueueEntry], scan: Scan

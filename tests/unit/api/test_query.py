@@ -201,6 +201,14 @@ async def test_values_that_python_takes_for_equal_are_tested_each(value: Any) ->
     assert [type(row["a"]) for row in found] == [type(value)]
 
 
+async def test_a_selection_of_many_paths_is_that_of_each_row_by_itself() -> None:
+    query = {"$or": [{f"a{n}": 1} for n in range(20)]}
+    selection = Selection(compile_filter(query), (("b", -1),), paths_of(query))
+    rows = [{f"a{n % 40}": 1, "b": n} for n in range(80)]
+    found = await selection.apply(rows, Scans().of("anna"), lambda row: row)
+    assert [row["b"] for row in found] == [n for n in reversed(range(80)) if n % 40 < 20]
+
+
 async def test_rows_with_equal_values_are_tested_once() -> None:
     tested: list[Any] = []
 

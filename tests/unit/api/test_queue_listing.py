@@ -195,6 +195,8 @@ async def test_each_version_of_a_job_renders_a_field_once(monkeypatch: pytest.Mo
     _, window = await waiting.page(queue, PageRequest(0, 10), SCAN)
     assert window.total == 9
     assert rendered[10:] == [old.job.name]
+    # A page that shows a job keeps its document, whose age is that of this moment.
+    assert all(entry.row(NOW)["age"] > 0 for entry in queue.queued())
     aged = listing(True, filter={"age": {"$gt": 0}})
     _, window = await aged.page(queue, PageRequest(0, 10), SCAN)
     later = replace(aged, now=timestamps.from_epoch(0))
