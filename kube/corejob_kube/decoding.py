@@ -45,18 +45,20 @@ class Decoder:
         self._cut = f"cut-{secrets.token_hex(16)}"
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def decode(self, data: bytes, levels: int = 0) -> Any:
+    def decode(self, data: bytes, levels: int = 0, *, bounded: bool = False) -> Any:
         """Decode an answer; cut and mark the unreadable objects in it.
 
         Args:
             data: The JSON.
             levels: Number of levels around the objects in it: LIST_LEVELS, EVENT_LEVELS, or 0.
+            bounded: True if the kind's own schema bounds the nesting. To measure it would take
+                longer than to decode a pod.
 
         Raises:
             ValueError: The data is not JSON (msgspec.DecodeError).
         """
         limit = MAX_OBJECT_DEPTH + levels
-        if is_text_deeper(data, limit):
+        if not bounded and is_text_deeper(data, limit):
             return self._decode_deep(data, limit, levels)
         try:
             value = _decode(data)

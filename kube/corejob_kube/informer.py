@@ -144,7 +144,7 @@ class Informer(ObjectCache):
         path = self._resource.path(self._namespace)
         async with self._kube.stream(path, params=params, idle=self._idle_timeout) as lines:
             async for line in lines:
-                self._event(*_decoded(self._kube.decoder, line))
+                self._event(*_decoded(self._kube.decoder, self._resource, line))
 
     def _event(self, kind: str, body: Body, version: str) -> None:
         self.last_seen = time.monotonic()
@@ -178,14 +178,14 @@ def silence(informers: Sequence[Informer], *, since: float) -> float:
     return max(now - max(informer.last_seen, since) for informer in informers)
 
 
-def _decoded(decoder: Decoder, line: bytes) -> tuple[str, Body, str]:
+def _decoded(decoder: Decoder, resource: Resource, line: bytes) -> tuple[str, Body, str]:
     """Decode a watch event into its type, object and version ("" for an error).
 
     Raises:
         UnavailableError: The line is not an event, such as half a line; the informer retries.
     """
     try:
-        event = decoder.decode(line, EVENT_LEVELS)
+        event = decoder.decode(line, EVENT_LEVELS, bounded=not resource.is_custom)
         kind, body = event["type"], event["object"]
         version = "" if kind == "ERROR" else body["metadata"]["resourceVersion"]
     except (msgspec.DecodeError, KeyError, TypeError) as error:

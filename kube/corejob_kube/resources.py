@@ -13,6 +13,11 @@ class Resource:
     group_version: str
     plural: str
 
+    @property
+    def is_custom(self) -> bool:
+        """True for a kind of our CRDs, whose objects have parts without a schema."""
+        return self.group_version == names.API_VERSION
+
     def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
         """Return the URL path of a collection, an object, or a sub-resource of an object."""
         root = "/api/" if "/" not in self.group_version else "/apis/"

@@ -12,18 +12,22 @@ from tests.support.fake_apiserver.scripted import ScriptedApiServer, bookmark, e
 from tests.support.signals import DEADLINE
 
 from corejob.names import UNREADABLE
+from corejob.nesting import is_text_deeper
+from corejob_kube import decoding
 from corejob_kube import informer as module
 from corejob_kube.client import Kube
 from corejob_kube.informer import Informer
-from corejob_kube.resources import COREJOBS
+from corejob_kube.resources import COREJOBS, JOBS, PODS, TEMPLATES, Resource
 
 
 class Watched:
     """An informer, and the calls of its listeners."""
 
-    def __init__(self, kube: Kube, selector: str = "", **given: Any) -> None:
+    def __init__(
+        self, kube: Kube, selector: str = "", *, resource: Resource = COREJOBS, **given: Any
+    ) -> None:
         limits = {"retry_after": 0.001, **given}
-        self.informer = Informer(kube, COREJOBS, "jobs", selector=selector, **limits)
+        self.informer = Informer(kube, resource, "jobs", selector=selector, **limits)
         self.told: list[tuple[str, bool]] = []
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +61,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching(kube: Kube, selector: str = "", **limits: float) -> AsyncIterator[Watched]:
+async def watching(kube: Kube, selector: str = "", **limits: Any) -> AsyncIterator[Watched]:
     watched = Watched(kube, selector, **limits)
     watched.informer.start()
     try:
@@ -266,6 +270,31 @@ async def test_an_object_that_nobody_can_read_ends_no_watch(
         assert "nested deeper" in body[UNREADABLE]
         watch.raw(line.replace(b"ADDED", b"DELETED").replace(b'"8"', b'"10"') % deep)
         await watched.has(a=3, b=9)
+
+
+@pytest.mark.parametrize(
+    ("resource", "measured"), [(COREJOBS, 2), (TEMPLATES, 2), (JOBS, 0), (PODS, 0)]
+)
+async def test_only_events_of_our_own_kinds_are_measured(
+    server: ScriptedApiServer,
+    kube: Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    resource: Resource,
+    measured: int,
+) -> None:
+    depths: list[int] = []
+
+    def counted(text: bytes, limit: int) -> bool:
+        depths.append(limit)
+        return is_text_deeper(text, limit)
+
+    server.listing(7)
+    async with watching(kube, resource=resource) as watched:
+        monkeypatch.setattr(decoding, "is_text_deeper", counted)
+        watch = await server.next_watch()
+        watch.send(event("ADDED", item("a", 8)), event("ADDED", item("b", 9)))
+        await watched.has(a=8, b=9)
+    assert len(depths) == measured
 
 
 async def test_an_object_that_is_none_is_passed_over(
