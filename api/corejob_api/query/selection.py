@@ -11,7 +11,7 @@ from corejob_api.query import patterns
 from corejob_api.query.filters import Predicate, compile_filter, paths_of
 from corejob_api.query.ordering import Keys, Row, Sort, keys_of, ordered
 from corejob_api.query.scans import Scan
-from corejob_api.query.values import path_of, value_at
+from corejob_api.query.values import column, path_of
 
 BY_ID: Final[Sort] = (("_id", 1),)
 MAX_SORT: Final = 32
@@ -197,7 +197,7 @@ def _equal_rows(rows: Sequence[Row], paths: Collection[tuple[str, ...]]) -> Coll
         return [[position] for position in range(len(rows))]
     columns: list[Iterable[Hashable]] = [[None] * len(rows)]
     for path in paths:
-        values = [*map(value_at(path), rows)]
+        values = column(rows, path)
         kinds = [*map(type, values)]
         if not _UNHASHABLE.isdisjoint(kinds):
             # An id is that of one value as long as the rows keep the values.

@@ -3,7 +3,7 @@
 MongoDB manual: "Comparison/Sort Order", "Query on Embedded Documents", "Query an Array".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
@@ -58,22 +58,18 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("."))
 
 
-def value_at(path: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
-    """Return a function from a document to its value at a path, or to the first array on it."""
-    if len(path) == 1:
-        [only] = path
-        return lambda document: document.get(only, MISSING)
-
-    def find(document: dict[str, Any]) -> Any:
-        value: Any = document
-        for part in path:
-            if isinstance(value, dict):
-                value = value.get(part, MISSING)
-            else:
-                return value if isinstance(value, list) else MISSING
-        return value
-
-    return find
+def column(rows: Iterable[dict[str, Any]], path: tuple[str, ...]) -> list[Any]:
+    """Return the value of each row at a path, or the first array on the path."""
+    top, *inner = path
+    values = [row.get(top, MISSING) for row in rows]
+    for part in inner:
+        values = [
+            value.get(part, MISSING)
+            if isinstance(value, dict)
+            else (value if isinstance(value, list) else MISSING)
+            for value in values
+        ]
+    return values
 
 
 _Visited = set[tuple[int, int]]

@@ -4,9 +4,10 @@ Thousands of jobs wait, so only the fields that a selection reads are made of ea
 only of those that a page shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import methodcaller
 
 from corejob import document
 from corejob_api.http.paging import PageRequest, Window
@@ -47,40 +48,43 @@ class QueueListing:
             entries = await self._searched(self.search, entries, scan)
         if self.selection.predicate is not None or sort:
             selection = replace(self.selection, sort=sort)
-            entries = await selection.apply(entries, scan, self._part_of(selection.fields))
+            part_of = self._part_of(selection.fields, entries)
+            entries = await selection.apply(entries, scan, part_of)
         if is_reversed:
             entries.reverse()
         window = page.window(len(entries))
         return entries[window.start : window.stop], window
 
-    def _part_of(self, names: frozenset[str]) -> Callable[[QueueEntry], Row]:
-        """Return a function that renders these fields of a job, as the user sees them.
+    def _part_of(
+        self, fields: frozenset[str], entries: Iterable[QueueEntry]
+    ) -> Callable[[QueueEntry], Row]:
+        """Return a function that renders these fields of one of these jobs, as the user sees them.
 
         They are masked before the filter reads them, so that a filter can't probe what its user may
         not read.
         """
-        render, may_read = self._render(names & document.NAMES), self.masking.may_read
-
-        def part(entry: QueueEntry) -> Row:
-            row = render(entry)
-            return row if may_read(entry.qual_name) else mask(row)
-
-        return part
-
-    def _render(self, names: frozenset[str]) -> Callable[[QueueEntry], Row]:
-        now = self.now
-        if names.isdisjoint(document.TIMED):
-            return lambda entry: entry.part(names, now)
-        part = document.part_of(names)
-        return lambda entry: part(entry.job, now)
+        render = _renderer(fields & document.NAMES, self.now)
+        names = {entry.qual_name for entry in entries}
+        readable = {*filter(self.masking.may_read, names)}
+        if readable == names:
+            return render
+        return lambda entry: render(entry) if entry.qual_name in readable else mask(render(entry))
 
     async def _searched(
         self, search: Search, entries: list[QueueEntry], scan: Scan
     ) -> list[QueueEntry]:
         """Return the entries with a match in the qual_name that the user sees, each tested once."""
-        names = [*{entry.qual_name: None for entry in entries}]
+        names = list({entry.qual_name for entry in entries})
         found = {*await scan.keep(lambda name: search(self.masking.name(name)), names)}
         return [entry for entry in entries if entry.qual_name in found]
+
+
+def _renderer(names: frozenset[str], now: datetime) -> Callable[[QueueEntry], Row]:
+    """Return a function that renders these fields of a job; an entry keeps those it can."""
+    if names.isdisjoint(document.TIMED):
+        return methodcaller("part", names, now)
+    part = document.part_of(names)
+    return lambda entry: part(entry.job, now)
 
 
 def _slice(
