@@ -25,8 +25,6 @@ from corejob.state import State
 
 OOM_KILLED: Final = "OOMKilled"
 """The kubelet's reason if any process of the container ran out of memory."""
-MOST_LINES: Final = 2**62
-"""More than the number of any line."""
 NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
 """The kubelet's reasons for a container whose program could not be started."""
 
@@ -89,7 +87,7 @@ def reported_error(message: str | None) -> dict[str, Any] | None:
     The message is untrusted, since a container wrote it: check its types and clean its texts.
     """
     try:
-        last = _reported(message)["lastError"]
+        last = reported(message)["lastError"]
         exception, traceback, at = last["exception"], last.get("traceback"), last.get("timestamp")
     except (KeyError, TypeError, AttributeError):
         return None
@@ -106,19 +104,11 @@ def reported_error(message: str | None) -> dict[str, Any] | None:
     }
 
 
-def reported_lines(message: str | None) -> int | None:
-    """Return `lines` of the runtime's termination message: the number of the log's last line.
+def reported(message: str | None) -> dict[str, Any]:
+    """Return a termination message's JSON object; an empty one for any other message.
 
-    None for a message without it. The message is untrusted: its number may be wrong.
+    The message is untrusted, since a container wrote it.
     """
-    lines = _reported(message).get("lines")
-    if not isinstance(lines, int) or isinstance(lines, bool):
-        return None
-    return lines if 0 < lines < MOST_LINES else None
-
-
-def _reported(message: str | None) -> dict[str, Any]:
-    """Return a termination message's JSON object; an empty one for any other message."""
     if not message or not message.lstrip().startswith("{"):
         return {}
     try:

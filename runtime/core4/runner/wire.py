@@ -79,7 +79,7 @@ class Wire:
 
     @property
     def last_number(self) -> int:
-        """Number of the last line, also if it could not be written; 0 if there is none."""
+        """The number of the last line, which may have failed to be written; 0 before the first."""
         return self._n
 
     def send(self, kind: str, fields: dict[str, Any], *, last: bool = False) -> None:

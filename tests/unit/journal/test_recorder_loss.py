@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.support.fake_apiserver.logs import stamp_text
@@ -58,6 +59,15 @@ def told(lines: object) -> str:
     return json.dumps({"state": "complete", "lines": lines})
 
 
+async def after_two_lines(cluster: FakeCluster, message: str) -> dict[str, Any]:
+    """End a pod that has written two lines; return `status.log` of its job."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB)
+    await log.write(event(1), event(2))
+    await cluster.end_pod(f"{JOB}-1", 0, message=message)
+    return await cluster.finalised(JOB)
+
+
 @pytest.mark.parametrize(
     ("last", "first_n", "words"),
     [(3, 3, "line 3 is missing at the log's end"), (9, 3, "lines 3 to 9 are missing")],
@@ -65,11 +75,7 @@ def told(lines: object) -> str:
 async def test_last_lines_that_the_container_runtime_dropped_are_named(
     cluster: FakeCluster, recorder: Recorder, last: int, first_n: int, words: str
 ) -> None:
-    await cluster.add_job(JOB)
-    log = await cluster.add_pod(JOB)
-    await log.write(event(1), event(2))
-    await cluster.end_pod(f"{JOB}-1", 0, message=told(last))
-    status = await cluster.finalised(JOB)
+    status = await after_two_lines(cluster, told(last))
     assert await recorder.messages() == [*texts(1, 2), CLOSING]
     assert (status["lost"], status["reason"]) == (True, "Truncated")
     assert status["message"].startswith(words)
@@ -95,11 +101,7 @@ async def test_all_lines_of_a_log_that_could_not_be_kept_are_named(
 async def test_a_number_that_can_not_be_the_last_one_names_nothing(
     cluster: FakeCluster, recorder: Recorder, message: str
 ) -> None:
-    await cluster.add_job(JOB)
-    log = await cluster.add_pod(JOB)
-    await log.write(event(1), event(2))
-    await cluster.end_pod(f"{JOB}-1", 0, message=message)
-    assert (await cluster.finalised(JOB))["lost"] is False
+    assert (await after_two_lines(cluster, message))["lost"] is False
 
 
 async def test_lines_without_numbers_are_not_compared_with_a_number(

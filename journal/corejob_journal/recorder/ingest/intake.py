@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Final
 
-from corejob.exits import reported_lines
+from corejob_journal.recorder.ingest import protocol
 from corejob_journal.recorder.ingest.followed_pod import FollowedPod
 from corejob_journal.recorder.ingest.line_sequence import LineSequence
 from corejob_journal.recorder.ingest.lines import LogLine
@@ -121,7 +121,8 @@ class LogIntake:
     def name_missing_end(self) -> None:
         """Name the missing lines if the last file was not read, or the last number did not come."""
         pod, ingest = self._pod.newest, self._ingest
-        last = reported_lines(pod.child.termination_message) if self.is_numbered else None
+        message = pod.child.termination_message
+        last = protocol.last_number(message) if self.is_numbered else None
         if self._rotation.open_end:
             ingest.lose_tail("Rotated", ROTATED_UNREAD)
         elif last is None or ingest.done:

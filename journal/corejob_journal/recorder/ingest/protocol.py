@@ -7,6 +7,7 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from corejob.exits import reported
 from corejob.nesting import MAX_VALUE_DEPTH, is_deep
 from corejob.texts import clean
 from corejob_journal.recorder.ingest import jsonlines
@@ -117,6 +118,12 @@ def _event(body: bytes) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _odd(body)
     return event if event.core4 == 1 and _is_number(event.n) else PlainLine(text_of(body))
+
+
+def last_number(message: str | None) -> int | None:
+    """Return the number of the log's last line that a termination message tells, or None."""
+    lines = reported(message).get("lines")
+    return lines if _is_number(lines) else None
 
 
 def text_of(body: bytes) -> str:
