@@ -71,15 +71,14 @@ def test_an_inactive_job(core4: Command):
 
 
 def test_a_killed_job(core4: Command):
-    process = core4.start("enqueue", DUMMY, "sleep=600")
-    assert process.stdout is not None
-    process.stdout.readline()
-    (job_id,) = core4("ls", "-q").out.split()
-    killed = core4("kill", job_id)
-    assert (killed.code, killed.out) == (0, f"{job_id}\n")
-    _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1
-    assert "-- killed" in err.splitlines()[-1]
+    with core4.start("enqueue", DUMMY, "sleep=600") as running:
+        running.line()
+        (job_id,) = core4("ls", "-q").out.split()
+        killed = core4("kill", job_id)
+        assert (killed.code, killed.out) == (0, f"{job_id}\n")
+        result = running.end()
+    assert result.code == 1
+    assert "-- killed" in result.err.splitlines()[-1]
     assert core4("wait", job_id).code == 1
     restarted = core4("restart", job_id).out.strip()
     assert restarted != job_id
@@ -91,39 +90,36 @@ def test_a_killed_job(core4: Command):
 
 def test_detach_and_come_back_while_the_api_restarts(core4: Command, own_release: Release):
     # It still runs when the interrupt arrives, and when the API's pod is deleted.
-    process = core4.start("enqueue", DUMMY, "sleep=30", "logging=true", "loop_time=0.1")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out_before, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 130
-    told = re.search(r"Follow: core4 follow ([0-9a-f]{24})", err)
-    assert told is not None, err
-    follower = core4.start("follow", told[1], "-o", "jsonl")
-    assert follower.stdout is not None
-    first = follower.stdout.readline()  # only an open stream is resumed for long
-    own_release.kubectl("delete", "pod", own_release.pod("api"), "--grace-period=1")
-    out, err = follower.communicate(timeout=SECONDS)
-    out = first + out
+    with core4.start("enqueue", DUMMY, "sleep=30", "logging=true", "loop_time=0.1") as running:
+        before = running.line()
+        running.interrupt(signal.SIGINT)
+        left = running.end()
+    assert left.code == 130
+    told = re.search(r"Follow: core4 follow ([0-9a-f]{24})", left.err)
+    assert told is not None, left.err
+    with core4.start("follow", told[1], "-o", "jsonl") as running:
+        first = running.line()  # only an open stream is resumed for long
+        own_release.kubectl("delete", "pod", own_release.pod("api"), "--grace-period=1")
+        followed = running.end()
     own_release.wait_ready()
-    assert follower.returncode == 0, err
+    assert followed.code == 0, followed.err
+    out = first + followed.out
     events = [json.loads(line) for line in out.split("\n") if line]
     numbers = [int(event["_id"]) for event in events if event["event"] == "log"]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 100
-    assert out_before.count("\n") < len(numbers)
+    assert (before + left.out).count("\n") < len(numbers)
     assert events[-1]["event"] == "close"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_kills_the_job_of_a_ci_step(core4: Command, number: signal.Signals):
-    process = core4.start("enqueue", DUMMY, "sleep=600", "--kill-on-interrupt")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1
-    assert "-- killed" in err.splitlines()[-1]
+    with core4.start("enqueue", DUMMY, "sleep=600", "--kill-on-interrupt") as running:
+        running.line()
+        running.interrupt(number)
+        result = running.end()
+    assert result.code == 1
+    assert "-- killed" in result.err.splitlines()[-1]
 
 
 def test_a_time_limit_leaves_the_job(core4: Command):
