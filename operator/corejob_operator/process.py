@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from corejob_kube.client import Kube
@@ -95,7 +96,7 @@ class Operator:
         await self.supervision.guard(self._run(stop))
 
     async def _run(self, stop: asyncio.Event) -> None:
-        if not await self._list_first(stop):
+        if not await self._list(self.resync.run, stop):
             return
         self.caches.on_change(self._queue.add)
         self.ready = True
@@ -128,6 +129,11 @@ class Operator:
         """Run the workers while this process leads; restore the state each time it takes over."""
         while True:
             await self._leader_election.leading.wait()
+            # Up to here another operator may have written what the watches have not delivered yet:
+            # at the start of a process they have not even begun. Written once more, with times of
+            # this process, it could differ from what the journal has.
+            if not await self._list(self.resync.refresh, self._leader_election.lost):
+                continue
             self._queue.forget_failures()
             self._reconciler.restore()
             acting = [
@@ -139,17 +145,22 @@ class Operator:
             finally:
                 await tasks.cancel(*acting)
 
-    async def _list_first(self, stop: asyncio.Event) -> bool:
-        """List all objects before anything is decided; False if stopped before that."""
+    async def _list(self, run: Callable[[], Awaitable[None]], stop: asyncio.Event) -> bool:
+        """List all objects before anything is decided; False if stopped before that.
+
+        Args:
+            run: Lists them once, and updates the caches.
+            stop: Set if the list is not needed any more.
+        """
         while not stop.is_set():
             try:
-                await self.resync.run()
+                await run()
             except KubeError as error:
                 log.warning("waiting for Kubernetes: %s", error)
                 await tasks.wait(stop, _LIST_AGAIN_S)
             else:
                 self.last_contact = time.monotonic()
-                return True
+                return not stop.is_set()
         return False
 
     async def _work(self) -> None:

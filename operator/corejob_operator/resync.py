@@ -6,6 +6,7 @@ has not delivered a change that the resync before this one covered already.
 
 import logging
 
+from corejob_kube.cache import Body
 from corejob_kube.client import Kube
 from corejob_kube.resources import Resource
 from corejob_operator.caches import CHILD_KINDS, CHILD_SELECTOR, WATCHED, Caches
@@ -43,10 +44,23 @@ class Resync:
                 stale.add(resource.plural)
         self.stale = frozenset(stale)
 
+    async def refresh(self) -> None:
+        """List all kinds once, and update the caches. Nothing follows from it about the watches.
+
+        Raises:
+            KubeError: The API server did not answer.
+        """
+        for resource in WATCHED:
+            items, version = await self._list(resource)
+            self._caches.cache(resource).replace(items, version)
+
+    async def _list(self, resource: Resource) -> tuple[list[Body], str]:
+        selector = CHILD_SELECTOR if resource in CHILD_KINDS else ""
+        return await self._kube.list(resource, self._namespace, selector=selector)
+
     async def _resync_kind(self, resource: Resource) -> bool:
         """Update the cache of one kind from a list; return True if the kind's watch is stale."""
-        selector = CHILD_SELECTOR if resource in CHILD_KINDS else ""
-        items, version = await self._kube.list(resource, self._namespace, selector=selector)
+        items, version = await self._list(resource)
         before = self._listed.get(resource.plural)
         self._listed[resource.plural] = int(version)
         cache = self._caches.cache(resource)

@@ -275,3 +275,23 @@ async def test_after_a_standstill_nothing_is_written_before_the_lease_is_renewed
     await one.turn()
     await acting.patch(COREJOBS, NAMESPACE, name, patch, manager="x")
     assert fake.writes()[-1] == f"PATCH corejobs/{name}"
+
+
+async def test_a_write_that_was_sent_is_answered_before_its_worker_ends(
+    one: LeaderElection, kube: Kube, fake: FakeApiServer
+) -> None:
+    """Else it might be carried out after the Lease is given back."""
+    acting = Fenced(kube, one.check)
+    fake.put("corejobs", {"metadata": {"name": "a"}})
+    await one.turn()
+    carry_out = fake.hold("PATCH", "corejobs")
+    write = acting.patch(COREJOBS, NAMESPACE, "a", {"spec": {"kill": True}}, manager="x")
+    worker = asyncio.create_task(write)
+    await fake.until_held()
+    worker.cancel()
+    done, _ = await asyncio.wait({worker}, timeout=0.1)
+    assert not done
+    carry_out.set()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert fake.objects["corejobs"]["a"]["spec"]["kill"]

@@ -14,12 +14,15 @@ from tests.support.fake_apiserver.server import FakeApiServer
 from tests.support.signals import DEADLINE
 
 from corejob_kube.cache import ObjectCache
+from corejob_operator import handlers
 from corejob_operator.caches import CHILD_KINDS, OWN_KINDS, WATCHED
 from corejob_operator.process import Operator
 from corejob_operator.settings import OperatorSettings
 
 TEMPLATE = {"metadata": {"name": "a.job"}, "spec": {"qualName": "a.Job"}}
 KOPFS = {kind.plural for kind in OWN_KINDS}
+KILLED = {"spec": {"qualName": "a.Job", "args": {}, "kill": True}}
+THEN = "2026-01-01T00:00:00.000001Z"
 COREJOB = {"metadata": {"name": "a"}, "spec": {"qualName": "a.Job", "args": {}}}
 
 
@@ -83,6 +86,30 @@ async def test_the_lease_is_free_before_kopf_ends(api: FakeApiServer) -> None:
         api.watchers.append(look)
     (watched,) = watched_at_release
     assert watched >= KOPFS
+
+
+async def test_it_goes_on_from_what_the_one_before_has_written(
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first list is older, and kopf has not begun to watch."""
+
+    async def begins_later(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(handlers, "run", begins_later)
+    api.put("corejobtemplates", TEMPLATE)
+    api.put("corejobs", {**KILLED, "metadata": {"name": "a", "finalizers": ["core4.io/journal"]}})
+    api.put("pods", {"metadata": {"name": "before"}})
+    api.put(
+        "leases", {"metadata": {"name": "core4-operator"}, "spec": {"holderIdentity": "before"}}
+    )
+    async with running(api) as operator:
+        await until(lambda: operator.ready)
+        api.change("corejobs", "a", {"status": {"state": "killed", "killedTime": THEN}})
+        api.change("leases", "core4-operator", {"spec": {"holderIdentity": ""}})
+        reconciles = "core4_operator_reconcile_seconds_count"
+        await until(lambda: operator.metrics.registry.get_sample_value(reconciles))
+    assert api.objects["corejobs"]["a"]["status"]["killedTime"] == THEN
 
 
 async def test_jobs_and_pods_with_our_label_are_watched(api: FakeApiServer) -> None:
