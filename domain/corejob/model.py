@@ -227,6 +227,8 @@ class CoreJob:
         gone_before = self.state is State.COMPLETE or self.child_id is not None
         if self.remove and not noted and not gone_before:
             return False  # its document still lacks the time of the removal
+        if self.kill and self.status.state not in FINAL and not self.journaled:
+            return False  # its trial ended by itself, and the kill is still to be carried out
         ended = self.status.state in FINAL or noted
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 

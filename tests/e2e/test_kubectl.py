@@ -138,6 +138,18 @@ def test_kill_restart_and_remove_by_patch(rest: Rest, kubectl: Kubectl):
     assert "a removed job can't be restarted" in said
 
 
+def test_a_job_that_was_removed_while_it_waited_can_not_be_killed_by_patch(
+    rest: Rest, kubectl: Kubectl
+):
+    job_id = rest.enqueue(FAILING, attempts=2, error_time=3600)
+    corejobs.wait_state(kubectl, job_id, "failed")
+    kubectl(*patch(job_id, {"remove": True}))
+    polled(lambda: corejobs.status(kubectl, job_id).get("removedTime"), what="it is removed")
+    said = kubectl.refused(*patch(job_id, {"kill": True}))
+    assert "the job has left the queue, so it can't be killed" in said
+    assert rest.wait_journaled(job_id)["state"] == "failed"
+
+
 def test_a_complete_job_can_not_be_restarted_by_patch(rest: Rest, kubectl: Kubectl):
     job_id = rest.enqueue(SEGMENT, segment=1)
     done = corejobs.wait_state(kubectl, job_id, "complete")

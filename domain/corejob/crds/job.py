@@ -59,6 +59,7 @@ def job_crd() -> Schema:
                 f"metadata.name must be a DNS label of at most {MAX_JOB_NAME} characters",
             ),
             *_at_creation(),
+            _kill(),
             *_restarts(),
             _children(),
             _removed_stays_out(),
@@ -391,6 +392,21 @@ def _job_status() -> Schema:
 def _state(test: str) -> str:
     """Return CEL that is true if the CoreJob has a state that passes `test` (`== 'running'`)."""
     return f"has(self.status) && has(self.status.state) && self.status.state {test}"
+
+
+def _kill() -> Schema:
+    """Return the rule that a job that was removed while it waited can't be killed.
+
+    The journal may have stored it already, with its last state.
+    """
+    states = ", ".join(f"'{state}'" for state in sorted(WAITING))
+    left = f"{_state(f'in [{states}]')} && has(self.status.removedTime)"
+    same = "has(oldSelf.spec.kill) && oldSelf.spec.kill"
+    return rule(
+        f"!({_KILLED}) || ({same}) || !({left})",
+        "the job has left the queue, so it can't be killed",
+        fieldPath=".spec.kill",
+    )
 
 
 def _restarts() -> list[Schema]:

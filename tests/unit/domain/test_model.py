@@ -198,6 +198,17 @@ def test_a_waiting_job_that_is_removed_leaves_at_once_and_is_past_when_that_is_n
     assert (noted.in_queue, noted.archivable) == (False, True)
 
 
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_a_removed_job_is_not_past_before_its_kill_is_carried_out(state: State) -> None:
+    """It was killed while it ran, and its trial ended by itself before that was observed."""
+    noted = {"removedTime": at_text(0)}
+    marked = in_state(state, kill=True, remove=True, status=noted)
+    stored = in_state(state, kill=True, remove=True, status={**noted, "journaledTime": at_text(1)})
+
+    assert (marked.state, marked.in_queue, marked.archivable) == (State.KILLED, False, False)
+    assert stored.archivable
+
+
 @pytest.mark.parametrize("state", sorted(STOPPED))
 def test_a_stopped_job_stays_until_it_is_removed(state: State) -> None:
     marked = in_state(state, remove=True)

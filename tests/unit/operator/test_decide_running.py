@@ -241,6 +241,18 @@ def test_a_removed_job_that_fails_is_not_tried_again() -> None:
     assert decision.status.state is State.FAILED
 
 
+def test_a_removed_job_that_fails_right_after_its_kill_is_killed() -> None:
+    """The kill was accepted, and clients see it."""
+    job = running(remove=True, attempts=3, status={"attemptsLeft": 3})
+    job = with_status(job, decided(job, **has_ended(code=1)))
+    job = replace(job, spec={**job.spec, "kill": True})
+    assert (job.status.state, job.state) == (State.FAILED, State.KILLED)
+
+    decision = decided(job, now=at(60))
+    assert (decision.status.state, decision.status.killed_time) == (State.KILLED, at(60))
+    assert with_status(job, decision).archivable
+
+
 def test_deleting_the_resource_stops_the_trial() -> None:
     job = running(metadata=DELETED, status=FOLLOWED)
     decision = decided(job, **runs())
