@@ -228,7 +228,7 @@ class CoreJob:
         if self.remove and not noted and not gone_before:
             return False  # its document still lacks the time of the removal
         if self.kill and self.status.state not in FINAL and not self.journaled:
-            return False  # its trial ended by itself, and the kill is still to be carried out
+            return False  # the operator has not written the end by the kill yet
         ended = self.status.state in FINAL or noted
         return not self.in_queue and ended and self.status.state is not State.RUNNING
 

@@ -1,5 +1,6 @@
 """CustomResourceDefinition of CoreJob: the one source of `crds/corejobs.yaml`."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from corejob import reasons
@@ -294,7 +295,7 @@ def _trials() -> Schema:
 
 
 def _job_status() -> Schema:
-    finals = ", ".join(f"'{state}'" for state in sorted(FINAL))
+    ended = _among(FINAL)
     final = "a finished job can't change its state"
     return {
         "type": "object",
@@ -303,7 +304,7 @@ def _job_status() -> Schema:
             "id": text("The job id in the REST API, 24 hex digits.", pattern=ID_PATTERN),
             "state": _with(
                 text("The job's state.", enum=[str(state) for state in State]),
-                rule(f"!(oldSelf in [{finals}]) || self == oldSelf", final),
+                rule(f"!(oldSelf {ended}) || self == oldSelf", final),
             ),
             "reason": text(
                 "Running while the job runs; else the reason why it waits, or why it ended, from a "
@@ -382,9 +383,7 @@ def _job_status() -> Schema:
                 "Time at which the journal stored the job; written by the recorder."
             ),
         },
-        "x-kubernetes-validations": [
-            _stays("state", final, unless=f"!(oldSelf.state in [{finals}])")
-        ],
+        "x-kubernetes-validations": [_stays("state", final, unless=f"!(oldSelf.state {ended})")],
         **UNTRACKED,
     }
 
@@ -394,13 +393,17 @@ def _state(test: str) -> str:
     return f"has(self.status) && has(self.status.state) && self.status.state {test}"
 
 
+def _among(states: Iterable[State]) -> str:
+    """Return CEL that is true for a state that is one of these: `in ['failed', 'pending']`."""
+    return "in [" + ", ".join(f"'{state}'" for state in sorted(states)) + "]"
+
+
 def _kill() -> Schema:
     """Return the rule that a job that was removed while it waited can't be killed.
 
     The journal may have stored it already, with its last state.
     """
-    states = ", ".join(f"'{state}'" for state in sorted(WAITING))
-    left = f"{_state(f'in [{states}]')} && has(self.status.removedTime)"
+    left = f"{_state(_among(WAITING))} && has(self.status.removedTime)"
     same = "has(oldSelf.spec.kill) && oldSelf.spec.kill"
     return rule(
         f"!({_KILLED}) || ({same}) || !({left})",
@@ -415,8 +418,7 @@ def _restarts() -> list[Schema]:
         "!has(self.spec.restartAt) || "
         "(has(oldSelf.spec.restartAt) && self.spec.restartAt == oldSelf.spec.restartAt)"
     )
-    states = ", ".join(f"'{state}'" for state in sorted({*WAITING, *STOPPED} - {State.PENDING}))
-    may = _state(f"in [{states}]")
+    may = _state(_among({*WAITING, *STOPPED} - {State.PENDING}))
     replaced = "has(self.spec.childId) || (has(self.status) && has(self.status.childId))"
     wrong = {
         f"({may}) || ({_counts_as_killed()})": "a pending, running or complete job can't be "
@@ -440,8 +442,7 @@ def _children() -> Schema:
     With a child the job leaves the queue, and an equal one may start.
     """
     unchanged = "!has(self.spec.childId) || has(oldSelf.spec.childId)"
-    states = ", ".join(f"'{state}'" for state in sorted(STOPPED))
-    may = _state(f"in [{states}]")
+    may = _state(_among(STOPPED))
     return rule(
         f"{unchanged} || ({may}) || ({_counts_as_killed()})",
         "only a stopped job (killed, inactive, error) or one marked killed can have a child",
