@@ -21,10 +21,10 @@ T = TypeVar("T")
 _MOST_LINES: Final = 20_000
 _MOST_BYTES: Final = 16 * 2**20
 _PACE_S_A_LINE: Final = 0.001
-_PACE_S_MOST: Final = 0.01
+_PACE_S_MOST: Final = 0.03
 """A transaction costs as much as storing many lines, so it takes at least a millisecond per line.
 
-The result waits at most ten milliseconds. Above a thousand lines a second, more and more lines
+The result waits at most thirty milliseconds. Above a thousand lines a second, more and more lines
 therefore share a transaction; below that, nothing waits.
 """
 _TURNS: Final = 3
