@@ -313,10 +313,11 @@ class Feed:
 
     async def _read(self) -> bool:
         """Read the next page of new records. Return True if there may be more of them already."""
-        records = await self.query(lambda: self._store.log_after(self.job_id, self.tail, _PAGE))
+        records, gaps = await self.query(
+            lambda: self._store.log_after(self.job_id, self.tail, _PAGE)
+        )
         if records:
-            # Read the gaps after the records, so that all gaps before these records are known.
-            await self.read_gaps()
+            self.gaps = gaps
             for record in records:
                 self._keep(EncodedRecord.of(record))
             self.tail = records[-1].seq

@@ -3,7 +3,7 @@
 import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import sqlalchemy as sa
 
@@ -117,6 +117,20 @@ def _passing(
     return clauses
 
 
+def _first_rows(
+    query: sa.Select[*tuple[Any, ...]], connection: sa.Connection, **values: Any
+) -> list[Any]:
+    """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
+    result, size = [], 0
+    with connection.execution_options(**_LAZILY).execute(query, values) as rows:
+        for row in rows:
+            result.append(row)
+            size += len(row.message)
+            if size >= _FULL_CHARACTERS:
+                break
+    return result
+
+
 def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
     """Return the state of a job's log; None if there is no log."""
     row: Any = connection.execute(_STATE, {"job_id": job_id}).one_or_none()
@@ -128,6 +142,18 @@ def is_cut(records: Sequence[LogRecord], limit: int) -> bool:
     return (
         len(records) >= limit or sum(len(record.message) for record in records) >= _FULL_CHARACTERS
     )
+
+
+class LogPart(NamedTuple):
+    """Successive records of a log.
+
+    Attributes:
+        records: The records, oldest first.
+        gaps: All gaps of the log that precede one of these records, and perhaps later ones.
+    """
+
+    records: list[LogRecord]
+    gaps: list[Gap]
 
 
 class Store:
@@ -158,31 +184,22 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
-    async def _first_rows(
-        self, query: sa.Select[*tuple[Any, ...]], job_id: str, **values: int
-    ) -> list[Any]:
-        """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
+    async def _first_rows(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
+        return await self._database.run(functools.partial(_first_rows, query, job_id=job_id))
 
-        def read(connection: sa.Connection) -> list[Any]:
-            result, size = [], 0
-            lazily = connection.execution_options(**_LAZILY)
-            with lazily.execute(query, {"job_id": job_id, **values}) as rows:
-                for row in rows:
-                    result.append(row)
-                    size += len(row.message)
-                    if size >= _FULL_CHARACTERS:
-                        break
-            return result
+    async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> LogPart:
+        """Return records after number `seq`, oldest first, and the gaps if there are any records.
+
+        There are fewer records than `limit`, but at least one, if they are long.
+        """
+
+        def read(connection: sa.Connection) -> LogPart:
+            rows = _first_rows(_AFTER, connection, job_id=job_id, seq=seq, limit=limit)
+            # After the records, so that all gaps before these records are found.
+            gaps = connection.execute(_GAPS, {"job_id": job_id}).all() if rows else ()
+            return LogPart([LogRecord(*row) for row in rows], [Gap(*row) for row in gaps])
 
         return await self._database.run(read)
-
-    async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> list[LogRecord]:
-        """Return records after number `seq`, oldest first.
-
-        There are fewer than `limit`, but at least one, if they are long.
-        """
-        rows = await self._first_rows(_AFTER, job_id, seq=seq, limit=limit)
-        return [LogRecord(*row) for row in rows]
 
     async def log_scan(
         self,

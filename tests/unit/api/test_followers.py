@@ -197,10 +197,9 @@ async def test_a_line_resumes_no_follower_and_is_read_once(
         for one in opened:
             messages = [data["message"] for _, data in await one.take(2)]
             assert messages == ["second", "third"]
-        # Not once for each follower. A notification that comes late reads once more, and finds
-        # nothing, so no gaps either.
-        assert counts["gaps"] == 1
+        # Not once for each follower. A notification that comes late reads once more.
         assert counts["log_after"] < len(opened) / 2
+        assert not counts["gaps"]  # they come with the records
         assert not counts["_round"]
         await served.status(job_id, state="complete")
         await served.log_complete(job_id)

@@ -220,7 +220,7 @@ class Recorder:
 
     async def messages(self, job_id: str = JOB) -> list[str]:
         found: list[str] = []
-        while page := await self.store.log_after(job_id, len(found)):
+        while page := (await self.store.log_after(job_id, len(found))).records:
             assert [record.seq for record in page] == list(
                 range(len(found) + 1, len(found) + len(page) + 1)
             )

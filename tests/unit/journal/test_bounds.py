@@ -129,7 +129,7 @@ async def test_a_source_of_a_megabyte_is_cut_and_the_log_says_so(
     await cluster.until(lambda: len(status(cluster).get("sources", ())) == 2)
     assert status(cluster)["sources"] == ["x" * 1000 + "…", "y"]
     await recorder.until_count(1)
-    (warning,) = await recorder.store.log_after(JOB, 0)
+    (warning,) = (await recorder.store.log_after(JOB, 0)).records
     assert (warning.levelno, warning.message) == (
         30,
         f"source [{'x' * 50}…] is cut to 1000 characters",
@@ -177,7 +177,7 @@ async def test_a_cookie_that_is_too_large_is_refused_and_the_log_says_so(
     log = await cluster.add_pod(JOB)
     await log.write(event(1, "cookie", **fields), event(2, "cookie", key="small", value=[1]))
     await recorder.until_count(1)
-    (warning,) = await recorder.store.log_after(JOB, 0)
+    (warning,) = (await recorder.store.log_after(JOB, 0)).records
     assert warning.levelno == 30
     assert warning.message.startswith(f"cookie [{fields['key'][:50]}")
     assert warning.message.endswith(why)
@@ -196,7 +196,7 @@ async def test_cookies_of_all_jobs_of_a_class_share_their_room(
         "two", cookies=[("more", value), ("too much", value), ("key 1", None)]
     )
     assert answer.cookies == [("more", value), ("key 1", None)]
-    records = await store.log_after(OTHER, 0)
+    records = (await store.log_after(OTHER, 0)).records
     assert [record.message for record in records] == [
         "two",
         "cookie [too much] is not kept: all cookies of a.Job together may have 262144 bytes",

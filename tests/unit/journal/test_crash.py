@@ -36,7 +36,7 @@ async def test_killed_writer(store_url: str) -> None:
             position = (await writer.open_stream(source())).position
             count = await store.log_count(JOB)
             found: list[Any] = []
-            while page := await store.log_after(JOB, len(found), limit=10_000):
+            while page := (await store.log_after(JOB, len(found), limit=10_000)).records:
                 found += page
             # Acknowledged transactions are stored, all are whole, and position and lines agree.
             assert count >= commits * 50

@@ -81,7 +81,7 @@ async def test_values_of_all_columns_come_back_as_they_were_stored(
     outputs = [NewOutput(8, 2.5, "stderr", "% ? :y")]
     answer = await feeder.feed(records=records, outputs=outputs, lines=3)
     assert answer.state.lost is False
-    found = await store.log_after(feeder.stream.job_id, 0, 10)
+    found = (await store.log_after(feeder.stream.job_id, 0, 10)).records
     assert [(one.epoch, one.levelno, one.message, one.exception) for one in found] == [
         (1.5, 20, "100% ? :x ü", None),
         (2.25, 40, "bad", error),

@@ -44,7 +44,7 @@ async def test_lines_are_readable_while_the_job_runs(
     await recorder.until_count(2)
     await log.write(event(3))
     await recorder.until_count(3)
-    records = await recorder.store.log_after(JOB, 0)
+    records = (await recorder.store.log_after(JOB, 0)).records
     assert [record.message for record in records] == texts(1, 3)
     first = records[0]
     assert (first.trial, first.hostname, first.username) == (1, "node-1", "hans")
@@ -90,7 +90,7 @@ async def test_container_that_speaks_no_protocol(cluster: FakeCluster, recorder:
     await log.write("no end")
     await cluster.end_pod(f"{JOB}-1", 3)
     await cluster.finalised(JOB)
-    records = await recorder.store.log_after(JOB, 0)
+    records = (await recorder.store.log_after(JOB, 0)).records
     assert [record.message for record in records] == [
         "plain",
         "bad \\xff\\x00 bytes\r50%\r100%",

@@ -326,7 +326,7 @@ async def test_sigkill_gets_a_closing_record(cluster: FakeCluster, recorder: Rec
     await log.write(event(1, message="start execution"))
     await cluster.end_pod(f"{JOB}-1", 137, reason="OOMKilled")
     await cluster.finalised(JOB)
-    start, end = await recorder.store.log_after(JOB, 0)
+    start, end = (await recorder.store.log_after(JOB, 0)).records
     assert start.message == "start execution"
     assert end.message == (
         "done execution with [failed] after [7] sec. and [2] attempts to go: "
@@ -341,7 +341,7 @@ async def test_kill_without_a_last_word(cluster: FakeCluster, recorder: Recorder
     await log.write(event(1))
     await cluster.end_pod(f"{JOB}-1", 137)
     await cluster.finalised(JOB)
-    *_, end = await recorder.store.log_after(JOB, 0)
+    *_, end = (await recorder.store.log_after(JOB, 0)).records
     assert (end.message, end.levelno) == (KILLED, 40)
 
 

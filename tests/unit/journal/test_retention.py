@@ -107,10 +107,10 @@ async def test_by_age_whole_jobs_go(bench: Bench, writer: Writer) -> None:
     assert await bench.present(old + new) == new
     for name in old:
         assert await bench.store.log_state(name) is None
-        assert await bench.store.log_after(name, 0) == []
+        assert (await bench.store.log_after(name, 0)).records == []
         assert await outputs(bench.url, name) == []
     for name in new:
-        assert len(await bench.store.log_after(name, 0)) == 3
+        assert len((await bench.store.log_after(name, 0)).records) == 3
     rows = await bench.rows()
     assert (rows["job"], rows["job_log"], rows["log"], rows["output"]) == (2, 2, 6, 6)
     assert (rows["stream"], rows["dropped"]) == (2, 0)
@@ -140,7 +140,7 @@ async def test_a_job_whose_resource_is_there_stays(bench: Bench, writer: Writer)
     bench.kept = {names[0], names[2], orphan}
     assert (await bench.of(max_bytes=1, max_age_days=1).apply()).jobs == 2
     assert await bench.present(names) == [names[0], names[2]]
-    assert len(await bench.store.log_after(orphan, 0)) == 3
+    assert len((await bench.store.log_after(orphan, 0)).records) == 3
 
 
 async def test_a_job_whose_resource_comes_during_the_run_stays(
@@ -170,7 +170,7 @@ async def test_a_log_without_a_job_goes_by_the_age_of_its_id(bench: Bench, write
     counts = await bench.of(max_age_days=10).apply()
     assert (counts.jobs, counts.orphans) == (0, 1)
     assert await bench.store.log_state(old) is None
-    assert len(await bench.store.log_after(new, 0)) == 3
+    assert len((await bench.store.log_after(new, 0)).records) == 3
 
 
 async def test_the_history_of_the_queue_goes_by_age(bench: Bench, writer: Writer) -> None:

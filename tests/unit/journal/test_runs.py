@@ -42,7 +42,9 @@ async def test_the_output_of_an_init_container_that_failed_is_the_log(
                 "checking",
                 "no database",
             ]
-            assert {record.levelno for record in await recorder.store.log_after(JOB, 0)} == {20}
+            assert {
+                record.levelno for record in (await recorder.store.log_after(JOB, 0)).records
+            } == {20}
     assert status["lost"] is False
     assert {query["container"] for query in log.requests} == {"prepare"}
     assert not any("follow" in query for query in log.requests)

@@ -37,7 +37,7 @@ async def test_records_come_back_as_they_went(store: Store, feeder: Feeder) -> N
     text = "umlaut ä 😀 \r \x1b[31mred 'quote' %s :name"
     record = NewRecord(3, 1.25, 40, text, exception)
     await feeder.feed(records=[record])
-    (found,) = await store.log_after(JOB, 0)
+    (found,) = (await store.log_after(JOB, 0)).records
     assert (found.job_id, found.seq, found.trial, found.epoch) == (JOB, 1, 1, 1.25)
     assert (found.levelno, found.message, found.exception) == (40, text, exception)
     assert (found.hostname, found.username, found.qual_name) == ("node-1", "hans", "a.Job")
@@ -50,28 +50,28 @@ async def test_numbers_have_no_gaps_over_trials_and_jobs(
     other = Feeder(writer, await writer.open_stream(source(OTHER, uid="uid-3")))
     await writer.commit([feeder.append("a", "b"), other.append("x"), second.append("c")])
     await writer.commit([second.append("d"), other.append("y")])
-    found = await store.log_after(JOB, 0)
+    found = (await store.log_after(JOB, 0)).records
     assert [(record.seq, record.trial, record.message) for record in found] == [
         (1, 1, "a"),
         (2, 1, "b"),
         (3, 2, "c"),
         (4, 2, "d"),
     ]
-    assert [record.seq for record in await store.log_after(OTHER, 0)] == [1, 2]
+    assert [record.seq for record in (await store.log_after(OTHER, 0)).records] == [1, 2]
 
 
 async def test_a_page_of_a_log_has_its_records_in_order(store: Store, feeder: Feeder) -> None:
     await feeder.feed(*[str(number) for number in range(1, 26)])
     assert await store.log_count(JOB) == 25
-    assert [r.seq for r in await store.log_after(JOB, 23)] == [24, 25]
-    assert [r.seq for r in await store.log_after(JOB, 0, limit=3)] == [1, 2, 3]
+    assert [r.seq for r in (await store.log_after(JOB, 23)).records] == [24, 25]
+    assert [r.seq for r in (await store.log_after(JOB, 0, limit=3)).records] == [1, 2, 3]
     assert [r.seq for r in await store.log_page(JOB, offset=20, limit=10)] == [21, 22, 23, 24, 25]
     assert await store.log_page(JOB, offset=25, limit=10) == []
     assert await store.log_page(OTHER, offset=0, limit=10) == []
 
 
 async def test_an_unknown_job_has_no_log_and_no_document(store: Store) -> None:
-    assert await store.log_after(OTHER, 0) == []
+    assert (await store.log_after(OTHER, 0)).records == []
     assert await store.log_state(OTHER) is None
     assert await store.log_count(OTHER) == 0
     assert await store.document(OTHER) is None
@@ -94,7 +94,7 @@ async def test_append_of_another_process_is_refused(store: Store, feeder: Feeder
     await feeder.feed("a")
     (answer,) = await feeder.writer.commit([rival_append])
     assert answer.stale
-    assert [record.message for record in await store.log_after(JOB, 0)] == ["a"]
+    assert [record.message for record in (await store.log_after(JOB, 0)).records] == ["a"]
 
 
 async def test_append_after_the_end_is_refused(feeder: Feeder) -> None:
@@ -143,7 +143,12 @@ async def test_a_log_is_not_finalised_by_a_process_behind_another(
     end = Finalise(feeder.stream, feeder.token)
     for _ in range(2):  # again, as after a commit whose answer was lost
         assert not (await writer.commit([end]))[0].stale
-    assert [record.message for record in await store.log_after(JOB, 0)] == ["1", "2", "3", "4"]
+    assert [record.message for record in (await store.log_after(JOB, 0)).records] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert (await writer.open_stream(source())).finalised
 
 
@@ -223,13 +228,17 @@ async def test_cookies(store: Store, writer: Writer, feeder: Feeder) -> None:
 async def test_large_batch(store: Store, feeder: Feeder) -> None:
     await feeder.feed(*["x" * 100] * 20_000)
     assert await store.log_count(JOB) == 20_000
-    (last,) = await store.log_after(JOB, 19_999)
+    (last,) = (await store.log_after(JOB, 19_999)).records
     assert last.seq == 20_000
 
 
 async def test_long_message(store: Store, feeder: Feeder) -> None:
     await feeder.feed("short", "x" * 2**20, "after")
-    assert [len(record.message) for record in await store.log_after(JOB, 0)] == [5, 2**20, 5]
+    assert [len(record.message) for record in (await store.log_after(JOB, 0)).records] == [
+        5,
+        2**20,
+        5,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ async def test_long_messages_come_in_several_reads(store: Store, feeder: Feeder)
     text = "x" * 2**20
     await feeder.feed(*[text] * 5)
     seq, reads = 0, []
-    while part := await store.log_after(JOB, seq):
+    while part := (await store.log_after(JOB, seq)).records:
         reads.append(len(part))
         seq = part[-1].seq
     assert reads == [2, 2, 1]
@@ -96,4 +96,4 @@ async def test_long_messages_come_in_several_reads(store: Store, feeder: Feeder)
 
 async def test_one_record_at_least(store: Store, feeder: Feeder) -> None:
     await feeder.feed("x" * (2**21 + 1), "y")
-    assert [record.seq for record in await store.log_after(JOB, 0)] == [1]
+    assert [record.seq for record in (await store.log_after(JOB, 0)).records] == [1]
