@@ -71,10 +71,15 @@ def _sittings(sittings: Sequence[Figures]) -> str:
         which = f"{of}: taken" if len(sittings) > 1 else "Taken"
         lines.append(
             f"{which} {sitting['taken'][:10]} ({sitting['commit']}); "
-            f"load of the machine before: {sitting['load_before']}."
+            f"load of the machine before: {sitting['load_before']}{_stolen(sitting)}."
         )
     # Two spaces at the end of a line break it.
     return "  \n".join(lines) + "\n"
+
+
+def _stolen(sitting: Figures) -> str:
+    share = sitting.get("stolen")
+    return "" if share is None else f"; taken away by its host: {share:.0%}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -17,6 +17,7 @@ from tests.bench import (
     peers,
     posts,
     processes,
+    procfs,
     queue,
     simulated,
     sittings,
@@ -138,4 +139,7 @@ def _run(name: str, part: Callable[[], Figures]) -> Figures:
     # The other load of the machine affects the figures as much as the service does.
     load = round(os.getloadavg()[0], 1)
     commit = run(["git", "rev-parse", "--short", "HEAD"], cwd=deploy.ROOT).stdout.strip()
-    return sittings.dated(part(), taken=taken, commit=commit, load_before=load)
+    before = procfs.stat()
+    figures = part()
+    stolen = procfs.stolen(before, procfs.stat())
+    return sittings.dated(figures, taken=taken, commit=commit, load_before=load, stolen=stolen)

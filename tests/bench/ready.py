@@ -1,7 +1,6 @@
 """From the start of a process to its readiness: a pod is deleted, and its successor is watched."""
 
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -72,9 +71,8 @@ def _started(session: requests.Session, root: str) -> float:
 
 def _cut_off() -> float:
     """Return the fraction of a second that a start time lacks; the kernel must be the process's."""
-    stat = Path("/proc/stat").read_text(encoding="ascii")
     up = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot_fraction(time.time(), up, procfs.boot_second(stat))
+    return boot_fraction(time.time(), up, procfs.boot_second(procfs.stat()))
 
 
 def boot_fraction(now: float, up: float, boot_second: int) -> float:

@@ -25,7 +25,9 @@ def sizes(part: Figures) -> list[int]:
     return sorted({row[key] for row in part["rows"] if key in row}) if key else []
 
 
-def dated(part: Figures, *, taken: str, commit: str, load_before: float) -> dict[str, Any]:
+def dated(
+    part: Figures, *, taken: str, commit: str, load_before: float, stolen: float | None = None
+) -> dict[str, Any]:
     """Return a part with its only sitting.
 
     Args:
@@ -33,8 +35,12 @@ def dated(part: Figures, *, taken: str, commit: str, load_before: float) -> dict
         taken: Time of its start, in ISO's form.
         commit: The commit that was measured, abbreviated.
         load_before: Load of the machine (of one minute) at its start.
+        stolen: Share of the processors' time that the machine's host gave to others meanwhile;
+            None: not known.
     """
     sitting = {"taken": taken, "commit": commit, "load_before": load_before, "of": sizes(part)}
+    if stolen is not None:
+        sitting["stolen"] = round(stolen, 3)
     return {**part, "sittings": [sitting]}
 
 

@@ -17,6 +17,8 @@ _SUFFIX: Final = " ms"
 _MEASURED: Final = "gone/s"
 _LONG: Final = 10_000
 """Jobs of a burst that keeps all processors busy for most of its time."""
+_STOLEN: Final = 0.05
+"""Share of the processors' time above which the machine's host had a part in the figures."""
 _BENCHMARK: Final = ("kwok", "logs", "client")
 """Processes that only the benchmark needs."""
 CORES: Final = (2, 4, 8, 16, 32)
@@ -79,7 +81,7 @@ def checks(figures: Mapping[str, Any]) -> Iterator[Check]:
 def steady(figures: Mapping[str, Any]) -> list[Check]:
     """Return the checks of the longest burst, if it must come near to the model.
 
-    It must if it is long, and if no other load had the processors.
+    It must if it is long, and if neither other load nor the machine's host had the processors.
     """
     burst = each_dated(figures).get("burst")
     longest = max(sizes(burst), default=0) if burst else 0
@@ -87,6 +89,8 @@ def steady(figures: Mapping[str, Any]) -> list[Check]:
         return []
     sitting = next(each for each in burst["sittings"] if longest in each["of"])
     if sitting["load_before"] >= figures["machine"]["cpus"]:
+        return []
+    if sitting.get("stolen", 0.0) > _STOLEN:
         return []
     return [check for check in checks(figures) if check.size == longest]
 

@@ -42,17 +42,17 @@ WRITES: Mapping[tuple[str, str, str], float] = {
     ("core4-api", "create", "corejobs"): 1,
     ("core4-operator", "create", "events"): 2.1,
     ("core4-operator", "create", "jobs"): 1.1,
-    ("core4-operator", "delete", "corejobs"): 2,
+    ("core4-operator", "delete", "corejobs"): 1.2,
     ("core4-operator", "delete", "jobs"): 1.1,
     ("core4-operator", "patch", "corejobs"): 1.1,
     ("core4-operator", "patch", "corejobs/status"): 3,
     ("core4-operator", "patch", "events"): 0.2,
-    ("core4-recorder", "patch", "corejobs/status"): 3.2,
+    ("core4-recorder", "patch", "corejobs/status"): 2.2,
 }
 # Watch events for a job, in its whole life.
-EVENTS = {"corejobs": 10, "jobs": 6, "pods": 8}
+EVENTS = {"corejobs": 8, "jobs": 6, "pods": 8}
 # Bytes that etcd stores for a job while it runs.
-BYTES = {"corejobs": 6000, "events": 6000, "jobs": 6000, "pods": 8000}
+BYTES = {"corejobs": 2000, "events": 2200, "jobs": 4800, "pods": 5000}
 
 
 @pytest.fixture(scope="module")

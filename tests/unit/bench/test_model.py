@@ -56,12 +56,13 @@ def test_the_longest_burst_is_near_to_the_model():
     assert all(check.ratio >= 0.7 for check in steady(FIGURE)), steady(FIGURE)
 
 
-def figures(*sizes, load=0.5):
+def figures(*sizes, load=0.5, stolen=0.01):
     cost = {"writes": 20, "job controller": 5, "operator ms": 100.0, "gone/s": 9.0}
     rows = [{"name": f"{size} jobs: core4", "size": size, **cost} for size in sizes]
     # Ratios have a size, but no costs.
     rows += [{"name": "  core4 / raw Jobs", "size": sizes[-1], "jobs/s": "x0.90"}]
-    sitting = {"taken": "", "commit": "", "load_before": load, "of": list(sizes)}
+    sitting = {"taken": "", "commit": "", "load_before": load, "stolen": stolen}
+    sitting["of"] = list(sizes)
     return {"machine": {"cpus": 2}, "burst": {"rows": rows, "sittings": [sitting]}}
 
 
@@ -73,8 +74,13 @@ def test_only_the_longest_burst_has_to_be_near_to_the_model():
 
 @pytest.mark.parametrize(
     "found",
-    [figures(300, 1000), figures(10_000, load=2.0), {"machine": {"cpus": 2}}],
-    ids=["short", "on a busy machine", "not measured"],
+    [
+        figures(300, 1000),
+        figures(10_000, load=2.0),
+        figures(10_000, stolen=0.1),
+        {"machine": {"cpus": 2}},
+    ],
+    ids=["short", "on a busy machine", "on a busy host", "not measured"],
 )
 def test_a_burst_that_the_model_says_little_about(found):
     assert steady(found) == []

@@ -63,3 +63,5 @@ def test_each_part_tells_its_own_date_commit_and_load():
     both = markdown.section("posts", {"posts": part | {"sittings": [one, two]}})
     assert "\n1: taken 2026-11-29 (abc); load of the machine before: 0.3.  \n" in both
     assert both.endswith("\n16, 64: taken 2026-11-30 (def); load of the machine before: 0.3.\n")
+    virtual = markdown.section("posts", {"posts": part | {"sittings": [one | {"stolen": 0.028}]}})
+    assert virtual.endswith("; load of the machine before: 0.3; taken away by its host: 3%.\n")
