@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--url", default=deploy.URL, help=f"the service (default: {deploy.URL})")
     parser.add_argument("--namespace", default=deploy.NAMESPACE, help="its namespace")
-    parser.add_argument("--rounds", type=_rounds, default=30, help="starts, kills of each kind")
+    parser.add_argument("--rounds", type=_rounds, default=100, help="starts, kills of each kind")
     parser.add_argument("--rate", type=int, default=200, help="lines a second")
     parser.add_argument("--seconds", type=int, default=15, help="how long lines are written")
     parser.add_argument("--pods", type=int, default=4, help="pods that write as much as they can")
