@@ -42,6 +42,16 @@ class Server:
         return [each for each in self.log if since is None or each.stamp >= since * NS]
 
 
+def take(ingest: LogIngest, lines: list[LogLine]) -> None:
+    """Take lines; the last one does not begin a file."""
+    start = ingest.take(lines)
+    if start < len(lines):
+        assert ingest.may_begin_file(lines[start])
+        ingest.accept(lines[start])
+        start = ingest.take(lines, start)
+    assert start == len(lines)
+
+
 def records(appends: list[Append]) -> list[NewRecord]:
     return [record for append in appends for record in append.records]
 
@@ -70,15 +80,14 @@ def test_every_line_once_in_order(
         served = server.connect(ingest.since)
         ingest.resume()
         # The log grows with each round; the connection breaks off within it.
-        part = served[:length]
-        assert ingest.take(part) == len(part)
+        take(ingest, served[:length])
         appends = ingest.flush()
         stored += records(appends)
         if restart and appends:
             ingest = LogIngest(state(appends[-1].position, appends[-1].next_token))
     served = server.connect(ingest.since)
     ingest.resume()
-    ingest.take(served)
+    take(ingest, served)
     stored += records(ingest.flush())
     assert [record.message for record in stored] == [str(index) for index in range(len(log))]
 
@@ -147,7 +156,7 @@ def test_position_counts_the_window() -> None:
     ingest = LogIngest(state())
     ingest.take([line(0, b"a"), line(0, b"b"), line(1, b"c"), line(0, b"d", at=2 * NS)])
     assert ingest.position == LogPosition(START + 2 * NS, 1, 0, 0)
-    ingest.take([line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
+    take(ingest, [line(0, b"e", at=2 * NS), line(0, b"f", at=2 * NS - 5)])
     assert ingest.position == LogPosition(START + 2 * NS, 3, 0, 0)
     assert ingest.since == START // NS + 1
 
@@ -170,6 +179,41 @@ def test_file_that_the_kubelet_begins_anew_several_times_before_the_next_line() 
     again = [*log[:9], *log[4:9], *log[2:9], *log[4:]]
     assert ingest.take(again) == len(again)
     assert texts(ingest) == [str(n) for n in range(12)]
+
+
+def test_file_that_begins_in_the_middle_of_a_line_and_that_the_kubelet_begins_anew() -> None:
+    """Its first entry was taken with the line of the file before."""
+    log = [line(0, str(n).encode(), at=n * NS // 10) for n in range(12)]
+    rest = LogLine(log[3].stamp + 5, b"rest of 3")
+    again = [*log[:6], rest, *log[4:7], rest, *log[4:]]
+    ingest = LogIngest(state())
+    assert ingest.take(again) == len(again)
+    assert texts(ingest) == [str(n) for n in range(12)]
+    # If nothing follows it yet, another request has to find out.
+    ingest = LogIngest(state())
+    assert ingest.take(again[:7]) == 6
+    assert ingest.may_begin_file(rest)
+    assert ingest.take(again, 7) == len(again)
+    assert texts(ingest) == [str(n) for n in range(12)]
+
+
+def test_connection_that_begins_in_the_middle_of_a_line() -> None:
+    log = [line(0, str(n).encode(), at=n * NS // 10) for n in range(12)]
+    ingest = LogIngest(state())
+    ingest.take(log[:9])
+    ingest.resume()
+    ingest.take([LogLine(log[3].stamp + 5, b"rest of 3"), *log[4:]])
+    (append,) = ingest.flush()
+    assert [record.message for record in append.records] == [str(n) for n in range(12)]
+    assert not append.gaps
+
+
+def test_last_line_that_was_overtaken_is_kept() -> None:
+    ingest = LogIngest(state())
+    ingest.take([line(0, b"a"), line(20, b"b")])
+    ingest.resume()
+    ingest.take_rest([line(10, b"rest")])
+    assert texts(ingest) == ["a", "b", "rest"]
 
 
 def test_file_that_the_kubelet_begins_anew_after_more_than_a_second() -> None:

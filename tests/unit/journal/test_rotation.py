@@ -93,10 +93,30 @@ def test_silence_is_no_time_in_doubt() -> None:
 
 
 def test_the_newest_file_is_the_one_that_is_read() -> None:
-    rotation = looking()
-    rotation.looked(entry(100), 100 * SECOND, 102)
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(98), 100.5)
+    rotation.looked(entry(100), 100 * SECOND, 100.5)
     assert not rotation.open_end
-    assert rotation.missed(lines(500)) is None
+
+
+def test_the_next_file_begins_with_the_rest_of_a_line() -> None:
+    """The kubelet joins it to the file before, so the time of the first entry never comes."""
+    rotation = looking()
+    text = b"x" * 1000
+    following = [LogLine(100 * SECOND + n, text) for n in range(1, 70)]
+    assert rotation.missed(lines(99)) is None
+    assert rotation.missed(following[:60]) is None
+    assert rotation.open_end
+    assert rotation.missed(following[60:]) is None
+    assert not rotation.open_end
+
+
+def test_a_file_that_begins_with_the_rest_of_a_line_is_no_proof_of_those_before() -> None:
+    rotation = looking(late=97)
+    assert rotation.missed(lines(99, 100.1)) == 1
+    # The kubelet repeats the file.
+    rotation.looked(entry(100), round(100.1 * SECOND), 101.5)
+    assert rotation.missed(lines(100, 100.1)) is None
 
 
 def test_a_look_that_failed_tells_nothing() -> None:

@@ -1,5 +1,6 @@
 """Take lines in sequence: find missing numbers again, recognise files that are repeated."""
 
+import asyncio
 import logging
 from contextlib import aclosing
 from typing import Final
@@ -15,6 +16,8 @@ from corejob_kube.errors import KubeError
 log = logging.getLogger(__name__)
 
 _VAIN_REREADS: Final = 3
+_LOOK_AGAIN_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between looks at a newest file that has no entry yet or can't be read."""
 
 
 class LineSequence:
@@ -40,9 +43,15 @@ class LineSequence:
 
     async def take(self, lines: list[LogLine]) -> None:
         """Take lines, in their order."""
-        start = 0
-        while (start := self._ingest.take(lines, start)) < len(lines):
-            await self._clear_up(lines[start])
+        ingest, start = self._ingest, 0
+        while (start := ingest.take(lines, start)) < len(lines):
+            line = lines[start]
+            if not ingest.may_begin_file(line):
+                await self._clear_up(line)
+            elif await self._begins_newest_file(line):
+                start += 1
+            else:
+                ingest.accept(line)
 
     async def _clear_up(self, line: LogLine) -> None:
         """Handle a line that is out of sequence: numbers are missing before it, or it goes back."""
@@ -59,11 +68,25 @@ class LineSequence:
         number = protocol.parse(line.body).n
         if number:
             return number <= self._ingest.last_n
-        first = await self.first_entry()
+        first = await self._awaited_first_entry()
         # The kubelet repeats the newest file; by now there may be an even newer one.
         return first is not None and (
             first[0] == line.stamp or first[0] > self._ingest.position.stamp
         )
+
+    async def _begins_newest_file(self, line: LogLine) -> bool:
+        first = await self.first_entry()
+        return first is not None and first[0] == line.stamp
+
+    async def _awaited_first_entry(self) -> tuple[int, bytes] | None:
+        """Return the `first_entry`; wait for it, since a file that has just begun has none."""
+        first = await self.first_entry()
+        for pause in _LOOK_AGAIN_S:
+            if first is not None:
+                break
+            await asyncio.sleep(pause)
+            first = await self.first_entry()
+        return first
 
     async def first_entry(self) -> tuple[int, bytes] | None:
         """Return the first entry of the log's newest file; None if it can't be read."""

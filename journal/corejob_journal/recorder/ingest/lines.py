@@ -172,6 +172,15 @@ class LineSplitter:
         self.error_text = _readable(raw)
 
 
+def last_line(before: list[LogLine], now: list[LogLine]) -> list[LogLine]:
+    """Return the text without a line end at a log's end, which two connections have read.
+
+    If the log was rotated in the middle of that line, the later one has read its rest only.
+    """
+    whole = before and (not now or before[-1].body.endswith(now[-1].body))
+    return before if whole else now
+
+
 def first_entry(raw: bytes) -> tuple[int, bytes] | None:
     """Return a line's timestamp, in nanoseconds, and its text; None without a timestamp."""
     stamped = _stamp(raw)

@@ -20,7 +20,7 @@ from corejob_journal.recorder.ingest.earlier_run import EarlierRun, EarlierRunEr
 from corejob_journal.recorder.ingest.followed_pod import FollowedPod
 from corejob_journal.recorder.ingest.intake import LogIntake
 from corejob_journal.recorder.ingest.line_sequence import LineSequence
-from corejob_journal.recorder.ingest.lines import LogLine
+from corejob_journal.recorder.ingest.lines import LogLine, last_line
 from corejob_journal.recorder.ingest.log_appender import LogAppender
 from corejob_journal.recorder.ingest.log_ingest import LogIngest
 from corejob_journal.recorder.ingest.log_status import LogStatusReporter
@@ -229,10 +229,10 @@ class LogFollower:
         A stream may end cleanly but too early, even in the middle of a line, so the end is certain
         only if one more reading brings nothing new.
         """
-        self._tail = self._reader.splitter.rest()
+        tail, same = self._reader.splitter.rest(), self._ingest.position == place
+        self._tail = last_line(self._tail, tail) if same else tail
         if self._ingest.done or (
-            self._ingest.position == place
-            and began >= self._pod.flushed_at(half_line=bool(self._tail))
+            same and began >= self._pod.flushed_at(half_line=bool(self._tail))
         ):
             await self._intake.end(self._tail)
             return True

@@ -6,6 +6,7 @@ No I/O.
 import bisect
 import secrets
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Final
 
 from corejob import timestamps
@@ -24,6 +25,14 @@ from corejob_journal.store.records import (
 ROTATED: Final = "the log was rotated while nobody was reading it"
 ROTATED_UNREAD: Final = "the log was rotated faster than it could be read"
 SET_BACK: Final = "the node's clock was set back, and what was written meanwhile is unclear"
+
+
+class _Verdict(Enum):
+    """Results for a line that is not later than the last one taken."""
+
+    TAKEN = auto()
+    UNCLEAR = auto()
+    OPEN = auto()
 
 
 class LogIngest:
@@ -56,6 +65,7 @@ class LogIngest:
         self._head: Mark = ()
         self._may_jump = False
         self._may_go_back = False
+        self._accepted: LogLine | None = None
         self._ahead = state.position.ahead
         self._sealed: list[Append] = []
 
@@ -115,37 +125,63 @@ class LogIngest:
     def take(self, lines: Sequence[LogLine], start: int = 0) -> int:
         """Take lines from index `start` on, up to one that is out of sequence.
 
-        A line is out of sequence if numbers are missing before it, or if it `goes_back`.
+        A line is out of sequence if numbers are missing before it, if it `goes_back`, or if it
+        `may_begin_file` and no line after it tells.
 
         Returns:
             The index of that line, or the number of lines if all were taken.
         """
         for index in range(start, len(lines)):
             line = lines[index]
-            if line.stamp < self._stamp:
-                if self.goes_back(line):
+            if line.stamp <= self._stamp:
+                verdict = self._judge(line, lines[index + 1] if index + 1 < len(lines) else None)
+                if verdict is _Verdict.UNCLEAR:
                     return index
-                if line.part == 0 and not self._resume.active and self._is_recent(line):
-                    self.read_anew()
+                if verdict is _Verdict.TAKEN:
+                    continue
             if self._resume.active and self._repeated(line):
                 continue
             if line.part or not line.last:
                 self._piece(line)
-                continue
-            event = protocol.parse(line.body)
-            n = event.n
-            if n > self.last_n + 1 and not self._may_jump:
+            elif not self._line(line):
                 return index
-            self._may_jump = False
-            if n > self.last_n:
-                self.last_n = n
-                self.numbered = True
-            else:
-                # Two processes write protocol lines: keep their content, ignore their numbers.
-                n = 0
-            self.contents.take(event, n or None, line)
-            self._advance(line)
         return len(lines)
+
+    def _line(self, line: LogLine) -> bool:
+        """Take a new, complete line; return False if numbers are missing before it."""
+        event = protocol.parse(line.body)
+        n = event.n
+        if n > self.last_n + 1 and not self._may_jump:
+            return False
+        self._may_jump = False
+        if n > self.last_n:
+            self.last_n = n
+            self.numbered = True
+        else:
+            # Two processes write protocol lines: keep their content, ignore their numbers.
+            n = 0
+        self.contents.take(event, n or None, line)
+        self._advance(line)
+        return True
+
+    def _judge(self, line: LogLine, following: LogLine | None) -> _Verdict:
+        """Judge a line that is not later than the last one taken.
+
+        Args:
+            line: The line.
+            following: The line after it, if there is one yet.
+        """
+        if self.goes_back(line):
+            return _Verdict.UNCLEAR
+        if self.may_begin_file(line):
+            if following is None or line.stamp == self._stamp:
+                return _Verdict.UNCLEAR
+            # In a file, no new line precedes one that was taken.
+            return _Verdict.TAKEN if self._is_recent(following) else _Verdict.OPEN
+        is_early = line.stamp < self._stamp and line.part == 0
+        if is_early and not self._resume.active and self._is_recent(line):
+            self.read_anew()
+        return _Verdict.OPEN
 
     def goes_back(self, line: LogLine) -> bool:
         """True if a line is older than the previous ones by more than two output streams explain.
@@ -155,6 +191,25 @@ class LogIngest:
         """
         early = line.stamp < self._stamp - WINDOW_NS
         return early and not (line.part or self._resume.active or self._may_go_back)
+
+    def may_begin_file(self, line: LogLine) -> bool:
+        """True if it is unclear whether a line is new, or the first one of a repeated file.
+
+        A file may begin in the middle of a line. The kubelet joins the file's first entry to the
+        end of the file that it has read before, but when it repeats the file, that entry comes as
+        a line of its own. It was taken if the line after it was taken. Or the file has one line,
+        and that was the last one taken.
+        """
+        if line.part or not line.last or self._may_go_back or line is self._accepted:
+            return False
+        if line.stamp == self._stamp:
+            return not self._resume.active and self._is_recent(line)
+        early = self._stamp - WINDOW_NS <= line.stamp < self._stamp
+        return early and bool(self._recent) and not self._is_recent(line)
+
+    def accept(self, line: LogLine) -> None:
+        """Handle that a line is new although it `may_begin_file`."""
+        self._accepted = line
 
     def read_anew(self) -> None:
         """Expect repetitions, since the connection repeats lines that it has sent before."""
@@ -189,6 +244,7 @@ class LogIngest:
     def take_rest(self, lines: Sequence[LogLine]) -> None:
         """Take the last lines of the previous connection; the present one has brought nothing."""
         self._resume.active = False
+        self._may_go_back = True
         start = self.take(lines)
         if start < len(lines):
             self.jump(protocol.parse(lines[start].body).n)

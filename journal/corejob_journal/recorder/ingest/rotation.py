@@ -28,6 +28,11 @@ Two threads stamp a container's two output streams.
 _PART_BYTES: Final = 8_000
 """Size in bytes up to which no container runtime splits a line that is written at once."""
 _SURE_BYTES: Final = 64
+_LEFT_OVER_BYTES: Final = 65_536
+"""Size in bytes up to which lines newer than a file's first entry may be in the file before it.
+
+A container runtime that rotates a log stores up to 4 KiB that it has read before in the old file.
+"""
 _WAIT_S: Final = 0.05
 """Seconds without data after which a reader has all that was written."""
 _LEAST_WAITS: Final = 5
@@ -62,7 +67,15 @@ class NodeClock:
 
     def time_of(self, line: LogLine) -> float:
         """Return when a line was written, by this clock; by the node's if that is not known."""
-        return line.stamp / 1e9 + (min(self._differences) if self.is_known else 0.0)
+        return line.stamp / 1e9 + self._difference
+
+    def stamp_of(self, now: float) -> int:
+        """Return a time of this clock, in seconds, as the node's, in nanoseconds."""
+        return round((now - self._difference) * 1e9)
+
+    @property
+    def _difference(self) -> float:
+        return min(self._differences) if self.is_known else 0.0
 
 
 class Rotation:
@@ -84,7 +97,9 @@ class Rotation:
         self._next: int | None = None
         self._next_text = b""
         self._before = b""
+        self._after_bytes = 0
         self._unsure = False
+        self._blind = False
 
     def arrived(self, lines: Sequence[LogLine], now: float) -> bool:
         """True if the newest file must be checked before these lines are taken."""
@@ -112,12 +127,16 @@ class Rotation:
         """
         self._looked = now
         if first is None:
+            if self._next is None and not self.sure(now):
+                # All that is written from now on may be in a file after unknown ones.
+                self._next, self._unsure = self._clock.stamp_of(now), True
+                self._blind = True
             return
         stamp, text = first
-        if stamp <= taken:
-            self._next = None
-        elif self._next is None:
-            self._next, self._next_text = stamp, text
+        if self._blind:
+            self._next, self._blind = None, False
+        if self._next is None and stamp > taken:
+            self._next, self._next_text, self._after_bytes = stamp, text, 0
             self._unsure = not self.sure(now)
         self._known = now
 
@@ -128,24 +147,28 @@ class Rotation:
             if self._next is None or missed is not None:
                 break
             if line.stamp >= self._next and not line.part:
-                missed = self._at(index, line.stamp)
+                missed = self._at(index, line)
             # A file may begin in the middle of a line, whose time is that of its first part.
             self._before = self._before + line.body if line.part else line.body
         return missed
 
-    def _at(self, index: int, stamp: int) -> int | None:
+    def _at(self, index: int, line: LogLine) -> int | None:
         """Return `index` if lines may be missing before this line, or None.
 
         The line is not older than the next file.
         """
-        if stamp == self._next:
-            self._next = None
-            return index if self._unsure else None
-        if _has_part(self._before, self._next_text):
-            self._next = None
-        elif stamp > (self._next or 0) + _DISORDER_NS:
-            self._next = None
+        following, self._next = self._next or 0, None
+        self._blind = False
+        if self._unsure:
             return index
+        if line.stamp == following or _has_part(self._before, self._next_text):
+            return None
+        if line.stamp > following + _DISORDER_NS:
+            return index
+        self._after_bytes += len(line.body)
+        if self._after_bytes <= _LEFT_OVER_BYTES:
+            self._next = following
+        # Otherwise the next file is being read, and its first entry was the rest of a line.
         return None
 
     def sure(self, now: float) -> bool:
@@ -164,6 +187,7 @@ class Rotation:
     def again(self, now: float) -> "Rotation":
         """Return the view of a new connection that continues after this one's end of file."""
         new = Rotation(now, self._clock)
-        new._next, new._unsure = self._next, self._unsure
+        new._next, new._unsure, new._blind = self._next, self._unsure, self._blind
         new._next_text, new._before = self._next_text, self._before
+        new._after_bytes = self._after_bytes
         return new
