@@ -30,15 +30,8 @@ async def counts(
     last = await store.log_count(job_id)
     if passing is None:
         for after in range(0, last, _AT_ONCE):
-            found = await store.log_levels(
-                job_id,
-                after=after,
-                last=min(last, after + _AT_ONCE),
-                level=where.level,
-                since=where.since,
-                trial=where.trial,
-            )
-            _add(result, found)
+            part = where.within(job_id, after, min(last, after + _AT_ONCE))
+            _add(result, await store.log_levels(part))
         return result
     ascending = sorted(passing)
     for start in range(0, len(ascending), SLICE):

@@ -203,15 +203,8 @@ class LogText:
     async def _piece(self, after: int, last: int) -> tuple[list[LogRecord], int]:
         """Return the next passing records, and the number of the last record examined."""
         stop = min(last, after + log_scan.SLICE)
-        records = await self._store.log_scan(
-            self._job_id,
-            after=after,
-            last=stop,
-            level=self._where.level,
-            since=self._where.since,
-            trial=self._where.trial,
-            limit=_READ,
-        )
+        part = self._where.within(self._job_id, after, stop)
+        records = await self._store.log_scan(part, _READ)
         # An empty result is the end of the slice.
         examined = records[-1].seq if records else stop
         if self._where.grep is not None:

@@ -11,7 +11,7 @@ from corejob_api.http.errors import bad_request, cut
 from corejob_api.query import patterns
 from corejob_api.query.log_rows import LEVELS, OUTPUT_LEVEL
 from corejob_api.query.patterns import Search
-from corejob_journal.store import Gap, LogRecord, OutputLine
+from corejob_journal.store import Gap, LogRecord, LogSelection, OutputLine
 
 T = TypeVar("T")
 
@@ -58,6 +58,16 @@ class LogFilter:
         """True if the filter can exclude records anywhere in the log; `tail` does not count."""
         selects = self.since is not None or self.trial is not None or self.grep is not None
         return self.level > 0 or selects
+
+    def within(self, job_id: str, after: int, last: int) -> LogSelection:
+        """Return the records of a part of a log that pass, but for `grep` and `tail`.
+
+        Args:
+            job_id: The job.
+            after: Number before the first record of the part.
+            last: Number of its last record.
+        """
+        return LogSelection(job_id, after, last, self.level, self.since, self.trial)
 
     def passes(self, record: LogRecord) -> bool:
         """True if a record passes the filter, without regard to `tail`."""

@@ -70,15 +70,8 @@ class LogMatches:
         """Count the passing records per slice; costs a tenth of fetching their numbers."""
         where, step = self._where, SLICE * _COUNTED
         for after in range(0, self._last, step):
-            self._counts |= await self._store.log_counts(
-                self._job_id,
-                after=after,
-                last=min(self._last, after + step),
-                level=where.level,
-                since=where.since,
-                trial=where.trial,
-                part=SLICE,
-            )
+            part = where.within(self._job_id, after, min(self._last, after + step))
+            self._counts |= await self._store.log_counts(part, SLICE)
 
     async def _collect(self) -> "array[int]":
         numbers = array("q")
@@ -143,15 +136,7 @@ async def passing(
     last = await store.log_count(job_id)
     for start in range(0, last, SLICE):
         after, stop = start, min(last, start + SLICE)
-        while part := await store.log_scan(
-            job_id,
-            after=after,
-            last=stop,
-            level=where.level,
-            since=where.since,
-            trial=where.trial,
-            limit=_READ,
-        ):
+        while part := await store.log_scan(where.within(job_id, after, stop), _READ):
             # The store has checked all but the expression.
             yield part if where.grep is None else await scan.keep(where.passes, part)
             after = part[-1].seq
@@ -161,24 +146,9 @@ async def _numbers(
     store: Store, scan: Scan, job_id: str, where: LogFilter, after: int, last: int
 ) -> list[int]:
     if where.grep is None:
-        return await store.log_numbers(
-            job_id,
-            after=after,
-            last=last,
-            level=where.level,
-            since=where.since,
-            trial=where.trial,
-        )
+        return await store.log_numbers(where.within(job_id, after, last))
     numbers: list[int] = []
-    while part := await store.log_texts(
-        job_id,
-        after=after,
-        last=last,
-        level=where.level,
-        since=where.since,
-        trial=where.trial,
-        limit=_READ,
-    ):
+    while part := await store.log_texts(where.within(job_id, after, last), _READ):
         matching = await scan.keep(lambda text: where.finds(text[1], text[2]), part)
         numbers += [seq for seq, _, _ in matching]
         after = part[-1][0]

@@ -218,17 +218,8 @@ class Feed:
 
     async def scan(self, where: LogFilter, after: int, last: int, limit: int) -> list[LogRecord]:
         """Return stored records between two numbers that match the filter, but for `grep`."""
-        return await self.query(
-            lambda: self._store.log_scan(
-                self.job_id,
-                after=after,
-                last=last,
-                level=where.level,
-                since=where.since,
-                trial=where.trial,
-                limit=limit,
-            )
-        )
+        part = where.within(self.job_id, after, last)
+        return await self.query(lambda: self._store.log_scan(part, limit))
 
     async def printed(self, after: int, last: int, limit: int) -> list[OutputLine]:
         """Return printed lines after number `after` that precede or follow record `last`."""

@@ -10,9 +10,10 @@ from corejob_journal.store.errors import (
     StoreUnavailable,
 )
 from corejob_journal.store.history import Steps
+from corejob_journal.store.logs import LogPart, LogSelection, is_cut
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
-from corejob_journal.store.reader import Store, is_cut
+from corejob_journal.store.reader import Store
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
 from corejob_journal.store.trial_logs import TrialLog
@@ -23,7 +24,9 @@ __all__ = [
     "ForeignJobError",
     "Gap",
     "Kind",
+    "LogPart",
     "LogRecord",
+    "LogSelection",
     "LogState",
     "OutputLine",
     "PastCursor",

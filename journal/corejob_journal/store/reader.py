@@ -1,89 +1,22 @@
 """`Store`: the read access of the API. Calls use indexes and never block the event loop."""
 
 import functools
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import history, past, past_counts, retention, schema, trial_logs
+from corejob_journal.store import history, logs, past, past_counts, retention, schema, trial_logs
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.changes import Changes, Watched
 from corejob_journal.store.engine import Database, parse_url
 from corejob_journal.store.history import Steps
+from corejob_journal.store.logs import LogPart, LogSelection
 from corejob_journal.store.past import PastCursor, PastJob, PastOrder, PastQuery
 from corejob_journal.store.past_counts import Kind
 from corejob_journal.store.records import Gap, LogRecord, LogState, OutputLine, QueueCount
 from corejob_journal.store.retention import Candidate
-from corejob_journal.store.slices import in_slices
 from corejob_journal.store.trial_logs import TrialLog
-
-
-def _of_job(rows: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
-    """Return a query for the rows of job `:job_id` in a table, joined with their streams."""
-    return (
-        sa.select(*columns)
-        .join_from(schema.job_log, rows, rows.c.job == schema.job_log.c.no)
-        .join(schema.stream, schema.stream.c.no == rows.c.stream)
-        .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
-    )
-
-
-_LOG = _of_job(
-    schema.log,
-    schema.job_log.c.job_id,
-    schema.log.c.seq,
-    schema.stream.c.trial,
-    schema.log.c.epoch,
-    schema.log.c.levelno,
-    schema.log.c.message,
-    schema.log.c.exception,
-    schema.stream.c.hostname,
-    schema.job_log.c.username,
-    schema.job_log.c.qual_name,
-)
-_OUTPUT = _of_job(
-    schema.output,
-    schema.job_log.c.job_id,
-    schema.output.c.seq,
-    schema.output.c.after_seq,
-    schema.output.c.epoch,
-    schema.output.c.channel,
-    schema.output.c.text,
-    schema.stream.c.trial,
-    schema.stream.c.hostname,
-    schema.job_log.c.username,
-    schema.job_log.c.qual_name,
-).order_by(schema.output.c.seq)
-_AFTER = (
-    _LOG.where(schema.log.c.seq > sa.bindparam("seq"))
-    .order_by(schema.log.c.seq)
-    .limit(sa.bindparam("limit"))
-)
-_GAPS = _of_job(
-    schema.gap,
-    schema.stream.c.trial,
-    schema.gap.c.after_seq,
-    schema.gap.c.first_n,
-    schema.gap.c.last_n,
-    schema.gap.c.reason,
-).order_by(schema.gap.c.after_seq, schema.gap.c.no)
-_FULL_CHARACTERS: Final = 2**21
-"""Characters of messages after which a read stops, since one message may have a million.
-
-Callers read on from the last record, so they need no more at once.
-"""
-_LAZILY: Final = {"stream_results": True, "max_row_buffer": 250}
-_STATE = sa.select(
-    schema.job_log.c.last_seq,
-    schema.job_log.c.settled_trial,
-    schema.job_log.c.lines,
-    schema.job_log.c.bytes,
-    schema.job_log.c.lost,
-    schema.job_log.c.reason,
-    schema.job_log.c.message,
-).where(schema.job_log.c.job_id == sa.bindparam("job_id"))
 
 
 def cookies(connection: sa.Connection, qual_name: str) -> dict[str, Any]:
@@ -101,59 +34,6 @@ def sources(connection: sa.Connection, job: int) -> Sources:
     query = sa.select(table.c.names, table.c.dropped).where(table.c.job == job)
     row = connection.execute(query).first()
     return Sources(tuple(row.names), row.dropped) if row is not None else Sources()
-
-
-def _passing(
-    job_id: str, after: int, last: int, level: int, since: float | None, trial: int | None
-) -> list[sa.ColumnElement[bool]]:
-    """Return the clauses of a range of a log with its minimum level, start time and trial."""
-    clauses = [schema.log.c.seq > after, schema.log.c.seq <= last]
-    if level > 0:
-        clauses.append(schema.log.c.levelno >= level)
-    if since is not None:
-        clauses.append(schema.log.c.epoch >= since)
-    if trial is not None:
-        clauses.append(trial_logs.of_trial(job_id, schema.log.c.stream, trial))
-    return clauses
-
-
-def _first_rows(
-    query: sa.Select[*tuple[Any, ...]], connection: sa.Connection, **values: Any
-) -> list[Any]:
-    """Return the first rows, until their messages have `_FULL_CHARACTERS` characters."""
-    result, size = [], 0
-    with connection.execution_options(**_LAZILY).execute(query, values) as rows:
-        for row in rows:
-            result.append(row)
-            size += len(row.message)
-            if size >= _FULL_CHARACTERS:
-                break
-    return result
-
-
-def log_state(connection: sa.Connection, job_id: str) -> LogState | None:
-    """Return the state of a job's log; None if there is no log."""
-    row: Any = connection.execute(_STATE, {"job_id": job_id}).one_or_none()
-    return LogState(*row) if row is not None else None
-
-
-def is_cut(records: Sequence[LogRecord], limit: int) -> bool:
-    """True if `Store.log_after` may have stopped before the last record."""
-    return (
-        len(records) >= limit or sum(len(record.message) for record in records) >= _FULL_CHARACTERS
-    )
-
-
-class LogPart(NamedTuple):
-    """Successive records of a log.
-
-    Attributes:
-        records: The records, oldest first.
-        gaps: All gaps of the log that precede one of these records, and perhaps later ones.
-    """
-
-    records: list[LogRecord]
-    gaps: list[Gap]
 
 
 class Store:
@@ -184,152 +64,48 @@ class Store:
     async def _rows(self, query: sa.Select[*tuple[Any, ...]], **values: Any) -> Sequence[Any]:
         return await self._database.run(lambda connection: connection.execute(query, values).all())
 
-    async def _first_rows(self, query: sa.Select[*tuple[Any, ...]], job_id: str) -> list[Any]:
-        return await self._database.run(functools.partial(_first_rows, query, job_id=job_id))
-
     async def log_after(self, job_id: str, seq: int, limit: int = 1000) -> LogPart:
         """Return records after number `seq`, oldest first, and the gaps if there are any records.
 
         There are fewer records than `limit`, but at least one, if they are long.
         """
+        work = functools.partial(logs.after, job_id=job_id, seq=seq, limit=limit)
+        return await self._database.run(work)
 
-        def read(connection: sa.Connection) -> LogPart:
-            rows = _first_rows(_AFTER, connection, job_id=job_id, seq=seq, limit=limit)
-            # After the records, so that all gaps before these records are found.
-            gaps = connection.execute(_GAPS, {"job_id": job_id}).all() if rows else ()
-            return LogPart([LogRecord(*row) for row in rows], [Gap(*row) for row in gaps])
-
-        return await self._database.run(read)
-
-    async def log_scan(
-        self,
-        job_id: str,
-        *,
-        after: int,
-        last: int,
-        level: int = 0,
-        since: float | None = None,
-        trial: int | None = None,
-        limit: int = 1000,
-    ) -> list[LogRecord]:
-        """Return records after number `after` up to `last`, oldest first.
+    async def log_scan(self, wanted: LogSelection, limit: int = 1000) -> list[LogRecord]:
+        """Return records of a range, oldest first.
 
         There are fewer than `limit`, but at least one, if they are long: only an empty result is
-        the end. The database may read each row of the range, so callers scan a long one in slices.
-
-        Args:
-            job_id: The job.
-            after: Number before the first record of the range.
-            last: Number of the last record of the range.
-            level: Minimum level number; 0 means all levels.
-            since: Earliest time, in seconds since the epoch; None means all times.
-            trial: Number of a trial; None means all trials.
-            limit: Maximum number of records.
+        the end.
         """
-        query = _LOG.where(*_passing(job_id, after, last, level, since, trial))
-        query = query.order_by(schema.log.c.seq).limit(limit)
-        return [LogRecord(*row) for row in await self._first_rows(query, job_id)]
+        return await self._database.run(functools.partial(logs.scan, wanted=wanted, limit=limit))
 
     async def log_texts(
-        self,
-        job_id: str,
-        *,
-        after: int,
-        last: int,
-        level: int = 0,
-        since: float | None = None,
-        trial: int | None = None,
-        limit: int = 1000,
+        self, wanted: LogSelection, limit: int = 1000
     ) -> list[tuple[int, str, dict[str, Any] | None]]:
         """Return number, message and exception of the records that `log_scan` would return."""
-        query = (
-            sa.select(schema.log.c.seq, schema.log.c.message, schema.log.c.exception)
-            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(schema.job_log.c.job_id == sa.bindparam("job_id"))
-            .where(*_passing(job_id, after, last, level, since, trial))
-            .order_by(schema.log.c.seq)
-            .limit(limit)
-        )
-        return await self._first_rows(query, job_id)
+        return await self._database.run(functools.partial(logs.texts, wanted=wanted, limit=limit))
 
-    async def log_numbers(
-        self,
-        job_id: str,
-        *,
-        after: int,
-        last: int,
-        level: int = 0,
-        since: float | None = None,
-        trial: int | None = None,
-    ) -> list[int]:
-        """Return the numbers of the records that `log_scan` would return, without a limit."""
-        query = (
-            sa.select(schema.log.c.seq)
-            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(
-                schema.job_log.c.job_id == job_id,
-                *_passing(job_id, after, last, level, since, trial),
-            )
-            .order_by(schema.log.c.seq)
-        )
-        return [row[0] for row in await self._rows(query)]
+    async def log_numbers(self, wanted: LogSelection) -> list[int]:
+        """Return the numbers of all records of a range, in ascending order."""
+        return await self._database.run(functools.partial(logs.numbers, wanted=wanted))
 
-    async def log_counts(
-        self,
-        job_id: str,
-        *,
-        after: int,
-        last: int,
-        part: int,
-        level: int = 0,
-        since: float | None = None,
-        trial: int | None = None,
-    ) -> dict[int, int]:
-        """Return counts of the records that `log_scan` would return, for each part of the log.
+    async def log_counts(self, wanted: LogSelection, part: int) -> dict[int, int]:
+        """Return counts of the records of a range, for each part of the log.
 
         Part 0 has the numbers 1 to `part`, part 1 the next `part` numbers, and so on; parts without
         a match are left out.
         """
-        at = ((schema.log.c.seq - 1) // part).label("at")
-        query = (
-            sa.select(at, sa.func.count())
-            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(
-                schema.job_log.c.job_id == job_id,
-                *_passing(job_id, after, last, level, since, trial),
-            )
-            .group_by(at)
-        )
-        return {int(row[0]): row[1] for row in await self._rows(query)}
+        return await self._database.run(functools.partial(logs.counts, wanted=wanted, part=part))
 
-    async def log_levels(
-        self,
-        job_id: str,
-        *,
-        after: int,
-        last: int,
-        level: int = 0,
-        since: float | None = None,
-        trial: int | None = None,
-    ) -> dict[int, int]:
-        """Return counts of the records that `log_scan` would return, by level number."""
-        return await self._level_counts(job_id, *_passing(job_id, after, last, level, since, trial))
+    async def log_levels(self, wanted: LogSelection) -> dict[int, int]:
+        """Return counts of the records of a range, by level number."""
+        return await self._database.run(functools.partial(logs.levels, wanted=wanted))
 
     async def levels_of(self, job_id: str, numbers: Sequence[int]) -> dict[int, int]:
         """Return counts of the records with these numbers, by level number."""
-        counts: Counter[int] = Counter()
-        for part in in_slices(numbers):
-            counts.update(await self._level_counts(job_id, schema.log.c.seq.in_(part)))
-        return dict(counts)
-
-    async def _level_counts(self, job_id: str, *clauses: sa.ColumnElement[bool]) -> dict[int, int]:
-        query = (
-            sa.select(schema.log.c.levelno, sa.func.count())
-            .join_from(schema.job_log, schema.log, schema.log.c.job == schema.job_log.c.no)
-            .where(schema.job_log.c.job_id == job_id, *clauses)
-            .group_by(schema.log.c.levelno)
-        )
-        return {int(row[0]): row[1] for row in await self._rows(query)}
+        work = functools.partial(logs.levels_of, job_id=job_id, numbers=numbers)
+        return await self._database.run(work)
 
     async def outputs(
         self, job_id: str, *, seq: int, first: int, last: int, limit: int
@@ -343,33 +119,26 @@ class Store:
             last: Greatest number of the record before a line.
             limit: Maximum number of lines.
         """
-        table = schema.output.c
-        query = _OUTPUT.where(table.seq > seq, table.after_seq.between(first, last)).limit(limit)
-        return [OutputLine(*row) for row in await self._rows(query, job_id=job_id)]
+        work = functools.partial(
+            logs.outputs, job_id=job_id, seq=seq, first=first, last=last, limit=limit
+        )
+        return await self._database.run(work)
 
     async def output_number(self, job_id: str, last: int) -> int:
         """Return the number of the last printed line after record `last` or earlier; 0 if none."""
-        query = (
-            sa.select(sa.func.max(schema.output.c.seq))
-            .join_from(schema.job_log, schema.output, schema.output.c.job == schema.job_log.c.no)
-            .where(schema.job_log.c.job_id == job_id, schema.output.c.after_seq <= last)
-        )
-        rows = await self._rows(query)
-        return int(rows[0][0] or 0)
+        work = functools.partial(logs.output_number, job_id=job_id, last=last)
+        return await self._database.run(work)
 
     async def log_rows(self, job_id: str, numbers: Sequence[int]) -> list[LogRecord]:
         """Return the records with these numbers, in the order of `numbers`; skip missing ones."""
-        records: dict[int, LogRecord] = {}
-        for part in in_slices(numbers):
-            rows = await self._rows(_LOG.where(schema.log.c.seq.in_(part)), job_id=job_id)
-            records.update((record.seq, record) for record in (LogRecord(*row) for row in rows))
-        return [records[number] for number in numbers if number in records]
+        return await self._database.run(
+            functools.partial(logs.pick, job_id=job_id, numbers=numbers)
+        )
 
     async def log_page(self, job_id: str, *, offset: int, limit: int) -> list[LogRecord]:
-        """Return a page of records. Numbers have no gaps, so an offset is free."""
-        query = _LOG.where(schema.log.c.seq > offset, schema.log.c.seq <= offset + limit)
-        query = query.order_by(schema.log.c.seq)
-        return [LogRecord(*row) for row in await self._rows(query, job_id=job_id)]
+        """Return a page of records, oldest first."""
+        work = functools.partial(logs.page, job_id=job_id, offset=offset, limit=limit)
+        return await self._database.run(work)
 
     async def log_count(self, job_id: str) -> int:
         """Return the number of records of the job's log; 0 if there is no log."""
@@ -378,17 +147,15 @@ class Store:
 
     async def log_qual_name(self, job_id: str) -> str | None:
         """Return the qual_name of the job whose log has that id; None if there is no log."""
-        table = schema.job_log
-        rows = await self._rows(sa.select(table.c.qual_name).where(table.c.job_id == job_id))
-        return str(rows[0].qual_name) if rows else None
+        return await self._database.run(functools.partial(logs.qual_name, job_id=job_id))
 
     async def log_state(self, job_id: str) -> LogState | None:
         """Return the state of the job's log; None if there is no log."""
-        return await self._database.run(functools.partial(log_state, job_id=job_id))
+        return await self._database.run(functools.partial(logs.state, job_id=job_id))
 
     async def gaps(self, job_id: str) -> list[Gap]:
         """Return the gaps of the job's log, in the order of the log."""
-        return [Gap(*row) for row in await self._rows(_GAPS, job_id=job_id)]
+        return await self._database.run(functools.partial(logs.gaps, job_id=job_id))
 
     async def trial_logs(self, job_id: str) -> list[TrialLog]:
         """Return the parts of the job's log, one for each pod, in the order in which they began."""

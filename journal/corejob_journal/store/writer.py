@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from corejob_journal.store import owners, retention, revision, streams
+from corejob_journal.store import logs, owners, retention, revision, streams
 from corejob_journal.store.batch import Batch
 from corejob_journal.store.bounds import Sources
 from corejob_journal.store.engine import Database, parse_url
-from corejob_journal.store.reader import cookies, log_state, sources
+from corejob_journal.store.reader import cookies, sources
 from corejob_journal.store.records import (
     LogSource,
     LogState,
@@ -96,7 +96,7 @@ class Writer:
 
     async def log_state(self, job_id: str) -> LogState | None:
         """Return the state of a job's log; None if there is no log."""
-        return await self._shared.run(functools.partial(log_state, job_id=job_id))
+        return await self._shared.run(functools.partial(logs.state, job_id=job_id))
 
     async def cookies(self, qual_name: str) -> dict[str, Any]:
         """Return the cookies: the key-value store that all jobs of a qual_name share."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.journal.conftest import JOB, OTHER, Feeder, source
 
-from corejob_journal.store import Store, Writer, slices
+from corejob_journal.store import LogSelection, Store, Writer, slices
 from corejob_journal.store.records import Finalise, NewRecord
 
 
@@ -36,13 +36,13 @@ async def filled(writer: Writer, feeder: Feeder) -> None:
 async def test_a_range_by_level_and_time(
     store: Store, asked: dict[str, Any], numbers: list[int]
 ) -> None:
-    assert [record.seq for record in await store.log_scan(JOB, **asked)] == numbers
-    assert await store.log_numbers(JOB, **asked) == numbers
+    wanted = LogSelection(JOB, **asked)
+    assert [record.seq for record in await store.log_scan(wanted)] == numbers
+    assert await store.log_numbers(wanted) == numbers
     for part in (1, 7, 1000):
-        wanted = {"level": 0, "since": None, **asked}
         counted = Counter((number - 1) // part for number in numbers)
-        assert await store.log_counts(JOB, **wanted, part=part) == counted
-    some = await store.log_scan(JOB, **asked, limit=2)
+        assert await store.log_counts(wanted, part) == counted
+    some = await store.log_scan(wanted, limit=2)
     assert [record.seq for record in some] == numbers[:2]
 
 
@@ -57,12 +57,12 @@ async def test_the_records_of_a_trial_and_their_place(writer: Writer, store: Sto
     await silent.feed()
     await writer.commit([Finalise(first.stream, first.token)])
 
-    wanted: dict[str, Any] = {"after": 0, "last": 99, "trial": 1}
-    assert [record.seq for record in await store.log_scan(JOB, **wanted)] == [1, 2, 5, 6]
-    assert await store.log_numbers(JOB, **wanted) == [1, 2, 5, 6]
-    assert [seq for seq, _, _ in await store.log_texts(JOB, **wanted)] == [1, 2, 5, 6]
-    assert await store.log_counts(JOB, **wanted, part=4) == {0: 2, 1: 2}
-    assert await store.log_levels(JOB, **wanted) == {20: 4}
+    wanted = LogSelection(JOB, 0, 99, trial=1)
+    assert [record.seq for record in await store.log_scan(wanted)] == [1, 2, 5, 6]
+    assert await store.log_numbers(wanted) == [1, 2, 5, 6]
+    assert [seq for seq, _, _ in await store.log_texts(wanted)] == [1, 2, 5, 6]
+    assert await store.log_counts(wanted, part=4) == {0: 2, 1: 2}
+    assert await store.log_levels(wanted) == {20: 4}
     assert [(log.trial, log.first_seq, log.last_seq) for log in await store.trial_logs(JOB)] == [
         (1, 1, 6),
         (2, 3, 8),
@@ -90,7 +90,7 @@ async def test_long_messages_come_in_several_reads(store: Store, feeder: Feeder)
         reads.append(len(part))
         seq = part[-1].seq
     assert reads == [2, 2, 1]
-    assert len(await store.log_scan(JOB, after=1, last=5)) == 2
+    assert len(await store.log_scan(LogSelection(JOB, 1, 5))) == 2
     assert len(await store.log_page(JOB, offset=0, limit=5)) == 5
 
 
