@@ -306,6 +306,26 @@ async def test_rotation_while_the_recorder_was_down(cluster: FakeCluster, sqlite
         assert "may be missing: the log was rotated" in status["message"]
 
 
+async def test_rotation_while_the_recorder_was_down_and_no_line_after_it(
+    cluster: FakeCluster, sqlite_url: str
+) -> None:
+    """The next recorder follows an empty file, to its good end."""
+    await cluster.add_job(JOB)
+    log = await cluster.add_pod(JOB, runtime="container")
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.write(*texts(1, 5))
+        await recorder.until_count(5)
+    await log.write(*texts(6, 8))
+    log.first = 8
+    asked = len(log.requests)
+    async with recorder_on(cluster, sqlite_url) as recorder:
+        await log.until_asked(asked + 1)
+        await cluster.end_pod(f"{JOB}-1", 0)
+        status = await cluster.finalised(JOB)
+        assert await recorder.messages() == texts(1, 5)
+        assert (status["lost"], status["reason"]) == (True, "Rotated")
+
+
 async def test_words_of_the_kubelet_are_no_lines(cluster: FakeCluster, recorder: Recorder) -> None:
     await cluster.add_job(JOB)
     log = await cluster.add_pod(JOB, runtime="container")

@@ -1,6 +1,7 @@
-"""Whatever a lagging reader gets of rotated files: no line twice, none out of order, no silent gap.
+"""A reader of rotated files stores no line twice, none out of order, and names each gap.
 
-The runtime may rotate in the middle of a line, and the kubelet may repeat a file.
+It may lag, its connection may break, and it may be restarted. The runtime may rotate in the middle
+of a line, and the kubelet may repeat a file.
 """
 
 import re
@@ -80,8 +81,9 @@ class Following:
     It waits while `ROOM` entries are on their way to the reader.
     """
 
-    def __init__(self, log: Files) -> None:
+    def __init__(self, log: Files, since: int = 0) -> None:
         self._log = log
+        self._since = since
         self._file = log.files[-1]
         self._index = 0
         self._seen = len(log.files)
@@ -101,7 +103,8 @@ class Following:
             self._index += 1
             stamp = stamp_text(entry.stamp).encode() + b" " if self._at_line_start else b""
             self._at_line_start = entry.full
-            self._sent.append(stamp + entry.text + (b"\n" if entry.full else b""))
+            if entry.stamp >= self._since:
+                self._sent.append(stamp + entry.text + (b"\n" if entry.full else b""))
 
     def read(self, most: int) -> bytes:
         """Return what has arrived: at most so many entries."""
@@ -114,15 +117,15 @@ class Appender:
 
     is_busy = is_full = False
 
-    def __init__(self, ingest: LogIngest) -> None:
+    def __init__(self, ingest: LogIngest, stored: list[str | None]) -> None:
         self._ingest = ingest
-        self.stored: list[str | None] = []
+        self._stored = stored
 
     def send(self) -> None:
         """Store the texts of what was taken; None for each gap."""
         for append in self._ingest.flush():
-            self.stored += [None for _ in append.gaps]
-            self.stored += [record.message for record in append.records]
+            self._stored += [None for _ in append.gaps]
+            self._stored += [record.message for record in append.records]
 
 
 WRITE = st.tuples(st.sampled_from(["lines", "halves"]), st.integers(1, 4))
@@ -130,27 +133,42 @@ STEPS = st.one_of(
     WRITE,
     WRITE,
     st.tuples(st.just("pass"), st.sampled_from([1, NS // 10, NS, 3 * NS])),
-    st.tuples(st.just("rotate"), st.just(1)),
+    st.tuples(st.sampled_from(["rotate", "break", "restart"]), st.just(1)),
     st.tuples(st.just("read"), st.integers(1, ROOM)),
 )
 
 
 class Recorder:
-    """Takes what a connection to the log brings, and what those after the container's end do."""
+    """Takes what the connections to the log bring.
+
+    Attributes:
+        stored: The texts that were stored; None for each gap.
+    """
 
     def __init__(self, log: Files) -> None:
         self.log = log
-        state = StreamState(1, 1, "a" * 24, 1, "u", 0, LogPosition(), False, False, False)
+        self.stored: list[str | None] = []
+        self.start(LogPosition())
+        self.connect()
+
+    def start(self, position: LogPosition) -> None:
+        """Begin as a process does, with what was stored."""
+        state = StreamState(1, 1, "a" * 24, 1, "u", 0, position, False, False, False)
         self.ingest = LogIngest(state)
         child = SimpleNamespace(name="p", termination_message=None, restarts=False)
         pod: Any = SimpleNamespace(newest=SimpleNamespace(child=child, core4=False))
         nothing: Any = None
-        self.appender = Appender(self.ingest)
-        sequence = LineSequence(nothing, "ns", pod, cast("Any", log), self.ingest)
-        appender = cast("Any", self.appender)
-        self.intake = LogIntake(pod, self.ingest, sequence, appender, nothing, nothing)
+        self.appender: Any
+        self.appender = Appender(self.ingest, self.stored)
+        sequence = LineSequence(nothing, "ns", pod, cast("Any", self.log), self.ingest)
+        self.intake = LogIntake(pod, self.ingest, sequence, self.appender, nothing, nothing)
+
+    def connect(self) -> None:
+        """Follow the log from the position on."""
         self.intake.begin(whole=False)
-        self.response, self.splitter = Following(log), LineSplitter(follow=True)
+        since = self.ingest.since
+        self.response = Following(self.log, (since or 0) * NS)
+        self.splitter = LineSplitter(since=since is not None, follow=True)
 
     async def step(self, what: str, count: int) -> None:
         """Let the container, the kubelet or the recorder do something."""
@@ -159,6 +177,11 @@ class Recorder:
                 self.log.at += count
             case "rotate":
                 self.log.rotate()
+            case "break":
+                self.connect()
+            case "restart":
+                self.start(self.ingest.position)
+                self.connect()
             case "read":
                 await self.feed(self.response.read(count))
             case _:
@@ -179,7 +202,8 @@ class Recorder:
         tail, place = self.splitter.rest(), None
         while place != self.ingest.position:
             place = self.ingest.position
-            self.intake.begin(whole=self.intake.is_sure)
+            whole = self.intake.is_sure and not self.ingest.place_lost
+            self.intake.begin(whole=whole)
             self.splitter = LineSplitter(since=True)
             since = stamp_text((self.ingest.since or 0) * NS)
             newest = self.log.files[-1]
@@ -198,7 +222,7 @@ async def run(steps: list[tuple[str, int]]) -> tuple[Files, list[str | None]]:
         for what, count in [("lines", 1), ("read", 1), *steps]:
             await recorder.step(what, count)
         await recorder.finish()
-    return log, recorder.appender.stored
+    return log, recorder.stored
 
 
 def halves(stored: list[str | None]) -> list[int | None]:

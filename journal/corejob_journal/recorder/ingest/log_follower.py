@@ -238,7 +238,8 @@ class LogFollower:
             return True
         # Either the container or only the connection has ended. If it was the container, one more
         # reading proves that no lines came after.
-        self._ended_well = time.monotonic() if self._intake.is_sure else 0.0
+        well = self._intake.is_sure and not self._ingest.place_lost
+        self._ended_well = time.monotonic() if well else 0.0
         if self._attempts.polls and not self.pod.over:
             self._attempts.polled(idle=self._ingest.position == place)
         elif await self._pod.is_over_or_restarts():
