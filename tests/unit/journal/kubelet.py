@@ -71,13 +71,17 @@ class Kubelet:
         self.chunk = 2**16
         self.requests: list[dict[str, str]] = []
 
+    def body(self, params: Mapping[str, str]) -> bytes:
+        """Return the body of the response to a request with these parameters."""
+        return served(self.entries, params)
+
     @asynccontextmanager
     async def stream(
         self, _path: str, *, params: Mapping[str, str], **_more: Any
     ) -> AsyncIterator[_Content]:
         """Yield the response to a log request."""
         self.requests.append(dict(params))
-        body = served(self.entries, params)
+        body = self.body(params)
         if "limitBytes" in params:
             yield _Content(body, chunk=7, breaks=False)
             return

@@ -121,9 +121,38 @@ def test_a_file_that_begins_with_the_rest_of_a_line_is_no_proof_of_those_before(
 
 def test_a_look_that_failed_tells_nothing() -> None:
     rotation = looking()
-    rotation.looked(None, 95 * SECOND, 102)
+    rotation.failed(102)
     assert rotation.open_end
     assert not rotation.due(102.5)
+    fine = Rotation(80.0)
+    assert fine.arrived(lines(90), 100)
+    fine.failed(100)
+    assert not fine.open_end
+
+
+def test_an_empty_newest_file_after_unknown_ones() -> None:
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(90), 100)
+    rotation.looked(None, 89 * SECOND, 100)
+    assert rotation.open_end
+    assert rotation.missed(lines(90, 91, 100.1, 100.2)) == 2
+    assert not rotation.open_end
+
+
+def test_an_empty_newest_file_that_turns_out_to_be_the_one_that_is_read() -> None:
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(90), 100)
+    rotation.looked(None, 89 * SECOND, 100)
+    rotation.looked(entry(88), 91 * SECOND, 101.1)
+    assert not rotation.open_end
+    assert rotation.missed(lines(92, 101.2)) is None
+
+
+def test_an_empty_newest_file_without_doubt() -> None:
+    rotation = Rotation(80.0)
+    assert rotation.arrived(lines(98), 100.5)
+    rotation.looked(None, 97 * SECOND, 100.5)
+    assert not rotation.open_end
 
 
 def test_pieces_of_a_long_line_are_one_line() -> None:

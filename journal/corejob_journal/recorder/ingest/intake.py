@@ -14,6 +14,7 @@ from corejob_journal.recorder.ingest.log_status import LogStatusReporter
 from corejob_journal.recorder.ingest.retries import Retries
 from corejob_journal.recorder.ingest.rotation import NodeClock, Rotation
 from corejob_journal.store.records import NewRecord
+from corejob_kube.errors import KubeError
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +138,13 @@ class LogIntake:
         """Check the first entry of the log's newest file, unless numbers show what is missing."""
         if not self.is_numbered:
             now = time.time()
-            self._rotation.looked(
-                await self._sequence.first_entry(), self._ingest.position.stamp, now
-            )
+            try:
+                first = await self._sequence.first_entry()
+            except KubeError as error:
+                log.debug("no look at the log of %s: %s", self._pod.newest.child.name, error)
+                self._rotation.failed(now)
+            else:
+                self._rotation.looked(first, self._ingest.position.stamp, now)
 
     def _pass_on(self) -> None:
         """Pass the latest progress on to the CoreJob's status."""

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _VAIN_REREADS: Final = 3
 _LOOK_AGAIN_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between looks at a newest file that has no entry yet or can't be read."""
+"""Seconds between looks at a newest file that has no entry yet, or can't be read."""
 
 
 class LineSequence:
@@ -75,26 +75,34 @@ class LineSequence:
         )
 
     async def _begins_newest_file(self, line: LogLine) -> bool:
-        first = await self.first_entry()
+        first = await self._readable_first_entry()
         return first is not None and first[0] == line.stamp
 
     async def _awaited_first_entry(self) -> tuple[int, bytes] | None:
         """Return the `first_entry`; wait for it, since a file that has just begun has none."""
-        first = await self.first_entry()
+        first = await self._readable_first_entry()
         for pause in _LOOK_AGAIN_S:
             if first is not None:
                 break
             await asyncio.sleep(pause)
-            first = await self.first_entry()
+            first = await self._readable_first_entry()
         return first
 
-    async def first_entry(self) -> tuple[int, bytes] | None:
-        """Return the first entry of the log's newest file; None if it can't be read."""
+    async def _readable_first_entry(self) -> tuple[int, bytes] | None:
+        """Return the `first_entry`; None also if it can't be read."""
         try:
-            return await self._reader.first_entry()
+            return await self.first_entry()
         except KubeError as error:
             log.debug("no look at the log of %s: %s", self._pod.newest.child.name, error)
             return None
+
+    async def first_entry(self) -> tuple[int, bytes] | None:
+        """Return the first entry of the log's newest file; None if it has none yet.
+
+        Raises:
+            KubeError: It can't be read.
+        """
+        return await self._reader.first_entry()
 
     async def _reread(self, line: LogLine) -> None:
         """Search the whole log for the numbers missing before this line; name those not found."""

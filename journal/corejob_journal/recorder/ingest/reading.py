@@ -29,6 +29,8 @@ _ENTRY_BYTES: Final = "128"
 _FRONT_BYTES: Final = 64
 """Number of bytes that distinguish a timestamp from text that looks like one."""
 _GONE: Final = "unable to retrieve container logs"
+_NO_FILE: Final = re.compile("failed to (?:try resolving symlinks in path|open log file) ")
+"""Errors of a kubelet that finds no newest file, as for a moment at each rotation."""
 _NOT_FOLLOWED: Final = re.compile(
     "failed to create fsnotify watcher|failed to watch directory|too many open files"
     "|no space left on device"
@@ -136,10 +138,15 @@ class LogReader:
         The entry is a line or a part of one. Return None if the file has no entry yet.
 
         Raises:
-            KubeError: The connection broke, or the server refused it.
+            KubeError: The connection broke, or the server or the kubelet refused it.
         """
         params = {"container": self._container, "timestamps": "true"}
-        return first_entry(await self._start({**params, "limitBytes": _ENTRY_BYTES}, 2**16))
+        raw = await self._start({**params, "limitBytes": _ENTRY_BYTES}, 2**16)
+        entry = first_entry(raw)
+        text = raw.decode("utf-8", "backslashreplace")
+        if entry is None and text and not _NO_FILE.match(text):
+            raise UnavailableError(503, "Kubelet", text)
+        return entry
 
     async def is_readable(self) -> bool:
         """True if the kubelet can read the log of the present run now.

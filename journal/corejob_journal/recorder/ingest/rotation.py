@@ -121,7 +121,7 @@ class Rotation:
 
         Args:
             first: Time of the newest file's first entry, which is a line or a part of one, and the
-                start of its text; None if there is none yet, or it couldn't be read.
+                start of its text; None if there is none yet.
             taken: Time of the latest line taken.
             now: Time when the check began.
         """
@@ -139,6 +139,10 @@ class Rotation:
             self._next, self._next_text, self._after_bytes = stamp, text, 0
             self._unsure = not self.sure(now)
         self._known = now
+
+    def failed(self, now: float) -> None:
+        """Handle a check that failed: it tells nothing."""
+        self._looked = now
 
     def missed(self, lines: Sequence[LogLine]) -> int | None:
         """Return the index of the line before which lines may be missing, or None."""
