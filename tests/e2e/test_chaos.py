@@ -136,8 +136,8 @@ class Chaos:
 def add_late_restarts(chaos: Chaos, corejob_watch: Watch) -> None:
     """Add the jobs that restart another one, though the answer to the restart named that one.
 
-    The API accepts a restart of a job that waits for its next trial. If no operator has seen yet
-    that this trial has run and failed, the next one finds a stopped job to be restarted.
+    The API accepts a restart of a job that waits for its next trial. If an operator that has not
+    read the restart yet writes that this trial has failed, a stopped job is to be restarted.
     """
     made = {row[0] for row in corejob_watch.rows()} - {*chaos.ids, *chaos.probes}
     late = {job_id: chaos.rest.detail(job_id)["enqueued"]["parent_id"] for job_id in made}

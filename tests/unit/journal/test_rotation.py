@@ -97,6 +97,7 @@ def test_the_newest_file_is_the_one_that_is_read() -> None:
     assert rotation.arrived(lines(98), 100.5)
     rotation.looked(entry(100), 100 * SECOND, 100.5)
     assert not rotation.open_end
+    assert rotation.missed(lines(500)) is None
 
 
 def test_the_next_file_begins_with_the_rest_of_a_line() -> None:
@@ -124,6 +125,9 @@ def test_a_look_that_failed_tells_nothing() -> None:
     rotation.failed(102)
     assert rotation.open_end
     assert not rotation.due(102.5)
+    rotation.looked(None, 95 * SECOND, 104)
+    assert rotation.open_end
+    assert not rotation.due(104.5)
     fine = Rotation(80.0)
     assert fine.arrived(lines(90), 100)
     fine.failed(100)

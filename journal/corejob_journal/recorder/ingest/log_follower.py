@@ -241,7 +241,7 @@ class LogFollower:
         well = self._intake.is_sure and not self._ingest.place_lost
         self._ended_well = time.monotonic() if well else 0.0
         if self._attempts.polls and not self.pod.over:
-            self._attempts.polled(idle=self._ingest.position == place)
+            self._attempts.polled(idle=same)
         elif await self._pod.is_over_or_restarts():
             await asyncio.sleep(
                 max(0.0, self._pod.flushed_at(half_line=bool(self._tail)) - time.monotonic())

@@ -121,7 +121,7 @@ class Rotation:
 
         Args:
             first: Time of the newest file's first entry, which is a line or a part of one, and the
-                start of its text; None if there is none yet.
+                start of its text; None if the file has no entry yet.
             taken: Time of the latest line taken.
             now: Time when the check began.
         """
